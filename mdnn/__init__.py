@@ -1,0 +1,1 @@
+"""Multidimensional neural networks."""
