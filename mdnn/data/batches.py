@@ -1,0 +1,178 @@
+"""Training batches as a pure function of (seed, step), and windows for evaluation."""
+
+import keras
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.tokens.context import random_runs
+
+# Second word of the generator's key: other draws from the same seed take other numbers.
+_STREAM = 0x6261746368  # "batch"
+
+
+class Batches(keras.utils.PyDataset):
+    """Random windows of a text, each batch a pure function of the seed and the step.
+
+    `at(step)` needs no earlier batch, so training resumes exactly and several workers need no
+    coordination. Starts come from Philox's raw stream, which numpy keeps the same between
+    versions.
+
+    As a `keras.utils.PyDataset` it can be given to `model.fit`: an epoch is `steps` batches,
+    each `(at(step), at(step)["targets"])`, and the next epoch goes on with the next steps.
+    Pass `shuffle=False` to `fit` to keep the order.
+
+    Args:
+        units: Integers `[n]`, the text's units; at least `length + 1`.
+        codec: The codec that made them (`mdnn.tokens.text.TextCodec`).
+        length: Integer, slots of a window.
+        batch: Integer, windows in a batch.
+        seed: Integer.
+        steps: Integer, batches of an epoch; `None` for as many as read about as many units
+            as the text has.
+        padding: `"none"`: windows are full. `"random"`: each holds a run of random length,
+            `length // 2` to `length`, at a random place; tokens and targets are zeros
+            elsewhere, and a target of modality 0 is not to be counted.
+        first_step: Integer, the step of the first epoch's first batch.
+        repeat: Boolean; `True` gives every epoch the same batches (for validation).
+        **kwargs: Passed on to `keras.utils.PyDataset`.
+
+    Raises:
+        MdnnError: If the text is too short or an argument is out of its range.
+
+    Example:
+
+    >>> batches = Batches(codec.units(text), codec, length=64, batch=12, seed=0)
+    >>> batches.at(1000)["tokens"].shape
+    (12, 64, 8)
+    """
+
+    def __init__(
+        self,
+        units,
+        codec,
+        length,
+        batch,
+        seed,
+        steps=None,
+        padding="none",
+        first_step=0,
+        repeat=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        units = np.asarray(units)
+        for name, value in (("length", length), ("batch", batch), ("steps", steps)):
+            if value is not None and value < 1:
+                raise MdnnError(f"{name} must be at least 1; received {value}")
+        if units.ndim != 1 or len(units) < length + 1:
+            raise MdnnError(
+                f"a window of {length} slots needs a text of at least {length + 1} units; "
+                f"received shape {units.shape}"
+            )
+        if padding not in ("none", "random"):
+            raise MdnnError(f'padding must be "none" or "random"; received {padding!r}')
+        self.units = units
+        self.codec = codec
+        self.length = int(length)
+        self.batch = int(batch)
+        self.seed = int(seed)
+        self.steps = int(steps or max(1, (len(units) - 1) // (length * batch)))
+        self.padding = padding
+        self.first_step = int(first_step)
+        self.repeat = bool(repeat)
+
+    def at(self, step):
+        """Returns the batch of a step.
+
+        Args:
+            step: Integer from 0.
+
+        Returns:
+            A dictionary of int32 `[batch, length, 8]`: `"tokens"`, and `"targets"`, the units
+            one further on.
+        """
+        # The step is the counter's second word: the first counts the draws within the batch.
+        counter = np.array([0, step, 0, 0], dtype=np.uint64)
+        key = np.array([self.seed % 2**64, _STREAM], dtype=np.uint64)
+        bits = np.random.Philox(counter=counter, key=key).random_raw(self.batch * 3)
+        bits = bits.reshape(self.batch, 3)
+        slot = np.arange(self.length + 1)
+        if self.padding == "random":
+            run, offset = random_runs(bits[:, 1:], self.length, max(1, self.length // 2))
+        else:
+            run, offset = np.full(self.batch, self.length), np.zeros(self.batch, dtype=np.int64)
+        start = (bits[:, 0] % (len(self.units) - run).astype(np.uint64)).astype(np.int64)
+        index = (start - offset)[:, None] + slot
+        if self.padding == "none":
+            rows = self.codec.tokens(self.units[index])
+            tokens, targets = rows[:, :-1], rows[:, 1:]
+        else:
+            rows = self.codec.tokens(self.units.take(index, mode="clip"), first_place=-offset)
+            place = slot[:-1] - offset[:, None]
+            filled = ((place >= 0) & (place < run[:, None]))[:, :, None]
+            tokens, targets = rows[:, :-1] * filled, rows[:, 1:] * filled
+        return {
+            "tokens": np.ascontiguousarray(tokens),
+            "targets": np.ascontiguousarray(targets),
+        }
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        batch = self.at(self.first_step + index)
+        return batch, batch["targets"]
+
+    def on_epoch_end(self):
+        """Moves on to the steps of the next epoch; Keras calls it."""
+        if not self.repeat:
+            self.first_step += self.steps
+
+
+def windows(units, codec, length, stride=None, batch=64):
+    """Yields consecutive windows that count every unit but the first exactly once.
+
+    With `stride == length`, the default, windows follow one another and every position
+    counts: the convention behind nanoGPT's figures. With a smaller stride windows overlap and
+    each counts its last `stride` positions only (the first window: all), so that every counted
+    unit but the first ones has at least `length - stride` units before it.
+
+    Args:
+        units: Integers `[n]`, the text's units, at least two.
+        codec: The codec that made them.
+        length: Integer, slots of a window.
+        stride: Integer from 1 to `length`, units from one window to the next.
+        batch: Integer, windows in a batch. The last batch is filled with windows of zeros.
+
+    Yields:
+        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, length, 8]`, `"counted"`
+        boolean `[batch, length]`. The last window's end may be padding, which is not counted.
+
+    Raises:
+        MdnnError: If the text is too short or an argument is out of its range.
+    """
+    units = np.asarray(units)
+    stride = length if stride is None else stride
+    if length < 1 or batch < 1:
+        raise MdnnError(f"length and batch must be at least 1; received {length} and {batch}")
+    if not 1 <= stride <= length:
+        raise MdnnError(f"stride must be from 1 to the window's {length} slots; received {stride}")
+    if units.ndim != 1 or len(units) < 2:
+        raise MdnnError(f"evaluation needs a text of at least 2 units; received {units.shape}")
+    return _windows(units, codec, length, stride, batch)
+
+
+def _windows(units, codec, length, stride, batch):
+    """Yields what `windows` promises; apart, so that its errors come before the first batch."""
+    slot = np.arange(length)
+    beyond = max(0, len(units) - 1 - length)
+    number = 1 + -(-beyond // stride)
+    for first in range(0, number, batch):
+        window = np.arange(first, first + batch)[:, None]
+        index = window * stride + slot
+        # A slot is filled where its unit has a successor.
+        filled = (window < number) & (index < len(units) - 1)
+        tokens = codec.tokens(np.where(filled, units.take(index, mode="clip"), -1))
+        targets = codec.tokens(np.where(filled, units.take(index + 1, mode="clip"), -1), 0, 1)
+        counted = filled & ((slot >= length - stride) | (window == 0))
+        yield {"tokens": tokens, "targets": targets, "counted": counted}
