@@ -1,0 +1,94 @@
+"""Which entries of a kernel are live: words, masks and kernels that know distances only."""
+
+import numpy as np
+from keras import ops
+
+WORDS = ("causal", "local", "random", "shift")
+
+
+def parse_wiring(wiring):
+    """Turns words for a wiring into their one spelling.
+
+    Args:
+        wiring: String (`"full"`, a word of `WORDS`, or several joined with `"+"`), or iterable
+            of such words.
+
+    Returns:
+        A string: `"full"`, or sorted words joined with `"+"`.
+
+    Raises:
+        ValueError: If a word is unknown or named twice, or `"full"` is combined.
+    """
+    expected = f'"full" or a combination of {", ".join(WORDS)} such as "causal+shift"'
+    if isinstance(wiring, str):
+        words = [word.strip() for word in wiring.split("+")]
+    else:
+        try:
+            words = list(wiring)
+        except TypeError:
+            raise ValueError(f"Expected `wiring` to be {expected}. Received: {wiring!r}") from None
+    if words == ["full"]:
+        return "full"
+    if not words or len(set(words)) != len(words) or any(word not in WORDS for word in words):
+        raise ValueError(f"Expected `wiring` to be {expected}. Received: {wiring!r}")
+    return "+".join(sorted(words))
+
+
+def kernel_masks(
+    size, part="all", diagonal=True, window=None, shift=False, density=None, seed=None, over=()
+):
+    """Builds the masks of one kernel along an axis whose size does not change.
+
+    Input `i` reaches output `j` at distance `j - i`. Of the entries that `diagonal` and `window`
+    leave, exactly `round(density * count)` are live: those that come first in an order drawn by
+    `numpy.random.RandomState(seed)`, whose stream numpy has frozen. So a smaller density keeps
+    a subset of a larger one's entries. The entries of `part` and the others are counted apart.
+
+    Args:
+        size: Integer, the axis's size `n`.
+        part: String, what writing in turn may use: `"all"`, `"lower"` (`j >= i`) or `"strict"`
+            (`j > i`).
+        diagonal: Boolean, whether the entries at distance 0 are live.
+        window: Integer or `None`, the largest live distance in both directions.
+        shift: Boolean, whether the kernel holds one entry per distance `1 - n .. n - 1`.
+        density: Float in 0 .. 1 or `None` for 1.
+        seed: Integer or sequence of integers in `0 .. 2**32 - 1`; only with `density`.
+        over: Tuple of sizes of the axes over which the kernel differs.
+
+    Returns:
+        Two boolean arrays that broadcast to the kernel's shape, `[..., n, n]` or with `shift`
+        `[..., 2 * n - 1]`: the live entries of `part`, and all live entries.
+    """
+    indices = np.arange(size)
+    distance = np.arange(1 - size, size) if shift else indices[None, :] - indices[:, None]
+    allowed = np.ones(distance.shape, bool) if diagonal else distance != 0
+    if window is not None:
+        allowed &= abs(distance) <= window
+    past = allowed & (distance >= {"all": 1 - size, "lower": 0, "strict": 1}[part])
+    if density is None:
+        return past, allowed
+    shape = (*over, *distance.shape)
+    rank = np.random.RandomState(seed).permutation(np.prod(shape, dtype=int)).reshape(shape)
+    live = np.zeros(shape, bool)
+    for entries in (past, allowed & ~past):
+        index = np.flatnonzero(np.broadcast_to(entries, shape))
+        first = index[np.argsort(rank.flat[index])]
+        live.flat[first[: round(density * index.size)]] = True
+    return live & past, live
+
+
+def toeplitz(values):
+    """Lays one value per distance out as matrices: `matrix[i, j] = values[j - i + n - 1]`.
+
+    Args:
+        values: Tensor or array `[..., 2 * n - 1]`, by distance `1 - n .. n - 1`.
+
+    Returns:
+        Tensor `[..., n, n]`, input index first.
+    """
+    n = (values.shape[-1] + 1) // 2
+    lead = tuple(values.shape[:-1])
+    # A row of 2n values laid out again and again and cut every 2n - 1 moves on by one per row.
+    padded = ops.pad(values, [[0, 0]] * len(lead) + [[0, 1]])
+    flat = ops.tile(padded, (1,) * len(lead) + (n,))[..., : n * (2 * n - 1)]
+    return ops.reshape(flat, (*lead, n, 2 * n - 1))[..., n - 1 :]
