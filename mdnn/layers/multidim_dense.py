@@ -8,27 +8,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.axes import normalize_axes
 from mdnn.layers.axis_product import axis_product
-from mdnn.layers.multidim_options import (
-    check_sharing,
-    check_units,
-    sharing_by_axis,
-    units_by_axis,
-)
+from mdnn.layers.multidim_options import check_sharing, check_units
+from mdnn.layers.multidim_plan import Step, make_plan
 from mdnn.layers.wiring import kernel_masks, parse_wiring, toeplitz
 
 
 @dataclass(frozen=True, eq=False)
 class AxisPass:
-    """One product of the grid with one kernel along one axis."""
+    """A step of the plan with its kernel and masks (boolean arrays; `None`: all is live)."""
 
-    axis: int
-    over: tuple
-    n_in: int
-    n_out: int
+    step: Step
     kernel: Any
-    # boolean numpy arrays, or None where every entry is live: in turn, and at once
     past: Any
     whole: Any
 
@@ -200,208 +191,97 @@ class MultidimDense(keras.layers.Layer):
                     f"Expected `seed` to be an integer in 0 .. 2**32 - 1. Received: {self.seed!r}"
                 )
 
-    def _resolve(self, input_shape):
-        """Returns named axes, sharing, resized sizes and windows for an input shape."""
-        ndim = len(input_shape)
-        axes = normalize_axes(self.axes, ndim)
-        if not axes:
-            raise ValueError(
-                f"Expected an axis besides the batch to mix. Received: axes={self.axes}, "
-                f"input_shape={tuple(input_shape)}"
-            )
-        sharing = sharing_by_axis(self.sharing, axes, ndim)
-        units = units_by_axis(self.units, axes, ndim)
-        if units and len(axes) > 1 and self.execution == "parallel":
-            raise ValueError(
-                "Expected `units` with one axis or with sequential execution: the sum of parallel "
-                f"passes needs one shape. Received: units={self.units}, axes={axes}"
-            )
-        for axis in axes:
-            if input_shape[axis] is None:
-                raise ValueError(
-                    f"Expected the size of axis {axis} to be known: it is mixed. Received: "
-                    f"input_shape={tuple(input_shape)}"
-                )
-            if units.get(axis, input_shape[axis]) != input_shape[axis] and (
-                self.wiring != "full" or self.self_connection != "each"
-            ):
-                raise ValueError(
-                    f'Expected wiring="full" and self_connection="each" where an axis is resized '
-                    f"(axis {axis} from {input_shape[axis]} to {units[axis]}). Received: "
-                    f"wiring={self.wiring!r}, self_connection={self.self_connection!r}"
-                )
-        if "causal" in self._words and axes != tuple(sorted(axes)):
-            raise ValueError(
-                "Expected `axes` to increase with causal wiring: the first is the slowest of the "
-                f"row-major order. Received: {self.axes} for {ndim} axes"
-            )
-        windows = self.window if isinstance(self.window, list) else [self.window] * len(axes)
-        if len(windows) != len(axes):
-            raise ValueError(
-                f"Expected `window` to be an integer or one per named axis: {len(axes)} for axes "
-                f"{axes}. Received: {self.window}"
-            )
-        return axes, sharing, units, dict(zip(axes, windows, strict=True))
-
-    def _terms(self, axes):
-        """Returns for each term its passes, as (axis, part, whether the diagonal is kept)."""
-        last = axes[-1]
-        keep = self.self_connection
-        if "causal" not in self._words:
-            single_path = self.execution == "sequential"
-            return [
-                [(a, "all", keep == "each" or (keep == "once" and (single_path or a == last)))]
-                for a in axes
-            ]
-        terms = []
-        for k, axis in enumerate(axes):
-            # The fastest axis first: tied kernels then share the products of all terms.
-            faster = [(a, "all", True) for a in reversed(axes[k + 1 :])]
-            if axis == last:
-                terms.append([*faster, (axis, "lower", keep != "none")])
-            else:
-                terms.append([*faster, (axis, "strict", keep == "each")])
-        return terms
-
-    def _plan(self, input_shape):
-        """Returns the terms' passes in the order of execution, with sizes instead of kernels."""
-        axes, sharing, units, windows = self._resolve(input_shape)
-        shape = list(input_shape)
-        terms = list(enumerate(self._terms(axes)))
-        if self.execution == "sequential" and self.order == "descending":
-            terms.reverse()
-        plan = []
-        for number, passes in terms:
-            steps = []
-            for axis, part, diagonal in passes:
-                tied = sharing[axis] == "tied"
-                over = () if tied else sharing[axis]
-                lead = tuple(shape[a] for a in over)
-                if None in lead:
-                    raise ValueError(
-                        f"Expected the sizes of axes {over} to be known: kernels differ over "
-                        f"them. Received: input_shape={tuple(input_shape)}"
-                    )
-                n_in = shape[axis]
-                n_out = shape[axis] = units.get(axis, n_in)
-                name = f"kernel_axis_{axis}" + (
-                    f"_term_{number}" if "causal" in self._words else ""
-                )
-                steps.append(
-                    {
-                        "axis": axis,
-                        "over": over,
-                        "lead": lead,
-                        "n_in": n_in,
-                        "n_out": n_out,
-                        "part": part,
-                        "diagonal": diagonal,
-                        "window": windows[axis],
-                        "name": "kernel_tied" if tied else name,
-                    }
-                )
-            plan.append(steps)
-        tied = {
-            (s["n_in"], s["n_out"]) for steps in plan for s in steps if s["name"] == "kernel_tied"
-        }
-        if len(tied) > 1:
-            raise ValueError(
-                "Expected axes with tied sharing to have one size. Received: "
-                f"axes={axes}, input_shape={tuple(input_shape)}, units={self.units}"
-            )
-        return plan, tuple(shape)
-
     def build(self, input_shape):
-        plan, output_shape = self._plan(input_shape)
-        axes, sharing, _, _ = self._resolve(input_shape)
+        plan = make_plan(input_shape, self)
         kernels = {}
-        passes = []
-        for steps in plan:
-            term = []
-            for step in steps:
-                # A product that is the term's last carries the variance of the sum of terms.
-                terms = len(plan) if step is steps[-1] and self._adds(len(plan)) else 1
-                term.append(self._make_pass(step, kernels, terms))
-            passes.append(tuple(term))
-        self._passes = tuple(passes)
+        masks = {}
+        for term in plan.terms:
+            for step in term:
+                if step.kernel not in kernels:
+                    kernels[step.kernel] = self._add_kernel(plan, step, len(kernels))
+                if step not in masks:
+                    masks[step] = self._masks(step, list(kernels).index(step.kernel))
+        self._plan = plan
         self._kernels = list(kernels.values())
+        self._terms = tuple(
+            tuple(AxisPass(step, kernels[step.kernel], *masks[step]) for step in term)
+            for term in plan.terms
+        )
         self.bias = None
         if self.use_bias:
-            over = {a for axis in axes if sharing[axis] != "tied" for a in sharing[axis]}
-            self._bias_axes = tuple(sorted({*axes, *over}))
             self.bias = self.add_weight(
                 name="bias",
-                shape=tuple(output_shape[a] for a in self._bias_axes),
+                shape=tuple(plan.output_shape[a] for a in plan.bias_axes),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        fixed = {*axes, *(a for steps in plan for step in steps for a in step["over"])}
         self.input_spec = keras.layers.InputSpec(
-            ndim=len(input_shape), axes={a: input_shape[a] for a in sorted(fixed)}
+            ndim=len(input_shape), axes={a: input_shape[a] for a in plan.sized_axes}
         )
         self.built = True
 
-    def _adds(self, terms):
-        return terms > 1 and (self.execution == "parallel" or "causal" in self._words)
+    def _masks(self, step, index):
+        """Returns the masks of a step whose kernel was made as the `index`-th."""
+        if self.wiring == "full" and step.diagonal:
+            return None, None
+        masks = kernel_masks(
+            step.n_in,
+            part=step.part,
+            diagonal=step.diagonal,
+            window=step.window,
+            shift="shift" in self._words,
+            density=self.density,
+            seed=(self.seed, index) if "random" in self._words else None,
+            over=step.over_sizes,
+        )
+        return tuple(None if mask.all() else mask for mask in masks)
 
-    def _make_pass(self, step, kernels, terms):
-        """Makes a pass with its masks, and its kernel unless a tied one is there already."""
-        lead, n_in, n_out, name = step["lead"], step["n_in"], step["n_out"], step["name"]
+    def _add_kernel(self, plan, step, index):
+        """Makes the `index`-th kernel, first used in a step."""
         shift = "shift" in self._words
-        index = list(kernels).index(name) if name in kernels else len(kernels)
-        past = whole = np.ones((1, 1), bool)
-        if self.wiring != "full" or not step["diagonal"]:
-            past, whole = kernel_masks(
-                n_in,
-                part=step["part"],
-                diagonal=step["diagonal"],
-                window=step["window"],
-                shift=shift,
-                density=self.density,
-                seed=(self.seed, index) if "random" in self._words else None,
-                over=lead,
-            )
-        if name not in kernels:
-            if shift:
-                # Every distance d has n - |d| places in the matrix.
-                counts = past * (n_in - abs(np.arange(1 - n_in, n_in)))
-                live = counts.sum() / counts.size * (2 * n_in - 1)
-            else:
-                live = past.mean() * n_in * n_out
-            kernels[name] = self.add_weight(
-                name=name,
-                shape=(*lead, 2 * n_in - 1) if shift else (*lead, n_in, n_out),
-                initializer=self._initializer(index, max(live / n_out, 1.0) * terms),
-                regularizer=self.kernel_regularizer,
-                constraint=self.kernel_constraint,
-            )
-        return AxisPass(
-            step["axis"],
-            step["over"],
-            n_in,
-            n_out,
-            kernels[name],
-            None if past.all() else past,
-            None if whole.all() else whole,
+        return self.add_weight(
+            name=step.kernel,
+            shape=(*step.over_sizes, 2 * step.n_in - 1)
+            if shift
+            else (*step.over_sizes, step.n_in, step.n_out),
+            initializer=self._initializer(plan, step, index),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
 
-    def _initializer(self, index, fan_in):
-        """Returns the initializer of the kernel made as the `index`-th."""
+    def _initializer(self, plan, step, index):
         given = self.kernel_initializer
         if given is None:
-            return keras.initializers.RandomNormal(stddev=1 / math.sqrt(fan_in))
+            return keras.initializers.RandomNormal(stddev=self._variance(plan, step) ** 0.5)
         if not isinstance(given, keras.initializers.Initializer):
             return given
+        # One initializer object gives the same numbers at every call.
         config = given.get_config()
         if isinstance(config.get("seed"), int):
             config["seed"] += index
-        # One initializer object gives the same numbers at every call.
         return given.__class__.from_config(config)
+
+    def _variance(self, plan, step):
+        """Returns the start variance of the kernel first used in a step."""
+        # A tied kernel starts as its last use wants it.
+        uses = [(s, s is term[-1]) for term in plan.terms for s in term if s.kernel == step.kernel]
+        step, ends_term = uses[-1]
+        past, _ = self._masks(step, 0)
+        live = step.n_in
+        if past is not None and "shift" in self._words:
+            n = step.n_in
+            # The distance d has n - |d| places in the matrix of n outputs.
+            places = n - abs(np.arange(1 - n, n))
+            live = (past * places).sum() / (past.size / places.size) / n
+        elif past is not None:
+            live = past.mean() * step.n_in
+        added = "causal" in self._words or self.execution == "parallel"
+        return 1 / (max(live, 1) * (len(plan.terms) if added and ends_term else 1))
 
     @property
     def kernels(self):
-        """The kernel variables, in the order of the passes."""
+        """The kernel variables, term by term, each in the order of its passes."""
         return list(self._kernels)
 
     def call(self, x, causal=None):
@@ -410,36 +290,31 @@ class MultidimDense(keras.layers.Layer):
                 f"Expected causal wiring in a call with causal=True. Received: {self.wiring!r}"
             )
         whole = causal is not None and not causal
-        products = {}
         if self.execution == "parallel":
-            y = self._term(x, self._passes[0], whole, products)
-            for term in self._passes[1:]:
+            products = {}
+            y = self._term(x, self._terms[0], whole, products)
+            for term in self._terms[1:]:
                 y = y + self._term(x, term, whole, products)
         else:
             y = x
-            last = self._last_axis()
-            for term in self._passes:
-                z = self._term(y, term, whole, {})
-                y = y + z if "causal" in self._words and term[-1].axis != last else z
+            for number in self._plan.order:
+                z = self._term(y, self._terms[number], whole, {})
+                y = y + z if self._plan.residual[number] else z
         if self.bias is not None:
             shape = [1] * len(x.shape)
-            for axis, size in zip(self._bias_axes, self.bias.shape, strict=True):
+            for axis, size in zip(self._plan.bias_axes, self.bias.shape, strict=True):
                 shape[axis] = size
-            y = ops.add(y, ops.reshape(self.bias, shape))
+            y = y + ops.reshape(self.bias, shape)
         return self.activation(y)
 
-    def _last_axis(self):
-        return max(term[-1].axis for term in self._passes)
-
-    def _term(self, x, passes, whole, products):
-        """Applies a term's passes; `products` remembers those that begin alike."""
-        key = ()
-        for p in passes:
-            mask = p.whole if whole else p.past
-            key = (*key, p.axis, id(p.kernel), id(mask))
-            if key not in products:
-                products[key] = axis_product(x, self._matrix(p.kernel, mask), p.axis, p.over)
-            x = products[key]
+    def _term(self, x, term, whole, products):
+        """Applies a term's passes; `products` remembers what other terms begin with."""
+        for end, p in enumerate(term, 1):
+            steps = tuple(q.step for q in term[:end])
+            if steps not in products:
+                kernel = self._matrix(p.kernel, p.whole if whole else p.past)
+                products[steps] = axis_product(x, kernel, p.step.axis, p.step.over)
+            x = products[steps]
         return x
 
     def _matrix(self, kernel, mask):
@@ -449,13 +324,13 @@ class MultidimDense(keras.layers.Layer):
         return toeplitz(kernel) if "shift" in self._words else kernel
 
     def compute_output_shape(self, input_shape):
-        return self._plan(input_shape)[1]
+        return make_plan(input_shape, self).output_shape
 
     def operations(self, input_shape):
         """Counts multiplications with additions for one example.
 
-        Masked kernels count whole, as they are multiplied; laying out shift kernels is not
-        counted.
+        Masked kernels count whole, as they are multiplied. Masking and laying out shift kernels
+        is not counted, nor is the sum of terms.
 
         Args:
             input_shape: Tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
@@ -463,33 +338,32 @@ class MultidimDense(keras.layers.Layer):
         Returns:
             A Python int.
         """
-        shape = list(input_shape)
-        if None in shape[1:]:
+        if None in tuple(input_shape)[1:]:
             raise ValueError(
                 f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"
             )
+        plan = make_plan(input_shape, self)
+        sizes = list(input_shape[1:])
         total = 0
-        seen = set()
-        for steps in self._plan(input_shape)[0]:
-            key = ()
-            for step in steps:
-                key = (*key, step["axis"])
-                shared = step["name"] == "kernel_tied" and self.execution == "parallel"
-                shape[step["axis"]] = step["n_out"]
-                # Terms with one tied kernel share the products that they begin with.
-                if not (shared and (key, step["part"]) in seen):
-                    total += math.prod(shape[1:]) * step["n_in"]
-                seen.add((key, step["part"]))
+        done = set()
+        for number in plan.order:
+            term = plan.terms[number]
+            for end, step in enumerate(term, 1):
+                sizes[step.axis - 1] = step.n_out
+                # Parallel terms share the products that they begin with.
+                if self.execution == "sequential" or term[:end] not in done:
+                    total += math.prod(sizes) * step.n_in
+                done.add(term[:end])
         return total
 
     def get_config(self):
         return {
             **super().get_config(),
-            "axes": self.axes if self.axes is None or _is_int(self.axes) else list(self.axes),
-            "sharing": self.sharing,
+            "axes": _plain(self.axes),
+            "sharing": _plain(self.sharing),
             "execution": self.execution,
             "order": self.order,
-            "units": self.units,
+            "units": _plain(self.units),
             "wiring": self.wiring,
             "self_connection": self.self_connection,
             "use_bias": self.use_bias,
@@ -500,7 +374,7 @@ class MultidimDense(keras.layers.Layer):
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "window": self.window,
+            "window": _plain(self.window),
             "density": self.density,
             "seed": self.seed,
         }
@@ -508,3 +382,10 @@ class MultidimDense(keras.layers.Layer):
 
 def _is_int(value):
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _plain(value):
+    """Returns Keras's tracked lists and dicts as plain ones."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value

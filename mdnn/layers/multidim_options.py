@@ -1,6 +1,7 @@
 """What the words for sharing and resizing mean on an input of a given shape."""
 
 from collections.abc import Mapping
+from numbers import Integral
 
 from mdnn.layers.axes import normalize_axes, normalize_axis
 
@@ -9,7 +10,7 @@ SHARING = ("separate", "shared", "tied")
 
 def is_axes(value):
     """Whether a value of `sharing` is a sequence of axes, not a word or one value per axis."""
-    return isinstance(value, (list, tuple)) and all(isinstance(item, int) for item in value)
+    return isinstance(value, (list, tuple)) and all(isinstance(item, Integral) for item in value)
 
 
 def check_sharing(sharing):
@@ -28,11 +29,11 @@ def check_sharing(sharing):
     if isinstance(sharing, str) and sharing in SHARING:
         return sharing
     if is_axes(sharing):
-        return list(sharing)
+        return [int(axis) for axis in sharing]
     if isinstance(sharing, (list, tuple)) and all(
         is_axes(item) or (isinstance(item, str) and item in SHARING) for item in sharing
     ):
-        return [item if isinstance(item, str) else list(item) for item in sharing]
+        return [item if isinstance(item, str) else [int(axis) for axis in item] for item in sharing]
     raise ValueError(
         f"Expected `sharing` to be one of {', '.join(SHARING)}, a tuple of axes over which "
         f"kernels differ, or a list of one of these per named axis. Received: {sharing!r}"

@@ -1,0 +1,198 @@
+"""Which products along which axes a multidimensional layer consists of, as plain numbers."""
+
+from dataclasses import dataclass
+
+from mdnn.layers.axes import normalize_axes
+from mdnn.layers.multidim_options import sharing_by_axis, units_by_axis
+
+
+@dataclass(frozen=True)
+class Step:
+    """One product along one axis.
+
+    Attributes:
+        axis: Integer, the axis to mix.
+        over: Tuple of ints, the axes over which the kernel differs.
+        over_sizes: Tuple of ints, their sizes.
+        n_in: Integer, the axis's size before.
+        n_out: Integer, the axis's size after.
+        part: String, the part of the kernel that wiring allows: `"all"`, `"lower"`, `"strict"`.
+        diagonal: Boolean, whether the whole kernel keeps its diagonal.
+        window: Integer or `None`, the largest live distance.
+        kernel: String, the name of its kernel; steps with one name have one kernel.
+    """
+
+    axis: int
+    over: tuple
+    over_sizes: tuple
+    n_in: int
+    n_out: int
+    part: str
+    diagonal: bool
+    window: int | None
+    kernel: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a multidimensional layer does with inputs of one shape.
+
+    Attributes:
+        terms: Tuple of tuples of steps, by the axes as named; the last step of a term mixes the
+            term's own axis.
+        order: Tuple of ints, the terms' numbers in the order of execution.
+        residual: Tuple of booleans, by term: whether sequential execution adds the term to its
+            input.
+        output_shape: Tuple, the shape that the input becomes.
+        bias_axes: Increasing tuple of ints, the axes along which a bias differs.
+        sized_axes: Increasing tuple of ints, the axes whose size the layer is built for.
+    """
+
+    terms: tuple
+    order: tuple
+    residual: tuple
+    output_shape: tuple
+    bias_axes: tuple
+    sized_axes: tuple
+
+
+def _check_sizes(input_shape, axes, units, layer):
+    """Checks sizes against resizing and wiring."""
+    if units and len(axes) > 1 and layer.execution == "parallel":
+        raise ValueError(
+            "Expected `units` with one axis or with sequential execution: the sum of parallel "
+            f"passes needs one shape. Received: units={layer.units}, axes={axes}"
+        )
+    for axis in axes:
+        size = input_shape[axis]
+        if size is None:
+            raise ValueError(
+                f"Expected the size of axis {axis} to be known: it is mixed. Received: "
+                f"input_shape={input_shape}"
+            )
+        if units.get(axis, size) != size and (
+            layer.wiring != "full" or layer.self_connection != "each"
+        ):
+            raise ValueError(
+                'Expected wiring="full" and self_connection="each" where an axis is resized '
+                f"(axis {axis} from {size} to {units[axis]}). Received: wiring={layer.wiring!r}, "
+                f"self_connection={layer.self_connection!r}"
+            )
+
+
+def _windows(axes, window):
+    """Returns a dict from named axes to windows."""
+    windows = window if isinstance(window, list) else [window] * len(axes)
+    if len(windows) != len(axes):
+        raise ValueError(
+            f"Expected `window` to be an integer or one per named axis: {len(axes)} for axes "
+            f"{axes}. Received: {window}"
+        )
+    return dict(zip(axes, windows, strict=True))
+
+
+def _term_axes(axes, causal, execution, self_connection):
+    """Returns for each term a list of (axis, part, whether the diagonal is kept)."""
+    each, none = self_connection == "each", self_connection == "none"
+    last = axes[-1]
+    if causal:
+        # The fastest axis first: terms with a tied kernel then begin with the same products.
+        return [
+            [(a, "all", True) for a in reversed(axes[k + 1 :])]
+            + [(axis, "lower", not none) if axis == last else (axis, "strict", each)]
+            for k, axis in enumerate(axes)
+        ]
+    if execution == "sequential":
+        return [[(axis, "all", not none)] for axis in axes]
+    return [[(axis, "all", each or (axis == last and not none))] for axis in axes]
+
+
+def make_plan(input_shape, layer):
+    """Plans a layer's products.
+
+    Args:
+        input_shape: Sequence `(batch, d1, ..., dn)` of ints and `None`.
+        layer: Object with the checked options of `MultidimDense` as attributes.
+
+    Returns:
+        A `Plan`.
+
+    Raises:
+        ValueError: If the options do not fit the shape.
+    """
+    input_shape = tuple(input_shape)
+    ndim = len(input_shape)
+    axes = normalize_axes(layer.axes, ndim)
+    causal = "causal" in layer.wiring.split("+")
+    if not axes:
+        raise ValueError(
+            f"Expected an axis besides the batch to mix. Received: axes={layer.axes}, "
+            f"input_shape={input_shape}"
+        )
+    if causal and axes != tuple(sorted(axes)):
+        raise ValueError(
+            "Expected `axes` to increase with causal wiring: the first is the slowest of the "
+            f"row-major order. Received: {layer.axes} for an input of {ndim} axes"
+        )
+    sharing = sharing_by_axis(layer.sharing, axes, ndim)
+    units = units_by_axis(layer.units, axes, ndim)
+    windows = _windows(axes, layer.window)
+    _check_sizes(input_shape, axes, units, layer)
+
+    order = list(range(len(axes)))
+    if layer.execution == "sequential" and layer.order == "descending":
+        order.reverse()
+    term_axes = _term_axes(axes, causal, layer.execution, layer.self_connection)
+    shape = list(input_shape)
+    terms = {}
+    for number in order:
+        steps = []
+        for axis, part, diagonal in term_axes[number]:
+            tied = sharing[axis] == "tied"
+            over = () if tied else sharing[axis]
+            name = f"kernel_axis_{axis}_term_{number}" if causal else f"kernel_axis_{axis}"
+            n_in = shape[axis]
+            shape[axis] = units.get(axis, n_in)
+            steps.append(
+                Step(
+                    axis=axis,
+                    over=over,
+                    over_sizes=tuple(shape[a] for a in over),
+                    n_in=n_in,
+                    n_out=shape[axis],
+                    part=part,
+                    diagonal=diagonal,
+                    window=windows[axis],
+                    kernel="kernel_tied" if tied else name,
+                )
+            )
+        terms[number] = tuple(steps)
+    plan = Plan(
+        terms=tuple(terms[number] for number in range(len(axes))),
+        order=tuple(order),
+        residual=tuple(causal and axis != axes[-1] for axis in axes),
+        output_shape=tuple(shape),
+        bias_axes=tuple(sorted({*axes, *(a for steps in terms.values() for a in steps[-1].over)})),
+        sized_axes=tuple(sorted({*axes, *(a for t in terms.values() for s in t for a in s.over)})),
+    )
+    _check_kernels(plan, input_shape)
+    return plan
+
+
+def _check_kernels(plan, input_shape):
+    """Checks that every kernel has one known shape."""
+    sizes = {}
+    for step in (step for term in plan.terms for step in term):
+        if None in step.over_sizes:
+            raise ValueError(
+                f"Expected the sizes of axes {step.over} to be known: kernels differ over them. "
+                f"Received: input_shape={input_shape}"
+            )
+        sizes.setdefault(step.kernel, {})[step.axis] = (step.n_in, step.n_out)
+    for by_axis in sizes.values():
+        if len(set(by_axis.values())) > 1:
+            raise ValueError(
+                "Expected axes with tied sharing to have one size. Received: sizes "
+                f"{ {axis: n_in for axis, (n_in, _) in by_axis.items()} } by axis "
+                f"of input_shape={input_shape}"
+            )
