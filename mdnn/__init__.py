@@ -1,1 +1,35 @@
-"""Multidimensional neural networks."""
+"""Multidimensional neural networks: networks without attention over grids of several axes."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first used, so that `mdnn --help` and
+# errors in a config do not wait for TensorFlow.
+_PLACES = {
+    "Config": "mdnn.models.config",
+    "MdnnError": "mdnn.errors",
+    "build": "mdnn.models.builder",
+    "evaluate": "mdnn.training.evaluation",
+    "export": "mdnn.serving.export",
+    "generate": "mdnn.generation.text",
+    "load": "mdnn.models.run",
+    "load_config": "mdnn.models.config",
+    "open_data": "mdnn.data.corpus",
+    "train": "mdnn.training.loop",
+}
+_ROOMS = ("activations", "data", "generation", "layer", "layers", "models", "serving", "tokens")
+
+__all__ = [*_PLACES, *_ROOMS, "training"]
+
+
+def __getattr__(name):
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"mdnn.{name}")
+    raise AttributeError(f"module 'mdnn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

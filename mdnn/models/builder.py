@@ -1,0 +1,136 @@
+"""From a config to a functional keras.Model."""
+
+import dataclasses
+import math
+
+import keras
+from keras import layers
+
+from mdnn.errors import MdnnError
+from mdnn.layers import ModalityEmbedding, ModalityHeads
+from mdnn.models.branches import FeedForwardBranch, LinearBranch, MixBranch, make_norm
+from mdnn.models.refeeding import Refeed
+from mdnn.tokens.units import WIDTH
+
+
+def build(config, words=()):
+    """Builds the network of a config.
+
+    Tokens are embedded, laid out as a grid, mixed by the backbone's branches (refed where the
+    config says so), and scored by the heads.
+
+    Args:
+        config: `mdnn.Config`, as `mdnn.load_config` gives it.
+        words: the table of words (strings), for configs with `tokens.words` above 0; training
+            makes it from its text (`mdnn.tokens.word_table`).
+
+    Returns:
+        A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`,
+        and `targets`, the units that answer them, of the same shape (`None` where they are not
+        known: bytes are then conditioned on the likeliest earlier bytes). Its output is
+        float32 `[batch, slots, classes]`, the scores of `decoding_steps`. Weights start from
+        `config.seed`.
+
+    Raises:
+        MdnnError: words are asked for and not given, or the layers refuse the config.
+    """
+    if len(words) == 0 and config.tokens.words:
+        raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
+    keras.utils.set_random_seed(config.seed)
+    try:
+        return _build(config, tuple(words))
+    except ValueError as error:
+        if isinstance(error, MdnnError):
+            raise
+        raise MdnnError(f"this network cannot be built: {str(error).splitlines()[0]}") from None
+
+
+def _build(config, words):
+    grid, width = config.context.grid, config.backbone.width
+    slots = config.context.slots
+
+    # Layers
+    embedding = make_embedding(config, words)
+    to_grid = layers.Reshape((*grid, width), name="grid")
+    branches = make_branches(config)
+    final_norm = make_norm(config.backbone.final_norm, "final_norm")
+    to_slots = layers.Reshape((slots, width), name="slots")
+    heads = ModalityHeads(config.tokens.modalities, name="heads")
+
+    # Functional call
+    tokens = keras.Input((slots, WIDTH), dtype="int32", name="tokens")
+    targets = keras.Input((slots, WIDTH), dtype="int32", name="targets", optional=True)
+    x = to_grid(embedding(tokens))
+    if config.refeed.steps > 1:
+        refeed = config.refeed
+        x = Refeed(branches, refeed.steps, refeed.backprop, refeed.start, name="refeed")(x)
+    else:
+        for branch in branches:
+            x = branch(x)
+    if final_norm is not None:
+        x = final_norm(x)
+    scores = heads(to_slots(x), targets)
+    return keras.Model({"tokens": tokens, "targets": targets}, scores, name="mdnn")
+
+
+def make_embedding(config, words):
+    """The embedding layer of a config."""
+    tokens = config.tokens
+    return ModalityEmbedding(
+        config.backbone.width,
+        modalities=tokens.modalities,
+        table=tokens.table,
+        places=tokens.places,
+        base=tokens.base,
+        digits=tokens.digits,
+        letters=word_letters(words, tokens.letters) if words else None,
+        name="embedding",
+    )
+
+
+def word_letters(words, most):
+    """Code points of each word's first `most` letters, padded with -1, as lists."""
+    longest = min(most, max(map(len, words)))
+    return [
+        [ord(letter) for letter in word[:longest]] + [-1] * (longest - len(word)) for word in words
+    ]
+
+
+def make_branches(config):
+    """The branches of all blocks, in the order in which they run."""
+    backbone = config.backbone
+    # Every branch that adds to the residual stream adds a little less than the one before
+    # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
+    residuals = sum(b.residual != "none" for b in backbone.branch) * backbone.depth
+    made = []
+    for block in range(backbone.depth):
+        for number, spec in enumerate(backbone.branch):
+            name = f"block_{block}_{number}_{spec.kind}"
+            scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
+            made.append(make_branch(spec, backbone.width, scale, name))
+    return made
+
+
+def make_branch(spec, width, scale, name):
+    """One branch from its table of the config."""
+    common = {
+        "norm": spec.norm,
+        "residual": spec.residual,
+        "dropout": spec.dropout,
+        "bias": spec.bias,
+        "scale": scale,
+        "name": name,
+    }
+    if spec.kind == "linear":
+        return LinearBranch(spec.activation, **common)
+    if spec.kind == "feedforward":
+        return FeedForwardBranch(spec.width or 2 * width, spec.gate, spec.activation, **common)
+    return MixBranch(
+        [dataclasses.asdict(mixer) for mixer in spec.mixer],
+        stack=spec.stack,
+        times=spec.times,
+        gate=spec.gate,
+        activation=spec.activation,
+        project=spec.project,
+        **common,
+    )

@@ -1,0 +1,316 @@
+"""What a network and its training are made of: the config and its limits.
+
+A config is a TOML file; nothing in it is run or imported. `load_config` reads it into a
+`Config`, whose fields below are all the keys there are.
+"""
+
+import dataclasses
+import math
+import tomllib
+from pathlib import Path
+
+from mdnn.errors import MdnnError
+from mdnn.models.schema import dump, nearest, option, parse
+
+NORMS = ("rms", "layer", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where units come from: `python-docs`, a path, or `tfds:NAME`; the last part validates."""
+
+    source: str = "python-docs"
+    validation: float = option(0.1, least=0.0, most=0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """How units become tokens and are embedded."""
+
+    modalities: tuple[str, ...] = ("text",)
+    # "full": the paper's own table of 1,114,112 rows for text.
+    table: str = option("bytes", choices=("bytes", "full"))
+    # Words of the training text that get a slot of their own (0: none), with letters added.
+    words: int = option(0, least=0, most=65_536)
+    letters: int = option(16, least=1, most=64)
+    places: bool = False
+    base: int = option(32, least=2, most=1024)
+    digits: int = option(6, least=1, most=32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """The grid of slots, slowest axis first."""
+
+    grid: tuple[int, ...] = option((64,), least=1)
+    # "random": items of random length behind a random run of padding, as in the paper.
+    padding: str = option("none", choices=("none", "random"))
+
+    @property
+    def slots(self):
+        return math.prod(self.grid)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixer:
+    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels."""
+
+    kind: str = option("dense", choices=("dense", "attention", "conv", "local"))
+    # Empty: all context axes.
+    axes: tuple[int, ...] = ()
+    sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
+    # Channel groups with a kernel each, for sharing = "groups".
+    groups: int = option(1, least=1)
+    wiring: str = "causal"
+    execution: str = option("parallel", choices=("parallel", "sequential"))
+    order: str = option("ascending", choices=("ascending", "descending"))
+    self_connection: str = option("each", choices=("each", "once", "none"))
+    window: int | None = option(None, least=0)
+    density: float | None = option(None, least=0.0, most=1.0)
+    seed: int = 0
+    heads: int = option(4, least=1)
+    rotary: bool = True
+    # Standard deviation of the kernels' start value; 0: by each kernel's fan-in.
+    start: float = option(0.0, least=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """One step of a block: h becomes h + f(norm(h)), or as `residual` says."""
+
+    kind: str = option("mix", choices=("mix", "feedforward", "linear"))
+    # mix: mixers side by side, summed.
+    mixer: tuple[Mixer, ...] = ()
+    # mix: how many such sets of mixers, each with own weights, one after another.
+    stack: int = option(1, least=1)
+    # mix: how many times each set is fed its own output, with the same weights.
+    times: int = option(1, least=1)
+    # Activation of u in u * f(v); "none": no gate.
+    gate: str = "none"
+    activation: str = "none"
+    # mix: a dense layer over the channels before and after.
+    project: bool = True
+    # feedforward: inner width; 0: twice the width.
+    width: int = option(0, least=0)
+    bias: bool = False
+    dropout: float = option(0.0, least=0.0, most=0.95)
+    norm: str = option("rms", choices=NORMS)
+    residual: str = option("pre", choices=("pre", "post", "none"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """`depth` blocks of the same branches, each with weights of its own."""
+
+    width: int = option(128, least=1)
+    depth: int = option(4, least=1)
+    branch: tuple[Branch, ...] = ()
+    final_norm: str = option("rms", choices=NORMS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refeed:
+    """How often the backbone is run on its own output before it answers."""
+
+    steps: int = option(1, least=1)
+    # How many of the last steps gradients go through; 0: all.
+    backprop: int = option(0, least=0)
+    start: str = option("zeros", choices=("zeros", "learned"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """A Keras optimizer by name, and the learning rate over the run."""
+
+    name: str = option("adamw", choices=("adamw", "adam", "lion", "muon", "sgd"))
+    rate: float = option(2e-3, least=0.0)
+    # The rate climbs for so many steps and then falls on a cosine to `final` of itself.
+    warmup: int = option(100, least=0)
+    final: float = option(0.1, least=0.0, most=1.0)
+    beta_1: float = option(0.9, least=0.0, most=1.0)
+    beta_2: float = option(0.99, least=0.0, most=1.0)
+    # On matrices only.
+    decay: float = option(0.1, least=0.0)
+    # Largest norm of all gradients together; 0: no limit.
+    clip: float = option(1.0, least=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """How long, how much at once. One of `minutes` and `steps`."""
+
+    minutes: float | None = option(None, least=0.0)
+    steps: int | None = option(None, least=1)
+    batch: int = option(12, least=1)
+    # How many times on the way the validation loss is looked at (on a part of the text).
+    checks: int = option(10, least=0)
+    optimizer: Optimizer = option(factory=Optimizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that `build` and `train` need."""
+
+    seed: int = option(1, least=0, most=2**31 - 1)
+    data: Data = option(factory=Data)
+    tokens: Tokens = option(factory=Tokens)
+    context: Context = option(factory=Context)
+    backbone: Backbone = option(factory=Backbone)
+    refeed: Refeed = option(factory=Refeed)
+    train: Train = option(factory=Train)
+
+    @classmethod
+    def from_dict(cls, table):
+        """A checked config from nested dicts as TOML gives them."""
+        config = parse(cls, table)
+        check(config)
+        return config
+
+    def to_toml(self):
+        """TOML text from which the same config is read."""
+        return dump(self)
+
+
+def load_config(path, set=()):
+    """Reads a config.
+
+    Args:
+        path: a TOML file.
+        set: texts `KEY=VALUE`, each replacing one key: `train.minutes=3`,
+            `data.source=python-docs`, `backbone.branch.0.gate=gelu`. A VALUE that is no TOML
+            value is taken as a text.
+
+    Raises:
+        MdnnError: no such file, not TOML, an unknown or impossible key or value.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MdnnError(f"no config file at {path}") from None
+    except IsADirectoryError:
+        raise MdnnError(f"{path} is a folder, expected a config file (.toml)") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
+    try:
+        for text in set:
+            _set(table, text)
+        return Config.from_dict(table)
+    except MdnnError as error:
+        raise MdnnError(f"{path}: {error}") from None
+
+
+def _set(table, text):
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise MdnnError(f"expected KEY=VALUE, received {text!r}")
+    *path, last = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = value.strip()
+    place = table
+    for part in path:
+        if isinstance(place, list):
+            if not part.isdigit() or int(part) >= len(place):
+                raise MdnnError(f"{key}: expected a number below {len(place)}, received {part!r}")
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            place = place.setdefault(part, {})
+        else:
+            raise MdnnError(f"{key}: {part!r} is below a value, not a table")
+    if isinstance(place, list):
+        if not last.isdigit() or int(last) >= len(place):
+            raise MdnnError(f"{key}: expected a number below {len(place)}, received {last!r}")
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        # Minutes and steps are two ways to say the same; the later word stands.
+        if path == ["train"] and last in ("minutes", "steps"):
+            place.pop("steps" if last == "minutes" else "minutes", None)
+        place[last] = value
+    else:
+        raise MdnnError(f"{key}: {last!r} is below a value, not a table")
+
+
+def check(config):
+    """Refuses what no single key's limits can tell.
+
+    Raises:
+        MdnnError: the first key that does not go with the others.
+    """
+    grid, backbone = config.context.grid, config.backbone
+    if not grid:
+        raise MdnnError("context.grid: expected at least one axis, received []")
+    if (config.train.minutes is None) == (config.train.steps is None):
+        raise MdnnError("train: expected one of train.minutes and train.steps")
+    if config.refeed.backprop > config.refeed.steps:
+        raise MdnnError(
+            f"refeed.backprop: expected at most refeed.steps = {config.refeed.steps}, "
+            f"received {config.refeed.backprop}"
+        )
+    known = ("text", "word")
+    for name in config.tokens.modalities:
+        if name not in known:
+            raise MdnnError(
+                f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+    if "text" not in config.tokens.modalities:
+        raise MdnnError("tokens.modalities: expected text among them")
+    if ("word" in config.tokens.modalities) != bool(config.tokens.words):
+        raise MdnnError(
+            "tokens: the modality 'word' and tokens.words above 0 belong together, received "
+            f"{list(config.tokens.modalities)} and words = {config.tokens.words}"
+        )
+    if not backbone.branch:
+        raise MdnnError("backbone.branch: expected at least one branch, received none")
+    for number, branch in enumerate(backbone.branch):
+        _check_branch(f"backbone.branch.{number}", branch, grid, backbone.width)
+
+
+def _check_branch(where, branch, grid, width):
+    if (branch.kind == "mix") != bool(branch.mixer):
+        raise MdnnError(
+            f"{where}: kind = 'mix' and a list of mixers belong together, received "
+            f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
+        )
+    if branch.kind == "mix" and branch.gate != "none" and not branch.project:
+        raise MdnnError(f"{where}: a gate needs project = true")
+    for number, mixer in enumerate(branch.mixer):
+        here = f"{where}.mixer.{number}"
+        if mixer.axes != (-1,) and "causal" not in mixer.wiring.split("+"):
+            raise MdnnError(
+                f"{here}.wiring: a network that predicts the next unit needs 'causal' wiring on "
+                f"context axes, received {mixer.wiring!r}"
+            )
+        for axis in mixer.axes:
+            if not -1 <= axis <= len(grid) or axis == 0:
+                raise MdnnError(
+                    f"{here}.axes: expected numbers from 1 to {len(grid)} (context axes) or -1 "
+                    f"(channels), received {axis}"
+                )
+        if mixer.kind != "dense" and len(mixer.axes or grid) != 1:
+            raise MdnnError(
+                f"{here}.axes: {mixer.kind} mixes one axis, received "
+                f"{list(mixer.axes) or list(range(1, len(grid) + 1))}"
+            )
+        if -1 in mixer.axes and (len(mixer.axes) > 1 or mixer.sharing == "groups"):
+            raise MdnnError(
+                f"{here}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
+                f"sharing = 'shared' or 'separate'), received axes = {list(mixer.axes)}, "
+                f"sharing = {mixer.sharing!r}"
+            )
+        if mixer.kind in ("conv", "local") and mixer.window is None:
+            raise MdnnError(f"{here}.window: {mixer.kind} needs a window")
+        if mixer.kind != "dense" and mixer.axes == (-1,):
+            raise MdnnError(f"{here}.axes: {mixer.kind} mixes a context axis, received -1")
+        if width % mixer.groups:
+            raise MdnnError(
+                f"{here}.groups: expected a divisor of backbone.width = {width}, "
+                f"received {mixer.groups}"
+            )
+        if mixer.kind == "attention" and width % mixer.heads:
+            raise MdnnError(
+                f"{here}.heads: expected a divisor of backbone.width = {width}, "
+                f"received {mixer.heads}"
+            )

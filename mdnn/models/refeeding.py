@@ -1,0 +1,99 @@
+"""Running a stack of layers on its own output several times."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class Refeed(keras.layers.Layer):
+    """Runs a step several times, its output fed back in: the paper's refeeding.
+
+    `y_0` is the start state and `y_{r+1} = F(x + y_r)`; the answer is `y_R`. The input is
+    injected again at every step. The steps are unrolled in `call`, so that gradients through
+    it are backpropagation through time on every Keras backend; with `backprop` = K they stop
+    before the last K of the R steps.
+
+    Args:
+        branches: the layers of one step F, run in order.
+        steps: int, R, the number of steps where `call` is not told another.
+        backprop: int, K; 0 for all steps.
+        start: `"zeros"`, or `"learned"`: one vector, the same for every slot.
+
+    Call arguments:
+        x: `[batch, t1, ..., tk, channels]`, the embedded context.
+        steps: int, another number of steps than the layer's own.
+        state: a state to begin with, of x's shape, instead of `y_0`.
+        causal: handed on to every branch.
+
+    Input shape:
+        `[batch, t1, ..., tk, channels]`.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: fewer than one step, or K above R.
+    """
+
+    def __init__(self, branches, steps, backprop=0, start="zeros", **kwargs):
+        super().__init__(**kwargs)
+        self.branches = list(branches)
+        self.steps, self.backprop, self.start = steps, backprop, start
+        _check_steps(steps, backprop)
+        if start not in ("zeros", "learned"):
+            raise ValueError(f"start is 'zeros' or 'learned', received {start!r}")
+
+    def build(self, input_shape):
+        for branch in self.branches:
+            branch.build(input_shape)
+        self.first = None
+        if self.start == "learned":
+            self.first = self.add_weight(name="start", shape=(input_shape[-1],))
+
+    def call(self, x, steps=None, state=None, causal=None, training=None):
+        steps = self.steps if steps is None else steps
+        backprop = self.backprop if steps >= self.backprop else 0
+        _check_steps(steps, backprop)
+        if state is not None:
+            y = state
+        elif self.first is not None:
+            y = ops.broadcast_to(ops.cast(self.first, x.dtype), ops.shape(x))
+        else:
+            y = None
+        for step in range(steps):
+            if y is not None and backprop and step == steps - backprop:
+                y = ops.stop_gradient(y)
+            y = x if y is None else x + y
+            for branch in self.branches:
+                y = branch(y, causal=causal, training=training)
+        return y
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        return self.steps * sum(branch.operations(input_shape) for branch in self.branches)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "branches": [keras.saving.serialize_keras_object(b) for b in self.branches],
+            "steps": self.steps,
+            "backprop": self.backprop,
+            "start": self.start,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        branches = [keras.saving.deserialize_keras_object(b) for b in config.pop("branches")]
+        return cls(branches=branches, **config)
+
+
+def _check_steps(steps, backprop):
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"Refeed takes at least 1 step, received {steps!r}")
+    if not isinstance(backprop, int) or not 0 <= backprop <= steps:
+        raise ValueError(
+            f"backprop is a number of steps from 0 (all) to steps = {steps}, received {backprop!r}"
+        )

@@ -1,0 +1,142 @@
+"""A run folder: the config, the weights and the words of a trained network."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import keras
+import safetensors
+import safetensors.numpy
+
+from mdnn.errors import MdnnError
+from mdnn.files import replacing, write_text
+from mdnn.models.builder import build
+from mdnn.models.config import Config, load_config
+from mdnn.tokens.text import TextCodec
+
+CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained network and what is needed to feed it.
+
+    Args:
+        path: the run folder.
+        config: the config it was trained with.
+        words: its table of words, empty for characters alone.
+    """
+
+    path: Path
+    config: Config
+    words: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def model(self):
+        """The network with its weights."""
+        model = build(self.config, self.words)
+        read_weights(model.weights, self.path / WEIGHTS)
+        return model
+
+    @functools.cached_property
+    def codec(self):
+        """Between text and units."""
+        return TextCodec(self.words)
+
+
+def open_run(run):
+    """The `Run` in a folder (or the run itself, handed on).
+
+    Raises:
+        MdnnError: no such folder, or one that holds no finished run.
+    """
+    if isinstance(run, Run):
+        return run
+    path = Path(run)
+    if not path.is_dir():
+        what = "a file" if path.exists() else "nothing"
+        raise MdnnError(f"{path} is no run folder: there is {what} there")
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            raise MdnnError(f"{path} is no run folder: it has no {name}")
+    config = load_config(path / CONFIG)
+    return Run(path, config, read_words(path) if config.tokens.words else ())
+
+
+def load(run):
+    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it."""
+    return open_run(run).model
+
+
+def write_run(path, config, words, model):
+    """Makes a folder a run: config, words and weights, the weights last."""
+    path = Path(path)
+    write_text(path / CONFIG, config.to_toml())
+    if words:
+        write_text(path / WORDS, json.dumps(list(words), ensure_ascii=False))
+    write_arrays(path / WEIGHTS, named(model.weights))
+
+
+def read_words(path):
+    """The table of words of a run folder."""
+    try:
+        words = json.loads((path / WORDS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MdnnError(f"{path / WORDS} cannot be read: {error}") from None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise MdnnError(f"{path / WORDS}: expected a list of texts")
+    return tuple(words)
+
+
+def named(variables):
+    """Variables as a dict from their path to a numpy array."""
+    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
+
+
+def write_arrays(path, arrays, about=None):
+    """Writes arrays (and a dict of texts about them) as one safetensors file, atomically."""
+    arrays = {name: array.copy(order="C") for name, array in arrays.items()}
+    with replacing(path) as part:
+        safetensors.numpy.save_file(arrays, part, metadata=about)
+
+
+def read_arrays(path):
+    """Arrays and the dict of texts about them.
+
+    Raises:
+        MdnnError: no such file, or not a whole safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise MdnnError(f"no weights at {path}") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise MdnnError(f"{path} is no readable safetensors file: {error}") from None
+
+
+def assign(variables, arrays, where):
+    """Gives variables the arrays of their paths.
+
+    Raises:
+        MdnnError: a name, shape or dtype that does not fit; nothing is assigned then.
+    """
+    variables = {variable.path: variable for variable in variables}
+    if missing := sorted(set(variables) ^ set(arrays)):
+        side = "lacks" if missing[0] in variables else "has an unknown"
+        raise MdnnError(f"{where} {side} weight {missing[0]!r}")
+    for name, variable in variables.items():
+        array, dtype = arrays[name], keras.backend.standardize_dtype(variable.dtype)
+        if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != dtype:
+            raise MdnnError(
+                f"{where}: expected {name!r} as {dtype} {tuple(variable.shape)}, found "
+                f"{array.dtype} {tuple(array.shape)}"
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def read_weights(variables, path):
+    """Reads a safetensors file into variables of the same names, shapes and dtypes."""
+    assign(variables, read_arrays(path)[0], path)

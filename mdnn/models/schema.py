@@ -1,0 +1,132 @@
+"""Reading TOML into dataclasses, strictly: every key known, every value of its kind.
+
+A schema is a frozen dataclass. A field's annotation names its kind (`bool`, `int`, `float`,
+`str`, `tuple[int, ...]`, `tuple[str, ...]`, another schema, or a tuple of schemas); its
+metadata may hold `choices`, `least` and `most`, each with the plain meaning.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+
+from mdnn.errors import MdnnError
+
+
+def option(default=dataclasses.MISSING, *, choices=None, least=None, most=None, factory=None):
+    """A field with its limits."""
+    metadata = {"choices": choices, "least": least, "most": most}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def nearest(word, known):
+    """`" (did you mean 'x'?)"` for the known word nearest to `word`, or nothing."""
+    found = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def parse(schema, table, where=""):
+    """A schema's instance from a TOML table.
+
+    Args:
+        schema: a frozen dataclass.
+        table: dict as `tomllib` gives it.
+        where: dotted name of the table, for errors.
+
+    Raises:
+        MdnnError: an unknown key (the nearest one is offered), a missing one, a value of
+            another kind or beyond its limits; the message names the key.
+    """
+    if not isinstance(table, dict):
+        raise MdnnError(f"{where}: expected a table, received {table!r}")
+    fields = {field.name: field for field in dataclasses.fields(schema)}
+    kinds = typing.get_type_hints(schema)
+    values = {}
+    for key, value in table.items():
+        name = f"{where}.{key}" if where else key
+        if key not in fields:
+            raise MdnnError(f"unknown key {name!r}{nearest(key, fields)}")
+        values[key] = _value(kinds[key], value, name, fields[key].metadata)
+    for key, field in fields.items():
+        if (
+            key not in values
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
+            raise MdnnError(f"missing key {f'{where}.{key}' if where else key!r}")
+    return schema(**values)
+
+
+def _value(kind, value, name, limits):
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        # `X | None`: TOML has no null, so a value that is there is an X.
+        return _value(next(k for k in inner if k is not type(None)), value, name, limits)
+    if dataclasses.is_dataclass(kind):
+        return parse(kind, value, name)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise MdnnError(f"{name}: expected a list, received {value!r}")
+        return tuple(_value(inner[0], v, f"{name}.{i}", limits) for i, v in enumerate(value))
+    return _scalar(kind, value, name, limits)
+
+
+def _scalar(kind, value, name, limits):
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    right = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+    if not right or (isinstance(value, bool) and kind is not bool):
+        raise MdnnError(f"{name}: expected {words[kind]}, received {value!r}")
+    value = kind(value)
+    if (choices := limits.get("choices")) and value not in choices:
+        raise MdnnError(
+            f"{name}: expected one of {', '.join(choices)}; received {value!r}"
+            f"{nearest(value, choices)}"
+        )
+    least, most = limits.get("least"), limits.get("most")
+    # Written so that a number that is not one (nan) fails, too.
+    if (least is not None and not value >= least) or (most is not None and not value <= most):
+        span = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise MdnnError(f"{name}: expected {span}, received {value}")
+    return value
+
+
+def dump(instance):
+    """TOML text from which `parse` makes the same instance."""
+    lines = []
+    _dump(instance, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _dump(instance, where, lines):
+    tables = []
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        name = f"{where}.{field.name}" if where else field.name
+        if value is None:
+            continue
+        if dataclasses.is_dataclass(value):
+            tables.append((f"[{name}]", value, name))
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            tables += [(f"[[{name}]]", item, name) for item in value]
+        else:
+            lines.append(f"{field.name} = {_literal(value)}")
+    for head, value, name in tables:
+        lines += ["", head]
+        _dump(value, name, lines)
+
+
+def _literal(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return (
+            '"'
+            + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
+            + '"'
+        )
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return repr(value)

@@ -1,0 +1,105 @@
+"""What a person sees while a network trains."""
+
+import math
+import sys
+import time
+
+import rich.console
+import rich.progress
+import rich.text
+
+
+class _Figures(rich.progress.ProgressColumn):
+    def render(self, task):
+        return rich.text.Text(task.fields.get("figures", ""))
+
+
+def clock(seconds):
+    """Seconds as `m:ss`."""
+    seconds = max(0, math.ceil(seconds))
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+class Display:
+    """A progress bar on a terminal, a line every so often elsewhere, or nothing.
+
+    Args:
+        show: whether anything is shown.
+        stream: where to; the default is standard error, so that results stay alone on
+            standard output.
+        lines: where there is no terminal: how many lines a whole run prints.
+    """
+
+    def __init__(self, show=True, stream=None, lines=20):
+        stream = stream or sys.stderr
+        self.console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
+        self.show = show
+        self.lines = lines
+        self.bar = None
+        self.printed = -1
+
+    def __enter__(self):
+        if self.show and self.console.is_terminal:
+            self.bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(bar_width=20),
+                rich.progress.TaskProgressColumn(),
+                _Figures(),
+                console=self.console,
+                transient=False,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=1.0)
+        return self
+
+    def __exit__(self, *error):
+        if self.bar is not None:
+            self.bar.stop()
+
+    def say(self, text):
+        """Prints a line above the bar."""
+        if self.show:
+            self.console.print(text, markup=False)
+
+    def update(self, part, nats, speed, left, step, validation=None):
+        """Shows how far the run is.
+
+        Args:
+            part: the part that is done, 0 to 1.
+            nats: training loss, nats per unit.
+            speed: characters a second.
+            left: seconds left.
+            step: steps done.
+            validation: last validation loss in nats per character, or None.
+        """
+        if not self.show:
+            return
+        text = (
+            f"step {step:,}  {nats:.3f} nats  {nats / math.log(2):.3f} bits/character  "
+            f"{speed:,.0f} characters/s  {clock(left)} left"
+        )
+        if validation is not None:
+            text += f"  validation {validation:.3f}"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=min(part, 1.0), figures=text)
+        elif int(part * self.lines) > self.printed:
+            self.printed = int(part * self.lines)
+            self.say(f"{part:4.0%}  {text}")
+
+
+class Ticker:
+    """A part-done callback that prints one rewritten line on a terminal, else nothing."""
+
+    def __init__(self, what, show=True, stream=None):
+        self.stream = stream or sys.stderr
+        self.what = what
+        self.show = show and self.stream.isatty()
+        self.start = time.perf_counter()
+
+    def __call__(self, part):
+        if not self.show:
+            return
+        spent = time.perf_counter() - self.start
+        left = f"  {clock(spent / part - spent)} left" if part > 0.02 else ""
+        self.stream.write(f"\r{self.what} {part:4.0%}{left}\x1b[K" if part < 1 else "\r\x1b[K")
+        self.stream.flush()

@@ -1,0 +1,218 @@
+"""The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
+
+import csv
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mdnn.data.batches import Batches
+from mdnn.data.corpus import open_data
+from mdnn.errors import MdnnError
+from mdnn.files import write_text
+from mdnn.models.builder import build
+from mdnn.models.config import load_config
+from mdnn.models.loss import UnitLoss
+from mdnn.models.run import CONFIG, Run, read_words, write_run
+from mdnn.tokens.text import TextCodec
+from mdnn.training import checkpoint
+from mdnn.training.display import Display
+from mdnn.training.evaluation import Scorer, evaluate, figures
+from mdnn.training.gradients import make_step
+from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.pictures import loss_curve, read_metrics
+
+METRICS, PICTURE = "metrics.csv", "loss.png"
+COLUMNS = ("step", "seconds", "rate", "train_nats", "validation_nats")
+# Seconds between two checkpoints; writing one takes a few hundredths of a second.
+CHECKPOINT_EVERY = 60.0
+# Characters of the validation part that a check on the way looks at.
+CHECK_CHARACTERS = 8192
+
+
+def train(config, out, resume=False, show=True):
+    """Trains the network of a config into a run folder.
+
+    Refeeding steps, if the config has them, are unrolled in the model, so each optimizer step
+    here is backpropagation through time; `model.fit` on the same batches and loss takes the
+    same steps.
+
+    Args:
+        config: `mdnn.Config` or the path of a config file.
+        out: the run folder to make. Ctrl-C ends training early and keeps what was learnt.
+        resume: go on with the run in `out`, with its own config (`config` may only change
+            how long it trains).
+        show: whether progress is shown, on standard error.
+
+    Returns:
+        dict: what `evaluate` says of the validation text (without the sliding figure), and
+        `parameters`, `steps`, `seconds`, `characters_per_second`, `stopped`, `run`.
+
+    Raises:
+        MdnnError: an `out` that holds something else, a source that cannot be read, a text too
+            short for the context.
+    """
+    if isinstance(config, (str, Path)):
+        config = load_config(config)
+    path = Path(out)
+    words = ()
+    if resume:
+        config = _resumed_config(config, path)
+        words = read_words(path) if config.tokens.words else None
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MdnnError(
+            f"{path} is there already: take another folder, or go on with it (--resume)"
+        )
+    codec = TextCodec(words) if words else None
+    slots = config.context.slots
+    data = open_data(
+        config.data.source, config.data.validation, codec, config.tokens.words, slots + 1
+    )
+    run = Run(path, config, tuple(data.codec.words))
+    model = build(config, run.words)
+    training = Training(run, model, data, Display(show))
+    path.mkdir(parents=True, exist_ok=True)
+    if resume:
+        training.progress = checkpoint.restore(path, model, training.optimizer)
+    else:
+        write_text(path / CONFIG, config.to_toml())
+    return training.run_all()
+
+
+def _resumed_config(config, path):
+    if not (path / CONFIG).is_file():
+        raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
+    import dataclasses
+
+    own = load_config(path / CONFIG)
+    length = {"minutes": config.train.minutes, "steps": config.train.steps}
+    return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+
+
+class Training:
+    """One run's model, data and optimizer, and the loop over them.
+
+    Args:
+        run: `mdnn.models.run.Run`, the folder and config.
+        model: the network, as `mdnn.build` makes it.
+        data: `mdnn.data.corpus.Corpus`.
+        display: `mdnn.training.display.Display`.
+    """
+
+    def __init__(self, run, model, data, display):
+        self.run, self.model, self.data, self.display = run, model, data, display
+        spec = run.config.train
+        self.batches = Batches(
+            data.train,
+            data.codec,
+            run.config.context.slots,
+            spec.batch,
+            run.config.seed,
+            padding=run.config.context.padding,
+        )
+        self.optimizer = make_optimizer(spec.optimizer, model.trainable_variables)
+        self.loss = UnitLoss(run.config.tokens.modalities)
+        self.step = make_step(model, self.loss, self.optimizer)
+        self.scorer = Scorer(model, run.config)
+        self.progress = checkpoint.Progress()
+        self.checks = 0
+
+    def run_all(self):
+        """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
+        stopped = False
+        try:
+            with self.display:
+                self._train()
+        except KeyboardInterrupt:
+            stopped = True
+        self.step.sync()
+        checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
+        write_run(self.run.path, self.run.config, self.run.words, self.model)
+        loss_curve(
+            read_metrics(self.run.path / METRICS),
+            self.run.path / PICTURE,
+            f"{self.model.count_params():,} parameters, {self.run.config.data.source}",
+        )
+        if stopped:
+            self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
+        score = self.scorer.total(
+            self.data.validation, self.data.codec, self.run.config.context.slots
+        )
+        seconds = self.progress.seconds
+        units = self.progress.step * self.run.config.train.batch * self.run.config.context.slots
+        return figures(*score) | {
+            "parameters": self.model.count_params(),
+            "steps": self.progress.step,
+            "seconds": round(seconds, 1),
+            "characters_per_second": round(units / seconds) if seconds else 0,
+            "stopped": stopped,
+            "run": str(self.run.path),
+        }
+
+    def _part(self):
+        """The part of the budget that is spent."""
+        spec = self.run.config.train
+        if spec.steps is not None:
+            return self.progress.step / spec.steps
+        return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
+
+    def _train(self):
+        spec = self.run.config.train
+        fresh = self.progress.step == 0
+        with open(self.run.path / METRICS, "w" if fresh else "a", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(COLUMNS)
+            before = self.progress.seconds
+            begun = shown = kept = time.perf_counter()
+            losses, first = [], self.progress.step
+            while (part := self._part()) < 1:
+                rate = rate_at(spec.optimizer, self.progress.step, part)
+                losses.append(self.step(self.batches.at(self.progress.step), rate))
+                self.progress.step += 1
+                now = time.perf_counter()
+                self.progress.seconds = before + now - begun
+                part = self._part()
+                check = spec.checks and part * spec.checks >= self.checks + 1
+                if not (check or part >= 1 or now - shown > 0.5 or len(losses) >= 100):
+                    continue
+                nats = float(np.mean([float(value) for value in losses]))
+                losses.clear()
+                shown = now
+                validation = self._check(part) if check else None
+                writer.writerow(
+                    (
+                        self.progress.step,
+                        f"{self.progress.seconds:.3f}",
+                        f"{rate:.3e}",
+                        f"{nats:.5f}",
+                        "" if validation is None else f"{validation:.5f}",
+                    )
+                )
+                self._show(part, nats, first, now - begun)
+                if now - kept > CHECKPOINT_EVERY:
+                    file.flush()
+                    self.step.sync()
+                    checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
+                    kept = time.perf_counter()
+
+    def _check(self, part):
+        """Validation nats per character on evenly spread windows of the validation part."""
+        self.checks = int(part * self.run.config.train.checks)
+        self.step.sync()
+        units = self.data.validation[:CHECK_CHARACTERS]
+        self.last = self.scorer_total(units)
+        return self.last
+
+    def scorer_total(self, units):
+        nats, characters = self.scorer.total(units, self.data.codec, self.run.config.context.slots)
+        return nats / characters
+
+    def _show(self, part, nats, first, spent):
+        slots = self.run.config.context.slots
+        speed = (self.progress.step - first) * self.run.config.train.batch * slots / spent
+        left = self.progress.seconds * (1 - part) / part if part else 0.0
+        self.display.update(
+            part, nats, speed, left, self.progress.step, getattr(self, "last", None)
+        )

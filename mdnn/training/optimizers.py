@@ -1,0 +1,52 @@
+"""Keras optimizers and the learning rate over a run, from a config."""
+
+import math
+
+import keras
+
+
+def make_optimizer(spec, variables):
+    """The Keras optimizer of `[train.optimizer]`, built.
+
+    Args:
+        spec: `mdnn.models.config.Optimizer`.
+        variables: the model's trainable variables. Decay falls on matrices only: kernels and
+            tables, not norms' scales and biases.
+    """
+    common = {
+        "learning_rate": spec.rate,
+        "global_clipnorm": spec.clip or None,
+        "weight_decay": spec.decay or None,
+    }
+    betas = {"beta_1": spec.beta_1, "beta_2": spec.beta_2}
+    makers = {
+        "adamw": lambda: keras.optimizers.AdamW(
+            **{**common, "weight_decay": spec.decay}, **betas, epsilon=1e-8
+        ),
+        "adam": lambda: keras.optimizers.Adam(**common, **betas, epsilon=1e-8),
+        "lion": lambda: keras.optimizers.Lion(**common, **betas),
+        "muon": lambda: keras.optimizers.Muon(
+            **{**common, "weight_decay": spec.decay},
+            adam_beta_1=spec.beta_1,
+            adam_beta_2=spec.beta_2,
+        ),
+        "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
+    }
+    optimizer = makers[spec.name]()
+    if spec.decay:
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer.build(variables)
+    return optimizer
+
+
+def rate_at(spec, step, progress):
+    """Learning rate of a step: a climb, then a cosine down to `final` of the rate.
+
+    Args:
+        spec: `mdnn.models.config.Optimizer`.
+        step: int, from 0.
+        progress: float, the part of the run that is done, 0 to 1.
+    """
+    climb = min(1.0, (step + 1) / spec.warmup) if spec.warmup else 1.0
+    fall = spec.final + (1 - spec.final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return spec.rate * climb * fall
