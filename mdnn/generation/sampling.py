@@ -1,0 +1,73 @@
+"""Choosing one class from scores: the same seed, the same choice, on every backend."""
+
+import numpy as np
+from keras import ops
+
+
+def _mix(x):
+    """murmur3's 32-bit finalizer: each bit of x changes about half of the result's bits."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = ops.bitwise_xor(x, ops.right_shift(x, _word(shift)))
+        x = ops.multiply(x, _word(factor))
+    return ops.bitwise_xor(x, ops.right_shift(x, _word(16)))
+
+
+def _word(value):
+    return ops.convert_to_tensor(np.uint32(value), dtype="uint32")
+
+
+def uniform(*numbers):
+    """A number in [0, 1) that depends on `numbers` alone.
+
+    Keras' own generators differ from backend to backend and take no seed out of a tensor; a
+    hash of seed and place is the same in Python, in a SavedModel, and in any batch.
+
+    Args:
+        numbers: int32 tensors or ints, broadcast against each other.
+
+    Returns:
+        float32 tensor of their common shape.
+    """
+    state = _word(0x9E3779B9)
+    for number in numbers:
+        state = _mix(ops.add(ops.cast(number, "uint32"), ops.multiply(state, _word(0x01000193))))
+    # 24 bits are what a float32 holds exactly.
+    bits = ops.cast(ops.right_shift(state, _word(8)), "int32")
+    return ops.cast(bits, "float32") * (1.0 / 2**24)
+
+
+def choose(scores, place, temperature, top_k, top_p):
+    """One class per row.
+
+    Args:
+        scores: float32 `[batch, classes]`.
+        place: float32 `[batch]`, in [0, 1): where in the distribution the choice falls.
+        temperature: float32 `[batch]`; scores are divided by it. 0: the likeliest class.
+        top_k: int32 `[batch]`; only the k likeliest classes are chosen from. 0: all.
+        top_p: float32 `[batch]`; only the likeliest classes that together have at least this
+            probability. 1: all.
+
+    Returns:
+        int32 `[batch]`.
+    """
+    classes = scores.shape[-1]
+    warm = temperature[:, None] > 0
+    scaled = scores / ops.where(warm, temperature[:, None], 1.0)
+    # Nucleus after top-k after temperature, as most libraries have it.
+    ordered = ops.flip(ops.sort(scaled, axis=-1), axis=-1)
+    k = ops.where(top_k > 0, ops.minimum(top_k, classes), classes)
+    kept = ops.arange(classes, dtype="int32")[None, :] < k[:, None]
+    odds = ops.where(kept, ops.exp(ordered - ordered[:, :1]), 0.0)
+    odds = odds / ops.sum(odds, axis=-1, keepdims=True)
+    before = ops.cumsum(odds, axis=-1) - odds
+    kept = ops.logical_and(kept, ops.logical_or(before < top_p[:, None], before <= 0.0))
+    least = ops.min(ops.where(kept, ordered, ordered[:, :1]), axis=-1, keepdims=True)
+    weights = ops.where(scaled >= least, ops.exp(scaled - ordered[:, :1]), 0.0)
+    total = ops.cumsum(weights, axis=-1)
+    drawn = ops.sum(ops.cast(total <= place[:, None] * total[:, -1:], "int32"), axis=-1)
+    # Rounding may push the place past the last class that has any weight.
+    last = ops.max(
+        ops.where(weights > 0, ops.arange(classes, dtype="int32")[None, :], 0), axis=-1
+    )
+    likeliest = ops.cast(ops.argmax(scores, axis=-1), "int32")
+    return ops.where(warm[:, 0], ops.minimum(drawn, last), likeliest)

@@ -1,0 +1,145 @@
+"""Writing in turn: one unit after another, each from the context before it."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from mdnn.generation.sampling import choose, uniform
+from mdnn.tokens.units import COLUMNS, WIDTH, modality
+
+# The columns of a token row that say which unit it is: modality and bytes.
+UNIT = 4
+
+# Stands for half a surrogate pair, which is no character: U+FFFD as row and cell of plane 0.
+REPLACEMENT = (0xFF, 0xFD)
+
+
+class Writer(keras.Model):
+    """A network that continues contexts, `chunk` units at a call, compiled once.
+
+    A context that is full slides: its first unit leaves, and each new one is predicted from
+    the last `slots` units. A row's units depend on its own prompt and seed alone, not on the
+    rest of the batch.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        chunk: int, units written at a call.
+        words: int, size of the network's table of words.
+
+    Call arguments:
+        inputs: dict of
+            `window` int32 `[batch, slots, 4]` (modality and bytes; zeros behind the prompt),
+            `filled` int32 `[batch]` (units in the window, at least 1),
+            `written` int32 `[batch]` (units written so far),
+            `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[batch]`
+            (see `mdnn.generation.sampling.choose`).
+
+    Returns:
+        dict of `units` int32 `[batch, chunk, 4]`, and `window`, `filled` and `written` to go on
+        with.
+    """
+
+    def __init__(self, model, chunk=16, words=0, **kwargs):
+        super().__init__(**kwargs)
+        tokens = next(t for t in model.inputs if t.name.startswith("tokens"))
+        self.network = keras.Model(tokens, model.get_layer("slots").output)
+        self.heads = model.get_layer("heads")
+        self.slots = int(tokens.shape[1])
+        self.chunk = chunk
+        self.words = words
+        self.jit_compile = False
+
+    def call(self, inputs):
+        settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
+        places = ops.arange(self.chunk, dtype="int32")[None, :, None]
+
+        def write(number, carried):
+            state, units = carried
+            unit, state = self.step(state, settings)
+            return state, ops.where(places == number, unit[:, None, :], units)
+
+        state = tuple(inputs[name] for name in ("window", "filled", "written"))
+        units = ops.zeros_like(places) + ops.zeros_like(inputs["window"][:, :1])
+        state, units = ops.fori_loop(0, self.chunk, write, (state, units))
+        return dict(zip(("window", "filled", "written"), state, strict=True)) | {"units": units}
+
+    def step(self, state, settings):
+        """Writes one unit per row.
+
+        Args:
+            state: `(window, filled, written)`.
+            settings: dict of `seed`, `temperature`, `top_k`, `top_p`.
+
+        Returns:
+            The units, int32 `[batch, 4]`, and the new state.
+        """
+        window, filled, written = state
+        hidden = self.network(self.tokens(window), training=False)
+        last = ops.take_along_axis(hidden, filled[:, None, None] - 1, axis=1)[:, 0]
+
+        def decide(scores, number):
+            place = uniform(settings["seed"], written, number)
+            return choose(
+                scores, place, settings["temperature"], settings["top_k"], settings["top_p"]
+            )
+
+        unit = self.known(self.heads.decode(last, decide))
+        return unit, (*self.append(window, filled, unit), written + 1)
+
+    def known(self, unit):
+        """Units `[batch, 4]` with those that stand for no text replaced.
+
+        Half a surrogate pair becomes U+FFFD, a word beyond the table the table's last one.
+        """
+        kind, first, second, third = (unit[:, k] for k in range(UNIT))
+        half = (kind == modality("text").index) & (first == 0) & (second // 8 == 0xD8 // 8)
+        second = ops.where(half, REPLACEMENT[0], second)
+        third = ops.where(half, REPLACEMENT[1], third)
+        if self.words:
+            word = kind == modality("word").index
+            number = ops.minimum(first * 256 + second, self.words - 1)
+            first = ops.where(word, number // 256, first)
+            second = ops.where(word, number % 256, second)
+        return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
+
+    def append(self, window, filled, unit):
+        """The window with one more unit, and how many it holds then."""
+        unit = unit[:, None, :]
+        slots = ops.arange(self.slots, dtype="int32")[None, :, None]
+        placed = ops.where(slots == filled[:, None, None], unit, window)
+        slid = ops.concatenate([window[:, 1:], unit], axis=1)
+        full = (filled >= self.slots)[:, None, None]
+        return ops.where(full, slid, placed), ops.minimum(filled + 1, self.slots)
+
+    def tokens(self, window):
+        """Token rows of a window: places count from its first slot, as in training."""
+        slots = ops.arange(self.slots, dtype="int32")[None, :, None]
+        place = slots * ops.cast(window[:, :, :1] > 0, "int32")
+        rest = ops.zeros_like(ops.concatenate([window] * 2, axis=-1))[:, :, : WIDTH - UNIT - 1]
+        return ops.concatenate([window, place, rest], axis=-1)
+
+
+def start_window(codec, texts, slots):
+    """The window and its filling for prompts.
+
+    Args:
+        codec: `mdnn.tokens.text.TextCodec`.
+        texts: list of prompts, none empty; of a longer one than the context its end is seen.
+        slots: int.
+
+    Returns:
+        int32 `[batch, slots, 4]` and int32 `[batch]`.
+    """
+    window = np.zeros((len(texts), slots, UNIT), "int32")
+    filled = np.zeros(len(texts), "int32")
+    for row, text in enumerate(texts):
+        units = codec.units(text)[-slots:]
+        window[row, : len(units)] = codec.tokens(units)[:, :UNIT]
+        filled[row] = len(units)
+    return window, filled
+
+
+def token_rows(units):
+    """Units `[..., 4]` as token rows `[..., 8]` without places."""
+    rest = np.zeros((*units.shape[:-1], len(COLUMNS) - UNIT), "int32")
+    return np.concatenate([units, rest], axis=-1)
