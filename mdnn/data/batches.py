@@ -19,7 +19,7 @@ class Batches(keras.utils.PyDataset):
 
     As a `keras.utils.PyDataset` it can be given to `model.fit`: an epoch is `steps` batches,
     each `(at(step), at(step)["targets"])`, and the next epoch goes on with the next steps.
-    Pass `shuffle=False` to `fit` to keep the order.
+    Pass `shuffle=False` to `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
         units: Integers `[n]`, the text's units; at least `length + 1`.
@@ -80,6 +80,8 @@ class Batches(keras.utils.PyDataset):
         self.padding = padding
         self.first_step = int(first_step)
         self.repeat = bool(repeat)
+        # which batches of the running epoch were asked for; None before the first epoch
+        self._asked = None
 
     def at(self, step):
         """Returns the batch of a step.
@@ -120,13 +122,20 @@ class Batches(keras.utils.PyDataset):
         return self.steps
 
     def __getitem__(self, index):
+        if self._asked is not None:
+            self._asked.add(index)
         batch = self.at(self.first_step + index)
         return batch, batch["targets"]
 
-    def on_epoch_end(self):
-        """Moves on to the steps of the next epoch; Keras calls it."""
-        if not self.repeat:
+    def on_epoch_begin(self):
+        """Moves on to the next steps once an epoch is through; Keras calls it.
+
+        Keras also begins and ends epochs to learn shapes, without asking for every batch:
+        those do not count.
+        """
+        if self._asked is not None and len(self._asked) == self.steps and not self.repeat:
             self.first_step += self.steps
+        self._asked = set()
 
 
 def windows(units, codec, length, stride=None, batch=64):

@@ -1,0 +1,260 @@
+"""Batches as a pure function of (seed, step), and windows that count every unit once."""
+
+import time
+
+import numpy as np
+import pytest
+
+from mdnn.data.batches import Batches, windows
+from mdnn.errors import MdnnError
+from mdnn.tokens.text import TextCodec
+
+CODEC = TextCodec()
+# unit i is code point 1000 + i, so a token tells its place in the text
+UNITS = np.arange(1000, 1200, dtype=np.int32)
+
+
+def make(padding="none", **changed):
+    options = {"length": 8, "batch": 3, "seed": 1, "padding": padding} | changed
+    return Batches(UNITS, CODEC, **options)
+
+
+def same(a, b):
+    return all(np.array_equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("padding", ["none", "random"])
+def test_a_batch_depends_on_seed_and_step_alone(padding):
+    first, second = make(padding), make(padding)
+    forth = [first.at(step) for step in range(5)]
+    back = [second.at(step) for step in reversed(range(5))][::-1]
+    assert all(same(a, b) for a, b in zip(forth, back, strict=True))
+    assert not any(same(forth[0], other) for other in forth[1:])
+    assert not same(forth[0], make(padding, seed=2).at(0))
+    # sizes of the epoch do not matter, nor does where it begins
+    assert same(forth[3], make(padding, steps=1, first_step=7).at(3))
+    # far steps, negative seeds
+    assert same(first.at(2**40), second.at(2**40))
+    assert not same(make(padding, seed=-1).at(0), make(padding, seed=0).at(0))
+
+
+def test_batches_stay_the_same_between_versions():
+    # Philox's raw stream is frozen; a change here makes every seed mean something else
+    starts = [CODEC.units_from_tokens(make().at(step)["tokens"])[:, 0] for step in (0, 5)]
+    assert (np.array(starts) - 1000).tolist() == [[61, 62, 136], [24, 107, 115]]
+
+
+@pytest.mark.parametrize("padding", ["none", "random"])
+def test_shapes_and_targets_one_further_on(padding):
+    for step in range(20):
+        batch = make(padding).at(step)
+        tokens, targets = batch["tokens"], batch["targets"]
+        for rows in (tokens, targets):
+            assert rows.shape == (3, 8, 8)
+            assert rows.dtype == np.int32
+            assert rows.flags["C_CONTIGUOUS"]
+        units = CODEC.units_from_tokens(tokens)
+        following = CODEC.units_from_tokens(targets)
+        filled = units >= 0
+        np.testing.assert_array_equal(following >= 0, filled)
+        np.testing.assert_array_equal(following[filled], units[filled] + 1)
+        np.testing.assert_array_equal(targets[filled][:, 4], tokens[filled][:, 4] + 1)
+        assert not tokens[~filled].any()
+        assert not targets[~filled].any()
+        if padding == "none":
+            assert filled.all()
+            np.testing.assert_array_equal(tokens[..., 4], np.tile(np.arange(8), (3, 1)))
+
+
+def test_random_padding_holds_one_run_of_each_length_anywhere():
+    batches = make("random", batch=400)
+    units = CODEC.units_from_tokens(batches.at(0)["tokens"])
+    filled = units >= 0
+    lengths = filled.sum(axis=1)
+    assert set(lengths) == {4, 5, 6, 7, 8}
+    first = filled.argmax(axis=1)
+    assert set(first) == {0, 1, 2, 3, 4}
+    for row, start, number in zip(batches.at(0)["tokens"], first, lengths, strict=True):
+        run = row[start : start + number]
+        assert (run[:, 0] == 1).all()
+        np.testing.assert_array_equal(run[:, 4], np.arange(number))
+        np.testing.assert_array_equal(np.diff(CODEC.units_from_tokens(run)), 1)
+
+
+@pytest.mark.parametrize("padding", ["none", "random"])
+def test_every_start_is_drawn_and_none_runs_over_the_end(padding):
+    units = UNITS[:11]
+    batches = Batches(units, CODEC, length=8, batch=500, seed=0, padding=padding)
+    batch = batches.at(0)
+    starts = CODEC.units_from_tokens(batch["tokens"]) - 1000
+    starts = starts.max(axis=1, where=starts >= 0, initial=0)
+    targets = CODEC.units_from_tokens(batch["targets"])
+    assert targets.max() == units[-1]
+    if padding == "none":
+        counts = np.bincount(starts - 7)
+        assert len(counts) == 3
+        assert counts.min() > 500 / 3 * 0.75
+    # the shortest text is one window and its last target
+    assert Batches(UNITS[:9], CODEC, 8, 2, 0, padding=padding).at(0)["tokens"].shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_short_contexts_with_random_padding(length):
+    batch = make("random", length=length, batch=50).at(0)
+    assert (batch["tokens"][..., 0].sum(axis=1) >= 1).all()
+    assert (batch["targets"][..., 0].sum(axis=1) >= 1).all()
+
+
+def test_as_a_dataset_for_fit():
+    batches = make(steps=4, first_step=10)
+    assert len(batches) == batches.num_batches == 4
+    x, y = batches[2]
+    assert same(x, batches.at(12))
+    np.testing.assert_array_equal(y, x["targets"])
+    # an epoch that was cut short, or only looked at, comes again
+    batches.on_epoch_begin()
+    assert len([batches[index] for index in (3, 0, 2)]) == 3
+    batches.on_epoch_begin()
+    assert same(batches[0][0], batches.at(10))
+    assert len([batches[index] for index in (3, 1, 2)]) == 3
+    batches.on_epoch_begin()
+    assert same(batches[0][0], batches.at(14))
+    again = make(steps=1, repeat=True)
+    again.on_epoch_begin()
+    assert same(again[0][0], again.at(0))
+    again.on_epoch_begin()
+    assert same(again[0][0], again.at(0))
+    # an epoch reads about as much as there is
+    assert len(make(steps=None)) == 199 // 24
+    assert len(make(steps=None, batch=1000)) == 1
+
+
+def test_fit_goes_on_with_the_next_steps():
+    import keras
+
+    class Recorder(keras.Model):
+        """Remembers the first byte of every batch it is trained on."""
+
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(keras.ops.cast(x["tokens"][:, :, 3], "float32"))
+
+    seen = []
+
+    class Watched(Batches):
+        """Remembers which steps were asked for."""
+
+        def at(self, step):
+            seen.append(step)
+            return super().at(step)
+
+    batches = Watched(UNITS, CODEC, length=8, batch=3, seed=1, steps=3)
+    model = Recorder()
+    model.compile(loss=lambda y, prediction: keras.ops.mean(prediction) * 0.0, run_eagerly=True)
+    model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    # Keras looks at the first batches to learn their shapes before it begins.
+    assert seen[-6:] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_batch_is_cheap():
+    units = np.tile(UNITS, 100)
+    for padding in ("none", "random"):
+        batches = Batches(units, CODEC, length=64, batch=12, seed=0, padding=padding)
+        times = []
+        for step in range(50):
+            start = time.perf_counter()
+            batches.at(step)
+            times.append(time.perf_counter() - start)
+        # measured at 0.07 ms
+        assert np.median(times) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"length": 200}, r"200 slots needs a text of at least 201 units; received shape \(200,\)"),
+        ({"length": 0}, "length must be at least 1; received 0"),
+        ({"batch": 0}, "batch must be at least 1; received 0"),
+        ({"steps": 0}, "steps must be at least 1; received 0"),
+        ({"padding": "left"}, 'must be "none" or "random"; received \'left\''),
+    ],
+)
+def test_bad_arguments(changed, message):
+    with pytest.raises(MdnnError, match=message):
+        make(**changed)
+
+
+WINDOWS = [
+    (number, length, stride)
+    for number in (2, 3, 8, 9, 10, 17, 41)
+    for length, stride in (
+        (8, None),
+        (8, 8),
+        (8, 7),
+        (8, 3),
+        (8, 1),
+        (1, None),
+        (64, None),
+        (64, 5),
+    )
+]
+
+
+@pytest.mark.parametrize(("number", "length", "stride"), WINDOWS)
+def test_every_unit_but_the_first_is_counted_once(number, length, stride):
+    units = UNITS[:number]
+    counted, first = [], True
+    for batch in windows(units, CODEC, length, stride, batch=4):
+        tokens, targets, counts = batch["tokens"], batch["targets"], batch["counted"]
+        assert tokens.shape == targets.shape == (4, length, 8)
+        assert counts.shape == (4, length)
+        assert counts.dtype == bool
+        x, y = CODEC.units_from_tokens(tokens), CODEC.units_from_tokens(targets)
+        np.testing.assert_array_equal(x >= 0, y >= 0)
+        np.testing.assert_array_equal(y[y >= 0], x[y >= 0] + 1)
+        np.testing.assert_array_equal(targets[y >= 0][:, 4], tokens[y >= 0][:, 4] + 1)
+        counted += y[counts].tolist()
+        if stride not in (None, length):
+            later = counts[1:] if first else counts
+            assert not later[:, : length - stride].any()
+        first = False
+    assert counted == units[1:].tolist()
+
+
+def test_windows_follow_nanogpts_convention():
+    (batch,) = windows(UNITS[:20], CODEC, 8, batch=4)
+    x, y = CODEC.units_from_tokens(batch["tokens"]), CODEC.units_from_tokens(batch["targets"])
+    np.testing.assert_array_equal(x[0], UNITS[:8])
+    np.testing.assert_array_equal(x[1], UNITS[8:16])
+    np.testing.assert_array_equal(y[1], UNITS[9:17])
+    np.testing.assert_array_equal(x[2], [*UNITS[16:19], -1, -1, -1, -1, -1])
+    # the batch is filled up with windows that do not count
+    assert not batch["tokens"][3].any()
+    assert not batch["counted"][3].any()
+    assert batch["counted"].sum() == 19
+
+
+def test_sliding_windows_have_a_past():
+    (batch,) = windows(UNITS[:20], CODEC, 8, stride=3, batch=5)
+    y = CODEC.units_from_tokens(batch["targets"])
+    assert batch["counted"][0].all()
+    np.testing.assert_array_equal(y[1], UNITS[4:12])
+    np.testing.assert_array_equal(batch["counted"][1], [False] * 5 + [True] * 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": UNITS[:1]}, "at least 2 units"),
+        ({"stride": 9}, "from 1 to the window's 8 slots; received 9"),
+        ({"stride": 0}, "received 0"),
+        ({"batch": 0}, "at least 1"),
+        ({"length": 0}, "at least 1"),
+    ],
+)
+def test_bad_windows_are_refused_at_once(arguments, message):
+    with pytest.raises(MdnnError, match=message):
+        windows(**({"units": UNITS, "codec": CODEC, "length": 8} | arguments))
