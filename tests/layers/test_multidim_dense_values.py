@@ -1,0 +1,91 @@
+"""MultidimDense against numpy: values and gradients of every combination of options."""
+
+import itertools
+
+import numpy as np
+import pytest
+from layer_gradients import output_and_gradients
+from multidim_reference import multidim_dense
+
+from mdnn.layers.multidim_dense import MultidimDense
+
+WORDS = ("causal", "local", "random", "shift")
+WIRINGS = [c for r in range(5) for c in itertools.combinations(WORDS, r)]
+EXECUTIONS = [("parallel", "ascending"), ("sequential", "ascending"), ("sequential", "descending")]
+SELF_CONNECTIONS = ("each", "once", "none")
+SIZES = {1: (4,), 2: (2, 3), 3: (3, 2, 2), 4: (2, 1, 3, 2), 5: (2, 2, 1, 2, 3)}
+TIED_SIZE = {1: 4, 2: 3, 3: 2, 4: 2, 5: 2}
+
+
+def case(n, sharing):
+    """Returns grid sizes, named axes, the sharing argument and the axes that kernels differ over."""
+    axes = tuple(range(1, n + 1))
+    if sharing == "tied":
+        return (TIED_SIZE[n],) * n, axes, "tied", dict.fromkeys(axes, ())
+    if sharing == "shared":
+        return SIZES[n], axes, "shared", dict.fromkeys(axes, ())
+    if sharing == "separate":
+        return SIZES[n], axes, "separate", {a: tuple(b for b in axes if b != a) for a in axes}
+    # Groups: kernels differ over an axis that is carried along, not over another one.
+    return (*SIZES[n], 2, 2), axes, (n + 1,), dict.fromkeys(axes, (n + 1,))
+
+
+def check(n, sharing, execution, order, words, self_connection, rng):
+    sizes, axes, argument, over = case(n, sharing)
+    options = {"window": 1 if "local" in words else None}
+    options["density"], options["seed"] = (0.6, 5) if "random" in words else (None, None)
+    layer = MultidimDense(
+        axes=axes,
+        sharing=argument,
+        execution=execution,
+        order=order,
+        wiring=words or "full",
+        self_connection=self_connection,
+        dtype="float64",
+        **options,
+    )
+    layer.build((None, *sizes))
+    kernels = [rng.normal(size=k.shape) for k in layer.kernels]
+    layer.set_weights(kernels)
+    x, w = rng.normal(size=(2, 2, *sizes))
+    for causal in (None, False) if "causal" in words else (None,):
+
+        def reference(x, kernels, causal=causal):
+            return multidim_dense(
+                x,
+                kernels,
+                axes,
+                over,
+                tied=sharing == "tied",
+                execution=execution,
+                order=order,
+                words=words,
+                self_connection=self_connection,
+                causal=causal,
+                **options,
+            )
+
+        y, dx, dkernels = output_and_gradients(layer, x, w, causal=causal)
+        # Derivatives along random directions by the complex step, exact to rounding.
+        way_x, way_k = rng.normal(size=x.shape), [rng.normal(size=k.shape) for k in kernels]
+        by_x = reference(x + 1e-30j * way_x, kernels)
+        np.testing.assert_allclose(y, by_x.real, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            np.sum(dx * way_x), np.sum(by_x.imag * 1e30 * w), rtol=1e-9, atol=1e-9
+        )
+        by_k = reference(x, [k + 1e-30j * way for k, way in zip(kernels, way_k, strict=True)])
+        np.testing.assert_allclose(
+            sum(np.sum(d * way) for d, way in zip(dkernels, way_k, strict=True)),
+            np.sum(by_k.imag * 1e30 * w),
+            rtol=1e-9,
+            atol=1e-9,
+        )
+
+
+@pytest.mark.parametrize("words", WIRINGS, ids=lambda words: "+".join(words) or "full")
+@pytest.mark.parametrize("sharing", ["shared", "separate", "tied", "groups"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_values_and_gradients(n, sharing, words):
+    rng = np.random.default_rng(n)
+    for (execution, order), self_connection in itertools.product(EXECUTIONS, SELF_CONNECTIONS):
+        check(n, sharing, execution, order, words, self_connection, rng)
