@@ -66,8 +66,6 @@ def choose(scores, place, temperature, top_k, top_p):
     total = ops.cumsum(weights, axis=-1)
     drawn = ops.sum(ops.cast(total <= place[:, None] * total[:, -1:], "int32"), axis=-1)
     # Rounding may push the place past the last class that has any weight.
-    last = ops.max(
-        ops.where(weights > 0, ops.arange(classes, dtype="int32")[None, :], 0), axis=-1
-    )
+    last = ops.max(ops.where(weights > 0, ops.arange(classes, dtype="int32")[None, :], 0), axis=-1)
     likeliest = ops.cast(ops.argmax(scores, axis=-1), "int32")
     return ops.where(warm[:, 0], ops.minimum(drawn, last), likeliest)

@@ -10,9 +10,7 @@ from mdnn.generation.writer import Writer, start_window, token_rows
 from mdnn.models.run import open_run
 
 
-def generate(
-    run, prompt, length=200, temperature=0.8, seed=0, top_k=0, top_p=1.0, stream=None
-):
+def generate(run, prompt, length=200, temperature=0.8, seed=0, top_k=0, top_p=1.0, stream=None):
     """Continues a text.
 
     The same run, prompt and settings give the same text, in Python and from the exported

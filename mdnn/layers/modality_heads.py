@@ -135,6 +135,11 @@ class ModalityHeads(keras.layers.Layer):
                 unit[k] = ops.where(ops.equal(index, kind.index), byte, unit[k])
         return ops.stack([index, *unit], axis=-1)
 
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        _, slots, width = input_shape
+        return slots * width * sum(classes for _, _, classes, _ in self.steps)
+
     def compute_output_shape(self, hidden_shape, targets_shape=None):
         return (*hidden_shape[:-1], sum(classes for _, _, classes, _ in self.steps))
 

@@ -4,12 +4,7 @@ import keras
 from keras import initializers, layers, ops
 
 from mdnn import activations
-from mdnn.layers import MultidimDense
-
-try:
-    from mdnn.layers import AxisAttention, AxisConv, AxisLocal
-except ImportError:
-    pass
+from mdnn.layers import AxisAttention, AxisConv, AxisLocal, MultidimDense
 
 
 def make_norm(kind, name):
@@ -53,7 +48,13 @@ def make_mixer(spec, rank, name):
     if spec["kind"] == "conv":
         return AxisConv(axes[0], kernel_size=spec["window"] + 1, wiring=spec["wiring"], name=name)
     if spec["kind"] == "local":
-        return AxisLocal(axes[0], window=spec["window"], wiring=spec["wiring"], name=name)
+        return AxisLocal(
+            axes[0],
+            window=spec["window"],
+            wiring=spec["wiring"],
+            groups=spec["groups"],
+            name=name,
+        )
     start = initializers.RandomNormal(stddev=spec["start"]) if spec["start"] else None
     sharing = spec["sharing"]
     if sharing == "groups":
@@ -221,6 +222,13 @@ class MixBranch(Branch):
                 total += self.times * mixer.operations(self._grouped(shape, spec))
         return total
 
+    def values(self, input_shape):
+        """Values written for one example."""
+        size = _product(input_shape[1:])
+        per_pass = len(self.mixers) + (self.function is not None)
+        around = (2 if self.gate == "none" else 4) * self.project
+        return size * (_ends(self) + around + per_pass * self.stack * self.times)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -275,6 +283,12 @@ class FeedForwardBranch(Branch):
         """Multiply-adds for one example."""
         return _product(input_shape[1:]) * (self.dense_in.units + self.width)
 
+    def values(self, input_shape):
+        """Values written for one example."""
+        size = _product(input_shape[1:])
+        inner = size // input_shape[-1] * (self.dense_in.units + self.width)
+        return size * (_ends(self) + 1) + inner
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -315,8 +329,18 @@ class LinearBranch(Branch):
         """Multiply-adds for one example."""
         return _product(input_shape[1:]) * input_shape[-1]
 
+    def values(self, input_shape):
+        """Values written for one example."""
+        return _product(input_shape[1:]) * (_ends(self) + 1 + (self.function is not None))
+
     def get_config(self):
         return {**super().get_config(), "activation": self.activation}
+
+
+def _ends(branch):
+    """How many values a branch's norm, dropout and sum write for each of its input."""
+    parts = (branch.norm_layer is not None, branch.dropout is not None, branch.residual != "none")
+    return sum(parts)
 
 
 def _product(sizes):

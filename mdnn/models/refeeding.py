@@ -45,7 +45,9 @@ class Refeed(keras.layers.Layer):
 
     def build(self, input_shape):
         for branch in self.branches:
-            branch.build(input_shape)
+            # Branches that were read from a file come built.
+            if not branch.built:
+                branch.build(input_shape)
         self.first = None
         if self.start == "learned":
             self.first = self.add_weight(name="start", shape=(input_shape[-1],))
@@ -74,6 +76,11 @@ class Refeed(keras.layers.Layer):
     def operations(self, input_shape):
         """Multiply-adds for one example."""
         return self.steps * sum(branch.operations(input_shape) for branch in self.branches)
+
+    def values(self, input_shape):
+        """Values written for one example."""
+        step = sum(branch.values(input_shape) for branch in self.branches)
+        return self.steps * step
 
     def get_config(self):
         return {

@@ -48,9 +48,7 @@ class GraphCodec(tf.Module):
         units = tf.where(number >= 0, tf.minimum(lengths, 1), lengths)
         number = tf.repeat(number, lengths)
         kept = (number < 0) | (tf.ragged.range(lengths).values == 0)
-        rows = tf.where(
-            (number >= 0)[:, None], _word_rows(number), _text_rows(points.flat_values)
-        )
+        rows = tf.where((number >= 0)[:, None], _word_rows(number), _text_rows(points.flat_values))
         per_text = tf.reduce_sum(pieces.with_values(units), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(rows, kept), per_text)
 
@@ -84,7 +82,9 @@ class GraphCodec(tf.Module):
         """
         points = units[..., 1] * 65_536 + units[..., 2] * 256 + units[..., 3]
         if self.words is None:
-            cut = tf.RaggedTensor.from_tensor(points, lengths=tf.minimum(length, tf.shape(points)[1]))
+            cut = tf.RaggedTensor.from_tensor(
+                points, lengths=tf.minimum(length, tf.shape(points)[1])
+            )
             return tf.strings.unicode_encode(cut, "UTF-8")
         characters = tf.strings.unicode_encode(points[..., None], "UTF-8")
         pieces = tf.where(units[..., 0] == WORD, self._spelled(units), characters)

@@ -88,7 +88,7 @@ class Scorer:
         for window in windows(units, codec, self.slots, stride, self.batch):
             counted = window.pop("counted")
             found = np.asarray(self.model.predict_on_batch(window), dtype="float64")
-            nats += found[counted].sum()
+            nats += float(found[counted].sum())
             predicted = codec.units_from_tokens(window["targets"][counted])
             characters += int(codec.lengths(predicted).sum())
             done += int(counted.sum())

@@ -1,10 +1,10 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
 import csv
+import dataclasses
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from mdnn.data.batches import Batches
@@ -18,7 +18,7 @@ from mdnn.models.run import CONFIG, Run, read_words, write_run
 from mdnn.tokens.text import TextCodec
 from mdnn.training import checkpoint
 from mdnn.training.display import Display
-from mdnn.training.evaluation import Scorer, evaluate, figures
+from mdnn.training.evaluation import Scorer, figures
 from mdnn.training.gradients import make_step
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve, read_metrics
@@ -83,8 +83,6 @@ def train(config, out, resume=False, show=True):
 def _resumed_config(config, path):
     if not (path / CONFIG).is_file():
         raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
-    import dataclasses
-
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
     return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
@@ -116,7 +114,7 @@ class Training:
         self.step = make_step(model, self.loss, self.optimizer)
         self.scorer = Scorer(model, run.config)
         self.progress = checkpoint.Progress()
-        self.checks = 0
+        self.checks, self.validation = 0, None
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
@@ -136,9 +134,7 @@ class Training:
         )
         if stopped:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
-        score = self.scorer.total(
-            self.data.validation, self.data.codec, self.run.config.context.slots
-        )
+        score = self._score(self.data.validation)
         seconds = self.progress.seconds
         units = self.progress.step * self.run.config.train.batch * self.run.config.context.slots
         return figures(*score) | {
@@ -198,21 +194,18 @@ class Training:
                     kept = time.perf_counter()
 
     def _check(self, part):
-        """Validation nats per character on evenly spread windows of the validation part."""
+        """Validation nats per character on the beginning of the validation part."""
         self.checks = int(part * self.run.config.train.checks)
         self.step.sync()
-        units = self.data.validation[:CHECK_CHARACTERS]
-        self.last = self.scorer_total(units)
-        return self.last
+        nats, characters = self._score(self.data.validation[: CHECK_CHARACTERS + 1])
+        self.validation = nats / characters
+        return self.validation
 
-    def scorer_total(self, units):
-        nats, characters = self.scorer.total(units, self.data.codec, self.run.config.context.slots)
-        return nats / characters
+    def _score(self, units):
+        return self.scorer.total(units, self.data.codec, self.run.config.context.slots)
 
     def _show(self, part, nats, first, spent):
         slots = self.run.config.context.slots
         speed = (self.progress.step - first) * self.run.config.train.batch * slots / spent
         left = self.progress.seconds * (1 - part) / part if part else 0.0
-        self.display.update(
-            part, nats, speed, left, self.progress.step, getattr(self, "last", None)
-        )
+        self.display.update(part, nats, speed, left, self.progress.step, self.validation)

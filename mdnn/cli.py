@@ -1,0 +1,254 @@
+"""The command line: mdnn train, generate, evaluate, export, inspect."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+
+from mdnn.errors import MdnnError
+
+
+def main(arguments=None):
+    """Runs one command.
+
+    Args:
+        arguments: list of words; None for the process's own.
+
+    Returns:
+        int, the exit status: 0; 2 for input that cannot be used, with one line on standard
+        error; 130 after Ctrl-C.
+    """
+    options = parser().parse_args(arguments)
+    # A terminal that cannot show a character is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            options.run_command(options)
+        return 0
+    except (MdnnError, OSError) as error:
+        print(f"mdnn: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nmdnn: stopped", file=sys.stderr)
+        return 130
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    return " ".join(str(error).split())
+
+
+def parser():
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="mdnn", description="Multidimensional neural networks on your own computer."
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network into a run folder")
+    train.add_argument("config", metavar="CONFIG", help="a config file (.toml)")
+    train.add_argument("--out", metavar="RUN", required=True, help="the run folder to make")
+    train.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    _set(train)
+    _json(train)
+    train.set_defaults(run_command=_train)
+
+    generate = commands.add_parser("generate", help="write text with a trained network")
+    generate.add_argument("run", metavar="RUN", help="a run folder")
+    generate.add_argument("--prompt", required=True, help="the text to continue")
+    generate.add_argument("--length", type=int, default=400, help="characters (default 400)")
+    generate.add_argument(
+        "--temperature", type=float, default=0.8, help="0: greedy; higher: more daring (0.8)"
+    )
+    generate.add_argument("--greedy", action="store_true", help="the same as --temperature 0")
+    generate.add_argument("--top-k", type=int, default=0, help="among the k likeliest (0: all)")
+    generate.add_argument(
+        "--top-p", type=float, default=1.0, help="among the likeliest of this probability (1: all)"
+    )
+    generate.add_argument("--seed", type=int, default=0, help="another seed, another text (0)")
+    generate.set_defaults(run_command=_generate)
+
+    evaluate = commands.add_parser("evaluate", help="nats and bits per character")
+    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    evaluate.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="a whole text: a file, a folder, tfds:NAME or python-docs "
+        "(default: the run's own validation part)",
+    )
+    _json(evaluate)
+    evaluate.set_defaults(run_command=_evaluate)
+
+    export = commands.add_parser("export", help="a SavedModel for serving")
+    export.add_argument("run", metavar="RUN", help="a run folder")
+    export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
+    export.set_defaults(run_command=_export)
+
+    inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
+    inspect.add_argument("what", metavar="CONFIG|RUN", help="a config file or a run folder")
+    _set(inspect)
+    _json(inspect)
+    inspect.set_defaults(run_command=_inspect)
+    return top
+
+
+def _set(command):
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a config key: train.minutes=1, data.source=book.txt",
+    )
+
+
+def _json(command):
+    command.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+
+def _train(options):
+    from mdnn.models.config import load_config
+
+    config = load_config(options.config, options.set)
+    quiet_import()
+    from mdnn.training.loop import train
+
+    result = train(config, options.out, resume=options.resume)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(
+        f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
+        f"{result['characters']:,} validation characters; {result['parameters']:,} parameters, "
+        f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
+    )
+
+
+def _generate(options):
+    quiet_import()
+    from mdnn.generation.text import generate
+
+    def show(piece):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+
+    first = True
+
+    def stream(piece):
+        # The prompt appears with the answer, not while a wrong setting may still be refused.
+        nonlocal first
+        show(options.prompt + piece if first else piece)
+        first = False
+
+    generate(
+        options.run,
+        options.prompt,
+        options.length,
+        0.0 if options.greedy else options.temperature,
+        options.seed,
+        options.top_k,
+        options.top_p,
+        stream,
+    )
+    show("\n")
+
+
+def _evaluate(options):
+    quiet_import()
+    from mdnn.data.sources import read_text
+    from mdnn.models.run import open_run
+    from mdnn.training.display import Ticker
+    from mdnn.training.evaluation import evaluate
+
+    run = open_run(options.run)
+    text = read_text(options.data) if options.data else None
+    result = evaluate(run, text, progress=Ticker("evaluating"))
+    if options.json:
+        print(json.dumps(result))
+        return
+    slots = run.config.context.slots
+    print(
+        f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character "
+        f"({result['characters']:,} characters, consecutive windows of {slots})"
+    )
+    print(
+        f"{result['nats_sliding']:.4f} nats, {result['bits_per_character_sliding']:.4f} bits per "
+        f"character (sliding window: at least {slots - max(1, slots // 2)} slots before each "
+        "counted character)"
+    )
+
+
+def _export(options):
+    quiet_import()
+    from mdnn.serving.export import export
+
+    print(export(options.run, options.directory))
+
+
+def _inspect(options):
+    quiet_import()
+    from pathlib import Path
+
+    from mdnn.models.config import load_config
+    from mdnn.models.inspection import inspect
+    from mdnn.models.run import open_run
+
+    if Path(options.what).is_dir():
+        if options.set:
+            raise MdnnError("--set changes a config; a run folder is inspected as it is")
+        run = open_run(options.what)
+        facts = inspect(run.config, run.words, run.model)
+    else:
+        facts = inspect(load_config(options.what, options.set))
+    if options.json:
+        print(json.dumps(facts))
+        return
+    row = "{:<24} {:<20} {:<16} {:>12} {:>16}".format
+    print(row("layer", "kind", "shape", "parameters", "operations"))
+    for layer in facts["layers"]:
+        shape = " x ".join(map(str, layer["shape"]))
+        counts = f"{layer['parameters']:,}", f"{layer['operations']:,}"
+        print(row(layer["name"], layer["kind"], shape, *counts))
+    grid = " x ".join(map(str, facts["grid"]))
+    print(
+        f"\n{facts['parameters']:,} parameters; a context of {facts['slots']:,} slots ({grid}), "
+        f"run {facts['refeeds']} time{'s' if facts['refeeds'] > 1 else ''}\n"
+        f"{facts['operations_per_slot']:,} multiply-adds and {facts['bytes_per_slot']:,} bytes "
+        f"per slot\nreach: the last slot's answer depends on {facts['reach']:,} of "
+        f"{facts['slots']:,} slots"
+    )
+
+
+def quiet_import():
+    """Imports Keras and its backend without the backend's greetings on standard error.
+
+    They are written by C++ before any setting is read. If the import fails they are shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            # Keras imports TensorFlow for some of its parts on other backends, too.
+            with contextlib.suppress(ModuleNotFoundError):
+                import tensorflow as tf
+
+                tf.constant(0)
+            import keras  # noqa: F401
+        except BaseException:
+            greetings.seek(0)
+            os.write(kept, greetings.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What a network is and costs: layers, parameters, operations and bytes per slot, reach."""
+
+import keras
+import numpy as np
+
+from mdnn.models.builder import build
+from mdnn.tokens.units import COLUMNS, WIDTH, modality
+
+
+def inspect(config, words=(), model=None):
+    """Facts about a network.
+
+    Args:
+        config: `mdnn.Config`.
+        words: table of words; a made-up one of the config's size where it is empty.
+        model: the built network; built from the config where it is None.
+
+    Returns:
+        dict: `grid`, `slots`, `width`, `parameters`, `refeeds`, `operations_per_slot`
+        (multiply-adds of one pass over the context with all its refeeds, divided by its
+        slots), `bytes_per_slot` (values that the layers write in that pass, 4 bytes each,
+        divided by the slots: what training keeps for the way back), `reach` (from how many
+        slots the last slot's answer depends, measured by changing each), `layers` (list of
+        dicts `name`, `kind`, `shape`, `parameters`, `operations`).
+    """
+    if config.tokens.words and not words:
+        words = [
+            f"w{'abcdefghij'[n % 10] * (2 + n // 10 % 10)}{n}" for n in range(config.tokens.words)
+        ]
+    model = model or build(config, words)
+    slots = config.context.slots
+    layers = [_layer(layer) for layer in model.layers]
+    operations = sum(layer["operations"] for layer in layers)
+    values = sum(_values(layer) for layer in model.layers)
+    return {
+        "grid": list(config.context.grid),
+        "slots": slots,
+        "width": config.backbone.width,
+        "parameters": model.count_params(),
+        "refeeds": config.refeed.steps,
+        "operations_per_slot": operations // slots,
+        "bytes_per_slot": 4 * values // slots,
+        "reach": reach(model, config),
+        "layers": layers,
+    }
+
+
+def _layer(layer):
+    shape = _shape(layer)
+    counted = hasattr(layer, "operations")
+    return {
+        "name": layer.name,
+        "kind": type(layer).__name__,
+        "shape": list(shape[1:]),
+        "parameters": layer.count_params(),
+        "operations": int(layer.operations(_input_shape(layer))) if counted else 0,
+    }
+
+
+def _shape(layer):
+    return tuple(layer.output.shape)
+
+
+def _input_shape(layer):
+    first = layer.input[0] if isinstance(layer.input, (list, tuple)) else layer.input
+    return tuple(first.shape)
+
+
+def _values(layer):
+    """Values that a layer writes for one example."""
+    if hasattr(layer, "values"):
+        return layer.values(_input_shape(layer))
+    if isinstance(layer, (keras.layers.InputLayer, keras.layers.Reshape)):
+        return 0
+    return int(np.prod(_shape(layer)[1:]))
+
+
+def reach(model, config, most=256, batch=32):
+    """From how many slots the last slot's answer depends.
+
+    Every slot of a random text (of a context longer than `most`: that many evenly spread ones,
+    and the result is scaled) is changed in turn; what the last slot then answers is compared.
+
+    Returns:
+        int, the number of slots.
+    """
+    slots = config.context.slots
+    text = modality("text").index
+    draw = np.random.RandomState(0)
+    base = np.zeros((slots, WIDTH), "int32")
+    base[:, 0] = text
+    base[:, COLUMNS.index("byte_3")] = draw.randint(32, 127, slots)
+    base[:, COLUMNS.index("place_1")] = np.arange(slots)
+    hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
+    hidden.jit_compile = False
+
+    def last(tokens):
+        filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])
+        return np.asarray(hidden.predict_on_batch(filled))[: len(tokens), -1]
+
+    before = last(base[None])[0]
+    tried = np.unique(np.linspace(0, slots - 1, min(slots, most)).astype(int))
+    found = 0
+    for start in range(0, len(tried), batch):
+        places = tried[start : start + batch]
+        changed = np.repeat(base[None], len(places), axis=0)
+        changed[np.arange(len(places)), places, COLUMNS.index("byte_3")] += 128
+        found += int((last(changed) != before).any(axis=-1).sum())
+    return found * slots // len(tried)
