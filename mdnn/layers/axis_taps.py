@@ -1,0 +1,139 @@
+"""What a convolution and a local connection share: a sum over distances along one axis."""
+
+import math
+
+import keras
+from keras import ops
+
+from mdnn import activations
+
+WIRINGS = ("full", "causal")
+
+
+def sum_of_taps(x, weights, axis, before, after):
+    """Adds up shifted copies of an array, each times its weight: its taps.
+
+    `y[..., j at axis, ...] = sum_t weights[t] * x[..., j - before + t at axis, ...]`, zero beyond
+    the edges.
+
+    As shifts, it runs at any axis in place, for any sharing of weights, and XLA makes one loop of
+    it: on a CPU 4 to 18 times as fast, with gradients, as XLA's depthwise convolution.
+
+    Args:
+        x: Tensor `[batch, d1, ..., dn]`.
+        weights: List of `before + 1 + after` tensors that broadcast to `x`.
+        axis: Integer in `1 .. n`.
+        before: Integer, how far back the taps reach.
+        after: Integer, how far ahead.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    padding = [[0, 0] for _ in x.shape]
+    padding[axis] = [before, after]
+    padded = ops.pad(x, padding)
+    lead = (slice(None),) * axis
+    last = before + after
+    y = None
+    for t, weight in enumerate(weights):
+        # The end counts from the end: the axis's size may be unknown.
+        tap = padded[(*lead, slice(t, t - last if t < last else None))] * weight
+        y = tap if y is None else y + tap
+    return y
+
+
+class AxisTaps(keras.layers.Layer):
+    """Base of `AxisConv` and `AxisLocal`: their common arguments.
+
+    Args:
+        axis: Integer, the axis to mix, the batch being 0, negative from the end.
+        wiring: `"full"` or `"causal"`.
+        use_bias: Boolean.
+        activation: What `mdnn.activations.get` takes.
+        kernel_initializer: Initializer, or `None` for a normal distribution with variance
+            `1 / fan_in`.
+        bias_initializer: Initializer.
+        kernel_regularizer: Regularizer.
+        bias_regularizer: Regularizer.
+        kernel_constraint: Constraint.
+        bias_constraint: Constraint.
+    """
+
+    def __init__(
+        self,
+        axis,
+        wiring="full",
+        use_bias=False,
+        activation=None,
+        kernel_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if wiring not in WIRINGS:
+            raise ValueError(
+                f"Expected `wiring` to be one of {', '.join(WIRINGS)}. Received: {wiring!r}"
+            )
+        self.axis = axis
+        self.wiring = wiring
+        self.use_bias = use_bias
+        self.activation = activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+
+    def _add_weights(self, kernel_shape, fan_in, bias_shape):
+        """Adds the kernel, and the bias if there is one; `fan_in`: live inputs per output."""
+        start = self.kernel_initializer
+        if start is None:
+            start = keras.initializers.RandomNormal(stddev=1 / math.sqrt(fan_in))
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=kernel_shape,
+            initializer=start,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=bias_shape,
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def _is_causal(self, causal):
+        return self.wiring == "causal" if causal is None else bool(causal)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "wiring": self.wiring,
+            "use_bias": self.use_bias,
+            "activation": activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }
+
+
+def known_sizes(input_shape):
+    """Product of all sizes but the batch's; a `ValueError` if one is unknown."""
+    if None in input_shape[1:]:
+        raise ValueError(
+            f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"
+        )
+    return math.prod(input_shape[1:])

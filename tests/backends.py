@@ -1,0 +1,64 @@
+"""Values and gradients on either backend, for tests."""
+
+import keras
+import numpy as np
+
+
+def to_numpy(x):
+    """A tensor, variable or array as a numpy array; any float dtype as float32."""
+    if "float" in keras.backend.standardize_dtype(x.dtype):
+        x = keras.ops.cast(x, "float32")
+    return keras.ops.convert_to_numpy(x)
+
+
+def run(function, *args):
+    """Calls a function of arrays without side effects.
+
+    On JAX compiled as a whole: op by op, every new shape of every op would be compiled alone.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return function(*args)
+
+
+def values(function, *args):
+    """What `run` gives, as a numpy array."""
+    return to_numpy(run(function, *args))
+
+
+def jacobian(function, x):
+    """All derivatives of a function without a batch.
+
+    Args:
+        function: From a batch of inputs `[batch, *x.shape]` to `[batch, *y.shape]`, each row from
+            its own input alone.
+        x: Float32 array, one input.
+
+    Returns:
+        Array `[y.size, x.size]`.
+    """
+    size = values(function, x[None]).size
+    batch = np.broadcast_to(x, (size, *x.shape))
+    # Row r of the batch gives output r: one pass backwards for all of them.
+    pick = np.eye(size, dtype="float32")
+    rows = gradient(
+        lambda x: keras.ops.sum(keras.ops.reshape(function(x), (size, -1)) * pick), batch
+    )
+    return rows.reshape(size, -1)
+
+
+def gradient(function, x):
+    """Gradient of a scalar function at an array `x`: an array of its shape."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.jit(jax.grad(function))(np.asarray(x)))
+    import tensorflow as tf
+
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x).numpy()
