@@ -38,20 +38,24 @@ def generate(run, prompt, length=200, temperature=0.8, seed=0, top_k=0, top_p=1.
     _check(prompt, length, temperature, seed, top_k, top_p)
     run = open_run(run)
     pieces = []
-    for piece in write(run, prompt, length, temperature, seed, top_k, top_p):
+    for piece in write(run.model, run.codec, prompt, length, temperature, seed, top_k, top_p):
         pieces.append(piece)
         if stream is not None:
             stream(piece)
     return "".join(pieces)
 
 
-def write(run, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=1.0):
-    """Like `generate`, but a Python generator that yields pieces of text."""
+def write(model, codec, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=1.0):
+    """Like `generate`, but a Python generator that yields pieces of text.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        codec: its `mdnn.tokens.text.TextCodec`.
+        others: as for `generate`.
+    """
     left = length
-    for units in write_units(
-        run.model, run.codec, prompt, temperature, seed, top_k, top_p, limit=length
-    ):
-        piece = run.codec.text(units)[:left]
+    for units in write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit=length):
+        piece = codec.text(units)[:left]
         left -= len(piece)
         if piece:
             yield piece

@@ -139,11 +139,14 @@ class Optimizer:
 class Train:
     """How long, how much at once. One of `minutes` and `steps`."""
 
-    minutes: float | None = option(None, least=0.0)
+    minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch: int = option(12, least=1)
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
+    # Characters written after `prompt` before and after training, into samples/; 0: none.
+    sample: int = option(300, least=0)
+    prompt: str = "The "
     optimizer: Optimizer = option(factory=Optimizer)
 
 
@@ -243,6 +246,8 @@ def check(config):
         raise MdnnError("context.grid: expected at least one axis, received []")
     if (config.train.minutes is None) == (config.train.steps is None):
         raise MdnnError("train: expected one of train.minutes and train.steps")
+    if config.train.sample and not config.train.prompt:
+        raise MdnnError("train.prompt: expected at least one character, or train.sample = 0")
     if config.refeed.backprop > config.refeed.steps:
         raise MdnnError(
             f"refeed.backprop: expected at most refeed.steps = {config.refeed.steps}, "

@@ -11,13 +11,14 @@ from mdnn.data.batches import Batches
 from mdnn.data.corpus import open_data
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
+from mdnn.generation.text import write
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import UnitLoss
 from mdnn.models.run import CONFIG, Run, read_words, write_run
 from mdnn.tokens.text import TextCodec
 from mdnn.training import checkpoint
-from mdnn.training.display import Display
+from mdnn.training.display import Display, clock
 from mdnn.training.evaluation import Scorer, figures
 from mdnn.training.gradients import make_step
 from mdnn.training.optimizers import make_optimizer, rate_at
@@ -115,36 +116,53 @@ class Training:
         self.scorer = Scorer(model, run.config)
         self.progress = checkpoint.Progress()
         self.checks, self.validation = 0, None
+        # A word is one unit of several characters.
+        self.characters_per_unit = float(data.codec.lengths(data.train).mean())
+        slots = run.config.context.slots
+        self.characters_per_step = spec.batch * slots * self.characters_per_unit
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
         stopped = False
         try:
             with self.display:
+                if self.progress.step == 0:
+                    self._sample("Before training it writes")
                 self._train()
         except KeyboardInterrupt:
             stopped = True
         self.step.sync()
         checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
         write_run(self.run.path, self.run.config, self.run.words, self.model)
-        loss_curve(
-            read_metrics(self.run.path / METRICS),
-            self.run.path / PICTURE,
-            f"{self.model.count_params():,} parameters, {self.run.config.data.source}",
-        )
+        metrics = read_metrics(self.run.path / METRICS)
+        title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
+        loss_curve(metrics, self.run.path / PICTURE, title)
         if stopped:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
-        score = self._score(self.data.validation)
+        self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
-        units = self.progress.step * self.run.config.train.batch * self.run.config.context.slots
-        return figures(*score) | {
+        characters = self.progress.step * self.characters_per_step
+        return figures(*self._score(self.data.validation)) | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
-            "characters_per_second": round(units / seconds) if seconds else 0,
+            "characters_per_second": round(characters / seconds) if seconds else 0,
             "stopped": stopped,
             "run": str(self.run.path),
         }
+
+    def _sample(self, title):
+        """Writes some text into samples/ and shows it."""
+        spec = self.run.config.train
+        if not spec.sample:
+            return
+        self.step.sync()
+        pieces = write(self.model, self.data.codec, spec.prompt, spec.sample)
+        text = spec.prompt + "".join(pieces)
+        folder = self.run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / f"step-{self.progress.step:07d}.txt", text + "\n")
+        self.display.say(f"{title}:\n{text}\n")
 
     def _part(self):
         """The part of the budget that is spent."""
@@ -173,7 +191,7 @@ class Training:
                 check = spec.checks and part * spec.checks >= self.checks + 1
                 if not (check or part >= 1 or now - shown > 0.5 or len(losses) >= 100):
                     continue
-                nats = float(np.mean([float(value) for value in losses]))
+                nats = self._mean(losses, rate)
                 losses.clear()
                 shown = now
                 validation = self._check(part) if check else None
@@ -186,12 +204,22 @@ class Training:
                         "" if validation is None else f"{validation:.5f}",
                     )
                 )
+                file.flush()
                 self._show(part, nats, first, now - begun)
                 if now - kept > CHECKPOINT_EVERY:
-                    file.flush()
                     self.step.sync()
                     checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
                     kept = time.perf_counter()
+
+    def _mean(self, losses, rate):
+        """Mean nats per character of some steps' losses, which are per unit."""
+        mean = float(np.mean([float(value) for value in losses]))
+        if not np.isfinite(mean):
+            raise MdnnError(
+                f"the loss is {mean} at step {self.progress.step:,} (learning rate {rate:.2e}); "
+                f"the last checkpoint in {self.run.path} stands"
+            )
+        return mean / self.characters_per_unit
 
     def _check(self, part):
         """Validation nats per character on the beginning of the validation part."""
@@ -205,7 +233,6 @@ class Training:
         return self.scorer.total(units, self.data.codec, self.run.config.context.slots)
 
     def _show(self, part, nats, first, spent):
-        slots = self.run.config.context.slots
-        speed = (self.progress.step - first) * self.run.config.train.batch * slots / spent
+        speed = (self.progress.step - first) * self.characters_per_step / spent
         left = self.progress.seconds * (1 - part) / part if part else 0.0
         self.display.update(part, nats, speed, left, self.progress.step, self.validation)

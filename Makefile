@@ -1,0 +1,77 @@
+# make demo   install into .venv, train a text network for 3 minutes, write with it, serve it
+# make test   install into .venv, run the tests
+# make help   everything else
+
+VENV ?= .venv
+# The first interpreter at hand that TensorFlow has packages for.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export KERAS_BACKEND ?= tensorflow
+
+.PHONY: help demo test test-jax lint format notebooks bench clean
+
+help:
+	@echo "make demo       train a text network for 3 minutes, write with it, export it, ask it"
+	@echo "make test       the tests"
+	@echo "make test-jax   the tests of layers and networks on the JAX backend"
+	@echo "make lint       ruff, both checks"
+	@echo "make format     ruff, apply"
+	@echo "make notebooks  run the notebooks anew, in place"
+	@echo "make bench      the figures of the README, measured here (about 25 minutes)"
+	@echo "make clean      remove $(VENV) and caches; runs/ stays"
+
+demo: $(VENV)/.core
+	@$(BIN)/python -m mdnn.demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-jax: $(VENV)/.jax
+	KERAS_BACKEND=jax $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check --config .ci/ruff.toml .
+	$(BIN)/ruff format --config .ci/ruff.toml --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --config .ci/ruff.toml --fix .
+	$(BIN)/ruff format --config .ci/ruff.toml .
+
+notebooks: $(VENV)/.notebooks
+	$(BIN)/python notebooks/run.py
+
+bench: $(VENV)/.core
+	$(BIN)/python benchmarks/text.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "mdnn needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=..." >&2; \
+		exit 2; fi
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# Each stamp is one set of packages, installed again when the list of them changes.
+$(VENV)/.core: $(BIN)/python setup.cfg pyproject.toml
+	@echo "Installing mdnn, TensorFlow and Keras into $(VENV) (about 2 minutes, 2.4 GB)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "Installing what tests and lint need into $(VENV)"
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.jax: $(VENV)/.dev
+	@$(PIP) --editable ".[dev,jax]"
+	@touch $@
+
+$(VENV)/.notebooks: $(VENV)/.core
+	@$(PIP) --editable ".[notebooks]"
+	@touch $@

@@ -1,0 +1,65 @@
+"""The whole way in one go: train, write, draw, export, serve. `make demo` runs this."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mdnn.cli import main as mdnn
+from mdnn.serving import ask
+
+CONFIG = "configs/text.toml"
+PROMPT = "The "
+
+
+def main():
+    """Runs the demo in a new folder below runs/; returns the exit status."""
+    if not Path(CONFIG).is_file():
+        print(f"mdnn: error: the demo runs from the repository: no {CONFIG} here", file=sys.stderr)
+        return 2
+    run = Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    print(
+        "A network without attention learns to write, from nothing, on this computer: characters\n"
+        "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
+        "and goes on with what was learnt."
+    )
+    if status := _command("train", CONFIG, "--out", str(run)):
+        return status
+    print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
+    if status := _command("generate", str(run), "--prompt", PROMPT, "--length", "500"):
+        return status
+    if status := _command("export", str(run), str(run / "served")):
+        return status
+    saved = next((run / "served").glob("[0-9]*"))
+    print(
+        "\nThe same network from a fresh process in which neither mdnn nor keras can be imported\n"
+        f"$ python {Path(ask.__file__).name} {saved} {PROMPT!r}",
+        flush=True,
+    )
+    words = [sys.executable, "-I", ask.__file__, str(saved), PROMPT, "300"]
+    answer = subprocess.run(words, capture_output=True, check=False)
+    if answer.returncode:
+        sys.stderr.buffer.write(answer.stderr)
+        print("mdnn: error: the SavedModel did not answer", file=sys.stderr)
+        return 1
+    print(PROMPT + answer.stdout.decode("utf-8").rstrip("\n"))
+    print(
+        f"""
+What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
+  mdnn generate {run} --prompt "If a class" --temperature 0.5
+  mdnn evaluate {run}
+  mdnn train {CONFIG} --out {run} --resume --set train.minutes=10
+  mdnn train {CONFIG} --out runs/mine --set data.source=PATH    your own text or folder
+  mdnn train configs/text-grid.toml --out runs/grid    256 characters of context, two axes
+  mdnn inspect configs/paper.toml    the paper's own network"""
+    )
+    return 0
+
+
+def _command(*words):
+    print(f"\n$ mdnn {' '.join(repr(w) if ' ' in w else w for w in words)}", flush=True)
+    return mdnn(list(words))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
