@@ -10,11 +10,11 @@ import os
 import pathlib
 import re
 import zipfile
-from operator import index
 
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.lineage.checks import as_kernel, check_axis, check_grid, check_weights
 
 
 def load_weights(folder):
@@ -73,7 +73,7 @@ def save_weights(weights, folder):
     if n == 0 or set(weights) != set(range(-n, 0)):
         keys = sorted(weights, key=str)
         raise MdnnError(f"Expected weights with one key per axis, -n … -1; received keys {keys}.")
-    weights = {axis: _as_kernel(weights[axis], f"weights[{axis}]") for axis in range(-n, 0)}
+    weights = {axis: as_kernel(weights[axis], f"weights[{axis}]") for axis in range(-n, 0)}
     weights = _check_together(weights, "weights")
     if (folder / f"axis_{n}.npy").exists():
         raise MdnnError(
@@ -151,62 +151,6 @@ def double(weights, shape, axis=None):
     return doubled, [2 * d if i - n == axis else d for i, d in enumerate(shape)]
 
 
-def check_grid(shape):
-    """The grid `[d1, …, dn]` as a tuple of ints, or a `MdnnError`."""
-    try:
-        grid = tuple(index(d) for d in shape)
-    except TypeError:
-        grid = ()
-    if not grid or min(grid) < 1:
-        raise MdnnError(
-            "Expected `shape` to be the sizes of one axis or more, whole numbers from 1 up, "
-            f"without the batch. Received: {shape!r}"
-        )
-    return grid
-
-
-def check_axis(axis, n, name):
-    """The negative number of an axis of `[d1, …, dn]` (0 … n-1 or -n … -1), or a `MdnnError`."""
-    try:
-        number = index(axis)
-    except TypeError:
-        number = n
-    if isinstance(axis, bool) or not -n <= number < n:
-        raise MdnnError(f"Expected `{name}` in {-n} … {n - 1}. Received: {axis!r}")
-    return number if number < 0 else number - n
-
-
-def check_weights(weights, shapes, name="weights"):
-    """Check kernels against the shapes that they may have.
-
-    Args:
-        weights: Dictionary from the negative axis number to the kernel.
-        shapes: Dictionary from each axis number wanted to a list of the shapes it may have.
-        name: What to call the weights in an error.
-
-    Returns:
-        A dictionary from the negative axis number, in rising order, to a numpy array of floats.
-
-    Raises:
-        MdnnError: If a key is missing or one too many, or a kernel has another shape or dtype.
-    """
-    if not isinstance(weights, dict) or set(weights) != set(shapes):
-        keys = sorted(weights, key=str) if isinstance(weights, dict) else repr(type(weights))
-        raise MdnnError(
-            f"Expected `{name}` to be a dictionary with the keys {sorted(shapes)}. Received: {keys}"
-        )
-    kernels = {}
-    for axis in sorted(shapes):
-        kernels[axis] = _as_kernel(weights[axis], f"{name}[{axis}]")
-        if kernels[axis].shape not in shapes[axis]:
-            wanted = " or ".join(str(list(shape)) for shape in shapes[axis])
-            raise MdnnError(
-                f"Expected `{name}[{axis}]` of shape {wanted}. "
-                f"Received: {list(kernels[axis].shape)}"
-            )
-    return kernels
-
-
 def _shapes(grid):
     """The shapes, shared and separate, that the kernel of each axis of a grid may have."""
     return {i - len(grid): [(d, d), (*grid, d)] for i, d in enumerate(grid)}
@@ -228,16 +172,6 @@ def _check_together(weights, name):
     return check_weights(weights, _shapes(grid), name)
 
 
-def _as_kernel(value, name):
-    """An array, tensor or variable of floats as a numpy array that `.npy` can hold."""
-    array = np.asarray(value)
-    if array.dtype.name == "bfloat16":
-        array = array.astype("float32")
-    if not np.issubdtype(array.dtype, np.floating):
-        raise MdnnError(f"Expected `{name}` to be of floats. Received: dtype {array.dtype}")
-    return array
-
-
 def _read(path):
     try:
         with open(path, "rb") as file:
@@ -248,4 +182,4 @@ def _read(path):
     if not isinstance(array, np.ndarray):
         array.close()
         raise MdnnError(f"Expected one plain numpy array in {path}. Received: an archive of them")
-    return _as_kernel(array, str(path))
+    return as_kernel(array, str(path))

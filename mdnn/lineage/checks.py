@@ -1,0 +1,91 @@
+"""Checks of what is said of a grid, and of weights given for it."""
+
+from operator import index
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+
+
+def check_word(name, word, words):
+    """`word`, which must be one of `words`, or a `MdnnError`."""
+    if not isinstance(word, str) or word not in words:
+        raise MdnnError(f"Expected `{name}` to be one of {', '.join(words)}. Received: {word!r}")
+    return word
+
+
+def check_size(name, size):
+    """A size from 1 up as an int, or a `MdnnError`."""
+    try:
+        number = 0 if isinstance(size, bool) else index(size)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise MdnnError(f"Expected `{name}` to be a whole number from 1 up. Received: {size!r}")
+    return number
+
+
+def check_grid(shape):
+    """The grid `[d1, …, dn]` as a tuple of ints, or a `MdnnError`."""
+    try:
+        grid = tuple(index(d) for d in shape)
+    except TypeError:
+        grid = ()
+    if not grid or min(grid) < 1:
+        raise MdnnError(
+            "Expected `shape` to be the sizes of one axis or more, whole numbers from 1 up, "
+            f"without the batch. Received: {shape!r}"
+        )
+    return grid
+
+
+def check_axis(axis, n, name):
+    """The negative number of an axis of `[d1, …, dn]` (0 … n-1 or -n … -1), or a `MdnnError`."""
+    try:
+        number = index(axis)
+    except TypeError:
+        number = n
+    if isinstance(axis, bool) or not -n <= number < n:
+        raise MdnnError(f"Expected `{name}` in {-n} … {n - 1}. Received: {axis!r}")
+    return number if number < 0 else number - n
+
+
+def check_weights(weights, shapes, name="weights"):
+    """Check kernels against the shapes that they may have.
+
+    Args:
+        weights: Dictionary from the negative axis number to the kernel.
+        shapes: Dictionary from each axis number wanted to a list of the shapes it may have.
+        name: What to call the weights in an error.
+
+    Returns:
+        A dictionary from the negative axis number, in rising order, to a numpy array of floats.
+
+    Raises:
+        MdnnError: If a key is missing or one too many, or a kernel has another shape or dtype.
+    """
+    if not isinstance(weights, dict) or set(weights) != set(shapes):
+        keys = sorted(weights, key=str) if isinstance(weights, dict) else repr(type(weights))
+        raise MdnnError(
+            f"Expected `{name}` to be a dictionary with the keys {sorted(shapes)}. Received: {keys}"
+        )
+    kernels = {}
+    for axis in sorted(shapes):
+        kernels[axis] = as_kernel(weights[axis], f"{name}[{axis}]")
+        if kernels[axis].shape not in shapes[axis]:
+            wanted = " or ".join(str(list(shape)) for shape in shapes[axis])
+            raise MdnnError(
+                f"Expected `{name}[{axis}]` of shape {wanted}. "
+                f"Received: {list(kernels[axis].shape)}"
+            )
+    return kernels
+
+
+def as_kernel(value, name):
+    """An array, tensor or variable of floats as a numpy array that `.npy` can hold."""
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise MdnnError(f"Expected `{name}` to be of floats. Received: dtype {array.dtype}")
+    return array

@@ -1,0 +1,35 @@
+"""How kernels start."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class LineageUniform(keras.initializers.RandomUniform):
+    """Uniform on ±s, s = (sum of all kernel dimensions but the last)^-½: the start of `MNN`.
+
+    Args:
+        seed: Integer, `keras.random.SeedGenerator`, or `None` for a random one.
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        s = sum(shape[:-1]) ** -0.5
+        return keras.random.uniform(shape, -s, s, dtype=dtype, seed=self.seed)
+
+    def get_config(self):
+        return {"seed": super().get_config()["seed"]}
+
+
+def another(initializer, index):
+    """The initializer of the `index`-th kernel: one object would give the same at every call."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    seed = config.get("seed")
+    if isinstance(seed, dict):  # a SeedGenerator, which moves on by itself
+        return initializer
+    if seed is not None:
+        config["seed"] = seed + index
+    return initializer.__class__.from_config(config)
