@@ -7,8 +7,10 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported when first used, so that `mdnn --help` and
 # errors in a config do not wait for TensorFlow.
 _PLACES = {
+    "Batches": "mdnn.data.batches",
     "Config": "mdnn.models.config",
     "MdnnError": "mdnn.errors",
+    "UnitLoss": "mdnn.models.loss",
     "build": "mdnn.models.builder",
     "evaluate": "mdnn.training.evaluation",
     "export": "mdnn.serving.export",

@@ -1,0 +1,1 @@
+"""Configs, networks built from them, and run folders."""
