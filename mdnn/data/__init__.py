@@ -1,1 +1,25 @@
-"""Texts, batches and evaluation windows."""
+"""Text from its sources, and batches that are a pure function of (seed, step)."""
+
+import importlib
+
+# Imported when first used: batches import Keras, which takes seconds.
+_PLACES = {
+    "Batches": "mdnn.data.batches",
+    "Corpus": "mdnn.data.corpus",
+    "open_data": "mdnn.data.corpus",
+    "read_text": "mdnn.data.sources",
+    "split": "mdnn.data.sources",
+    "windows": "mdnn.data.batches",
+}
+
+__all__ = [*_PLACES]
+
+
+def __getattr__(name):
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'mdnn.data' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

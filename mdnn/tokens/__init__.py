@@ -1,6 +1,7 @@
-"""Tokens: what a unit is, and text as units."""
+"""Units of every modality as rows of one token array."""
 
 from mdnn.tokens.context import pack as pack
+from mdnn.tokens.context import unpack as unpack
 from mdnn.tokens.text import TextCodec as TextCodec
 from mdnn.tokens.text import word_table as word_table
 from mdnn.tokens.units import COLUMNS as COLUMNS

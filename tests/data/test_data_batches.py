@@ -189,7 +189,7 @@ def test_bad_arguments(changed, message):
 
 WINDOWS = [
     (number, length, stride)
-    for number in (2, 3, 8, 9, 10, 17, 41)
+    for number in (2, 3, 8, 9, 10, 17, 33, 41)
     for length, stride in (
         (8, None),
         (8, 8),
@@ -216,6 +216,7 @@ def test_every_unit_but_the_first_is_counted_once(number, length, stride):
         np.testing.assert_array_equal(x >= 0, y >= 0)
         np.testing.assert_array_equal(y[y >= 0], x[y >= 0] + 1)
         np.testing.assert_array_equal(targets[y >= 0][:, 4], tokens[y >= 0][:, 4] + 1)
+        assert counts.any()
         counted += y[counts].tolist()
         if stride not in (None, length):
             later = counts[1:] if first else counts

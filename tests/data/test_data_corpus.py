@@ -49,3 +49,12 @@ def test_too_short(source):
 def test_python_docs():
     corpus = open_data("python-docs", validation=0.2)
     assert len(corpus.train) + len(corpus.validation) == corpus.characters
+
+
+def test_names_are_handed_on():
+    import mdnn.data
+
+    assert mdnn.data.open_data is open_data
+    assert {name for name in dir(mdnn.data) if getattr(mdnn.data, name) is None} == set()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mdnn.data.nothing
