@@ -86,7 +86,9 @@ class GraphCodec(tf.Module):
                 points, lengths=tf.minimum(length, tf.shape(points)[1])
             )
             return tf.strings.unicode_encode(cut, "UTF-8")
-        characters = tf.strings.unicode_encode(points[..., None], "UTF-8")
+        flat = tf.reshape(points, [-1])
+        single = tf.RaggedTensor.from_row_lengths(flat, tf.ones_like(flat))
+        characters = tf.reshape(tf.strings.unicode_encode(single, "UTF-8"), tf.shape(points))
         pieces = tf.where(units[..., 0] == WORD, self._spelled(units), characters)
         whole = tf.strings.reduce_join(pieces, axis=-1)
         return tf.map_fn(

@@ -23,6 +23,7 @@ from mdnn.training.evaluation import Scorer, figures
 from mdnn.training.gradients import make_step
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve, read_metrics
+from mdnn.training.start import start_heads
 
 METRICS, PICTURE = "metrics.csv", "loss.png"
 COLUMNS = ("step", "seconds", "rate", "train_nats", "validation_nats")
@@ -77,6 +78,7 @@ def train(config, out, resume=False, show=True):
     if resume:
         training.progress = checkpoint.restore(path, model, training.optimizer)
     else:
+        start_heads(model.get_layer("heads"), data.train, data.codec)
         write_text(path / CONFIG, config.to_toml())
     return training.run_all()
 
