@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mdnn.cli import quiet_import
+from mdnn.quiet import quiet_import
 
 CONFIGS = ("text", "text-grid", "transformer", "mixer", "paper")
 

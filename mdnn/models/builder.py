@@ -10,7 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, MixBranch, make_norm
 from mdnn.models.refeeding import Refeed
-from mdnn.tokens.units import WIDTH
+from mdnn.tokens import WIDTH, TextCodec
 
 
 def build(config, words=()):
@@ -83,17 +83,9 @@ def make_embedding(config, words):
         places=tokens.places,
         base=tokens.base,
         digits=tokens.digits,
-        letters=word_letters(words, tokens.letters) if words else None,
+        letters=TextCodec(words).letters(tokens.letters).tolist() if words else None,
         name="embedding",
     )
-
-
-def word_letters(words, most):
-    """Code points of each word's first `most` letters, padded with -1, as lists."""
-    longest = min(most, max(map(len, words)))
-    return [
-        [ord(letter) for letter in word[:longest]] + [-1] * (longest - len(word)) for word in words
-    ]
 
 
 def make_branches(config):

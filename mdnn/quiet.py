@@ -1,0 +1,30 @@
+"""Importing TensorFlow without its greetings."""
+
+import contextlib
+import os
+import tempfile
+
+
+def quiet_import():
+    """Imports Keras and its backend without the backend's greetings on standard error.
+
+    They are written by C++ before any setting is read. If the import fails they are shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            # Keras imports TensorFlow for some of its parts on other backends, too.
+            with contextlib.suppress(ModuleNotFoundError):
+                import tensorflow as tf
+
+                tf.constant(0)
+            import keras  # noqa: F401
+        except BaseException:
+            greetings.seek(0)
+            os.write(kept, greetings.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
