@@ -1,8 +1,8 @@
 """The lineage: the callables of the paper's own layer.py, as Keras layers.
 
 Names, arguments, shapes, results and weights on disk are the lineage's; the layers also save
-(.keras), load, export, and refuse what does not fit. The arithmetic is `MultidimDense`'s, which
-new networks should use: it can do more.
+(.keras), load (in a process that has imported `mdnn.layer`), export, and refuse what does not
+fit. The arithmetic is `MultidimDense`'s, which new networks should use: it can do more.
 
 A grid `[d1, …, dn]` has the axes -n … -1. The kernel of an axis of size `d` with the output size
 `o` is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index says where along the
