@@ -1,0 +1,128 @@
+"""Every layer of mdnn, in a few configurations, through the checks that any layer must pass."""
+
+from functools import partial
+
+import keras
+import pytest
+from layer_checks import CHECKS, Case
+
+import mdnn.layers
+from mdnn.activations import Partial
+from mdnn.layers import (
+    AxisAttention,
+    AxisConv,
+    AxisDense,
+    AxisLocal,
+    ModalityEmbedding,
+    ModalityHeads,
+    MultidimDense,
+    RandomOffsetPadding,
+)
+
+FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}
+
+CASES = {
+    "attention": Case(partial(AxisAttention, 1, 2), (3, 4)),
+    "attention, causal": Case(
+        partial(AxisAttention, -2, 2, wiring="causal", rotary=True, dropout=0.1, seed=1, **FULL),
+        (2, 3, 4),
+    ),
+    "attention, causal in the call": Case(
+        partial(AxisAttention, 1, 1), (3, 2, 4), call={"causal": True}
+    ),
+    "conv": Case(partial(AxisConv, 1, 3), (4, 3)),
+    "conv, causal": Case(
+        partial(AxisConv, 2, 2, wiring="causal", activation="mdnn>melu", **FULL), (2, 4, 3)
+    ),
+    "conv, all channels": Case(
+        partial(AxisConv, 1, 3, depthwise=False, units=5, activation=Partial("sort2"), **FULL),
+        (4, 3),
+        call={"causal": True},
+    ),
+    "local": Case(partial(AxisLocal, 1, 1), (4,)),
+    "local, groups": Case(
+        partial(AxisLocal, 1, 2, groups=2, wiring="causal", activation="silu", **FULL), (4, 2, 4)
+    ),
+    "local, separate": Case(partial(AxisLocal, 2, 1, sharing="separate", **FULL), (2, 4)),
+    "padding": Case(partial(RandomOffsetPadding, 7, seed=1), (4, 2), dtype="int32"),
+    "padding, floats": Case(
+        partial(RandomOffsetPadding, 5, axis=2, value=0.5, return_offset=True, offset=1), (2, 3)
+    ),
+    "padding, given": Case(
+        partial(RandomOffsetPadding, 7), (4,), dtype="uint8", more={"offset": ((), "int32")}
+    ),
+    "embedding": Case(partial(ModalityEmbedding, 4), (3, 8), dtype="int32"),
+    "embedding, words and places": Case(
+        partial(
+            ModalityEmbedding,
+            4,
+            modalities=("text", "word"),
+            letters=[[97, -1], [98, 99]],
+            places=True,
+            items=True,
+            base=4,
+            digits=2,
+        ),
+        (3, 8),
+        dtype="int32",
+    ),
+    "heads": Case(
+        partial(ModalityHeads, ("text", "word")),
+        (3, 4),
+        more={"targets": ((3, 8), "int32")},
+        float_dtype="float32",
+    ),
+    "heads, likeliest": Case(partial(ModalityHeads), (2, 4), float_dtype="float32"),
+    "axis dense": Case(partial(AxisDense, 1, 5), (3, 2)),
+    "axis dense, last": Case(partial(AxisDense, -1, 2, activation="relu", **FULL), (2, 3)),
+    "multidim": Case(partial(MultidimDense), (2, 3)),
+    "multidim, shared": Case(
+        partial(MultidimDense, sharing="shared", activation="gelu", **FULL), (2, 3, 2)
+    ),
+    "multidim, tied": Case(
+        partial(MultidimDense, axes=(1, 2), sharing="tied", self_connection="once"), (3, 3, 2)
+    ),
+    "multidim, groups": Case(
+        partial(MultidimDense, axes=(1, 2), sharing=(3,), wiring="causal"), (3, 2, 2)
+    ),
+    "multidim, each its own": Case(
+        partial(MultidimDense, sharing=["separate", "shared", [1]], self_connection="none", **FULL),
+        (2, 3, 2),
+    ),
+    "multidim, causal shift": Case(
+        partial(MultidimDense, axes=(1, 2), sharing="shared", wiring="causal+shift"), (2, 3, 2)
+    ),
+    "multidim, causal tied sequential": Case(
+        partial(MultidimDense, sharing="tied", wiring="causal", execution="sequential"),
+        (3, 3),
+        call={"causal": False},
+    ),
+    "multidim, local": Case(
+        partial(MultidimDense, wiring="local", window=[1, 2], sharing="shared"), (4, 4)
+    ),
+    "multidim, random": Case(
+        partial(MultidimDense, wiring=["random", "causal"], density=0.5, seed=3), (4, 3)
+    ),
+    "multidim, sequential": Case(
+        partial(
+            MultidimDense, axes=(2, 1), execution="sequential", order="descending", units={1: 4}
+        ),
+        (2, 3),
+    ),
+}
+
+
+def test_cases_cover_every_layer():
+    layers = {
+        value
+        for value in vars(mdnn.layers).values()
+        if isinstance(value, type) and issubclass(value, keras.layers.Layer)
+    }
+    covered = {case.make.func for case in CASES.values()}
+    assert {layer.__name__ for layer in layers - covered} == set()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_check(name, check, tmp_path):
+    check(CASES[name], tmp_path)
