@@ -1,6 +1,7 @@
 """Multidimensional neural networks: networks without attention over grids of several axes."""
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
@@ -35,3 +36,10 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+if "keras" in sys.modules:
+    # Registers every layer and the loss, so that keras.models.load_model knows them in whatever
+    # imports keras before mdnn. Otherwise it takes an import of these modules.
+    for _name in ("layer", "models.builder", "models.loss"):
+        importlib.import_module(f"mdnn.{_name}")

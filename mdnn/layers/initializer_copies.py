@@ -14,11 +14,14 @@ def initializer_copy(initializer, index):
         index: Integer from 0.
 
     Returns:
-        A new initializer, with `index` added to an integer seed; a plain callable is handed back.
+        A new initializer, with `index` added to an integer seed. A plain callable is handed
+        back, and so is an initializer with a `SeedGenerator`, which moves on by itself.
     """
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
     config = initializer.get_config()
+    if isinstance(config.get("seed"), dict):
+        return initializer
     if isinstance(config.get("seed"), int):
         config["seed"] += index
     return initializer.__class__.from_config(config)

@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
+from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.lineage.checks import check_axis, check_grid, check_size, check_weights, check_word
-from mdnn.lineage.start import another
 
 
 class GridLayer(keras.layers.Layer):
@@ -112,7 +112,7 @@ class LineageLayer(GridLayer):
         self._axes = self._axes_to_mix()
         start = self.kernel_initializer if weights is None else keras.initializers.Zeros()
         self._passes = [
-            self._make_pass(axis, another(start, i)) for i, axis in enumerate(self._axes)
+            self._make_pass(axis, initializer_copy(start, i)) for i, axis in enumerate(self._axes)
         ]
         self.build((None, *self.shape))
         if weights is not None:

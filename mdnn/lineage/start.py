@@ -20,16 +20,3 @@ class LineageUniform(keras.initializers.RandomUniform):
 
     def get_config(self):
         return {"seed": super().get_config()["seed"]}
-
-
-def another(initializer, index):
-    """The initializer of the `index`-th kernel: one object would give the same at every call."""
-    if not isinstance(initializer, keras.initializers.Initializer):
-        return initializer
-    config = initializer.get_config()
-    seed = config.get("seed")
-    if isinstance(seed, dict):  # a SeedGenerator, which moves on by itself
-        return initializer
-    if seed is not None:
-        config["seed"] = seed + index
-    return initializer.__class__.from_config(config)
