@@ -193,7 +193,7 @@ def load_config(path, set=()):
         raise MdnnError(f"no config file at {path}") from None
     except IsADirectoryError:
         raise MdnnError(f"{path} is a folder, expected a config file (.toml)") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
     try:
         for text in set:
@@ -210,12 +210,12 @@ def _set(table, text):
     *path, last = key.strip().split(".")
     try:
         value = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = value.strip()
     place = table
     for part in path:
         if isinstance(place, list):
-            if not part.isdigit() or int(part) >= len(place):
+            if not part.isdecimal() or int(part) >= len(place):
                 raise MdnnError(f"{key}: expected a number below {len(place)}, received {part!r}")
             place = place[int(part)]
         elif isinstance(place, dict):
@@ -223,7 +223,7 @@ def _set(table, text):
         else:
             raise MdnnError(f"{key}: {part!r} is below a value, not a table")
     if isinstance(place, list):
-        if not last.isdigit() or int(last) >= len(place):
+        if not last.isdecimal() or int(last) >= len(place):
             raise MdnnError(f"{key}: expected a number below {len(place)}, received {last!r}")
         place[int(last)] = value
     elif isinstance(place, dict):
@@ -253,13 +253,20 @@ def check(config):
             f"refeed.backprop: expected at most refeed.steps = {config.refeed.steps}, "
             f"received {config.refeed.backprop}"
         )
+    if config.refeed.start == "learned" and 0 < config.refeed.backprop < config.refeed.steps:
+        raise MdnnError(
+            "refeed.start: no gradient reaches a learned start through refeed.backprop = "
+            f"{config.refeed.backprop} of refeed.steps = {config.refeed.steps} steps; take 0 (all)"
+        )
     known = ("text", "word")
-    for name in config.tokens.modalities:
+    for number, name in enumerate(config.tokens.modalities):
         if name not in known:
             raise MdnnError(
                 f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
                 f"known: {', '.join(known)}"
             )
+        if name in config.tokens.modalities[:number]:
+            raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
     if "text" not in config.tokens.modalities:
         raise MdnnError("tokens.modalities: expected text among them")
     if ("word" in config.tokens.modalities) != bool(config.tokens.words):

@@ -7,6 +7,8 @@ metadata may hold `choices`, `least` and `most`, each with the plain meaning.
 
 import dataclasses
 import difflib
+import re
+import sys
 import types
 import typing
 
@@ -78,6 +80,11 @@ def _scalar(kind, value, name, limits):
     right = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
     if not right or (isinstance(value, bool) and kind is not bool):
         raise MdnnError(f"{name}: expected {words[kind]}, received {value!r}")
+    if kind is float and not abs(value) <= sys.float_info.max:
+        raise MdnnError(f"{name}: expected a finite number, received {value}")
+    # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.
+    if kind is str and re.search("[\ud800-\udfff]", value):
+        raise MdnnError(f"{name}: expected a text of Unicode characters, received {value!r}")
     value = kind(value)
     if (choices := limits.get("choices")) and value not in choices:
         raise MdnnError(
@@ -85,8 +92,7 @@ def _scalar(kind, value, name, limits):
             f"{nearest(value, choices)}"
         )
     least, most = limits.get("least"), limits.get("most")
-    # Written so that a number that is not one (nan) fails, too.
-    if (least is not None and not value >= least) or (most is not None and not value <= most):
+    if (least is not None and value < least) or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"between {least} and {most}"
         raise MdnnError(f"{name}: expected {span}, received {value}")
     return value

@@ -1,0 +1,52 @@
+"""A file is replaced whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from mdnn.files import replacing, write_text
+
+
+def test_replaces(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+        assert part.parent == tmp_path
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("old", ["old", None])
+def test_an_error_leaves_what_was(tmp_path, old, error):
+    path = tmp_path / "a.txt"
+    if old is not None:
+        path.write_text(old)
+
+    def write():
+        with replacing(path) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert os.listdir(tmp_path) == ([] if old is None else ["a.txt"])
+    assert old is None or path.read_text() == old
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_text(tmp_path / "a.txt", "new")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_as_readable_as_other_files(tmp_path):
+    (tmp_path / "other").write_text("")
+    write_text(tmp_path / "a.txt", "ä\n")
+    modes = [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("a.txt", "other")]
+    assert modes[0] == modes[1]
+    assert (tmp_path / "a.txt").read_bytes() == "ä\n".encode()
