@@ -13,8 +13,9 @@ def make_step(model, loss, optimizer):
 
     Returns:
         Function `(batch, rate) -> loss`, where `batch` is a dict of the model's inputs whose
-        `targets` are also what the loss compares with, and `rate` the learning rate. It has an
-        attribute `sync`: call it before the variables of model or optimizer are read.
+        `targets` are also what the loss compares with, and `rate` the learning rate. It goes on
+        from the variables as they are at its first call. It has an attribute `sync`: call it
+        before the variables of model or optimizer are read.
 
     Raises:
         ValueError: a backend other than TensorFlow and JAX.
@@ -99,13 +100,17 @@ def _jax_step(model, loss, optimizer):
         trainable, state = optimizer.stateless_apply(state, gradients, trainable)
         return value, trainable, fixed, state
 
-    held = [*_values(model), [v.value for v in optimizer.variables]]
+    held = []
 
     def run(batch, rate):
+        # Not before: a checkpoint may be read into the variables once the step is made.
+        held[:] = held or [*_values(model), [v.value for v in optimizer.variables]]
         value, *held[:] = step(*held, batch, jax.numpy.float32(rate))
         return value
 
     def sync():
+        if not held:
+            return
         owners = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
         for variables, values in zip(owners, held, strict=True):
             for variable, value in zip(variables, values, strict=True):

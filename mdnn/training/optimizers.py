@@ -29,6 +29,7 @@ def make_optimizer(spec, variables):
             **{**common, "weight_decay": spec.decay},
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
+            adam_weight_decay=spec.decay,
         ),
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }
