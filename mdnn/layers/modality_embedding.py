@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 # Unicode code points, the number of rows of the paper's own text table.
@@ -12,6 +13,18 @@ CODE_POINTS = 1_114_112
 def column(tokens, name):
     """One column of token rows `[..., 8]`, by its name in `COLUMNS`, as `[...]`."""
     return tokens[..., COLUMNS.index(name)]
+
+
+def check_modalities(names):
+    """Names of modalities as a list.
+
+    Raises:
+        ValueError: no name, an unknown one, one named twice, or padding, which has no units.
+    """
+    names = [modality(name).name for name in names]
+    if not names or len(set(names)) < len(names) or "padding" in names:
+        raise ValueError(f"modalities are different ones with units, received {names}")
+    return names
 
 
 def sum_of_rows(tables, rows):
@@ -47,7 +60,13 @@ def digit_rows(number, base, digits):
     Returns:
         Integer tensor `[..., digits]`.
     """
-    rows = [(number // base**d) % base + d * base for d in range(digits)]
+    # Digits that a 32-bit number cannot have are 0, and their base's power is no such number.
+    rows = [
+        (number // base**d) % base + d * base
+        if base**d < 2**31
+        else ops.full_like(number, d * base)
+        for d in range(digits)
+    ]
     return ops.stack(rows, axis=-1)
 
 
@@ -80,8 +99,8 @@ class ModalityEmbedding(keras.layers.Layer):
         `[batch, slots, width]`, in the layer's compute dtype.
 
     Raises:
-        ValueError: an unknown modality or table; words without letters or letters without
-            words; an input whose last axis is not a token row.
+        ValueError: modalities or a table that there are not; words without letters or letters
+            without words; an input whose last axis is not a token row.
     """
 
     def __init__(
@@ -99,7 +118,7 @@ class ModalityEmbedding(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.width = int(width)
-        self.modalities = [modality(name).name for name in modalities]
+        self.modalities = check_modalities(modalities)
         if table not in ("bytes", "full"):
             raise ValueError(f"table is 'bytes' or 'full', received {table!r}")
         if ("word" in self.modalities) != bool(letters):
@@ -153,9 +172,8 @@ class ModalityEmbedding(keras.layers.Layer):
         return modality(name).bytes
 
     def _table(self, name, rows):
-        return self.add_weight(
-            name=name, shape=(rows, self.width), initializer=self.embeddings_initializer
-        )
+        start = initializer_copy(self.embeddings_initializer, len(self.weights))
+        return self.add_weight(name=name, shape=(rows, self.width), initializer=start)
 
     def call(self, tokens):
         tokens = ops.cast(tokens, "int32")

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from mdnn.layers.modality_embedding import column
+from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.modality_embedding import check_modalities, column
 from mdnn.tokens.units import WIDTH, modality
 
 
@@ -54,7 +55,7 @@ class ModalityHeads(keras.layers.Layer):
 
     def __init__(self, modalities=("text",), kernel_initializer=None, gate_initializer=None, **kw):
         super().__init__(**kw)
-        self.modalities = [modality(name).name for name in modalities]
+        self.modalities = check_modalities(modalities)
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
@@ -66,7 +67,9 @@ class ModalityHeads(keras.layers.Layer):
         self.kernels, self.biases, self.gates = {}, {}, {}
         for name, _, classes, kind in self.steps:
             self.kernels[name] = self.add_weight(
-                name=f"{name}_kernel", shape=(width, classes), initializer=self.kernel_initializer
+                name=f"{name}_kernel",
+                shape=(width, classes),
+                initializer=initializer_copy(self.kernel_initializer, len(self.weights)),
             )
             self.biases[name] = self.add_weight(
                 name=f"{name}_bias", shape=(classes,), initializer="zeros"
@@ -76,7 +79,7 @@ class ModalityHeads(keras.layers.Layer):
                 self.add_weight(
                     name=f"{name}_gate_{k + 1}",
                     shape=(rows, width),
-                    initializer=self.gate_initializer,
+                    initializer=initializer_copy(self.gate_initializer, len(self.weights)),
                 )
                 for k, rows in enumerate(earlier)
             ]

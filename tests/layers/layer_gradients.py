@@ -27,6 +27,8 @@ def output_and_gradients(layer, x, weights, **kwargs):
             loss = tf.reduce_sum(y * weights)
         variables = [v.value for v in layer.trainable_variables]
         dx, dv = tape.gradient(loss, [x, variables], unconnected_gradients="zero")
+        # Rows that were looked up come as a list of rows.
+        dv = [tf.convert_to_tensor(d) for d in dv]
     elif keras.backend.backend() == "jax":
         import jax
 

@@ -52,6 +52,7 @@ CASES = {
         partial(RandomOffsetPadding, 7), (4,), dtype="uint8", more={"offset": ((), "int32")}
     ),
     "embedding": Case(partial(ModalityEmbedding, 4), (3, 8), dtype="int32"),
+    "embedding, full": Case(partial(ModalityEmbedding, 1, table="full"), (3, 8), dtype="int32"),
     "embedding, words and places": Case(
         partial(
             ModalityEmbedding,
