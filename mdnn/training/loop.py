@@ -15,7 +15,7 @@ from mdnn.generation.text import write
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import UnitLoss
-from mdnn.models.run import CONFIG, Run, read_words, write_run
+from mdnn.models.run import CONFIG, Run, read_words, write_about, write_run
 from mdnn.tokens.text import TextCodec
 from mdnn.training import checkpoint
 from mdnn.training.display import Display, clock
@@ -29,8 +29,8 @@ METRICS, PICTURE = "metrics.csv", "loss.png"
 COLUMNS = ("step", "seconds", "rate", "train_nats", "validation_nats")
 # Seconds between two checkpoints; writing one takes a few hundredths of a second.
 CHECKPOINT_EVERY = 60.0
-# Characters of the validation part that a check on the way looks at.
-CHECK_CHARACTERS = 8192
+# Units of the validation part that a check on the way looks at.
+CHECK_UNITS = 8192
 
 
 def train(config, out, resume=False, show=True):
@@ -79,7 +79,7 @@ def train(config, out, resume=False, show=True):
         training.progress = checkpoint.restore(path, model, training.optimizer)
     else:
         start_heads(model.get_layer("heads"), data.train, data.codec)
-        write_text(path / CONFIG, config.to_toml())
+        write_about(path, config, run.words)
     return training.run_all()
 
 
@@ -89,6 +89,14 @@ def _resumed_config(config, path):
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
     return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+
+
+def spread(units, most, pieces=16):
+    """At most `most` units: `pieces` runs at even distances (the seams are hard to predict)."""
+    if len(units) <= most:
+        return units
+    starts = np.linspace(0, len(units) - most // pieces, pieces).astype(int)
+    return np.concatenate([units[start : start + most // pieces] for start in starts])
 
 
 class Training:
@@ -136,9 +144,10 @@ class Training:
         self.step.sync()
         checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
         write_run(self.run.path, self.run.config, self.run.words, self.model)
-        metrics = read_metrics(self.run.path / METRICS)
-        title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
-        loss_curve(metrics, self.run.path / PICTURE, title)
+        # None where training was stopped before its first figures.
+        if metrics := read_metrics(self.run.path / METRICS):
+            title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
+            loss_curve(metrics, self.run.path / PICTURE, title)
         if stopped:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
@@ -224,10 +233,10 @@ class Training:
         return mean / self.characters_per_unit
 
     def _check(self, part):
-        """Validation nats per character on the beginning of the validation part."""
+        """Validation nats per character on pieces from all over the validation part."""
         self.checks = int(part * self.run.config.train.checks)
         self.step.sync()
-        nats, characters = self._score(self.data.validation[: CHECK_CHARACTERS + 1])
+        nats, characters = self._score(spread(self.data.validation, CHECK_UNITS))
         self.validation = nats / characters
         return self.validation
 
