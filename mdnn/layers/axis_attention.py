@@ -30,10 +30,9 @@ def rotate(x, base=10_000.0):
     position = ops.cast(ops.arange(ops.shape(x)[-2]), "float32")
     frequency = base ** (-ops.arange(half, dtype="float32") / half)
     angle = position[:, None] * frequency
-    cos, sin = ops.cos(angle), ops.sin(angle)
-    wide = ops.cast(x, "float32")
-    a, b = wide[..., :half], wide[..., half:]
-    return ops.cast(ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1), x.dtype)
+    cos, sin = ops.cast(ops.cos(angle), x.dtype), ops.cast(ops.sin(angle), x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -182,6 +182,14 @@ def test_unknown_sizes():
         np.testing.assert_allclose(to_numpy(model(x)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 6), (2, 3, 5, 4)])
+def test_other_sizes_than_built_for(shape):
+    layer = AxisAttention(1, 2)
+    layer.build((None, 5, 4))
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        layer(normal(*shape))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "shape", "message"),
     [

@@ -139,6 +139,14 @@ def test_weights_and_operations():
         layer.operations((None, None, 7, 8))
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 6), (2, 3, 5, 4)])
+def test_other_sizes_than_built_for(shape):
+    layer = AxisConv(1, 2)
+    layer.build((None, 5, 4))
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        layer(normal(*shape))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "shape", "message"),
     [

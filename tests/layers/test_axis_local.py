@@ -137,6 +137,14 @@ def test_weights_and_operations():
         layer.operations((None, 6, None, 8))
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 5, 6), (2, 5, 4, 4)])
+def test_other_sizes_than_built_for(shape):
+    layer = AxisLocal(1, 1, groups=2)
+    layer.build((None, 5, 4))
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        layer(normal(*shape))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "shape", "message"),
     [
