@@ -71,11 +71,15 @@ def load(run):
 
 def write_run(path, config, words, model):
     """Makes a folder a run: config, words and weights, the weights last."""
-    path = Path(path)
-    write_text(path / CONFIG, config.to_toml())
+    write_about(path, config, words)
+    write_arrays(Path(path) / WEIGHTS, named(model.weights))
+
+
+def write_about(path, config, words):
+    """Writes what a run is before it has weights: config and words."""
+    write_text(Path(path) / CONFIG, config.to_toml())
     if words:
-        write_text(path / WORDS, json.dumps(list(words), ensure_ascii=False))
-    write_arrays(path / WEIGHTS, named(model.weights))
+        write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
 
 
 def read_words(path):

@@ -14,6 +14,8 @@ def make_optimizer(spec, variables):
             tables, not norms' scales and biases.
     """
     common = {
+        # Keras would count optimizers in its names, and a checkpoint holds names.
+        "name": spec.name,
         "learning_rate": spec.rate,
         "global_clipnorm": spec.clip or None,
         "weight_decay": spec.decay or None,

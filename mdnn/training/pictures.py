@@ -8,7 +8,12 @@ from mdnn.files import replacing
 
 
 def read_metrics(path):
-    """The rows of a run's metrics.csv as a dict of lists of floats (None where empty)."""
+    """The rows of a run's metrics.csv as a dict of lists of floats (None where empty).
+
+    Without a file or rows the dict is empty.
+    """
+    if not path.is_file():
+        return {}
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = rows[0] if rows else ()
