@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.layers.axis_product import axis_product
-from mdnn.layers.multidim_options import check_sharing, check_units
+from mdnn.layers.multidim_options import check_axes, check_sharing, check_units
 from mdnn.layers.multidim_plan import Step, make_plan
 from mdnn.layers.wiring import kernel_masks, parse_wiring, toeplitz
 
@@ -145,7 +145,7 @@ class MultidimDense(keras.layers.Layer):
                 raise ValueError(
                     f"Expected `{name}` to be one of {', '.join(words)}. Received: {value!r}"
                 )
-        self.axes = list(axes) if isinstance(axes, (list, tuple, range)) else axes
+        self.axes = check_axes(axes)
         self.sharing = check_sharing(sharing)
         self.execution = execution
         self.order = order
@@ -264,20 +264,26 @@ class MultidimDense(keras.layers.Layer):
 
     def _variance(self, plan, step):
         """Returns the start variance of the kernel first used in a step."""
-        # A tied kernel starts as its last use wants it.
-        uses = [(s, s is term[-1]) for term in plan.terms for s in term if s.kernel == step.kernel]
-        step, ends_term = uses[-1]
+        variances = []
+        for term, residual in zip(plan.terms, plan.residual, strict=True):
+            for use in term:
+                if use.kernel == step.kernel:
+                    is_added = use is term[-1] and (self.execution == "parallel" or residual)
+                    terms = len(plan.terms) if is_added else 1
+                    variances.append(1 / (max(self._fan_in(use), 1) * terms))
+        # A tied kernel has several uses: none of them may start too large.
+        return min(variances)
+
+    def _fan_in(self, step):
+        """Returns the mean number of live inputs per output."""
+        n = step.n_in
         past, _ = self._masks(step, 0)
-        live = step.n_in
-        if past is not None and "shift" in self._words:
-            n = step.n_in
+        if past is None:
+            return n
+        if "shift" in self._words:
             # The distance d has n - |d| places in the matrix of n outputs.
-            places = n - abs(np.arange(1 - n, n))
-            live = (past * places).sum() / (past.size / places.size) / n
-        elif past is not None:
-            live = past.mean() * step.n_in
-        added = "causal" in self._words or self.execution == "parallel"
-        return 1 / (max(live, 1) * (len(plan.terms) if added and ends_term else 1))
+            return np.mean(past * (n - abs(np.arange(1 - n, n)))) * (2 * n - 1) / n
+        return np.mean(past) * n
 
     @property
     def kernels(self):

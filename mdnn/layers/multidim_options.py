@@ -8,9 +8,26 @@ from mdnn.layers.axes import normalize_axes, normalize_axis
 SHARING = ("separate", "shared", "tied")
 
 
+def check_axes(axes):
+    """Returns `axes` as `None`, an int or a list of ints.
+
+    Raises:
+        ValueError: If `axes` is anything else.
+    """
+    if axes is None:
+        return None
+    if isinstance(axes, Integral) and not isinstance(axes, bool):
+        return int(axes)
+    if isinstance(axes, (list, tuple, range)) and is_axes(axes):
+        return [int(axis) for axis in axes]
+    raise ValueError(f"Expected `axes` to be an integer or a list of integers. Received: {axes!r}")
+
+
 def is_axes(value):
     """Whether a value of `sharing` is a sequence of axes, not a word or one value per axis."""
-    return isinstance(value, (list, tuple)) and all(isinstance(item, Integral) for item in value)
+    return isinstance(value, (list, tuple, range)) and all(
+        isinstance(item, Integral) and not isinstance(item, bool) for item in value
+    )
 
 
 def check_sharing(sharing):

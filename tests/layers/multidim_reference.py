@@ -8,7 +8,7 @@ import numpy as np
 
 def product(x, kernel, axis, over):
     """`y[..., j at axis, ...] = sum_i x[..., i at axis, ...] * kernel[position on over, i, j]`."""
-    n_in, n_out = kernel.shape[-2:]
+    n_out = kernel.shape[-1]
     y = np.zeros((*x.shape[:axis], n_out, *x.shape[axis + 1 :]), np.result_type(x, kernel))
     for position in np.ndindex(*(1 if a in (0, axis) else d for a, d in enumerate(x.shape))):
         matrix = kernel[tuple(position[a] for a in over)]
@@ -27,7 +27,7 @@ def live_entries(shape, distance, part, diagonal, window, density, seed):
         past[where] = allowed and {"all": True, "lower": d >= 0, "strict": d > 0}[part]
     if density is not None:
         drawn = np.random.RandomState(seed).permutation(whole.size)
-        by_rank = [np.unravel_index(np.flatnonzero(drawn == r)[0], shape) for r in range(drawn.size)]
+        by_rank = [np.unravel_index(place, shape) for place in np.argsort(drawn)]
         for some in (past.copy(), whole & ~past):
             for where in [w for w in by_rank if some[w]][round(density * some.sum()) :]:
                 past[where] = whole[where] = False

@@ -1,7 +1,15 @@
-"""MultidimDense against numpy: values and gradients of every combination of options."""
+"""MultidimDense against numpy: values and gradients of every combination of options.
+
+On one and two axes every combination runs. On three to five axes each sharing with each wiring
+meets three of the nine ways to execute and to connect a node to itself, in rotation, so that all
+pairs of options occur, and one of these at causal=False; MDNN_EXHAUSTIVE=1 runs everything there,
+too (some minutes).
+"""
 
 import itertools
+import os
 
+import keras
 import numpy as np
 import pytest
 from layer_gradients import output_and_gradients
@@ -13,12 +21,15 @@ WORDS = ("causal", "local", "random", "shift")
 WIRINGS = [c for r in range(5) for c in itertools.combinations(WORDS, r)]
 EXECUTIONS = [("parallel", "ascending"), ("sequential", "ascending"), ("sequential", "descending")]
 SELF_CONNECTIONS = ("each", "once", "none")
+WAYS = list(itertools.product(EXECUTIONS, SELF_CONNECTIONS))
+SHARINGS = ("shared", "separate", "tied", "groups")
+EXHAUSTIVE = os.environ.get("MDNN_EXHAUSTIVE", "0") != "0"
 SIZES = {1: (4,), 2: (2, 3), 3: (3, 2, 2), 4: (2, 1, 3, 2), 5: (2, 2, 1, 2, 3)}
 TIED_SIZE = {1: 4, 2: 3, 3: 2, 4: 2, 5: 2}
 
 
 def case(n, sharing):
-    """Returns grid sizes, named axes, the sharing argument and the axes that kernels differ over."""
+    """Returns grid sizes, named axes, the sharing argument and what kernels differ over."""
     axes = tuple(range(1, n + 1))
     if sharing == "tied":
         return (TIED_SIZE[n],) * n, axes, "tied", dict.fromkeys(axes, ())
@@ -30,7 +41,7 @@ def case(n, sharing):
     return (*SIZES[n], 2, 2), axes, (n + 1,), dict.fromkeys(axes, (n + 1,))
 
 
-def check(n, sharing, execution, order, words, self_connection, rng):
+def check(n, sharing, execution, order, words, self_connection, modes, rng):
     sizes, axes, argument, over = case(n, sharing)
     options = {"window": 1 if "local" in words else None}
     options["density"], options["seed"] = (0.6, 5) if "random" in words else (None, None)
@@ -48,7 +59,7 @@ def check(n, sharing, execution, order, words, self_connection, rng):
     kernels = [rng.normal(size=k.shape) for k in layer.kernels]
     layer.set_weights(kernels)
     x, w = rng.normal(size=(2, 2, *sizes))
-    for causal in (None, False) if "causal" in words else (None,):
+    for causal in modes:
 
         def reference(x, kernels, causal=causal):
             return multidim_dense(
@@ -82,10 +93,36 @@ def check(n, sharing, execution, order, words, self_connection, rng):
         )
 
 
+@pytest.fixture(autouse=True)
+def double_precision():
+    """JAX computes in float64 only when told to."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def ways(n, sharing, words):
+    """Returns tuples of execution, order, self-connection and values of `causal` to check."""
+    modes = (None, False) if "causal" in words else (None,)
+    if n <= 2 or EXHAUSTIVE:
+        return [(*execution, keep, modes) for execution, keep in WAYS]
+    start = WIRINGS.index(words) + SHARINGS.index(sharing) + n
+    return [
+        (*execution, SELF_CONNECTIONS[(start + i) % 3], modes if (start - i) % 3 == 0 else (None,))
+        for i, execution in enumerate(EXECUTIONS)
+    ]
+
+
 @pytest.mark.parametrize("words", WIRINGS, ids=lambda words: "+".join(words) or "full")
-@pytest.mark.parametrize("sharing", ["shared", "separate", "tied", "groups"])
+@pytest.mark.parametrize("sharing", SHARINGS)
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_values_and_gradients(n, sharing, words):
     rng = np.random.default_rng(n)
-    for (execution, order), self_connection in itertools.product(EXECUTIONS, SELF_CONNECTIONS):
-        check(n, sharing, execution, order, words, self_connection, rng)
+    for execution, order, self_connection, modes in ways(n, sharing, words):
+        check(n, sharing, execution, order, words, self_connection, modes, rng)
