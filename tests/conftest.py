@@ -1,6 +1,9 @@
-"""Quiet TensorFlow before anything imports it."""
+"""Quiet TensorFlow before anything imports it, and networks that are trained once."""
 
 import os
+import pathlib
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -8,3 +11,30 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if os.environ.get("KERAS_BACKEND") == "jax":
     # Tests compile much and compute little: this halves their time.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+@pytest.fixture(scope="session")
+def tiny_training(tmp_path_factory):
+    """What `mdnn.train` says of a tiny character network; `run` is its folder."""
+    return _train(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_training):
+    return pathlib.Path(tiny_training["run"])
+
+
+@pytest.fixture(scope="session")
+def words_run(tmp_path_factory):
+    """The run folder of a tiny network of words and characters."""
+    import tiny
+
+    return pathlib.Path(_train(tmp_path_factory.mktemp("words"), *tiny.WORDS)["run"])
+
+
+def _train(folder, *settings):
+    import tiny
+
+    import mdnn
+
+    return mdnn.train(tiny.load_config(folder, *settings), folder / "run", show=False)

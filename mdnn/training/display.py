@@ -9,9 +9,13 @@ import rich.progress
 import rich.text
 
 
-class _Figures(rich.progress.ProgressColumn):
-    def render(self, task):
-        return rich.text.Text(task.fields.get("figures", ""))
+class _Bar(rich.progress.Progress):
+    """A bar with figures on a line of their own: beside it they do not fit 80 columns."""
+
+    def get_renderables(self):
+        yield from super().get_renderables()
+        for task in self.tasks:
+            yield rich.text.Text(task.fields["figures"])
 
 
 def clock(seconds):
@@ -40,16 +44,16 @@ class Display:
 
     def __enter__(self):
         if self.show and self.console.is_terminal:
-            self.bar = rich.progress.Progress(
+            self.bar = _Bar(
                 rich.progress.TextColumn("{task.description}"),
                 rich.progress.BarColumn(bar_width=20),
                 rich.progress.TaskProgressColumn(),
-                _Figures(),
+                rich.progress.TextColumn("{task.fields[place]}"),
                 console=self.console,
                 transient=False,
             )
             self.bar.start()
-            self.task = self.bar.add_task("training", total=1.0)
+            self.task = self.bar.add_task("training", total=1.0, place="", figures="")
         return self
 
     def __exit__(self, *error):
@@ -66,7 +70,7 @@ class Display:
 
         Args:
             part: the part that is done, 0 to 1.
-            nats: training loss, nats per unit.
+            nats: training loss, nats per character.
             speed: characters a second.
             left: seconds left.
             step: steps done.
@@ -74,17 +78,18 @@ class Display:
         """
         if not self.show:
             return
-        text = (
-            f"step {step:,}  {nats:.3f} nats  {nats / math.log(2):.3f} bits/character  "
+        place = f"step {step:,}"
+        if validation is not None:
+            place += f"  validation {validation:.3f}"
+        figures = (
+            f"{nats:.3f} nats  {nats / math.log(2):.3f} bits/character  "
             f"{speed:,.0f} characters/s  {clock(left)} left"
         )
-        if validation is not None:
-            text += f"  validation {validation:.3f}"
         if self.bar is not None:
-            self.bar.update(self.task, completed=min(part, 1.0), figures=text)
+            self.bar.update(self.task, completed=min(part, 1.0), place=place, figures=figures)
         elif int(part * self.lines) > self.printed:
             self.printed = int(part * self.lines)
-            self.say(f"{part:4.0%}  {text}")
+            self.say(f"{part:4.0%}  {figures}  {place}")
 
 
 class Ticker:

@@ -39,7 +39,10 @@ def evaluate(run, text=None, sliding=True, progress=None):
     else:
         units = run.codec.units(text)
     if len(units) < 2:
-        raise MdnnError("a text to evaluate on needs at least two characters; this one is empty")
+        kind = "characters or words" if run.words else "characters"
+        raise MdnnError(
+            f"expected a text of at least two {kind} to evaluate, received {len(units)}"
+        )
     scorer = Scorer(run.model, run.config)
     slots = run.config.context.slots
     # The sliding figure looks at every character about twice.

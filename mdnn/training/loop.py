@@ -184,11 +184,9 @@ class Training:
 
     def _train(self):
         spec = self.run.config.train
-        fresh = self.progress.step == 0
-        with open(self.run.path / METRICS, "w" if fresh else "a", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(COLUMNS)
+        self._begin_metrics()
+        with open(self.run.path / METRICS, "a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
             before = self.progress.seconds
             begun = shown = kept = time.perf_counter()
             losses, first = [], self.progress.step
@@ -222,13 +220,24 @@ class Training:
                     checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
                     kept = time.perf_counter()
 
+    def _begin_metrics(self):
+        """Leaves in metrics.csv the rows up to the step that training goes on from.
+
+        A run that was killed wrote rows after its last checkpoint.
+        """
+        file = self.run.path / METRICS
+        rows = file.read_text(encoding="utf-8").splitlines()[1:] if file.is_file() else []
+        kept = [row for row in rows if int(row.partition(",")[0]) <= self.progress.step]
+        write_text(file, "\n".join([",".join(COLUMNS), *kept, ""]))
+
     def _mean(self, losses, rate):
         """Mean nats per character of some steps' losses, which are per unit."""
         mean = float(np.mean([float(value) for value in losses]))
         if not np.isfinite(mean):
+            saved = (self.run.path / checkpoint.FILE).is_file()
             raise MdnnError(
                 f"the loss is {mean} at step {self.progress.step:,} (learning rate {rate:.2e}); "
-                f"the last checkpoint in {self.run.path} stands"
+                f"{self.run.path} has {'its last' if saved else 'no'} checkpoint"
             )
         return mean / self.characters_per_unit
 

@@ -1,0 +1,122 @@
+"""Evaluation against a loop that asks the network for one character at a time."""
+
+import numpy as np
+import pytest
+
+import mdnn
+from mdnn.models.run import open_run
+from mdnn.training.evaluation import figures
+
+SLOTS = 8
+# 61 characters: not a multiple of the slots; with some that training never saw.
+TEXT = "The cat ate 3 naïve dogs.\n\nTHE END 😀, said the mat. A \u0000 or so?"
+
+
+def log_softmax(scores):
+    return scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)
+
+
+def start_of(number, stride):
+    """Where the window begins that predicts the unit at a place, windows `stride` apart."""
+    last = number - 1  # the slot before it
+    return 0 if last < SLOTS else -(-(last - SLOTS + 1) // stride) * stride
+
+
+def nats_one_by_one(run, text, stride):
+    """Nats of each unit but the first, each from its own window, and what was predicted."""
+    run = open_run(run)
+    rows = run.codec.tokens(run.codec.units(text))[:, :4]
+    steps = [("text", 17), ("text", 256), ("text", 256)]
+    if run.words:
+        steps = [("modality", 2), *steps, ("word", 256), ("word", 256)]
+    inputs = np.zeros((2, len(rows) - 1, SLOTS, 8), "int32")
+    for number in range(1, len(rows)):
+        start = start_of(number, stride)
+        for k, place in enumerate(range(start, number)):
+            inputs[0, number - 1, k, :5] = [*rows[place], k]
+            inputs[1, number - 1, k, :4] = rows[place + 1]
+    scores = np.asarray(run.model({"tokens": inputs[0], "targets": inputs[1]}), "float64")
+    nats = np.zeros(len(rows) - 1)
+    for number in range(1, len(rows)):
+        kind, *answer = rows[number]
+        score = scores[number - 1, number - 1 - start_of(number, stride)]
+        name = {1: "text", 2: "word"}[kind]
+        begin, place = 0, 0
+        for step, classes in steps:
+            piece = log_softmax(score[begin : begin + classes])
+            begin += classes
+            if step == "modality":
+                nats[number - 1] -= piece[kind - 1]
+            elif step == name:
+                nats[number - 1] -= piece[answer[place]]
+                place += 1
+    return nats
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_nats_of_characters(tiny_run, stride):
+    result = mdnn.evaluate(tiny_run, TEXT)
+    end = "" if stride == 8 else "_sliding"
+    expected = nats_one_by_one(tiny_run, TEXT, stride)
+    assert result[f"characters{end}"] == len(TEXT) - 1 == len(expected)
+    np.testing.assert_allclose(result[f"nats{end}"], expected.mean(), rtol=1e-5)
+    bits = expected.mean() / np.log(2)
+    np.testing.assert_allclose(result[f"bits_per_character{end}"], bits, rtol=1e-5)
+
+
+def test_windows_that_slide_see_more(tiny_run):
+    # Every window in the middle of the training text has seen half a context at least.
+    result = mdnn.evaluate(tiny_run)
+    assert result["nats_sliding"] < result["nats"]
+    assert result["characters_sliding"] == result["characters"]
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_words_are_counted_by_their_letters(words_run, stride):
+    result = mdnn.evaluate(words_run, TEXT)
+    run = open_run(words_run)
+    units = run.codec.units(TEXT)
+    assert len(units) < len(TEXT)
+    end = "" if stride == 8 else "_sliding"
+    expected = nats_one_by_one(words_run, TEXT, stride)
+    assert result[f"characters{end}"] == len(TEXT) - int(run.codec.lengths(units[:1])[0])
+    nats = expected.sum() / result[f"characters{end}"]
+    np.testing.assert_allclose(result[f"nats{end}"], nats, rtol=1e-5)
+
+
+def test_without_a_text_the_validation_text_is_taken(tiny_training, tiny_run):
+    result = mdnn.evaluate(tiny_run, sliding=False)
+    assert set(result) == {"nats", "bits_per_character", "characters"}
+    assert result["characters"] == tiny_training["characters"]
+    assert result["nats"] == pytest.approx(tiny_training["nats"], rel=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", "a"])
+def test_too_short_a_text(tiny_run, text):
+    message = f"at least two characters to evaluate, received {len(text)}$"
+    with pytest.raises(mdnn.MdnnError, match=message):
+        mdnn.evaluate(tiny_run, text)
+
+
+def test_progress_goes_from_nothing_to_all(tiny_run):
+    parts = []
+    mdnn.evaluate(tiny_run, "The cat sat on the mat. " * 30, progress=parts.append)
+    assert parts == sorted(parts)
+    assert len(parts) > 2
+    assert 0 < parts[0] < 0.5
+    assert parts[-1] == pytest.approx(1.0)
+
+
+def test_figures():
+    found = figures(np.float64(3.0), np.int64(2))
+    assert found == {"nats": 1.5, "bits_per_character": 1.5 / np.log(2), "characters": 2}
+    assert type(found["characters"]) is int
+
+
+def test_what_is_no_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, what in (("none", "nothing"), ("file", "a file")):
+        with pytest.raises(mdnn.MdnnError, match=f"{name} is no run folder: there is {what}"):
+            mdnn.evaluate(tmp_path / name, "some text")
+    with pytest.raises(mdnn.MdnnError, match=r"is no run folder: it has no config\.toml"):
+        mdnn.evaluate(tmp_path, "some text")
