@@ -1,17 +1,22 @@
 """A dense layer along each of several axes."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from mdnn.layers.axis_product import axis_product
-from mdnn.layers.multidim_options import check_axes, check_sharing, check_units
-from mdnn.layers.multidim_plan import Step, make_plan
-from mdnn.layers.wiring import kernel_masks, parse_wiring, toeplitz
+from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.multidim_options import (
+    check_axes,
+    check_random,
+    check_sharing,
+    check_units,
+    check_window,
+)
+from mdnn.layers.multidim_plan import Step, count_operations, make_plan
+from mdnn.layers.wiring import fan_in, kernel_masks, parse_wiring, toeplitz
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,47 +165,22 @@ class MultidimDense(keras.layers.Layer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.window = list(window) if isinstance(window, (list, tuple)) else window
-        self.density = density
-        self.seed = seed
-        self.supports_masking = True
         self._words = frozenset(self.wiring.split("+"))
-        self._check_wiring()
-
-    def _check_wiring(self):
-        for name, word in (("window", "local"), ("density", "random"), ("seed", "random")):
-            value = getattr(self, name)
-            if word in self._words and value is None:
-                raise ValueError(f"Expected `{name}` with {word} wiring. Received: None")
-            if word not in self._words and value is not None:
-                raise ValueError(
-                    f"Expected `{name}` only with {word} wiring; the wiring is {self.wiring!r}. "
-                    f"Received: {value!r}"
-                )
-        windows = self.window if isinstance(self.window, list) else [self.window]
-        if "local" in self._words and not all(_is_int(w) and w >= 0 for w in windows):
-            raise ValueError(
-                "Expected `window` to be a non-negative integer or one per named axis. "
-                f"Received: {self.window!r}"
-            )
-        if "random" in self._words:
-            if not isinstance(self.density, (int, float)) or not 0 <= self.density <= 1:
-                raise ValueError(f"Expected `density` in 0 .. 1. Received: {self.density!r}")
-            if not _is_int(self.seed) or not 0 <= self.seed < 2**32:
-                raise ValueError(
-                    f"Expected `seed` to be an integer in 0 .. 2**32 - 1. Received: {self.seed!r}"
-                )
+        self.window = check_window(window, "local" in self._words)
+        self.density, self.seed = check_random(density, seed, "random" in self._words)
+        self.supports_masking = True
 
     def build(self, input_shape):
         plan = make_plan(input_shape, self)
-        kernels = {}
-        masks = {}
-        for term in plan.terms:
-            for step in term:
-                if step.kernel not in kernels:
-                    kernels[step.kernel] = self._add_kernel(plan, step, len(kernels))
-                if step not in masks:
-                    masks[step] = self._masks(step, list(kernels).index(step.kernel))
+        names = plan.kernel_names
+        masks = {
+            step: self._masks(step, names.index(step.kernel))
+            for term in plan.terms
+            for step in term
+        }
+        kernels = {
+            name: self._add_kernel(plan, name, index, masks) for index, name in enumerate(names)
+        }
         self._plan = plan
         self._kernels = list(kernels.values())
         self._terms = tuple(
@@ -222,7 +202,7 @@ class MultidimDense(keras.layers.Layer):
         self.built = True
 
     def _masks(self, step, index):
-        """Returns the masks of a step whose kernel was made as the `index`-th."""
+        """Returns the masks of a step that uses the `index`-th kernel."""
         if self.wiring == "full" and step.diagonal:
             return None, None
         masks = kernel_masks(
@@ -237,53 +217,28 @@ class MultidimDense(keras.layers.Layer):
         )
         return tuple(None if mask.all() else mask for mask in masks)
 
-    def _add_kernel(self, plan, step, index):
-        """Makes the `index`-th kernel, first used in a step."""
+    def _add_kernel(self, plan, name, index, masks):
+        """Makes the `index`-th kernel for all the steps that use it."""
         shift = "shift" in self._words
+        uses = {step: added for step, added in plan.uses() if step.kernel == name}
+        step = next(iter(uses))
+        matrix = (2 * step.n_in - 1,) if shift else (step.n_in, step.n_out)
+        if self.kernel_initializer is None:
+            # A tied kernel has several uses: none of them may start too large.
+            variance = min(
+                1 / (fan_in(step.n_in, masks[step][0], shift) * added)
+                for step, added in uses.items()
+            )
+            initializer = keras.initializers.RandomNormal(stddev=variance**0.5)
+        else:
+            initializer = initializer_copy(self.kernel_initializer, index)
         return self.add_weight(
-            name=step.kernel,
-            shape=(*step.over_sizes, 2 * step.n_in - 1)
-            if shift
-            else (*step.over_sizes, step.n_in, step.n_out),
-            initializer=self._initializer(plan, step, index),
+            name=name,
+            shape=(*step.over_sizes, *matrix),
+            initializer=initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-
-    def _initializer(self, plan, step, index):
-        given = self.kernel_initializer
-        if given is None:
-            return keras.initializers.RandomNormal(stddev=self._variance(plan, step) ** 0.5)
-        if not isinstance(given, keras.initializers.Initializer):
-            return given
-        # One initializer object gives the same numbers at every call.
-        config = given.get_config()
-        if isinstance(config.get("seed"), int):
-            config["seed"] += index
-        return given.__class__.from_config(config)
-
-    def _variance(self, plan, step):
-        """Returns the start variance of the kernel first used in a step."""
-        variances = []
-        for term, residual in zip(plan.terms, plan.residual, strict=True):
-            for use in term:
-                if use.kernel == step.kernel:
-                    is_added = use is term[-1] and (self.execution == "parallel" or residual)
-                    terms = len(plan.terms) if is_added else 1
-                    variances.append(1 / (max(self._fan_in(use), 1) * terms))
-        # A tied kernel has several uses: none of them may start too large.
-        return min(variances)
-
-    def _fan_in(self, step):
-        """Returns the mean number of live inputs per output."""
-        n = step.n_in
-        past, _ = self._masks(step, 0)
-        if past is None:
-            return n
-        if "shift" in self._words:
-            # The distance d has n - |d| places in the matrix of n outputs.
-            return np.mean(past * (n - abs(np.arange(1 - n, n)))) * (2 * n - 1) / n
-        return np.mean(past) * n
 
     @property
     def kernels(self):
@@ -344,23 +299,7 @@ class MultidimDense(keras.layers.Layer):
         Returns:
             A Python int.
         """
-        if None in tuple(input_shape)[1:]:
-            raise ValueError(
-                f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"
-            )
-        plan = make_plan(input_shape, self)
-        sizes = list(input_shape[1:])
-        total = 0
-        done = set()
-        for number in plan.order:
-            term = plan.terms[number]
-            for end, step in enumerate(term, 1):
-                sizes[step.axis - 1] = step.n_out
-                # Parallel terms share the products that they begin with.
-                if self.execution == "sequential" or term[:end] not in done:
-                    total += math.prod(sizes) * step.n_in
-                done.add(term[:end])
-        return total
+        return count_operations(make_plan(input_shape, self), input_shape)
 
     def get_config(self):
         return {
@@ -384,10 +323,6 @@ class MultidimDense(keras.layers.Layer):
             "density": self.density,
             "seed": self.seed,
         }
-
-
-def _is_int(value):
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _plain(value):

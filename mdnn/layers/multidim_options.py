@@ -1,4 +1,4 @@
-"""What the words for sharing and resizing mean on an input of a given shape."""
+"""The options of multidimensional layers: checked, and for an input of a given shape."""
 
 from collections.abc import Mapping
 from numbers import Integral
@@ -98,8 +98,43 @@ def sharing_by_axis(sharing, axes, ndim):
     return result
 
 
+def _is_int(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_word(name, value, word, named):
+    """Checks that an option is given just where the wiring has its word."""
+    if named and value is None:
+        raise ValueError(f"Expected `{name}` with {word} wiring. Received: None")
+    if not named and value is not None:
+        raise ValueError(f"Expected `{name}` only with {word} wiring. Received: {value!r}")
+
+
+def check_window(window, local):
+    """Returns `window` as `None`, an int or a list of ints; `local`: whether the wiring is."""
+    _check_word("window", window, "local", local)
+    windows = window if isinstance(window, (list, tuple)) else [window]
+    if local and not all(_is_int(w) and w >= 0 for w in windows):
+        raise ValueError(
+            "Expected `window` to be a non-negative integer or one per named axis. "
+            f"Received: {window!r}"
+        )
+    return list(window) if isinstance(window, (list, tuple)) else window
+
+
+def check_random(density, seed, random):
+    """Returns `density` and `seed`; `random`: whether the wiring is."""
+    _check_word("density", density, "random", random)
+    _check_word("seed", seed, "random", random)
+    if random and (not isinstance(density, (int, float)) or not 0 <= density <= 1):
+        raise ValueError(f"Expected `density` in 0 .. 1. Received: {density!r}")
+    if random and not (_is_int(seed) and 0 <= seed < 2**32):
+        raise ValueError(f"Expected `seed` to be an integer in 0 .. 2**32 - 1. Received: {seed!r}")
+    return density, seed
+
+
 def _check_size(size, units):
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if not _is_int(size) or size < 1:
         raise ValueError(f"Expected `units` to hold positive integers. Received: {units!r}")
     return size
 

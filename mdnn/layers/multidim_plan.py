@@ -1,5 +1,6 @@
 """Which products along which axes a multidimensional layer consists of, as plain numbers."""
 
+import math
 from dataclasses import dataclass
 
 from mdnn.layers.axes import normalize_axes
@@ -38,6 +39,7 @@ class Plan:
     """What a multidimensional layer does with inputs of one shape.
 
     Attributes:
+        execution: String, `"parallel"` or `"sequential"`.
         terms: Tuple of tuples of steps, by the axes as named; the last step of a term mixes the
             term's own axis.
         order: Tuple of ints, the terms' numbers in the order of execution.
@@ -48,12 +50,46 @@ class Plan:
         sized_axes: Increasing tuple of ints, the axes whose size the layer is built for.
     """
 
+    execution: str
     terms: tuple
     order: tuple
     residual: tuple
     output_shape: tuple
     bias_axes: tuple
     sized_axes: tuple
+
+    @property
+    def kernel_names(self):
+        """The kernels' names, each once, in the order of their first use by term."""
+        return list(dict.fromkeys(step.kernel for term in self.terms for step in term))
+
+    def uses(self):
+        """Returns pairs of a step and how many terms its product is added up with."""
+        pairs = []
+        for term, residual in zip(self.terms, self.residual, strict=True):
+            added = len(self.terms) if self.execution == "parallel" or residual else 1
+            pairs += [(step, 1) for step in term[:-1]] + [(term[-1], added)]
+        return pairs
+
+
+def count_operations(plan, input_shape):
+    """Counts multiplications with additions for one example of a shape without unknown sizes."""
+    sizes = list(input_shape[1:])
+    if None in sizes:
+        raise ValueError(
+            f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"
+        )
+    total = 0
+    done = set()
+    for number in plan.order:
+        term = plan.terms[number]
+        for end, step in enumerate(term, 1):
+            sizes[step.axis - 1] = step.n_out
+            # Parallel terms share the products that they begin with.
+            if plan.execution == "sequential" or term[:end] not in done:
+                total += math.prod(sizes) * step.n_in
+            done.add(term[:end])
+    return total
 
 
 def _check_sizes(input_shape, axes, units, layer):
@@ -168,6 +204,7 @@ def make_plan(input_shape, layer):
             )
         terms[number] = tuple(steps)
     plan = Plan(
+        execution=layer.execution,
         terms=tuple(terms[number] for number in range(len(axes))),
         order=tuple(order),
         residual=tuple(causal and axis != axes[-1] for axis in axes),

@@ -77,6 +77,26 @@ def kernel_masks(
     return live & past, live
 
 
+def fan_in(size, mask, shift=False):
+    """Returns the mean number of live inputs per output, at least 1.
+
+    Args:
+        size: Integer, the number of inputs.
+        mask: Boolean array as `kernel_masks` returns it, or `None` where every entry is live.
+        shift: Boolean, whether the mask holds one entry per distance.
+
+    Returns:
+        A float.
+    """
+    if mask is None:
+        return float(size)
+    if not shift:
+        return max(float(np.mean(mask)) * size, 1.0)
+    # The distance d has size - |d| places in the matrix.
+    places = size - abs(np.arange(1 - size, size))
+    return max(float(np.mean(mask * places)) * (2 * size - 1) / size, 1.0)
+
+
 def toeplitz(values):
     """Lays one value per distance out as matrices: `matrix[i, j] = values[j - i + n - 1]`.
 

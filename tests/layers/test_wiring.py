@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mdnn.layers.wiring import kernel_masks, parse_wiring, toeplitz
+from mdnn.layers.wiring import fan_in, kernel_masks, parse_wiring, toeplitz
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,20 @@ def test_a_smaller_density_keeps_a_part_of_a_larger_one():
         for small, large in itertools.pairwise(masks):
             assert not (small & ~large).any()
             assert small.sum() < large.sum()
+
+
+def test_fan_in():
+    assert fan_in(5, None) == 5
+    for options in ({}, {"part": "lower"}, {"part": "strict"}, {"window": 1, "diagonal": False}):
+        matrix = kernel_masks(5, **options)[0]
+        mean = matrix.sum() / 5
+        assert fan_in(5, matrix) == pytest.approx(mean)
+        assert fan_in(5, kernel_masks(5, shift=True, **options)[0], shift=True) == pytest.approx(
+            mean
+        )
+    # No kernel starts larger than with one input, live or not.
+    assert fan_in(1, np.zeros((1, 1), bool)) == 1
+    assert fan_in(1, np.zeros(1, bool), shift=True) == 1
 
 
 @pytest.mark.parametrize("lead", [(), (2,), (2, 3)])
