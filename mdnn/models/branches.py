@@ -7,13 +7,13 @@ from mdnn import activations
 from mdnn.layers import AxisAttention, AxisConv, AxisLocal, MultidimDense
 
 
-def make_norm(kind, name):
+def make_norm(kind, name, dtype=None):
     """The normalization layer that a config's word names, or None."""
     if kind == "none":
         return None
     if kind == "rms":
-        return layers.RMSNormalization(axis=-1, epsilon=1e-5, name=name)
-    return layers.LayerNormalization(axis=-1, epsilon=1e-5, name=name)
+        return layers.RMSNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+    return layers.LayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
 
 
 def make_activation(word):
@@ -21,13 +21,13 @@ def make_activation(word):
     return None if word == "none" else activations.get(word)
 
 
-def make_dense(units, name, bias=False, scale=1.0):
-    """A dense on the channels whose start value is scaled by `scale`."""
-    start = initializers.VarianceScaling(scale**2, mode="fan_in", distribution="truncated_normal")
-    return layers.Dense(units, use_bias=bias, kernel_initializer=start, name=name)
+def check_width(function, word, width):
+    """Refuses an activation that does not keep a width: `glu`, `sort2` of an odd one."""
+    if function is not None and function(ops.zeros((1, width))).shape[-1] != width:
+        raise ValueError(f"activation {word!r} does not keep a width of {width}")
 
 
-def make_mixer(spec, rank, name):
+def make_mixer(spec, rank, name, dtype=None):
     """The mixing layer of one mixer table.
 
     Args:
@@ -35,25 +35,22 @@ def make_mixer(spec, rank, name):
         rank: int, number of context axes; the input is `[batch, t1 .. t_rank, channels]`, or
             with channel groups `[batch, t1 .. t_rank, groups, channels / groups]`.
         name: str.
+        dtype: dtype or dtype policy of the layer.
     """
+    common = {"wiring": spec["wiring"], "name": name, "dtype": dtype}
     axes = tuple(spec["axes"]) or tuple(range(1, rank + 1))
     if spec["kind"] == "attention":
-        return AxisAttention(
-            axes[0],
-            heads=spec["heads"],
-            wiring=spec["wiring"],
-            rotary=spec["rotary"],
-            name=name,
-        )
+        return AxisAttention(axes[0], heads=spec["heads"], rotary=spec["rotary"], **common)
     if spec["kind"] == "conv":
-        return AxisConv(axes[0], kernel_size=spec["window"] + 1, wiring=spec["wiring"], name=name)
+        return AxisConv(axes[0], kernel_size=spec["window"] + 1, **common)
     if spec["kind"] == "local":
+        grouped = spec["sharing"] == "groups"
         return AxisLocal(
             axes[0],
             window=spec["window"],
-            wiring=spec["wiring"],
-            groups=spec["groups"],
-            name=name,
+            sharing="shared" if grouped else spec["sharing"],
+            groups=spec["groups"] if grouped else 1,
+            **common,
         )
     start = initializers.RandomNormal(stddev=spec["start"]) if spec["start"] else None
     sharing = spec["sharing"]
@@ -64,13 +61,12 @@ def make_mixer(spec, rank, name):
         sharing=sharing,
         execution=spec["execution"],
         order=spec["order"],
-        wiring=spec["wiring"],
         self_connection=spec["self_connection"],
         window=spec["window"],
         density=spec["density"],
         seed=spec["seed"] if "random" in spec["wiring"] else None,
         kernel_initializer=start,
-        name=name,
+        **common,
     )
 
 
@@ -89,13 +85,28 @@ class Branch(layers.Layer):
         super().__init__(**kwargs)
         self.norm, self.residual, self.bias = norm, residual, bias
         self.rate, self.scale = dropout, scale
-        self.norm_layer = make_norm(norm, "norm")
-        self.dropout = layers.Dropout(dropout, name="dropout") if dropout else None
+        self.norm_layer = make_norm(norm, "norm", self.dtype_policy)
+        self.dropout = None
+        if dropout:
+            self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, input_shape):
         if self.norm_layer is not None:
             self.norm_layer.build(input_shape)
         self.build_transform(tuple(input_shape))
+
+    def make_dense(self, units, name, input_shape, scale=1.0):
+        """A built dense on the channels, its start value scaled by `scale`."""
+        start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
+        dense = layers.Dense(
+            units,
+            use_bias=self.bias,
+            kernel_initializer=start,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build(input_shape)
+        return dense
 
     def call(self, x, causal=None, training=None):
         pre = self.norm_layer is not None and self.residual != "post"
@@ -149,7 +160,7 @@ class MixBranch(Branch):
         self, mixers, stack=1, times=1, gate="none", activation="none", project=True, **kwargs
     ):
         super().__init__(**kwargs)
-        self.mixers = [dict(spec) for spec in mixers]
+        self.mixers = [{**spec, "axes": list(spec["axes"])} for spec in mixers]
         self.stack, self.times, self.project = stack, times, project
         self.gate, self.activation = gate, activation
         self.gate_function = make_activation(gate)
@@ -157,17 +168,17 @@ class MixBranch(Branch):
 
     def build_transform(self, shape):
         width, rank = shape[-1], len(shape) - 2
+        check_width(self.gate_function, self.gate, width)
+        check_width(self.function, self.activation, width)
         if self.project:
             twice = 2 if self.gate != "none" else 1
-            self.dense_in = make_dense(width * twice, "dense_in", self.bias)
-            self.dense_in.build(shape)
-            self.dense_out = make_dense(width, "dense_out", self.bias, self.scale)
-            self.dense_out.build(shape)
+            self.dense_in = self.make_dense(width * twice, "dense_in", shape)
+            self.dense_out = self.make_dense(width, "dense_out", shape, self.scale)
         self.sets = []
         for s in range(self.stack):
             mixers = []
             for k, spec in enumerate(self.mixers):
-                mixer = make_mixer(spec, rank, f"mixer_{s}_{k}")
+                mixer = make_mixer(spec, rank, f"mixer_{s}_{k}", self.dtype_policy)
                 mixer.build(self._grouped(shape, spec))
                 mixers.append(mixer)
             self.sets.append(mixers)
@@ -232,7 +243,7 @@ class MixBranch(Branch):
     def get_config(self):
         return {
             **super().get_config(),
-            "mixers": self.mixers,
+            "mixers": [{**spec, "axes": list(spec["axes"])} for spec in self.mixers],
             "stack": self.stack,
             "times": self.times,
             "gate": self.gate,
@@ -264,11 +275,12 @@ class FeedForwardBranch(Branch):
         self.function = make_activation(activation)
 
     def build_transform(self, shape):
+        check_width(self.gate_function, self.gate, self.width)
+        check_width(self.function, self.activation, self.width)
         twice = 2 if self.gate != "none" else 1
-        self.dense_in = make_dense(self.width * twice, "dense_in", self.bias)
-        self.dense_in.build(shape)
-        self.dense_out = make_dense(shape[-1], "dense_out", self.bias, self.scale)
-        self.dense_out.build((*shape[:-1], self.width))
+        self.dense_in = self.make_dense(self.width * twice, "dense_in", shape)
+        inner = (*shape[:-1], self.width)
+        self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
 
     def transform(self, x, causal, training):
         x = self.dense_in(x)
@@ -318,8 +330,8 @@ class LinearBranch(Branch):
         self.function = make_activation(activation)
 
     def build_transform(self, shape):
-        self.dense = make_dense(shape[-1], "dense", self.bias, self.scale)
-        self.dense.build(shape)
+        check_width(self.function, self.activation, shape[-1])
+        self.dense = self.make_dense(shape[-1], "dense", shape, self.scale)
 
     def transform(self, x, causal, training):
         x = self.dense(x)

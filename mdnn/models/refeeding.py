@@ -45,7 +45,6 @@ class Refeed(keras.layers.Layer):
 
     def build(self, input_shape):
         for branch in self.branches:
-            # Branches that were read from a file come built.
             if not branch.built:
                 branch.build(input_shape)
         self.first = None
@@ -63,7 +62,7 @@ class Refeed(keras.layers.Layer):
         else:
             y = None
         for step in range(steps):
-            if y is not None and backprop and step == steps - backprop:
+            if step and step == steps - backprop:
                 y = ops.stop_gradient(y)
             y = x if y is None else x + y
             for branch in self.branches:
@@ -83,9 +82,13 @@ class Refeed(keras.layers.Layer):
         return self.steps * step
 
     def get_config(self):
+        branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
+        for branch in branches:
+            # They are built with this layer, under its name.
+            branch.pop("build_config", None)
         return {
             **super().get_config(),
-            "branches": [keras.saving.serialize_keras_object(b) for b in self.branches],
+            "branches": branches,
             "steps": self.steps,
             "backprop": self.backprop,
             "start": self.start,
@@ -93,8 +96,8 @@ class Refeed(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        branches = [keras.saving.deserialize_keras_object(b) for b in config.pop("branches")]
-        return cls(branches=branches, **config)
+        branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
+        return cls(**{**config, "branches": branches})
 
 
 def _check_steps(steps, backprop):

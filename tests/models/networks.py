@@ -1,0 +1,54 @@
+"""Small networks for tests of models."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mdnn import load_config
+from mdnn.models.config import Config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+
+
+def tiny(name, *settings):
+    """A shipped config, made as small as its branches allow."""
+    config = load_config(CONFIGS / f"{name}.toml")
+    grid = {1: "[5]", 2: "[2, 3]"}[len(config.context.grid)]
+    small = [f"context.grid={grid}", "backbone.width=8", "train.batch=4"]
+    small += [f"backbone.depth={min(2, config.backbone.depth)}"]
+    small += [f"refeed.steps={min(2, config.refeed.steps)}"]
+    for number, branch in enumerate(config.backbone.branch):
+        small += [f"backbone.branch.{number}.width=12"] * (branch.width > 0)
+        for k, mixer in enumerate(branch.mixer):
+            small += [f"backbone.branch.{number}.mixer.{k}.groups=2"] * (mixer.groups > 1)
+    return load_config(CONFIGS / f"{name}.toml", [*small, *settings])
+
+
+def make_config(*branches, grid=(4,), width=4, depth=1, **tables):
+    """A `Config` of branches given as dicts (see `mix`)."""
+    backbone = {"width": width, "depth": depth, "branch": list(branches)}
+    table = {"backbone": backbone, "context": {"grid": list(grid)}, "train": {"steps": 1}}
+    return Config.from_dict({**table, **tables})
+
+
+def mix(*mixers, **branch):
+    """The table of a branch that mixes; mixers as dicts."""
+    return {"kind": "mix", "mixer": list(mixers), **branch}
+
+
+def text_tokens(shape, seed=0):
+    """Token rows `[*shape, 8]` of random letters, their places counted."""
+    tokens = np.zeros((*shape, 8), "int32")
+    tokens[..., 0] = 1
+    tokens[..., 3] = np.random.default_rng(seed).integers(97, 123, size=shape)
+    tokens[..., 4] = np.arange(shape[-1])
+    return tokens
+
+
+def randomize(layer, seed=0):
+    """Gives all weights of a layer or model values far from zero; returns it."""
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        weight.assign(rng.normal(size=weight.shape) / 2)
+    return layer
