@@ -144,7 +144,8 @@ class AxisLocal(AxisTaps):
         y = sum_of_taps(x, taps, axis, self.window, after)
         if self.bias is not None:
             bias = ops.convert_to_tensor(self.bias)[None]
-            y = ops.add(y, self._along_input(bias, x.shape, axis, over)[0])
+            # Not `ops.add`: Keras 3.15 on TensorFlow adds [1, n, 1] as if it were [n].
+            y = y + self._along_input(bias, x.shape, axis, over)[0]
         return self.activation(y)
 
     def compute_output_shape(self, input_shape):

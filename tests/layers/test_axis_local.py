@@ -173,3 +173,12 @@ def test_other_sizes_than_built_for(shape):
 def test_errors(kwargs, shape, message):
     with pytest.raises(ValueError, match=message):
         AxisLocal(**kwargs).build(shape)
+
+
+def test_a_bias_along_an_axis_as_long_as_the_channels():
+    # Where Keras' own addition would take it for a bias of channels.
+    layer = AxisLocal(1, 1, use_bias=True)
+    layer.build((2, 3, 3))
+    layer.bias.assign([0, 1, 2])
+    y = to_numpy(layer(np.zeros((2, 3, 3), "float32")))
+    np.testing.assert_array_equal(y, np.broadcast_to([[0], [1], [2]], (2, 3, 3)))
