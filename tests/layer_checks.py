@@ -30,6 +30,7 @@ class Case:
             `more` in order), where random ones will not do.
         float_dtype: Dtype of float outputs, where it is not the layer's compute dtype.
         unused: Names of weights that `fit` need not change.
+        only_start: Names of arguments that set start values alone, and so are not in the config.
     """
 
     make: Callable
@@ -41,6 +42,7 @@ class Case:
     inputs: Callable | None = None
     float_dtype: str | None = None
     unused: tuple = ()
+    only_start: tuple = ()
 
     def specs(self):
         """`(shape, dtype)` of each tensor argument."""
@@ -127,7 +129,7 @@ def check_config(case, path):
         for p in inspect.signature(cls.__init__).parameters.values()
         if p.name != "self" and p.kind is not p.VAR_KEYWORD
     ]
-    assert not set(arguments) - set(config)
+    assert not set(arguments) - set(config) - set(case.only_start)
     revived = cls.from_config(json.loads(json.dumps(config)))
     assert revived.get_config() == config
     case(revived, case.symbols())
