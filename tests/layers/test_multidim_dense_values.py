@@ -52,6 +52,7 @@ def check(n, sharing, execution, order, words, self_connection, modes, rng):
         order=order,
         wiring=words or "full",
         self_connection=self_connection,
+        kernel_initializer="zeros",
         dtype="float64",
         **options,
     )
