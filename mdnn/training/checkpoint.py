@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+from keras.ops import convert_to_numpy as to_numpy
+
 from mdnn.errors import MdnnError
 from mdnn.models.run import assign, named, read_arrays, write_arrays
 
@@ -23,12 +25,13 @@ class Progress:
 
 
 def save(path, model, optimizer, progress):
-    """Writes weights, optimizer and progress to `path`/checkpoints, atomically."""
+    """Writes weights, optimizer, random state and progress to `path`/checkpoints, atomically."""
     arrays = {f"model/{name}": array for name, array in named(model.weights).items()}
     state = {f"optimizer/{name}": array for name, array in named(optimizer.variables).items()}
+    seeds = {f"seed/{k}": array for k, array in enumerate(map(to_numpy, _seeds(model)))}
     (path / FILE).parent.mkdir(parents=True, exist_ok=True)
     about = {"progress": json.dumps(dataclasses.asdict(progress))}
-    write_arrays(path / FILE, arrays | state, about)
+    write_arrays(path / FILE, arrays | state | seeds, about)
 
 
 def restore(path, model, optimizer):
@@ -52,4 +55,16 @@ def restore(path, model, optimizer):
         start = f"{part}/"
         own = {n[len(start) :]: a for n, a in arrays.items() if n.startswith(start)}
         assign(variables, own, file)
+    for k, variable in enumerate(_seeds(model)):
+        array = arrays.get(f"seed/{k}")
+        if array is None or array.shape != tuple(variable.shape):
+            raise MdnnError(f"{file} lacks the state of dropout number {k}")
+        variable.assign(array)
     return progress
+
+
+def _seeds(model):
+    """States of the layers' random generators. Keras numbers their names anew in each process,
+    so their order tells them apart."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]

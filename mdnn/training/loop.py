@@ -9,6 +9,7 @@ import numpy as np
 
 from mdnn.data.batches import Batches
 from mdnn.data.corpus import open_data
+from mdnn.data.sources import PYTHON_DOCS
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
 from mdnn.generation.text import write
@@ -57,6 +58,7 @@ def train(config, out, resume=False, show=True):
     """
     if isinstance(config, (str, Path)):
         config = load_config(config)
+    config = _anchored(config)
     path = Path(out)
     words = ()
     if resume:
@@ -81,6 +83,15 @@ def train(config, out, resume=False, show=True):
         start_heads(model.get_layer("heads"), data.train, data.codec)
         write_about(path, config, run.words)
     return training.run_all()
+
+
+def _anchored(config):
+    """The config with a source on disk named in full, so that the run knows it from anywhere."""
+    source = config.data.source
+    if source == PYTHON_DOCS or not Path(source).exists():
+        return config
+    data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
+    return dataclasses.replace(config, data=data)
 
 
 def _resumed_config(config, path):
