@@ -32,17 +32,28 @@ def build(config, words=()):
         `config.seed`.
 
     Raises:
-        MdnnError: words are asked for and not given, or the layers refuse the config.
+        MdnnError: words are asked for and not given, the layers refuse the config, or the
+            network does not fit in memory.
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     keras.utils.set_random_seed(config.seed)
     try:
         return _build(config, tuple(words))
-    except ValueError as error:
-        if isinstance(error, MdnnError):
+    except MdnnError:
+        raise
+    except Exception as error:
+        message = str(error).splitlines()[0]
+        # Each backend has an error of its own for a tensor that is too large.
+        large = ("OOM", "RESOURCE_EXHAUSTED", "Out of memory", "2**63", "2 ** 64")
+        if isinstance(error, MemoryError) or any(word in message for word in large):
+            raise MdnnError(
+                f"this network does not fit in memory: grid {list(config.context.grid)}, width "
+                f"{config.backbone.width}"
+            ) from None
+        if not isinstance(error, ValueError):
             raise
-        raise MdnnError(f"this network cannot be built: {str(error).splitlines()[0]}") from None
+        raise MdnnError(f"this network cannot be built: {message}") from None
 
 
 def _build(config, words):
@@ -61,8 +72,8 @@ def _build(config, words):
     tokens = keras.Input((slots, WIDTH), dtype="int32", name="tokens")
     targets = keras.Input((slots, WIDTH), dtype="int32", name="targets", optional=True)
     x = to_grid(embedding(tokens))
-    if config.refeed.steps > 1:
-        refeed = config.refeed
+    refeed = config.refeed
+    if refeed.steps > 1 or refeed.start == "learned":
         x = Refeed(branches, refeed.steps, refeed.backprop, refeed.start, name="refeed")(x)
     else:
         for branch in branches:

@@ -65,6 +65,7 @@ class UnitLoss(keras.losses.Loss):
         return {**super().get_config(), "modalities": self.modalities}
 
 
+@keras.saving.register_keras_serializable(package="mdnn")
 class UnitNats(keras.layers.Layer):
     """`unit_nats` as a layer, so that a network that ends in it runs compiled.
 
@@ -85,6 +86,9 @@ class UnitNats(keras.layers.Layer):
 
     def call(self, targets, scores):
         return unit_nats(targets, scores, self.modalities)[0]
+
+    def get_config(self):
+        return {**super().get_config(), "modalities": self.modalities}
 
 
 def nats_model(model, modalities):

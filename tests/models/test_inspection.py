@@ -1,0 +1,144 @@
+"""What a network is said to be, against counts by hand."""
+
+import numpy as np
+import pytest
+from networks import make_config, mix, tiny
+
+from mdnn import build
+from mdnn.models.inspection import inspect, reach
+
+# 5 slots, 8 channels, 2 groups, inner width 12.
+SLOTS, WIDTH, INNER, CLASSES = 5, 8, 12, 17 + 256 + 256
+GATED_MIX = SLOTS * WIDTH * 2 * WIDTH + SLOTS * SLOTS * WIDTH + SLOTS * WIDTH * WIDTH
+SWIGLU = SLOTS * WIDTH * 2 * INNER + SLOTS * INNER * WIDTH
+HEADS = SLOTS * WIDTH * CLASSES
+
+
+def by_name(facts):
+    return {layer["name"]: layer for layer in facts["layers"]}
+
+
+def test_a_network_of_two_branches():
+    mixing = mix({"wiring": "causal+shift", "groups": 2}, gate="silu")
+    feeding = {"kind": "feedforward", "gate": "silu", "width": INNER}
+    facts = inspect(make_config(mixing, feeding, grid=(SLOTS,), width=WIDTH))
+    layers = by_name(facts)
+    assert list(facts) == [
+        "grid",
+        "slots",
+        "width",
+        "parameters",
+        "refeeds",
+        "operations_per_slot",
+        "bytes_per_slot",
+        "reach",
+        "layers",
+    ]
+    assert (facts["grid"], facts["slots"], facts["width"]) == ([SLOTS], SLOTS, WIDTH)
+    assert (facts["refeeds"], facts["reach"]) == (1, SLOTS)
+
+    assert {name: layer["operations"] for name, layer in layers.items()} == {
+        "tokens": 0,
+        "targets": 0,
+        "embedding": 0,
+        "grid": 0,
+        "block_0_0_mix": GATED_MIX,
+        "block_0_1_feedforward": SWIGLU,
+        "final_norm": 0,
+        "slots": 0,
+        "heads": HEADS,
+    }
+    assert facts["operations_per_slot"] == (GATED_MIX + SWIGLU + HEADS) // SLOTS
+
+    assert {name: layer["parameters"] for name, layer in layers.items() if layer["parameters"]} == {
+        "embedding": (17 + 256 + 256) * WIDTH,
+        # norm, two dense, a kernel by distance for each of 2 groups
+        "block_0_0_mix": WIDTH + 3 * WIDTH * WIDTH + 2 * (2 * SLOTS - 1),
+        "block_0_1_feedforward": WIDTH + 3 * WIDTH * INNER,
+        "final_norm": WIDTH,
+        # kernels, biases, and gates for one and two earlier bytes
+        "heads": (WIDTH + 1) * CLASSES + (17 + 17 + 256) * WIDTH,
+    }
+    assert facts["parameters"] == sum(layer["parameters"] for layer in layers.values())
+    assert layers["block_0_0_mix"]["kind"] == "MixBranch"
+    assert layers["block_0_0_mix"]["shape"] == [SLOTS, WIDTH]
+    assert layers["heads"]["shape"] == [SLOTS, CLASSES]
+
+    # embedding; norm, u and v, mixed, gated, out, sum; norm, u and v, gated, out, sum; norm; heads
+    floats = WIDTH + 7 * WIDTH + (3 * WIDTH + 3 * INNER) + WIDTH + CLASSES
+    assert facts["bytes_per_slot"] == 4 * floats
+
+
+def test_refeeding_costs_by_the_step():
+    once = inspect(tiny("text"))
+    thrice = inspect(tiny("text", "refeed.steps=3"))
+    assert (once["refeeds"], thrice["refeeds"]) == (1, 3)
+    assert thrice["parameters"] == once["parameters"]
+    backbone = once["operations_per_slot"] - HEADS // SLOTS
+    assert thrice["operations_per_slot"] == 3 * backbone + HEADS // SLOTS
+    assert by_name(thrice)["refeed"]["operations"] == 3 * backbone * SLOTS
+
+
+@pytest.mark.parametrize(
+    ("mixer", "operations"),
+    [
+        ({"sharing": "separate"}, 4 * 4 * 6),
+        ({"kind": "conv", "window": 2}, 4 * 6 * 3),
+        ({"kind": "local", "window": 2}, 4 * 6 * 3),
+        ({"kind": "attention", "heads": 3}, 4 * 4 * 6 * 6 + 2 * 4 * 4 * 6),
+    ],
+    ids=str,
+)
+def test_mixers_are_counted(mixer, operations):
+    config = make_config(mix(mixer, project=False, times=2), width=6)
+    assert by_name(inspect(config))["block_0_0_mix"]["operations"] == 2 * operations
+
+
+LOCAL = {"kind": "local", "window": 2}
+
+
+@pytest.mark.parametrize(
+    ("branch", "grid", "expected"),
+    [
+        (mix(LOCAL), (9,), 3),
+        (mix(LOCAL, stack=2), (9,), 5),
+        (mix(LOCAL, times=2), (9,), 5),
+        (mix(LOCAL, LOCAL), (9,), 3),
+        (mix(LOCAL), (2,), 2),
+        ({"kind": "linear"}, (9,), 1),
+        (mix({}), (3, 3), 9),
+        (mix({"axes": [2]}), (3, 3), 3),
+        (mix({"wiring": "causal+shift"}), (40,), 40),
+    ],
+    ids=str,
+)
+def test_reach(branch, grid, expected):
+    assert inspect(make_config(branch, grid=grid))["reach"] == expected
+
+
+def test_reach_of_two_blocks():
+    assert inspect(make_config(mix(LOCAL), grid=(9,), depth=2))["reach"] == 5
+
+
+def test_reach_of_a_long_context_is_sampled():
+    """Of 40 slots 10 are tried, evenly, the last one among them."""
+    config = make_config(mix({"axes": [2]}), grid=(4, 10))
+    assert reach(build(config), config) == 10
+    # slots 0, 4, 8, ... 39: three are in the last row
+    assert reach(build(config), config, most=10) == 3 * 40 // 10
+
+
+def test_words_are_made_up_where_there_are_none():
+    config = tiny("text", "tokens.modalities=['text', 'word']", "tokens.words=120")
+    facts = inspect(config)
+    words = ("the", "cat")
+    assert facts["parameters"] - inspect(config, words)["parameters"] == 118 * WIDTH
+    model = build(config, words)
+    assert inspect(config, words, model)["parameters"] == model.count_params()
+
+
+def test_numbers_are_plain():
+    facts = inspect(tiny("text"))
+    assert {type(value) for value in facts.values()} == {int, list}
+    numbers = [n for layer in facts["layers"] for n in (layer["parameters"], *layer["shape"])]
+    assert all(isinstance(n, int) and not isinstance(n, np.integer) for n in numbers)

@@ -1,0 +1,149 @@
+"""The loss against a chain rule of its own, written in numpy."""
+
+import keras
+import numpy as np
+import pytest
+from backends import to_numpy, values
+from networks import make_config, mix, randomize, text_tokens
+
+from mdnn import build
+from mdnn.layers import ModalityHeads
+from mdnn.models.loss import UnitLoss, UnitNats, nats_model, unit_nats
+from mdnn.tokens import units
+
+# Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
+PLACES = {
+    ("text",): (None, {1: [(0, 17), (17, 273), (273, 529)]}),
+    ("text", "word"): (
+        (0, 2),
+        {1: [(2, 19), (19, 275), (275, 531)], 2: [(531, 787), (787, 1043)]},
+    ),
+    ("word", "text"): (
+        (0, 2),
+        {2: [(2, 258), (258, 514)], 1: [(514, 531), (531, 787), (787, 1043)]},
+    ),
+}
+
+ROWS = [
+    (1, 0, 0, 97),
+    (1, 0, 101, 229),
+    (0, 0, 0, 0),
+    (1, 16, 255, 255),
+    (0, 3, 4, 5),
+    (1, 1, 209, 30),
+]
+WORD_ROWS = [(2, 0, 1, 0), (2, 255, 255, 0)]
+
+
+def surprise(scores, first, last, answer):
+    """-log of the softmax of one step's scores at its answer, in float64."""
+    scores = scores[first:last].astype("float64")
+    return np.log(np.exp(scores - scores.max()).sum()) + scores.max() - scores[answer]
+
+
+def chain_rule(row, scores, modalities):
+    """Nats of one slot."""
+    if row[0] == 0:
+        return 0.0
+    modality, bytes_ = PLACES[modalities]
+    nats = 0.0
+    if modality is not None:
+        nats += surprise(scores, *modality, modalities.index({1: "text", 2: "word"}[row[0]]))
+    for (first, last), byte in zip(bytes_[row[0]], row[1:], strict=False):
+        nats += surprise(scores, first, last, byte)
+    return nats
+
+
+def example(modalities):
+    """Targets `[2, n, 8]` and random scores for them."""
+    rows = ROWS + WORD_ROWS * ("word" in modalities)
+    targets = np.zeros((2, len(rows), 8), "int32")
+    targets[..., :4] = rows
+    targets[..., 4:] = 9
+    targets[1] = targets[1, ::-1]
+    classes = max(last for steps in PLACES[modalities][1].values() for _, last in steps)
+    scores = np.random.default_rng(0).normal(size=(2, len(rows), classes)) * 3
+    return targets, scores.astype("float32")
+
+
+@pytest.mark.parametrize("modalities", PLACES, ids=str)
+def test_unit_nats(modalities):
+    targets, scores = example(modalities)
+    expected = [
+        [chain_rule(row, score, modalities) for row, score in zip(*pair, strict=True)]
+        for pair in zip(targets, scores, strict=True)
+    ]
+    nats, counted = (to_numpy(x) for x in unit_nats(targets, scores, modalities))
+    assert (nats.dtype, counted.dtype) == ("float32", "float32")
+    np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(counted, targets[..., 0] > 0)
+    assert (nats[targets[..., 0] == 0] == 0).all()
+    np.testing.assert_array_equal(to_numpy(UnitNats(modalities)(targets, scores)), nats)
+
+
+@pytest.mark.parametrize("modalities", PLACES, ids=str)
+def test_unit_loss_is_the_mean_over_counted_units(modalities):
+    targets, scores = example(modalities)
+    nats, counted = (to_numpy(x) for x in unit_nats(targets, scores, modalities))
+    assert counted.sum() < counted.size
+    loss = UnitLoss(modalities)
+    expected = nats.sum() / counted.sum()
+    np.testing.assert_allclose(to_numpy(loss(targets, scores)), expected, rtol=1e-5)
+    # More padding changes nothing.
+    padded = np.concatenate([targets, targets * 0], axis=1)
+    scores = np.concatenate([scores, scores + 1], axis=1)
+    np.testing.assert_allclose(to_numpy(loss(padded, scores)), expected, rtol=1e-5)
+
+
+def test_padding_alone_costs_nothing():
+    _, scores = example(("text",))
+    assert float(UnitLoss()(np.zeros((2, len(ROWS), 8), "int32"), scores)) == 0
+
+
+def test_uniform_scores_cost_the_logarithm_of_the_code_points():
+    targets, scores = example(("text",))
+    loss = float(UnitLoss()(targets, scores * 0))
+    np.testing.assert_allclose(loss, np.log(1_114_112), rtol=1e-6)
+
+
+def test_config():
+    loss = UnitLoss(("text", "word"), name="cost")
+    revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert isinstance(revived, UnitLoss)
+    assert (revived.modalities, revived.name) == (["text", "word"], "cost")
+
+
+def test_heads_and_loss_make_a_distribution(monkeypatch):
+    """Over all units of small modalities, exp(-nats) sums to one, whatever the weights."""
+    rows = (
+        units.Modality("padding", 0, bytes=(), places=0),
+        units.Modality("text", 1, bytes=(2, 3, 4)),
+        units.Modality("word", 2, bytes=(4, 3)),
+    )
+    monkeypatch.setattr(units, "MODALITIES", rows)
+    every = [(1, *unit) for unit in np.ndindex(2, 3, 4)] + [
+        (2, *unit, 0) for unit in np.ndindex(4, 3)
+    ]
+    targets = np.zeros((1, len(every), 8), "int32")
+    targets[0, :, :4] = every
+    heads = ModalityHeads(("text", "word"))
+    hidden = np.repeat(np.random.default_rng(1).normal(size=(1, 1, 5)), len(every), axis=1)
+    heads.build(hidden.shape)
+    randomize(heads)
+    scores = values(heads, hidden.astype("float32"), targets)
+    nats, _ = unit_nats(targets, scores, ("text", "word"))
+    found = np.exp(-to_numpy(nats).astype("float64"))
+    assert 0 < found.max() < 0.9
+    np.testing.assert_allclose(found.sum(), 1, rtol=1e-5)
+
+
+def test_nats_model():
+    """The network with the loss as its output has the network's inputs, whichever is which."""
+    model = randomize(build(make_config(mix({}))))
+    batch = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
+    batch["targets"][0, 1] = 0
+    expected, _ = unit_nats(batch["targets"], model(batch), ("text",))
+    found = to_numpy(nats_model(model, ("text",))(batch))
+    np.testing.assert_allclose(found, to_numpy(expected), rtol=1e-5)
+    assert found[0, 1] == 0
+    assert (found > 0).sum() == 7
