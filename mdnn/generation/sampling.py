@@ -30,7 +30,8 @@ def uniform(*numbers):
     """
     state = _word(0x9E3779B9)
     for number in numbers:
-        state = _mix(ops.add(ops.cast(number, "uint32"), ops.multiply(state, _word(0x01000193))))
+        # Not `ops.add`: Keras 3.15 on TensorFlow adds [n, 1] to [1, n] as if it were [n].
+        state = _mix(ops.cast(number, "uint32") + ops.multiply(state, _word(0x01000193)))
     # 24 bits are what a float32 holds exactly.
     bits = ops.cast(ops.right_shift(state, _word(8)), "int32")
     return ops.cast(bits, "float32") * (1.0 / 2**24)
@@ -52,17 +53,19 @@ def choose(scores, place, temperature, top_k, top_p):
     """
     classes = scores.shape[-1]
     warm = temperature[:, None] > 0
-    scaled = scores / ops.where(warm, temperature[:, None], 1.0)
+    # The likeliest at 0, so that next to no temperature makes the others -inf and it stays.
+    scaled = scores - ops.max(scores, axis=-1, keepdims=True)
+    scaled = scaled / ops.where(warm, ops.maximum(temperature[:, None], 1e-30), 1.0)
     # Nucleus after top-k after temperature, as most libraries have it.
     ordered = ops.flip(ops.sort(scaled, axis=-1), axis=-1)
     k = ops.where(top_k > 0, ops.minimum(top_k, classes), classes)
     kept = ops.arange(classes, dtype="int32")[None, :] < k[:, None]
-    odds = ops.where(kept, ops.exp(ordered - ordered[:, :1]), 0.0)
+    odds = ops.where(kept, ops.exp(ordered), 0.0)
     odds = odds / ops.sum(odds, axis=-1, keepdims=True)
     before = ops.cumsum(odds, axis=-1) - odds
     kept = ops.logical_and(kept, ops.logical_or(before < top_p[:, None], before <= 0.0))
     least = ops.min(ops.where(kept, ordered, ordered[:, :1]), axis=-1, keepdims=True)
-    weights = ops.where(scaled >= least, ops.exp(scaled - ordered[:, :1]), 0.0)
+    weights = ops.where(scaled >= least, ops.exp(scaled), 0.0)
     total = ops.cumsum(weights, axis=-1)
     drawn = ops.sum(ops.cast(total <= place[:, None] * total[:, -1:], "int32"), axis=-1)
     # Rounding may push the place past the last class that has any weight.

@@ -2,6 +2,8 @@
 
 import functools
 import math
+import numbers
+import re
 
 import numpy as np
 
@@ -88,13 +90,21 @@ def _writer(model, words):
 def _check(prompt, length, temperature, seed, top_k, top_p):
     if not isinstance(prompt, str) or not prompt:
         raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
-    if not isinstance(length, int) or not 0 <= length <= 10_000_000:
+    # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.
+    if re.search("[\ud800-\udfff]", prompt):
+        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
+    if not _is(numbers.Integral, length) or not 0 <= length <= 10_000_000:
         raise MdnnError(f"length: expected 0 to 10,000,000 characters, received {length!r}")
-    if not 0 <= temperature <= 100:
+    if not _is(numbers.Real, temperature) or not 0 <= temperature <= 100:
         raise MdnnError(f"temperature: expected 0 to 100, received {temperature!r}")
-    if not isinstance(seed, int) or not -(2**31) <= seed < 2**31:
+    if not _is(numbers.Integral, seed) or not -(2**31) <= seed < 2**31:
         raise MdnnError(f"seed: expected a 32-bit whole number, received {seed!r}")
-    if not isinstance(top_k, int) or not 0 <= top_k < 2**31:
+    if not _is(numbers.Integral, top_k) or not 0 <= top_k < 2**31:
         raise MdnnError(f"top_k: expected a whole number from 0 (all) on, received {top_k!r}")
-    if not 0 < top_p <= 1:
+    if not _is(numbers.Real, top_p) or not 0 < top_p <= 1:
         raise MdnnError(f"top_p: expected a number above 0, up to 1 (all), received {top_p!r}")
+
+
+def _is(kind, value):
+    """Whether a value is a number of a kind, of Python or of numpy, and no truth value."""
+    return isinstance(value, kind) and not isinstance(value, bool)
