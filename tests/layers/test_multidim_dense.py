@@ -219,6 +219,19 @@ def test_paths_to_itself_at_causal_false(self_connection, paths):
     np.testing.assert_array_equal(np.diag(jacobian((2, 2, 2), layer)), one_path)
 
 
+def test_causal_wiring_with_one_axis_tied_between_others():
+    # The same tied pass follows different kernels of the fastest axis in the first two terms.
+    sizes = (2, 2, 3, 2)
+    tied = positive(sizes, sharing=["shared", "shared", "tied", "shared"], wiring="causal")
+    shared = build(sizes, sharing="shared", wiring="causal")
+    values = {k.name: keras.ops.convert_to_numpy(k) for k in tied.kernels}
+    for kernel in shared.kernels:
+        is_tied = kernel.name.startswith("kernel_axis_3")
+        kernel.assign(values["kernel_tied" if is_tied else kernel.name])
+    np.testing.assert_allclose(jacobian(sizes, tied), jacobian(sizes, shared), rtol=1e-6)
+    assert tied.operations((None, *sizes)) == shared.operations((None, *sizes))
+
+
 # Sparse wirings
 
 
