@@ -199,7 +199,7 @@ def test_half_precision():
     assert model.get_layer("block_0_0_mix").dense_in.compute_dtype == "bfloat16"
     scores = model({"tokens": tokens, "targets": tokens})
     assert keras.backend.standardize_dtype(scores.dtype) == "float32"
-    np.testing.assert_allclose(to_numpy(scores), exact, atol=0.05 * abs(exact).max())
+    np.testing.assert_allclose(to_numpy(scores), exact, atol=0.1 * abs(exact).max())
 
 
 BRANCH = "backbone.branch.0"
