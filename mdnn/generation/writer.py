@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
+from mdnn.models.compiling import without_xla
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 # The columns of a token row that say which unit it is: modality and bytes.
@@ -47,7 +48,7 @@ class Writer(keras.Model):
         self.slots = int(tokens.shape[1])
         self.chunk = chunk
         self.words = words
-        self.jit_compile = False
+        without_xla(self)
 
     def call(self, inputs):
         settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}

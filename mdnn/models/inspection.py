@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from mdnn.models.builder import build
+from mdnn.models.compiling import without_xla
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 
@@ -93,7 +94,7 @@ def reach(model, config, most=256, batch=32):
     base[:, COLUMNS.index("byte_3")] = draw.randint(32, 127, slots)
     base[:, COLUMNS.index("place_1")] = np.arange(slots)
     hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
-    hidden.jit_compile = False
+    without_xla(hidden)
 
     def last(tokens):
         filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])

@@ -7,6 +7,7 @@ import numpy as np
 from mdnn.data.batches import windows
 from mdnn.data.corpus import open_data
 from mdnn.errors import MdnnError
+from mdnn.models.compiling import without_xla
 from mdnn.models.loss import nats_model
 from mdnn.models.run import open_run
 
@@ -81,7 +82,7 @@ class Scorer:
 
     def __init__(self, model, config, batch=32):
         self.model = nats_model(model, config.tokens.modalities)
-        self.model.jit_compile = False
+        without_xla(self.model)
         self.slots = config.context.slots
         self.batch = batch
 

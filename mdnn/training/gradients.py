@@ -13,9 +13,8 @@ def make_step(model, loss, optimizer):
 
     Returns:
         Function `(batch, rate) -> loss`, where `batch` is a dict of the model's inputs whose
-        `targets` are also what the loss compares with, and `rate` the learning rate. It goes on
-        from the variables as they are at its first call. It has an attribute `sync`: call it
-        before the variables of model or optimizer are read.
+        `targets` are also what the loss compares with, and `rate` the learning rate. It has an
+        attribute `sync`: call it before the variables of model or optimizer are read or set.
 
     Raises:
         ValueError: a backend other than TensorFlow and JAX.
@@ -103,7 +102,8 @@ def _jax_step(model, loss, optimizer):
     held = []
 
     def run(batch, rate):
-        # Not before: a checkpoint may be read into the variables once the step is made.
+        # Read when first needed and after `sync`: then others may set the variables, and Keras'
+        # `predict` gives away the arrays that they hold.
         held[:] = held or [*_values(model), [v.value for v in optimizer.variables]]
         value, *held[:] = step(*held, batch, jax.numpy.float32(rate))
         return value
@@ -115,6 +115,7 @@ def _jax_step(model, loss, optimizer):
         for variables, values in zip(owners, held, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
+        held.clear()
 
     run.sync = sync
     return run

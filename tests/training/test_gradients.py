@@ -177,13 +177,16 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, backprop):
     assert moved > 1e-2
 
 
-def test_the_loop_starts_from_the_weights_that_are_there(tmp_path):
-    # Weights may be read from a file after the step is made.
+def test_steps_go_on_from_the_weights_that_are_there(tmp_path):
+    # Weights may be read from a file, and the network asked, between two steps.
     config, model, batch = made(tmp_path)
     loss = UnitLoss(config.tokens.modalities)
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
     step = make_step(model, loss, optimizer)
-    for variable in model.trainable_variables:
-        variable.assign(variable * 0.5)
-    expected, _ = loss_and_gradients(model, loss, batch)
-    np.testing.assert_allclose(float(step(batch, 0.0)), float(expected), rtol=1e-6)
+    for factor in (0.5, 2.0):
+        step.sync()
+        model.predict_on_batch(batch)
+        for variable in model.trainable_variables:
+            variable.assign(variable * factor)
+        expected, _ = loss_and_gradients(model, loss, batch)
+        np.testing.assert_allclose(float(step(batch, 0.0)), float(expected), rtol=1e-6)
