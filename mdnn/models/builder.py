@@ -8,7 +8,8 @@ from keras import layers
 
 from mdnn.errors import MdnnError
 from mdnn.layers import ModalityEmbedding, ModalityHeads
-from mdnn.models.branches import FeedForwardBranch, LinearBranch, MixBranch, make_norm
+from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
+from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
 from mdnn.tokens import WIDTH, TextCodec
 

@@ -20,8 +20,9 @@ from mdnn.layers import (
 )
 from mdnn.lineage.layers import LineageLayer
 from mdnn.lineage.roll import LineageRollLayer
-from mdnn.models.branches import FeedForwardBranch, LinearBranch, MixBranch
+from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.config import Mixer
+from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
 
 FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}

@@ -9,8 +9,9 @@ from backends import to_numpy, values
 from layer_checks import CHECKS, Case, check_export
 from networks import randomize
 
-from mdnn.models.branches import FeedForwardBranch, LinearBranch, MixBranch
+from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.config import Mixer
+from mdnn.models.mixing import MixBranch
 
 
 def mixer(**kwargs):

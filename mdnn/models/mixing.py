@@ -1,0 +1,169 @@
+"""The branch that mixes along axes, and the mixers that it is made of."""
+
+import keras
+from keras import initializers, ops
+
+from mdnn.layers import AxisAttention, AxisConv, AxisLocal, MultidimDense
+from mdnn.models.branches import Branch, check_width, ends, make_activation, product
+
+
+def make_mixer(spec, rank, name, dtype=None):
+    """The mixing layer of one mixer table.
+
+    Args:
+        spec: dict with the fields of `mdnn.models.config.Mixer`.
+        rank: int, number of context axes; the input is `[batch, t1 .. t_rank, channels]`, or
+            with channel groups `[batch, t1 .. t_rank, groups, channels / groups]`.
+        name: str.
+        dtype: dtype or dtype policy of the layer.
+    """
+    common = {"wiring": spec["wiring"], "name": name, "dtype": dtype}
+    axes = tuple(spec["axes"]) or tuple(range(1, rank + 1))
+    if spec["kind"] == "attention":
+        return AxisAttention(axes[0], heads=spec["heads"], rotary=spec["rotary"], **common)
+    if spec["kind"] == "conv":
+        return AxisConv(axes[0], kernel_size=spec["window"] + 1, **common)
+    if spec["kind"] == "local":
+        grouped = spec["sharing"] == "groups"
+        return AxisLocal(
+            axes[0],
+            window=spec["window"],
+            sharing="shared" if grouped else spec["sharing"],
+            groups=spec["groups"] if grouped else 1,
+            **common,
+        )
+    start = initializers.RandomNormal(stddev=spec["start"]) if spec["start"] else None
+    sharing = spec["sharing"]
+    if sharing == "groups":
+        sharing = (rank + 1,) if spec["groups"] > 1 else "shared"
+    return MultidimDense(
+        axes=axes,
+        sharing=sharing,
+        execution=spec["execution"],
+        order=spec["order"],
+        self_connection=spec["self_connection"],
+        window=spec["window"],
+        density=spec["density"],
+        seed=spec["seed"] if "random" in spec["wiring"] else None,
+        kernel_initializer=start,
+        **common,
+    )
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class MixBranch(Branch):
+    """Mixers side by side, their sum taken, between two dense layers over the channels.
+
+    `f(h) = W_out(act(u) * M(W_in h))` with a gate, where `u` is a second dense of h and `M` is
+    `stack` sets of mixers, each fed `times` times with its own output.
+
+    Args:
+        mixers: list of dicts with the fields of `mdnn.models.config.Mixer`.
+        stack: number of sets of mixers one after another, each with its own weights; the
+            activation stands between them.
+        times: how many times each set runs on its own output.
+        gate: activation of the gate, or `"none"`.
+        activation: activation after each run of a set.
+        project: whether there are dense layers before and after.
+
+    Input shape:
+        `[batch, t1, ..., tk, channels]`.
+
+    Output shape:
+        The same.
+    """
+
+    def __init__(
+        self, mixers, stack=1, times=1, gate="none", activation="none", project=True, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.mixers = [{**spec, "axes": list(spec["axes"])} for spec in mixers]
+        self.stack, self.times, self.project = stack, times, project
+        self.gate, self.activation = gate, activation
+        self.gate_function = make_activation(gate)
+        self.function = make_activation(activation)
+
+    def build_transform(self, shape):
+        width, rank = shape[-1], len(shape) - 2
+        check_width(self.gate_function, self.gate, width)
+        check_width(self.function, self.activation, width)
+        if self.project:
+            twice = 2 if self.gate != "none" else 1
+            self.dense_in = self.make_dense(width * twice, "dense_in", shape)
+            self.dense_out = self.make_dense(width, "dense_out", shape, self.scale)
+        self.sets = []
+        for s in range(self.stack):
+            mixers = []
+            for k, spec in enumerate(self.mixers):
+                mixer = make_mixer(spec, rank, f"mixer_{s}_{k}", self.dtype_policy)
+                mixer.build(self._grouped(shape, spec))
+                mixers.append(mixer)
+            self.sets.append(mixers)
+
+    def _grouped(self, shape, spec):
+        if not self._has_groups(spec):
+            return shape
+        return (*shape[:-1], spec["groups"], shape[-1] // spec["groups"])
+
+    def _has_groups(self, spec):
+        return spec["kind"] == "dense" and spec["sharing"] == "groups" and spec["groups"] > 1
+
+    def transform(self, x, causal, training):
+        gate = None
+        if self.project:
+            x = self.dense_in(x)
+            if self.gate != "none":
+                gate, x = ops.split(x, 2, axis=-1)
+        for s, mixers in enumerate(self.sets):
+            for t in range(self.times):
+                x = sum(
+                    self._mix(mixer, spec, x, causal)
+                    for mixer, spec in zip(mixers, self.mixers, strict=True)
+                )
+                last = s == self.stack - 1 and t == self.times - 1
+                # A gate is the last step's nonlinearity already.
+                if self.function is not None and not (last and gate is not None):
+                    x = self.function(x)
+        if gate is not None:
+            x = self.gate_function(gate) * x
+        return self.dense_out(x) if self.project else x
+
+    def _mix(self, mixer, spec, x, causal):
+        if -1 in spec["axes"]:
+            # Channels have no order, so no future to be kept from.
+            return mixer(x)
+        if not self._has_groups(spec):
+            return mixer(x, causal=causal)
+        shape = ops.shape(x)
+        grouped = ops.reshape(x, (*shape[:-1], spec["groups"], shape[-1] // spec["groups"]))
+        return ops.reshape(mixer(grouped, causal=causal), shape)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        shape = tuple(input_shape)
+        slots = product(shape[1:-1])
+        total = 0
+        if self.project:
+            total += slots * shape[-1] * (self.dense_in.units + shape[-1])
+        for mixers in self.sets:
+            for mixer, spec in zip(mixers, self.mixers, strict=True):
+                total += self.times * mixer.operations(self._grouped(shape, spec))
+        return total
+
+    def values(self, input_shape):
+        """Values written for one example."""
+        size = product(input_shape[1:])
+        per_pass = len(self.mixers) + (self.function is not None)
+        around = (2 if self.gate == "none" else 4) * self.project
+        return size * (ends(self) + around + per_pass * self.stack * self.times)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "mixers": [{**spec, "axes": list(spec["axes"])} for spec in self.mixers],
+            "stack": self.stack,
+            "times": self.times,
+            "gate": self.gate,
+            "activation": self.activation,
+            "project": self.project,
+        }
