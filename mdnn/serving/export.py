@@ -1,5 +1,6 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -52,8 +53,9 @@ def export(run, directory):
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
     served = Served(run.model, run.words)
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
-    taken = [int(p.name) for p in directory.iterdir() if p.name.isdigit()]
+    taken = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     part = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
@@ -64,6 +66,9 @@ def export(run, directory):
         part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise
     return target
 
@@ -126,6 +131,7 @@ class Served(tf.Module):
             tf.debugging.assert_non_negative(temperature, "temperature: expected 0 or more"),
         ]
         with tf.control_dependencies(checks):
+            length = tf.identity(length)
             window, filled = self.codec.window(prompt, self.writer.slots)
         settings = {
             "seed": seed,
@@ -134,9 +140,9 @@ class Served(tf.Module):
             "top_p": tf.ones_like(temperature),
         }
         most = tf.reduce_max(tf.concat([length, [0]], 0))
-        units = tf.TensorArray(
-            tf.int32, size=most, element_shape=[None, UNIT], clear_after_read=True
-        )
+        # One more than is written, so that there is one where nothing is asked for.
+        units = tf.TensorArray(tf.int32, size=most + 1, element_shape=[None, UNIT])
+        units = units.write(0, tf.zeros([batch, UNIT], tf.int32))
 
         def unfinished(number, characters, *_):
             return (number < most) & tf.reduce_any(characters < length)
@@ -144,13 +150,13 @@ class Served(tf.Module):
         def write(number, characters, units, *state):
             unit, state = self.writer.step(state, settings)
             characters += self.codec.lengths(unit)
-            return number + 1, characters, units.write(number, unit), *state
+            return number + 1, characters, units.write(number + 1, unit), *state
 
         zero = tf.zeros_like(length)
         number, _, units, *_ = tf.while_loop(
             unfinished, write, (0, zero, units, window, filled, zero)
         )
-        written = tf.transpose(units.stack()[:number], [1, 0, 2])
+        written = tf.transpose(units.stack()[1 : number + 1], [1, 0, 2])
         return self.codec.text(tf.reshape(written, [batch, number, UNIT]), length)
 
     def examples(self):
