@@ -17,7 +17,7 @@ class AxisDense(MultidimDense):
         axis: Integer, the axis to mix, the batch being 0, negative from the end.
         units: Positive integer, the axis's output size.
         use_bias: Boolean, whether to add a bias, one number per unit.
-        activation: Activation function.
+        activation: What `mdnn.activations.get` takes.
         kernel_initializer: Initializer for the kernel `[n_in, units]`; `None` means a normal
             distribution with variance `1 / n_in`.
         bias_initializer: Initializer for the bias.

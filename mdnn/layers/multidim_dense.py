@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mdnn import activations
 from mdnn.layers.axis_product import axis_product
 from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.multidim_options import (
@@ -76,7 +77,8 @@ class MultidimDense(keras.layers.Layer):
         use_bias: Boolean, whether to add a bias. It has the output's sizes on the named axes and
             on the axes over which a kernel differs, and is the same along the other axes: so one
             number per node with `"separate"`.
-        activation: Activation function, applied once, to the sum or to the last pass.
+        activation: What `mdnn.activations.get` takes; applied once, to the sum or to the last
+            pass.
         kernel_initializer: Initializer, used once per kernel with its stored shape; one with a
             fixed integer seed gets the next seed for every further kernel. `None` means a normal
             distribution with variance `1 / fan_in`, `fan_in` being the mean number of live inputs
@@ -158,7 +160,7 @@ class MultidimDense(keras.layers.Layer):
         self.wiring = parse_wiring(wiring)
         self.self_connection = self_connection
         self.use_bias = use_bias
-        self.activation = keras.activations.get(activation)
+        self.activation = activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -312,7 +314,7 @@ class MultidimDense(keras.layers.Layer):
             "wiring": self.wiring,
             "self_connection": self.self_connection,
             "use_bias": self.use_bias,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": activations.serialize(self.activation),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from mdnn import activations
 from mdnn.layers.multidim_dense import MultidimDense
 
 
@@ -360,6 +361,19 @@ def test_bias(options, shape):
     layer.bias.assign(values.reshape(layer.bias.shape))
     y = keras.ops.convert_to_numpy(layer(np.zeros((1, 2, 3, 4), "float32")))[0]
     np.testing.assert_array_equal(y, np.broadcast_to(values, (2, 3, 4)))
+
+
+@pytest.mark.parametrize("name", ["melu", "partial(melu, 0.75)", "silu"])
+def test_activations_by_name(name):
+    layer = build((4,), activation=name)
+    again = MultidimDense.from_config(json.loads(json.dumps(layer.get_config())))
+    x = np.array([[-3.0, -1.0, 0.5, -2.0]])
+    linear = build((4,))
+    linear.set_weights(layer.get_weights())
+    wanted = np.asarray(activations.get(name)(keras.ops.convert_to_tensor(linear(x))))
+    np.testing.assert_allclose(np.asarray(layer(x)), wanted, rtol=1e-6)
+    assert again.activation == layer.activation
+    assert not np.allclose(wanted, np.asarray(linear(x)))
 
 
 def test_activation_comes_last_and_once():
