@@ -155,7 +155,7 @@ def _generate(options):
         options.top_p,
         stream,
     )
-    show("\n")
+    show(options.prompt + "\n" if first else "\n")
 
 
 def _evaluate(options):
@@ -166,7 +166,7 @@ def _evaluate(options):
     from mdnn.training.evaluation import evaluate
 
     run = open_run(options.run)
-    text = read_text(options.data) if options.data else None
+    text = None if options.data is None else read_text(options.data)
     result = evaluate(run, text, progress=Ticker("evaluating"))
     if options.json:
         print(json.dumps(result))
@@ -191,20 +191,23 @@ def _export(options):
 
 
 def _inspect(options):
-    quiet_import()
     from pathlib import Path
 
     from mdnn.models.config import load_config
+
+    folder = Path(options.what).is_dir()
+    if folder and options.set:
+        raise MdnnError("--set changes a config; a run folder is inspected as it is")
+    config = None if folder else load_config(options.what, options.set)
+    quiet_import()
     from mdnn.models.inspection import inspect
     from mdnn.models.run import open_run
 
-    if Path(options.what).is_dir():
-        if options.set:
-            raise MdnnError("--set changes a config; a run folder is inspected as it is")
+    if folder:
         run = open_run(options.what)
         facts = inspect(run.config, run.words, run.model)
     else:
-        facts = inspect(load_config(options.what, options.set))
+        facts = inspect(config)
     if options.json:
         print(json.dumps(facts))
         return

@@ -76,7 +76,9 @@ class Writer(keras.Model):
         """
         window, filled, written = state
         hidden = self.network(self.tokens(window), training=False)
-        last = ops.take_along_axis(hidden, filled[:, None, None] - 1, axis=1)[:, 0]
+        # Not `take_along_axis`: its 64-bit whole numbers make oneDNN complain on many computers.
+        here = ops.arange(self.slots, dtype="int32")[None, :, None] == filled[:, None, None] - 1
+        last = ops.sum(ops.where(here, hidden, ops.zeros_like(hidden)), axis=1)
 
         def decide(scores, number):
             place = uniform(settings["seed"], written, number)
