@@ -9,7 +9,9 @@ from mdnn.cli import main as mdnn
 from mdnn.serving import ask
 
 CONFIG = "configs/text.toml"
-PROMPT = "The "
+PROMPT = "If a class "
+# A little more careful than the network's own probabilities.
+TEMPERATURE = "0.6"
 
 
 def main():
@@ -26,17 +28,17 @@ def main():
     if status := _command("train", CONFIG, "--out", str(run)):
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
-    if status := _command("generate", str(run), "--prompt", PROMPT, "--length", "500"):
+    if status := _command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
         return status
     if status := _command("export", str(run), str(run / "served")):
         return status
     saved = next((run / "served").glob("[0-9]*"))
     print(
         "\nThe same network from a fresh process in which neither mdnn nor keras can be imported\n"
-        f"$ python {Path(ask.__file__).name} {saved} {PROMPT!r}",
+        f"$ python {Path(ask.__file__).name} {saved} {PROMPT!r} 400 {TEMPERATURE}",
         flush=True,
     )
-    words = [sys.executable, "-I", ask.__file__, str(saved), PROMPT, "300"]
+    words = [sys.executable, "-I", ask.__file__, str(saved), PROMPT, "400", TEMPERATURE]
     answer = subprocess.run(words, capture_output=True, check=False)
     if answer.returncode:
         sys.stderr.buffer.write(answer.stderr)
@@ -46,7 +48,7 @@ def main():
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
-  mdnn generate {run} --prompt "If a class" --temperature 0.5
+  mdnn generate {run} --prompt "The " --temperature 0.9 --seed 1
   mdnn evaluate {run}
   mdnn train {CONFIG} --out {run} --resume --set train.minutes=10
   mdnn train {CONFIG} --out runs/mine --set data.source=PATH    your own text or folder

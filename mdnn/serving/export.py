@@ -60,7 +60,8 @@ def export(run, directory):
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     part = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
     try:
-        tf.saved_model.save(served, str(part), signatures=served.signatures())
+        with _quiet():
+            tf.saved_model.save(served, str(part), signatures=served.signatures())
         write_warmup(part, served.examples())
         part.chmod(0o755)
         part.rename(target)
@@ -71,6 +72,18 @@ def export(run, directory):
                 folder.rmdir()
         raise
     return target
+
+
+@contextlib.contextmanager
+def _quiet():
+    """TensorFlow's word on where it writes names a folder that is about to be renamed."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class Served(tf.Module):
