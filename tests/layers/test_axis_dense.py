@@ -51,6 +51,7 @@ def test_config_survives_json():
         *(f"{w}_{x}" for w in ("kernel", "bias") for x in ("initializer", "regularizer")),
         *("kernel_constraint", "bias_constraint"),
     }
+    assert (config["axis"], config["units"]) == (-2, 3)
     assert AxisDense.from_config(config).get_config() == layer.get_config()
 
 
