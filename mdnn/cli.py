@@ -6,6 +6,7 @@ import json
 import sys
 
 from mdnn.errors import MdnnError
+from mdnn.files import check_new_folder
 from mdnn.quiet import quiet_import
 
 
@@ -53,7 +54,11 @@ def parser():
     train = commands.add_parser("train", help="train a network into a run folder")
     train.add_argument("config", metavar="CONFIG", help="a config file (.toml)")
     train.add_argument("--out", metavar="RUN", required=True, help="the run folder to make")
-    train.add_argument("--resume", action="store_true", help="go on with the run in RUN")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in RUN, with its own config; --set train.minutes or train.steps",
+    )
     _set(train)
     _json(train)
     train.set_defaults(run_command=_train)
@@ -115,6 +120,10 @@ def _train(options):
     from mdnn.models.config import load_config
 
     config = load_config(options.config, options.set)
+    if options.resume:
+        _check_resumed(options.set)
+    else:
+        check_new_folder(options.out)
     quiet_import()
     from mdnn.training.loop import train
 
@@ -127,6 +136,16 @@ def _train(options):
         f"{result['characters']:,} validation characters; {result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
     )
+
+
+def _check_resumed(changes):
+    """Refuses changes that a run that goes on with its own config could not take."""
+    for change in changes:
+        if change.partition("=")[0].strip() not in ("train.minutes", "train.steps"):
+            raise MdnnError(
+                "--resume goes on with the run's own config: only train.minutes and train.steps "
+                f"can be set, received {change!r}"
+            )
 
 
 def _generate(options):

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from mdnn.errors import MdnnError
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -37,3 +39,18 @@ def write_text(path, text):
     """Writes a text file whole or not at all, as UTF-8."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def check_new_folder(path):
+    """Refuses a path at which there is something already, but for an empty folder.
+
+    Raises:
+        MdnnError: a file, or a folder that is not empty.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise MdnnError(f"{path} is there already, a file: take another folder")
+    if path.is_dir() and any(path.iterdir()):
+        raise MdnnError(
+            f"{path} is there already: take another folder, or go on with it (--resume)"
+        )

@@ -11,7 +11,7 @@ from mdnn.data.batches import Batches
 from mdnn.data.corpus import open_data
 from mdnn.data.sources import PYTHON_DOCS
 from mdnn.errors import MdnnError
-from mdnn.files import write_text
+from mdnn.files import check_new_folder, write_text
 from mdnn.generation.text import write
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
@@ -64,10 +64,8 @@ def train(config, out, resume=False, show=True):
     if resume:
         config = _resumed_config(config, path)
         words = read_words(path) if config.tokens.words else None
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MdnnError(
-            f"{path} is there already: take another folder, or go on with it (--resume)"
-        )
+    else:
+        check_new_folder(path)
     codec = TextCodec(words) if words else None
     slots = config.context.slots
     data = open_data(
@@ -199,7 +197,7 @@ class Training:
         with open(self.run.path / METRICS, "a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             before = self.progress.seconds
-            begun = shown = kept = time.perf_counter()
+            begun = shown = kept = warm = time.perf_counter()
             losses, first = [], self.progress.step
             while (part := self._part()) < 1:
                 rate = rate_at(spec.optimizer, self.progress.step, part)
@@ -207,6 +205,9 @@ class Training:
                 self.progress.step += 1
                 now = time.perf_counter()
                 self.progress.seconds = before + now - begun
+                if self.progress.step == first + 1:
+                    # The first step compiles: it says nothing of how long the others take.
+                    warm = now
                 part = self._part()
                 check = spec.checks and part * spec.checks >= self.checks + 1
                 if not (check or part >= 1 or now - shown > 0.5 or len(losses) >= 100):
@@ -225,7 +226,8 @@ class Training:
                     )
                 )
                 file.flush()
-                self._show(part, nats, first, now - begun)
+                if self.progress.step > first + 1:
+                    self._show(part, nats, (now - warm) / (self.progress.step - first - 1))
                 if now - kept > CHECKPOINT_EVERY:
                     self.step.sync()
                     checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
@@ -263,7 +265,12 @@ class Training:
     def _score(self, units):
         return self.scorer.total(units, self.data.codec, self.run.config.context.slots)
 
-    def _show(self, part, nats, first, spent):
-        speed = (self.progress.step - first) * self.characters_per_step / spent
-        left = self.progress.seconds * (1 - part) / part if part else 0.0
+    def _show(self, part, nats, per_step):
+        """Shows how far the run is; `per_step` is how many seconds a step takes."""
+        spec = self.run.config.train
+        if spec.steps is not None:
+            left = (spec.steps - self.progress.step) * per_step
+        else:
+            left = 60 * spec.minutes - self.progress.seconds
+        speed = self.characters_per_step / per_step
         self.display.update(part, nats, speed, left, self.progress.step, self.validation)
