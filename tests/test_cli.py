@@ -195,6 +195,7 @@ BAD_FILES = [
     (("inspect", "none.toml"), "no config file at none.toml"),
     (("inspect", "."), ". is no run folder: it has no config.toml"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=none.txt"), "'none.txt'"),
+    (("train", "tiny.toml", "--out", "a", "--set", "data.source="), "expected a source"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=empty.txt"), "it is empty"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=latin.txt"), "is not UTF-8 text"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=short.txt"), "is too short"),

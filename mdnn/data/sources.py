@@ -41,6 +41,10 @@ def read_text(source):
         MdnnError: If there is no such source, it cannot be read, is not UTF-8 or has no text.
     """
     name = os.fspath(source)
+    if not name.strip():
+        raise MdnnError(
+            f"expected a source: {PYTHON_DOCS}, a file, a folder or {TFDS}NAME; received {name!r}"
+        )
     if name == PYTHON_DOCS:
         text = _python_docs()
     elif name.startswith(TFDS):

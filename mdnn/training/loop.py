@@ -86,7 +86,7 @@ def train(config, out, resume=False, show=True):
 def _anchored(config):
     """The config with a source on disk named in full, so that the run knows it from anywhere."""
     source = config.data.source
-    if source == PYTHON_DOCS or not Path(source).exists():
+    if source == PYTHON_DOCS or not source.strip() or not Path(source).exists():
         return config
     data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
     return dataclasses.replace(config, data=data)

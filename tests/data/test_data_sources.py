@@ -25,6 +25,12 @@ def test_python_docs_are_the_topics_in_their_order():
     assert "assert" in text
 
 
+@pytest.mark.parametrize("source", ["", " "])
+def test_a_source_without_a_name_is_refused(source):
+    with pytest.raises(MdnnError, match="expected a source: python-docs, a file"):
+        read_text(source)
+
+
 def test_file_is_read_character_for_character(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("é\r\nb\rc\n😀".encode())
