@@ -11,16 +11,27 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 from mdnn.models.schema import dump, nearest, option, parse
+from mdnn.tokens.units import UNITS
 
 NORMS = ("rms", "layer", "none")
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Where units come from: `python-docs`, a path, or `tfds:NAME`; the last part validates."""
+    """Where units come from, and what validates.
+
+    A stream's source is `python-docs`, a path, or `tfds:NAME`, and its last part validates. A
+    source of items is `digits`, a folder with a manifest, or `tfds:NAME`; a share of the items
+    validates, chosen by `seed`.
+    """
 
     source: str = "python-docs"
     validation: float = option(0.1, least=0.0, most=0.9)
+    # Items of one manifest line in a context: "given": all, in their order; "any": all, in a
+    # random order; "pairs": two of different kinds, in a random order. The last is the answer.
+    order: str = option("given", choices=("given", "any", "pairs"))
+    # Whether an item that does not fit its context is cut; otherwise it is an error.
+    cut: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +39,25 @@ class Tokens:
     """How units become tokens and are embedded."""
 
     modalities: tuple[str, ...] = ("text",)
-    # "full": the paper's own table of 1,114,112 rows for text.
-    table: str = option("bytes", choices=("bytes", "full"))
+    # "full": the paper's own tables, 1,114,112 rows for text and 65,536 for sound; "bits": each
+    # unit's bits as -1 and 1, neither table nor head.
+    table: str = option("bytes", choices=("bytes", "full", "bits"))
+    # "full": the paper's own heads, 1,114,112 classes for text and 65,536 for sound.
+    heads: str = option("bytes", choices=("bytes", "full"))
+    # "ordered": tables of pixels and sounds start as smooth functions of the byte.
+    start: str = option("random", choices=("random", "ordered"))
     # Words of the training text that get a slot of their own (0: none), with letters added.
     words: int = option(0, least=0, most=65_536)
     letters: int = option(16, least=1, most=64)
     places: bool = False
     base: int = option(32, least=2, most=1024)
     digits: int = option(6, least=1, most=32)
+    # Whether a table of item numbers is added to the embedding.
+    items: bool = False
+    # Whether the heads decide each unit's place, too, digit by digit.
+    answer_places: bool = False
+    # Samples per second of sounds; others are resampled.
+    rate: int = option(8000, least=100, most=192_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +67,23 @@ class Context:
     grid: tuple[int, ...] = option((64,), least=1)
     # "random": items of random length behind a random run of padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
+    # "stream": windows of a text; "items": whole items one after another, then an end.
+    layout: str = option("stream", choices=("stream", "items"))
+    # Every item begins at a multiple of so many slots (layout "items").
+    align: int = option(1, least=1)
+    # Independent prompts side by side, each with a grid of its own: one more axis, the slowest,
+    # which no mixer mixes unless its `axes` name it (0).
+    prompts: int = option(1, least=1, most=65_536)
 
     @property
     def slots(self):
+        """Slots of one prompt."""
         return math.prod(self.grid)
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixer:
-    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels."""
+    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels, 0 the prompts."""
 
     kind: str = option("dense", choices=("dense", "attention", "conv", "local"))
     # Empty: all context axes.
@@ -75,10 +105,30 @@ class Mixer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inner:
+    """One step of a fold's block."""
+
+    kind: str = option("mix", choices=("mix", "feedforward"))
+    mixer: tuple[Mixer, ...] = ()
+    gate: str = "none"
+    activation: str = "none"
+    # feedforward: inner width; 0: twice the fold's width.
+    width: int = option(0, least=0)
+    bias: bool = False
+    dropout: float = option(0.0, least=0.0, most=0.95)
+    norm: str = option("rms", choices=NORMS)
+    residual: str = option("pre", choices=("pre", "post", "none"))
+
+
+@dataclasses.dataclass(frozen=True)
 class Branch:
     """One step of a block: h becomes h + f(norm(h)), or as `residual` says."""
 
-    kind: str = option("mix", choices=("mix", "feedforward", "linear"))
+    kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
+    # fold: branches of each of its blocks, and how many blocks there are; the fastest context
+    # axis is folded into `width` channels, mixed along the slower axes and spread again.
+    block: tuple["Inner", ...] = ()
+    depth: int = option(1, least=1)
     # mix: mixers side by side, summed.
     mixer: tuple[Mixer, ...] = ()
     # mix: how many such sets of mixers, each with own weights, one after another.
@@ -90,7 +140,7 @@ class Branch:
     activation: str = "none"
     # mix: a dense layer over the channels before and after.
     project: bool = True
-    # feedforward: inner width; 0: twice the width.
+    # feedforward: inner width; 0: twice the width. fold: channels of a folded row.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -136,6 +186,58 @@ class Optimizer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Objectives:
+    """How often each way to write is trained, relative to each other."""
+
+    # In turn: every slot answers the next one, from the slots before it.
+    turn: float = option(1.0, least=0.0)
+    # All at once: the whole answer is blank.
+    once: float = option(0.0, least=0.0)
+    # Masked diffusion: a uniform share of the answer is blank, its loss weighted by 1 / share.
+    unmask: float = option(0.0, least=0.0)
+
+    @property
+    def whole(self):
+        """Whether a way that sees the whole context is trained."""
+        return self.once > 0 or self.unmask > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityWeights:
+    """What a unit of each modality counts in the loss."""
+
+    text: float = option(1.0, least=0.0)
+    word: float = option(1.0, least=0.0)
+    image: float = option(1.0, least=0.0)
+    grey: float = option(1.0, least=0.0)
+    video: float = option(1.0, least=0.0)
+    grey_video: float = option(1.0, least=0.0)
+    audio: float = option(1.0, least=0.0)
+    end: float = option(1.0, least=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StepWeights:
+    """What each step of a unit's decoding counts in the loss."""
+
+    modality: float = option(1.0, least=0.0)
+    byte_1: float = option(1.0, least=0.0)
+    byte_2: float = option(1.0, least=0.0)
+    byte_3: float = option(1.0, least=0.0)
+    place: float = option(1.0, least=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Weights of the loss; the figures of `evaluate` know none of them."""
+
+    modality: ModalityWeights = option(factory=ModalityWeights)
+    step: StepWeights = option(factory=StepWeights)
+    # What a unit of the prompt counts, of an item's that is not the answer (layout "items").
+    prompt: float = option(1.0, least=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """How long, how much at once. One of `minutes` and `steps`."""
 
@@ -148,6 +250,7 @@ class Train:
     sample: int = option(300, least=0)
     prompt: str = "The "
     optimizer: Optimizer = option(factory=Optimizer)
+    objectives: Objectives = option(factory=Objectives)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +263,7 @@ class Config:
     context: Context = option(factory=Context)
     backbone: Backbone = option(factory=Backbone)
     refeed: Refeed = option(factory=Refeed)
+    loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
 
     @classmethod
@@ -258,7 +362,7 @@ def check(config):
             "refeed.start: no gradient reaches a learned start through refeed.backprop = "
             f"{config.refeed.backprop} of refeed.steps = {config.refeed.steps} steps; take 0 (all)"
         )
-    known = ("text", "word")
+    known = UNITS
     for number, name in enumerate(config.tokens.modalities):
         if name not in known:
             raise MdnnError(
@@ -267,8 +371,6 @@ def check(config):
             )
         if name in config.tokens.modalities[:number]:
             raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
-    if "text" not in config.tokens.modalities:
-        raise MdnnError("tokens.modalities: expected text among them")
     if ("word" in config.tokens.modalities) != bool(config.tokens.words):
         raise MdnnError(
             "tokens: the modality 'word' and tokens.words above 0 belong together, received "

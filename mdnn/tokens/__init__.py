@@ -8,4 +8,5 @@ from mdnn.tokens.units import COLUMNS as COLUMNS
 from mdnn.tokens.units import MODALITIES as MODALITIES
 from mdnn.tokens.units import WIDTH as WIDTH
 from mdnn.tokens.units import Modality as Modality
+from mdnn.tokens.units import UNITS as UNITS
 from mdnn.tokens.units import modality as modality

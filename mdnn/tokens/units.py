@@ -21,6 +21,11 @@ ITEM = COLUMNS.index("item")
 class Modality:
     """One kind of unit.
 
+    Two kinds stand for no unit of an item. `blank` is a slot whose unit is asked for: its
+    `byte_1` is the index of the modality that is wanted, 0 where the network is to decide, and
+    its places and item, where known, are those of the unit that is to come. `end` follows the
+    last unit of a context's items.
+
     Args:
         name: The name that configs and commands use.
         index: Value of the column `modality`; 0 is padding.
@@ -41,8 +46,22 @@ MODALITIES = (
     Modality("text", 1, bytes=(17, 256, 256)),
     # a word of the codec's table: high and low byte of its number
     Modality("word", 2, bytes=(256, 256)),
+    # a pixel: red, green, blue; y, x
+    Modality("image", 3, bytes=(256, 256, 256), places=2),
+    Modality("grey", 4, bytes=(256,), places=2),
+    # a pixel of a frame: t, y, x
+    Modality("video", 5, bytes=(256, 256, 256), places=3),
+    Modality("grey_video", 6, bytes=(256,), places=3),
+    # a 16-bit sample plus 32,768: high byte, low byte
+    Modality("audio", 7, bytes=(256, 256)),
+    Modality("blank", 8, bytes=(16,), places=3),
+    Modality("end", 9, bytes=(), places=0),
 )
 """Every modality, in the order of its index."""
+
+
+UNITS = tuple(row.name for row in MODALITIES if row.name not in ("padding", "blank", "end"))
+"""Names of the modalities that items are made of."""
 
 
 def modality(name):
