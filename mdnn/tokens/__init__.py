@@ -1,6 +1,8 @@
 """Units of every modality as rows of one token array."""
 
 from mdnn.tokens.context import pack as pack
+from mdnn.tokens.context import pack_items as pack_items
+from mdnn.tokens.context import pack_prompts as pack_prompts
 from mdnn.tokens.context import unpack as unpack
 from mdnn.tokens.text import TextCodec as TextCodec
 from mdnn.tokens.text import word_table as word_table

@@ -1,8 +1,11 @@
-"""Lays items into a context: padding before, the item's rows, padding after."""
+"""Lays items into a context one after another: padding before, the items, an end, padding."""
 
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.tokens.units import ITEM, MODALITY, WIDTH, modality
+
+_END = modality("end").index
 
 
 def pack(tokens, length, offset=0):
@@ -37,6 +40,96 @@ def pack(tokens, length, offset=0):
     context = np.zeros((length, tokens.shape[1]), dtype=np.int32)
     context[offset : offset + len(tokens)] = tokens
     return context
+
+
+def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
+    """Returns a context that holds items one after another, an `end` behind the last.
+
+    Args:
+        rows: List of integers `[n, 8]`, the token rows of each item; an item may be empty.
+        length: Integer, slots of the context.
+        offset: Integer, rows of padding before the first item, a multiple of `align`.
+        align: Integer; every item begins at a multiple of so many slots, with padding between.
+            The `end` follows the last item at once.
+        cut: Boolean; whether what does not fit is left out (of the last items, and the `end`).
+        names: List of strings, what errors call the items; `None` for their numbers.
+
+    Returns:
+        `(context, spans)`: int32 `[length, 8]`, the column `item` counting the items from 0; and
+        a list of `(start, stop)`, the slots of each item, the `end` not among them.
+
+    Raises:
+        MdnnError: If an item, or the `end`, does not fit and `cut` is not set.
+
+    Example:
+
+    >>> cat, dog = (codec.tokens(codec.units(text)) for text in ("cat", "dog"))
+    >>> context, spans = pack_items([cat, dog], length=9, align=4)
+    >>> context[:, 0], spans
+    (array([1, 1, 1, 0, 1, 1, 1, 9, 0], dtype=int32), [(0, 3), (4, 7)])
+    """
+    if not len(rows):
+        raise MdnnError("a context needs at least one item; received none")
+    if align < 1:
+        raise MdnnError(f"align must be at least 1; received {align}")
+    if offset < 0 or offset % align:
+        raise MdnnError(f"offset must be a multiple of align = {align}; received {offset}")
+    context = np.zeros((length, WIDTH), dtype=np.int32)
+    spans, stop = [], offset
+    for number, item in enumerate(rows):
+        item = np.asarray(item)
+        if item.ndim != 2 or item.shape[1] != WIDTH:
+            called = _called(names, number, rows)
+            raise MdnnError(f"{called}: expected token rows [n, {WIDTH}]; received {item.shape}")
+        start = -(-stop // align) * align
+        stop = start + len(item)
+        last = number == len(rows) - 1
+        if stop + last > length and not cut:
+            raise MdnnError(
+                f"{_called(names, number, rows)}: {len(item)} units from slot {start} on"
+                f"{' and the end behind them' if last else ''} do not fit a context of "
+                f"{length} slots"
+            )
+        start, stop = min(start, length), min(stop, length)
+        context[start:stop] = item[: stop - start]
+        context[start:stop, ITEM] = number
+        spans.append((start, stop))
+        if last and stop < length:
+            context[stop, MODALITY] = _END
+    return context, spans
+
+
+def _called(names, number, rows):
+    """Returns what an error calls an item."""
+    name = names[number] if names is not None else ""
+    return name or f"item {number + 1} of {len(rows)}"
+
+
+def pack_prompts(contexts, prompts):
+    """Returns independent contexts side by side, as a network with several prompts reads them.
+
+    Args:
+        contexts: List of integers `[length, 8]`, one to `prompts` of them.
+        prompts: Integer, how many the network holds; those that are missing are padding.
+
+    Returns:
+        int32 `[prompts * length, 8]`.
+
+    Raises:
+        MdnnError: If there are too many or none, or their lengths differ.
+    """
+    if not 1 <= len(contexts) <= prompts:
+        raise MdnnError(f"expected 1 to {prompts} prompts; received {len(contexts)}")
+    length = len(contexts[0])
+    packed = np.zeros((prompts, length, WIDTH), dtype=np.int32)
+    for number, context in enumerate(contexts):
+        if np.shape(context) != (length, WIDTH):
+            raise MdnnError(
+                f"prompt {number + 1} of {len(contexts)}: expected [{length}, {WIDTH}] like the "
+                f"first; received {list(np.shape(context))}"
+            )
+        packed[number] = context
+    return packed.reshape(-1, WIDTH)
 
 
 def unpack(context):

@@ -1,10 +1,10 @@
-"""One item in a context."""
+"""Items in a context."""
 
 import numpy as np
 import pytest
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.context import pack, random_runs, unpack
+from mdnn.tokens.context import pack, pack_items, pack_prompts, random_runs, unpack
 from mdnn.tokens.text import TextCodec
 
 
@@ -50,3 +50,90 @@ def test_random_runs_take_every_length_and_place_equally_often():
         for place in range(6 - length + 1):
             share = np.mean(offset[run == length] == place)
             assert share == pytest.approx(1 / (6 - length + 1), abs=0.04)
+
+
+def items(*texts):
+    return [rows(text) for text in texts]
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_items_follow_one_another_and_an_end_follows_the_last(offset):
+    context, spans = pack_items(items("ab", "", "cde"), 9 + offset, offset)
+    assert context.shape == (9 + offset, 8)
+    assert context.dtype == np.int32
+    assert spans == [(offset, offset + 2), (offset + 2, offset + 2), (offset + 2, offset + 5)]
+    assert not context[:offset].any()
+    assert not context[offset + 6 :].any()
+    inside = context[offset : offset + 5]
+    np.testing.assert_array_equal(inside[:, :7], np.concatenate(items("ab", "cde"))[:, :7])
+    assert inside[:, 7].tolist() == [0, 0, 2, 2, 2]
+    assert context[offset + 5].tolist() == [9, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_items_begin_at_multiples_of_align():
+    context, spans = pack_items(items("ab", "cdef", "g"), 16, offset=4, align=4)
+    assert spans == [(4, 6), (8, 12), (12, 13)]
+    assert np.flatnonzero(context[:, 0]).tolist() == [4, 5, 8, 9, 10, 11, 12, 13]
+    assert context[13, 0] == 9
+    # the rows that are handed in stay as they are
+    source = rows("ab")
+    pack_items([rows("c"), source], 8)
+    assert not source[:, 7].any()
+
+
+def test_an_item_that_does_not_fit_is_named():
+    with pytest.raises(MdnnError, match=r"^item 2 of 3: 3 units from slot 4 on do not fit .* 6 "):
+        pack_items(items("abc", "def", "g"), 6, align=2)
+    message = r"^b.wav: 3 units from slot 3 on and the end behind them do not fit a context of 6 sl"
+    with pytest.raises(MdnnError, match=message):
+        pack_items(items("abc", "def"), 6, names=["a.wav", "b.wav"])
+    assert pack_items(items("abc", "def"), 7)[0][6, 0] == 9
+    # a name that is missing is a number
+    with pytest.raises(MdnnError, match=r"^item 1 of 1: 3 units"):
+        pack_items(items("abc"), 3, names=[""])
+
+
+@pytest.mark.parametrize(
+    ("length", "spans", "end"),
+    [
+        (8, [(0, 3), (4, 7)], True),
+        (7, [(0, 3), (4, 7)], False),
+        (5, [(0, 3), (4, 5)], False),
+        (4, [(0, 3), (4, 4)], False),
+        (2, [(0, 2), (2, 2)], False),
+    ],
+)
+def test_cutting_where_it_is_allowed(length, spans, end):
+    context, received = pack_items(items("abc", "def"), length, align=4, cut=True)
+    assert received == spans
+    assert (9 in context[:, 0]) == end
+    whole, _ = pack_items(items("abc", "def"), 8, align=4)
+    np.testing.assert_array_equal(context, whole[:length])
+
+
+def test_items_that_are_refused():
+    with pytest.raises(MdnnError, match="multiple of align = 4; received 6"):
+        pack_items(items("a"), 16, offset=6, align=4)
+    with pytest.raises(MdnnError, match="received -4"):
+        pack_items(items("a"), 16, offset=-4, align=4)
+    with pytest.raises(MdnnError, match="align must be at least 1; received 0"):
+        pack_items(items("a"), 16, align=0)
+    with pytest.raises(MdnnError, match="at least one item"):
+        pack_items([], 16)
+    with pytest.raises(MdnnError, match=r"item 1 of 1: expected token rows \[n, 8\]"):
+        pack_items([rows("a")[0]], 16)
+
+
+def test_prompts_lie_side_by_side():
+    contexts = [pack_items(items(text), 4)[0] for text in ("a", "bc")]
+    packed = pack_prompts(contexts, 3)
+    assert packed.shape == (12, 8)
+    assert packed.dtype == np.int32
+    np.testing.assert_array_equal(packed[:8], np.concatenate(contexts))
+    assert not packed[8:].any()
+    with pytest.raises(MdnnError, match="1 to 1 prompts; received 2"):
+        pack_prompts(contexts, 1)
+    with pytest.raises(MdnnError, match="1 to 3 prompts; received 0"):
+        pack_prompts([], 3)
+    with pytest.raises(MdnnError, match=r"prompt 2 of 2: expected \[4, 8\].*received \[3, 8\]"):
+        pack_prompts([contexts[0], contexts[1][:3]], 3)
