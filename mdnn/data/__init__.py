@@ -1,4 +1,4 @@
-"""Text from its sources, and batches that are a pure function of (seed, step)."""
+"""Texts and items from their sources, and batches that are a pure function of (seed, step)."""
 
 import importlib
 
@@ -6,7 +6,10 @@ import importlib
 _PLACES = {
     "Batches": "mdnn.data.batches",
     "Corpus": "mdnn.data.corpus",
+    "Line": "mdnn.data.line",
+    "LineCorpus": "mdnn.data.lines",
     "open_data": "mdnn.data.corpus",
+    "open_lines": "mdnn.data.lines",
     "read_text": "mdnn.data.sources",
     "split": "mdnn.data.sources",
     "windows": "mdnn.data.batches",

@@ -13,6 +13,15 @@ PYTHON_DOCS = "python-docs"
 TFDS = "tfds:"
 """What the name of a TFDS text set begins with, as in `tfds:tiny_shakespeare`."""
 
+DIGITS = "digits"
+"""Name of the source of items inside scikit-learn (see `mdnn.data.digits`); no text."""
+
+MANIFEST = "manifest.jsonl"
+"""Name of the file that makes a folder a source of items (see `mdnn.data.manifest`)."""
+
+# files that are no text and that a manifest may name
+_MEDIA = (".png", ".jpg", ".jpeg", ".wav")
+
 JOIN = "\n\n"
 """What stands between two texts of one source."""
 
@@ -45,6 +54,8 @@ def read_text(source):
         raise MdnnError(
             f"expected a source: {PYTHON_DOCS}, a file, a folder or {TFDS}NAME; received {name!r}"
         )
+    if name == DIGITS:
+        raise MdnnError(f"{DIGITS!r} is a source of items (layout = 'items'), expected a text")
     if name == PYTHON_DOCS:
         text = _python_docs()
     elif name.startswith(TFDS):
@@ -104,6 +115,17 @@ def _read_folder(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [pathlib.Path(parent, name) for name in files if not name.startswith(".")]
     paths.sort(key=lambda path: path.relative_to(folder).as_posix())
+    if folder / MANIFEST in paths:
+        raise MdnnError(
+            f"the folder {str(folder)!r} has a {MANIFEST}: it is a source of items "
+            "(layout = 'items'), expected texts"
+        )
+    for path in paths:
+        if path.suffix.lower() in _MEDIA:
+            raise MdnnError(
+                f"{str(path)!r} is no text: a folder of pictures and sounds needs a {MANIFEST} "
+                "that says what belongs together (layout = 'items')"
+            )
     texts = [_read_file(path) for path in paths if path.is_file()]
     if not any(texts):
         raise MdnnError(f"no text in the folder {str(folder)!r}: {len(texts)} files, all empty")

@@ -1,7 +1,7 @@
 """A program: downloads and prepares one TFDS set.
 
 `python tfds_prepare.py NAME DATA_DIR`; prints one JSON object with `error` and ends with status
-1 if that fails. `mdnn.data.tfds_text` runs it in a process of its own: TFDS waits for networks
+1 if that fails. `mdnn.data.tfds_sets` runs it in a process of its own: TFDS waits for networks
 without a limit, in threads that nothing can stop.
 """
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mdnn.data import tfds_prepare, tfds_text
+from mdnn.data import tfds_prepare, tfds_sets
 from mdnn.data.sources import read_text
 from mdnn.errors import MdnnError
 
@@ -98,7 +98,7 @@ def program(monkeypatch, tmp_path):
     def put(text):
         path = tmp_path / "tfds_prepare.py"
         path.write_text(text)
-        monkeypatch.setattr(tfds_text, "__file__", str(tmp_path / "tfds_text.py"))
+        monkeypatch.setattr(tfds_sets, "__file__", str(tmp_path / "tfds_sets.py"))
 
     return put
 
@@ -138,7 +138,7 @@ def prepare(tfds, name, folder):
 )
 def test_prepared_sets_load_without_a_network(tfds, sets, data_dir, monkeypatch, name, text):
     prepare(tfds, name.partition(":")[0], data_dir)
-    monkeypatch.setattr(tfds_text, "_prepare", lambda *_: pytest.fail("is prepared"))
+    monkeypatch.setattr(tfds_sets, "_prepare", lambda *_: pytest.fail("is prepared"))
     # TFDS stores examples in an order of its own
     assert sorted(read_text(f"tfds:{name}")) == sorted(text)
     if name != "mdnn_many":
@@ -184,7 +184,7 @@ part.write_text("half")
 threading.Thread(target=time.sleep, args=(600,)).start()
 time.sleep(600)
 """)
-    monkeypatch.setattr(tfds_text, "PATIENCE", 4.0)
+    monkeypatch.setattr(tfds_sets, "PATIENCE", 4.0)
     message = error_line("tfds:mdnn_whole")
     assert "could not be prepared (no answer for 4 s)" in message
     assert everything(data_dir) == ["downloads", "downloads/kept.tmp.1", "downloads/whole"]
@@ -200,7 +200,7 @@ def test_a_download_that_goes_on_is_waited_for(tmp_path, monkeypatch, capsys):
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "file")], stdout=subprocess.PIPE
     )
-    assert tfds_text._wait(process, (tmp_path,), 3.0, "downloading") == ""
+    assert tfds_sets._wait(process, (tmp_path,), 3.0, "downloading") == ""
     assert capsys.readouterr().err == "downloading\n"
 
 
@@ -216,7 +216,7 @@ def test_programs_that_fail(tmp_path, body, reason):
     process = subprocess.Popen(
         [sys.executable, "-c", f"import sys; {body}"], stdout=subprocess.PIPE
     )
-    assert tfds_text._wait(process, (tmp_path,), 20, None).endswith(reason)
+    assert tfds_sets._wait(process, (tmp_path,), 20, None).endswith(reason)
 
 
 def test_without_a_network_the_error_comes_soon_and_nothing_stays(tfds, data_dir, monkeypatch):
@@ -244,7 +244,7 @@ def test_not_installed(monkeypatch):
 
 
 def test_sets_without_text_are_refused_before_a_download(sets, data_dir, monkeypatch):
-    monkeypatch.setattr(tfds_text, "_prepare", lambda *_: pytest.fail("has no text"))
+    monkeypatch.setattr(tfds_sets, "_prepare", lambda *_: pytest.fail("has no text"))
     assert error_line("tfds:mdnn_none") == "tfds:mdnn_none has no text; its features are: image"
 
 
