@@ -51,12 +51,12 @@ class Branch(layers.Layer):
             self.norm_layer.build(input_shape)
         self.build_transform(tuple(input_shape))
 
-    def make_dense(self, units, name, input_shape, scale=1.0):
+    def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
         """A built dense on the channels, its start value scaled by `scale`."""
         start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
         dense = layers.Dense(
             units,
-            use_bias=self.bias,
+            use_bias=self.bias if bias is None else bias,
             kernel_initializer=start,
             name=name,
             dtype=self.dtype_policy,
@@ -65,13 +65,20 @@ class Branch(layers.Layer):
         return dense
 
     def call(self, x, causal=None, training=None):
+        return self.add(x, self.transform(self.normed(x), causal, training), training)
+
+    def normed(self, x):
+        """What f is given."""
         pre = self.norm_layer is not None and self.residual != "post"
-        y = self.transform(self.norm_layer(x) if pre else x, causal, training)
+        return self.norm_layer(x) if pre else x
+
+    def add(self, x, y, training=None):
+        """The branch's output, from its input and what f made of that."""
         if self.dropout is not None:
             y = self.dropout(y, training=training)
         if self.residual != "none":
             y = x + y
-        if self.norm_layer is not None and not pre:
+        if self.norm_layer is not None and self.residual == "post":
             y = self.norm_layer(y)
         return y
 

@@ -9,6 +9,8 @@ from keras import layers
 from mdnn.errors import MdnnError
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
+from mdnn.models.config import Inner
+from mdnn.models.folding import FoldBranch
 from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
 from mdnn.tokens import WIDTH, TextCodec
@@ -26,11 +28,12 @@ def build(config, words=()):
             makes it from its text (`mdnn.tokens.word_table`).
 
     Returns:
-        A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`,
-        and `targets`, the units that answer them, of the same shape (`None` where they are not
+        A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`
+        (the slots of all prompts, one prompt after another), and `targets`, the units that answer them, of the same shape (`None` where they are not
         known: bytes are then conditioned on the likeliest earlier bytes). Its output is
         float32 `[batch, slots, classes]`, the scores of `decoding_steps`. Weights start from
-        `config.seed`.
+        `config.seed`. Where writing in turn is trained no slot sees the ones after it; elsewhere
+        every slot sees the whole context. `mdnn.models.variants` makes the other of the two.
 
     Raises:
         MdnnError: words are asked for and not given, the layers refuse the config, or the
@@ -58,8 +61,10 @@ def build(config, words=()):
 
 
 def _build(config, words):
-    grid, width = config.context.grid, config.backbone.width
-    slots = config.context.slots
+    context, width = config.context, config.backbone.width
+    slots = context.prompts * context.slots
+    grid = (context.prompts,) * (context.prompts > 1) + context.grid
+    causal = is_causal(config)
 
     # Layers
     embedding = make_embedding(config, words)
@@ -75,10 +80,12 @@ def _build(config, words):
     x = to_grid(embedding(tokens))
     refeed = config.refeed
     if refeed.steps > 1 or refeed.start == "learned":
-        x = Refeed(branches, refeed.steps, refeed.backprop, refeed.start, name="refeed")(x)
+        x = Refeed(branches, refeed.steps, refeed.backprop, refeed.start, name="refeed")(
+            x, causal=causal
+        )
     else:
         for branch in branches:
-            x = branch(x)
+            x = branch(x, causal=causal)
     if final_norm is not None:
         x = final_norm(x)
     scores = heads(to_slots(x), targets)
@@ -100,23 +107,43 @@ def make_embedding(config, words):
     )
 
 
+def is_causal(config):
+    """Whether the network of a config, as built, keeps every slot from those after it."""
+    return config.train.objectives.turn > 0
+
+
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
+    layout = {"prompts": config.context.prompts > 1, "causal": is_causal(config)}
+    return make_blocks(backbone.branch, backbone.depth, backbone.width, layout)
+
+
+def make_blocks(specs, depth, width, layout):
+    """`depth` blocks of the branches of `specs`, for a stream of `width` channels."""
     # Every branch that adds to the residual stream adds a little less than the one before
     # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
-    residuals = sum(b.residual != "none" for b in backbone.branch) * backbone.depth
+    residuals = sum(spec.residual != "none" for spec in specs) * depth
     made = []
-    for block in range(backbone.depth):
-        for number, spec in enumerate(backbone.branch):
+    for block in range(depth):
+        for number, spec in enumerate(specs):
             name = f"block_{block}_{number}_{spec.kind}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
-            made.append(make_branch(spec, backbone.width, scale, name))
+            made.append(make_branch(spec, width, scale, name, layout))
     return made
 
 
-def make_branch(spec, width, scale, name):
-    """One branch from its table of the config."""
+def make_branch(spec, width, scale, name, layout):
+    """One branch from its table of the config: a `Branch`, or an `Inner` one of a fold.
+
+    Args:
+        spec: `mdnn.models.config.Branch` or `Inner`.
+        width: int, channels of the stream that the branch adds to.
+        scale: factor on the start value of the branch's last dense kernel.
+        name: str.
+        layout: dict of `prompts` (whether the stream's first axis holds prompts) and `causal`
+            (how folds are wired).
+    """
     common = {
         "norm": spec.norm,
         "residual": spec.residual,
@@ -129,12 +156,20 @@ def make_branch(spec, width, scale, name):
         return LinearBranch(spec.activation, **common)
     if spec.kind == "feedforward":
         return FeedForwardBranch(spec.width or 2 * width, spec.gate, spec.activation, **common)
+    if spec.kind == "fold":
+        # Inside a fold prompts are more of the batch.
+        inner = make_blocks(spec.block, spec.depth, spec.width, {**layout, "prompts": False})
+        return FoldBranch(spec.width, inner, **layout, **common)
+    mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
+    if isinstance(spec, Inner):
+        return MixBranch(mixers, gate=spec.gate, activation=spec.activation, **common)
     return MixBranch(
-        [dataclasses.asdict(mixer) for mixer in spec.mixer],
+        mixers,
         stack=spec.stack,
         times=spec.times,
         gate=spec.gate,
         activation=spec.activation,
         project=spec.project,
+        prompts=layout["prompts"],
         **common,
     )

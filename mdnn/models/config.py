@@ -10,8 +10,8 @@ import tomllib
 from pathlib import Path
 
 from mdnn.errors import MdnnError
-from mdnn.models.schema import dump, nearest, option, parse
-from mdnn.tokens.units import UNITS
+from mdnn.models.config_check import check
+from mdnn.models.schema import dump, option, parse
 
 NORMS = ("rms", "layer", "none")
 
@@ -337,94 +337,3 @@ def _set(table, text):
         place[last] = value
     else:
         raise MdnnError(f"{key}: {last!r} is below a value, not a table")
-
-
-def check(config):
-    """Refuses what no single key's limits can tell.
-
-    Raises:
-        MdnnError: the first key that does not go with the others.
-    """
-    grid, backbone = config.context.grid, config.backbone
-    if not grid:
-        raise MdnnError("context.grid: expected at least one axis, received []")
-    if (config.train.minutes is None) == (config.train.steps is None):
-        raise MdnnError("train: expected one of train.minutes and train.steps")
-    if config.train.sample and not config.train.prompt:
-        raise MdnnError("train.prompt: expected at least one character, or train.sample = 0")
-    if config.refeed.backprop > config.refeed.steps:
-        raise MdnnError(
-            f"refeed.backprop: expected at most refeed.steps = {config.refeed.steps}, "
-            f"received {config.refeed.backprop}"
-        )
-    if config.refeed.start == "learned" and 0 < config.refeed.backprop < config.refeed.steps:
-        raise MdnnError(
-            "refeed.start: no gradient reaches a learned start through refeed.backprop = "
-            f"{config.refeed.backprop} of refeed.steps = {config.refeed.steps} steps; take 0 (all)"
-        )
-    known = UNITS
-    for number, name in enumerate(config.tokens.modalities):
-        if name not in known:
-            raise MdnnError(
-                f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
-                f"known: {', '.join(known)}"
-            )
-        if name in config.tokens.modalities[:number]:
-            raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
-    if ("word" in config.tokens.modalities) != bool(config.tokens.words):
-        raise MdnnError(
-            "tokens: the modality 'word' and tokens.words above 0 belong together, received "
-            f"{list(config.tokens.modalities)} and words = {config.tokens.words}"
-        )
-    if not backbone.branch:
-        raise MdnnError("backbone.branch: expected at least one branch, received none")
-    for number, branch in enumerate(backbone.branch):
-        _check_branch(f"backbone.branch.{number}", branch, grid, backbone.width)
-
-
-def _check_branch(where, branch, grid, width):
-    if (branch.kind == "mix") != bool(branch.mixer):
-        raise MdnnError(
-            f"{where}: kind = 'mix' and a list of mixers belong together, received "
-            f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
-        )
-    if branch.kind == "mix" and branch.gate != "none" and not branch.project:
-        raise MdnnError(f"{where}: a gate needs project = true")
-    for number, mixer in enumerate(branch.mixer):
-        here = f"{where}.mixer.{number}"
-        if mixer.axes != (-1,) and "causal" not in mixer.wiring.split("+"):
-            raise MdnnError(
-                f"{here}.wiring: a network that predicts the next unit needs 'causal' wiring on "
-                f"context axes, received {mixer.wiring!r}"
-            )
-        for axis in mixer.axes:
-            if not -1 <= axis <= len(grid) or axis == 0:
-                raise MdnnError(
-                    f"{here}.axes: expected numbers from 1 to {len(grid)} (context axes) or -1 "
-                    f"(channels), received {axis}"
-                )
-        if mixer.kind != "dense" and len(mixer.axes or grid) != 1:
-            raise MdnnError(
-                f"{here}.axes: {mixer.kind} mixes one axis, received "
-                f"{list(mixer.axes) or list(range(1, len(grid) + 1))}"
-            )
-        if -1 in mixer.axes and (len(mixer.axes) > 1 or mixer.sharing == "groups"):
-            raise MdnnError(
-                f"{here}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
-                f"sharing = 'shared' or 'separate'), received axes = {list(mixer.axes)}, "
-                f"sharing = {mixer.sharing!r}"
-            )
-        if mixer.kind in ("conv", "local") and mixer.window is None:
-            raise MdnnError(f"{here}.window: {mixer.kind} needs a window")
-        if mixer.kind != "dense" and mixer.axes == (-1,):
-            raise MdnnError(f"{here}.axes: {mixer.kind} mixes a context axis, received -1")
-        if width % mixer.groups:
-            raise MdnnError(
-                f"{here}.groups: expected a divisor of backbone.width = {width}, "
-                f"received {mixer.groups}"
-            )
-        if mixer.kind == "attention" and width % mixer.heads:
-            raise MdnnError(
-                f"{here}.heads: expected a divisor of backbone.width = {width}, "
-                f"received {mixer.heads}"
-            )

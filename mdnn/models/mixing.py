@@ -65,26 +65,37 @@ class MixBranch(Branch):
         gate: activation of the gate, or `"none"`.
         activation: activation after each run of a set.
         project: whether there are dense layers before and after.
+        prompts: whether the first axis holds independent prompts. Only mixers whose axes name it
+            (0) mix it; to all others it is more of the batch, so that their weights do not depend
+            on it.
 
     Input shape:
-        `[batch, t1, ..., tk, channels]`.
+        `[batch, t1, ..., tk, channels]`, with prompts `[batch, prompts, t1, ..., tk, channels]`.
 
     Output shape:
         The same.
     """
 
     def __init__(
-        self, mixers, stack=1, times=1, gate="none", activation="none", project=True, **kwargs
+        self,
+        mixers,
+        stack=1,
+        times=1,
+        gate="none",
+        activation="none",
+        project=True,
+        prompts=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.mixers = [{**spec, "axes": list(spec["axes"])} for spec in mixers]
-        self.stack, self.times, self.project = stack, times, project
+        self.stack, self.times, self.project, self.prompts = stack, times, project, prompts
         self.gate, self.activation = gate, activation
         self.gate_function = make_activation(gate)
         self.function = make_activation(activation)
 
     def build_transform(self, shape):
-        width, rank = shape[-1], len(shape) - 2
+        width = shape[-1]
         check_width(self.gate_function, self.gate, width)
         check_width(self.function, self.activation, width)
         if self.project:
@@ -95,15 +106,30 @@ class MixBranch(Branch):
         for s in range(self.stack):
             mixers = []
             for k, spec in enumerate(self.mixers):
-                mixer = make_mixer(spec, rank, f"mixer_{s}_{k}", self.dtype_policy)
-                mixer.build(self._grouped(shape, spec))
+                rank = len(shape) - 2 - self._merges(spec)
+                mixer = make_mixer(
+                    {**spec, "axes": self._axes(spec)}, rank, f"mixer_{s}_{k}", self.dtype_policy
+                )
+                mixer.build(self._mixed_shape(shape, spec))
                 mixers.append(mixer)
             self.sets.append(mixers)
 
-    def _grouped(self, shape, spec):
-        if not self._has_groups(spec):
-            return shape
-        return (*shape[:-1], spec["groups"], shape[-1] // spec["groups"])
+    def _merges(self, spec):
+        """Whether prompts are more of the batch to a mixer."""
+        return self.prompts and 0 not in spec["axes"]
+
+    def _axes(self, spec):
+        """The axes that a mixer names, counted as its layer counts them."""
+        shift = self.prompts and not self._merges(spec)
+        return [axis + shift if axis >= 0 else axis for axis in spec["axes"]]
+
+    def _mixed_shape(self, shape, spec):
+        """The shape that a mixer is given."""
+        if self._merges(spec):
+            shape = (shape[0], *shape[2:])
+        if self._has_groups(spec):
+            shape = (*shape[:-1], spec["groups"], shape[-1] // spec["groups"])
+        return shape
 
     def _has_groups(self, spec):
         return spec["kind"] == "dense" and spec["sharing"] == "groups" and spec["groups"] > 1
@@ -129,14 +155,13 @@ class MixBranch(Branch):
         return self.dense_out(x) if self.project else x
 
     def _mix(self, mixer, spec, x, causal):
-        if -1 in spec["axes"]:
-            # Channels have no order, so no future to be kept from.
-            return mixer(x)
-        if not self._has_groups(spec):
-            return mixer(x, causal=causal)
         shape = ops.shape(x)
-        grouped = ops.reshape(x, (*shape[:-1], spec["groups"], shape[-1] // spec["groups"]))
-        return ops.reshape(mixer(grouped, causal=causal), shape)
+        laid_out = self._merges(spec) or self._has_groups(spec)
+        if laid_out:
+            x = ops.reshape(x, (-1, *self._mixed_shape(shape, spec)[1:]))
+        # Channels have no order, so no future to be kept from.
+        x = mixer(x) if -1 in spec["axes"] else mixer(x, causal=causal)
+        return ops.reshape(x, shape) if laid_out else x
 
     def operations(self, input_shape):
         """Multiply-adds for one example."""
@@ -147,7 +172,9 @@ class MixBranch(Branch):
             total += slots * shape[-1] * (self.dense_in.units + shape[-1])
         for mixers in self.sets:
             for mixer, spec in zip(mixers, self.mixers, strict=True):
-                total += self.times * mixer.operations(self._grouped(shape, spec))
+                prompts = shape[1] if self._merges(spec) else 1
+                mixed = mixer.operations(self._mixed_shape(shape, spec))
+                total += self.times * prompts * mixed
         return total
 
     def values(self, input_shape):
@@ -166,4 +193,5 @@ class MixBranch(Branch):
             "gate": self.gate,
             "activation": self.activation,
             "project": self.project,
+            "prompts": self.prompts,
         }
