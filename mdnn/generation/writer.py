@@ -86,7 +86,7 @@ class Writer(keras.Model):
                 scores, place, settings["temperature"], settings["top_k"], settings["top_p"]
             )
 
-        unit = self.known(self.heads.decode(last, decide))
+        unit = self.known(self.heads.decode(last, decide)[:, :UNIT])
         return unit, (*self.append(window, filled, unit), written + 1)
 
     def known(self, unit):

@@ -3,28 +3,20 @@
 import keras
 from keras import ops
 
+from mdnn.layers.decoding_steps import (
+    WHOLE,
+    bit_channels,
+    check_modalities,
+    check_table,
+    column,
+    is_any,
+)
 from mdnn.layers.initializer_copies import initializer_copy
-from mdnn.tokens.units import COLUMNS, WIDTH, modality
+from mdnn.layers.ordered_start import OrderedRows
+from mdnn.tokens.units import WIDTH, modality
 
-# Unicode code points, the number of rows of the paper's own text table.
-CODE_POINTS = 1_114_112
-
-
-def column(tokens, name):
-    """One column of token rows `[..., 8]`, by its name in `COLUMNS`, as `[...]`."""
-    return tokens[..., COLUMNS.index(name)]
-
-
-def check_modalities(names):
-    """Names of modalities as a list.
-
-    Raises:
-        ValueError: no name, an unknown one, one named twice, or padding, which has no units.
-    """
-    names = [modality(name).name for name in names]
-    if not names or len(set(names)) < len(names) or "padding" in names:
-        raise ValueError(f"modalities are different ones with units, received {names}")
-    return names
+# What is said in shades: near bytes look or sound alike.
+SHADES = ("image", "grey", "video", "grey_video", "audio")
 
 
 def sum_of_rows(tables, rows):
@@ -80,17 +72,24 @@ class ModalityEmbedding(keras.layers.Layer):
 
     Args:
         width: int, length of a slot's vector.
-        modalities: names of the modalities that may appear (see `mdnn.tokens.MODALITIES`).
-        table: `"bytes"`, or `"full"` for the paper's own table of text: one row per code point.
+        modalities: names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
+            `"blank"` and `"end"` among them where there are such slots.
+        table: `"bytes"`; `"full"` for the paper's own tables, one row per code point and one
+            per 16-bit sample; `"bits"` for no table at all: each bit of the token row as -1 or
+            1 (4 of the modality, 24 of the bytes, then those of places and item, the highest
+            bit first; see `mdnn.layers.decoding_steps.bit_channels`), then zeros.
         places: whether a table of the digits of each place coordinate is added.
         items: whether a table of the digits of the item's number is added.
         base: int, base of the digits of places and items.
         digits: int, number of digits; `base ** digits` places are told apart.
+        start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions
+            of the byte (`mdnn.layers.ordered_start.OrderedRows`), so that near bytes have near
+            rows.
         letters: for the modality `"word"`: a list, one entry per word, of its code points,
             padded with -1 to one length. Each word then has a row of its own, plus the rows of
             its letters and of the letters' positions in the word (the paper's word embeddings
             with letters added).
-        embeddings_initializer: initializer of every table.
+        embeddings_initializer: initializer of every other table.
 
     Input shape:
         Integer tensor of tokens `[batch, slots, 8]` (columns: `mdnn.tokens.COLUMNS`).
@@ -99,8 +98,9 @@ class ModalityEmbedding(keras.layers.Layer):
         `[batch, slots, width]`, in the layer's compute dtype.
 
     Raises:
-        ValueError: modalities or a table that there are not; words without letters or letters
-            without words; an input whose last axis is not a token row.
+        ValueError: modalities, a table or a start that there are not; words without letters or
+            letters without words; an input whose last axis is not a token row; for `"bits"`
+            words, whose letters have no bits, or a width of fewer channels than bits.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class ModalityEmbedding(keras.layers.Layer):
         items=False,
         base=32,
         digits=6,
+        start="random",
         letters=None,
         embeddings_initializer=None,
         **kwargs,
@@ -119,18 +120,21 @@ class ModalityEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.width = int(width)
         self.modalities = check_modalities(modalities)
-        if table not in ("bytes", "full"):
-            raise ValueError(f"table is 'bytes' or 'full', received {table!r}")
+        self.table = check_table(table)
+        if start not in ("random", "ordered"):
+            raise ValueError(f"start is 'random' or 'ordered', received {start!r}")
         if ("word" in self.modalities) != bool(letters):
             raise ValueError(
                 "the modality 'word' and a list of the words' letters belong together, received "
                 f"modalities={self.modalities} and {len(letters or [])} words"
             )
-        self.table = table
+        if table == "bits" and letters:
+            raise ValueError("table 'bits' has no letters: it takes no modality 'word'")
         self.places = bool(places)
         self.items = bool(items)
         self.base = int(base)
         self.digits = int(digits)
+        self.start = start
         self.letters = [list(map(int, word)) for word in letters] if letters else None
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
@@ -144,9 +148,17 @@ class ModalityEmbedding(keras.layers.Layer):
                 f"{self.name} takes tokens [batch, slots, {WIDTH}], "
                 f"received shape {tuple(input_shape)}"
             )
+        if self.table == "bits":
+            bits = len(self._channels())
+            if self.width < bits:
+                raise ValueError(
+                    f"{self.name} needs a channel for each of {bits} bits, "
+                    f"received width={self.width}"
+                )
+            return
         self.byte_tables = {
             name: [
-                self._table(f"{name}_byte_{k + 1}", rows)
+                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name))
                 for k, rows in enumerate(self._byte_rows(name))
             ]
             for name in self.modalities
@@ -163,20 +175,29 @@ class ModalityEmbedding(keras.layers.Layer):
             ]
             self.letter_place_table = self._table("letter_place", len(self.letters[0]))
 
+    def _channels(self):
+        return bit_channels(self.places, self.items, self.base, self.digits)
+
     def _byte_rows(self, name):
         """Rows of the tables of one modality's units."""
-        if name == "text" and self.table == "full":
-            return (CODE_POINTS,)
+        if self.table == "full" and name in WHOLE:
+            return (WHOLE[name][1],)
         if name == "word":
             return (len(self.letters),)
-        return modality(name).bytes
+        # An end is always the same unit.
+        return modality(name).bytes or (1,)
 
-    def _table(self, name, rows):
-        start = initializer_copy(self.embeddings_initializer, len(self.weights))
+    def _ordered(self, name):
+        return OrderedRows() if self.start == "ordered" and name in SHADES else None
+
+    def _table(self, name, rows, initializer=None):
+        start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))
         return self.add_weight(name=name, shape=(rows, self.width), initializer=start)
 
     def call(self, tokens):
         tokens = ops.cast(tokens, "int32")
+        if self.table == "bits":
+            return self._bits(tokens)
         kind = column(tokens, "modality")
         total = 0
         for name in self.modalities:
@@ -195,14 +216,25 @@ class ModalityEmbedding(keras.layers.Layer):
     def _units(self, name, tokens):
         first, second, third = (column(tokens, f"byte_{k}") for k in (1, 2, 3))
         tables = self.byte_tables[name]
-        if name == "text" and self.table == "full":
+        if self.table == "full" and name in WHOLE:
+            number = first * 256 + second
+            number = number * 256 + third if WHOLE[name][0] == 3 else number
             # Other modalities' bytes may name a row beyond the table; they are masked later.
-            point = ops.minimum(first * 65_536 + second * 256 + third, CODE_POINTS - 1)
-            return ops.take(tables[0], point, axis=0)
+            return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
         if name == "word":
             number = ops.minimum(first * 256 + second, len(self.letters) - 1)
             return ops.take(tables[0], number, axis=0) + self._letters(number)
+        if name == "end":
+            return ops.take(tables[0], ops.zeros_like(first), axis=0)
         return sum_of_rows(tables, (first, second, third))
+
+    def _bits(self, tokens):
+        bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]
+        signs = ops.cast(ops.stack(bits, axis=-1) * 2 - 1, self.compute_dtype)
+        known = is_any(column(tokens, "modality"), self.modalities)
+        signs = signs * ops.cast(known, signs.dtype)[..., None]
+        rest = self.width - len(bits)
+        return ops.pad(signs, [(0, 0)] * (len(signs.shape) - 1) + [(0, rest)])
 
     def _letters(self, number):
         """The sum of the letters of each word and of their positions in it."""
@@ -230,6 +262,7 @@ class ModalityEmbedding(keras.layers.Layer):
             "items": self.items,
             "base": self.base,
             "digits": self.digits,
+            "start": self.start,
             "letters": self.letters,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

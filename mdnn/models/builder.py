@@ -13,6 +13,7 @@ from mdnn.models.config import Inner
 from mdnn.models.folding import FoldBranch
 from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
+from mdnn.models.vocabulary import decoding, embedding_modalities
 from mdnn.tokens import WIDTH, TextCodec
 
 
@@ -72,7 +73,7 @@ def _build(config, words):
     branches = make_branches(config)
     final_norm = make_norm(config.backbone.final_norm, "final_norm")
     to_slots = layers.Reshape((slots, width), name="slots")
-    heads = ModalityHeads(config.tokens.modalities, name="heads")
+    heads = ModalityHeads(**decoding(config), name="heads")
 
     # Functional call
     tokens = keras.Input((slots, WIDTH), dtype="int32", name="tokens")
@@ -97,11 +98,13 @@ def make_embedding(config, words):
     tokens = config.tokens
     return ModalityEmbedding(
         config.backbone.width,
-        modalities=tokens.modalities,
+        modalities=embedding_modalities(config),
         table=tokens.table,
         places=tokens.places,
+        items=tokens.items,
         base=tokens.base,
         digits=tokens.digits,
+        start=tokens.start,
         letters=TextCodec(words).letters(tokens.letters).tolist() if words else None,
         name="embedding",
     )

@@ -1,68 +1,194 @@
 """The one definition of the loss: nats per unit, by the chain rule over its decoding steps."""
 
+import dataclasses
+
 import keras
+import numpy as np
 from keras import ops
 
-from mdnn.layers.modality_embedding import column
-from mdnn.layers.modality_heads import decoding_steps
-from mdnn.tokens.units import modality
+from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
+from mdnn.models.schema import nearest
+from mdnn.models.vocabulary import decoding
+from mdnn.tokens.units import MODALITIES, MODALITY, WIDTH, modality
+
+# The parts of a unit that can be weighted.
+PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
-def unit_nats(targets, scores, modalities):
+def unit_nats(targets, scores, modalities, step_weights=None, **how):
     """Negative log-likelihood of units.
 
     Args:
         targets: integer tokens `[..., 8]`, the right units.
         scores: `[..., classes]` as `ModalityHeads` gives them for the same targets.
         modalities: names of the heads' modalities, in their order.
+        step_weights: dict from parts of a unit (`"modality"`, `"byte_1"` to `"byte_3"`,
+            `"place"`) to what their steps count; 1 where it says nothing. A step of the table
+            `"full"` counts as `byte_1`.
+        **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
     Returns:
         Two float32 tensors `[...]`: nats of each slot, 0 where the target is padding; and 1
-        where the target is a unit, 0 where it is padding.
+        where the target is a unit of these modalities, 0 where it is padding. A target of
+        another modality cannot be answered: it is not counted, as padding, where the values of
+        `targets` are not known yet (inside a compiled function).
+
+    Raises:
+        ValueError: a target of another modality, where the values are known.
     """
+    check_targets(targets, modalities)
     kind = column(targets, "modality")
-    counted = ops.cast(ops.not_equal(kind, 0), "float32")
-    total, start = 0.0, 0
-    for _, where, classes, own in decoding_steps(modalities):
-        piece = scores[..., start : start + classes]
-        start += classes
-        if own is None:
-            answer = sum(
-                k * ops.cast(ops.equal(kind, modality(name).index), "int32")
-                for k, name in enumerate(modalities)
-            )
-            weight = counted
-        else:
-            answer = ops.minimum(column(targets, where), classes - 1)
-            weight = ops.cast(ops.equal(kind, own.index), "float32")
-        nats = ops.sparse_categorical_crossentropy(answer, piece, from_logits=True)
-        total = total + nats * weight
+    counted = is_any(kind, modalities)
+    weights = step_weights or {}
+    total, start = ops.zeros_like(counted), 0
+    for step in decoding_steps(modalities, **how):
+        piece = scores[..., start : start + step.classes]
+        start += step.classes
+        weight = weights.get(step.part, 1.0)
+        if weight == 0 or step.kinds == ():
+            continue
+        nats = ops.sparse_categorical_crossentropy(step.answer(targets), piece, from_logits=True)
+        has = counted if step.kinds is None else step.has(targets)
+        total = total + nats * (has if weight == 1 else has * weight)
     return total, counted
+
+
+def check_targets(targets, modalities):
+    """Refuses targets that the heads cannot answer, where their values are known.
+
+    Raises:
+        ValueError: a target of none of the modalities.
+    """
+    if isinstance(targets, keras.KerasTensor):
+        return
+    try:
+        kinds = np.unique(ops.convert_to_numpy(column(targets, "modality")))
+    except Exception:
+        # Each backend has an error of its own for values that are not known yet.
+        return
+    known = [0, *(modality(name).index for name in modalities)]
+    if not np.isin(kinds, known).all():
+        raise ValueError(
+            f"targets of the modalities {list(modalities)} have the indices {known[1:]} "
+            f"(0: padding), received {kinds.tolist()}"
+        )
+
+
+def nats_by_modality(targets, nats):
+    """Sums of nats over the units of each modality.
+
+    Args:
+        targets: integer tokens `[..., 8]`, the right units, an array.
+        nats: `[...]`, the nats of each, an array.
+
+    Returns:
+        dict from names of the modalities that there are to `(nats, units)`, float and int.
+    """
+    kinds, nats = np.asarray(targets)[..., MODALITY], np.asarray(nats, dtype="float64")
+    found = {row.name: kinds == row.index for row in MODALITIES if row.index > 0}
+    return {
+        name: (float(nats[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
+    }
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class UnitLoss(keras.losses.Loss):
     """Mean nats per unit over the slots whose target is not padding.
 
+    The value of a slot is the weight of its target's modality times its nats, divided by the
+    mean of these weights over all slots, padding's being 0: so padding costs nothing, and
+    weights say what counts more than what. Keras takes the mean of these values, each times its
+    `sample_weight` where that is given.
+
     Args:
         modalities: names of the heads' modalities, in their order.
+        table, places, base, digits: as of `ModalityHeads`.
+        modality_weights: dict from names of modalities to what their units count; 1 where it
+            says nothing.
+        step_weights: dict from parts of a unit to what their steps count (see `unit_nats`).
 
     Call arguments:
         y_true: integer tokens `[batch, slots, 8]`.
         y_pred: scores `[batch, slots, classes]` of `ModalityHeads`.
+
+    Raises:
+        ValueError: weights of modalities or parts that there are not; a target of a modality
+            that the heads lack, where the values are known (see `unit_nats`).
     """
 
-    def __init__(self, modalities=("text",), name="nats", **kwargs):
+    def __init__(
+        self,
+        modalities=("text",),
+        table="bytes",
+        places=False,
+        base=32,
+        digits=6,
+        modality_weights=None,
+        step_weights=None,
+        name="nats",
+        **kwargs,
+    ):
         super().__init__(name=name, **kwargs)
-        self.modalities = list(modalities)
+        self.modalities = check_modalities(modalities)
+        self.how = {
+            "table": table,
+            "places": bool(places),
+            "base": int(base),
+            "digits": int(digits),
+        }
+        self.modality_weights = _weights(modality_weights, self.modalities, "modality")
+        self.step_weights = _weights(step_weights, PARTS, "part of a unit")
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras makes floats of both, and a float32 holds no place beyond 2 ** 24: in halves.
+        rows = ops.cast(y_true, "int32")
+        halves = ops.concatenate([rows // 65_536, rows % 65_536], axis=-1)
+        return super().__call__(halves, y_pred, sample_weight=sample_weight)
 
     def call(self, y_true, y_pred):
-        nats, counted = unit_nats(ops.cast(y_true, "int32"), y_pred, self.modalities)
+        rows = ops.cast(y_true, "int32")
+        if rows.shape[-1] == 2 * WIDTH:
+            rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
+        nats, weight = unit_nats(rows, y_pred, self.modalities, self.step_weights, **self.how)
+        if any(value != 1 for value in self.modality_weights.values()):
+            kind = column(rows, "modality")
+            weight = sum(
+                self.modality_weights.get(name, 1.0) * is_any(kind, [name])
+                for name in self.modalities
+            )
+            nats = nats * weight
         # Keras takes the mean over all slots; padding is to cost nothing in it.
-        return nats / ops.maximum(ops.mean(counted), 1e-9)
+        return nats / ops.maximum(ops.mean(weight), 1e-9)
 
     def get_config(self):
-        return {**super().get_config(), "modalities": self.modalities}
+        return {
+            **super().get_config(),
+            "modalities": self.modalities,
+            **self.how,
+            "modality_weights": self.modality_weights,
+            "step_weights": self.step_weights,
+        }
+
+
+def _weights(weights, known, what):
+    weights = {name: float(value) for name, value in (weights or {}).items()}
+    for name in weights:
+        if name not in known:
+            raise ValueError(
+                f"weights: unknown {what} {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            )
+    return weights
+
+
+def loss_for(config):
+    """The `UnitLoss` of a config, with its weights."""
+    how = decoding(config)
+    weights = dataclasses.asdict(config.loss.modality)
+    return UnitLoss(
+        **how,
+        modality_weights={name: weights[name] for name in how["modalities"]},
+        step_weights=dataclasses.asdict(config.loss.step),
+    )
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -71,6 +197,7 @@ class UnitNats(keras.layers.Layer):
 
     Args:
         modalities: names of the heads' modalities, in their order.
+        table, places, base, digits: as of `ModalityHeads`.
 
     Call arguments:
         targets: integer tokens `[batch, slots, 8]`.
@@ -80,18 +207,31 @@ class UnitNats(keras.layers.Layer):
         float32 `[batch, slots]`.
     """
 
-    def __init__(self, modalities, **kwargs):
+    def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
         super().__init__(**kwargs)
         self.modalities = list(modalities)
+        self.how = {
+            "table": table,
+            "places": bool(places),
+            "base": int(base),
+            "digits": int(digits),
+        }
 
     def call(self, targets, scores):
-        return unit_nats(targets, scores, self.modalities)[0]
+        return unit_nats(targets, scores, self.modalities, **self.how)[0]
 
     def get_config(self):
-        return {**super().get_config(), "modalities": self.modalities}
+        return {**super().get_config(), "modalities": self.modalities, **self.how}
 
 
-def nats_model(model, modalities):
-    """A model with the inputs of `model` (targets given) that returns nats `[batch, slots]`."""
+def nats_model(model, modalities, **how):
+    """A model with the inputs of `model` (targets given) that returns nats `[batch, slots]`.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        modalities: names of the heads' modalities, in their order.
+        **how: `table`, `places`, `base` and `digits` of the heads
+            (`mdnn.models.vocabulary.decoding` gives all of a config).
+    """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    return keras.Model(model.input, UnitNats(modalities)(inputs["targets"], model.output))
+    return keras.Model(model.input, UnitNats(modalities, **how)(inputs["targets"], model.output))

@@ -194,4 +194,5 @@ class _Likeliest(keras.layers.Layer):
         self.heads = heads
 
     def call(self, hidden):
-        return self.heads.decode(hidden, lambda scores, _: keras.ops.argmax(scores, axis=-1))
+        rows = self.heads.decode(hidden, lambda scores, _: keras.ops.argmax(scores, axis=-1))
+        return rows[..., :UNIT]

@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
 from mdnn.models.loss import nats_model
 from mdnn.models.run import open_run
+from mdnn.models.vocabulary import decoding
 
 
 def evaluate(run, text=None, sliding=True, progress=None):
@@ -81,7 +82,7 @@ class Scorer:
     """
 
     def __init__(self, model, config, batch=32):
-        self.model = nats_model(model, config.tokens.modalities)
+        self.model = nats_model(model, **decoding(config))
         without_xla(self.model)
         self.slots = config.context.slots
         self.batch = batch

@@ -15,7 +15,7 @@ from mdnn.files import check_new_folder, write_text
 from mdnn.generation.text import write
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
-from mdnn.models.loss import UnitLoss
+from mdnn.models.loss import loss_for
 from mdnn.models.run import CONFIG, Run, read_words, write_about, write_run
 from mdnn.tokens.text import TextCodec
 from mdnn.training import checkpoint
@@ -24,7 +24,7 @@ from mdnn.training.evaluation import Scorer, figures
 from mdnn.training.gradients import make_step
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve, read_metrics
-from mdnn.training.start import start_heads
+from mdnn.training.start import start_heads, text_rows
 
 METRICS, PICTURE = "metrics.csv", "loss.png"
 COLUMNS = ("step", "seconds", "rate", "train_nats", "validation_nats")
@@ -78,7 +78,7 @@ def train(config, out, resume=False, show=True):
     if resume:
         training.progress = checkpoint.restore(path, model, training.optimizer)
     else:
-        start_heads(model.get_layer("heads"), data.train, data.codec)
+        start_heads(model.get_layer("heads"), text_rows(data.train, data.codec))
         write_about(path, config, run.words)
     return training.run_all()
 
@@ -130,7 +130,7 @@ class Training:
             padding=run.config.context.padding,
         )
         self.optimizer = make_optimizer(spec.optimizer, model.trainable_variables)
-        self.loss = UnitLoss(run.config.tokens.modalities)
+        self.loss = loss_for(run.config)
         self.step = make_step(model, self.loss, self.optimizer)
         self.scorer = Scorer(model, run.config)
         self.progress = checkpoint.Progress()

@@ -178,7 +178,7 @@ def test_tables_start_different():
         ({"modalities": ("padding", "text")}, None, "modalities are different ones with units"),
         ({"modalities": ("text", "text")}, None, "modalities are different ones with units"),
         ({"modalities": ()}, None, "modalities are different ones with units"),
-        ({"table": "half"}, None, "table is 'bytes' or 'full', received 'half'"),
+        ({"table": "half"}, None, "table is 'bytes', 'full' or 'bits', received 'half'"),
         ({"modalities": ("text", "word")}, None, "letters belong together"),
         ({"letters": LETTERS}, None, "letters belong together"),
         ({}, (None, 5, 4), r"takes tokens \[batch, slots, 8\], received shape \(None, 5, 4\)"),

@@ -5,7 +5,7 @@ import pytest
 from backends import to_numpy, values
 
 from mdnn.layers import ModalityHeads
-from mdnn.layers.modality_heads import decoding_steps
+from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.tokens import units
 
 BOTH = ("text", "word")
@@ -46,12 +46,12 @@ def few(monkeypatch):
 
 
 def test_steps():
-    assert [(name, column, classes) for name, column, classes, _ in decoding_steps(["text"])] == [
+    assert [(s.name, s.column, s.classes) for s in decoding_steps(["text"])] == [
         ("text_byte_1", "byte_1", 17),
         ("text_byte_2", "byte_2", 256),
         ("text_byte_3", "byte_3", 256),
     ]
-    assert [(name, column, classes) for name, column, classes, _ in decoding_steps(BOTH)] == [
+    assert [(s.name, s.column, s.classes) for s in decoding_steps(BOTH)] == [
         ("modality", "modality", 2),
         ("text_byte_1", "byte_1", 17),
         ("text_byte_2", "byte_2", 256),
@@ -114,14 +114,14 @@ def chain(layer, hidden, rows, kinds):
     found = []
     for score, row in zip(scores, rows[0], strict=True):
         probability, start = 1.0, 0
-        for name, _, classes, kind in decoding_steps(kinds):
-            step = np.exp(score[start : start + classes])
-            step /= step.sum()
-            start += classes
-            if kind is None:
-                probability *= step[row[0] - 1]
-            elif kind.index == row[0]:
-                probability *= step[row[int(name[-1])]]
+        for step in decoding_steps(kinds):
+            chances = np.exp(score[start : start + step.classes])
+            chances /= chances.sum()
+            start += step.classes
+            if step.kinds is None:
+                probability *= chances[row[0] - 1]
+            elif units.modality(step.kinds[0]).index == row[0]:
+                probability *= chances[row[int(step.name[-1])]]
         found.append(probability)
     return np.array(found)
 
@@ -142,7 +142,7 @@ def test_without_targets_the_likeliest_bytes_are_taken(few):
     alone = values(layer, hidden)
     unit = to_numpy(layer.decode(hidden, lambda scores, number: np.argmax(to_numpy(scores), -1)))
     # With these units as targets the scores of their own modality are the same.
-    with_them = values(layer, hidden, np.concatenate([unit, unit * 0], axis=-1))
+    with_them = values(layer, hidden, unit)
     for slot, row in enumerate(unit[0]):
         own = slice(2, 2 + 12) if row[0] == 1 else slice(2 + 12, None)
         np.testing.assert_allclose(alone[0, slot, own], with_them[0, slot, own], rtol=1e-5)
@@ -166,7 +166,7 @@ def test_decode_asks_step_by_step():
     assert asked == [(0, (1, 2, 17)), (1, (1, 2, 256)), (2, (1, 2, 256))]
     assert unit.dtype == "int32"
     assert (unit[..., 1] == planes).all()
-    scores = values(layer, hidden, np.concatenate([unit, unit * 0], axis=-1))
+    scores = values(layer, hidden, unit)
     np.testing.assert_array_equal(scores[..., 17 : 17 + 256].argmax(-1), unit[..., 2])
     np.testing.assert_array_equal(scores[..., 17 + 256 :].argmax(-1), unit[..., 3])
 
@@ -181,7 +181,7 @@ def test_decode_chooses_the_modality_first():
 
     unit = to_numpy(layer.decode(normal(2, 5), choose))
     assert asked == [(0, 2), (1, 17), (2, 256), (3, 256), (1, 256), (2, 256)]
-    np.testing.assert_array_equal(unit, [[1, 3, 3, 3], [2, 4, 4, 0]])
+    np.testing.assert_array_equal(unit, [[1, 3, 3, 3, 0, 0, 0, 0], [2, 4, 4, 0, 0, 0, 0, 0]])
 
 
 def test_kernels_start_different():

@@ -4,13 +4,18 @@ import keras
 import numpy as np
 
 from mdnn.layers import ModalityHeads
+from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.tokens.text import TextCodec
-from mdnn.training.start import frequency_biases, start_heads
+from mdnn.training.start import frequency_biases, start_heads, text_rows
+
+
+def rows(codec, text):
+    return text_rows(codec.units(text), codec)
 
 
 def test_frequencies_of_characters():
     codec = TextCodec()
-    found = frequency_biases(codec.units("aab😀"), codec, ["text"])
+    found = frequency_biases(rows(codec, "aab😀"), decoding_steps(["text"]))
     assert {name: bias.shape for name, bias in found.items()} == {
         "text_byte_1": (17,),
         "text_byte_2": (256,),
@@ -27,7 +32,7 @@ def test_frequencies_of_characters():
 
 def test_frequencies_of_words_and_characters():
     codec = TextCodec(("the", "cat"))
-    found = frequency_biases(codec.units("the cat the"), codec, ["text", "word"])
+    found = frequency_biases(rows(codec, "the cat the"), decoding_steps(["text", "word"]))
     # Two blanks, three words.
     np.testing.assert_allclose(np.exp(found["modality"]), [2.5 / 6, 3.5 / 6], rtol=1e-5)
     odds = np.exp(found["word_byte_2"]) * (3 + 128)
@@ -39,8 +44,8 @@ def test_heads_take_them():
     codec = TextCodec()
     heads = ModalityHeads()
     heads.build((None, 4, 6))
-    start_heads(heads, codec.units("abba"), codec)
+    start_heads(heads, rows(codec, "abba"))
     scores = heads(np.zeros((1, 4, 6), "float32"))
-    expected = np.concatenate(list(frequency_biases(codec.units("abba"), codec, ["text"]).values()))
+    expected = np.concatenate(list(frequency_biases(rows(codec, "abba"), heads.steps).values()))
     for row in keras.ops.convert_to_numpy(scores)[0]:
         np.testing.assert_allclose(row, expected, rtol=1e-6)

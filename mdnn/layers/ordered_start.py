@@ -1,0 +1,49 @@
+"""A start for tables whose rows have an order: near rows alike."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+# Half periods of the waves over all rows. The highest tells a byte from the next one, and still
+# leaves the two alike; the ramp is what a linear layer reads the byte from.
+WAVES = (1, 2, 4, 8)
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class OrderedRows(keras.initializers.Initializer):
+    """Rows that are a smooth function of their number.
+
+    Row `r` of `n` is a sum of smooth functions of `x = r / (n - 1)`, each along a random
+    direction: the ramp `2x - 1` and the waves `cos(pi f x)` and `sin(pi f x)` for a few `f`,
+    the higher ones lower (`1 / sqrt(f)`).
+
+    Args:
+        stddev: root of the mean square of the values. Larger than the random start of other
+            tables: what tells near rows apart is a small part of them.
+        seed: as Keras' `RandomNormal` takes it.
+    """
+
+    def __init__(self, stddev=0.05, seed=None):
+        self.stddev = float(stddev)
+        self._directions = keras.initializers.RandomNormal(stddev=self.stddev, seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        """The values: a table `[rows, width]`."""
+        rows, width = shape
+        functions = ops.convert_to_tensor(waves(rows), dtype=dtype)
+        return ops.matmul(functions, self._directions((functions.shape[1], width), dtype=dtype))
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self._directions.get_config()["seed"]}
+
+
+def waves(rows):
+    """The functions at each row: float32 `[rows, functions]`, their mean square sum 1."""
+    x = np.arange(rows) / max(rows - 1, 1)
+    found = [2 * x - 1]
+    for f in WAVES:
+        found += [np.cos(math.pi * f * x) / math.sqrt(f), np.sin(math.pi * f * x) / math.sqrt(f)]
+    found = np.stack(found, axis=-1)
+    return (found / np.sqrt(np.mean(np.sum(found**2, axis=-1)))).astype("float32")
