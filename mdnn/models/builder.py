@@ -30,9 +30,10 @@ def build(config, words=()):
 
     Returns:
         A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`
-        (the slots of all prompts, one prompt after another), and `targets`, the units that answer them, of the same shape (`None` where they are not
-        known: bytes are then conditioned on the likeliest earlier bytes). Its output is
-        float32 `[batch, slots, classes]`, the scores of `decoding_steps`. Weights start from
+        (the slots of all prompts, one prompt after another), and `targets`, the units that answer
+        them, of the same shape (`None` where they are not known: bytes are then conditioned on the
+        likeliest earlier bytes). Its output is float32
+        `[batch, slots, classes]`, the scores of `decoding_steps`. Weights start from
         `config.seed`. Where writing in turn is trained no slot sees the ones after it; elsewhere
         every slot sees the whole context. `mdnn.models.variants` makes the other of the two.
 

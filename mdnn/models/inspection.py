@@ -5,7 +5,7 @@ import numpy as np
 
 from mdnn.models.builder import build
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.units import COLUMNS, WIDTH, modality
+from mdnn.tokens.units import COLUMNS, MODALITY, PLACES, WIDTH, modality
 
 
 def inspect(config, words=(), model=None):
@@ -17,12 +17,13 @@ def inspect(config, words=(), model=None):
         model: the built network; built from the config where it is None.
 
     Returns:
-        dict: `grid`, `slots`, `width`, `parameters`, `refeeds`, `operations_per_slot`
-        (multiply-adds of one pass over the context with all its refeeds, divided by its
-        slots), `bytes_per_slot` (values that the layers write in that pass, 4 bytes each,
-        divided by the slots: what training keeps for the way back), `reach` (from how many
-        slots the last slot's answer depends, measured by changing each), `layers` (list of
-        dicts `name`, `kind`, `shape`, `parameters`, `operations`).
+        dict: `grid` and `slots` of one prompt, `prompts`, `width`, `parameters`, `refeeds`,
+        `operations_per_slot` (multiply-adds of one pass over all prompts with all its refeeds,
+        wired as built, divided by the slots of all prompts), `bytes_per_slot` (values that the
+        layers write in that pass, 4 bytes each, divided by the same: what training keeps for the
+        way back), `reach` (from how many slots of all prompts the last slot's answer depends,
+        measured by changing each), `layers` (list of dicts `name`, `kind`, `shape`,
+        `parameters`, `operations`).
     """
     if config.tokens.words and not words:
         words = [
@@ -30,13 +31,15 @@ def inspect(config, words=(), model=None):
             for n in range(config.tokens.words)
         ]
     model = model or build(config, words)
-    slots = config.context.slots
+    prompts = config.context.prompts
+    slots = prompts * config.context.slots
     layers = [_layer(layer) for layer in model.layers]
     operations = sum(layer["operations"] for layer in layers)
     values = sum(_values(layer) for layer in model.layers)
     return {
         "grid": list(config.context.grid),
-        "slots": slots,
+        "slots": config.context.slots,
+        "prompts": prompts,
         "width": config.backbone.width,
         "parameters": model.count_params(),
         "refeeds": config.refeed.steps,
@@ -80,19 +83,22 @@ def _values(layer):
 def reach(model, config, most=256, batch=32):
     """From how many slots the last slot's answer depends.
 
-    Every slot of a random text (of a context longer than `most`: that many evenly spread ones,
-    and the result is scaled) is changed in turn; what the last slot then answers is compared.
+    Every slot of random units (of a context longer than `most`: that many evenly spread ones,
+    and the result is scaled) is changed in turn; what the last slot then answers is compared. Of
+    several prompts it is the last slot of the last one.
 
     Returns:
         int, the number of slots.
     """
-    slots = config.context.slots
-    text = modality("text").index
+    slots = config.context.prompts * config.context.slots
+    # Words come from a table that may be short; there is text beside them.
+    kind = modality(next(name for name in config.tokens.modalities if name != "word"))
+    changing = COLUMNS.index(f"byte_{len(kind.bytes)}")
     draw = np.random.RandomState(0)
     base = np.zeros((slots, WIDTH), "int32")
-    base[:, 0] = text
-    base[:, COLUMNS.index("byte_3")] = draw.randint(32, 127, slots)
-    base[:, COLUMNS.index("place_1")] = np.arange(slots)
+    base[:, MODALITY] = kind.index
+    base[:, changing] = draw.randint(32, 127, slots)
+    base[:, PLACES.start] = np.arange(slots) % config.context.slots
     hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
     without_xla(hidden)
 
@@ -107,6 +113,6 @@ def reach(model, config, most=256, batch=32):
     for start in range(0, len(tried), batch):
         places = tried[start : start + batch]
         changed = np.repeat(base[None], len(places), axis=0)
-        changed[np.arange(len(places)), places, COLUMNS.index("byte_3")] += 128
+        changed[np.arange(len(places)), places, changing] += 128
         found += int((last(changed) != before[: len(places)]).any(axis=-1).sum())
     return found * slots // len(tried)

@@ -163,6 +163,14 @@ class MixBranch(Branch):
         x = mixer(x) if -1 in spec["axes"] else mixer(x, causal=causal)
         return ops.reshape(x, shape) if laid_out else x
 
+    def stays_in_rows(self, rank):
+        """Whether a row of the fastest of `rank` context axes is mixed as any other, and alone."""
+        return all(
+            (tuple(spec["axes"]) or tuple(range(1, rank + 1))) in ((rank,), (-1,))
+            and spec["sharing"] != "separate"
+            for spec in self.mixers
+        )
+
     def operations(self, input_shape):
         """Multiply-adds for one example."""
         shape = tuple(input_shape)

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mdnn.models.folding import FoldBranch
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class Refeed(keras.layers.Layer):
@@ -55,19 +57,14 @@ class Refeed(keras.layers.Layer):
         steps = self.steps if steps is None else steps
         backprop = self.backprop if steps >= self.backprop else 0
         _check_steps(steps, backprop)
-        if state is not None:
-            y = state
-        elif self.first is not None:
-            y = ops.broadcast_to(ops.cast(self.first, x.dtype), ops.shape(x))
-        else:
-            y = None
-        for step in range(steps):
-            if step and step == steps - backprop:
-                y = ops.stop_gradient(y)
-            y = x if y is None else x + y
-            for branch in self.branches:
-                y = branch(y, causal=causal, training=training)
-        return y
+        first = self.first_state(x) if state is None else state
+        return refed(self.branches, x, steps, first, backprop, causal=causal, training=training)
+
+    def first_state(self, x):
+        """The state before the first step for an input `x`, `None` for zeros."""
+        if self.first is None:
+            return None
+        return ops.broadcast_to(ops.cast(self.first, x.dtype), ops.shape(x))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -98,6 +95,41 @@ class Refeed(keras.layers.Layer):
     def from_config(cls, config):
         branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
         return cls(**{**config, "branches": branches})
+
+
+def refed(
+    branches, x, steps, first=None, backprop=0, causal=None, training=None, folded=None, kept=None
+):
+    """Runs branches on their own output.
+
+    Args:
+        branches: layers, run in order.
+        x: `[batch, t1, ..., tk, channels]`, added before every step.
+        steps: int.
+        first: state before the first step; `None` for zeros.
+        backprop: int, how many of the last steps gradients go through; 0 for all.
+        causal, training: handed on to every branch.
+        folded: additions of the folds, to be added instead of being computed: one for every fold
+            in every step, in the order in which they run.
+        kept: list to which the additions of the folds are appended, in the same order.
+
+    Returns:
+        A tensor of x's shape.
+    """
+    y, folded = first, None if folded is None else iter(folded)
+    for step in range(steps):
+        if step and step == steps - backprop:
+            y = ops.stop_gradient(y)
+        y = x if y is None else x + y
+        for branch in branches:
+            call = {"causal": causal, "training": training}
+            if isinstance(branch, FoldBranch) and (folded is not None or kept is not None):
+                addition = branch.fold(y, **call) if folded is None else next(folded)
+                if kept is not None:
+                    kept.append(addition)
+                call["folded"] = addition
+            y = branch(y, **call)
+    return y
 
 
 def _check_steps(steps, backprop):

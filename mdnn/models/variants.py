@@ -1,0 +1,169 @@
+"""Other ways to run a network: with other wiring, with other refeeds, part by part.
+
+All of them use the network's own layers, and so its weights.
+"""
+
+import keras
+from keras import ops
+
+from mdnn.errors import MdnnError
+from mdnn.models.mixing import MixBranch
+from mdnn.models.refeeding import Refeed, refed
+
+
+class Parts(keras.layers.Layer):
+    """The layers of a network, to be run in other ways than as it was built.
+
+    It holds the network's weights, so that a model that holds it has them, too.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+
+    Call arguments:
+        tokens, causal, refeeds: see `hidden`.
+
+    Attributes:
+        embedding, to_grid, to_slots, heads: layers.
+        branches: list of layers, the backbone's, in the order in which they run.
+        refeed: the `Refeed` that holds them, or `None`.
+        final_norm: layer or `None`.
+        refeeds: int, steps where no other number is asked for.
+        grid: tuple of ints, the sizes of the prompts' axis (where there is one) and of the
+            context's axes.
+        row: int, slots of the fastest axis.
+        rows: int, rows of all prompts together.
+        row_wise: whether slots of a row take from other rows through folds alone, so that
+            `additions` and `row_hidden` together give what `hidden` gives.
+    """
+
+    def __init__(self, model, name="parts"):
+        super().__init__(name=name)
+        found = {layer.name: layer for layer in model.layers}
+        self.embedding, self.to_grid = found["embedding"], found["grid"]
+        self.to_slots, self.heads = found["slots"], found["heads"]
+        self.final_norm, self.refeed = found.get("final_norm"), found.get("refeed")
+        self.branches = (
+            list(self.refeed.branches)
+            if self.refeed is not None
+            else [layer for layer in model.layers if layer.name.startswith("block_")]
+        )
+        self.refeeds = 1 if self.refeed is None else self.refeed.steps
+        *grid, self.width = self.to_grid.target_shape
+        self.grid, self.row = tuple(grid), grid[-1]
+        self.rows = self.to_slots.target_shape[0] // self.row
+        self.row_wise = all(
+            branch.stays_in_rows(len(grid) - branch.prompts)
+            for branch in self.branches
+            if isinstance(branch, MixBranch)
+        )
+        self.built = True
+
+    def call(self, tokens, causal=True, refeeds=None, training=None):
+        return self.hidden(tokens, causal, refeeds, training)
+
+    def hidden(self, tokens, causal=True, refeeds=None, training=None):
+        """What the heads are given.
+
+        Args:
+            tokens: int32 `[batch, slots, 8]`, the slots of all prompts.
+            causal: whether no slot sees those after it.
+            refeeds: int, steps; `None`: as the network was built.
+            training: boolean.
+
+        Returns:
+            `[batch, slots, width]`.
+        """
+        x = self.to_grid(self.embedding(tokens))
+        return self.to_slots(self._normed(self.backbone(x, causal, refeeds, training)))
+
+    def backbone(self, x, causal=True, refeeds=None, training=None, **folds):
+        """The backbone with its refeeds: `[batch, *grid, width]` to the same.
+
+        `folds`: `folded` and `kept` of `mdnn.models.refeeding.refed`.
+        """
+        first = None if self.refeed is None else self.refeed.first_state(x)
+        steps = refeeds or self.refeeds
+        return refed(self.branches, x, steps, first, causal=causal, training=training, **folds)
+
+    def _normed(self, x):
+        return x if self.final_norm is None else self.final_norm(x)
+
+    def additions(self, tokens, refeeds=None):
+        """What the folds of a causal pass add to every row.
+
+        A row's additions depend on the rows before it alone, so they can be taken once before
+        the row is written.
+
+        Args:
+            tokens: int32 `[batch, slots, 8]`.
+            refeeds: as for `hidden`.
+
+        Returns:
+            List of `[batch, rows, row, width]`, one per step and fold, in the order in which they
+            run.
+        """
+        kept = []
+        x = self.to_grid(self.embedding(tokens))
+        self.backbone(x, refeeds=refeeds, kept=kept)
+        return [ops.reshape(y, (-1, self.rows, self.row, self.width)) for y in kept]
+
+    def row_hidden(self, tokens, additions, refeeds=None):
+        """What the heads are given for one row alone, where the network is `row_wise`.
+
+        Args:
+            tokens: int32 `[batch, row, 8]`, the slots of one row.
+            additions: list of `[batch, row, width]`, that row of what `additions` gave.
+            refeeds: as for `hidden`, and as `additions` was told.
+
+        Returns:
+            `[batch, row, width]`: that row of what `hidden` gives causally.
+        """
+        alone = (-1, *(1 for _ in self.grid[1:]), self.row, self.width)
+        folded = [ops.reshape(addition, alone) for addition in additions]
+        x = ops.reshape(self.embedding(tokens), alone)
+        y = self._normed(self.backbone(x, refeeds=refeeds, folded=folded))
+        return ops.reshape(y, (-1, self.row, self.width))
+
+
+def variant(model, causal, refeeds=None):
+    """The same network, with the same weights, wired or refed in another way.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        causal: whether no slot sees those after it; otherwise every slot sees the whole context.
+        refeeds: int, steps; `None`: as the network was built.
+
+    Returns:
+        A functional `keras.Model` with the inputs and output of `model`.
+
+    Raises:
+        MdnnError: causal, but the network's wiring is not; or fewer than one step.
+    """
+    if refeeds is not None and (not isinstance(refeeds, int) or refeeds < 1):
+        raise MdnnError(f"refeeds: expected a number of steps from 1, received {refeeds!r}")
+    parts = Parts(model)
+    inputs = {
+        name: keras.Input(tensor.shape[1:], dtype="int32", name=name, optional=name == "targets")
+        for name, tensor in model.input.items()
+    }
+    x = parts.to_grid(parts.embedding(inputs["tokens"]))
+    try:
+        x = _run(parts, x, causal, refeeds)
+    except ValueError as error:
+        message = next(line for line in str(error).splitlines() if line.strip())
+        raise MdnnError(f"this network cannot be run with causal={causal}: {message}") from None
+    if parts.final_norm is not None:
+        x = parts.final_norm(x)
+    scores = parts.heads(parts.to_slots(x), inputs["targets"])
+    return keras.Model(inputs, scores, name=model.name)
+
+
+def _run(parts, x, causal, refeeds):
+    refeed = parts.refeed
+    if refeed is None and (refeeds or 1) > 1:
+        refeed = Refeed(parts.branches, refeeds, name="refeed")
+    if refeed is not None:
+        return refeed(x, steps=refeeds, causal=causal)
+    for branch in parts.branches:
+        x = branch(x, causal=causal)
+    return x
