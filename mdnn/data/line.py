@@ -47,6 +47,10 @@ class FileItem:
                 item = read_video(self.paths)
             else:
                 item = read_item(self.paths[0], rate=self.rate)
+            if FAMILIES.get(item.kind, item.kind) != self.kind:
+                raise MdnnError(f"{self.paths[0]}: expected {self.kind}, received {item.kind}")
+            if not len(item.value):
+                raise MdnnError(f"{self.paths[0]}: it is empty")
             check_kind(item.kind, self.kinds, self.paths[0])
             # of two threads that read at the same time, both get the first one's
             item = self._kept.setdefault("item", item)

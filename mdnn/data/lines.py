@@ -84,7 +84,7 @@ def open_lines(source, validation=0.1, seed=0, rate=None, kinds=None):
 def _manifest(name):
     """Returns the path of a source's manifest."""
     path = pathlib.Path(name).expanduser()
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         if not (path / MANIFEST).is_file():
             raise MdnnError(
                 f"the folder {name!r} needs a {MANIFEST} that says which of its files belong "

@@ -6,7 +6,7 @@ import os
 import pathlib
 import stat
 
-from mdnn.data.line import FAMILIES, FileItem
+from mdnn.data.line import FAMILIES, FileItem, check_kind
 from mdnn.data.line_split import SPLITS, SourceLine, SourcePart
 from mdnn.data.sources import TFDS
 from mdnn.errors import MdnnError
@@ -35,7 +35,7 @@ def read_manifest(path, rate=None, kinds=None):
     - `"text_file"`: a `.txt` file,
     - `"image"`: a `.png`, `.jpg` or `.jpeg` file,
     - `"audio"`: a `.wav` file,
-    - `"video"`: a list of picture files, the film's frames,
+    - `"video"`: a list of picture files, the film's frames, or one animated `.png`,
 
     or a list of such, of which one is drawn each time; `"image"`, `"audio"` or `"video"` may
     also be `"tfds:NAME"`: all of that kind in a TFDS set, or those of one `"label"` (a number or
@@ -144,9 +144,6 @@ class _Reader:
                     f"{here}: split: expected {side!r} as the line has it, received "
                     f"{parts[-1].split!r}"
                 )
-        if side is not None and any(part.splits for part in parts):
-            # the line's own word goes before the set's
-            parts = [SourcePart(part.entries, part.split) for part in parts]
         return SourceLine(tuple(parts), f"{where} {name}".rstrip(), side)
 
     def part(self, table, where):
@@ -162,11 +159,9 @@ class _Reader:
         key, value = found[0], table[found[0]]
         kind = "text" if key == "text_file" else key
         where = f"{where}: {key}"
-        allowed = self.kinds is None or {FAMILIES.get(name, name) for name in self.kinds}
-        if allowed is not True and kind not in allowed:
-            raise MdnnError(
-                f"{where}: expected an item of the kinds {', '.join(self.kinds)}, received {kind}"
-            )
+        # whether a picture is grey shows when it is read
+        if kind not in [FAMILIES.get(name, name) for name in self.kinds or (kind,)]:
+            check_kind(kind, self.kinds, where)
         split = _split(table, f"{where}: split")
         if isinstance(value, str) and value.startswith(TFDS) and kind != "text":
             return self.set(kind, value, table.get("label"), split, where)
@@ -181,13 +176,15 @@ class _Reader:
         entries, seen = [], set()
         for one in values:
             if films:
+                if isinstance(one, str):
+                    one = [one]
                 if not isinstance(one, list) or not one:
                     raise MdnnError(
                         f"{where}: expected a film's pictures, a list of paths, received "
                         f"{_short(one)}"
                     )
                 paths = tuple(self.path(path, key, where) for path in one)
-            elif kind == key == "text":
+            elif key == "text":
                 paths = (_text(one, where),)
             else:
                 paths = (self.path(one, key, where),)
@@ -212,13 +209,14 @@ class _Reader:
             raise MdnnError(outside)
         # looked at without reading: a pipe would wait for ever
         try:
-            path = os.path.realpath(os.path.join(self.folder, text), strict=True)
-            is_file = stat.S_ISREG(os.stat(path).st_mode)
+            path = os.path.normpath(os.path.join(self.folder, text))
+            target = os.path.realpath(path, strict=True)
+            is_file = stat.S_ISREG(os.stat(target).st_mode)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MdnnError(f"{where}: no file {_short(text)} in the folder: {reason}") from None
-        if os.path.commonpath((self.folder, path)) != self.folder:
-            raise MdnnError(f"{outside}: it is a link to {path!r}")
+        if os.path.commonpath((self.folder, target)) != self.folder:
+            raise MdnnError(f"{outside}: it is a link to {target!r}")
         if not is_file:
             raise MdnnError(f"{where}: {_short(text)} is not a file")
         return path
