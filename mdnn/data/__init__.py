@@ -6,13 +6,19 @@ import importlib
 _PLACES = {
     "Batches": "mdnn.data.batches",
     "Corpus": "mdnn.data.corpus",
+    "ItemBatches": "mdnn.data.item_batches",
     "Line": "mdnn.data.line",
     "LineCorpus": "mdnn.data.lines",
+    "item_windows": "mdnn.data.item_batches",
+    "objective_at": "mdnn.data.objectives",
     "open_data": "mdnn.data.corpus",
     "open_lines": "mdnn.data.lines",
+    "read_item": "mdnn.data.media",
     "read_text": "mdnn.data.sources",
+    "read_video": "mdnn.data.media",
     "split": "mdnn.data.sources",
     "windows": "mdnn.data.batches",
+    "write_item": "mdnn.data.media",
 }
 
 __all__ = [*_PLACES]
