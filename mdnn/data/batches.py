@@ -3,14 +3,71 @@
 import keras
 import numpy as np
 
+from mdnn.data.bits import BATCH, BLANKS, raw_bits
+from mdnn.data.objectives import (
+    blank_rows,
+    blank_slots,
+    normalised,
+    objective_at,
+    objective_weights,
+)
 from mdnn.errors import MdnnError
 from mdnn.tokens.context import random_runs
+from mdnn.tokens.units import modality
 
-# Second word of the generator's key: other draws from the same seed take other numbers.
-_STREAM = 0x6261746368  # "batch"
+_TEXT = modality("text").index
 
 
-class Batches(keras.utils.PyDataset):
+class StepBatches(keras.utils.PyDataset):
+    """Batches that are a pure function of the step: `at(step)`, which a subclass has.
+
+    An epoch is `steps` batches, each `(inputs, targets)`, or `(inputs, targets, weights)` where
+    `at` gives weights; the next epoch goes on with the next steps. Pass `shuffle=False` to `fit`
+    to keep the order. Workers, if any, must be threads.
+
+    Args:
+        steps: Integer, batches of an epoch.
+        first_step: Integer, the step of the first epoch's first batch.
+        repeat: Boolean; `True` gives every epoch the same batches (for validation).
+        **kwargs: Passed on to `keras.utils.PyDataset`.
+    """
+
+    def __init__(self, steps, first_step=0, repeat=False, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = int(steps)
+        self.first_step = int(first_step)
+        self.repeat = bool(repeat)
+        # which batches of the running epoch were asked for; None before the first epoch
+        self._asked = None
+
+    def at(self, step):
+        """Returns the batch of a step, a dictionary: `tokens`, `targets`, perhaps `weights`."""
+        raise NotImplementedError
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        if self._asked is not None:
+            self._asked.add(index)
+        batch = self.at(self.first_step + index)
+        weights = batch.pop("weights", None)
+        if weights is None:
+            return batch, batch["targets"]
+        return batch, batch["targets"], weights
+
+    def on_epoch_begin(self):
+        """Moves on to the next steps once an epoch is through; Keras calls it.
+
+        Keras also begins and ends epochs to learn shapes, without asking for every batch:
+        those do not count.
+        """
+        if self._asked is not None and len(self._asked) == self.steps and not self.repeat:
+            self.first_step += self.steps
+        self._asked = set()
+
+
+class Batches(StepBatches):
     """Random windows of a text, each batch a pure function of the seed and the step.
 
     `at(step)` needs no earlier batch, so training resumes exactly and several workers need no
@@ -34,6 +91,11 @@ class Batches(keras.utils.PyDataset):
             elsewhere, and a target of modality 0 is not to be counted.
         first_step: Integer, the step of the first epoch's first batch.
         repeat: Boolean; `True` gives every epoch the same batches (for validation).
+        objectives: `mdnn.models.config.Objectives`, how often each way to write is trained: one
+            of them a step (see `objective`). `None`: in turn, and batches without weights. For
+            `once` the end of a window, of random length, is blank, for `unmask` a random share
+            of such an end; what is in turn stays the same batch as with `None`.
+        prompts: Integer, windows side by side that a network with several prompts reads.
         **kwargs: Passed on to `keras.utils.PyDataset`.
 
     Raises:
@@ -57,11 +119,13 @@ class Batches(keras.utils.PyDataset):
         padding="none",
         first_step=0,
         repeat=False,
+        objectives=None,
+        prompts=1,
         **kwargs,
     ):
-        super().__init__(**kwargs)
         units = np.asarray(units)
-        for name, value in (("length", length), ("batch", batch), ("steps", steps)):
+        sizes = {"length": length, "batch": batch, "steps": steps, "prompts": prompts}
+        for name, value in sizes.items():
             if value is not None and value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
         if units.ndim != 1 or len(units) < length + 1:
@@ -71,17 +135,27 @@ class Batches(keras.utils.PyDataset):
             )
         if padding not in ("none", "random"):
             raise MdnnError(f'padding must be "none" or "random"; received {padding!r}')
+        shortest = 4 if padding == "random" else 2
+        if objectives is not None and objective_weights(objectives)[1:].any() and length < shortest:
+            raise MdnnError(
+                f"a window with blanks needs at least {shortest} slots; received {length}"
+            )
+        steps = steps or max(1, (len(units) - 1) // (length * batch * prompts))
+        super().__init__(steps, first_step, repeat, **kwargs)
         self.units = units
         self.codec = codec
         self.length = int(length)
         self.batch = int(batch)
         self.seed = int(seed)
-        self.steps = int(steps or max(1, (len(units) - 1) // (length * batch)))
         self.padding = padding
-        self.first_step = int(first_step)
-        self.repeat = bool(repeat)
-        # which batches of the running epoch were asked for; None before the first epoch
-        self._asked = None
+        self.objectives = objectives
+        self.prompts = int(prompts)
+
+    def objective(self, step):
+        """Returns `"turn"`, `"once"` or `"unmask"`: what a step trains."""
+        if self.objectives is None:
+            return "turn"
+        return objective_at(self.seed, step, self.objectives)
 
     def at(self, step):
         """Returns the batch of a step.
@@ -90,19 +164,18 @@ class Batches(keras.utils.PyDataset):
             step: Integer from 0.
 
         Returns:
-            A dictionary of int32 `[batch, length, 8]`: `"tokens"`, and `"targets"`, the units
-            one further on.
+            A dictionary: `"tokens"`, int32 `[batch, prompts * length, 8]`; `"targets"`, the same,
+            the units one further on, zeros where nothing is to be answered; and, with
+            `objectives`, `"weights"`, float32 `[batch, prompts * length]`, whose mean over the
+            targets is 1.
         """
-        # The step is the counter's second word: the first counts the draws within the batch.
-        counter = np.array([0, step, 0, 0], dtype=np.uint64)
-        key = np.array([self.seed % 2**64, _STREAM], dtype=np.uint64)
-        bits = np.random.Philox(counter=counter, key=key).random_raw(self.batch * 3)
-        bits = bits.reshape(self.batch, 3)
+        number = self.batch * self.prompts
+        bits = raw_bits(self.seed, step, (number, 3), BATCH)
         slot = np.arange(self.length + 1)
         if self.padding == "random":
             run, offset = random_runs(bits[:, 1:], self.length, max(1, self.length // 2))
         else:
-            run, offset = np.full(self.batch, self.length), np.zeros(self.batch, dtype=np.int64)
+            run, offset = np.full(number, self.length), np.zeros(number, dtype=np.int64)
         start = (bits[:, 0] % (len(self.units) - run).astype(np.uint64)).astype(np.int64)
         index = (start - offset)[:, None] + slot
         if self.padding == "none":
@@ -113,29 +186,31 @@ class Batches(keras.utils.PyDataset):
             place = slot[:-1] - offset[:, None]
             filled = ((place >= 0) & (place < run[:, None]))[:, :, None]
             tokens, targets = rows[:, :-1] * filled, rows[:, 1:] * filled
-        return {
-            "tokens": np.ascontiguousarray(tokens),
-            "targets": np.ascontiguousarray(targets),
+        objective, weight = self.objective(step), np.ones(number)
+        if objective != "turn":
+            tokens, targets, weight = self._blank(objective, step, tokens, targets, run, offset)
+        shape = (self.batch, self.prompts * self.length)
+        batch = {
+            "tokens": np.ascontiguousarray(tokens).reshape(*shape, -1),
+            "targets": np.ascontiguousarray(targets).reshape(*shape, -1),
         }
+        if self.objectives is not None:
+            batch["weights"] = normalised(weight[:, None], targets).reshape(shape)
+        return batch
 
-    def __len__(self):
-        return self.steps
-
-    def __getitem__(self, index):
-        if self._asked is not None:
-            self._asked.add(index)
-        batch = self.at(self.first_step + index)
-        return batch, batch["targets"]
-
-    def on_epoch_begin(self):
-        """Moves on to the next steps once an epoch is through; Keras calls it.
-
-        Keras also begins and ends epochs to learn shapes, without asking for every batch:
-        those do not count.
-        """
-        if self._asked is not None and len(self._asked) == self.steps and not self.repeat:
-            self.first_step += self.steps
-        self._asked = set()
+    def _blank(self, objective, step, tokens, targets, run, offset):
+        """Returns windows with blanks, the targets before blanks, and what they weigh."""
+        words = 2 + (self.length if objective == "unmask" else 0)
+        bits = raw_bits(self.seed, step, (len(run), words), BLANKS)
+        # at least the first unit of a run is given
+        first = offset + 1 + (bits[:, 0] % (run - 1).astype(np.uint64)).astype(np.int64)
+        blank, weight = blank_slots(
+            objective, first, offset + run, self.length, bits[:, 1], bits[:, 2:]
+        )
+        tokens = np.where(blank[..., None], blank_rows(tokens, _TEXT), tokens)
+        before = np.zeros_like(blank)
+        before[:, :-1] = blank[:, 1:]
+        return tokens, targets * before[..., None], weight
 
 
 def windows(units, codec, length, stride=None, batch=64):

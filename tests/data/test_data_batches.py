@@ -7,6 +7,7 @@ import pytest
 
 from mdnn.data.batches import Batches, windows
 from mdnn.errors import MdnnError
+from mdnn.models.config import Objectives
 from mdnn.tokens.text import TextCodec
 
 CODEC = TextCodec()
@@ -17,6 +18,10 @@ UNITS = np.arange(1000, 1200, dtype=np.int32)
 def make(padding="none", **changed):
     options = {"length": 8, "batch": 3, "seed": 1, "padding": padding} | changed
     return Batches(UNITS, CODEC, **options)
+
+
+def only(name):
+    return Objectives(**{"turn": 0.0, name: 1.0})
 
 
 def same(a, b):
@@ -179,12 +184,112 @@ def test_a_batch_is_cheap():
         ({"length": 0}, "length must be at least 1; received 0"),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
+        ({"prompts": 0}, "prompts must be at least 1; received 0"),
+        ({"objectives": Objectives(turn=0.0)}, "one above 0"),
+        ({"objectives": only("once"), "length": 1}, "needs at least 2 slots; received 1"),
+        (
+            {"objectives": only("unmask"), "length": 3, "padding": "random"},
+            "needs at least 4 slots; received 3",
+        ),
         ({"padding": "left"}, 'must be "none" or "random"; received \'left\''),
     ],
 )
 def test_bad_arguments(changed, message):
     with pytest.raises(MdnnError, match=message):
         make(**changed)
+
+
+@pytest.mark.parametrize("padding", ["none", "random"])
+def test_in_turn_objectives_change_nothing_but_give_weights(padding):
+    plain, mixed = make(padding), make(padding, objectives=only("turn"))
+    for step in range(3):
+        batch = mixed.at(step)
+        weights = batch.pop("weights")
+        assert same(batch, plain.at(step))
+        assert weights.dtype == np.float32
+        np.testing.assert_array_equal(weights, batch["targets"][..., 0] != 0)
+        assert plain.objective(step) == mixed.objective(step) == "turn"
+    x, y, w = mixed[1]
+    assert set(x) == {"tokens", "targets"}
+    np.testing.assert_array_equal(y, x["targets"])
+    np.testing.assert_array_equal(w, y[..., 0] != 0)
+
+
+@pytest.mark.parametrize("padding", ["none", "random"])
+@pytest.mark.parametrize("objective", ["once", "unmask"])
+def test_windows_with_blanks(padding, objective):
+    options = {"batch": 400, "padding": padding}
+    right = make(**options).at(3)["tokens"]
+    batches = make(**options, objectives=only(objective))
+    batch = batches.at(3)
+    assert same(batch, make(**options, objectives=only(objective)).at(3))
+    assert batches.objective(3) == objective
+    tokens, targets, weights = batch["tokens"], batch["targets"], batch["weights"]
+    blank, filled = tokens[..., 0] == 8, right[..., 0] != 0
+    np.testing.assert_array_equal(tokens[~blank], right[~blank])
+    # a blank asks for text at the place of the unit that it hides
+    assert filled[blank].all()
+    assert (tokens[blank][:, 1] == 1).all()
+    assert not tokens[blank][:, 2:4].any()
+    np.testing.assert_array_equal(tokens[blank][:, 4:], right[blank][:, 4:])
+    # the first unit of a run is given, the target before a blank is the unit it hides
+    first, last = filled.argmax(axis=1), 7 - filled[:, ::-1].argmax(axis=1)
+    row = np.arange(400)
+    assert not blank[row, first].any()
+    counted = targets[..., 0] != 0
+    np.testing.assert_array_equal(counted[:, :-1], blank[:, 1:])
+    assert not counted[:, -1].any()
+    np.testing.assert_array_equal(targets[:, :-1][counted[:, :-1]], right[:, 1:][blank[:, 1:]])
+    count = blank.sum(axis=1)
+    assert count.min() == 1
+    assert weights[counted].mean() == pytest.approx(1, rel=1e-5)
+    assert not weights[~counted].any()
+    if objective == "once":
+        # from a random slot to the run's end
+        assert blank[row, last].all()
+        np.testing.assert_array_equal(count, last - blank.argmax(axis=1) + 1)
+        assert set(count - (last - first)) == set(range(-6, 1))
+        assert (weights[counted] == 1).all()
+    else:
+        assert 0 < blank[row, last].mean() < 1
+        # all of a window's blanks weigh the same; few of many weigh more
+        each = weights.max(axis=1)
+        np.testing.assert_allclose(weights, counted * each[:, None], rtol=1e-6)
+        scale = each.min()
+        share = scale / each
+        # blanks / share is the length of the part that they were drawn from
+        part = count / share
+        np.testing.assert_allclose(part, part.round(), atol=1e-3)
+        assert (part.round() <= last - first).all()
+        assert part.max() > 5
+
+
+def test_a_mix_of_objectives():
+    batches = make(objectives=Objectives(turn=1.0, once=1.0, unmask=1.0))
+    names = [batches.objective(step) for step in range(30)]
+    assert set(names) == {"turn", "once", "unmask"}
+    for step, name in enumerate(names):
+        alone = make(objectives=only(name))
+        assert same(batches.at(step), alone.at(step))
+
+
+def test_words_are_asked_for_as_text():
+    codec = TextCodec(words=("cat",))
+    units = codec.units("cat " * 50)
+    tokens = Batches(units, codec, 8, 3, 0, objectives=only("once")).at(0)["tokens"]
+    assert set(tokens[tokens[..., 0] == 8][:, 1]) == {1}
+
+
+def test_prompts_are_windows_side_by_side():
+    options = {"padding": "random", "objectives": Objectives(once=1.0, unmask=1.0)}
+    wide, flat = make(batch=2, prompts=3, **options), make(batch=6, **options)
+    for step in range(6):
+        for name, array in wide.at(step).items():
+            assert array.shape[:2] == (2, 24)
+            np.testing.assert_array_equal(
+                array.reshape(6, 8, -1), flat.at(step)[name].reshape(6, 8, -1)
+            )
+    assert len(make(prompts=2)) == 199 // 48
 
 
 WINDOWS = [

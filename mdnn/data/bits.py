@@ -1,0 +1,30 @@
+"""Random bits as a pure function of (seed, step)."""
+
+import numpy as np
+
+# Second words of the generator's key: other draws from the same seed take other numbers.
+BATCH = 0x6261746368  # "batch"
+OBJECTIVE = 0x6F626A  # "obj"
+BLANKS = 0x626C616E6B  # "blank"
+VALIDATION = 0x76616C6964  # "valid"
+
+
+def raw_bits(seed, step, number, stream):
+    """Returns random words that depend on nothing but the arguments.
+
+    They come from Philox's raw stream, which numpy keeps the same between versions.
+
+    Args:
+        seed: Integer.
+        step: Integer from 0.
+        number: Integer, or a tuple of integers: the shape.
+        stream: Integer, what they are for: one of this module's constants.
+
+    Returns:
+        uint64 of the shape.
+    """
+    # The step is the counter's second word: the first counts the draws within the step.
+    counter = np.array([0, step, 0, 0], dtype=np.uint64)
+    key = np.array([seed % 2**64, stream], dtype=np.uint64)
+    bits = np.random.Philox(counter=counter, key=key).random_raw(int(np.prod(number)))
+    return bits.reshape(number)

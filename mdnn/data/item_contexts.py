@@ -1,0 +1,145 @@
+"""Contexts of items with their targets, as each objective wants them."""
+
+import numpy as np
+
+from mdnn.data.objectives import blank_rows, blank_slots
+from mdnn.tokens.context import pack_items
+from mdnn.tokens.units import ITEM, MODALITY, PLACES, WIDTH, modality
+
+WORDS = 5
+"""Random words that each context takes: where it begins, and what of it is blank."""
+
+HIDDEN = 8
+"""One in so many answers is asked for without its modality and places, where that is allowed."""
+
+SPARE = 8
+"""Blanks behind the longest answer, at most."""
+
+_END = modality("end").index
+
+# Units of items whose rows are kept, 32 bytes each; rows of further items are made each time.
+_KEPT = 8_000_000
+
+
+def slots_needed(counts, align):
+    """Returns how many slots items and their `end` take.
+
+    Args:
+        counts: List of integers, units of each item, in their order.
+        align: Integer; every item begins at a multiple of so many slots.
+    """
+    return sum(-(-count // align) * align for count in counts[:-1]) + counts[-1] + 1
+
+
+class ItemContexts:
+    """Lays drawn items into contexts, makes the blanks and the targets.
+
+    The answer is the last item. A text's or a sound's length is not to be seen by how many slots
+    are blank, so more blanks follow the one that its `end` takes: half the time as many as the
+    longest item of the kind would fill, else a random number. Where an unmasked answer shows its
+    `end`, nothing follows.
+
+    Args:
+        codec: `mdnn.tokens.codec.ItemCodec`.
+        context: `mdnn.models.config.Context`.
+        cut: Boolean; whether what does not fit is left out.
+        prompt_weight: Float, what a unit weighs that is not the answer's, in turn.
+        hide: Boolean; whether one in `HIDDEN` answers is asked for by blanks that name neither
+            modality nor place, from its first slot to the context's end.
+        longest: Dictionary from kinds to units, the longest item of each kind.
+    """
+
+    def __init__(self, codec, context, cut=False, prompt_weight=1.0, hide=False, longest=None):
+        self.codec = codec
+        self.slots, self.align = context.slots, context.align
+        self.padding = context.padding
+        self.cut, self.hide = bool(cut), bool(hide)
+        self.prompt_weight = float(prompt_weight)
+        self.longest = dict(longest or {})
+        self._rows, self._left = {}, _KEPT
+
+    def rows(self, item):
+        """Returns an item's token rows, made once and kept."""
+        rows = self._rows.get(item)
+        if rows is None:
+            rows = self.codec.tokens(item)
+            if len(rows) <= self._left:
+                self._left -= len(rows)
+                self._rows[item] = rows
+        return rows
+
+    def fill(self, drawn, objective, bits, keys=None, padding=None):
+        """Returns contexts, their targets and what each target weighs.
+
+        Args:
+            drawn: List of `n` lists of `mdnn.tokens.items.Item`; the last of each is the answer.
+            objective: `"turn"`, `"once"` or `"unmask"`.
+            bits: uint64 `[n, WORDS]`, random bits.
+            keys: uint64 `[n, slots]`, random bits; for `"unmask"` only.
+            padding: `"none"` or `"random"`; `None` for the context's own.
+
+        Returns:
+            int32 `[n, slots, 8]` tokens, the same of targets (zeros where nothing is to be
+            answered), float64 `[n, slots]` weights (any value where nothing is).
+
+        Raises:
+            MdnnError: If an item does not fit and may not be cut.
+        """
+        padded = (padding or self.padding) == "random"
+        right = np.zeros((len(drawn), self.slots, WIDTH), dtype=np.int32)
+        first, stop = [], []
+        for number, items in enumerate(drawn):
+            rows = [self.rows(item) for item in items]
+            offset = 0
+            if padded:
+                room = self.slots - slots_needed([len(own) for own in rows], self.align)
+                offset = int(bits[number, 0]) % (max(0, room) // self.align + 1) * self.align
+            names = [item.name for item in items]
+            right[number], spans = pack_items(rows, self.slots, offset, self.align, self.cut, names)
+            # the end belongs to the answer; it is left out only where there is no slot for it
+            first.append(spans[-1][0])
+            stop.append(min(spans[-1][1] + 1, self.slots))
+        targets = np.zeros_like(right)
+        weights = np.ones(right.shape[:2])
+        if objective == "turn":
+            targets[:, :-1] = right[:, 1:]
+            weights[np.arange(self.slots) + 1 < np.array(first)[:, None]] = self.prompt_weight
+            return right, targets, weights
+        blank, weight = blank_slots(objective, first, stop, self.slots, bits[:, 1], keys)
+        asked, filler = self._ask(drawn, right, first, stop, blank, bits)
+        tokens = np.where((blank | filler)[..., None], asked, right)
+        targets[:, :-1] = right[:, 1:] * blank[:, 1:, None]
+        return tokens, targets, weights * weight[:, None]
+
+    def _ask(self, drawn, right, first, stop, blank, bits):
+        """Returns the blank row of every slot, and which slots behind the answer are blank."""
+        kinds = np.array([modality(items[-1].kind).index for items in drawn])
+        asked = blank_rows(right, kinds[:, None])
+        filler = np.zeros(blank.shape, dtype=bool)
+        for number, items in enumerate(drawn):
+            hidden = self.hide and int(bits[number, 4]) % HIDDEN == 0
+            if hidden:
+                asked[number, :, MODALITY + 1 :] = 0
+            end = stop[number] - 1
+            if right[number, end, MODALITY] != _END or not blank[number, end]:
+                continue
+            if hidden:
+                filler[number, stop[number] :] = True
+                continue
+            more = self._more(items[-1].kind, end - first[number], stop[number], bits[number])
+            behind = slice(end, end + 1 + more)
+            filler[number, end + 1 : end + 1 + more] = True
+            place = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
+            asked[number, behind, PLACES.start] = place + np.arange(1 + more)
+            asked[number, behind, ITEM] = len(items) - 1
+        return asked, filler
+
+    def _more(self, kind, count, stop, bits):
+        """Returns how many blanks follow the one of the `end`."""
+        if modality(kind).places > 1:
+            return 0
+        room = self.slots - stop
+        missing = max(0, self.longest.get(kind, 0) - count)
+        if bits[2] & np.uint64(1):
+            return min(room, missing)
+        return int(bits[3]) % (min(room, missing + SPARE) + 1)
