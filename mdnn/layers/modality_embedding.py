@@ -15,6 +15,10 @@ from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.ordered_start import OrderedRows
 from mdnn.tokens.units import WIDTH, modality
 
+# Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
+# and of a sample's low one.
+HIGH_BYTE, LOW_BYTE = 0.05, 0.005
+
 # What is said in shades: near bytes look or sound alike.
 SHADES = ("image", "grey", "video", "grey_video", "audio")
 
@@ -158,7 +162,7 @@ class ModalityEmbedding(keras.layers.Layer):
             return
         self.byte_tables = {
             name: [
-                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name))
+                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name, k))
                 for k, rows in enumerate(self._byte_rows(name))
             ]
             for name in self.modalities
@@ -187,8 +191,12 @@ class ModalityEmbedding(keras.layers.Layer):
         # An end is always the same unit.
         return modality(name).bytes or (1,)
 
-    def _ordered(self, name):
-        return OrderedRows() if self.start == "ordered" and name in SHADES else None
+    def _ordered(self, name, k):
+        """The start of the table of a byte, where it is not that of other tables."""
+        if self.start != "ordered" or name not in SHADES:
+            return None
+        # A sound's low byte jumps from 255 to 0 where the sample grows by one: it starts low.
+        return OrderedRows(LOW_BYTE if name == "audio" and k > 0 else HIGH_BYTE)
 
     def _table(self, name, rows, initializer=None):
         start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))
@@ -226,7 +234,7 @@ class ModalityEmbedding(keras.layers.Layer):
             return ops.take(tables[0], number, axis=0) + self._letters(number)
         if name == "end":
             return ops.take(tables[0], ops.zeros_like(first), axis=0)
-        return sum_of_rows(tables, (first, second, third))
+        return sum_of_rows(tables, (first, second, third)[: len(tables)])
 
     def _bits(self, tokens):
         bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]

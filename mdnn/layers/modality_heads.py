@@ -165,7 +165,8 @@ class ModalityHeads(keras.layers.Layer):
             choose: function `(scores [..., classes], number of the step) -> integers [...]`.
                 Steps of different modalities have the same numbers: one of them counts.
             allowed: bool `[..., number of modalities]`, broadcast, in the order of
-                `modalities`: the scores of the others become -1e9. `None`: all.
+                `modalities`: the scores of the others become -1e9. `None`: all. Where there
+                is one modality alone, it is not asked.
             kinds: names of the modalities that may be decided for; of the others nothing is
                 computed. `None`: all.
 

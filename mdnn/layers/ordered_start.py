@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-# Half periods of the waves over all rows. The highest tells a byte from the next one, and still
-# leaves the two alike; the ramp is what a linear layer reads the byte from.
-WAVES = (1, 2, 4, 8)
+# Rows of half a period of the fastest wave: short enough to tell a row from the next one, long
+# enough to leave the two alike.
+SHORTEST = 32
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -16,8 +16,9 @@ class OrderedRows(keras.initializers.Initializer):
     """Rows that are a smooth function of their number.
 
     Row `r` of `n` is a sum of smooth functions of `x = r / (n - 1)`, each along a random
-    direction: the ramp `2x - 1` and the waves `cos(pi f x)` and `sin(pi f x)` for a few `f`,
-    the higher ones lower (`1 / sqrt(f)`).
+    direction: the ramp `2x - 1`, which a linear layer reads the number from, and the waves
+    `cos(pi f x)` and `sin(pi f x)` for `f` = 1, 2, 4, ..., the faster ones lower
+    (`1 / sqrt(f)`).
 
     Args:
         stddev: root of the mean square of the values. Larger than the random start of other
@@ -43,7 +44,9 @@ def waves(rows):
     """The functions at each row: float32 `[rows, functions]`, their mean square sum 1."""
     x = np.arange(rows) / max(rows - 1, 1)
     found = [2 * x - 1]
-    for f in WAVES:
+    f = 1
+    while f * SHORTEST <= max(rows, SHORTEST):
         found += [np.cos(math.pi * f * x) / math.sqrt(f), np.sin(math.pi * f * x) / math.sqrt(f)]
+        f *= 2
     found = np.stack(found, axis=-1)
     return (found / np.sqrt(np.mean(np.sum(found**2, axis=-1)))).astype("float32")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from functools import partial
 
 import keras
+import numpy as np
 import pytest
 from layer_checks import CHECKS, Case
 
@@ -24,6 +25,7 @@ from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.config import Mixer
 from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
+from mdnn.tokens.units import MODALITIES
 
 FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}
 
@@ -33,6 +35,16 @@ def refeed(dtype=None, **kwargs):
     first = LinearBranch(activation="melu", dtype=dtype, name="first")
     second = FeedForwardBranch(6, dtype=dtype, name="second")
     return Refeed([first, second], dtype=dtype, **kwargs)
+
+
+KINDS = [row for row in MODALITIES if row.name not in ("padding", "word")]
+
+
+def every_modality(batch):
+    """Tokens with a slot of every modality in each example."""
+    tokens = np.random.default_rng(0).integers(4, size=(5, len(KINDS), 8))
+    tokens[..., 0] = [row.index for row in KINDS]
+    return tokens[:batch].astype("int32")
 
 
 CASES = {
@@ -81,10 +93,50 @@ CASES = {
         (3, 8),
         dtype="int32",
     ),
+    "embedding, all modalities": Case(
+        partial(
+            ModalityEmbedding,
+            4,
+            modalities=[row.name for row in KINDS],
+            places=True,
+            base=4,
+            digits=2,
+            start="ordered",
+        ),
+        (len(KINDS), 8),
+        dtype="int32",
+        inputs=lambda batch: [every_modality(batch)],
+    ),
+    "embedding, full sounds": Case(
+        partial(ModalityEmbedding, 1, ("audio", "end"), "full", start="ordered"),
+        (len(KINDS), 8),
+        dtype="int32",
+        inputs=lambda batch: [every_modality(batch)],
+    ),
+    "embedding, bits": Case(
+        partial(ModalityEmbedding, 48, ("text", "grey"), "bits", True, True, 4, 2),
+        (3, 8),
+        dtype="int32",
+    ),
     "heads": Case(
         partial(ModalityHeads, ("text", "word")),
         (3, 4),
         more={"targets": ((3, 8), "int32")},
+        float_dtype="float32",
+    ),
+    "heads, places": Case(
+        partial(ModalityHeads, ("grey", "audio", "end"), places=True, base=3, digits=2),
+        (3, 4),
+        more={"targets": ((3, 8), "int32")},
+        float_dtype="float32",
+    ),
+    "heads, full": Case(
+        partial(ModalityHeads, ("audio", "grey"), table="full"), (2, 1), float_dtype="float32"
+    ),
+    "heads, bits": Case(
+        partial(ModalityHeads, ("text", "end"), "bits", True, 4, 2),
+        (2, 42),
+        more={"targets": ((2, 8), "int32")},
         float_dtype="float32",
     ),
     "heads, likeliest": Case(partial(ModalityHeads), (2, 4), float_dtype="float32"),
