@@ -32,6 +32,26 @@ def words_run(tmp_path_factory):
     return pathlib.Path(_train(tmp_path_factory.mktemp("words"), *tiny.WORDS)["run"])
 
 
+@pytest.fixture(scope="session")
+def items_training(tmp_path_factory):
+    """What `mdnn.train` says of a tiny network of words, 4x4 pictures and sounds."""
+    import tiny
+
+    import mdnn
+
+    folder = tmp_path_factory.mktemp("items")
+    return mdnn.train(tiny.load_items(folder), folder / "run", show=False)
+
+
+@pytest.fixture(scope="session")
+def items_run(items_training):
+    """The run folder of a tiny network that writes words, pictures and sounds in all three ways.
+
+    Its manifest lies beside it.
+    """
+    return pathlib.Path(items_training["run"])
+
+
 def _train(folder, *settings):
     import tiny
 

@@ -1,6 +1,12 @@
-"""A network that trains in a second, for tests: 8 slots, 16 channels, one block."""
+"""Networks that train in seconds, for tests: one of text, one of words, pictures and sounds."""
+
+import json
+
+import numpy as np
 
 import mdnn
+from mdnn.data.media import write_item
+from mdnn.tokens.items import Item
 
 TEXT = "The cat sat on the mat. The dog ate the rat. Ça va, naïve café? \n" * 40
 
@@ -51,3 +57,99 @@ def write_config(folder, text=TEXT):
 def load_config(folder, *settings, text=TEXT):
     """The tiny `mdnn.Config` with `KEY=VALUE` settings; its text lies in the folder."""
     return mdnn.load_config(write_config(folder, text), settings)
+
+
+ITEMS = """
+seed = 3
+data.validation = 0.25
+data.order = "pairs"
+[tokens]
+modalities = ["text", "grey", "audio"]
+start = "ordered"
+places = true
+items = true
+base = 8
+digits = 2
+rate = 1000
+[context]
+layout = "items"
+grid = [5, 8]
+align = 8
+padding = "random"
+[backbone]
+width = 32
+depth = 2
+[[backbone.branch]]
+kind = "fold"
+width = 64
+[[backbone.branch.block]]
+kind = "mix"
+gate = "silu"
+[[backbone.branch.block.mixer]]
+wiring = "causal"
+[[backbone.branch]]
+kind = "mix"
+gate = "silu"
+[[backbone.branch.mixer]]
+axes = [2]
+groups = 2
+[[backbone.branch]]
+kind = "feedforward"
+gate = "silu"
+[train]
+steps = 300
+batch = 16
+checks = 2
+sample = 0
+[train.objectives]
+turn = 1
+once = 1
+unmask = 1
+[train.optimizer]
+rate = 1e-2
+warmup = 5
+"""
+
+DIGITS = {
+    "one": (("0100", "0100", "0100", "0100"), "++++----"),
+    "two": (("1110", "0010", "0100", "1111"), "+-+-+-"),
+    "seven": (("1111", "0001", "0010", "0100"), "++--+"),
+}
+"""Words with the picture, 4x4, and the sound of each."""
+
+SHADES = (255, 224, 192, 160)
+"""Brightness of the pictures of each word, and of its sounds: a fourth validates."""
+
+
+def picture(word, shade=255):
+    """The grey picture of a word, uint8 `[4, 4]`."""
+    rows = [[int(pixel) * shade for pixel in row] for row in DIGITS[word][0]]
+    return np.array(rows, dtype="uint8")
+
+
+def sound(word, shade=255):
+    """The sound of a word, int16 `[5]` to `[8]`."""
+    return np.array([(1 if s == "+" else -1) * shade * 100 for s in DIGITS[word][1]], "int16")
+
+
+def write_items(folder):
+    """Writes manifest.jsonl with pictures and sounds, and items.toml; returns the config's path."""
+    lines = []
+    for word in DIGITS:
+        parts = {"image": [], "audio": []}
+        for shade in SHADES:
+            parts["image"].append(f"{word}-{shade}.png")
+            write_item(Item("grey", picture(word, shade)), folder / parts["image"][-1])
+            parts["audio"].append(f"{word}-{shade}.wav")
+            write_item(Item("audio", sound(word, shade), rate=1000), folder / parts["audio"][-1])
+        lines.append({"name": word, "items": [{"text": word}, *({k: v} for k, v in parts.items())]})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "manifest.jsonl").write_text(text, encoding="utf-8")
+    path = folder / "items.toml"
+    path.write_text(f'data.source = "{folder}"\n{ITEMS}', encoding="utf-8")
+    return path
+
+
+def load_items(folder, *settings):
+    """The tiny `mdnn.Config` of words, pictures and sounds, with `KEY=VALUE` settings."""
+    return mdnn.load_config(write_items(folder), settings)
