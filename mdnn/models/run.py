@@ -13,9 +13,12 @@ from mdnn.errors import MdnnError
 from mdnn.files import replacing, write_text
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
+from mdnn.tokens.codec import ItemCodec
+from mdnn.tokens.items import RANKS
 from mdnn.tokens.text import TextCodec
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
+ITEMS = "items.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,27 @@ class Run:
     def codec(self):
         """Between text and units."""
         return TextCodec(self.words)
+
+    @functools.cached_property
+    def item_codec(self):
+        """Between items and token rows."""
+        return ItemCodec(self.words, self.config.tokens.rate)
+
+    @functools.cached_property
+    def seen(self):
+        """What items the network was trained on, a dict (layout "items").
+
+        `longest`: dict from kinds to the units of the longest item. `shapes`: dict from kinds of
+        pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
+        frequent first; a long list is cut.
+        """
+        return read_seen(self.path)
+
+    def holding(self, model):
+        """This run with its network at hand, which is then not read from the folder."""
+        run = dataclasses.replace(self)
+        vars(run)["model"] = model
+        return run
 
 
 def open_run(run):
@@ -91,6 +115,38 @@ def read_words(path):
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise MdnnError(f"{path / WORDS}: expected a list of texts")
     return tuple(words)
+
+
+def write_seen(path, seen):
+    """Writes what items a network is trained on into its run folder (see `Run.seen`)."""
+    write_text(Path(path) / ITEMS, json.dumps(seen))
+
+
+def read_seen(path):
+    """Reads what `write_seen` wrote.
+
+    Raises:
+        MdnnError: no such file, or one that says something else.
+    """
+    file = Path(path) / ITEMS
+    try:
+        seen = json.loads(file.read_text(encoding="utf-8"))
+        longest = {_kind(kind): int(units) for kind, units in seen["longest"].items()}
+        shapes = {
+            _kind(kind): [tuple(map(int, shape)) for shape in shapes]
+            for kind, shapes in seen["shapes"].items()
+        }
+    except (OSError, ValueError) as error:
+        raise MdnnError(f"{file} cannot be read: {error}") from None
+    except (AttributeError, KeyError, TypeError):
+        raise MdnnError(f"{file}: expected the longest items and the shapes of each kind") from None
+    return {"longest": longest, "shapes": shapes}
+
+
+def _kind(name):
+    if name not in ("text", *RANKS):
+        raise KeyError(name)
+    return name
 
 
 def named(variables):
