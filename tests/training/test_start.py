@@ -49,3 +49,40 @@ def test_heads_take_them():
     expected = np.concatenate(list(frequency_biases(rows(codec, "abba"), heads.steps).values()))
     for row in keras.ops.convert_to_numpy(scores)[0]:
         np.testing.assert_allclose(row, expected, rtol=1e-6)
+
+
+def test_frequencies_of_other_modalities():
+    """Pixels and an end; padding does not count."""
+    units = np.zeros((6, 8), "int32")
+    units[1:4, 0] = 4
+    units[1:4, 1] = (200, 200, 7)
+    units[1:4, 5] = (0, 1, 5)
+    units[4, 0] = 9
+    steps = decoding_steps(["end", "grey"], places=True, base=4, digits=2)
+    found = frequency_biases(units, steps)
+    assert list(found) == [step.name for step in steps]
+    np.testing.assert_allclose(np.exp(found["modality"]), [1.5 / 5, 3.5 / 5], rtol=1e-5)
+    odds = np.exp(found["grey_byte_1"]) * (3 + 128)
+    np.testing.assert_allclose(odds[[200, 7, 0]], [2.5, 1.5, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(found["grey_place_2_2"]) * 5, [2.5, 1.5, 0.5, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(found["grey_place_2_1"]) * 5, [1.5, 2.5, 0.5, 0.5], rtol=1e-5)
+
+
+def test_frequencies_of_code_points():
+    codec = TextCodec()
+    found = frequency_biases(rows(codec, "aab"), decoding_steps(["text"], table="full"))
+    odds = np.exp(found["text_byte_1"].astype("float64")) * (3 + 1_114_112 / 2)
+    np.testing.assert_allclose(odds[[97, 98, 99]], [2.5, 1.5, 0.5], rtol=1e-4)
+
+
+def test_bits_have_no_start():
+    heads = ModalityHeads(table="bits")
+    heads.build((None, 4, 28))
+    start_heads(heads, rows(TextCodec(), "abba"))
+    assert heads.weights == []
+
+
+def test_rows_of_a_long_text_are_spread(monkeypatch):
+    monkeypatch.setattr("mdnn.training.start.MOST", 3)
+    found = rows(TextCodec(), "abcdefghij")
+    assert "".join(map(chr, found[:, 3])) == "adgj"
