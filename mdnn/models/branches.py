@@ -82,6 +82,11 @@ class Branch(layers.Layer):
             y = self.norm_layer(y)
         return y
 
+    @property
+    def can_be_causal(self):
+        """Whether it can be called with `causal=True`."""
+        return True
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 

@@ -86,6 +86,10 @@ class FoldBranch(Branch):
             v = v + self.from_itself(u)
         return ops.reshape(self.dense_out(v), shape)
 
+    @property
+    def can_be_causal(self):
+        return all(branch.can_be_causal for branch in self.branches)
+
     def operations(self, input_shape):
         """Multiply-adds for one example, as wired."""
         slower, values = self._sizes(input_shape)

@@ -163,6 +163,13 @@ class MixBranch(Branch):
         x = mixer(x) if -1 in spec["axes"] else mixer(x, causal=causal)
         return ops.reshape(x, shape) if laid_out else x
 
+    @property
+    def can_be_causal(self):
+        return all(
+            "causal" in spec["wiring"].split("+") or spec["kind"] != "dense" or -1 in spec["axes"]
+            for spec in self.mixers
+        )
+
     def stays_in_rows(self, rank):
         """Whether a row of the fastest of `rank` context axes is mixed as any other, and alone."""
         return all(

@@ -32,6 +32,7 @@ class Parts(keras.layers.Layer):
             context's axes.
         row: int, slots of the fastest axis.
         rows: int, rows of all prompts together.
+        can_be_causal: whether it can be run with `causal=True`.
         row_wise: whether slots of a row take from other rows through folds alone, so that
             `additions` and `row_hidden` together give what `hidden` gives.
     """
@@ -51,6 +52,7 @@ class Parts(keras.layers.Layer):
         *grid, self.width = self.to_grid.target_shape
         self.grid, self.row = tuple(grid), grid[-1]
         self.rows = self.to_slots.target_shape[0] // self.row
+        self.can_be_causal = all(branch.can_be_causal for branch in self.branches)
         self.row_wise = all(
             branch.stays_in_rows(len(grid) - branch.prompts)
             for branch in self.branches
@@ -142,16 +144,16 @@ def variant(model, causal, refeeds=None):
     if refeeds is not None and (not isinstance(refeeds, int) or refeeds < 1):
         raise MdnnError(f"refeeds: expected a number of steps from 1, received {refeeds!r}")
     parts = Parts(model)
+    if causal and not parts.can_be_causal:
+        raise MdnnError(
+            "this network cannot write in turn: it has mixers without 'causal' wiring, and was "
+            "trained with train.objectives.turn = 0"
+        )
     inputs = {
         name: keras.Input(tensor.shape[1:], dtype="int32", name=name, optional=name == "targets")
         for name, tensor in model.input.items()
     }
-    x = parts.to_grid(parts.embedding(inputs["tokens"]))
-    try:
-        x = _run(parts, x, causal, refeeds)
-    except ValueError as error:
-        message = next(line for line in str(error).splitlines() if line.strip())
-        raise MdnnError(f"this network cannot be run with causal={causal}: {message}") from None
+    x = _run(parts, parts.to_grid(parts.embedding(inputs["tokens"])), causal, refeeds)
     if parts.final_norm is not None:
         x = parts.final_norm(x)
     scores = parts.heads(parts.to_slots(x), inputs["targets"])

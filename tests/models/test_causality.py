@@ -88,6 +88,34 @@ def test_mixers(mixers, branch, grid, depth, past):
     assert_causal(influence(make_config(mix(*mixers, **branch), grid=grid, depth=depth)), past)
 
 
+def fold(*block, **options):
+    return {"kind": "fold", "width": 6, "block": list(block), **options}
+
+
+@pytest.mark.parametrize(
+    ("branches", "grid", "past"),
+    [
+        ([fold(mix({}))], (3, 2), [0, 1, 2, 3, 5]),
+        ([fold(mix({}), depth=2, residual="post"), mix({"axes": [2]})], (3, 2), None),
+        ([mix({"axes": [2]}), fold({"kind": "feedforward"})], (3, 2), [2, 3, 4, 5]),
+        ([mix({"axes": [3]}), fold(mix({"groups": 3, "wiring": "causal+shift"}))], (2, 2, 2), None),
+        ([fold(mix(CONV)), mix({"axes": [2]})], (4, 2), [2, 3, 4, 5, 6, 7]),
+        ([fold(mix({**ATTENTION, "heads": 1})), mix({**ATTENTION, "axes": [2]})], (3, 2), None),
+        ([fold(mix(CHANNELS)), mix(CHANNELS)], (3, 2), [2, 3, 5]),
+    ],
+    ids=str,
+)
+def test_folds(branches, grid, past):
+    assert_causal(influence(make_config(*branches, grid=grid)), past)
+
+
+def test_refed_folds():
+    config = make_config(
+        fold({"kind": "feedforward"}), mix({"axes": [2]}), grid=(4, 2), refeed={"steps": 3}
+    )
+    assert_causal(influence(config), range(8))
+
+
 def test_refeeding_reaches_further():
     config = make_config(mix(LOCAL), grid=(6,), refeed={"steps": 3, "start": "learned"})
     assert_causal(influence(config), [2, 3, 4, 5])

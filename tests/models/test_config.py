@@ -14,12 +14,19 @@ from mdnn.models.config import Config, load_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
-# Every list holds something, so that every key can be set.
 TEXT = """
 [[backbone.branch]]
 [[backbone.branch.mixer]]
 [train]
 steps = 5
+"""
+
+# Every list holds something, so that every key can be set.
+ALL_LISTS = """
+[[backbone.branch]]
+[[backbone.branch.mixer]]
+[[backbone.branch.block]]
+[[backbone.branch.block.mixer]]
 """
 
 TABLES = {
@@ -30,9 +37,14 @@ TABLES = {
     "backbone.": configs.Backbone,
     "backbone.branch.0.": configs.Branch,
     "backbone.branch.0.mixer.0.": configs.Mixer,
+    "backbone.branch.0.block.0.": configs.Inner,
     "refeed.": configs.Refeed,
+    "loss.": configs.Loss,
+    "loss.modality.": configs.ModalityWeights,
+    "loss.step.": configs.StepWeights,
     "train.": configs.Train,
     "train.optimizer.": configs.Optimizer,
+    "train.objectives.": configs.Objectives,
 }
 
 KEYS = [(where, f) for where, table in TABLES.items() for f in dataclasses.fields(table)]
@@ -52,6 +64,13 @@ def kinds(where, field):
 def path(tmp_path):
     path = tmp_path / "net.toml"
     path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def all_lists(tmp_path):
+    path = tmp_path / "lists.toml"
+    path.write_text(ALL_LISTS)
     return path
 
 
@@ -79,13 +98,13 @@ def test_shipped_configs_are_read_and_written(shipped, tmp_path):
 
 
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))
-def test_a_wrong_name_offers_the_nearest(path, where, field):
-    message = refused(path, f"{where}{field.name}x=1")
+def test_a_wrong_name_offers_the_nearest(all_lists, where, field):
+    message = refused(all_lists, f"{where}{field.name}x=1")
     assert message == f"unknown key '{where}{field.name}x' (did you mean '{field.name}'?)"
 
 
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))
-def test_a_value_of_another_kind_is_refused(path, where, field):
+def test_a_value_of_another_kind_is_refused(all_lists, where, field):
     wrong = {
         bool: ("1", '"true"', "[true]"),
         int: ("1.5", "true", '"1"', "[1]", "nan"),
@@ -95,11 +114,11 @@ def test_a_value_of_another_kind_is_refused(path, where, field):
     }
     outer, *inner = kinds(where, field)
     for value in wrong.get(outer, ("1", "true", '"a"', "[1]")):
-        assert refused(path, f"{where}{field.name}={value}").startswith(
+        assert refused(all_lists, f"{where}{field.name}={value}").startswith(
             f"{where}{field.name}: expected"
         ), value
     for value in wrong.get(inner[0], ("1", '"a"')) if inner else ():
-        assert refused(path, f"{where}{field.name}=[{value}]").startswith(
+        assert refused(all_lists, f"{where}{field.name}=[{value}]").startswith(
             f"{where}{field.name}.0: expected"
         ), value
 
@@ -113,11 +132,11 @@ def test_a_value_of_another_kind_is_refused(path, where, field):
     ],
     ids=lambda x: getattr(x, "name", x),
 )
-def test_a_value_beyond_its_limits_is_refused(path, where, field):
+def test_a_value_beyond_its_limits_is_refused(all_lists, where, field):
     name = f"{where}{field.name}"
     limits = field.metadata
     if limits["choices"]:
-        message = refused(path, f"{name}={limits['choices'][0]}x")
+        message = refused(all_lists, f"{name}={limits['choices'][0]}x")
         assert message.startswith(f"{name}: expected one of {', '.join(limits['choices'])}; ")
         assert message.endswith(f"x' (did you mean {limits['choices'][0]!r}?)")
     is_list = kinds(where, field)[0] is tuple
@@ -125,7 +144,7 @@ def test_a_value_beyond_its_limits_is_refused(path, where, field):
     for limit, beyond in (("least", -step), ("most", step)):
         if limits[limit] is not None:
             value = limits[limit] + beyond
-            message = refused(path, f"{name}={[value] if is_list else value}")
+            message = refused(all_lists, f"{name}={[value] if is_list else value}")
             assert message.startswith(f"{name}{'.0' * is_list}: expected ")
             assert str(limits[limit]) in message
             assert message.endswith(f"received {value}")
@@ -215,8 +234,40 @@ MIXER = "backbone.branch.0.mixer.0"
         ),
         (["tokens.modalities=['txt']"], "tokens.modalities: unknown modality 'txt' (did you mean"),
         (["tokens.modalities=['text', 'text']"], "tokens.modalities: expected 'text' once"),
-        (["tokens.modalities=[]"], "tokens.modalities: expected text among them"),
+        (["tokens.modalities=[]"], "tokens.modalities: expected at least one, received none"),
         (["tokens.modalities=['word']", "tokens.words=9"], "tokens.modalities: expected text"),
+        (["tokens.modalities=['blank']"], "tokens.modalities: 'blank' is no unit of an item; it"),
+        (["tokens.modalities=['padding']"], "tokens.modalities: 'padding' is no unit of an"),
+        (["tokens={table='bits', heads='full'}"], "tokens.heads: tokens.table = 'bits' answers in"),
+        (["tokens={table='bits', start='ordered'}"], "tokens.start: tokens.table = 'bits' has no"),
+        (
+            ["tokens.modalities=['text', 'grey']"],
+            "context.layout: a stream holds text and words, received 'grey' in",
+        ),
+        (
+            ["data.order=any"],
+            "data.order: expected 'given' in a stream, received 'any'; it belongs",
+        ),
+        (["data.cut=true"], "data.cut: expected False in a stream, received True"),
+        (["tokens.answer_places=true"], "tokens.answer_places: expected False in a stream"),
+        (["context.align=2"], "context.align: expected 1 in a stream, received 2"),
+        (["context.prompts=2"], "context.prompts: expected 1 in a stream, received 2"),
+        (["loss.prompt=0.5"], "loss.prompt: expected 1.0 in a stream, received 0.5"),
+        (["context={layout='items', align=65}"], "context.align: expected at most the context's"),
+        (
+            ["context.layout=items", "tokens={places=true, base=3, digits=3}"],
+            "tokens.digits: 3 digits of base 3 tell 27 places apart, expected at least the context",
+        ),
+        (
+            ["context.layout=items", "tokens={answer_places=true, base=3, digits=3}"],
+            "tokens.digits: 3 digits of base 3 tell 27 places apart, expected at least the context",
+        ),
+        (["train.objectives.turn=0"], "train.objectives: expected one of turn, once and unmask"),
+        (["loss.modality.text=0"], "loss.modality: expected a weight above 0 for one of"),
+        (
+            ["loss.step={modality=0, byte_1=0, byte_2=0, byte_3=0}"],
+            "loss.step: expected a weight above 0 for modality or a byte",
+        ),
         (["tokens.words=9"], "tokens: the modality 'word' and tokens.words above 0 belong"),
         (["tokens.modalities=['text', 'word']"], "tokens: the modality 'word' and tokens.words"),
         (["backbone.branch=[]"], "backbone.branch: expected at least one branch"),
@@ -246,6 +297,19 @@ MIXER = "backbone.branch.0.mixer.0"
             [f"{MIXER}.kind=attention", f"{MIXER}.axes=[-1]", f"{MIXER}.sharing=shared"],
             f"{MIXER}.axes: attention mixes a context axis, received -1",
         ),
+        (
+            [f"{MIXER}.axes=[3]", "context={layout='items', prompts=2, grid=[2, 2]}"],
+            f"{MIXER}.axes: expected numbers from 1 to 2 (context axes), 0 (prompts) or -1",
+        ),
+        (
+            [f"{MIXER}.axes=[0]", f"{MIXER}.wiring=full", "context={layout='items', prompts=2}"],
+            f"{MIXER}.wiring: a network that predicts the next unit needs",
+        ),
+        (
+            ["backbone.branch.0.block=[{}]"],
+            "backbone.branch.0.block: a key of a fold alone, received kind = 'mix'",
+        ),
+        (["backbone.branch.0.depth=2"], "backbone.branch.0.depth: a key of a fold alone"),
         ([f"{MIXER}.groups=3"], f"{MIXER}.groups: expected a divisor of backbone.width = 128"),
         (
             [f"{MIXER}.kind=attention", f"{MIXER}.heads=3"],
@@ -255,6 +319,91 @@ MIXER = "backbone.branch.0.mixer.0"
 )
 def test_keys_that_do_not_go_together(path, settings, message):
     assert refused(path, *settings).startswith(message)
+
+
+# A fold that is in order; tests take something away or add something.
+FOLD = {"kind": "fold", "width": 6, "block": [{"mixer": [{"groups": 2}]}]}
+
+
+def fold_config(prompts=1, grid=(3, 2), objectives=None, **fold):
+    branch = {name: v for name, v in {**FOLD, **fold}.items() if v is not None}
+    table = {
+        "context": {"grid": list(grid), "prompts": prompts, "layout": "items"},
+        "backbone": {"width": 4, "branch": [branch]},
+        "train": {"steps": 1, "objectives": objectives or {}},
+    }
+    return Config.from_dict(table)
+
+
+@pytest.mark.parametrize(
+    ("fold", "message"),
+    [
+        ({"grid": (6,)}, ".kind: a fold needs a context.grid of at least two axes"),
+        ({"width": None}, ".width: a fold needs channels of a folded row, received none"),
+        ({"block": None}, ".block: a fold needs branches for its rows, received none"),
+        ({"mixer": [{}]}, ": kind = 'mix' and a list of mixers belong together"),
+        ({"stack": 2}, ".stack: a key of no fold, received kind = 'fold'"),
+        ({"times": 2}, ".times: a key of no fold, received kind = 'fold'"),
+        ({"gate": "silu"}, ".gate: a key of no fold, received kind = 'fold'"),
+        ({"activation": "silu"}, ".activation: a key of no fold, received kind = 'fold'"),
+        ({"block": [{}]}, ".block.0: kind = 'mix' and a list of mixers belong together"),
+        (
+            {"block": [{"mixer": [{"groups": 4}]}]},
+            ".block.0.mixer.0.groups: expected a divisor of the fold's width = 6, received 4",
+        ),
+        (
+            {"block": [{"mixer": [{"kind": "attention", "heads": 4}]}]},
+            ".block.0.mixer.0.heads: expected a divisor of the fold's width = 6, received 4",
+        ),
+        (
+            {"block": [{"kind": "feedforward"}, {"mixer": [{"axes": [2]}]}]},
+            ".block.1.mixer.0.axes: expected numbers from 1 to 1 (context axes) or -1 (channels)",
+        ),
+        (
+            {"block": [{"mixer": [{"axes": [0]}]}], "prompts": 2},
+            ".block.0.mixer.0.axes: expected numbers from 1 to 1 (context axes) or -1 (channels)",
+        ),
+        (
+            {"block": [{"mixer": [{"wiring": "full"}]}]},
+            ".block.0.mixer.0.wiring: a network that predicts the next unit needs 'causal'",
+        ),
+    ],
+    ids=str,
+)
+def test_folds_that_are_not_in_order(fold, message):
+    with pytest.raises(MdnnError) as error:
+        fold_config(**fold)
+    assert str(error.value).startswith(f"backbone.branch.0{message}")
+    assert "\n" not in str(error.value)
+
+
+def test_what_goes_together():
+    assert fold_config().backbone.branch[0].depth == 1
+    assert fold_config(prompts=3).context.prompts == 3
+    # Where writing in turn is not trained, wiring is free.
+    whole = [{"mixer": [{"wiring": "full"}]}]
+    fold_config(block=whole, objectives={"turn": 0, "once": 1})
+    fold_config(block=whole, objectives={"turn": 0, "unmask": 0.5})
+    with pytest.raises(MdnnError, match="needs 'causal' wiring"):
+        fold_config(block=whole, objectives={"turn": 0.1, "once": 1})
+
+
+def test_prompts_can_be_mixed(path):
+    settings = ["context={layout='items', prompts=2, grid=[4]}", f"{MIXER}.axes=[0, 1]"]
+    assert load_config(path, settings).backbone.branch[0].mixer[0].axes == (0, 1)
+
+
+@pytest.mark.parametrize("key", ["order", "cut", "answer_places", "align", "prompts", "prompt"])
+def test_keys_of_items_are_taken_with_items(path, key):
+    settings = {
+        "order": "data.order=pairs",
+        "cut": "data.cut=true",
+        "answer_places": "tokens.answer_places=true",
+        "align": "context.align=64",
+        "prompts": "context.prompts=2",
+        "prompt": "loss.prompt=0",
+    }
+    load_config(path, ["context.layout=items", "tokens.modalities=['grey']", settings[key]])
 
 
 @pytest.mark.parametrize(
