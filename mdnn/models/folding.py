@@ -75,16 +75,23 @@ class FoldBranch(Branch):
 
     def transform(self, x, causal, training):
         causal = self.causal if causal is None else causal
-        shape = ops.shape(x)
-        slower, values = self._sizes(x.shape)
-        u = self.dense_in(ops.reshape(x, (-1, *slower, values)))
-        for branch in self.branches:
-            u = branch(u, causal=causal, training=training)
-        u = ops.reshape(u, (-1, product(slower), self.width))
+        u = self.mix_rows(self.fold_rows(x), causal, training)
         v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
         if not causal:
             v = v + self.from_itself(u)
-        return ops.reshape(self.dense_out(v), shape)
+        return ops.reshape(self.dense_out(v), ops.shape(x))
+
+    def fold_rows(self, x):
+        """Rows as vectors, not yet mixed: `[-1, *slower axes, width]`."""
+        slower, values = self._sizes(x.shape)
+        return self.dense_in(ops.reshape(x, (-1, *slower, values)))
+
+    def mix_rows(self, u, causal, training=None):
+        """Rows mixed, one after another: `[-1, rows, width]`."""
+        rows = product(u.shape[1:-1])
+        for branch in self.branches:
+            u = branch(u, causal=causal, training=training)
+        return ops.reshape(u, (-1, rows, self.width))
 
     @property
     def can_be_causal(self):

@@ -134,7 +134,9 @@ class MixBranch(Branch):
     def _has_groups(self, spec):
         return spec["kind"] == "dense" and spec["sharing"] == "groups" and spec["groups"] > 1
 
-    def transform(self, x, causal, training):
+    def transform(self, x, causal, training, mix=None):
+        """f; `mix` stands in for the mixers: function `(mixer, spec, input)` to output."""
+        mix = mix or (lambda mixer, spec, x: self.mixed(mixer, spec, x, causal))
         gate = None
         if self.project:
             x = self.dense_in(x)
@@ -143,8 +145,7 @@ class MixBranch(Branch):
         for s, mixers in enumerate(self.sets):
             for t in range(self.times):
                 x = sum(
-                    self._mix(mixer, spec, x, causal)
-                    for mixer, spec in zip(mixers, self.mixers, strict=True)
+                    mix(mixer, spec, x) for mixer, spec in zip(mixers, self.mixers, strict=True)
                 )
                 last = s == self.stack - 1 and t == self.times - 1
                 # A gate is the last step's nonlinearity already.
@@ -154,7 +155,8 @@ class MixBranch(Branch):
             x = self.gate_function(gate) * x
         return self.dense_out(x) if self.project else x
 
-    def _mix(self, mixer, spec, x, causal):
+    def mixed(self, mixer, spec, x, causal):
+        """What one mixer makes of `x`."""
         shape = ops.shape(x)
         laid_out = self._merges(spec) or self._has_groups(spec)
         if laid_out:
