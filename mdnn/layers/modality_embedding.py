@@ -1,6 +1,7 @@
 """Tokens in, one vector per slot out."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from mdnn.layers.decoding_steps import (
@@ -13,7 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.ordered_start import OrderedRows
-from mdnn.tokens.units import WIDTH, modality
+from mdnn.tokens.units import MODALITIES, WIDTH, modality
 
 # Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
 # and of a sample's low one.
@@ -206,20 +207,67 @@ class ModalityEmbedding(keras.layers.Layer):
         tokens = ops.cast(tokens, "int32")
         if self.table == "bits":
             return self._bits(tokens)
+        total = self._rows(tokens)
         kind = column(tokens, "modality")
-        total = 0
-        for name in self.modalities:
-            vectors = self._units(name, tokens)
-            for k, table in enumerate(self.place_tables.get(name, ())):
-                rows = digit_rows(column(tokens, f"place_{k + 1}"), self.base, self.digits)
-                vectors = vectors + ops.sum(ops.take(table, rows, axis=0), axis=-2)
-            is_name = ops.cast(ops.equal(kind, modality(name).index), vectors.dtype)
-            total = total + vectors * is_name[..., None]
-        if self.item_table is not None:
-            rows = digit_rows(column(tokens, "item"), self.base, self.digits)
-            vectors = ops.sum(ops.take(self.item_table, rows, axis=0), axis=-2)
-            total = total + vectors * ops.cast(ops.not_equal(kind, 0), vectors.dtype)[..., None]
+        for name in self._apart:
+            is_name = ops.cast(ops.equal(kind, modality(name).index), total.dtype)
+            total = total + self._units(name, tokens) * is_name[..., None]
         return total
+
+    @property
+    def _apart(self):
+        """Modalities whose units are looked up by themselves: large tables, words' letters."""
+        return [n for n in self.modalities if n == "word" or (self.table == "full" and n in WHOLE)]
+
+    def _rows(self, tokens):
+        """The sum of the rows of all small tables, taken in one look-up.
+
+        The modality says where in the joined tables a byte's or place's own table begins. A
+        look-up per modality would take as long for each of them.
+        """
+        kind = column(tokens, "modality")
+        tables, groups = [], []
+        for k in range(3):
+            name = f"byte_{k + 1}"
+            own = {n: self.byte_tables[n] for n in self.modalities if n not in self._apart}
+            own = {n: tables_of[k] for n, tables_of in own.items() if k < len(tables_of)}
+            groups.append((own, column(tokens, name)[..., None], "bytes"))
+        for k in range(3):
+            own = {n: t[k] for n, t in self.place_tables.items() if k < len(t)}
+            groups.append((own, column(tokens, f"place_{k + 1}"), "digits"))
+        if self.item_table is not None:
+            own = {row.name: self.item_table for row in MODALITIES if row.index > 0}
+            groups.append((own, column(tokens, "item"), "digits"))
+        indices, starts = [], {}
+        size = 1  # the first row is zeros
+        for own, number, what in groups:
+            if not own:
+                continue
+            begin, most = np.zeros(len(MODALITIES), "int32"), np.zeros(len(MODALITIES), "int32")
+            for name, table in own.items():
+                if id(table) not in starts:
+                    starts[id(table)] = size
+                    tables.append(table)
+                    size += table.shape[0]
+                at = modality(name).index
+                begin[at], most[at] = starts[id(table)], table.shape[0] - 1
+            # What is no modality's index has no row.
+            known = ops.where(kind < len(MODALITIES), kind, 0)
+            begin = ops.take(ops.convert_to_tensor(begin), known)[..., None]
+            if what == "digits":
+                number = digit_rows(number, self.base, self.digits)
+            else:
+                # Other kinds of bytes in the same column may be larger.
+                most = ops.take(ops.convert_to_tensor(most), known)[..., None]
+                number = ops.minimum(number, most)
+            indices.append(ops.where(begin > 0, begin + number, 0))
+        if not tables:
+            return ops.zeros((*ops.shape(kind), self.width), self.compute_dtype)
+        # One gather from the joined table: its gradient is dense and comes in one piece.
+        zeros = ops.zeros((1, self.width), self.compute_dtype)
+        joined = [ops.cast(ops.convert_to_tensor(table), self.compute_dtype) for table in tables]
+        joined = ops.concatenate([zeros, *joined], axis=0)
+        return ops.sum(ops.take(joined, ops.concatenate(indices, axis=-1), axis=0), axis=-2)
 
     def _units(self, name, tokens):
         first, second, third = (column(tokens, f"byte_{k}") for k in (1, 2, 3))
@@ -229,12 +277,8 @@ class ModalityEmbedding(keras.layers.Layer):
             number = number * 256 + third if WHOLE[name][0] == 3 else number
             # Other modalities' bytes may name a row beyond the table; they are masked later.
             return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
-        if name == "word":
-            number = ops.minimum(first * 256 + second, len(self.letters) - 1)
-            return ops.take(tables[0], number, axis=0) + self._letters(number)
-        if name == "end":
-            return ops.take(tables[0], ops.zeros_like(first), axis=0)
-        return sum_of_rows(tables, (first, second, third)[: len(tables)])
+        number = ops.minimum(first * 256 + second, len(self.letters) - 1)
+        return ops.take(tables[0], number, axis=0) + self._letters(number)
 
     def _bits(self, tokens):
         bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]

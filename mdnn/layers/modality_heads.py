@@ -157,6 +157,33 @@ class ModalityHeads(keras.layers.Layer):
         patterns = (numbers[None] >> bits[:, None] & 1).astype("float32")
         return ops.matmul(ops.cast(hidden[..., first:last], "float32"), patterns)
 
+    def nats(self, name, hidden, targets, step_weights=None):
+        """Negative log-likelihood of units of one modality.
+
+        Args:
+            name: the modality's name.
+            hidden: `[n, width]`.
+            targets: int32 `[n, 8]`, the units: token rows of this modality.
+            step_weights: dict from parts of a unit to what their steps count (see
+                `mdnn.models.loss.unit_nats`); `None`: 1 each.
+
+        Returns:
+            float32 `[n]`.
+        """
+        weights, answers, total = step_weights or {}, {}, ops.zeros_like(hidden[:, 0], "float32")
+        for step in self._chosen:
+            if step.kinds is not None and step.kinds != (name,):
+                continue
+            answers[step.name] = step.answer(targets)
+            weight = weights.get(step.part, 1.0)
+            if weight:
+                score = self._score(step, hidden, answers)
+                nats = ops.sparse_categorical_crossentropy(
+                    answers[step.name], score, from_logits=True
+                )
+                total = total + weight * nats
+        return total
+
     def decode(self, hidden, choose, allowed=None, kinds=None):
         """Decides units step by step.
 

@@ -1,0 +1,92 @@
+"""A network with its loss as one model: a batch in, the loss out."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from mdnn.layers.decoding_steps import column, is_any
+from mdnn.tokens.units import MODALITY, modality
+
+
+class Learner(keras.Model):
+    """A network and its loss, with no score computed that the loss does not ask for.
+
+    `UnitLoss` takes the scores of every step at every slot. Where a network answers in several
+    modalities, most of them are of modalities that the slot's target is not: here the heads are
+    asked for each target's own steps alone. The value is that of `UnitLoss`.
+
+    Args:
+        model: a network as `mdnn.build` or `mdnn.models.variants.variant` makes it.
+        loss: its `mdnn.UnitLoss`.
+
+    Call arguments:
+        batch: dict of `tokens` and `targets`, int32 `[batch, slots, 8]`, maybe `weights`, float32
+            `[batch, slots]`, and `picks`: for networks of several modalities, what `picks` gives.
+
+    Returns:
+        The loss, a scalar.
+    """
+
+    def __init__(self, model, loss, **kwargs):
+        super().__init__(**kwargs)
+        # First, so that the variables are the network's, in the network's order.
+        self.network = model
+        self.hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
+        self.heads = model.get_layer("heads")
+        self.loss_function = loss
+        self.picking = len(self.heads.modalities) > 1 and self.heads.table != "bits"
+        self.built = True
+
+    def call(self, batch, training=None):
+        hidden = self.hidden(batch["tokens"], training=training)
+        targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
+        if not self.picking:
+            scores = self.heads(hidden, targets)
+            return self.loss_function(targets, scores, sample_weight=weights)
+        counts = {
+            name: self.loss_function.modality_weights.get(name, 1.0)
+            for name in self.heads.modalities
+        }
+        kind = column(targets, "modality")
+        norm = ops.sum(sum(count * is_any(kind, [name]) for name, count in counts.items()))
+        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        rows = ops.reshape(targets, (-1, targets.shape[-1]))
+        weights = None if weights is None else ops.reshape(weights, (-1,))
+        total = 0.0
+        for name, index in batch["picks"].items():
+            real = ops.cast(index >= 0, "float32")
+            index = ops.maximum(index, 0)
+            weight = real if weights is None else real * ops.take(weights, index)
+            nats = self.heads.nats(
+                name,
+                ops.take(hidden, index, axis=0),
+                ops.take(rows, index, axis=0),
+                self.loss_function.step_weights,
+            )
+            # Not a product alone: what stands in for no slot may be no finite number.
+            total = total + counts[name] * ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
+        return total / ops.maximum(norm, 1e-9)
+
+
+def picks(targets, modalities, padded=False):
+    """Which slots have a target of which modality.
+
+    Args:
+        targets: integer tokens `[batch, slots, 8]`, an array.
+        modalities: names.
+        padded: whether lengths are rounded up, to few different ones, so that a function that
+            is compiled for each (JAX) is compiled seldom.
+
+    Returns:
+        dict from the names to int32 `[n]`, places in the batch's slots laid end to end; -1
+        where a length was rounded up.
+    """
+    kinds = np.asarray(targets)[..., MODALITY].reshape(-1)
+    found = {}
+    for name in modalities:
+        index = np.flatnonzero(kinds == modality(name).index).astype("int32")
+        if padded:
+            size = max(16, 1 << max(0, len(index) - 1).bit_length())
+            index = np.pad(index, (0, size - len(index)), constant_values=-1)
+        found[name] = index
+    return found
