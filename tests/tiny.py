@@ -77,11 +77,11 @@ grid = [5, 8]
 align = 8
 padding = "random"
 [backbone]
-width = 32
-depth = 2
+width = 24
+depth = 1
 [[backbone.branch]]
 kind = "fold"
-width = 64
+width = 32
 [[backbone.branch.block]]
 kind = "mix"
 gate = "silu"
@@ -117,19 +117,27 @@ DIGITS = {
 }
 """Words with the picture, 4x4, and the sound of each."""
 
-SHADES = (255, 224, 192, 160)
-"""Brightness of the pictures of each word, and of its sounds: a fourth validates."""
+VERSIONS = range(4)
+"""Pictures and sounds of each word: 0 as above, others with one pixel or sample the other way; a
+fourth of them validates."""
+
+LOUD = 20_000
 
 
-def picture(word, shade=255):
-    """The grey picture of a word, uint8 `[4, 4]`."""
-    rows = [[int(pixel) * shade for pixel in row] for row in DIGITS[word][0]]
-    return np.array(rows, dtype="uint8")
+def picture(word, version=0):
+    """A grey picture of a word, uint8 `[4, 4]`."""
+    rows = np.array([[int(pixel) for pixel in row] for row in DIGITS[word][0]])
+    if version:
+        rows[version, 0] = 1 - rows[version, 0]
+    return (rows * 255).astype("uint8")
 
 
-def sound(word, shade=255):
-    """The sound of a word, int16 `[5]` to `[8]`."""
-    return np.array([(1 if s == "+" else -1) * shade * 100 for s in DIGITS[word][1]], "int16")
+def sound(word, version=0):
+    """A sound of a word, int16 `[5]` to `[8]`."""
+    samples = np.array([LOUD if sample == "+" else -LOUD for sample in DIGITS[word][1]])
+    if version:
+        samples[version] = -samples[version]
+    return samples.astype("int16")
 
 
 def write_items(folder):
@@ -137,11 +145,11 @@ def write_items(folder):
     lines = []
     for word in DIGITS:
         parts = {"image": [], "audio": []}
-        for shade in SHADES:
-            parts["image"].append(f"{word}-{shade}.png")
-            write_item(Item("grey", picture(word, shade)), folder / parts["image"][-1])
-            parts["audio"].append(f"{word}-{shade}.wav")
-            write_item(Item("audio", sound(word, shade), rate=1000), folder / parts["audio"][-1])
+        for version in VERSIONS:
+            parts["image"].append(f"{word}-{version}.png")
+            write_item(Item("grey", picture(word, version)), folder / parts["image"][-1])
+            parts["audio"].append(f"{word}-{version}.wav")
+            write_item(Item("audio", sound(word, version), rate=1000), folder / parts["audio"][-1])
         lines.append({"name": word, "items": [{"text": word}, *({k: v} for k, v in parts.items())]})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "manifest.jsonl").write_text(text, encoding="utf-8")

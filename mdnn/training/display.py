@@ -32,13 +32,15 @@ class Display:
         stream: where to; the default is standard error, so that results stay alone on
             standard output.
         lines: where there is no terminal: how many lines a whole run prints.
+        unit: what nats are per, and speed is counted in.
     """
 
-    def __init__(self, show=True, stream=None, lines=20):
+    def __init__(self, show=True, stream=None, lines=20, unit="character"):
         stream = stream or sys.stderr
         self.console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
         self.show = show
         self.lines = lines
+        self.unit = unit
         self.bar = None
         self.printed = -1
 
@@ -70,7 +72,7 @@ class Display:
 
         Args:
             part: the part that is done, 0 to 1.
-            nats: training loss, nats per character.
+            nats: training loss, nats per character (or whatever the unit is).
             speed: characters a second.
             left: seconds left.
             step: steps done.
@@ -82,8 +84,8 @@ class Display:
         if validation is not None:
             place += f"  validation {validation:.3f}"
         figures = (
-            f"{nats:.3f} nats  {nats / math.log(2):.3f} bits/character  "
-            f"{speed:,.0f} characters/s  {clock(left)} left"
+            f"{nats:.3f} nats  {nats / math.log(2):.3f} bits/{self.unit}  "
+            f"{speed:,.0f} {self.unit}s/s  {clock(left)} left"
         )
         if self.bar is not None:
             self.bar.update(self.task, completed=min(part, 1.0), place=place, figures=figures)

@@ -1,65 +1,66 @@
-"""How well a network predicts a text."""
+"""How well a network predicts a text, or items."""
 
 import math
 
 import numpy as np
 
-from mdnn.data.batches import windows
+from mdnn.data.batches import Batches, windows
 from mdnn.data.corpus import open_data
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
+from mdnn.models.config import Objectives
 from mdnn.models.loss import nats_model
 from mdnn.models.run import open_run
 from mdnn.models.vocabulary import decoding
+from mdnn.training.ways import wired
 
 
-def evaluate(run, text=None, sliding=True, progress=None):
-    """Nats per character of a text under a trained network.
+def evaluate(run, text=None, sliding=True, progress=None, lines=None):
+    """Nats per character of a text, or per unit of items, under a trained network.
 
-    Two figures. `nats`: consecutive windows of the context's length, every position counted,
-    the convention behind nanoGPT's figures. `nats_sliding`: windows that overlap by half, each
-    counting its last half only, so that every character has at least half a context before it.
+    Of a text two figures in turn. `nats`: consecutive windows of the context's length, every
+    position counted, the convention behind nanoGPT's figures. `nats_sliding`: windows that
+    overlap by half, each counting its last half only, so that every character has at least half
+    a context before it.
 
     Args:
         run: a run folder.
         text: the text; None for the run's own validation text.
         sliding: whether the second figure is computed, too.
         progress: function called with the part that is done, 0 to 1.
+        lines: list of `mdnn.data.lines.Line` for a network of items; None for the run's own
+            validation lines.
 
     Returns:
         dict: `nats`, `bits_per_character`, `characters` (how many were predicted: all but the
         text's first), and `nats_sliding`, `bits_per_character_sliding` and
-        `characters_sliding` where asked for.
+        `characters_sliding` where asked for. Where another way to write is trained, too (or
+        alone), `ways`: a dict from each way's name to its own `nats`, `bits_per_character` and
+        `characters`; the figures above are those of the first of them. Of items: what
+        `mdnn.training.item_scores.ItemScorer.figures` gives.
 
     Raises:
-        MdnnError: no run folder, or a text of fewer than two units.
+        MdnnError: no run folder, a text of fewer than two units, a text for a network of items
+            or the other way round.
     """
     run = open_run(run)
+    networks = wired(run.model, run.config)
+    if run.config.context.layout == "items":
+        # imported late: a text needs no items
+        from mdnn.training.item_scores import ItemScorer, validation_lines
+
+        if text is not None:
+            raise MdnnError("a network of items is evaluated on lines, received a text")
+        lines = validation_lines(run.config) if lines is None else lines
+        return ItemScorer(networks, run.config, run.item_codec).figures(lines, progress)
+    if lines is not None:
+        raise MdnnError("a network of text is evaluated on a text, received lines of items")
     if text is None:
         data = run.config.data
         units = open_data(data.source, data.validation, run.codec).validation
     else:
         units = run.codec.units(text)
-    if len(units) < 2:
-        kind = "characters or words" if run.words else "characters"
-        raise MdnnError(
-            f"expected a text of at least two {kind} to evaluate, received {len(units)}"
-        )
-    scorer = Scorer(run.model, run.config)
-    slots = run.config.context.slots
-    # The sliding figure looks at every character about twice.
-    share = 1 / 3 if sliding else 1.0
-    tell = progress or (lambda part: None)
-    nats, characters = scorer.total(units, run.codec, slots, lambda p: tell(p * share))
-    result = figures(nats, characters)
-    if sliding:
-        stride = max(1, slots // 2)
-        nats, characters = scorer.total(
-            units, run.codec, stride, lambda p: tell(share + p * (1 - share))
-        )
-        for name, value in figures(nats, characters).items():
-            result[f"{name}_sliding"] = value
-    return result
+    return StreamScorer(networks, run.config, run.codec).figures(units, sliding, progress)
 
 
 def figures(nats, characters):
@@ -72,31 +73,112 @@ def figures(nats, characters):
     }
 
 
-class Scorer:
+def nats_models(networks, config):
+    """A compiled model that returns nats for each way, a dict; see `nats_model`."""
+    made = {id(model): nats_model(model, **decoding(config)) for model in networks.values()}
+    for model in made.values():
+        without_xla(model)
+    return {name: made[id(model)] for name, model in networks.items()}
+
+
+class StreamScorer:
     """Sums of nats over texts, compiled once.
 
     Args:
-        model: a network as `mdnn.build` makes it.
-        config: its config.
+        networks: dict from ways to networks, as `mdnn.training.ways.wired` gives it.
+        config: their config.
+        codec: `mdnn.tokens.text.TextCodec`.
         batch: windows in one call.
     """
 
-    def __init__(self, model, config, batch=32):
-        self.model = nats_model(model, **decoding(config))
-        without_xla(self.model)
+    def __init__(self, networks, config, codec, batch=32):
+        self.models = nats_models(networks, config)
+        self.config, self.codec, self.batch = config, codec, batch
         self.slots = config.context.slots
-        self.batch = batch
 
-    def total(self, units, codec, stride, progress=None):
-        """Nats in all and characters predicted over a text of units."""
+    def figures(self, units, sliding=True, progress=None):
+        """What `evaluate` says of a text of units."""
+        least = 2 if list(self.models) == ["turn"] else self.slots + 1
+        if len(units) < least:
+            kind = "characters or words" if self.codec.words else "characters"
+            number = {2: "two"}.get(least, least)
+            raise MdnnError(
+                f"expected a text of at least {number} {kind} to evaluate, received {len(units)}"
+            )
+        sliding = sliding and "turn" in self.models
+        # The sliding figure looks at every character about twice.
+        whole = len(self.models) + 2 * sliding
+        tell = progress or (lambda part: None)
+        ways = self.ways(units, progress=lambda p: tell(p * len(self.models) / whole))
+        result = dict(next(iter(ways.values())))
+        if sliding:
+            start = len(self.models) / whole
+            stride = max(1, self.slots // 2)
+            total = self.total(units, stride, lambda p: tell(start + p * (1 - start)))
+            for name, value in figures(*total).items():
+                result[f"{name}_sliding"] = value
+        if list(ways) != ["turn"]:
+            result["ways"] = ways
+        return result
+
+    def ways(self, units, most=None, progress=None):
+        """The figures of every way on a text of units (of at most `most`, spread): a dict."""
+        found = {}
+        for number, name in enumerate(self.models):
+
+            def tell(part, done=number):
+                if progress is not None:
+                    progress((done + part) / len(self.models))
+
+            if name == "turn":
+                own = units if most is None else spread(units, most)
+                found[name] = figures(*self.total(own, self.slots, tell))
+            else:
+                found[name] = figures(*self.blank_total(units, name, most, tell))
+        return found
+
+    def total(self, units, stride, progress=None):
+        """Nats in all and characters predicted over a text of units, in turn."""
         nats, characters, done = 0.0, 0, 0
-        for window in windows(units, codec, self.slots, stride, self.batch):
+        for window in windows(units, self.codec, self.slots, stride, self.batch):
             counted = window.pop("counted")
-            found = np.asarray(self.model.predict_on_batch(window), dtype="float64")
+            found = np.asarray(self.models["turn"].predict_on_batch(window), dtype="float64")
             nats += float(found[counted].sum())
-            predicted = codec.units_from_tokens(window["targets"][counted])
-            characters += int(codec.lengths(predicted).sum())
+            predicted = self.codec.units_from_tokens(window["targets"][counted])
+            characters += int(self.codec.lengths(predicted).sum())
             done += int(counted.sum())
             if progress is not None:
                 progress(done / (len(units) - 1))
         return nats, characters
+
+    def blank_total(self, units, way, most=None, progress=None):
+        """Nats and characters of blanks in random windows of a text, always the same ones.
+
+        As many windows as read about as many units as the text has, or `most`. With `"unmask"`
+        blanks weigh the inverse of their share, so that nats per character are those of a bound.
+        """
+        one = Objectives(**{"turn": 0.0, way: 1.0})
+        batches = Batches(
+            units, self.codec, self.slots, self.batch, self.config.seed, objectives=one
+        )
+        steps = max(1, round(min(len(units), most or len(units)) / (self.slots * self.batch)))
+        nats = characters = 0.0
+        for step in range(steps):
+            batch = batches.at(step)
+            weights = batch.pop("weights").astype("float64")
+            found = np.asarray(self.models[way].predict_on_batch(batch), dtype="float64")
+            nats += float((weights * found).sum())
+            counted = batch["targets"][..., 0] > 0
+            predicted = self.codec.units_from_tokens(batch["targets"][counted])
+            characters += float((weights[counted] * self.codec.lengths(predicted)).sum())
+            if progress is not None:
+                progress((step + 1) / steps)
+        return nats, characters
+
+
+def spread(units, most, pieces=16):
+    """At most `most` units: `pieces` runs at even distances (the seams are hard to predict)."""
+    if len(units) <= most:
+        return units
+    starts = np.linspace(0, len(units) - most // pieces, pieces).astype(int)
+    return np.concatenate([units[start : start + most // pieces] for start in starts])

@@ -26,12 +26,12 @@ def stop(monkeypatch, at, error=KeyboardInterrupt):
     def make(*args):
         step, calls = real(*args), []
 
-        def run(batch, rate):
+        def run(batch, rate, way):
             if len(calls) == at:
                 monkeypatch.setattr(loop, "make_step", real)
                 raise error
             calls.append(rate)
-            return step(batch, rate)
+            return step(batch, rate, way)
 
         run.sync = step.sync
         return run
@@ -48,7 +48,7 @@ class Pretence:
         monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(loop, "make_step", lambda *_: self)
 
-    def __call__(self, batch, rate):
+    def __call__(self, batch, rate, way):
         if len(self.rates) == self.fail_at:
             raise RuntimeError("the power is gone")
         self.rates.append(rate)

@@ -1,0 +1,68 @@
+"""Answers of a network to a few prompts of items, as one picture."""
+
+import numpy as np
+
+from mdnn.data.bits import VALIDATION, raw_bits
+from mdnn.tokens.items import Item
+from mdnn.training.pictures import contact_sheet
+from mdnn.training.ways import trained_ways
+
+PROMPTS = 6
+
+
+def sample_sheet(run, lines, path, title="", prompts=PROMPTS):
+    """Draws prompts, the network's answers in every way that is trained, and what is right.
+
+    Args:
+        run: `mdnn.models.run.Run` of a network of items.
+        lines: list of `mdnn.data.lines.Line`; prompts are spread over them, always the same.
+        path: the PNG to write.
+        title: text above.
+        prompts: how many.
+    """
+    drawn = sample_draws(lines, prompts, run.config.seed, run.config.data.order)
+    answers = {way: sample_answers(run, drawn, way) for way in trained_ways(run.config)}
+    longest = max(len(items) for items in drawn) - 1
+    rows = []
+    for number, items in enumerate(drawn):
+        *prompt, right = items
+        gap = [None] * (longest - len(prompt))
+        rows.append([*gap, *prompt, *(own[number] for own in answers.values()), right])
+    heads = [*["prompt"] * longest, *answers, "right"]
+    contact_sheet(rows, heads, path, title)
+
+
+def sample_draws(lines, prompts, seed, order):
+    """Draws of items, one list for each prompt; the last item is the right answer."""
+    drawn = []
+    for number in range(prompts):
+        line = lines[number * len(lines) // prompts % len(lines)]
+        drawn.append(line.draw(raw_bits(seed, number, line.draws, VALIDATION), order)[0])
+    return drawn
+
+
+def sample_answers(run, drawn, way):
+    """A network's answers to draws, of the kind and size of the right ones: a list of `Item`s.
+
+    `None` stands for an answer without a unit.
+    """
+    # imported late: writing compiles much
+    from mdnn import generate
+
+    wants = [wanted(items[-1]) for items in drawn]
+    answers = [None] * len(drawn)
+    for want in dict.fromkeys(wants):
+        own = [number for number, other in enumerate(wants) if other == want]
+        prompts = [drawn[number][:-1] for number in own]
+        for number, answer in zip(own, generate(run, prompts, want=want, how=way), strict=True):
+            if len(answer):
+                answers[number] = Item(drawn[number][-1].kind, answer, rate=run.config.tokens.rate)
+    return answers
+
+
+def wanted(item):
+    """The word that asks `generate` for an item like this: its kind, and a picture's size."""
+    if item.kind in ("text", "audio"):
+        return item.kind
+    shape = np.shape(item.value)[: 3 if "video" in item.kind else 2]
+    return f"{item.kind} {'x'.join(map(str, shape))}"

@@ -1,0 +1,29 @@
+"""The ways to write that a config trains, and the network wired for each."""
+
+from mdnn.data.objectives import OBJECTIVES, objective_weights
+from mdnn.models.builder import is_causal
+from mdnn.models.variants import variant
+
+
+def trained_ways(config):
+    """How often each way to write is trained: a dict from its name to its share of the steps.
+
+    The names are those of `[train.objectives]`, in their order, without those never trained.
+    """
+    shares = objective_weights(config.train.objectives).tolist()
+    return {name: share for name, share in zip(OBJECTIVES, shares, strict=True) if share}
+
+
+def wired(model, config):
+    """The network for each way that is trained: a dict from its name to a `keras.Model`.
+
+    In turn no slot sees those after it; the other ways see the whole context. All have the
+    weights of `model`.
+
+    Args:
+        model: the network as `mdnn.build` makes it.
+        config: its config.
+    """
+    names = trained_ways(config)
+    whole = variant(model, causal=False) if is_causal(config) and len(names) > 1 else model
+    return {name: model if name == "turn" else whole for name in names}
