@@ -7,6 +7,7 @@ BATCH = 0x6261746368  # "batch"
 OBJECTIVE = 0x6F626A  # "obj"
 BLANKS = 0x626C616E6B  # "blank"
 VALIDATION = 0x76616C6964  # "valid"
+VARIED = 0x76617279  # "vary"
 
 
 def raw_bits(seed, step, number, stream):

@@ -1,12 +1,15 @@
 """Batches of items as a pure function of (seed, step), and all items once for validation."""
 
+import dataclasses
+
 import numpy as np
 
 from mdnn.data.batches import StepBatches
-from mdnn.data.bits import BATCH, BLANKS, VALIDATION, raw_bits
+from mdnn.data.bits import BATCH, BLANKS, VALIDATION, VARIED, raw_bits
 from mdnn.data.item_contexts import WORDS, ItemContexts, slots_needed
 from mdnn.data.line import load
 from mdnn.data.objectives import OBJECTIVES, normalised, objective_at, objective_weights
+from mdnn.data.vary import DRAWS as VARY_DRAWS
 from mdnn.errors import MdnnError
 
 
@@ -37,6 +40,7 @@ class ItemBatches(StepBatches):
         repeat: Boolean; `True` gives every epoch the same batches.
         hide: Boolean; whether some answers are asked for without their modality and places (for
             networks that answer places).
+        vary: `mdnn.models.config.Vary`: how much the items of a prompt are changed at random.
         **kwargs: Passed on to `keras.utils.PyDataset`.
 
     Raises:
@@ -69,6 +73,7 @@ class ItemBatches(StepBatches):
         first_step=0,
         repeat=False,
         hide=False,
+        vary=None,
         **kwargs,
     ):
         for name, value in (("batch", batch), ("steps", steps)):
@@ -84,7 +89,8 @@ class ItemBatches(StepBatches):
         self.batch, self.seed, self.order = int(batch), int(seed), order
         self.prompts = context.prompts
         self.objectives = objectives
-        self.contexts = ItemContexts(codec, context, cut, prompt_weight, hide, longest)
+        self.vary = vary
+        self.contexts = ItemContexts(codec, context, cut, prompt_weight, hide, longest, vary)
         self._draws = max(line.draws for line in self.lines)
 
     def objective(self, step):
@@ -112,7 +118,13 @@ class ItemBatches(StepBatches):
             self.lines[line].draw(own, self.order)[0]
             for line, own in zip(chosen, bits[:, 1 + WORDS :], strict=True)
         ]
-        tokens, targets, weights = self.contexts.fill(drawn, objective, bits[:, 1:], keys)
+        varied = None
+        if self.vary is not None and any(dataclasses.astuple(self.vary)):
+            most = max(len(line.parts) for line in self.lines)
+            varied = raw_bits(self.seed, step, (number, most, VARY_DRAWS), VARIED)
+        tokens, targets, weights = self.contexts.fill(
+            drawn, objective, bits[:, 1:], keys, varied=varied
+        )
         return _side_by_side(
             self.prompts, tokens=tokens, targets=targets, weights=normalised(weights, targets)
         )

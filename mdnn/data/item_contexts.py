@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdnn.data.objectives import blank_rows, blank_slots
+from mdnn.data.vary import vary
 from mdnn.tokens.context import pack_items
 from mdnn.tokens.units import ITEM, MODALITY, PLACES, WIDTH, modality
 
@@ -31,6 +32,13 @@ def slots_needed(counts, align):
     return sum(-(-count // align) * align for count in counts[:-1]) + counts[-1] + 1
 
 
+def _bits_of(varied, count):
+    """Random words for each of `count` items, `None` for the last, the answer."""
+    if varied is None:
+        return [None] * count
+    return [*varied[: count - 1], None]
+
+
 class ItemContexts:
     """Lays drawn items into contexts, makes the blanks and the targets.
 
@@ -47,19 +55,34 @@ class ItemContexts:
         hide: Boolean; whether one in `HIDDEN` answers is asked for by blanks that name neither
             modality nor place, from its first slot to the context's end.
         longest: Dictionary from kinds to units, the longest item of each kind.
+        vary: `mdnn.models.config.Vary`, how prompts are changed where `fill` is told to.
     """
 
-    def __init__(self, codec, context, cut=False, prompt_weight=1.0, hide=False, longest=None):
+    def __init__(
+        self,
+        codec,
+        context,
+        cut=False,
+        prompt_weight=1.0,
+        hide=False,
+        longest=None,
+        vary=None,
+    ):
         self.codec = codec
         self.slots, self.align = context.slots, context.align
         self.padding = context.padding
         self.cut, self.hide = bool(cut), bool(hide)
         self.prompt_weight = float(prompt_weight)
         self.longest = dict(longest or {})
+        self.vary = vary
         self._rows, self._left = {}, _KEPT
 
-    def rows(self, item):
-        """Returns an item's token rows, made once and kept."""
+    def rows(self, item, bits=None):
+        """Returns an item's token rows, made once and kept; with `bits`, those of a variation."""
+        if bits is not None:
+            other = vary(item, self.vary, bits, self.longest.get(item.kind))
+            if other is not item:
+                return self.codec.tokens(other)
         rows = self._rows.get(item)
         if rows is None:
             rows = self.codec.tokens(item)
@@ -68,7 +91,7 @@ class ItemContexts:
                 self._rows[item] = rows
         return rows
 
-    def fill(self, drawn, objective, bits, keys=None, padding=None):
+    def fill(self, drawn, objective, bits, keys=None, padding=None, varied=None):
         """Returns contexts, their targets and what each target weighs.
 
         Args:
@@ -77,6 +100,8 @@ class ItemContexts:
             bits: uint64 `[n, WORDS]`, random bits.
             keys: uint64 `[n, slots]`, random bits; for `"unmask"` only.
             padding: `"none"` or `"random"`; `None` for the context's own.
+            varied: uint64 `[n, items, DRAWS]`, random bits that prompts are varied by; `None`: they
+                stay as they are.
 
         Returns:
             int32 `[n, slots, 8]` tokens, the same of targets (zeros where nothing is to be
@@ -89,7 +114,8 @@ class ItemContexts:
         right = np.zeros((len(drawn), self.slots, WIDTH), dtype=np.int32)
         first, stop = [], []
         for number, items in enumerate(drawn):
-            rows = [self.rows(item) for item in items]
+            own = _bits_of(None if varied is None else varied[number], len(items))
+            rows = [self.rows(item, bits_of) for item, bits_of in zip(items, own, strict=True)]
             offset = 0
             if padded:
                 room = self.slots - slots_needed([len(own) for own in rows], self.align)

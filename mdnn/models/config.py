@@ -17,6 +17,19 @@ NORMS = ("rms", "layer", "none")
 
 
 @dataclasses.dataclass(frozen=True)
+class Vary:
+    """How much the items of a prompt are changed at random in training (layout "items")."""
+
+    # Sounds: up to e^speed times faster or slower; down to e^-volume as loud; noise up to so
+    # many steps of a 16-bit sample.
+    speed: float = option(0.0, least=0.0, most=1.0)
+    volume: float = option(0.0, least=0.0, most=10.0)
+    noise: float = option(0.0, least=0.0, most=32_767.0)
+    # Pictures: up to so many pixels up or down, left or right.
+    shift: int = option(0, least=0, most=1024)
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """Where units come from, and what validates.
 
@@ -32,6 +45,7 @@ class Data:
     order: str = option("given", choices=("given", "any", "pairs"))
     # Whether an item that does not fit its context is cut; otherwise it is an error.
     cut: bool = False
+    vary: Vary = option(factory=Vary)
 
 
 @dataclasses.dataclass(frozen=True)

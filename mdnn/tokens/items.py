@@ -36,7 +36,8 @@ class Item:
         called = self.name or f"an item of kind {self.kind}"
         if self.kind == "text":
             if not isinstance(self.value, str):
-                raise MdnnError(f"{called}: expected a string, received {type(self.value).__name__}")
+                received = type(self.value).__name__
+                raise MdnnError(f"{called}: expected a string, received {received}")
             return
         if self.kind not in RANKS:
             known = ", ".join(("text", *RANKS))

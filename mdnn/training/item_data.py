@@ -63,6 +63,7 @@ class ItemData:
             cut=config.data.cut,
             prompt_weight=config.loss.prompt,
             hide=config.tokens.answer_places,
+            vary=config.data.vary,
         )
         # Validation has to fit, too: said before anything is trained.
         next(self._windows(self.validation, 1))
