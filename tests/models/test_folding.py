@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from backends import to_numpy, values
-from layer_checks import CHECKS, Case, check_export
+from layer_checks import CHECKS, Case
 from networks import randomize
 
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
@@ -40,10 +40,7 @@ CASES = {
 }
 
 
-# Networks of branches are exported by the tests of serving.
-@pytest.mark.parametrize(
-    "check", [check for check in CHECKS if check is not check_export], ids=lambda c: c.__name__
-)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", CASES)
 def test_check(name, check, tmp_path):
     check(CASES[name], tmp_path)

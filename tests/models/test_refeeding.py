@@ -51,7 +51,7 @@ def gradients(layer, function):
     model = keras.Model({"tokens": x, "targets": w}, function(x))
     # The loop's model has the branches in it, not the layer around them.
     batch = {"tokens": normal(2, *SHAPE), "targets": normal(2, *SHAPE, seed=6)}
-    _, found = loss_and_gradients(model, lambda w, y: ops.sum(w * y), batch)
+    _, found = loss_and_gradients(model, lambda w, y, sample_weight=None: ops.sum(w * y), batch)
     by_path = {v.path: g for v, g in zip(model.trainable_variables, found, strict=True)}
     return {
         path: np.zeros(variable.shape) if by_path.get(path) is None else to_numpy(by_path[path])
