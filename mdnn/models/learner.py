@@ -31,8 +31,10 @@ class Learner(keras.Model):
         super().__init__(**kwargs)
         # First, so that the variables are the network's, in the network's order.
         self.network = model
-        self.hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
-        self.heads = model.get_layer("heads")
+        # Variants share their layers: what the heads were given in this one of them.
+        self.heads, node, _ = model.output._keras_history
+        hidden = self.heads._inbound_nodes[node].input_tensors[0]
+        self.hidden = keras.Model(model.input["tokens"], hidden)
         self.loss_function = loss
         self.picking = len(self.heads.modalities) > 1 and self.heads.table != "bits"
         self.built = True

@@ -2,7 +2,7 @@
 
 import keras
 
-INPUTS = ("tokens", "targets")
+from mdnn.models.learner import Learner, picks
 
 
 def make_step(models, loss, optimizer):
@@ -11,7 +11,7 @@ def make_step(models, loss, optimizer):
     Args:
         models: a built `keras.Model`; or a dict from names to such models that have the same
             variables, as `mdnn.models.variants.variant` makes them.
-        loss: function `(y_true, y_pred, sample_weight=None) -> scalar`.
+        loss: `mdnn.UnitLoss`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
 
     Returns:
@@ -26,15 +26,17 @@ def make_step(models, loss, optimizer):
     """
     if not isinstance(models, dict):
         models = {None: models}
-    first = next(iter(models.values()))
-    for model in models.values():
-        if list(map(id, model.variables)) != list(map(id, first.variables)):
+    made = {id(model): Learner(model, loss) for model in models.values()}
+    learners = {name: made[id(model)] for name, model in models.items()}
+    first, *others = made.values()
+    for learner in others:
+        if list(map(id, learner.variables)) != list(map(id, first.variables)):
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(models, loss, optimizer)
+        return _tensorflow_step(learners, optimizer)
     if backend == "jax":
-        return _jax_step(models, loss, optimizer)
+        return _jax_step(learners, optimizer)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
 
 
@@ -48,81 +50,95 @@ def loss_and_gradients(model, loss, batch):
     Returns:
         The loss, a scalar, and a list of tensors, one per trainable variable.
     """
+    learner = Learner(model, loss)
+    batch = _picked(learner, batch)
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_gradients(model, loss, batch)
-    function = _jax_gradients(model, loss)
-    (value, _), gradients = function(*_values(model), batch)
+        return _tensorflow_gradients(learner, batch)
+    function = _jax_gradients(learner)
+    (value, _), gradients = function(*_values(learner), batch)
     return value, gradients
 
 
-def _inputs(batch):
-    return {name: batch[name] for name in INPUTS}
+def _picked(learner, batch, padded=False):
+    """A batch with what a `Learner` needs beside."""
+    if not learner.picking:
+        return batch
+    return batch | {"picks": picks(batch["targets"], learner.heads.modalities, padded)}
 
 
-def _compiled(models, compile):
-    """A dict from names to compiled functions, one for each model however many its names are."""
-    made = {id(model): compile(model) for model in models.values()}
-    return {name: made[id(model)] for name, model in models.items()}
+def _compiled(learners, compile):
+    """A dict from names to compiled functions, one for each learner however many its names are."""
+    made = {id(learner): compile(learner) for learner in learners.values()}
+    return {name: made[id(learner)] for name, learner in learners.items()}
 
 
-def _tensorflow_gradients(model, loss, batch):
+def _tensorflow_gradients(learner, batch):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        scores = model(_inputs(batch), training=True)
-        value = loss(batch["targets"], scores, sample_weight=batch.get("weights"))
-    variables = [v.value for v in model.trainable_variables]
+        value = learner(batch, training=True)
+    variables = [v.value for v in learner.trainable_variables]
     # Zeros, as JAX has them, where only another wiring has a use for a variable.
-    gradients = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return value, gradients
+    zero = tf.UnconnectedGradients.ZERO
+    return value, tape.gradient(value, variables, unconnected_gradients=zero)
 
 
-def _tensorflow_step(models, loss, optimizer):
+def _tensorflow_step(learners, optimizer):
     import tensorflow as tf
 
-    def compile(model):
+    def compile(learner):
         # XLA is slower on a CPU: 224 ms a step instead of 45 with configs/text.toml, 2 cores.
         @tf.function(jit_compile=False)
         def step(batch, rate):
             optimizer.learning_rate.assign(rate)
-            value, gradients = _tensorflow_gradients(model, loss, batch)
-            optimizer.apply(gradients, model.trainable_variables)
+            value, gradients = _tensorflow_gradients(learner, batch)
+            optimizer.apply(gradients, learner.trainable_variables)
             return value
 
-        return step
+        traced = []
 
-    steps = _compiled(models, compile)
+        def run(batch, rate):
+            if not traced:
+                spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+                # How many targets are of which modality differs from batch to batch.
+                picks = {name: tf.TensorSpec([None], "int32") for name in batch.get("picks", ())}
+                spec |= {"picks": picks} if picks else {}
+                traced.append(step.get_concrete_function(spec, tf.TensorSpec([], "float32")))
+            return traced[0](batch, rate)
+
+        return run
+
+    steps = _compiled(learners, compile)
 
     def run(batch, rate, name=None):
-        tensors = {key: tf.constant(array) for key, array in batch.items()}
+        tensors = tf.nest.map_structure(tf.constant, _picked(learners[name], batch))
         return steps[name](tensors, tf.constant(rate, tf.float32))
 
     run.sync = lambda: None
     return run
 
 
-def _values(model):
-    trainable = [v.value for v in model.trainable_variables]
-    return trainable, [v.value for v in model.non_trainable_variables]
+def _values(learner):
+    trainable = [v.value for v in learner.trainable_variables]
+    return trainable, [v.value for v in learner.non_trainable_variables]
 
 
-def _jax_gradients(model, loss):
+def _jax_gradients(learner):
     import jax
 
     def compute(trainable, fixed, batch):
-        scores, fixed = model.stateless_call(trainable, fixed, _inputs(batch), training=True)
-        return loss(batch["targets"], scores, sample_weight=batch.get("weights")), fixed
+        return learner.stateless_call(trainable, fixed, batch, training=True)
 
     return jax.value_and_grad(compute, has_aux=True)
 
 
-def _jax_step(models, loss, optimizer):
+def _jax_step(learners, optimizer):
     import jax
 
     rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
 
-    def compile(model):
-        gradients_of = _jax_gradients(model, loss)
+    def compile(learner):
+        gradients_of = _jax_gradients(learner)
 
         @jax.jit
         def step(trainable, fixed, state, batch, rate):
@@ -133,7 +149,7 @@ def _jax_step(models, loss, optimizer):
 
         return step
 
-    steps, first = _compiled(models, compile), next(iter(models.values()))
+    steps, first = _compiled(learners, compile), next(iter(learners.values()))
     # The values of all variables, whichever model has learnt last.
     held = []
 
@@ -141,6 +157,8 @@ def _jax_step(models, loss, optimizer):
         # Read when first needed and after `sync`: then others may set the variables, and Keras'
         # `predict` gives away the arrays that they hold.
         held[:] = held or [*_values(first), [v.value for v in optimizer.variables]]
+        batch = _picked(learners[name], batch, padded=True)
+        batch = _picked(learners[name], batch)
         value, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
         return value
 
