@@ -10,16 +10,23 @@ __version__ = "0.1.0"
 _PLACES = {
     "Batches": "mdnn.data.batches",
     "Config": "mdnn.models.config",
+    "Item": "mdnn.tokens.items",
+    "ItemBatches": "mdnn.data.item_batches",
+    "ItemCodec": "mdnn.tokens.codec",
     "MdnnError": "mdnn.errors",
     "UnitLoss": "mdnn.models.loss",
     "build": "mdnn.models.builder",
     "evaluate": "mdnn.training.evaluation",
     "export": "mdnn.serving.export",
-    "generate": "mdnn.generation.text",
+    "generate": "mdnn.generation.answers",
     "load": "mdnn.models.run",
     "load_config": "mdnn.models.config",
     "open_data": "mdnn.data.corpus",
+    "open_lines": "mdnn.data.lines",
+    "read_item": "mdnn.data.media",
     "train": "mdnn.training.loop",
+    "variant": "mdnn.models.variants",
+    "write_item": "mdnn.data.media",
 }
 _ROOMS = ("activations", "data", "generation", "layer", "layers", "models", "serving", "tokens")
 

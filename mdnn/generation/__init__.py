@@ -1,1 +1,5 @@
 """Writing with a trained network."""
+
+from mdnn.generation.answers import generate
+
+__all__ = ["generate"]

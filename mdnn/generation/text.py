@@ -2,61 +2,63 @@
 
 import functools
 import math
-import numbers
-import re
 
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.generation.items import writer
+from mdnn.generation.whole import BlankWriter
 from mdnn.generation.writer import Writer, start_window, token_rows
-from mdnn.models.run import open_run
+from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
 
 
-def generate(run, prompt, length=200, temperature=0.8, seed=0, top_k=0, top_p=1.0, stream=None):
-    """Continues a text.
-
-    The same run, prompt and settings give the same text, in Python and from the exported
-    SavedModel alike.
+def continue_text(run, prompt, length, how, settings, seed=0, stream=None):
+    """Continues a text; see `mdnn.generation.answers.generate`, which checks the arguments.
 
     Args:
-        run: a run folder, or what `mdnn.models.run.open_run` returns.
-        prompt: the text to continue, at least one character. Of a prompt longer than the
-            context the network sees the end: the context slides.
-        length: how many characters to write.
-        temperature: 0 for the likeliest character each time (greedy); below 1 more careful,
-            above 1 more daring than the network's own probabilities.
-        seed: int; another seed, another text.
-        top_k: choose among the k likeliest only; 0 for all. A character is decided in steps
-            (plane, row, cell of its code point); this and `top_p` hold for each step.
-        top_p: choose among the likeliest that together have this probability only.
+        run: `mdnn.models.run.Run` of a network of texts.
+        prompt: str, at least one character. Of a prompt longer than the context the network sees
+            the end: the context slides.
+        length: int, characters to write.
+        how: `"turn"`, `"once"` or `"unmask"`. The latter two fill the blanks of a whole context
+            behind the prompt; a longer answer is written piece by piece, each behind the last
+            half of a context.
+        settings: `mdnn.generation.styles.Settings`.
+        seed: int.
         stream: function called with each piece of text as it is written.
 
     Returns:
         str: the text written, without the prompt, `length` characters.
-
-    Raises:
-        MdnnError: an empty prompt, a setting beyond its limits, no run folder.
     """
-    _check(prompt, length, temperature, seed, top_k, top_p)
-    run = open_run(run)
-    pieces = []
-    for piece in write(run.model, run.codec, prompt, length, temperature, seed, top_k, top_p):
-        pieces.append(piece)
+    if how == "turn":
+        chosen = settings.temperature, seed, settings.top_k, settings.top_p
+        pieces = write(run.model, run.codec, prompt, length, *chosen, settings.refeeds)
+    else:
+        pieces = fill(run, prompt, length, how, settings, seed)
+    kept = []
+    for piece in pieces:
+        kept.append(piece)
         if stream is not None:
             stream(piece)
-    return "".join(pieces)
+    return "".join(kept)
 
 
-def write(model, codec, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=1.0):
-    """Like `generate`, but a Python generator that yields pieces of text.
+def write(model, codec, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=1.0, refeeds=None):
+    """Continues a text in turn: a Python generator that yields pieces of it.
 
     Args:
         model: a network as `mdnn.build` makes it.
         codec: its `mdnn.tokens.text.TextCodec`.
-        others: as for `generate`.
+        others: as for `mdnn.generate`.
     """
+    settings = temperature, seed, top_k, top_p
+    return _cut(write_units(model, codec, prompt, *settings, length, refeeds), codec, length)
+
+
+def _cut(found, codec, length):
+    """Pieces of text, `length` characters in all, from arrays of units."""
     left = length
-    for units in write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit=length):
+    for units in found:
         piece = codec.text(units)[:left]
         left -= len(piece)
         if piece:
@@ -65,9 +67,9 @@ def write(model, codec, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=
             return
 
 
-def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit):
+def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit, refeeds=None):
     """Yields arrays of unit numbers, at least `limit` units in all."""
-    writer = _writer(model, len(codec.words))
+    writer = _writer(model, len(codec.words), refeeds)
     window, filled = start_window(codec, [prompt], writer.slots)
     settings = {
         "seed": np.array([seed], "int32"),
@@ -82,29 +84,58 @@ def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit):
 
 
 @functools.lru_cache(maxsize=4)
-def _writer(model, words):
+def _writer(model, words, refeeds=None):
     """The compiled writer of a model, kept: compiling takes longer than a page of text."""
-    return Writer(model, words=words)
+    return Writer(model, words=words, refeeds=refeeds)
 
 
-def _check(prompt, length, temperature, seed, top_k, top_p):
-    if not isinstance(prompt, str) or not prompt:
-        raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
-    # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.
-    if re.search("[\ud800-\udfff]", prompt):
-        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
-    if not _is(numbers.Integral, length) or not 0 <= length <= 10_000_000:
-        raise MdnnError(f"length: expected 0 to 10,000,000 characters, received {length!r}")
-    if not _is(numbers.Real, temperature) or not 0 <= temperature <= 100:
-        raise MdnnError(f"temperature: expected 0 to 100, received {temperature!r}")
-    if not _is(numbers.Integral, seed) or not -(2**31) <= seed < 2**31:
-        raise MdnnError(f"seed: expected a 32-bit whole number, received {seed!r}")
-    if not _is(numbers.Integral, top_k) or not 0 <= top_k < 2**31:
-        raise MdnnError(f"top_k: expected a whole number from 0 (all) on, received {top_k!r}")
-    if not _is(numbers.Real, top_p) or not 0 < top_p <= 1:
-        raise MdnnError(f"top_p: expected a number above 0, up to 1 (all), received {top_p!r}")
+def fill(run, prompt, length, how, settings, seed):
+    """Continues a text by filling blanks: a Python generator that yields pieces of it."""
+    units = run.codec.units(prompt)
+    return _cut(_fill_units(run, units, length, how, settings, seed), run.codec, length)
 
 
-def _is(kind, value):
-    """Whether a value is a number of a kind, of Python or of numpy, and no truth value."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _fill_units(run, units, limit, how, settings, seed):
+    """Yields arrays of unit numbers, at least `limit` units in all."""
+    codec, slots = run.codec, run.config.context.slots
+    if slots < 2:
+        raise MdnnError("how: a context of 1 slot holds no blank behind a prompt")
+    filler = writer(
+        BlankWriter,
+        run.model,
+        refeeds=settings.refeeds,
+        sampler=settings.sampler,
+        words=len(codec.words),
+        once=how == "once",
+    )
+    everything = np.ones((1, len(filler.heads.modalities)), "int32")
+    inputs = {
+        "own": everything,
+        "allowed": everything,
+        "temperature": np.array([settings.temperature], "float32"),
+        "top_p": np.array([settings.top_p], "float32"),
+    }
+    numbers = {"least": 0, "item": 0, "decoded": 0, "seed": seed, "top_k": settings.top_k}
+    numbers["passes"] = settings.passes
+    written = 0
+    while written < limit:
+        # Full contexts, as in training; the prompt's end, or the last half of a context.
+        room = slots - 1 if written == 0 else slots // 2
+        seen = units[-max(1, min(room, slots - min(slots // 2, limit - written))) :]
+        blanks = np.zeros((slots, WIDTH), "int32")
+        blanks[:, MODALITY] = modality("blank").index
+        blanks[:, BYTES.start] = modality("text").index
+        blanks[:, PLACES.start] = np.arange(slots)
+        tokens = np.zeros((1, slots, WIDTH), "int32")
+        tokens[0, : len(seen)] = codec.tokens(seen)
+        count = slots - len(seen)
+        # Another piece, another chance: the slots are the same ones.
+        numbers |= {"first": len(seen), "count": count, "shown": count}
+        numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
+        scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
+        ask = np.roll(blanks, -len(seen), axis=0)[None]
+        found = filler.predict_on_batch(inputs | scalars | {"tokens": tokens, "ask": ask})
+        new = codec.units_from_tokens(np.asarray(found["rows"])[0, :count])
+        yield new
+        written += count
+        units = np.concatenate([units, new])

@@ -6,6 +6,7 @@ from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
 from mdnn.models.compiling import without_xla
+from mdnn.models.variants import Parts
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 # The columns of a token row that say which unit it is: modality and bytes.
@@ -26,6 +27,7 @@ class Writer(keras.Model):
         model: a network as `mdnn.build` makes it.
         chunk: int, units written at a call.
         words: int, size of the network's table of words.
+        refeeds: int, how often the network is run on its own output; `None`: as it was built.
 
     Call arguments:
         inputs: dict of
@@ -40,10 +42,14 @@ class Writer(keras.Model):
         with.
     """
 
-    def __init__(self, model, chunk=16, words=0, **kwargs):
+    def __init__(self, model, chunk=16, words=0, refeeds=None, **kwargs):
         super().__init__(**kwargs)
         tokens = next(t for t in model.inputs if t.name.startswith("tokens"))
-        self.network = keras.Model(tokens, model.get_layer("slots").output)
+        if refeeds is None:
+            self.network = keras.Model(tokens, model.get_layer("slots").output)
+        else:
+            self.network = Parts(model)
+        self.refeeds = refeeds
         self.heads = model.get_layer("heads")
         self.slots = int(tokens.shape[1])
         self.chunk = chunk
@@ -75,7 +81,8 @@ class Writer(keras.Model):
             The units, int32 `[batch, 4]`, and the new state.
         """
         window, filled, written = state
-        hidden = self.network(self.tokens(window), training=False)
+        how = {} if self.refeeds is None else {"causal": True, "refeeds": self.refeeds}
+        hidden = self.network(self.tokens(window), training=False, **how)
         # Not `take_along_axis`: its 64-bit whole numbers make oneDNN complain on many computers.
         here = ops.arange(self.slots, dtype="int32")[None, :, None] == filled[:, None, None] - 1
         last = ops.sum(ops.where(here, hidden, ops.zeros_like(hidden)), axis=1)
@@ -86,24 +93,8 @@ class Writer(keras.Model):
                 scores, place, settings["temperature"], settings["top_k"], settings["top_p"]
             )
 
-        unit = self.known(self.heads.decode(last, decide)[:, :UNIT])
+        unit = known(self.heads.decode(last, decide)[:, :UNIT], self.words)
         return unit, (*self.append(window, filled, unit), written + 1)
-
-    def known(self, unit):
-        """Units `[batch, 4]` with those that stand for no text replaced.
-
-        Half a surrogate pair becomes U+FFFD, a word beyond the table the table's last one.
-        """
-        kind, first, second, third = (unit[:, k] for k in range(UNIT))
-        half = (kind == modality("text").index) & (first == 0) & (second // 8 == 0xD8 // 8)
-        second = ops.where(half, REPLACEMENT[0], second)
-        third = ops.where(half, REPLACEMENT[1], third)
-        if self.words:
-            word = kind == modality("word").index
-            number = ops.minimum(first * 256 + second, self.words - 1)
-            first = ops.where(word, number // 256, first)
-            second = ops.where(word, number % 256, second)
-        return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
 
     def append(self, window, filled, unit):
         """The window with one more unit, and how many it holds then."""
@@ -120,6 +111,23 @@ class Writer(keras.Model):
         place = slots * ops.cast(window[:, :, :1] > 0, "int32")
         rest = ops.zeros_like(ops.concatenate([window] * 2, axis=-1))[:, :, : WIDTH - UNIT - 1]
         return ops.concatenate([window, place, rest], axis=-1)
+
+
+def known(unit, words=0):
+    """Units `[..., 4]` with those that stand for no text replaced.
+
+    Half a surrogate pair becomes U+FFFD, a word beyond the table of `words` words its last one.
+    """
+    kind, first, second, third = (unit[..., k] for k in range(UNIT))
+    half = (kind == modality("text").index) & (first == 0) & (second // 8 == 0xD8 // 8)
+    second = ops.where(half, REPLACEMENT[0], second)
+    third = ops.where(half, REPLACEMENT[1], third)
+    if words:
+        word = kind == modality("word").index
+        number = ops.minimum(first * 256 + second, words - 1)
+        first = ops.where(word, number // 256, first)
+        second = ops.where(word, number % 256, second)
+    return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
 
 
 def start_window(codec, texts, slots):

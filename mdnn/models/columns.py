@@ -73,7 +73,7 @@ class Columns:
         return (batch, *[1] * slower, columns, width)
 
     def folded(self, tokens):
-        """The folded rows of whole contexts, a list: for each fold in every step `[batch, rows, w]`.
+        """The folded rows of whole contexts: for each fold in every step `[batch, rows, width]`.
 
         Args:
             tokens: int32 `[batch, slots, 8]`, of one prompt each.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.generation.writer import Writer, start_window, token_rows
+from mdnn.generation.writer import Writer, known, start_window, token_rows
 from mdnn.models.run import open_run
 
 SLOTS = 8
@@ -105,7 +105,9 @@ def test_a_row_does_not_depend_on_the_others(run):
     rows = run.codec.units_from_tokens(token_rows(np.asarray(written["units"])))
     for row, *settings in zip(rows, prompts, warmth, seeds, top_k, top_p, strict=True):
         prompt, temperature, seed, k, p = settings
-        alone = mdnn.generate(run, prompt, 16, temperature, seed, k, p)
+        alone = mdnn.generate(
+            run, prompt, length=16, temperature=temperature, seed=seed, top_k=k, top_p=p
+        )
         assert run.codec.text(row) == alone
     assert np.asarray(written["filled"]).tolist() == [SLOTS] * 4
     assert np.asarray(written["written"]).tolist() == [16] * 4
@@ -137,11 +139,10 @@ def test_words_greedy_by_the_whole_network(words):
         text = (first << 16) + (second << 8) + third
         units.append(text if kind.argmax() == 0 else 0x110000 + (high << 8) + low)
     expected = codec.text(np.array(units))[len("The cat ") :]
-    assert mdnn.generate(words, "The cat ", len(expected), temperature=0) == expected
+    assert mdnn.generate(words, "The cat ", length=len(expected), temperature=0) == expected
 
 
-def test_what_stands_for_no_text_is_replaced(run, words):
-    known = Writer(words.model, words=20).known
+def test_what_stands_for_no_text_is_replaced():
     rows = [
         [1, 0, 0xD7, 0xFF],
         [1, 0, 0xD8, 0x00],
@@ -152,12 +153,12 @@ def test_what_stands_for_no_text_is_replaced(run, words):
         [2, 0, 20, 0],
         [2, 0xD8, 0, 0],
     ]
-    found = keras.ops.convert_to_numpy(known(keras.ops.convert_to_tensor(np.int32(rows))))
+    found = keras.ops.convert_to_numpy(known(keras.ops.convert_to_tensor(np.int32(rows)), 20))
     replaced = {1: [1, 0, 0xFF, 0xFD], 2: [1, 0, 0xFF, 0xFD], 6: [2, 0, 19, 0], 7: [2, 0, 19, 0]}
     for number, row in enumerate(rows):
         assert found[number].tolist() == replaced.get(number, row)
     # A network without words leaves their rows alone.
-    plain = Writer(run.model).known(keras.ops.convert_to_tensor(np.int32(rows)))
+    plain = known(keras.ops.convert_to_tensor(np.int32(rows)))
     assert keras.ops.convert_to_numpy(plain)[6].tolist() == rows[6]
 
 
@@ -182,7 +183,6 @@ def test_what_stands_for_no_text_is_replaced(run, words):
         ({"top_k": 2.0}, "top_k: expected"),
         ({"top_p": 0}, "top_p: expected a number above 0, up to 1 (all), received 0"),
         ({"top_p": 1.1}, "top_p: expected"),
-        ({"top_p": None}, "top_p: expected"),
     ],
 )
 def test_bad_settings(run, settings, message):
@@ -193,9 +193,13 @@ def test_bad_settings(run, settings, message):
 
 
 def test_numbers_of_numpy_are_numbers(run):
-    plain = mdnn.generate(run, "The ", 5, 0.5, 3, 2, 0.5)
+    names = "length", "temperature", "seed", "top_k", "top_p"
+
+    def write(*numbers):
+        return mdnn.generate(run, "The ", **dict(zip(names, numbers, strict=True)))
+
     numbers = np.int64(5), np.float32(0.5), np.int32(3), np.int64(2), np.float64(0.5)
-    assert mdnn.generate(run, "The ", *numbers) == plain
+    assert write(*numbers) == write(5, 0.5, 3, 2, 0.5)
 
 
 def test_what_is_no_run(tmp_path):

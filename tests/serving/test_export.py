@@ -58,6 +58,11 @@ def called(loaded):
     return write
 
 
+def written(run, prompt, length, temperature, seed):
+    """What `mdnn.generate` writes."""
+    return mdnn.generate(run, prompt, length=length, temperature=temperature, seed=seed)
+
+
 def process(*words):
     """Runs Python with words that follow; returns its standard output, bytes."""
     done = subprocess.run([sys.executable, *words], capture_output=True, check=False)
@@ -128,7 +133,7 @@ def test_text_by_saved_model_cli(exported, tiny_run):
         "--input_exprs",
         'prompt=["The "];length=20;temperature=0.8;seed=3',
     ).decode()
-    expected = mdnn.generate(tiny_run, "The ", 20, 0.8, 3).encode()
+    expected = written(tiny_run, "The ", 20, 0.8, 3).encode()
     assert shown.strip().endswith(f"Result for output key text:\n[{expected!r}]")
 
 
@@ -166,11 +171,11 @@ def test_the_same_text_from_a_process_without_mdnn_and_keras(
     }
     # -I: no PYTHONPATH, nothing from the folder it runs in.
     first, *lines = process("-I", "-c", ALONE, json.dumps(asked)).decode("utf-8").split("\n")[:-1]
-    assert first == mdnn.generate(tiny_run, "The ", 30, 0.8, 5)
+    assert first == written(tiny_run, "The ", 30, 0.8, 5)
     expected = []
     for run in map(open_run, (tiny_run, words_run)):
         for temperature, seed in settings:
-            expected.append([mdnn.generate(run, p, 37, temperature, seed) for p in PROMPTS])
+            expected.append([written(run, p, 37, temperature, seed) for p in PROMPTS])
     assert [json.loads(line) for line in lines] == expected
     assert len({text for texts in expected for text in texts}) > 12
 
@@ -180,10 +185,10 @@ def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
     lengths, warmth, seeds = [0, 3, 21, 17], [0.0, 0.8, 1.0, 2.0], [4, 5, 6, 7]
     each = generate(PROMPTS, lengths, warmth, seeds)
     for text, *settings in zip(each, PROMPTS, lengths, warmth, seeds, strict=True):
-        assert text == mdnn.generate(run, *settings)
+        assert text == written(run, *settings)
     for length, temperature, seed in ((12, 0.8, 5), ([12], [0.8], [5])):
         together = generate(PROMPTS, length, temperature, seed)
-        assert together == [mdnn.generate(run, p, 12, 0.8, 5) for p in PROMPTS]
+        assert together == [written(run, p, 12, 0.8, 5) for p in PROMPTS]
 
 
 def test_nothing_asked_for(generate):
@@ -195,7 +200,7 @@ def test_nothing_asked_for(generate):
 def test_words_one_value_each(words_exported, words_run):
     write, run = called(tf.saved_model.load(str(words_exported))), open_run(words_run)
     lengths = [0, 1, 30, 18]
-    expected = [mdnn.generate(run, p, n, 1.0, 3) for p, n in zip(PROMPTS, lengths, strict=True)]
+    expected = [written(run, p, n, 1.0, 3) for p, n in zip(PROMPTS, lengths, strict=True)]
     assert write(PROMPTS, lengths, 1.0, 3) == expected
     assert write(["The cat"], 0) == [""]
 

@@ -1,0 +1,190 @@
+"""`generate`: what a trained network answers to texts, pictures, films and sounds."""
+
+import numbers
+import os
+import re
+
+from mdnn.errors import MdnnError
+from mdnn.generation.items import Answering
+from mdnn.generation.styles import check_seed, is_number
+from mdnn.generation.styles import settings as settings_of
+from mdnn.generation.text import continue_text
+from mdnn.generation.wants import parse_want
+from mdnn.models.run import open_run
+from mdnn.models.schema import nearest
+from mdnn.tokens.items import as_item
+
+WAYS = ("turn", "once", "unmask")
+LENGTH = 200
+
+
+def generate(
+    run,
+    prompt,
+    want=None,
+    how="turn",
+    style=None,
+    length=None,
+    temperature=None,
+    seed=0,
+    top_k=None,
+    top_p=None,
+    refeeds=None,
+    passes=None,
+    stream=None,
+    batch=32,
+):
+    """Answers a prompt.
+
+    The same run, prompt, settings and seed give the same answer, whatever else is answered with
+    it. Settings that are not given are those of the style (`mdnn.generation.styles.STYLES`).
+
+    Args:
+        run: a run folder, or what `mdnn.models.run.open_run` returns.
+        prompt: a text to continue; or, for networks of items, a list of what belongs together, in
+            order: strings, arrays (uint8 `[h, w]`, `[h, w, 3]` and `[n, h, w, 3]`, int16 `[n]`),
+            `Item`s, and `pathlib.Path`s of files. A list of such lists: several prompts at once.
+        want: what comes back: `"text"`, `"text 5"` (characters), `"grey 8x8"`, `"image 16x16"`
+            (height, width), `"audio"`, `"audio 800"` (samples), `"video 4x8x8"`,
+            `"grey_video 4x8x8"`; or a list of those, answered one after another. A size that is
+            left out is the one that was trained on, or, of a text or sound, the network's own
+            choice. `None`: the network decides what comes back.
+        how: `"turn"`, one unit after another; `"once"`, all in one pass; `"unmask"`, over
+            several passes, the most certain units first.
+        style: `"factual"`, `"creative"` or `"reasoning"`.
+        length: characters of a text that is continued (200), or units at most of a text or sound
+            whose size is not said (as many as the longest one in training).
+        temperature: 0 for the likeliest unit each time (greedy); below 1 more careful, above 1
+            more daring than the network's own probabilities.
+        seed: int, another seed, another answer; for several prompts perhaps a list of ints.
+        top_k: choose among the k likeliest only; 0 for all. A unit is decided in steps (as
+            plane, row, cell of a code point); this and `top_p` hold for each step.
+        top_p: choose among the likeliest that together have this probability only.
+        refeeds: how many times the network is run on its own output.
+        passes: passes of `"unmask"`.
+        stream: function called with each piece of a text that is continued, or with each item of
+            a single prompt's answer.
+        batch: int, prompts that are answered together.
+
+    Returns:
+        The text written, without the prompt. Of items: a string, uint8 or int16 array where
+        `want` is one word, a list of those where it is a list, a list of `Item`s where it is
+        `None`; for several prompts a list of these.
+
+    Raises:
+        MdnnError: a prompt that leaves no room for the answer, kinds that the network does not
+            have, a way that it was not trained for, a setting beyond its limits, no run folder.
+    """
+    if not isinstance(how, str) or how not in WAYS:
+        near = nearest(how, WAYS) if isinstance(how, str) else ""
+        raise MdnnError(f"how: unknown {how!r}{near}; known: {', '.join(WAYS)}")
+    run = open_run(run)
+    settings = settings_of(
+        style, temperature, top_k, top_p, passes, refeeds, run.config.refeed.steps
+    )
+    check_length(length)
+    if not is_number(numbers.Integral, batch) or not 1 <= batch <= 65_536:
+        raise MdnnError(f"batch: expected a whole number from 1 on, received {batch!r}")
+    if run.config.context.layout == "stream":
+        length = _text_length(want, length)
+        check_text(prompt)
+        seed = check_seed(seed)
+        check_way(run.config, how)
+        return continue_text(run, prompt, length, how, settings, seed, stream)
+    check_way(run.config, how)
+    several = _several(prompt)
+    prompts = list(prompt) if several else [prompt]
+    prompts = [_items(run, items) for items in prompts]
+    seeds = _seeds(seed, len(prompts), several)
+    words = [want] if isinstance(want, str) else want
+    if words is not None:
+        if not isinstance(words, (list, tuple)) or not words:
+            raise MdnnError(f"want: expected a word or a list of words, received {want!r}")
+        words = [parse_want(word, run.config.tokens.modalities) for word in words]
+    tell = None
+    if stream is not None and not several:
+        tell = _teller(stream, want)
+    answering = Answering(run, how, settings, length, int(batch))
+    answers = answering.answer(prompts, words, seeds, tell)
+    if want is not None:
+        answers = [[item.value for item in items] for items in answers]
+    if isinstance(want, str):
+        answers = [items[0] for items in answers]
+    return answers if several else answers[0]
+
+
+def check_way(config, how):
+    """Refuses a way to write that a network was not trained for."""
+    trained = [way for way in WAYS if getattr(config.train.objectives, way)]
+    if how not in trained:
+        raise MdnnError(
+            f"how: this network was not trained for {how!r} (train.objectives); it was for "
+            f"{', '.join(trained)}"
+        )
+
+
+def check_text(prompt):
+    """Refuses a prompt that is no text of at least one Unicode character."""
+    if not isinstance(prompt, str) or not prompt:
+        raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
+    # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.
+    if re.search("[\ud800-\udfff]", prompt):
+        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
+
+
+def check_length(length):
+    """Refuses a length that is no number of characters or units."""
+    if length is None:
+        return
+    if not is_number(numbers.Integral, length) or not 0 <= length <= 10_000_000:
+        raise MdnnError(f"length: expected 0 to 10,000,000 characters, received {length!r}")
+
+
+def _text_length(want, length):
+    """How many characters a text is continued by."""
+    if want is None:
+        return LENGTH if length is None else length
+    want = parse_want(want, ("text",))
+    if want.shape is not None:
+        return want.units
+    return LENGTH if length is None else length
+
+
+def _several(prompt):
+    """Whether a prompt is a list of prompts."""
+    return (
+        isinstance(prompt, (list, tuple))
+        and len(prompt) > 0
+        and all(isinstance(items, (list, tuple)) for items in prompt)
+    )
+
+
+def _items(run, prompt):
+    """The `Item`s of one prompt."""
+    if not isinstance(prompt, (list, tuple)):
+        prompt = [prompt]
+    items = []
+    for number, value in enumerate(prompt):
+        if isinstance(value, os.PathLike):
+            # imported late: most prompts need no decoder
+            from mdnn.data.media import read_item
+
+            items.append(read_item(value, rate=run.item_codec.rate))
+            continue
+        item = as_item(value, f"item {number + 1} of the prompt")
+        if item.kind == "text":
+            check_text(item.value)
+        items.append(item)
+    return items
+
+
+def _seeds(seed, count, several):
+    if several and isinstance(seed, (list, tuple)):
+        if len(seed) != count:
+            raise MdnnError(f"seed: expected one for each of {count} prompts, received {len(seed)}")
+        return [check_seed(one) for one in seed]
+    return [check_seed(seed)] * count
+
+
+def _teller(stream, want):
+    return lambda _, item: stream(item if want is None else item.value)

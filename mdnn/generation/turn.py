@@ -1,0 +1,136 @@
+"""Items in turn: one unit after another, each from the slots before it."""
+
+from keras import ops
+
+from mdnn.generation.item_writer import ItemWriter, at_slots
+from mdnn.models.columns import Columns
+from mdnn.tokens.units import MODALITY
+
+
+class TurnWriter(ItemWriter):
+    """Writes items unit by unit.
+
+    Where the network's rows hang together by folds alone (`Parts.row_wise`) a unit costs about
+    one slot, not a pass of the whole context: all contexts of a batch go through their rows
+    column by column, the first row from its first column on (see
+    `mdnn.models.columns.Columns`). Other networks are run whole for every unit.
+
+    Args:
+        model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
+        by_columns: whether to go column by column; `None`: where that is possible.
+
+    Call arguments:
+        inputs: see `ItemWriter`, and `steps` and `sizes` int32 `[n, 3]`: the place of unit i is
+            `i // steps % sizes`.
+
+    Returns:
+        dict of `tokens` int32 `[n, slots, 8]` with the answers, `written` int32 `[n]`, how many
+        units they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
+    """
+
+    def __init__(self, model, by_columns=None, **kwargs):
+        super().__init__(model, **kwargs)
+        self.columns = None
+        if self.parts.row_wise and by_columns is not False:
+            self.columns = Columns(self.parts, self.refeeds)
+
+    def call(self, inputs):
+        tokens = inputs["tokens"]
+        nothing = ops.zeros_like(inputs["count"])
+        state = (tokens, nothing, nothing)
+        state = self._by_columns(state, inputs) if self.columns else self._whole(state, inputs)
+        return dict(zip(("tokens", "written", "stopped"), state, strict=True))
+
+    def _pending(self, state, inputs):
+        """Which contexts' answers go on: bool `[n]`."""
+        _, written, stopped = state
+        return ops.logical_and(stopped == 0, written < inputs["count"])
+
+    def _whole(self, state, inputs):
+        def goes_on(*state):
+            return ops.any(self._pending(state, inputs))
+
+        def write(*state):
+            slot = inputs["first"] + state[1]
+            hidden = at_slots(self.hidden(state[0], True), slot[:, None] - 1)
+            return self._write(state, hidden, slot, inputs)
+
+        return ops.while_loop(goes_on, write, state)
+
+    def _by_columns(self, state, inputs):
+        columns = self.columns
+        tokens, first = inputs["tokens"], inputs["first"]
+        kernels = columns.kernels()
+        begin = (first - 1) // columns.row
+        # What there is before the answers' rows; nothing where they all begin in the first.
+        folded = columns.no_rows(tokens)
+        if folded:
+            folded = ops.cond(
+                ops.any(begin > 0), lambda: columns.folded(tokens), lambda: columns.no_rows(tokens)
+            )
+
+        def goes_on(*state):
+            return ops.any(self._pending(state, inputs))
+
+        def write_row(number, *carried):
+            state, folded = carried[:3], list(carried[3:])
+            row = ops.minimum(begin + number, columns.rows - 1)
+            additions = columns.additions(folded, row)
+
+            def write_column(column, *carried):
+                state, kept = carried[:3], list(carried[3:])
+                slot = row * columns.row + column
+                here = at_slots(state[0], slot[:, None])[:, 0]
+                hidden, kept = columns.column(here, column, additions, kept, kernels)
+                # In the first row the prompt's slots are run, too.
+                active = ops.logical_and(self._pending(state, inputs), slot + 1 == first + state[1])
+                state = ops.cond(
+                    ops.any(active),
+                    lambda: self._write(state, hidden[:, None], slot + 1, inputs),
+                    lambda: state,
+                )
+                return (column + 1, *state, *kept)
+
+            _, *carried = ops.while_loop(
+                lambda column, *carried: ops.logical_and(
+                    column < columns.row, goes_on(*carried[:3])
+                ),
+                write_column,
+                (_int(0), *state, *columns.empty(tokens)),
+            )
+            folded = columns.with_row(folded, row, carried[3:])
+            return (number + 1, *carried[:3], *folded)
+
+        _, *carried = ops.while_loop(
+            lambda number, *carried: goes_on(*carried[:3]),
+            write_row,
+            (_int(0), *state, *folded),
+        )
+        return tuple(carried[:3])
+
+    def _write(self, state, hidden, slot, inputs):
+        """The state with one more unit at `slot` of each context whose turn it is.
+
+        `hidden`: `[n, 1, width]`, of the slot before.
+        """
+        tokens, written, stopped = state
+        number = (slot - inputs["first"])[:, None]
+        rows = self.decide(hidden, inputs, slot[:, None], number)
+        own = self.is_own(rows, inputs)[:, 0]
+        active = ops.logical_and(self._pending(state, inputs), number[:, 0] == written)
+        ended = ops.logical_and(active, ops.logical_not(own))
+        active = ops.logical_and(active, own)
+        places = number[..., None] // inputs["steps"][:, None] % inputs["sizes"][:, None]
+        rows_here = self.placed(rows, places, inputs)
+        old = at_slots(tokens, slot[:, None])
+        new = ops.where(active[:, None, None], rows_here, old)[:, 0]
+        batch = ops.arange(ops.shape(tokens)[0], dtype="int32")
+        indices = ops.stack([batch, ops.minimum(slot, self.slots - 1)], axis=-1)
+        tokens = ops.scatter_update(tokens, indices, new)
+        written = written + ops.cast(active, "int32")
+        stopped = ops.where(ended, rows[:, 0, MODALITY], stopped)
+        return tokens, written, stopped
+
+
+def _int(value):
+    return ops.convert_to_tensor(value, dtype="int32")

@@ -1,0 +1,114 @@
+"""Items all at once, and by unmasking: blanks that a network fills seeing the whole context."""
+
+from keras import ops
+
+from mdnn.generation.item_writer import ItemWriter, at_slots
+from mdnn.models.loss import unit_nats
+from mdnn.tokens.units import PLACES
+
+_NEVER = -1e30
+
+
+class BlankWriter(ItemWriter):
+    """Fills blanks, all in one pass, or over several passes the most certain first.
+
+    In pass p of P every blank is decided. Then, of all the answer's units, those decided now
+    with the certainty that they have now, those kept from earlier passes with the certainty that
+    they had then, the ceil(units * p / P) most certain are kept (of equally certain ones the
+    first); all others are blank again, also such as were kept before. So the share of blanks
+    falls linearly. Certainty is the probability of the unit. An `end` that is kept ends the
+    answer: slots behind it become padding, unless it becomes blank again.
+
+    Args:
+        model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
+        once: whether there is one pass, `passes` is not looked at.
+        places: whether certainty counts the places that the heads decide.
+
+    Call arguments:
+        inputs: see `ItemWriter`; `count` are slots that are answered, an `end` among them. And
+            `ask` int32 `[n, units, 8]`: blank rows for the slots from `first` on; `shown` int32
+            `[n]`: how many of them the context holds, at least `count`; `passes` int32 `[n]`.
+
+    Returns:
+        dict of `rows` int32 `[n, units, 8]` and `written` int32 `[n]`, how many of them are the
+        answer, and `stopped` int32 `[n]`, 1 where an `end` follows them.
+    """
+
+    def __init__(self, model, once=False, places=False, **kwargs):
+        super().__init__(model, **kwargs)
+        self.once, self.places = once, places
+
+    def call(self, inputs):
+        ask = inputs["ask"]
+        number = ops.zeros_like(ask[..., 0]) + ops.arange(ask.shape[1], dtype="int32")
+        nobody = ops.zeros_like(number)
+        start = (ask, ops.cast(nobody, "float32") + _NEVER, nobody)
+        if self.once:
+            rows, _, kept = self._pass(0, start, number, inputs)
+        else:
+            last = ops.max(inputs["passes"])
+            _, rows, _, kept = ops.while_loop(
+                lambda turn, *state: turn < last,
+                lambda turn, *state: (turn + 1, *self._pass(turn, state, number, inputs)),
+                (ops.convert_to_tensor(0, dtype="int32"), *start),
+            )
+        end = self._end(rows, kept, number, inputs)
+        written = ops.minimum(end, ops.sum(kept, axis=1))
+        stopped = ops.cast(end < ask.shape[1], "int32")
+        return {"rows": rows, "written": written, "stopped": stopped}
+
+    def _end(self, rows, kept, number, inputs):
+        """The first unit that is kept and ends the answer, int32 `[n]`; all units for none."""
+        ends = ops.logical_and(kept > 0, ops.logical_not(self.is_own(rows, inputs)))
+        return ops.min(ops.where(ends, number, number.shape[1]), axis=1)
+
+    def _pass(self, turn, state, number, inputs):
+        """Rows, certainties and which are kept, int32 `[n, units]`, after one more pass."""
+        rows, certain, kept = state
+        end = self._end(rows, kept, number, inputs)[:, None]
+        live = ops.logical_and(number < inputs["count"][:, None], number <= end)
+        keeps = ops.logical_and(kept > 0, live)
+        seen = ops.where(keeps[..., None], rows, inputs["ask"])
+        seen = ops.where((number <= end)[..., None], seen, 0)
+        slots = inputs["first"][:, None] + number
+        hidden = at_slots(self.hidden(self._laid(seen, inputs), False), slots - 1)
+        found = self.decide(hidden, inputs, slots, number, turn)
+        new = self.placed(found, inputs["ask"][..., PLACES], inputs)
+        rows = ops.where(keeps[..., None], rows, new)
+        if self.once:
+            return rows, certain, ops.cast(live, "int32")
+        certain = ops.where(keeps, certain, self._certainty(hidden, found))
+        certain = ops.where(live, certain, _NEVER)
+        count = ops.sum(ops.cast(live, "int32"), axis=1)
+        passes = inputs["passes"]
+        done = ops.minimum(turn + 1, passes)
+        # ceil(count * done / passes), without a product that may leave 32 bits
+        whole, rest = count // passes, count % passes
+        keep = whole * done + (rest * done + passes - 1) // passes
+        rank = ops.argsort(ops.argsort(-certain, axis=1), axis=1)
+        best = ops.cast(rank, "int32") < keep[:, None]
+        return rows, certain, ops.cast(ops.logical_and(best, live), "int32")
+
+    def _laid(self, rows, inputs):
+        """The contexts with `rows` from their first slots on, as many as are shown."""
+        tokens = inputs["tokens"]
+        slot = ops.arange(self.slots, dtype="int32")[None, :]
+        number = slot - inputs["first"][:, None]
+        inside = ops.logical_and(number >= 0, number < inputs["shown"][:, None])
+        return ops.where(inside[..., None], at_slots(rows, number), tokens)
+
+    def _certainty(self, hidden, rows):
+        """Log-probability of each unit, of what the network was free to decide."""
+        heads = self.heads
+        weights = {"place": float(self.places), "modality": float(len(self.kinds) > 1)}
+        nats, _ = unit_nats(
+            rows,
+            heads(hidden, rows),
+            heads.modalities,
+            weights,
+            table=heads.table,
+            places=heads.places,
+            base=heads.base,
+            digits=heads.digits,
+        )
+        return -nats
