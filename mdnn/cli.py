@@ -78,13 +78,13 @@ def parser():
     generate.add_argument("--seed", type=int, default=0, help="another seed, another text (0)")
     generate.set_defaults(run_command=_generate)
 
-    evaluate = commands.add_parser("evaluate", help="nats and bits per character")
+    evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument(
         "--data",
         metavar="SOURCE",
-        help="a whole text: a file, a folder, tfds:NAME or python-docs "
-        "(default: the run's own validation part)",
+        help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
+        "folder with a manifest or tfds:NAME (default: the run's own validation part)",
     )
     _json(evaluate)
     evaluate.set_defaults(run_command=_evaluate)
@@ -131,11 +131,28 @@ def _train(options):
     if options.json:
         print(json.dumps(result))
         return
+    if "items" in result:
+        _print_ways(result["ways"])
+        figures = ""
+    else:
+        figures = (
+            f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
+            f"{result['characters']:,} validation characters; "
+        )
     print(
-        f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
-        f"{result['characters']:,} validation characters; {result['parameters']:,} parameters, "
+        f"{figures}{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
     )
+
+
+def _print_ways(ways):
+    """Prints the figures of items, by way to write and by kind of answer."""
+    row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
+    print(row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units"))
+    for way, found in ways.items():
+        for kind, own in (*found["kinds"].items(), ("all", found)):
+            means = (f"{own[key]:.4f}" for key in ("nats", "bits_per_unit", "nats_per_item"))
+            print(row(way, kind, *means, f"{own['items']:,}", f"{own['units']:,}"))
 
 
 def _check_resumed(changes):
@@ -179,18 +196,31 @@ def _generate(options):
 
 def _evaluate(options):
     quiet_import()
-    from mdnn.data.sources import read_text
     from mdnn.models.run import open_run
     from mdnn.training.display import Ticker
-    from mdnn.training.evaluation import evaluate
+    from mdnn.training.evaluation import evaluate, open_text_or_lines
 
     run = open_run(options.run)
-    text = None if options.data is None else read_text(options.data)
-    result = evaluate(run, text, progress=Ticker("evaluating"))
+    data = {} if options.data is None else open_text_or_lines(run.config, options.data)
+    result = evaluate(run, progress=Ticker("evaluating"), **data)
     if options.json:
         print(json.dumps(result))
+    elif "items" in result:
+        _print_ways(result["ways"])
+    else:
+        _print_text_figures(result, run.config.context.slots)
+
+
+def _print_text_figures(result, slots):
+    """Prints the figures of a text; of every way, where there are several."""
+    for way, found in result.get("ways", {}).items():
+        if way != "turn":
+            print(
+                f"{found['nats']:.4f} nats, {found['bits_per_character']:.4f} bits per character "
+                f"({way}: {found['characters']:,} characters that are blank in windows of {slots})"
+            )
+    if "turn" not in result.get("ways", {"turn": None}):
         return
-    slots = run.config.context.slots
     print(
         f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character "
         f"({result['characters']:,} characters, consecutive windows of {slots})"

@@ -102,12 +102,13 @@ batch = 16
 checks = 2
 sample = 0
 [train.objectives]
-turn = 1
+turn = 2
 once = 1
 unmask = 1
 [train.optimizer]
 rate = 1e-2
 warmup = 5
+decay = 1.0
 """
 
 DIGITS = {

@@ -1,11 +1,13 @@
 """How well a network predicts a text, or items."""
 
+import dataclasses
 import math
 
 import numpy as np
 
 from mdnn.data.batches import Batches, windows
 from mdnn.data.corpus import open_data
+from mdnn.data.sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
 from mdnn.models.config import Objectives
@@ -61,6 +63,23 @@ def evaluate(run, text=None, sliding=True, progress=None, lines=None):
     else:
         units = run.codec.units(text)
     return StreamScorer(networks, run.config, run.codec).figures(units, sliding, progress)
+
+
+def open_text_or_lines(config, source):
+    """The whole of another source, as arguments of `evaluate`: a dict.
+
+    Args:
+        config: the run's config; of items all lines are taken, both sides of their split.
+        source: as `data.source` of a config.
+    """
+    if config.context.layout == "items":
+        # imported late: a text needs no items
+        from mdnn.training.item_scores import open_config_lines
+
+        data = dataclasses.replace(config.data, source=source, validation=0.0)
+        corpus = open_config_lines(dataclasses.replace(config, data=data))
+        return {"lines": corpus.train + corpus.validation}
+    return {"text": read_text(source)}
 
 
 def figures(nats, characters):
