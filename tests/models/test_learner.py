@@ -84,7 +84,7 @@ def test_variables_are_the_networks():
 
 
 def test_every_target_is_picked_once():
-    _, model, batches = made()
+    _, _, batches = made()
     targets = batches.at(0)["targets"]
     found = picks(targets, ["text", "grey", "end"])
     slots = np.sort(np.concatenate(list(found.values())))

@@ -1,0 +1,202 @@
+"""Digits in three modalities: one network, every direction, every way to write.
+
+Writes a folder of words, pictures and recordings with a manifest, trains `configs/digits.toml`
+on it, and prints for each way to write what comes back in all six directions. Words are right or
+wrong; pictures and sounds that the network writes are judged by plain classifiers that were
+trained on the real training items, whose own accuracy on real test items stands beside. Then the
+same network once more for a speaker that it never heard. Run it on a machine that does nothing
+else:
+
+    python benchmarks/digits.py --recordings spoken_digits.npz
+    python benchmarks/digits.py --run RUN      the table of a run that is there
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mdnn.quiet import quiet_import
+
+KINDS = ("word", "picture", "sound")
+WAYS = ("turn", "once", "unmask")
+PAIRS = tuple((a, b) for a in KINDS for b in KINDS if a != b)
+WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
+
+
+def main():
+    """Prints the tables; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    config = Path(__file__).parents[1] / "configs" / "digits.toml"
+    parser.add_argument("config", nargs="?", default=config, help="a config file")
+    parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
+    parser.add_argument("--minutes", type=float, help="of training (default: the config's)")
+    parser.add_argument("--out", default="runs/digits", help="folder of data, runs and pictures")
+    parser.add_argument("--run", help="a run that is there: train nothing")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--answers", type=int, default=200, help="for each direction, at most")
+    parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--temperature", type=float, default=0.8, help="of pictures and sounds")
+    parser.add_argument("--passes", type=int, default=64, help="of unmasking")
+    parser.add_argument("--speaker", help="train once more without this speaker's recordings")
+    parser.add_argument("--speaker-minutes", type=float, help="of that training")
+    parser.add_argument("--json", help="a file for all figures")
+    parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
+    options = parser.parse_args()
+    quiet_import()
+    from digits_data import recordings
+
+    from mdnn import MdnnError
+
+    try:
+        sounds = recordings(options.recordings)
+        found = {"known": _one(options, sounds, None)}
+        if options.speaker:
+            found[options.speaker] = _one(options, sounds, options.speaker)
+    except (MdnnError, OSError) as error:
+        print(f"benchmarks/digits.py: error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 0
+
+
+def _one(options, sounds, speaker):
+    """Trains on one split and prints its table; returns the figures."""
+    from digits_data import RATE, Digits
+    from digits_sheet import contact_sheet
+    from judges import picture_judge, sound_judge
+
+    from mdnn import load_config, train
+    from mdnn.models.run import open_run
+
+    data = Digits(sounds, speaker=speaker)
+    name = "digits" if speaker is None else f"digits-without-{speaker}"
+    folder = Path(options.out)
+    run = Path(options.run) if options.run and speaker is None else None
+    figures = {}
+    if run is None:
+        source = data.write(folder / f"{name}-data")
+        run = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        changes = [f"data.source={json.dumps(str(source))}", *options.set]
+        minutes = options.minutes if speaker is None else options.speaker_minutes
+        if minutes:
+            changes.append(f"train.minutes={minutes}")
+        figures["training"] = train(load_config(options.config, changes), run)
+    pictures, sounds_of = ~data.picture_test, ~data.sound_test
+    judges = {
+        "picture": picture_judge(data.pictures[pictures], data.picture_digits[pictures]),
+        "sound": sound_judge(
+            [data.sounds[n] for n in np.flatnonzero(sounds_of)],
+            data.sound_digits[sounds_of],
+            RATE,
+        ),
+    }
+    tests = _tests(data)
+    figures["judges"] = {kind: judges[kind].share(*tests[kind]) for kind in judges}
+    network = open_run(run)
+    samples = {}
+    for how in options.ways:
+        for prompt, answer in PAIRS:
+            if speaker is not None and prompt != "sound":
+                continue
+            begun = time.perf_counter()
+            asked, digits = _asked(tests, prompt, answer, options)
+            answers = _answers(network, asked, answer, how, options)
+            right = _right(answers, digits, answer, judges)
+            seconds = time.perf_counter() - begun
+            figures[f"{how} {prompt} {answer}"] = {
+                "right": float(np.mean(right)),
+                "answers": len(right),
+                "seconds": round(seconds, 1),
+            }
+            samples[how, prompt, answer] = (asked, digits, answers)
+            print(
+                f"{how}: {prompt} to {answer} {np.mean(right):.1%} of {len(right)} "
+                f"({seconds:.0f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+    _print(figures, options, speaker)
+    if speaker is None:
+        sheet = Path(options.sheet or folder / "digits.png")
+        contact_sheet(samples, RATE, sheet)
+        print(f"\nContact sheet: {sheet}; run: {run}")
+    return figures
+
+
+def _tests(data):
+    """Test items of each kind with their digits."""
+    from mdnn.data.digits import WORDS
+
+    sounds = np.flatnonzero(data.sound_test)
+    return {
+        "word": (list(WORDS), np.arange(10)),
+        "picture": (list(data.pictures[data.picture_test]), data.picture_digits[data.picture_test]),
+        "sound": ([data.sounds[n] for n in sounds], data.sound_digits[sounds]),
+    }
+
+
+def _asked(tests, prompt, answer, options):
+    """Prompts of one direction and their digits: words again and again, others all at most once."""
+    values, digits = tests[prompt]
+    most = options.sounds if answer == "sound" else options.answers
+    if prompt == "word":
+        chosen = np.arange(most) % 10
+    elif answer == "word":
+        chosen = np.arange(len(values))
+    else:
+        chosen = np.linspace(0, len(values) - 1, min(most, len(values))).astype(int)
+    return [values[n] for n in chosen], np.asarray(digits)[chosen]
+
+
+def _answers(network, asked, answer, how, options):
+    import mdnn
+
+    careful = answer == "word"
+    return mdnn.generate(
+        network,
+        [[value] for value in asked],
+        want=WANTS[answer],
+        how=how,
+        style="factual" if careful else None,
+        temperature=None if careful else options.temperature,
+        seed=list(range(len(asked))),
+        passes=options.passes,
+    )
+
+
+def _right(answers, digits, answer, judges):
+    """Which answers are the digit that was asked for."""
+    from mdnn.data.digits import WORDS
+
+    if answer == "word":
+        return np.array([text == WORDS[d] for text, d in zip(answers, digits, strict=True)])
+    return judges[answer](answers) == digits
+
+
+def _print(figures, options, speaker):
+    who = "known speakers" if speaker is None else f"{speaker}, never heard"
+    if "training" in figures:
+        training = figures["training"]
+        print(
+            f"\n{who}: {training['parameters']:,} parameters, {training['steps']:,} steps in "
+            f"{training['seconds'] / 60:.1f} minutes"
+        )
+    print(f"\n| {who} | {' | '.join(options.ways)} | judge on real ones |")
+    print(f"|---|{'---|' * (len(options.ways) + 1)}")
+    for prompt, answer in PAIRS:
+        cells = [figures.get(f"{how} {prompt} {answer}") for how in options.ways]
+        if not any(cells):
+            continue
+        judge = figures["judges"].get(answer)
+        row = " | ".join("" if cell is None else f"{cell['right']:.1%}" for cell in cells)
+        print(f"| {prompt} to {answer} | {row} | {'' if judge is None else f'{judge:.1%}'} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
