@@ -62,3 +62,29 @@ def gradient(function, x):
         tape.watch(x)
         y = function(x)
     return tape.gradient(y, x).numpy()
+
+
+def weight_gradients(model, loss, inputs):
+    """Gradients of `loss(outputs)`, a scalar, by a model's trainable weights.
+
+    Returns:
+        Dict from a weight's path to an array; zeros where the loss does not depend on it.
+    """
+    trainable = model.trainable_variables
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def compute(values, inputs):
+            fixed = [v.value for v in model.non_trainable_variables]
+            return loss(model.stateless_call(values, fixed, inputs)[0])
+
+        found = jax.jit(jax.grad(compute))([v.value for v in trainable], inputs)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss(model(inputs))
+        found = tape.gradient(
+            value, [v.value for v in trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+    return {v.path: to_numpy(g) for v, g in zip(trainable, found, strict=True)}

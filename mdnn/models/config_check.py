@@ -1,6 +1,7 @@
 """What no single key of a config can tell: keys that do not go together."""
 
 import dataclasses
+import operator
 
 from mdnn.errors import MdnnError
 from mdnn.models.schema import nearest
@@ -105,6 +106,10 @@ def _check_tokens(tokens):
 OF_ITEMS = (
     ("data.order", "given"),
     ("data.cut", False),
+    ("data.vary.speed", 0.0),
+    ("data.vary.volume", 0.0),
+    ("data.vary.noise", 0.0),
+    ("data.vary.shift", 0),
     ("tokens.answer_places", False),
     ("context.align", 1),
     ("context.prompts", 1),
@@ -121,8 +126,7 @@ def _check_layout(config):
                 "tokens.modalities; take layout = 'items'"
             )
         for key, value in OF_ITEMS:
-            table, name = key.split(".")
-            if (found := getattr(getattr(config, table), name)) != value:
+            if (found := operator.attrgetter(key)(config)) != value:
                 raise MdnnError(
                     f"{key}: expected {value!r} in a stream, received {found!r}; it belongs to "
                     "context.layout = 'items'"

@@ -32,6 +32,7 @@ ALL_LISTS = """
 TABLES = {
     "": configs.Config,
     "data.": configs.Data,
+    "data.vary.": configs.Vary,
     "tokens.": configs.Tokens,
     "context.": configs.Context,
     "backbone.": configs.Backbone,
@@ -249,6 +250,8 @@ MIXER = "backbone.branch.0.mixer.0"
             "data.order: expected 'given' in a stream, received 'any'; it belongs",
         ),
         (["data.cut=true"], "data.cut: expected False in a stream, received True"),
+        (["data.vary.speed=0.1"], "data.vary.speed: expected 0.0 in a stream, received 0.1"),
+        (["data.vary.shift=1"], "data.vary.shift: expected 0 in a stream, received 1"),
         (["tokens.answer_places=true"], "tokens.answer_places: expected False in a stream"),
         (["context.align=2"], "context.align: expected 1 in a stream, received 2"),
         (["context.prompts=2"], "context.prompts: expected 1 in a stream, received 2"),

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from backends import to_numpy, values
+from backends import to_numpy, values, weight_gradients
 from keras import ops
 from layer_checks import CHECKS, Case
 from networks import randomize
 
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.refeeding import Refeed
-from mdnn.training.gradients import loss_and_gradients
 
 SHAPE = (3, 4)
 
@@ -46,17 +45,13 @@ def loop(layer, x, steps, last=None, state=None):
 
 def gradients(layer, function):
     """Gradients of `sum(function(x) * w)` by the layer's weights: dict from path to array."""
-    x = keras.Input(SHAPE, name="tokens")
-    w = keras.Input(SHAPE, name="targets")
-    model = keras.Model({"tokens": x, "targets": w}, function(x))
+    x = keras.Input(SHAPE)
     # The loop's model has the branches in it, not the layer around them.
-    batch = {"tokens": normal(2, *SHAPE), "targets": normal(2, *SHAPE, seed=6)}
-    _, found = loss_and_gradients(model, lambda w, y, sample_weight=None: ops.sum(w * y), batch)
-    by_path = {v.path: g for v, g in zip(model.trainable_variables, found, strict=True)}
-    return {
-        path: np.zeros(variable.shape) if by_path.get(path) is None else to_numpy(by_path[path])
-        for path, variable in ((v.path, v) for v in layer.trainable_variables)
-    }
+    model = keras.Model(x, function(x))
+    w = normal(2, *SHAPE, seed=6)
+    found = weight_gradients(model, lambda y: ops.sum(w * y), normal(2, *SHAPE))
+    none = {variable.path: np.zeros(variable.shape) for variable in layer.trainable_variables}
+    return none | found
 
 
 def assert_same(actual, expected):
