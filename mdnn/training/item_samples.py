@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdnn.data.bits import VALIDATION, raw_bits
+from mdnn.data.line import load
 from mdnn.tokens.items import Item
 from mdnn.training.pictures import contact_sheet
 from mdnn.training.ways import trained_ways
@@ -33,11 +34,19 @@ def sample_sheet(run, lines, path, title="", prompts=PROMPTS):
 
 
 def sample_draws(lines, prompts, seed, order):
-    """Draws of items, one list for each prompt; the last item is the right answer."""
+    """Draws of items, one list for each prompt; the last item is the right answer.
+
+    With `order="pairs"` the pairs of a line follow one another, so that every direction comes.
+    """
     drawn = []
     for number in range(prompts):
         line = lines[number * len(lines) // prompts % len(lines)]
-        drawn.append(line.draw(raw_bits(seed, number, line.draws, VALIDATION), order)[0])
+        bits = raw_bits(seed, number, line.draws, VALIDATION)
+        if order == "pairs":
+            parts = [line.parts[part] for part in line.pairs[number % len(line.pairs)]]
+            drawn.append([load(part[int(bits[k]) % len(part)]) for k, part in enumerate(parts)])
+        else:
+            drawn.append(line.draw(bits, order)[0])
     return drawn
 
 

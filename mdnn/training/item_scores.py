@@ -8,8 +8,9 @@ import numpy as np
 from mdnn.data.item_batches import item_windows
 from mdnn.data.lines import open_lines
 from mdnn.errors import MdnnError
+from mdnn.models.compiling import without_xla
+from mdnn.models.learner import TargetNats
 from mdnn.tokens.units import ITEM, MODALITIES, MODALITY, modality
-from mdnn.training.evaluation import nats_models
 
 # Slots in one call: what a large context leaves of a batch.
 CALL_SLOTS = 32_768
@@ -88,7 +89,10 @@ class ItemScorer:
     """
 
     def __init__(self, networks, config, codec):
-        self.models = nats_models(networks, config)
+        made = {id(model): TargetNats(model) for model in networks.values()}
+        for model in made.values():
+            without_xla(model)
+        self.models = {name: made[id(model)] for name, model in networks.items()}
         self.config, self.codec = config, codec
         slots = config.context.prompts * config.context.slots
         self.batch = min(32, max(1, CALL_SLOTS // slots))
@@ -152,7 +156,7 @@ class ItemScorer:
             most=most,
         ):
             counted, weights = window.pop("counted"), window.pop("weights")
-            nats = np.asarray(self.models[way].predict_on_batch(window), dtype="float64")
+            nats = self.models[way].nats(window["tokens"], window["targets"])
             one = (-1, config.context.slots)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
             nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")

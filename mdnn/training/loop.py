@@ -53,7 +53,7 @@ def train(config, out, resume=False, show=True):
     """
     if isinstance(config, (str, Path)):
         config = load_config(config)
-    config = _anchored(config)
+    config = anchored(config)
     path = Path(out)
     words = None
     if resume:
@@ -92,7 +92,7 @@ def open_training_data(config, words=None):
     return StreamData(config, words)
 
 
-def _anchored(config):
+def anchored(config):
     """The config with a source on disk named in full, so that the run knows it from anywhere."""
     source = config.data.source
     if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
