@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.layers.decoding_steps import column, is_any
+from mdnn.models.loss import unit_nats
 from mdnn.tokens.units import MODALITY, modality
 
 
@@ -68,6 +69,58 @@ class Learner(keras.Model):
             # Not a product alone: what stands in for no slot may be no finite number.
             total = total + counts[name] * ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
+
+
+class TargetNats(keras.Model):
+    """Nats of targets, each target's own steps alone scored.
+
+    Args:
+        model: a network as `mdnn.build` or `mdnn.models.variants.variant` makes it.
+
+    Call arguments:
+        batch: dict of `tokens` and `targets`, int32 `[batch, slots, 8]`, and `picks` (see
+            `picks`).
+
+    Returns:
+        dict from the names in `picks` to float32 `[n]`: nats of the targets that are picked.
+    """
+
+    def __init__(self, model, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
+        self.heads = model.get_layer("heads")
+        self.built = True
+
+    def call(self, batch):
+        hidden = self.hidden(batch["tokens"], training=False)
+        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        rows = ops.reshape(ops.cast(batch["targets"], "int32"), (-1, batch["targets"].shape[-1]))
+        found = {}
+        for name, index in batch["picks"].items():
+            index = ops.maximum(index, 0)
+            own, right = ops.take(hidden, index, axis=0), ops.take(rows, index, axis=0)
+            found[name] = self._own(name, own, right)
+        return found
+
+    def _own(self, name, hidden, rows):
+        heads = self.heads
+        if heads.table != "bits":
+            return heads.nats(name, hidden, rows)
+        # Bits that make no unit have a share of the probability, too.
+        how = {"places": heads.places, "base": heads.base, "digits": heads.digits}
+        scores = heads(hidden[None], rows[None])
+        return unit_nats(rows[None], scores, heads.modalities, table="bits", **how)[0][0]
+
+    def nats(self, tokens, targets):
+        """Nats of every slot's target, float64 `[batch, slots]`, 0 where there is none."""
+        batch = {"tokens": tokens, "targets": targets}
+        batch["picks"] = picks(targets, self.heads.modalities, padded=True)
+        found = self.predict_on_batch(batch)
+        nats = np.zeros(targets[..., MODALITY].size)
+        for name, index in batch["picks"].items():
+            real = index >= 0
+            nats[index[real]] = np.asarray(found[name], dtype="float64")[real]
+        return nats.reshape(targets.shape[:-1])
 
 
 def picks(targets, modalities, padded=False):

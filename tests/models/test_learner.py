@@ -7,8 +7,9 @@ import pytest
 from mdnn.data import ItemBatches, open_lines
 from mdnn.models.builder import build
 from mdnn.models.config import Config
-from mdnn.models.learner import Learner, picks
-from mdnn.models.loss import loss_for
+from mdnn.models.learner import Learner, TargetNats, picks
+from mdnn.models.loss import loss_for, nats_model
+from mdnn.models.vocabulary import decoding
 from mdnn.tokens import ItemCodec
 
 
@@ -75,6 +76,16 @@ def test_the_value_is_that_of_the_loss(how, padded):
         expected = loss(batch["targets"], scores, sample_weight=batch["weights"])
         batch["picks"] = picks(batch["targets"], learner.heads.modalities, padded)
         np.testing.assert_allclose(learner(batch), expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("how", [{"places": True}, {"table": "bits"}], ids=["places", "bits"])
+def test_nats_are_those_of_all_scores(how):
+    config, model, batches = made(**how)
+    batch = batches.at(1)
+    inputs = {name: batch[name] for name in ("tokens", "targets")}
+    expected = nats_model(model, **decoding(config))(inputs)
+    found = TargetNats(model).nats(**inputs)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_variables_are_the_networks():
