@@ -63,19 +63,51 @@ def parser():
     _json(train)
     train.set_defaults(run_command=_train)
 
-    generate = commands.add_parser("generate", help="write text with a trained network")
+    generate = commands.add_parser("generate", help="texts, pictures and sounds from a network")
     generate.add_argument("run", metavar="RUN", help="a run folder")
-    generate.add_argument("--prompt", required=True, help="the text to continue")
-    generate.add_argument("--length", type=int, default=400, help="characters (default 400)")
     generate.add_argument(
-        "--temperature", type=float, default=0.8, help="0: greedy; higher: more daring (0.8)"
+        "--prompt",
+        metavar="TEXT",
+        dest="items",
+        action=_Item,
+        help="a text to continue, or one item of the prompt; options --prompt and --item keep "
+        "their order",
     )
+    generate.add_argument(
+        "--item",
+        metavar="FILE",
+        dest="items",
+        action=_Item,
+        help="an item of the prompt: a .txt, .png, .jpg or .wav",
+    )
+    generate.add_argument(
+        "--want",
+        action="append",
+        help="what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
+        "'video 4x8x8'; several times for several (default: the network decides)",
+    )
+    generate.add_argument(
+        "--how",
+        default="turn",
+        help="turn, once or unmask: one unit after another (default), "
+        "all at once, the most certain first",
+    )
+    generate.add_argument("--style", help="factual, creative or reasoning")
+    generate.add_argument(
+        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
+    )
+    generate.add_argument(
+        "--length", type=int, help="characters (default 400), or units of an item at most"
+    )
+    generate.add_argument("--temperature", type=float, help="0: greedy; higher: more daring (0.8)")
     generate.add_argument("--greedy", action="store_true", help="the same as --temperature 0")
-    generate.add_argument("--top-k", type=int, default=0, help="among the k likeliest (0: all)")
+    generate.add_argument("--top-k", type=int, help="among the k likeliest (0: all)")
     generate.add_argument(
-        "--top-p", type=float, default=1.0, help="among the likeliest of this probability (1: all)"
+        "--top-p", type=float, help="among the likeliest of this probability (1: all)"
     )
-    generate.add_argument("--seed", type=int, default=0, help="another seed, another text (0)")
+    generate.add_argument("--refeeds", type=int, help="runs of the network on its own output")
+    generate.add_argument("--passes", type=int, help="passes of --how unmask (16)")
+    generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
     generate.set_defaults(run_command=_generate)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
@@ -165,33 +197,19 @@ def _check_resumed(changes):
             )
 
 
+class _Item(argparse.Action):
+    """Keeps texts and files of a prompt in the order of the command line."""
+
+    def __call__(self, parser, options, value, option=None):
+        kept = getattr(options, self.dest) or []
+        setattr(options, self.dest, [*kept, (option, value)])
+
+
 def _generate(options):
     quiet_import()
-    from mdnn.generation.text import generate
+    from mdnn.generation.command import write_answer
 
-    def show(piece):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-
-    first = True
-
-    def stream(piece):
-        # The prompt appears with the answer, not while a wrong setting may still be refused.
-        nonlocal first
-        show(options.prompt + piece if first else piece)
-        first = False
-
-    generate(
-        options.run,
-        options.prompt,
-        options.length,
-        0.0 if options.greedy else options.temperature,
-        options.seed,
-        options.top_k,
-        options.top_p,
-        stream,
-    )
-    show(options.prompt + "\n" if first else "\n")
+    write_answer(options)
 
 
 def _evaluate(options):

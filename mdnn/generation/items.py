@@ -1,70 +1,23 @@
 """Items from a trained network: prompts into contexts, answers out of them, one after another."""
 
 import dataclasses
-import functools
 import math
 
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.generation.asks import END, Ask, Context, writer_of, written
 from mdnn.generation.turn import TurnWriter
-from mdnn.generation.wants import LARGEST, Want, check_kind
+from mdnn.generation.wants import Want, check_kind
 from mdnn.generation.whole import BlankWriter
 from mdnn.tokens.units import ITEM, MODALITIES, MODALITY, WIDTH, modality
-
-END = modality("end").index
-BLANK = modality("blank").index
 
 MOST_ITEMS = 64
 """Items of an answer whose end the network is to say itself, at most."""
 
 
-@dataclasses.dataclass
-class Context:
-    """One prompt and what is answered so far.
-
-    Args:
-        rows: int32 `[slots, 8]`.
-        stop: the slot behind the last item.
-        items: list of `Item`, the prompt's and the answers.
-        prompt: how many of them are the prompt's.
-        seed: int.
-        done: whether the network has said that nothing follows.
-    """
-
-    rows: np.ndarray
-    stop: int
-    items: list
-    prompt: int
-    seed: int
-    done: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Ask:
-    """One answer that is asked for, of one context.
-
-    Args:
-        want: `Want`; its shape is `None` where the network says the length or the places.
-        first: the slot of its first unit.
-        count: units at most.
-        ends: names of the modalities that end it.
-    """
-
-    want: Want
-    first: int
-    count: int
-    ends: tuple[str, ...] = ()
-
-    @property
-    def open(self):
-        """Whether the network says where it ends."""
-        return self.want.shape is None
-
-    @property
-    def decoded(self):
-        """Whether the network says the places, too."""
-        return self.open and not self.want.flat
+MANY = 256
+"""Units of an answer from which on it pays to compile its writer for longer."""
 
 
 class Answering:
@@ -107,7 +60,10 @@ class Answering:
                     break
                 kinds = self._kinds(going, number)
                 going = [context for context in going if not context.done]
-                self._stage(going, [Want(kind) for kind in kinds if kind], None, tell, contexts)
+                if not going:
+                    break
+                wants = [Want(kind) for kind in kinds if kind]
+                self._stage(going, wants, None, tell, contexts, chosen=True)
         else:
             for want, follows in zip(wants, [*wants[1:], None], strict=True):
                 self._stage(contexts, [want] * len(contexts), follows, tell, contexts)
@@ -153,7 +109,7 @@ class Answering:
             )
         return self.slots - first
 
-    def _ask(self, context, want, ends):
+    def _ask(self, context, want, own, ends):
         """What is asked for, with the shape that is known of what was trained."""
         first, kind = self._next(context.stop), want.kind
         shapes = self.run.seen["shapes"].get(kind, [])
@@ -161,7 +117,7 @@ class Answering:
             want = Want(kind, tuple(shapes[0]))
         if want.shape is not None:
             self._room(context, f"{kind} {'x'.join(map(str, want.shape))}", want.units)
-            return Ask(want, first, want.units)
+            return Ask(want, first, want.units, own)
         if not want.flat and not self.config.tokens.answer_places:
             seen = ", ".join("x".join(map(str, shape)) for shape in shapes[:4])
             sizes = "8x8" if modality(kind).places == 2 else "4x8x8"
@@ -170,10 +126,15 @@ class Answering:
                 f"on {seen or 'none'} and does not answer places (tokens.answer_places)"
             )
         room = self._room(context, kind, 1)
-        longest = self.run.seen["longest"].get(kind, room)
+        return Ask(want, first, max(1, min(room, self._longest(want))), own, ends)
+
+    def _longest(self, want):
+        """Units at most of a wanted item, wherever it begins."""
+        if want.shape is not None:
+            return want.units
         if want.flat and self.length is not None:
-            longest = self.length
-        return Ask(want, first, max(1, min(room, longest)), ends)
+            return self.length
+        return self.run.seen["longest"].get(want.kind, self.slots)
 
     def _own(self, want):
         """Names of the modalities that units of an item may have."""
@@ -183,59 +144,62 @@ class Answering:
     def _kinds(self, contexts, number):
         """The kind of the next item of each context; of one where none follows `None`."""
         units = tuple(name for name in self.heads if name != "end")
-        undecided = Want(units[0])
-        asks = [Ask(undecided, self._next(c.stop), 1) for c in contexts]
         # The first answer is an item; behind it there may be nothing.
-        others = units if number == 0 else self.heads
+        least = 1 if number == 0 else 0
+        asks = [
+            Ask(Want(units[0]), self._next(c.stop), 1, units, ("end",), least, hidden=True)
+            for c in contexts
+        ]
         if self.config.train.objectives.turn:
             writer = self._turn(self.heads)
-            extra = [{"own": units, "allowed": others, "least": min(1, 1 - number)} for _ in asks]
         elif self.config.tokens.answer_places:
             writer = self._blank(self.heads, self.slots, once=True)
-            extra = [{"own": units, "allowed": others, "least": min(1, 1 - number)} for _ in asks]
         else:
             raise MdnnError(
                 "want: say what is wanted, such as 'text': this network was not trained to decide "
                 "(train.objectives.turn, tokens.answer_places)"
             )
-        found = self._write(writer, contexts, asks, extra, hidden=True)
         kinds = []
-        for context, rows in zip(contexts, found, strict=True):
-            name = None if not len(rows[0]) else _name(rows[0][0, MODALITY])
+        found = written(writer, contexts, asks, self.codec, self.settings, self.batch)
+        for context, (rows, _) in zip(contexts, found, strict=True):
+            name = MODALITIES[rows[0, MODALITY]].name if len(rows) else None
             context.done = name is None
             kinds.append("text" if name == "word" else name)
         return kinds
 
-    def _stage(self, contexts, wants, follows, tell, everyone):
-        """Writes one more item into each context."""
-        asks, extra = [], []
-        chosen = follows is None and len(set(wants)) != 1
+    def _stage(self, contexts, wants, follows, tell, everyone, chosen=False):
+        """Writes one more item into each context.
+
+        Args:
+            contexts: list of `Context`.
+            wants: list of `Want`, one each.
+            follows: the `Want` of the item after it, or `None`.
+            tell: as in `answer`.
+            everyone: list of the contexts that `tell` numbers.
+            chosen: whether the network chose the kinds, so that they may differ.
+        """
+        asks = []
         for context, want in zip(contexts, wants, strict=True):
             own = self._own(want)
             ends = ("end",)
-            if follows is not None and self.align == 1:
+            if follows is not None and self.align == 1 and self.how == "turn":
                 ends += tuple(name for name in self._own(follows) if name not in own)
-            asks.append(self._ask(context, want, ends))
-            allowed = own + (ends if asks[-1].open else ())
-            extra.append({"own": own, "allowed": allowed, "least": 1})
-        kinds = self.heads
-        if not chosen and len({ask.open for ask in asks}) == 1 and extra:
-            kinds = tuple(name for name in self.heads if name in extra[0]["allowed"])
-        if not asks:
-            return
+            asks.append(self._ask(context, want, own, ends))
+        # What is compiled goes by what is asked for, so that an answer does not depend on others.
+        allowed = asks[0].allowed
+        kinds = self.heads if chosen else tuple(n for n in self.heads if n in allowed)
         if self.how == "turn":
-            writer = self._turn(kinds)
+            writer = self._turn(kinds, xla=not chosen and self._longest(wants[0]) >= MANY)
         else:
-            units = max(self._shown(ask) for ask in asks)
+            units = max(ask.shown(self.slots) for ask in asks)
             # Few lengths, so that few writers are compiled.
             units = min(self.slots, max(16, 2 ** math.ceil(math.log2(units))))
             places = any(ask.decoded for ask in asks)
             writer = self._blank(kinds, units, self.how == "once", places)
-        found = self._write(writer, contexts, asks, extra)
+        found = written(writer, contexts, asks, self.codec, self.settings, self.batch)
         numbers = {id(context): number for number, context in enumerate(everyone)}
         for context, ask, (rows, stopped) in zip(contexts, asks, found, strict=True):
-            number = len(context.items)
-            rows[:, ITEM] = number
+            rows[:, ITEM] = len(context.items)
             context.rows[ask.first : ask.first + len(rows)] = rows
             context.stop = ask.first + len(rows)
             context.done = stopped == END
@@ -257,132 +221,17 @@ class Answering:
             item = dataclasses.replace(item, value=item.value[: ask.want.units])
         return item
 
-    def _turn(self, kinds):
-        return writer(
-            TurnWriter,
-            self.run.model,
-            prompts=self.config.context.prompts,
-            kinds=kinds,
-            refeeds=self.settings.refeeds,
-            sampler=self.settings.sampler,
-            words=len(self.run.words),
-        )
+    def _turn(self, kinds, xla=False):
+        return writer_of(TurnWriter, self.run.model, kinds=kinds, xla=xla, **self._how())
 
     def _blank(self, kinds, units, once, places=False):
-        made = writer(
-            BlankWriter,
-            self.run.model,
-            prompts=self.config.context.prompts,
-            kinds=kinds,
-            refeeds=self.settings.refeeds,
-            sampler=self.settings.sampler,
-            words=len(self.run.words),
-            once=once,
-            places=places,
-            name=f"blanks_{units}",
-        )
-        made.units = units
-        return made
+        how = {"kinds": kinds, "units": units, "once": once, "places": places}
+        return writer_of(BlankWriter, self.run.model, **how, **self._how())
 
-    def _shown(self, ask):
-        """How many blanks a context holds for an answer: its `end`'s among them."""
-        if ask.decoded:
-            return self.slots - ask.first
-        return min(ask.count + 1, self.slots - ask.first)
-
-    def _write(self, writer, contexts, asks, extra, hidden=False):
-        """Runs a writer; returns `(rows [units, 8], stopped)` of each context.
-
-        `hidden`: whether blanks name neither kind nor place.
-        """
-        found = []
-        for start in range(0, len(asks), self.batch):
-            part = slice(start, start + self.batch)
-            found += self._write_batch(writer, contexts[part], asks[part], extra[part], hidden)
-        return found
-
-    def _write_batch(self, writer, contexts, asks, extra, hidden):
-        count = len(asks)
-        # Few sizes of batches, so that a writer is compiled few times.
-        size = 2 ** math.ceil(math.log2(count))
-        settings = self.settings
-        inputs = {
-            "tokens": np.zeros((size, self.slots, WIDTH), "int32"),
-            "first": np.ones(size, "int32"),
-            "own": np.ones((size, len(self.heads)), "int32"),
-            "allowed": np.ones((size, len(self.heads)), "int32"),
-            "temperature": np.full(size, settings.temperature, "float32"),
-            "top_k": np.full(size, settings.top_k, "int32"),
-            "top_p": np.full(size, settings.top_p, "float32"),
+    def _how(self):
+        return {
+            "prompts": self.config.context.prompts,
+            "refeeds": self.settings.refeeds,
+            "sampler": self.settings.sampler,
+            "words": len(self.run.words),
         }
-        inputs |= {
-            name: np.zeros(size, "int32") for name in ("count", "least", "item", "decoded", "seed")
-        }
-        turn = isinstance(writer, TurnWriter)
-        if turn:
-            inputs |= {name: np.ones((size, 3), "int32") for name in ("steps", "sizes")}
-        else:
-            inputs["ask"] = np.zeros((size, writer.units, WIDTH), "int32")
-            inputs["shown"] = np.zeros(size, "int32")
-            inputs["passes"] = np.full(size, settings.passes, "int32")
-        for n, (context, ask, more) in enumerate(zip(contexts, asks, extra, strict=True)):
-            inputs["tokens"][n] = context.rows
-            inputs["first"][n], inputs["count"][n] = ask.first, ask.count
-            inputs["item"][n], inputs["seed"][n] = len(context.items), context.seed
-            inputs["least"][n] = more["least"]
-            inputs["decoded"][n] = ask.decoded
-            for name in ("own", "allowed"):
-                inputs[name][n] = [modal in more[name] for modal in self.heads]
-            if turn:
-                inputs["steps"][n], inputs["sizes"][n] = _strides(ask)
-                continue
-            shown = self.slots - ask.first if hidden else self._shown(ask)
-            inputs["shown"][n] = shown
-            inputs["ask"][n, :shown] = self._blanks(ask, shown, len(context.items), hidden)
-            if ask.open and not hidden:
-                # One more than there may be units, for the `end`.
-                inputs["count"][n] = min(ask.count + 1, shown)
-        found = writer.predict_on_batch(inputs)
-        found = {name: np.asarray(value)[:count] for name, value in found.items()}
-        results = []
-        for n, ask in enumerate(asks):
-            written = min(int(found["written"][n]), ask.count)
-            if turn:
-                rows = found["tokens"][n, ask.first : ask.first + written]
-            else:
-                rows = found["rows"][n, :written]
-            stopped = int(found["stopped"][n])
-            # Blanks are ended by `end` alone.
-            results.append((rows.copy(), stopped if turn else stopped * END))
-        return results
-
-    def _blanks(self, ask, shown, item, hidden):
-        if hidden or ask.decoded:
-            rows = np.zeros((shown, WIDTH), "int32")
-            rows[:, MODALITY] = BLANK
-            return rows
-        want = ask.want
-        if want.flat:
-            return self.codec.blanks(want.kind, (shown,), item)
-        rows = self.codec.blanks(want.kind, want.shape, item)
-        return np.vstack([rows, self.codec.end_blank(want.kind, want.shape, item)])[:shown]
-
-
-def _strides(ask):
-    """What tells the place of unit i: `i // steps % sizes`, each `[3]`."""
-    if ask.open or ask.want.flat:
-        return (1, 1, 1), (LARGEST, 1, 1)
-    shape = ask.want.shape
-    steps = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
-    missing = 3 - len(shape)
-    return [*steps, *[1] * missing], [LARGEST, *shape[1:], *[1] * missing]
-
-
-def _name(index):
-    return MODALITIES[int(index)].name
-
-
-@functools.lru_cache(maxsize=32)
-def writer(kind, model, **how):
-    """A writer of a model, kept: compiling takes longer than most answers."""
-    return kind(model, **how)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.generation.items import writer
+from mdnn.generation.asks import writer_of
 from mdnn.generation.whole import BlankWriter
 from mdnn.generation.writer import Writer, start_window, token_rows
 from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
@@ -100,9 +100,10 @@ def _fill_units(run, units, limit, how, settings, seed):
     codec, slots = run.codec, run.config.context.slots
     if slots < 2:
         raise MdnnError("how: a context of 1 slot holds no blank behind a prompt")
-    filler = writer(
+    filler = writer_of(
         BlankWriter,
         run.model,
+        units=slots,
         refeeds=settings.refeeds,
         sampler=settings.sampler,
         words=len(codec.words),

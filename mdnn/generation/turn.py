@@ -18,6 +18,8 @@ class TurnWriter(ItemWriter):
     Args:
         model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
         by_columns: whether to go column by column; `None`: where that is possible.
+        xla: whether XLA compiles what goes column by column: on a CPU that takes some seconds
+            more once, and a third of the time from then on.
 
     Call arguments:
         inputs: see `ItemWriter`, and `steps` and `sizes` int32 `[n, 3]`: the place of unit i is
@@ -28,13 +30,13 @@ class TurnWriter(ItemWriter):
         units they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
     """
 
-    def __init__(self, model, by_columns=None, **kwargs):
+    def __init__(self, model, by_columns=None, xla=False, **kwargs):
         super().__init__(model, **kwargs)
         self.columns = None
         if self.parts.row_wise and by_columns is not False:
             self.columns = Columns(self.parts, self.refeeds)
-            # Many small operations one after another: XLA takes a third of the time on a CPU.
-            self.jit_compile = True
+            if xla:
+                self.jit_compile = True
 
     def call(self, inputs):
         tokens = inputs["tokens"]

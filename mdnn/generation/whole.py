@@ -21,6 +21,7 @@ class BlankWriter(ItemWriter):
 
     Args:
         model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
+        units: int, how many rows there are to ask for, the longest answer's.
         once: whether there is one pass, `passes` is not looked at.
         places: whether certainty counts the places that the heads decide.
 
@@ -34,9 +35,9 @@ class BlankWriter(ItemWriter):
         answer, and `stopped` int32 `[n]`, 1 where an `end` follows them.
     """
 
-    def __init__(self, model, once=False, places=False, **kwargs):
+    def __init__(self, model, units, once=False, places=False, **kwargs):
         super().__init__(model, **kwargs)
-        self.once, self.places = once, places
+        self.units, self.once, self.places = units, once, places
 
     def call(self, inputs):
         ask = inputs["ask"]
