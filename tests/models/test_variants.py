@@ -46,7 +46,6 @@ def connected(model, causal, refeeds=None):
 NETWORKS = {
     "fold": [FOLD, ROWS],
     "mix": [mix({"wiring": "causal+shift", "groups": 2}), FEED],
-    "sequential": [mix({"execution": "sequential", "sharing": "separate"})],
     "attention": [FOLD, mix({"kind": "attention", "heads": 2, "axes": [2]})],
 }
 
@@ -66,24 +65,18 @@ def test_a_fold_reaches_whole_rows_before():
     np.testing.assert_array_equal(found, rows[:, None] < rows[None, :])
 
 
-@pytest.mark.parametrize("refeed", [{}, {"steps": 2}, {"steps": 2, "start": "learned"}], ids=str)
+@pytest.mark.parametrize("refeed", [{}, {"steps": 2, "start": "learned"}], ids=str)
 def test_weights_are_shared(refeed):
     model = network(FOLD, ROWS, refeed=refeed)
     tokens = text_tokens((2, SLOTS))
+    expected = scores(model, tokens)
     for causal in (True, False):
         other = variant(model, causal)
         assert [id(w) for w in other.weights] == [id(w) for w in model.weights]
-        found, expected = scores(other, tokens), scores(model, tokens)
+        found = scores(other, tokens)
         assert found.shape == expected.shape
         # The network as built writes in turn.
         assert np.allclose(found, expected, rtol=1e-4, atol=1e-4) == causal
-        kernel = model.get_layer("heads").weights[1]
-        kept = to_numpy(kernel)
-        kernel.assign(kept + 1)
-        np.testing.assert_allclose(
-            scores(other, tokens)[..., :17], found[..., :17] + 1, rtol=1e-3, atol=1e-3
-        )
-        kernel.assign(kept)
 
 
 def test_targets_are_optional():
@@ -159,12 +152,11 @@ def test_hidden_is_what_the_heads_are_given(final_norm):
     assert (parts.grid, parts.row, parts.rows, parts.refeeds) == (GRID, 2, 3, 2)
     assert {id(w) for w in parts.weights} == {id(w) for w in model.weights}
     tokens = text_tokens((2, SLOTS))
-    for causal in (True, False):
-        for refeeds in (None, 3):
-            call = {"causal": causal, "refeeds": refeeds}
-            found = values(lambda t, c=call: parts.heads(parts(t, **c), t), tokens)
-            expected = scores(variant(model, causal, refeeds), tokens)
-            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    for causal, refeeds in ((True, None), (False, 3)):
+        call = {"causal": causal, "refeeds": refeeds}
+        found = values(lambda t, c=call: parts.heads(parts(t, **c), t), tokens)
+        expected = scores(variant(model, causal, refeeds), tokens)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
