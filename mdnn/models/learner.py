@@ -32,10 +32,7 @@ class Learner(keras.Model):
         super().__init__(**kwargs)
         # First, so that the variables are the network's, in the network's order.
         self.network = model
-        # Variants share their layers: what the heads were given in this one of them.
-        self.heads, node, _ = model.output._keras_history
-        hidden = self.heads._inbound_nodes[node].input_tensors[0]
-        self.hidden = keras.Model(model.input["tokens"], hidden)
+        self.heads, self.hidden = heads_and_hidden(model)
         self.loss_function = loss
         self.picking = len(self.heads.modalities) > 1 and self.heads.table != "bits"
         self.built = True
@@ -71,6 +68,16 @@ class Learner(keras.Model):
         return total / ops.maximum(norm, 1e-9)
 
 
+def heads_and_hidden(model):
+    """A network's heads, and the model from tokens to what the heads are given.
+
+    Variants share their layers: it is what they are given in this one of them.
+    """
+    heads, node, _ = model.output._keras_history
+    hidden = heads._inbound_nodes[node].input_tensors[0]
+    return heads, keras.Model(model.input["tokens"], hidden)
+
+
 class TargetNats(keras.Model):
     """Nats of targets, each target's own steps alone scored.
 
@@ -87,8 +94,9 @@ class TargetNats(keras.Model):
 
     def __init__(self, model, **kwargs):
         super().__init__(**kwargs)
-        self.hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
-        self.heads = model.get_layer("heads")
+        self.heads, self.hidden = heads_and_hidden(model)
+        # Of the picks in each call so far.
+        self.sizes = {}
         self.built = True
 
     def call(self, batch):
@@ -114,7 +122,7 @@ class TargetNats(keras.Model):
     def nats(self, tokens, targets):
         """Nats of every slot's target, float64 `[batch, slots]`, 0 where there is none."""
         batch = {"tokens": tokens, "targets": targets}
-        batch["picks"] = picks(targets, self.heads.modalities, padded=True)
+        batch["picks"] = picks(targets, self.heads.modalities, padded=True, sizes=self.sizes)
         found = self.predict_on_batch(batch)
         nats = np.zeros(targets[..., MODALITY].size)
         for name, index in batch["picks"].items():
@@ -123,7 +131,18 @@ class TargetNats(keras.Model):
         return nats.reshape(targets.shape[:-1])
 
 
-def picks(targets, modalities, padded=False):
+def hidden_model(model):
+    """From tokens to what the heads of a network are given, as a model of the same layers.
+
+    The layers of a variant are those of another network, too: it is the tensor that this model's
+    own scores come from which is asked for, not the first one that such a layer gave.
+    """
+    history = model.output._keras_history
+    node = history.operation._inbound_nodes[history.node_index]
+    return keras.Model(model.input["tokens"], node.input_tensors[0])
+
+
+def picks(targets, modalities, padded=False, sizes=None):
     """Which slots have a target of which modality.
 
     Args:
@@ -131,6 +150,8 @@ def picks(targets, modalities, padded=False):
         modalities: names.
         padded: whether lengths are rounded up, to few different ones, so that a function that
             is compiled for each (JAX) is compiled seldom.
+        sizes: dict from names to the least lengths that are given where lengths are rounded up;
+            it is told the lengths that are given, so that in the end they are always the same.
 
     Returns:
         dict from the names to int32 `[n]`, places in the batch's slots laid end to end; -1
@@ -141,7 +162,9 @@ def picks(targets, modalities, padded=False):
     for name in modalities:
         index = np.flatnonzero(kinds == modality(name).index).astype("int32")
         if padded:
-            size = max(16, 1 << max(0, len(index) - 1).bit_length())
+            sizes = {} if sizes is None else sizes
+            least = max(16, sizes.get(name, 0))
+            size = sizes[name] = max(least, 1 << max(0, len(index) - 1).bit_length())
             index = np.pad(index, (0, size - len(index)), constant_values=-1)
         found[name] = index
     return found

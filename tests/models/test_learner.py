@@ -9,6 +9,7 @@ from mdnn.models.builder import build
 from mdnn.models.config import Config
 from mdnn.models.learner import Learner, TargetNats, picks
 from mdnn.models.loss import loss_for, nats_model
+from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens import ItemCodec
 
@@ -88,6 +89,21 @@ def test_nats_are_those_of_all_scores(how):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_variant_is_run_as_it_is_wired():
+    config, model, batches = made()
+    batch = batches.at(1)
+    inputs = {name: batch[name] for name in ("tokens", "targets")}
+    batch["picks"] = picks(batch["targets"], ["text", "grey", "end"])
+    loss, found = loss_for(config), []
+    for network in (model, variant(model, causal=False)):
+        expected = loss(batch["targets"], network(inputs), sample_weight=batch["weights"])
+        np.testing.assert_allclose(Learner(network, loss)(batch), expected, rtol=2e-5)
+        nats = nats_model(network, **decoding(config))(inputs)
+        np.testing.assert_allclose(TargetNats(network).nats(**inputs), nats, rtol=1e-4, atol=1e-5)
+        found.append(float(expected))
+    assert abs(found[0] - found[1]) > 1e-3
+
+
 def test_variables_are_the_networks():
     config, model, _ = made()
     learner = Learner(model, loss_for(config))
@@ -105,3 +121,28 @@ def test_every_target_is_picked_once():
         assert len(index) & (len(index) - 1) == 0
         np.testing.assert_array_equal(index[index >= 0], found[name])
     assert keras.ops.shape(longer["text"])[0] >= 16
+
+
+def test_lengths_stay_once_they_were_needed():
+    _, _, batches = made()
+    targets, sizes = batches.at(0)["targets"], {"text": 64}
+    found = picks(targets, ["text", "grey"], padded=True, sizes=sizes)
+    assert len(found["text"]) == 64
+    assert sizes == {"text": 64, "grey": len(found["grey"])}
+    again = picks(targets * 0, ["text", "grey"], padded=True, sizes=sizes)
+    assert {name: len(index) for name, index in again.items()} == sizes
+    assert max(index.max() for index in again.values()) == -1
+
+
+def test_a_variants_nats_are_its_own():
+    config, model, batches = made()
+    batch = batches.at(0)
+    inputs = {name: batch[name] for name in ("tokens", "targets")}
+    whole = variant(model, causal=False)
+    expected = nats_model(whole, **decoding(config))(inputs)
+    np.testing.assert_allclose(TargetNats(whole).nats(**inputs), expected, rtol=1e-5, atol=1e-5)
+    loss = loss_for(config)
+    value = loss(batch["targets"], whole(inputs), sample_weight=batch["weights"])
+    learner = Learner(whole, loss)
+    found = learner(batch | {"picks": picks(batch["targets"], learner.heads.modalities)})
+    np.testing.assert_allclose(found, value, rtol=2e-5)
