@@ -59,11 +59,11 @@ def loss_and_gradients(model, loss, batch):
     return value, gradients
 
 
-def _picked(learner, batch, padded=False):
-    """A batch with what a `Learner` needs beside."""
+def _picked(learner, batch, padded=False, sizes=None):
+    """A batch with what a `Learner` needs beside; see `picks`."""
     if not learner.picking:
         return batch
-    return batch | {"picks": picks(batch["targets"], learner.heads.modalities, padded)}
+    return batch | {"picks": picks(batch["targets"], learner.heads.modalities, padded, sizes)}
 
 
 def _compiled(learners, compile):
@@ -152,12 +152,15 @@ def _jax_step(learners, optimizer):
     steps, first = _compiled(learners, compile), next(iter(learners.values()))
     # The values of all variables, whichever model has learnt last.
     held = []
+    # How many targets are picked: every other number is compiled for again.
+    sizes = {id(learner): {} for learner in learners.values()}
 
     def run(batch, rate, name=None):
         # Read when first needed and after `sync`: then others may set the variables, and Keras'
         # `predict` gives away the arrays that they hold.
         held[:] = held or [*_values(first), [v.value for v in optimizer.variables]]
-        batch = _picked(learners[name], batch, padded=True)
+        learner = learners[name]
+        batch = _picked(learner, batch, padded=True, sizes=sizes[id(learner)])
         batch = _picked(learners[name], batch)
         value, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
         return value
