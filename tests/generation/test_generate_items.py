@@ -1,0 +1,337 @@
+"""Answers of a trained network of words, pictures and sounds, in all three ways."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tiny
+
+import mdnn
+from mdnn.data.media import write_item
+from mdnn.generation.turn import TurnWriter
+from mdnn.layers.decoding_steps import decoding_steps
+from mdnn.models.loss import unit_nats
+from mdnn.models.run import open_run
+from mdnn.models.variants import variant
+from mdnn.models.vocabulary import decoding
+from mdnn.tokens.context import pack_items
+from mdnn.tokens.items import Item
+
+WAYS = ("turn", "once", "unmask")
+SLOTS, ALIGN = 40, 8
+WORDS = tuple(tiny.DIGITS)
+
+
+@pytest.fixture(scope="module")
+def run(items_run):
+    """The run opened once, so that its writers are compiled once."""
+    return open_run(items_run)
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """The network that sees the whole context."""
+    return variant(run.model, causal=False)
+
+
+def packed(run, *items):
+    """A context of items without an end, and where the next item begins."""
+    context, spans = pack_items([run.item_codec.tokens(item) for item in items], SLOTS, 0, ALIGN)
+    context[spans[-1][1] :] = 0
+    return context, -(-spans[-1][1] // ALIGN) * ALIGN
+
+
+def greys(run, scores):
+    """The likeliest grey byte of every slot, and its nats."""
+    start = 0
+    for step in decoding_steps(**decoding(run.config)):
+        if step.name == "grey_byte_1":
+            own = np.asarray(scores)[..., start : start + step.classes]
+        start += step.classes
+    return own.argmax(-1)
+
+
+def test_pictures_in_turn_are_the_likeliest_by_the_whole_network(run):
+    context, first = packed(run, "seven")
+    for unit in range(16):
+        scores = run.model({"tokens": context[None], "targets": None})
+        byte = greys(run, scores)[0, first + unit - 1]
+        context[first + unit] = (4, byte, 0, 0, unit // 4, unit % 4, 0, 1)
+    found = mdnn.generate(run, ["seven"], want="grey 4x4", temperature=0)
+    np.testing.assert_array_equal(found, context[first : first + 16, 1].reshape(4, 4))
+    assert found.dtype == np.uint8
+    assert len(set(found.ravel().tolist())) > 1
+
+
+def test_pictures_at_once_are_the_likeliest_by_the_whole_network(run, whole):
+    context, first = packed(run, "two")
+    context[first : first + 16] = run.item_codec.blanks("grey", (4, 4), 1)
+    context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)
+    bytes = greys(run, whole({"tokens": context[None], "targets": None}))
+    expected = bytes[0, first - 1 : first + 15].reshape(4, 4)
+    found = mdnn.generate(run, ["two"], want="grey 4x4", how="once", style="factual")
+    np.testing.assert_array_equal(found, expected)
+    one_pass = mdnn.generate(run, ["two"], want="grey", how="unmask", temperature=0, passes=1)
+    np.testing.assert_array_equal(one_pass, expected)
+
+
+def test_unmasking_keeps_the_most_certain(run, whole):
+    """The rule of `BlankWriter`, written down again."""
+    context, first = packed(run, "two")
+    blank, passes, count = run.item_codec.blanks("grey", (4, 4), 1), 5, 16
+    context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)
+    rows, kept, certain = blank.copy(), np.zeros(16, bool), np.zeros(16)
+    how = decoding(run.config)
+    for turn in range(passes):
+        context[first : first + 16] = np.where(kept[:, None], rows, blank)
+        scores = np.asarray(whole({"tokens": context[None], "targets": None}))[0]
+        bytes = greys(run, scores)[first - 1 : first + 15]
+        new = blank.copy()
+        new[:, 0], new[:, 1] = 4, bytes
+        nats = unit_nats(
+            new, scores[first - 1 : first + 15], step_weights={"modality": 0.0}, **how
+        )[0]
+        rows = np.where(kept[:, None], rows, new)
+        certain = np.where(kept, certain, -np.asarray(nats))
+        best = np.argsort(-certain, kind="stable")[: -(-count * (turn + 1) // passes)]
+        kept = np.zeros(16, bool)
+        kept[best] = True
+    settings = {"how": "unmask", "temperature": 0, "passes": passes}
+    found = mdnn.generate(run, ["two"], want="grey 4x4", **settings)
+    np.testing.assert_array_equal(found, rows[:, 1].reshape(4, 4))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_was_learnt_comes_back(run, how):
+    pictures = [[tiny.picture(word)] for word in WORDS]
+    words = mdnn.generate(run, pictures, want="text", how=how, style="factual")
+    assert sum(found == word for found, word in zip(words, WORDS, strict=True)) >= 2
+    sounds = mdnn.generate(run, [[word] for word in WORDS], want="audio", how=how, style="factual")
+    longest = max(len(tiny.sound(word)) for word in WORDS)
+    for sound in sounds:
+        assert sound.dtype == np.int16
+        assert 1 <= len(sound) <= longest
+
+
+@pytest.mark.parametrize(
+    ("how", "want"),
+    [("turn", None), ("turn", "audio 6"), ("once", None), ("unmask", "audio 6"), ("once", "text")],
+)
+def test_an_answer_does_not_depend_on_the_others(run, how, want):
+    prompts = [["seven", tiny.sound("one")], ["one"], [Item("text", "two")]]
+    settings = {"want": want, "how": how, "temperature": 1.5}
+    seeds = [3, 4, 3]
+    together = mdnn.generate(run, prompts, seed=seeds, **settings)
+    assert len(together) == 3
+    for prompt, seed, answer in zip(prompts, seeds, together, strict=True):
+        alone = mdnn.generate(run, prompt, seed=seed, **settings)
+        if want is None:
+            assert [item.kind for item in alone] == [item.kind for item in answer]
+            alone, answer = ([item.value for item in own] for own in (alone, answer))
+            assert all(map(np.array_equal, alone, answer))
+        else:
+            np.testing.assert_array_equal(alone, answer)
+
+
+@pytest.mark.parametrize("how", ["turn", "unmask"])
+def test_a_seed_is_an_answer(run, how):
+    def write(seed):
+        settings = {"want": "audio 6", "how": how, "temperature": 1.5, "batch": 3}
+        return mdnn.generate(run, [["one"]] * 4, seed=seed, **settings)
+
+    found = write([5, 6, 5, 7])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[1], found[3])
+    for one, two in zip(write(5), [found[0]] * 4, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_column_by_column_is_what_whole_passes_give(run):
+    rng = np.random.default_rng(0)
+    heads = run.model.get_layer("heads").modalities
+    tokens = np.zeros((3, SLOTS, 8), "int32")
+    for n, items in enumerate((["seven"], ["two", tiny.picture("two")], [tiny.sound("one")])):
+        tokens[n], _ = packed(run, *items)
+    own = np.zeros((3, len(heads)), "int32")
+    own[:, heads.index("audio")] = 1
+    allowed = own.copy()
+    allowed[:, heads.index("end")] = 1
+    inputs = {
+        "tokens": tokens,
+        "first": np.int32([8, 24, 11]),
+        "count": np.int32([20, 16, 0]),
+        "least": np.int32([1, 1, 1]),
+        "item": np.int32([1, 2, 1]),
+        "own": own,
+        "allowed": allowed,
+        "decoded": np.zeros(3, "int32"),
+        "seed": rng.integers(-9, 9, 3).astype("int32"),
+        "temperature": np.float32([0, 1.5, 1]),
+        "top_k": np.int32([0, 4, 0]),
+        "top_p": np.float32([1, 0.9, 1]),
+        "steps": np.ones((3, 3), "int32"),
+        "sizes": np.int32([[99, 1, 1]] * 3),
+    }
+    kinds = ("audio", "end")
+    fast = TurnWriter(run.model, kinds=kinds)
+    assert fast.columns is not None
+    slow = TurnWriter(run.model, kinds=kinds, by_columns=False)
+    assert slow.columns is None
+    found, expected = (writer.predict_on_batch(inputs) for writer in (fast, slow))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert expected["written"][2] == 0
+    np.testing.assert_array_equal(expected["tokens"][2], tokens[2])
+    assert expected["tokens"][1, 24 + 1, 4:].tolist() == [1, 0, 0, 2]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_several_answers_see_the_ones_before(run, how):
+    pieces = []
+    settings = {"how": how, "style": "factual"}
+    found = mdnn.generate(run, ["one"], want=["grey", "audio 5"], stream=pieces.append, **settings)
+    picture, sound = found
+    assert picture.shape == (4, 4)
+    assert all(map(np.array_equal, pieces, found))
+    np.testing.assert_array_equal(picture, mdnn.generate(run, ["one"], want="grey", **settings))
+    after = mdnn.generate(run, ["one", picture], want="audio", **settings)
+    np.testing.assert_array_equal(sound, after)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_sizes_are_those_asked_for(run, how):
+    settings = {"how": how, "style": "factual"}
+    assert mdnn.generate(run, "one", want="grey 3x6", **settings).shape == (3, 6)
+    assert len(mdnn.generate(run, ["one"], want="audio", length=2, **settings)) <= 2
+
+
+def test_up_to_the_last_slot(run):
+    assert len(mdnn.generate(run, ["one"], want="audio 32", temperature=0)) == 32
+    # In ways that see the whole context the `end` then has no slot.
+    assert len(mdnn.generate(run, ["one"], want="audio 32", how="once", temperature=0)) == 32
+    assert len(mdnn.generate(run, [tiny.picture("one")], want="text 4", temperature=0)) == 4
+
+
+def test_nothing_before_the_answer(run):
+    assert mdnn.generate(run, [], want="grey", temperature=0).shape == (4, 4)
+
+
+def test_files_are_items(run, tmp_path):
+    path = tmp_path / "seven.png"
+    write_item(Item("grey", tiny.picture("seven")), path)
+    found = mdnn.generate(run, [path], want="audio", temperature=0)
+    expected = mdnn.generate(run, [tiny.picture("seven")], want="audio", temperature=0)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(mdnn.MdnnError, match=r"cannot read .*none\.png"):
+        mdnn.generate(run, [pathlib.Path("none.png")], want="text")
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_prompts_side_by_side_are_answered_alone(run, mixed):
+    """A network with several prompts answers as the one with one does, whose weights it has."""
+    context = dataclasses.replace(run.config.context, prompts=3)
+    config = dataclasses.replace(run.config, context=context)
+    if mixed:
+        backbone = config.backbone
+        mixers = [{"axes": [0, 2], "sharing": "shared", "wiring": "causal"}]
+        branch = dataclasses.replace(
+            backbone.branch[1], mixer=tuple(mdnn.models.config.Mixer(**m) for m in mixers)
+        )
+        branches = (backbone.branch[0], branch, backbone.branch[2])
+        config = dataclasses.replace(
+            config, backbone=dataclasses.replace(backbone, branch=branches)
+        )
+    model = mdnn.build(config)
+    side = dataclasses.replace(run, config=config).holding(model)
+    vars(side)["seen"] = run.seen
+    prompts = [["one"], ["two"], ["seven"], [tiny.sound("two")]]
+    if mixed:
+        settings = {"want": "grey", "how": "once", "temperature": 0}
+        found = mdnn.generate(side, prompts, **settings)
+        np.testing.assert_array_equal(found[1], mdnn.generate(side, ["two"], **settings))
+        return
+    model.set_weights(run.model.get_weights())
+    for how in ("turn", "once"):
+        settings = {"want": "grey", "how": how, "temperature": 0}
+        expected = mdnn.generate(run, prompts, **settings)
+        np.testing.assert_array_equal(mdnn.generate(side, prompts, **settings), expected)
+
+
+def test_places_that_the_network_decides(run):
+    tokens = dataclasses.replace(run.config.tokens, answer_places=True)
+    config = dataclasses.replace(run.config, tokens=tokens)
+    side = dataclasses.replace(run, config=config).holding(mdnn.build(config))
+    vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
+    for how in ("turn", "once"):
+        with pytest.raises(mdnn.MdnnError, match=r"places make no grey \(.*say its size"):
+            mdnn.generate(side, ["one"], want="grey", how=how, temperature=5.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"how": "unmas"}, "how: unknown 'unmas' (did you mean 'unmask'?); known: turn, once"),
+        ({"how": None}, "how: unknown None; known"),
+        ({"style": "factal"}, "style: unknown 'factal' (did you mean 'factual'?)"),
+        ({"want": "gray"}, "want: unknown 'gray' (did you mean 'grey'?)"),
+        ({"want": "image 4x4"}, "want: 'image 4x4': this network knows text, grey, audio"),
+        ({"want": []}, "want: expected a word or a list of words, received []"),
+        ({"want": "audio 33"}, "audio 33 takes 33 slots: a context of 40 slots has 32 left "),
+        ({"refeeds": 0}, "refeeds: expected a whole number from 1 to 1000, received 0"),
+        ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
+        ({"batch": 0}, "batch: expected a whole number from 1 on, received 0"),
+        ({"prompt": [""]}, "prompt: expected a text of at least one character"),
+        ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
+        ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
+        ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 units from slot 8"),
+        ({"prompt": ["x" * 39]}, "text takes 1 slots: a context of 40 slots has 0 left behind"),
+        ({"prompt": ["x" * 39], "want": None}, "an answer takes 1 slots: a context of 40 slots"),
+        (
+            {"prompt": [[tiny.sound("one")], ["a", "b"]], "seed": [1]},
+            "seed: expected one for each of 2 prompts, received 1",
+        ),
+        ({"prompt": [Item("audio", np.zeros(4, "int16"), rate=8000, name="a.wav")]}, "a.wav: exp"),
+    ],
+)
+def test_what_cannot_be_asked_for(run, settings, message):
+    with pytest.raises(mdnn.MdnnError) as error:
+        mdnn.generate(run, **{"prompt": ["one"], "want": "text"} | settings)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_what_was_not_trained(run, tiny_run):
+    with pytest.raises(mdnn.MdnnError, match=r"not trained for 'once'.*; it was for turn"):
+        mdnn.generate(tiny_run, "The ", how="once")
+    objectives = dataclasses.replace(run.config.train.objectives, turn=0.0)
+    config = dataclasses.replace(
+        run.config, train=dataclasses.replace(run.config.train, objectives=objectives)
+    )
+    side = dataclasses.replace(run, config=config).holding(run.model)
+    with pytest.raises(mdnn.MdnnError, match=r"not trained for 'turn'.*; it was for once, unmask"):
+        mdnn.generate(side, ["one"])
+    with pytest.raises(mdnn.MdnnError, match="want: say what is wanted"):
+        mdnn.generate(side, ["one"], how="once")
+    vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
+    with pytest.raises(mdnn.MdnnError, match=r"want: say the size of grey.*trained on 4x4, 2x8"):
+        mdnn.generate(side, ["one"], want="grey", how="once")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend is enough")
+def test_xla_writes_the_same(run):
+    context, first = packed(run, "seven")
+    from mdnn.generation.asks import Ask, Context, writer_of, written
+    from mdnn.generation.styles import settings
+    from mdnn.generation.wants import Want
+
+    ask = Ask(Want("grey", (4, 4)), first, 16, ("grey",))
+    contexts = [Context(context, 5, [Item("text", "seven")], 1, 0)]
+    found = []
+    for xla in (False, True):
+        writer = writer_of(TurnWriter, run.model, kinds=("grey",), sampler="greedy", xla=xla)
+        assert writer.jit_compile is xla
+        found += written(writer, contexts, [ask], run.item_codec, settings("factual"), 1)
+    np.testing.assert_array_equal(found[0][0], found[1][0])
