@@ -12,20 +12,24 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
 
-.PHONY: help demo test test-jax lint format notebooks bench clean
+.PHONY: help demo demo-digits test test-jax lint format notebooks bench clean
 
 help:
-	@echo "make demo       train a text network for 3 minutes, write with it, export it, ask it"
-	@echo "make test       the tests"
-	@echo "make test-jax   the tests of layers and networks on the JAX backend"
-	@echo "make lint       ruff, both checks"
-	@echo "make format     ruff, apply"
-	@echo "make notebooks  run the notebooks anew, in place"
-	@echo "make bench      the figures of the README, measured here (about 12 minutes)"
-	@echo "make clean      remove $(VENV) and caches; runs/ stays"
+	@echo "make demo         train a text network for 3 minutes, write with it, export it, ask it"
+	@echo "make demo-digits  words and pictures, from one network: 3 minutes, then answers"
+	@echo "make test         the tests"
+	@echo "make test-jax     the tests of layers and networks on the JAX backend"
+	@echo "make lint         ruff, both checks"
+	@echo "make format       ruff, apply"
+	@echo "make notebooks    run the notebooks anew, in place"
+	@echo "make bench        the figures of the README, measured here (about 12 minutes)"
+	@echo "make clean        remove $(VENV) and caches; runs/ stays"
 
 demo: $(VENV)/.core
 	@$(BIN)/python -m mdnn.demo
+
+demo-digits: $(VENV)/.digits
+	@$(BIN)/python -m mdnn.demo_digits
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
@@ -63,6 +67,11 @@ $(VENV)/.core: $(BIN)/python setup.cfg pyproject.toml
 	@$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.digits: $(VENV)/.core
+	@echo "Installing scikit-learn, which has the pictures, into $(VENV)"
+	@$(PIP) --editable ".[digits]"
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.core
 	@echo "Installing what tests and lint need into $(VENV)"
 	@$(PIP) --editable ".[dev]"
@@ -73,5 +82,5 @@ $(VENV)/.jax: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.notebooks: $(VENV)/.core
-	@$(PIP) --editable ".[notebooks]"
+	@$(PIP) --editable ".[notebooks,digits]"
 	@touch $@

@@ -25,12 +25,12 @@ def main():
         "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
         "and goes on with what was learnt."
     )
-    if status := _command("train", CONFIG, "--out", str(run)):
+    if status := command("train", CONFIG, "--out", str(run)):
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
-    if status := _command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
+    if status := command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
         return status
-    if status := _command("export", str(run), str(run / "served")):
+    if status := command("export", str(run), str(run / "served")):
         return status
     saved = next((run / "served").glob("[0-9]*"))
     print(
@@ -58,7 +58,8 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
     return 0
 
 
-def _command(*words):
+def command(*words):
+    """Shows and runs one command of the command line; returns its exit status."""
     print(f"\n$ mdnn {' '.join(repr(w) if ' ' in w else w for w in words)}", flush=True)
     return mdnn(list(words))
 
