@@ -18,10 +18,14 @@ def tiny(name, *settings):
     small = [f"context.grid={grid}", "backbone.width=8", "train.batch=4"]
     small += [f"backbone.depth={min(2, config.backbone.depth)}"]
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]
+    small += ["context.align=1", "context.prompts=1"]
     for number, branch in enumerate(config.backbone.branch):
-        small += [f"backbone.branch.{number}.width=12"] * (branch.width > 0)
-        for k, mixer in enumerate(branch.mixer):
-            small += [f"backbone.branch.{number}.mixer.{k}.groups=2"] * (mixer.groups > 1)
+        here = f"backbone.branch.{number}"
+        inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]
+        for where, step in [(here, branch), *inner]:
+            small += [f"{where}.width=12"] * (step.width > 0)
+            for k, mixer in enumerate(step.mixer):
+                small += [f"{where}.mixer.{k}.groups=2"] * (mixer.groups > 1)
     return load_config(CONFIGS / f"{name}.toml", [*small, *settings])
 
 
