@@ -9,30 +9,37 @@ import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
-from mdnn.generation.writer import UNIT, Writer
 from mdnn.models.run import open_run
-from mdnn.serving.strings import GraphCodec
+from mdnn.serving.answers import ServedItems
+from mdnn.serving.network import ServedNetwork
+from mdnn.serving.texts import ServedTexts
 from mdnn.serving.warmup import write_warmup
-from mdnn.tokens.units import WIDTH
-
-# The longest text that one request may ask for: a request is answered whole or not at all.
-MOST = 1_000_000
 
 
 def export(run, directory):
     """Exports a trained network for serving.
 
     `directory`/1 (or the next number that is free) is a SavedModel as TensorFlow Serving loads
-    it, with two signatures:
+    it, with the signatures:
 
     - `serving_default`: `tokens` int32 `[batch, slots, 8]` to `scores` float32
-      `[batch, slots, classes]` (bytes conditioned on the likeliest earlier ones) and `unit`
-      int32 `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes.
-    - `generate`: `prompt` string `[batch]`, `length` int32, `temperature` float32 and `seed`
-      int32 (each one number for all rows, or `[batch]`) to `text` string `[batch]`, UTF-8,
-      what `mdnn.generate` writes for the same prompt, settings and seed.
+      `[batch, slots, classes]` (bytes conditioned on the likeliest earlier ones; left out where a
+      context has more than `mdnn.serving.network.MOST_SCORES`) and `unit` int32
+      `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes.
+    - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
+      int32, `temperature` float32 and `seed` int32 (each one number for all rows, or `[batch]`)
+      to `text` string `[batch]`, UTF-8.
+    - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
+      each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
+      `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
+      this order, `""` where there is none; `seed` int32, `temperature` float32 and `how` string
+      (`"turn"`, `"once"` or `"unmask"`, those that were trained), one value for all rows or
+      `[batch]`. To these, of sounds, `samples` int32, 0 for the network's own length; of
+      pictures, unless one shape alone was trained, `height` and `width` int32. To `text`, UTF-8,
+      `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
 
-    Both are warmed up by `assets.extra/tf_serving_warmup_requests`.
+    Answers are what `mdnn.generate` gives for the same prompt, settings and seed. What is refused
+    is an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
 
     Args:
         run: a run folder.
@@ -52,7 +59,7 @@ def export(run, directory):
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
-    served = Served(run.model, run.words)
+    served = _served(run)
     missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     taken = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
@@ -74,6 +81,13 @@ def export(run, directory):
     return target
 
 
+def _served(run):
+    """What the SavedModel of a run holds."""
+    if run.config.context.layout == "items":
+        return ServedItems(run)
+    return ServedTexts(run) if run.config.train.objectives.turn else ServedNetwork(run.model)
+
+
 @contextlib.contextmanager
 def _quiet():
     """TensorFlow's word on where it writes names a folder that is about to be renamed."""
@@ -84,115 +98,3 @@ def _quiet():
         yield
     finally:
         logger.setLevel(level)
-
-
-class Served(tf.Module):
-    """What a SavedModel of a network holds.
-
-    Args:
-        model: a network as `mdnn.build` makes it.
-        words: its table of words.
-    """
-
-    def __init__(self, model, words=()):
-        super().__init__()
-        self.writer = Writer(model, words=len(words))
-        self.predict = keras.Model(model.input["tokens"], self._answers(model))
-        self.codec = GraphCodec(words)
-        self.held = [variable.value for variable in model.variables]
-
-    def _answers(self, model):
-        hidden, heads = model.get_layer("slots").output, model.get_layer("heads")
-        return {"scores": heads(hidden), "unit": _Likeliest(heads)(hidden)}
-
-    def signatures(self):
-        """The functions that are served, by name."""
-        slots = self.writer.slots
-
-        @tf.function(input_signature=[tf.TensorSpec([None, slots, WIDTH], tf.int32, "tokens")])
-        def serving_default(tokens):
-            return self.predict(tokens, training=False)
-
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None], tf.string, "prompt"),
-                tf.TensorSpec(None, tf.int32, "length"),
-                tf.TensorSpec(None, tf.float32, "temperature"),
-                tf.TensorSpec(None, tf.int32, "seed"),
-            ]
-        )
-        def generate(prompt, length, temperature, seed):
-            return {"text": self.generate(prompt, length, temperature, seed)}
-
-        # Kept as attributes, so that they can be called by name after loading, too.
-        self.serving_default, self.generate_text = serving_default, generate
-        return {"serving_default": serving_default, "generate": generate}
-
-    def generate(self, prompt, length, temperature, seed):
-        """Text that continues prompts, inside a graph; see `export`."""
-        batch = tf.shape(prompt)[0]
-        length, temperature, seed = (
-            tf.broadcast_to(tf.reshape(value, [-1]), [batch])
-            for value in (length, temperature, seed)
-        )
-        checks = [
-            tf.debugging.assert_greater(
-                tf.strings.length(prompt), 0, "prompt: expected at least one character"
-            ),
-            tf.debugging.assert_non_negative(length, "length: expected 0 or more"),
-            tf.debugging.assert_less_equal(length, MOST, f"length: expected at most {MOST}"),
-            tf.debugging.assert_non_negative(temperature, "temperature: expected 0 or more"),
-        ]
-        with tf.control_dependencies(checks):
-            length = tf.identity(length)
-            window, filled = self.codec.window(prompt, self.writer.slots)
-        settings = {
-            "seed": seed,
-            "temperature": temperature,
-            "top_k": tf.zeros_like(seed),
-            "top_p": tf.ones_like(temperature),
-        }
-        most = tf.reduce_max(tf.concat([length, [0]], 0))
-        # One more than is written, so that there is one where nothing is asked for.
-        units = tf.TensorArray(tf.int32, size=most + 1, element_shape=[None, UNIT])
-        units = units.write(0, tf.zeros([batch, UNIT], tf.int32))
-
-        def unfinished(number, characters, *_):
-            return (number < most) & tf.reduce_any(characters < length)
-
-        def write(number, characters, units, *state):
-            unit, state = self.writer.step(state, settings)
-            characters += self.codec.lengths(unit)
-            return number + 1, characters, units.write(number + 1, unit), *state
-
-        zero = tf.zeros_like(length)
-        number, _, units, *_ = tf.while_loop(
-            unfinished, write, (0, zero, units, window, filled, zero)
-        )
-        written = tf.transpose(units.stack()[1 : number + 1], [1, 0, 2])
-        return self.codec.text(tf.reshape(written, [batch, number, UNIT]), length)
-
-    def examples(self):
-        """Requests to warm up with: signature name to inputs."""
-        tokens = tf.zeros([1, self.writer.slots, WIDTH], tf.int32)
-        return {
-            "serving_default": {"tokens": tokens},
-            "generate": {
-                "prompt": tf.constant(["The "]),
-                "length": tf.constant(16),
-                "temperature": tf.constant(0.8),
-                "seed": tf.constant(0),
-            },
-        }
-
-
-class _Likeliest(keras.layers.Layer):
-    """The likeliest unit of each slot, `[batch, slots, 4]`."""
-
-    def __init__(self, heads, **kwargs):
-        super().__init__(**kwargs)
-        self.heads = heads
-
-    def call(self, hidden):
-        rows = self.heads.decode(hidden, lambda scores, _: keras.ops.argmax(scores, axis=-1))
-        return rows[..., :UNIT]

@@ -48,9 +48,9 @@ def prediction_log(signature, inputs):
 
 
 def write_warmup(path, examples):
-    """Writes the requests (signature name to inputs) into the SavedModel at `path`."""
+    """Writes requests (pairs of signature and inputs) into the SavedModel at `path`."""
     file = path / FILE
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
-        for signature, inputs in examples.items():
+        for signature, inputs in examples:
             writer.write(prediction_log(signature, inputs))

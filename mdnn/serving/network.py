@@ -1,0 +1,59 @@
+"""What every SavedModel of a network answers: tokens in, scores and the likeliest units out."""
+
+import keras
+import tensorflow as tf
+
+from mdnn.generation.writer import UNIT
+from mdnn.tokens.units import WIDTH
+
+# Scores of one context that are answered: of more a server would run out of memory.
+MOST_SCORES = 2**26
+
+
+class ServedNetwork(tf.Module):
+    """A network with the signature `serving_default`.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        tokens = model.input["tokens"]
+        hidden, heads = model.get_layer("slots").output, model.get_layer("heads")
+        answers = {"unit": _Likeliest(heads)(hidden)}
+        slots = int(tokens.shape[1])
+        if slots * heads.compute_output_shape(hidden.shape)[-1] <= MOST_SCORES:
+            answers["scores"] = heads(hidden)
+        self.slots_of_all = slots
+        self.predict = keras.Model(tokens, answers)
+        self.held = [variable.value for variable in model.variables]
+
+    def signatures(self):
+        """The functions that are served, by name."""
+        spec = tf.TensorSpec([None, self.slots_of_all, WIDTH], tf.int32, "tokens")
+
+        @tf.function(input_signature=[spec])
+        def serving_default(tokens):
+            return self.predict(tokens, training=False)
+
+        # Kept as an attribute, so that it can be called by name after loading, too.
+        self.serving_default = serving_default
+        return {"serving_default": serving_default}
+
+    def examples(self):
+        """Requests to warm up with: pairs of a signature's name and its inputs."""
+        tokens = tf.zeros([1, self.slots_of_all, WIDTH], tf.int32)
+        return [("serving_default", {"tokens": tokens})]
+
+
+class _Likeliest(keras.layers.Layer):
+    """The likeliest unit of each slot, `[batch, slots, 4]`."""
+
+    def __init__(self, heads, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, hidden):
+        rows = self.heads.decode(hidden, lambda scores, _: keras.ops.argmax(scores, axis=-1))
+        return rows[..., :UNIT]
