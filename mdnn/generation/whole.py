@@ -3,8 +3,9 @@
 from keras import ops
 
 from mdnn.generation.item_writer import ItemWriter, at_slots
+from mdnn.layers.decoding_steps import is_any
 from mdnn.models.loss import unit_nats
-from mdnn.tokens.units import PLACES
+from mdnn.tokens.units import MODALITY, PLACES
 
 _NEVER = -1e30
 
@@ -102,14 +103,15 @@ class BlankWriter(ItemWriter):
         """Log-probability of each unit, of what the network was free to decide."""
         heads = self.heads
         weights = {"place": float(self.places), "modality": float(len(self.kinds) > 1)}
-        nats, _ = unit_nats(
-            rows,
-            heads(hidden, rows),
-            heads.modalities,
-            weights,
-            table=heads.table,
-            places=heads.places,
-            base=heads.base,
-            digits=heads.digits,
-        )
-        return -nats
+        if heads.table == "bits":
+            how = {"places": heads.places, "base": heads.base, "digits": heads.digits}
+            scores = heads(hidden, rows)
+            return -unit_nats(rows, scores, heads.modalities, weights, table="bits", **how)[0]
+        # Of the kinds alone that may be answered: the scores of all would be many times as many.
+        flat = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        units = ops.reshape(rows, (-1, rows.shape[-1]))
+        total = 0.0
+        for name in self.kinds:
+            own = is_any(units[:, MODALITY], [name])
+            total = total + own * heads.nats(name, flat, units, weights)
+        return -ops.reshape(total, ops.shape(rows)[:-1])
