@@ -91,11 +91,16 @@ def test_generate(call, tiny_run):
     options = ("--length", 30, "--temperature", 1.5, "--seed", 4, "--top-k", 9, "--top-p", 0.9)
     status, out, err = call("generate", tiny_run, "--prompt", "Ça 😀", *options)
     assert (status, err) == (0, "")
-    assert out == "Ça 😀" + mdnn.generate(run, "Ça 😀", 30, 1.5, 4, 9, 0.9) + "\n"
+    assert (
+        out
+        == "Ça 😀"
+        + mdnn.generate(run, "Ça 😀", length=30, temperature=1.5, seed=4, top_k=9, top_p=0.9)
+        + "\n"
+    )
     # Longer than the context.
     prompt = "The cat sat on the mat. "
     _, out, _ = call("generate", tiny_run, "--prompt", prompt, "--length", 20, "--greedy")
-    assert out == prompt + mdnn.generate(run, prompt, 20, temperature=0) + "\n"
+    assert out == prompt + mdnn.generate(run, prompt, length=20, temperature=0) + "\n"
     assert call("generate", tiny_run, "--prompt", "The ", "--length", 0) == (0, "The \n", "")
 
 

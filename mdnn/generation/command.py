@@ -5,6 +5,7 @@ import sys
 
 from mdnn.errors import MdnnError
 from mdnn.generation.answers import generate
+from mdnn.generation.wants import parse_want
 from mdnn.models.run import open_run
 from mdnn.tokens.items import Item
 
@@ -42,11 +43,11 @@ def write_answer(options):
     prompt = [pathlib.Path(v) if option == "--item" else v for option, v in options.items]
     want = options.want
     if want is not None:
-        _check_out([word.split()[0] if word.split() else "" for word in want], options.out)
+        wants = [parse_want(word, run.config.tokens.modalities) for word in want]
+        _check_out([own.kind for own in wants], options.out)
     answers = generate(run, prompt, want=want, length=options.length, **settings)
     if want is not None:
-        kinds = [word.split()[0] for word in want]
-        answers = [Item(kind, value) for kind, value in zip(kinds, answers, strict=True)]
+        answers = [Item(own.kind, value) for own, value in zip(wants, answers, strict=True)]
     _save(answers, options.out, run.item_codec.rate)
 
 

@@ -1,0 +1,92 @@
+"""Texts continued all at once and by unmasking."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny
+
+import mdnn
+from mdnn.models.run import open_run
+from mdnn.models.variants import variant
+
+SLOTS = 8
+BOTH = {"turn": 1.0, "once": 1.0, "unmask": 1.0}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A network of texts that knows blanks, not trained."""
+    folder = tmp_path_factory.mktemp("blanks")
+    settings = [f"train.objectives.{name}={value}" for name, value in BOTH.items()]
+    config = tiny.load_config(folder, *settings)
+    run = mdnn.models.run.Run(folder, config)
+    rng = np.random.default_rng(0)
+    model = mdnn.build(config)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape) * 0.3)
+    return run.holding(model)
+
+
+def filled(run, prompt):
+    """The likeliest text in the blanks behind a prompt, by the whole network."""
+    tokens = np.zeros((1, SLOTS, 8), "int32")
+    tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(SLOTS)
+    tokens[0, : len(prompt)] = run.codec.tokens(run.codec.units(prompt))
+    scores = variant(run.model, causal=False)({"tokens": tokens, "targets": None})
+    scores = np.asarray(scores)[0, len(prompt) - 1 : -1]
+    parts = np.split(scores, [17, 17 + 256], axis=1)
+    plane, row, cell = (part.argmax(1) for part in parts)
+    return "".join(chr(p * 65536 + r * 256 + c) for p, r, c in zip(plane, row, cell, strict=True))
+
+
+def test_at_once_it_is_the_likeliest(run):
+    expected = filled(run, "The")
+    settings = {"how": "once", "temperature": 0}
+    assert mdnn.generate(run, "The", length=5, **settings) == expected
+    assert mdnn.generate(run, "The", want="text 2", **settings) == expected[:2]
+    # Of a long prompt the end counts, as much as leaves room for the answer.
+    assert mdnn.generate(run, "xyz" * 5 + "The c", length=3, **settings) == filled(run, "The c")
+    long = mdnn.generate(run, "The", length=13, **settings)
+    assert long.startswith(expected)
+    assert long[5:9] == filled(run, ("The" + expected)[-4:])
+
+
+def test_a_seed_is_a_text(run):
+    def write(seed, **settings):
+        return mdnn.generate(run, "The", length=20, seed=seed, passes=3, how="unmask", **settings)
+
+    pieces = []
+    found = write(1, stream=pieces.append)
+    assert len(found) == 20
+    assert "".join(pieces) == found == write(1)
+    assert write(2) != found
+    # Another piece of the same length is another text.
+    assert found[-4:] != found[-8:-4]
+
+
+def test_refeeds_in_turn(tiny_run):
+    run = open_run(tiny_run)
+    plain = mdnn.generate(run, "The ", length=16, temperature=0)
+    assert mdnn.generate(run, "The ", length=16, temperature=0, refeeds=1) == plain
+    config = dataclasses.replace(run.config, refeed=dataclasses.replace(run.config.refeed, steps=2))
+    twice = mdnn.build(config)
+    twice.set_weights(run.model.get_weights())
+    expected = dataclasses.replace(run, config=config).holding(twice)
+    found = mdnn.generate(run, "The ", length=16, temperature=0, refeeds=2)
+    assert found == mdnn.generate(expected, "The ", length=16, temperature=0)
+    assert found != plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
+        ({"want": "grey 2x2"}, "want: 'grey 2x2': this network knows text, not grey"),
+        ({"want": ["text"]}, "want: expected a word"),
+    ],
+)
+def test_what_a_network_of_texts_refuses(run, settings, message):
+    with pytest.raises(mdnn.MdnnError) as error:
+        mdnn.generate(run, **{"prompt": "The", "how": "once"} | settings)
+    assert str(error.value).startswith(message)

@@ -1,0 +1,81 @@
+"""`mdnn generate` of items: prompts in order, files out, and what bad input gets."""
+
+import numpy as np
+import pytest
+import tiny
+
+import mdnn
+from mdnn.cli import main
+from mdnn.data.media import read_item, write_item
+from mdnn.tokens.items import Item
+
+
+@pytest.fixture
+def call(capfd, items_run, tmp_path, monkeypatch):
+    """Runs `mdnn generate` of items in an empty folder; returns status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    write_item(Item("grey", tiny.picture("seven")), "seven.png")
+
+    def run(*words):
+        status = main(["generate", str(items_run), *words])
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+def test_files_out(call, items_run, tmp_path):
+    words = ("--prompt", "seven", "--how", "once", "--style", "factual")
+    expected = mdnn.generate(items_run, ["seven"], want="grey", how="once", style="factual")
+    assert call(*words, "--want", "grey", "--out", "a.png") == (0, "a.png\n", "")
+    np.testing.assert_array_equal(read_item("a.png").value, expected)
+    status, out, err = call(*words, "--want", "grey", "--want", "audio", "--out", "b.png")
+    assert (status, out, err) == (0, "b-1.png\nb-2.wav\n", "")
+    assert read_item("b-2.wav").rate == 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.png",
+        "b-1.png",
+        "b-2.wav",
+        "seven.png",
+    ]
+
+
+def test_items_keep_their_order(call, items_run):
+    picture = tiny.picture("seven")
+    settings = {"want": "text", "how": "once", "temperature": 0}
+    words = ("--item", "seven.png", "--want", "text", "--how", "once", "--greedy")
+    expected = mdnn.generate(items_run, [picture], **settings)
+    assert call(*words) == (0, expected + "\n", "")
+    for order in (1, -1):
+        parts = [("--prompt", "two"), ("--item", "seven.png")][::order]
+        status, out, _ = call(*(w for part in parts for w in part), *words[2:])
+        expected = mdnn.generate(items_run, ["two", picture][::order], **settings)
+        assert (status, out) == (0, expected + "\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "expected a --prompt or an --item, received none"),
+        (("--prompt", "one", "--want", "grey"), "--out: expected a file .png for grey, rec"),
+        (("--prompt", "one", "--want", "grey", "--out", "a.wav"), "--out: expected a file .png"),
+        (("--prompt", "one", "--want", "grey", "--out", "no/a.png"), "--out: there is no folder"),
+        (("--prompt", "one", "--want", "gray", "--out", "a.png"), "want: unknown 'gray'"),
+        (("--item", "none.png", "--want", "text"), "cannot read none.png: No such file"),
+        (("--item", "seven.gif", "--want", "text"), "seven.gif: expected a file .txt"),
+        (("--prompt", "one", "--want", "text", "--how", "twice"), "how: unknown 'twice'"),
+        (("--prompt", "one", "--want", "text", "--passes", "0"), "passes: expected"),
+    ],
+)
+def test_bad_words(call, tmp_path, words, message):
+    status, out, err = call(*words)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"mdnn: error: {message}")
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["seven.png"]
+
+
+def test_a_text_is_one_prompt(capfd, tiny_run):
+    assert main(["generate", str(tiny_run), "--prompt", "a", "--prompt", "b"]) == 2
+    assert capfd.readouterr().err == (
+        "mdnn: error: this network continues one text: expected one --prompt\n"
+    )
