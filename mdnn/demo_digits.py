@@ -1,6 +1,7 @@
 """Words and pictures in one network: train, answer in all three ways. `make demo-digits`."""
 
 import importlib.util
+import logging
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from mdnn.errors import MdnnError
 
 CONFIG = "configs/digits-small.toml"
 SHEET = "answers.png"
+# Of pictures: a little more careful than the network's own probabilities.
+TEMPERATURE = 0.5
 WAYS = {"turn": "in turn", "once": "at once", "unmask": "unmasking"}
 SHOWN = 4
 """Pictures beside one another, so that 80 columns hold them."""
@@ -46,7 +49,7 @@ def main(config=CONFIG, folder="runs"):
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
-  mdnn generate {run} --prompt seven --want "grey 8x8" --out seven.png
+  mdnn generate {run} --prompt seven --want "grey 8x8" --temperature 0.5 --out seven.png
   mdnn generate {run} --item seven.png --want text --how once
   mdnn generate {run} --prompt two --want "grey 8x8" --how unmask --style creative --out two.png
   mdnn evaluate {run}
@@ -65,6 +68,8 @@ def _show(run):
     from mdnn.training.pictures import contact_sheet
     from mdnn.training.ways import trained_ways
 
+    # Each kind of question is compiled once; TensorFlow would warn that there are several.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     network = open_run(run)
     data, ways = network.config.data, trained_ways(network.config)
     lines = open_lines(data.source, data.validation, network.config.seed).validation
@@ -87,10 +92,10 @@ def _show(run):
         part = slice(start, start + SHOWN)
         print(_side_by_side(firsts[part]))
         for way, answers in named.items():
-            print(_labels(f"{printable(answer)} ({WAYS[way]})" for answer in answers[part]))
+            print(_labels(f"{printable(answer)}, {WAYS[way]}" for answer in answers[part]))
         print()
-    print("The network is given a word; its pictures, and one that a person wrote:\n")
-    heads = [*(WAYS[way] for way in ways), "by a person"]
+    print("The network is given a word; its pictures, and one written by hand:\n")
+    heads = [*(WAYS[way] for way in ways), "by hand"]
     for number in (2, 3, 7):
         print(_labels(f"{WORDS[number]}, {head}" for head in heads))
         print(_side_by_side([*(own[number] for own in painted.values()), firsts[number]]) + "\n")
@@ -107,7 +112,7 @@ def _show(run):
 
 
 def _answers(network, prompts, want, how):
-    """The answers to prompts of one item each: words as sure as can be, pictures a little less."""
+    """The answers to prompts of one item each, the likeliest word or a picture."""
     from mdnn import generate
 
     return generate(
@@ -115,7 +120,7 @@ def _answers(network, prompts, want, how):
         [[prompt] for prompt in prompts],
         want=want,
         how=how,
-        style="factual" if want == "text" else None,
+        temperature=0.0 if want == "text" else TEMPERATURE,
         seed=list(range(len(prompts))),
         batch=256,
     )

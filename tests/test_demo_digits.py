@@ -40,8 +40,7 @@ def test_demo(short, tmp_path, capfd):
         assert (run / name).stat().st_size > 1000, name
     assert f"$ mdnn train {short} --out {run}" in out
     assert re.search(r"Picture to word, on (3|4)\d pictures", out)
-    assert out.count("at once ") == 1
-    assert "% right" in out
+    assert re.findall(r"\n  (.+?) +[0-9.]+% right", out) == ["at once"]
     # Eight lines each: two rows of four pictures, and one for each of three words.
     assert sum(not line.strip(" ░▒▓█") and "█" in line for line in out.split("\n")) > 30
     for command in ("generate", "evaluate", "train", "inspect"):
