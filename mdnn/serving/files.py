@@ -78,7 +78,8 @@ def png_rows(data, number, most, kinds, known):
         data = _checked(good, data, name, *message)
     data = _whole_png(data, name)
     pixels = tf.cast(tf.io.decode_png(data, channels=3), tf.int32)
-    width, height = (tf.cast(size, tf.int32) for size in (width, height))
+    # Of the picture, not of the header: nothing may be made by the header's word alone.
+    width = tf.shape(pixels)[1]
     pixels = tf.reshape(pixels, [-1, 3])
     if len(kinds) > 1:
         kind = tf.where(is_grey, kinds["grey"], kinds["image"])
@@ -86,7 +87,7 @@ def png_rows(data, number, most, kinds, known):
         (kind,) = kinds.values()
     # A grey pixel has one byte.
     pixels = tf.where(is_grey, pixels * [1, 0, 0], pixels)
-    place = tf.range(height * width)
+    place = tf.range(tf.shape(pixels)[0])
     rows = [place * 0 + kind, *tf.unstack(pixels, axis=1), place // width, place % width, place * 0]
     return tf.stack(rows, axis=1)
 
