@@ -4,8 +4,11 @@ import keras
 
 from mdnn.models.learner import Learner, picks
 
+# Batches from which the lengths of picks are foreseen, and by how much more they may be.
+FORESEEN, MORE = 64, 1.25
 
-def make_step(models, loss, optimizer):
+
+def make_step(models, loss, optimizer, batches=None):
     """A compiled function that learns from one batch.
 
     Args:
@@ -13,6 +16,9 @@ def make_step(models, loss, optimizer):
             variables, as `mdnn.models.variants.variant` makes them.
         loss: `mdnn.UnitLoss`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
+        batches: `mdnn.data.batches.StepBatches` that will be learnt from, whose `objective` is
+            the name of a model; on JAX a few of them are looked at, so that a step need not be
+            compiled again when a later one has more targets of a modality.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
@@ -36,7 +42,7 @@ def make_step(models, loss, optimizer):
     if backend == "tensorflow":
         return _tensorflow_step(learners, optimizer)
     if backend == "jax":
-        return _jax_step(learners, optimizer)
+        return _jax_step(learners, optimizer, batches)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
 
 
@@ -132,7 +138,20 @@ def _jax_gradients(learner):
     return jax.value_and_grad(compute, has_aux=True)
 
 
-def _jax_step(learners, optimizer):
+def _foreseen(learners, batches):
+    """The lengths of picks that each learner will need, as far as a few batches tell: a dict."""
+    sizes = {id(learner): {} for learner in learners.values()}
+    for step in range(FORESEEN if batches is not None else 0):
+        learner = learners[batches.objective(step)]
+        if learner.picking:
+            own = sizes[id(learner)]
+            found = picks(batches.at(step)["targets"], learner.heads.modalities)
+            for name, index in found.items():
+                own[name] = max(own.get(name, 0), int(MORE * len(index)))
+    return sizes
+
+
+def _jax_step(learners, optimizer, batches):
     import jax
 
     rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
@@ -153,7 +172,7 @@ def _jax_step(learners, optimizer):
     # The values of all variables, whichever model has learnt last.
     held = []
     # How many targets are picked: every other number is compiled for again.
-    sizes = {id(learner): {} for learner in learners.values()}
+    sizes = _foreseen(learners, batches)
 
     def run(batch, rate, name=None):
         # Read when first needed and after `sync`: then others may set the variables, and Keras'
@@ -161,7 +180,6 @@ def _jax_step(learners, optimizer):
         held[:] = held or [*_values(first), [v.value for v in optimizer.variables]]
         learner = learners[name]
         batch = _picked(learner, batch, padded=True, sizes=sizes[id(learner)])
-        batch = _picked(learners[name], batch)
         value, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
         return value
 

@@ -123,7 +123,7 @@ class Training:
         self.batches, self.ways = data.batches, trained_ways(run.config)
         self.optimizer = make_optimizer(run.config.train.optimizer, self.model.trainable_variables)
         networks = wired(self.model, run.config)
-        self.step = make_step(networks, loss_for(run.config), self.optimizer)
+        self.step = make_step(networks, loss_for(run.config), self.optimizer, self.batches)
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
         self.checks, self.validation = 0, {}

@@ -12,11 +12,12 @@ import tiny
 import mdnn
 from mdnn.data.item_batches import ItemBatches
 from mdnn.data.objectives import OBJECTIVES
+from mdnn.models.learner import Learner
 from mdnn.models.loss import loss_for, unit_nats
 from mdnn.models.run import Run, open_run, read_arrays
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens.context import pack_items
-from mdnn.training import loop
+from mdnn.training import gradients, loop
 from mdnn.training.gradients import make_step
 from mdnn.training.item_data import ItemData, seen
 from mdnn.training.item_scores import open_config_lines, validation_lines
@@ -262,6 +263,18 @@ def test_weights_count(tmp_path):
     slots = batch["weights"].shape[1]
     half = np.where(np.arange(slots) < slots // 2, 2 * batch["weights"], 0).astype("float32")
     assert float(step(batch | {"weights": half}, 0.0, "turn")) != pytest.approx(even, rel=1e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="TensorFlow needs no lengths")
+def test_lengths_of_picks_are_foreseen(tmp_path):
+    config = tiny.load_items(tmp_path)
+    batches, model = ItemData(config).batches, mdnn.build(config)
+    learner = Learner(model, loss_for(config))
+    (sizes,) = gradients._foreseen(dict.fromkeys(OBJECTIVES, learner), batches).values()
+    assert set(sizes) == {"text", "grey", "audio", "end"}
+    for step in range(gradients.FORESEEN):
+        kinds = batches.at(step)["targets"][..., 0]
+        assert (kinds == 4).sum() * gradients.MORE < sizes["grey"] + 1
 
 
 def test_only_networks_that_share_their_weights_learn_together(tmp_path):
