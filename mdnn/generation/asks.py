@@ -116,15 +116,15 @@ def written(writer, contexts, asks, codec, settings, batch):
         them, 0 for none.
     """
     found = []
+    # Few sizes of batches, so that a writer is compiled few times.
+    size = 1 if len(asks) == 1 else max(8, 2 ** math.ceil(math.log2(min(batch, len(asks)))))
     for start in range(0, len(asks), batch):
         part = slice(start, start + batch)
-        found += _written(writer, contexts[part], asks[part], codec, settings)
+        found += _written(writer, contexts[part], asks[part], codec, settings, size)
     return found
 
 
-def _written(writer, contexts, asks, codec, settings):
-    # Few sizes of batches, so that a writer is compiled few times.
-    size = 1 if len(asks) == 1 else max(8, 2 ** math.ceil(math.log2(len(asks))))
+def _written(writer, contexts, asks, codec, settings, size):
     turn, heads = isinstance(writer, TurnWriter), writer.heads.modalities
     inputs = {
         "tokens": np.zeros((size, writer.slots, WIDTH), "int32"),
