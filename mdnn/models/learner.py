@@ -163,8 +163,10 @@ def picks(targets, modalities, padded=False, sizes=None):
         index = np.flatnonzero(kinds == modality(name).index).astype("int32")
         if padded:
             sizes = {} if sizes is None else sizes
-            least = max(16, sizes.get(name, 0))
-            size = sizes[name] = max(least, 1 << max(0, len(index) - 1).bit_length())
+            size = max(16, sizes.get(name, 0))
+            if len(index) > size:
+                size = 1 << (len(index) - 1).bit_length()
+            sizes[name] = size
             index = np.pad(index, (0, size - len(index)), constant_values=-1)
         found[name] = index
     return found
