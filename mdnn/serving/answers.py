@@ -201,7 +201,7 @@ class ServedItems(ServedNetwork):
             # An item begins at a multiple of `align`.
             start = -(-stop // self.align) * self.align
             left = self._prompt_name(
-                start + count < self.slots,
+                (count == 0) | (start + count < self.slots),
                 f": {name}: ",
                 count,
                 " units from slot ",
@@ -253,8 +253,10 @@ class ServedItems(ServedNetwork):
             nothing = tf.zeros([0, WIDTH - 1], tf.int32)
             return tf.cond(row[1] == "", lambda: nothing, lambda: decode(row))
 
+        # One more that is empty: of no prompts at all `map_fn` makes no ragged rows.
+        data = tf.concat([data, [""]], axis=0)
         spec = tf.RaggedTensorSpec([None, WIDTH - 1], tf.int32, ragged_rank=0)
-        return tf.map_fn(one, (tf.range(tf.size(data)), data), fn_output_signature=spec)
+        return tf.map_fn(one, (tf.range(tf.size(data)), data), fn_output_signature=spec)[:-1]
 
     def _shape(self, kind, sizes, first):
         """The sizes of answers `[batch]` each, their units at most, whether they are open."""

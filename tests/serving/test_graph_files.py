@@ -119,7 +119,10 @@ TRANSPARENT = chunk(b"tRNS", b"\0\7")
         (files.PNG, "a truncated PNG: it ends in its header"),
         (saved(GREY)[:30], "a truncated PNG: it ends in its header"),
         (files.PNG + b"\0" * 40, r"a PNG without a header \(IHDR\)"),
-        (saved(GREY.astype("uint16") * 257), "expected a PNG of 8 bit RGB or grey, received 16 bit"),
+        (
+            saved(GREY.astype("uint16") * 257),
+            "expected a PNG of 8 bit RGB or grey, received 16 bit",
+        ),
         (saved(np.dstack([COLOURS, COLOURS[..., 0]])), "received 8 bit RGB with alpha"),
         (saved(Image.fromarray(GREY).convert("LA")), "received 8 bit grey with alpha"),
         (saved(PALETTE), "8 bit palette"),

@@ -1,0 +1,356 @@
+"""SavedModels of items: the same answers as `mdnn.generate`, and what is refused."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tiny
+
+import mdnn
+from mdnn.data.media import item_bytes, read_png
+from mdnn.models.run import open_run, write_run, write_seen
+from mdnn.tokens.items import Item
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)
+
+import tensorflow as tf
+
+from mdnn.serving import ask_items, network
+from mdnn.serving.network import ServedNetwork
+
+# Runs where neither mdnn nor keras can be imported; answers requests, a line of JSON each.
+ALONE = """
+import base64, json, sys
+sys.modules["mdnn"] = sys.modules["keras"] = None
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+for line in sys.stdin:
+    name, inputs = json.loads(line)
+    signature = model.signatures[name]
+    specs = signature.structured_input_signature[1]
+    for key, value in inputs.items():
+        if specs[key].dtype == tf.string:
+            value = [base64.b64decode(one) for one in value]
+        inputs[key] = tf.constant(value, specs[key].dtype)
+    try:
+        (found,) = signature(**inputs).values()
+        found = [base64.b64encode(one).decode() for one in found.numpy()]
+    except tf.errors.InvalidArgumentError as error:
+        found = str(error)
+    print(json.dumps([sorted(specs), found]), flush=True)
+"""
+
+
+class Server:
+    """Another process with a SavedModel."""
+
+    def __init__(self, path):
+        # -I: no PYTHONPATH, nothing from the folder it runs in.
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", ALONE, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def request(self, name, inputs):
+        """What is answered: list of bytes, or the error's text; and the names of the inputs."""
+        raw = {
+            key: [base64.b64encode(one).decode() for one in value]
+            if isinstance(value, list) and value and isinstance(value[0], bytes)
+            else value
+            for key, value in inputs.items()
+        }
+        self.process.stdin.write((json.dumps([name, raw]) + "\n").encode())
+        self.process.stdin.flush()
+        names, found = json.loads(self.process.stdout.readline())
+        if isinstance(found, list):
+            found = [base64.b64decode(one) for one in found]
+        return found, names
+
+    def answer(self, kind, prompts, seed=0, temperature=0.0, how="turn", **sizes):
+        """Answers to prompts, dicts of the bytes of their items; or the error's text."""
+        inputs = {
+            name: [prompt.get(name, b"") for prompt in prompts]
+            for name in ("text", "image", "audio")
+        }
+        hows = [how] if isinstance(how, str) else how
+        inputs |= {"seed": seed, "temperature": temperature, "how": [h.encode() for h in hows]}
+        return self.request(f"answer_{kind}", inputs | sizes)[0]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def exported(items_run, tmp_path_factory):
+    return mdnn.export(items_run, tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    server = Server(exported)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def run(items_run):
+    return open_run(items_run)
+
+
+def file(item):
+    return item_bytes(item)[0]
+
+
+SEVEN, TWO = tiny.picture("seven", 1), tiny.sound("two", 2)
+PNG, WAV = file(Item("grey", SEVEN)), file(Item("audio", TWO, rate=1000))
+PROMPTS = [
+    ({"text": b"one"}, ["one"]),
+    ({"image": PNG}, [SEVEN]),
+    ({"audio": WAV}, [TWO]),
+    ({"text": b"tw", "audio": WAV}, ["tw", TWO]),
+    ({"text": "é".encode(), "image": PNG}, ["é", SEVEN]),
+    ({}, []),
+]
+RAW, VALUES = (list(column) for column in zip(*PROMPTS, strict=True))
+
+
+def value(kind, raw):
+    """What a file holds, to be compared."""
+    if kind == "text":
+        return raw.decode()
+    return raw if kind == "audio" else read_png(raw).value.tolist()
+
+
+def expected(run, kind, want, prompts, **settings):
+    found = mdnn.generate(run, prompts, want=want, **settings)
+    if kind == "audio":
+        return [file(Item("audio", samples, rate=1000)) for samples in found]
+    return found if kind == "text" else [picture.tolist() for picture in found]
+
+
+@pytest.mark.parametrize("how", ["turn", "once", "unmask"])
+@pytest.mark.parametrize(
+    ("kind", "want", "sizes"),
+    [
+        ("text", "text", {}),
+        ("grey", "grey", {}),
+        ("audio", "audio", {"samples": 0}),
+        ("audio", "audio 6", {"samples": 6}),
+    ],
+)
+def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, how):
+    answers = set()
+    for temperature, seed in ((0.0, 0), (0.8, 3), (2.0, -5)):
+        settings = {"temperature": temperature, "seed": seed, "how": how}
+        found = server.answer(kind, RAW, **settings, **sizes)
+        found = [value(kind, raw) for raw in found]
+        assert found == expected(run, kind, want, VALUES, **settings)
+        answers |= {str(one) for one in found}
+    assert len(answers) > 3
+
+
+def test_one_value_each(server, run):
+    hows = ["turn", "once", "unmask", "turn", "unmask", "once"]
+    samples, seeds = [0, 3, 0, 7, 5, 0], [1, 2, 3, 4, 5, 6]
+    warmth = [0.0, 1.0, 2.0, 2.0, 0.5, 1.5]
+    settings = {"seed": seeds, "temperature": warmth, "how": hows}
+    found = server.answer("audio", RAW, **settings, samples=samples)
+    for n, raw in enumerate(found):
+        want = f"audio {samples[n]}" if samples[n] else "audio"
+        one = {"seed": seeds[n], "temperature": warmth[n], "how": hows[n]}
+        # All of them, as above, so that nothing new is compiled.
+        assert raw == expected(run, "audio", want, VALUES, **one)[n]
+
+
+def test_no_prompts_at_all(server):
+    nothing = {name: [] for name in ("text", "image", "audio", "seed", "temperature")}
+    for name, sizes in (("text", {}), ("grey", {}), ("audio", {"samples": []})):
+        found, _ = server.request(f"answer_{name}", nothing | {"how": []} | sizes)
+        assert found == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "settings", "message"),
+    [
+        ("text", {"image": b"no picture"}, {}, "prompt 2: image: expected a PNG file"),
+        ("text", {"image": PNG[:-3]}, {}, "prompt 2: image: a truncated PNG of"),
+        (
+            "text",
+            {"image": file(Item("image", np.zeros((2, 2, 3), "uint8")))},
+            {},
+            "prompt 2: image: this network knows text, grey, audio, not image",
+        ),
+        (
+            "grey",
+            {"image": file(Item("grey", np.zeros((7, 6), "uint8")))},
+            {},
+            "prompt 2: image: 6 x 7 pixels, this network takes 40 at most",
+        ),
+        ("text", {"audio": PNG}, {}, "prompt 2: audio: expected a WAV file of 16 bit PCM"),
+        (
+            "text",
+            {"audio": file(Item("audio", TWO, rate=8000))},
+            {},
+            "prompt 2: audio: expected 1000 samples per second, received 8000",
+        ),
+        ("text", {"text": b"\xff"}, {}, "Invalid formatting on input string"),
+        ("text", {"text": b"a" * 40}, {}, "prompt 2: text: 40 units from slot 0 on leave no room"),
+        (
+            "text",
+            {"text": b"a" * 33, "audio": WAV + b" "},
+            {},
+            "prompt 2: audio: 6 units from slot 40 on leave no room for an answer",
+        ),
+        (
+            "grey",
+            {"text": b"a" * 25},
+            {},
+            "prompt 2: grey 4x4 does not fit: a context of 40 slots has 8 left behind the prompt",
+        ),
+        ("text", {"text": b"a" * 39}, {}, "prompt 2: text does not fit: .* has 0 left"),
+        ("audio", {}, {"samples": 33}, "prompt 1: audio 33 does not fit: .* has 32 left"),
+        ("audio", {}, {"samples": 2**31 - 1}, "prompt 1: audio 2147483647 does not fit"),
+        ("audio", {}, {"samples": [0, -1]}, "samples: expected 0 or more, received -1"),
+        ("text", {}, {"how": "twice"}, "how: expected turn, once, unmask, received twice"),
+        ("text", {}, {"temperature": -0.5}, "temperature: expected 0 or more"),
+        ("text", {}, {"temperature": float("nan")}, "temperature: expected 0 or more"),
+        ("text", {}, {"seed": [1, 2, 3]}, "ncompatible shapes"),
+    ],
+)
+def test_what_a_signature_refuses(server, kind, prompt, settings, message):
+    if kind == "audio":
+        settings = {"samples": 0} | settings
+    found = server.answer(kind, [{}, prompt], **settings)
+    assert isinstance(found, str)
+    assert re.search(message, found), found
+
+
+def test_prompts_that_are_not_as_many(server):
+    inputs = {"text": [b"", b""], "image": [b""], "audio": [b"", b""]}
+    found, _ = server.request(
+        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "how": [b"turn"]}
+    )
+    assert "image: expected as many as of text" in found
+
+
+def test_warmup_requests(server, exported):
+    messages = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    path = exported / "assets.extra" / "tf_serving_warmup_requests"
+    asked = []
+    for record in tf.data.TFRecordDataset(str(path)):
+        request = messages.PredictionLog.FromString(record.numpy()).predict_log.request
+        name = request.model_spec.signature_name
+        inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        if name == "serving_default":
+            continue
+        how = inputs["how"].item().decode()
+        asked.append((name, how))
+        lists = {k: v.tolist() for k, v in inputs.items()} | {"how": [how.encode()]}
+        found, names = server.request(name, lists)
+        assert isinstance(found, list)
+        assert len(found) == 1
+        assert sorted(inputs) == names
+        # What there is room for beside the answer is in the prompt.
+        assert all(lists[kind][0] for kind in ("text", "image", "audio"))
+    hows = ("turn", "once", "unmask")
+    assert asked == [(f"answer_{k}", how) for k in ("text", "grey", "audio") for how in hows]
+
+
+def test_ask_items(tmp_path, monkeypatch):
+    """The program alone: a SavedModel takes long to load."""
+    dtypes = {name: tf.string for name in ("text", "image", "audio", "how")}
+    dtypes |= {"seed": tf.int32, "temperature": tf.float32, "samples": tf.int32}
+
+    class Signature:
+        structured_input_signature = (
+            (),
+            {name: tf.TensorSpec(None, dtype, name) for name, dtype in dtypes.items()},
+        )
+
+        def __call__(self, image, how, **inputs):
+            assert {name: inputs[name].dtype for name in inputs}.items() <= dtypes.items()
+            numbers = [inputs[name].numpy() for name in ("seed", "temperature", "samples")]
+            assert [inputs[name].numpy().tolist() for name in ("text", "audio")] == [[b""]] * 2
+            return {"audio": image + f"{numbers} ".encode() + how}
+
+    class Loaded:
+        signatures = {"answer_audio": Signature()}  # noqa: RUF012
+
+    monkeypatch.setattr(tf.saved_model, "load", {"saved": Loaded}.get)
+    for name in ("mdnn", "keras"):
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])
+    (tmp_path / "a.png").write_bytes(PNG)
+    out = tmp_path / "out.wav"
+    ask_items.main("saved", "audio", str(out), str(tmp_path / "a.png"), "samples=4", "seed=9")
+    assert sys.modules["mdnn"] is sys.modules["keras"] is None
+    numbers = [np.int32(9), np.float32(0.8), np.int32(4)]
+    assert out.read_bytes() == PNG + f"{numbers} turn".encode()
+
+
+SHAPES = {
+    "tokens.modalities": ["text", "word", "image"],
+    "tokens.words": 3,
+    "context.prompts": 2,
+    "train.objectives.turn": 0,
+}
+
+
+def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
+    """A network that nobody trained: its answers are noise, the same noise."""
+    settings = [f"{key}={json.dumps(one)}" for key, one in SHAPES.items()]
+    config = tiny.load_items(tmp_path, *settings)
+    words, folder = ("one", "two", "seven"), tmp_path / "run"
+    keras.utils.set_random_seed(3)
+    folder.mkdir()
+    write_run(folder, config, words, mdnn.build(config, words))
+    seen = {"longest": {"text": 6, "image": 9}, "shapes": {"image": [[2, 3], [3, 3]]}}
+    write_seen(folder, seen)
+    run, server = open_run(folder), Server(mdnn.export(folder, tmp_path / "served"))
+    colours = np.arange(18, dtype="uint8").reshape(2, 3, 3) * 14
+    png = file(Item("image", colours))
+    raw = [{"text": b"one two x"}, {"text": b"seven", "image": png}]
+    values = [["one two x"], ["seven", colours]]
+    sizes = [(2, 3), (3, 1)]
+    height, width = ([size[k] for size in sizes] for k in (0, 1))
+    for how in ("once", "unmask"):
+        settings = {"how": how, "temperature": 1.0, "seed": 4}
+        texts = [text.decode() for text in server.answer("text", raw, **settings)]
+        assert texts == mdnn.generate(run, values, want="text", **settings)
+        found = server.answer("image", raw, **settings, height=height, width=width)
+        for png, prompt, size in zip(found, values, sizes, strict=True):
+            want = "image {}x{}".format(*size)
+            np.testing.assert_array_equal(
+                read_png(png).value, mdnn.generate(run, prompt, want=want, **settings)
+            )
+    for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
+        assert message in server.answer("image", raw, how="once", height=height, width=3)
+    message = "how: expected once, unmask, received turn"
+    assert message in server.answer("text", raw)
+    wav = {"audio": WAV}
+    message = "audio: this network knows text, image, not audio"
+    assert message in server.answer("text", [wav], how="once")
+    assert server.answer("text", [{}], how="once")
+    server.close()
+
+
+def test_scores_are_answered_where_there_is_room(run, monkeypatch):
+    tokens = np.zeros((1, 40, 8), "int32")
+    tokens[0, :3] = run.item_codec.tokens("one")
+    served = ServedNetwork(run.model)
+    found = served.signatures()["serving_default"](tf.constant(tokens))
+    assert sorted(found) == ["scores", "unit"]
+    scores = np.asarray(run.model({"tokens": tokens, "targets": None}))
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(network, "MOST_SCORES", scores.size - 1)
+    fewer = ServedNetwork(run.model).signatures()["serving_default"](tf.constant(tokens))
+    assert list(fewer) == ["unit"]
+    np.testing.assert_array_equal(fewer["unit"], found["unit"])
