@@ -267,7 +267,7 @@ def test_warmup_requests(server, exported):
 
 def test_ask_items(tmp_path, monkeypatch):
     """The program alone: a SavedModel takes long to load."""
-    dtypes = {name: tf.string for name in ("text", "image", "audio", "how")}
+    dtypes = dict.fromkeys(("text", "image", "audio", "how"), tf.string)
     dtypes |= {"seed": tf.int32, "temperature": tf.float32, "samples": tf.int32}
 
     class Signature:
