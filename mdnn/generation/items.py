@@ -1,6 +1,7 @@
 """Items from a trained network: prompts into contexts, answers out of them, one after another."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -63,6 +64,11 @@ class Answering:
                 if not going:
                     break
                 wants = [Want(kind) for kind in kinds if kind]
+                if number:
+                    fitting = [self._fits(*pair) for pair in zip(going, wants, strict=True)]
+                    going, wants = ([*itertools.compress(x, fitting)] for x in (going, wants))
+                    if not going:
+                        break
                 self._stage(going, wants, None, tell, contexts, chosen=True)
         else:
             for want, follows in zip(wants, [*wants[1:], None], strict=True):
@@ -94,6 +100,14 @@ class Answering:
         if full and number == 0:
             self._room(context, "an answer", 1)
         return not (context.done or full)
+
+    def _fits(self, context, want):
+        """Whether one more item that nobody asked for fits; where it does not, the answer ends."""
+        try:
+            self._ask(context, want, self._own(want), ("end",))
+        except MdnnError:
+            context.done = True
+        return not context.done
 
     def _room(self, context, what, needed):
         """Slots that are left; an error where they are fewer than `needed`."""

@@ -10,6 +10,7 @@ import tiny
 
 import mdnn
 from mdnn.data.media import write_item
+from mdnn.generation.items import Answering
 from mdnn.generation.turn import TurnWriter
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.loss import unit_nats
@@ -264,6 +265,16 @@ def test_prompts_side_by_side_are_answered_alone(run, mixed):
         settings = {"want": "grey", "how": how, "temperature": 0}
         expected = mdnn.generate(run, prompts, **settings)
         np.testing.assert_array_equal(mdnn.generate(side, prompts, **settings), expected)
+
+
+def test_what_nobody_asked_for_ends_where_it_does_not_fit(run, monkeypatch):
+    def always_pictures(self, contexts, number):
+        return ["grey"] * len(contexts)
+
+    monkeypatch.setattr(Answering, "_kinds", always_pictures)
+    # Behind a word of one row of 8 there are four rows, and a picture takes two.
+    answers = mdnn.generate(run, [["one"], ["one", "two"]], temperature=0)
+    assert [[item.kind for item in items] for items in answers] == [["grey"] * 2, ["grey"]]
 
 
 def test_places_that_the_network_decides(run):
