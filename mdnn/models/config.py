@@ -260,7 +260,8 @@ class Train:
     batch: int = option(12, least=1)
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
-    # Characters written after `prompt` before and after training, into samples/; 0: none.
+    # Characters written after `prompt` before and after training, into samples/; 0: none. Of
+    # items: whether a sheet of answers is drawn there.
     sample: int = option(300, least=0)
     prompt: str = "The "
     optimizer: Optimizer = option(factory=Optimizer)
