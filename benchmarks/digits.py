@@ -40,7 +40,8 @@ def main():
     parser.add_argument("--answers", type=int, default=200, help="for each direction, at most")
     parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
-    parser.add_argument("--temperature", type=float, default=0.8, help="of pictures and sounds")
+    parser.add_argument("--picture-temperature", type=float, default=0.5)
+    parser.add_argument("--sound-temperature", type=float, default=0.8)
     parser.add_argument("--passes", type=int, default=64, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
@@ -158,13 +159,14 @@ def _answers(network, asked, answer, how, options):
     import mdnn
 
     careful = answer == "word"
+    temperatures = {"picture": options.picture_temperature, "sound": options.sound_temperature}
     return mdnn.generate(
         network,
         [[value] for value in asked],
         want=WANTS[answer],
         how=how,
         style="factual" if careful else None,
-        temperature=None if careful else options.temperature,
+        temperature=temperatures.get(answer),
         seed=list(range(len(asked))),
         passes=options.passes,
     )

@@ -33,7 +33,8 @@ class ItemBatches(StepBatches):
         objectives: `mdnn.models.config.Objectives`, how often each way to write is trained.
         order: `"given"`, `"any"` or `"pairs"` (see `Line.draw`).
         cut: Boolean; whether items that do not fit are cut.
-        prompt_weight: Float, what a unit that is not the answer's weighs, in turn.
+        prompt_weight: Float, what a unit that is not the answer's weighs, in turn; with 0 it is no
+            target.
         steps: Integer, batches of an epoch; `None` for as many as hold about as many contexts as
             the lines' longest parts have alternatives.
         first_step: Integer, the step of the first epoch's first batch.
@@ -181,15 +182,15 @@ def item_windows(
     plan = [
         (line, turn, pair)
         for line in lines
-        for pair in (line.pairs if order == "pairs" else (range(len(line.parts)),))
+        for pair in (line.pairs if line.order_of(order) == "pairs" else (range(len(line.parts)),))
         for turn in range(max(len(line.parts[part]) for part in pair))
     ]
     if most is not None and len(plan) > most:
         plan = [plan[number * len(plan) // most] for number in range(most)]
-    return _item_windows(plan, contexts, batch, context.prompts, objective, seed, order == "any")
+    return _item_windows(plan, contexts, batch, context.prompts, objective, seed, order)
 
 
-def _item_windows(plan, contexts, batch, prompts, objective, seed, shuffled):
+def _item_windows(plan, contexts, batch, prompts, objective, seed, order):
     """Yields what `item_windows` promises; apart, so that its errors come first."""
     together = batch * prompts
     for start in range(0, len(plan), together):
@@ -197,7 +198,7 @@ def _item_windows(plan, contexts, batch, prompts, objective, seed, shuffled):
         for number, (line, turn, pair) in enumerate(plan[start : start + together], start):
             own = raw_bits(seed, number, WORDS + contexts.slots + len(pair), VALIDATION)
             bits.append(own[: WORDS + contexts.slots])
-            if shuffled:
+            if line.order_of(order) == "any":
                 pair = np.argsort(own[WORDS + contexts.slots :], kind="stable").tolist()
             parts = [line.parts[part] for part in pair]
             drawn.append([load(part[turn % len(part)]) for part in parts])
@@ -241,13 +242,14 @@ def check_fit(lines, codec, context, order="given", cut=False):
         raise MdnnError("expected at least one line of items; received none")
     longest = {}
     for line in lines:
-        line.check(order)
+        own = line.order_of(order)
+        line.check(own)
         largest = [_largest(part, codec, longest) for part in line.parts]
         if cut:
             continue
         counts = [count for count, _ in largest]
         chosen = max(
-            _orders(line, order, counts, context.align),
+            _orders(line, own, counts, context.align),
             key=lambda parts: slots_needed([counts[part] for part in parts], context.align),
         )
         needed = slots_needed([counts[part] for part in chosen], context.align)

@@ -51,7 +51,8 @@ class ItemContexts:
         codec: `mdnn.tokens.codec.ItemCodec`.
         context: `mdnn.models.config.Context`.
         cut: Boolean; whether what does not fit is left out.
-        prompt_weight: Float, what a unit weighs that is not the answer's, in turn.
+        prompt_weight: Float, what a unit weighs that is not the answer's, in turn; with 0 it is no
+            target.
         hide: Boolean; whether one in `HIDDEN` answers is asked for by blanks that name neither
             modality nor place, from its first slot to the context's end.
         longest: Dictionary from kinds to units, the longest item of each kind.
@@ -129,7 +130,11 @@ class ItemContexts:
         weights = np.ones(right.shape[:2])
         if objective == "turn":
             targets[:, :-1] = right[:, 1:]
-            weights[np.arange(self.slots) + 1 < np.array(first)[:, None]] = self.prompt_weight
+            prompt = np.arange(self.slots) + 1 < np.array(first)[:, None]
+            weights[prompt] = self.prompt_weight
+            if not self.prompt_weight:
+                # Not answered at all, so that nothing is computed for it.
+                targets[prompt] = 0
             return right, targets, weights
         blank, weight = blank_slots(objective, first, stop, self.slots, bits[:, 1], keys)
         asked, filler = self._ask(drawn, right, first, stop, blank, bits)

@@ -82,9 +82,10 @@ class Line:
         parts: Tuple of parts, each a tuple of alternatives of one kind: `Item`s, or `FileItem`s
             that are read when first needed. A context has one alternative of a part.
         name: What errors call the line.
+        order: The order that this line always has, whichever is asked for; `None`: that one.
 
     Raises:
-        MdnnError: If there is no part, or a part without alternatives.
+        MdnnError: If there is no part, a part without alternatives, or an unknown order.
 
     Example:
 
@@ -94,8 +95,11 @@ class Line:
 
     parts: tuple[tuple[Item | FileItem, ...], ...]
     name: str = ""
+    order: str | None = None
 
     def __post_init__(self):
+        if self.order is not None:
+            self.check(self.order)
         if not self.parts or not all(self.parts):
             counts = [len(part) for part in self.parts]
             raise MdnnError(
@@ -121,6 +125,10 @@ class Line:
             (one, two) for one in numbers for two in numbers if self.kinds[one] != self.kinds[two]
         )
 
+    def order_of(self, order):
+        """Returns the order that the line has where another is asked for: its own, or that one."""
+        return self.order or order
+
     def check(self, order):
         """Refuses an order that the line cannot have.
 
@@ -128,7 +136,10 @@ class Line:
             MdnnError: If the order is unknown, or is `"pairs"` and all parts are of one kind.
         """
         if order not in ORDERS:
-            raise MdnnError(f"expected an order: {', '.join(ORDERS)}; received {order!r}")
+            raise MdnnError(
+                f"{self.name or 'a line'}: expected an order: {', '.join(ORDERS)}; received "
+                f"{order!r}"
+            )
         if order == "pairs" and not self.pairs:
             raise MdnnError(
                 f"{self.name or 'a line'}: a pair needs items of two kinds, received "
@@ -142,7 +153,7 @@ class Line:
             bits: uint64 `[draws]` or more, random bits: all the randomness that is used.
             order: `"given"`: all parts in their order; `"any"`: all parts in a random order;
                 `"pairs"`: two parts of different kinds in a random order. Of each part one
-                alternative is taken at random.
+                alternative is taken at random. A line's own order comes before.
 
         Returns:
             `(items, answer)`: a list of `Item`, and the index of the one that is the answer:
@@ -152,6 +163,7 @@ class Line:
             MdnnError: If the line cannot have this order, the bits are too few, or a file that
                 is read now is bad.
         """
+        order = self.order_of(order)
         self.check(order)
         bits = np.asarray(bits, dtype=np.uint64).ravel()
         number = len(self.parts)

@@ -38,11 +38,13 @@ class SourceLine:
         parts: Tuple of `SourcePart`.
         name: What errors call it.
         split: `"train"` or `"validation"`, the side the line is on; `None`: see `split_lines`.
+        order: As of `mdnn.data.line.Line`.
     """
 
     parts: tuple[SourcePart, ...]
     name: str
     split: str | None = None
+    order: str | None = None
 
 
 def split_lines(lines, validation, seed, name):
@@ -81,7 +83,8 @@ def split_lines(lines, validation, seed, name):
         if side is None and number in single:
             side = SPLITS[number in aside]
         if side is not None:
-            sides[side].append(Line(tuple(part.entries for part in line.parts), line.name))
+            parts = tuple(part.entries for part in line.parts)
+            sides[side].append(Line(parts, line.name, line.order))
             continue
         divided = [
             _divide(part, validation, seed, number + 1, place)
@@ -90,7 +93,7 @@ def split_lines(lines, validation, seed, name):
         for place, side in enumerate(SPLITS):
             parts = tuple(part[place] for part in divided if part[place])
             if len(parts) >= min(2, len(line.parts)):
-                sides[side].append(Line(parts, line.name))
+                sides[side].append(Line(parts, line.name, line.order))
     for side, found in sides.items():
         if not found and (side == "train" or validation):
             raise MdnnError(

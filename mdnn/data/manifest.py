@@ -6,7 +6,7 @@ import os
 import pathlib
 import stat
 
-from mdnn.data.line import FAMILIES, FileItem, check_kind
+from mdnn.data.line import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.data.line_split import SPLITS, SourceLine, SourcePart
 from mdnn.data.sources import TFDS
 from mdnn.errors import MdnnError
@@ -20,7 +20,7 @@ SUFFIXES = {
 }
 """The files that a part may name, by the part's key."""
 
-_LINE_KEYS = ("items", "split", "name")
+_LINE_KEYS = ("items", "split", "name", "order")
 _KINDS = ("text", "text_file", "image", "audio", "video")
 _PART_KEYS = (*_KINDS, "label", "split")
 
@@ -29,7 +29,8 @@ def read_manifest(path, rate=None, kinds=None):
     """Returns the lines of a manifest; its files are looked for and not yet read.
 
     Each line is a JSON object: `"items"`, a list of parts in their order, and optionally
-    `"split"`, `"train"` or `"validation"`, and `"name"`. A part is an object with one of
+    `"split"`, `"train"` or `"validation"`, `"name"`, and `"order"`, the line's own order whatever
+    `data.order` says (see `mdnn.data.line.Line.draw`). A part is an object with one of
 
     - `"text"`: a text,
     - `"text_file"`: a `.txt` file,
@@ -135,6 +136,11 @@ class _Reader:
         if not isinstance(name, str):
             raise MdnnError(f"{where}: name: expected a text, received {_short(name)}")
         side = _split(table, f"{where}: split")
+        order = table.get("order")
+        if "order" in table and order not in ORDERS:
+            raise MdnnError(
+                f"{where}: order: expected {', '.join(ORDERS)}, received {_short(order)}"
+            )
         parts = []
         for number, part in enumerate(items, 1):
             here = f"{where}: item {number}"
@@ -144,7 +150,7 @@ class _Reader:
                     f"{here}: split: expected {side!r} as the line has it, received "
                     f"{parts[-1].split!r}"
                 )
-        return SourceLine(tuple(parts), f"{where} {name}".rstrip(), side)
+        return SourceLine(tuple(parts), f"{where} {name}".rstrip(), side, order)
 
     def part(self, table, where):
         """Returns the `SourcePart` of an object."""

@@ -227,6 +227,8 @@ class ModalityWeights:
     video: float = option(1.0, least=0.0)
     grey_video: float = option(1.0, least=0.0)
     audio: float = option(1.0, least=0.0)
+    # Times the weight of the unit before it: how often what is written ends is not to depend on
+    # what its kind counts.
     end: float = option(1.0, least=0.0)
 
 

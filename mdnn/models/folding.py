@@ -74,12 +74,15 @@ class FoldBranch(Branch):
         return self.transform(self.normed(x), causal, training)
 
     def transform(self, x, causal, training):
+        v = self.mixed_rows(x, causal, training)
+        return ops.reshape(self.dense_out(v), ops.shape(x))
+
+    def mixed_rows(self, x, causal, training):
+        """What is spread over each row's slots, v: `[-1, rows, width]`; `x` is normed."""
         causal = self.causal if causal is None else causal
         u = self.mix_rows(self.fold_rows(x), causal, training)
         v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
-        if not causal:
-            v = v + self.from_itself(u)
-        return ops.reshape(self.dense_out(v), ops.shape(x))
+        return v if causal else v + self.from_itself(u)
 
     def fold_rows(self, x):
         """Rows as vectors, not yet mixed: `[-1, *slower axes, width]`."""

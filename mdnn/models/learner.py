@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.decoding_steps import column, is_any
+from mdnn.models.answering_rows import AnsweringRows, rounded
 from mdnn.models.loss import unit_nats
 from mdnn.tokens.units import MODALITY, modality
 
@@ -22,7 +22,7 @@ class Learner(keras.Model):
 
     Call arguments:
         batch: dict of `tokens` and `targets`, int32 `[batch, slots, 8]`, maybe `weights`, float32
-            `[batch, slots]`, and `picks`: for networks of several modalities, what `picks` gives.
+            `[batch, slots]`, and for networks of several modalities what `picked` adds.
 
     Returns:
         The loss, a scalar.
@@ -35,36 +35,53 @@ class Learner(keras.Model):
         self.heads, self.hidden = heads_and_hidden(model)
         self.loss_function = loss
         self.picking = len(self.heads.modalities) > 1 and self.heads.table != "bits"
+        self.causal = getattr(model, "causal", None)
+        self.rows = AnsweringRows.of(model) if self.picking else None
         self.built = True
 
+    def picked(self, batch, padded=False, sizes=None):
+        """A batch with the places of its targets, and the rows that they are in.
+
+        Args:
+            batch: dict as for `call`, of arrays.
+            padded, sizes: as for `picks`.
+        """
+        if not self.picking:
+            return batch
+        targets = batch["targets"]
+        batch = batch | {"picks": picks(targets, self.heads.modalities, padded, sizes)}
+        if self.rows is None:
+            return batch
+        return batch | self.rows.picked(targets, padded, sizes)
+
     def call(self, batch, training=None):
-        hidden = self.hidden(batch["tokens"], training=training)
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
         if not self.picking:
-            scores = self.heads(hidden, targets)
+            scores = self.heads(self.hidden(batch["tokens"], training=training), targets)
             return self.loss_function(targets, scores, sample_weight=weights)
-        counts = {
-            name: self.loss_function.modality_weights.get(name, 1.0)
-            for name in self.heads.modalities
-        }
-        kind = column(targets, "modality")
-        norm = ops.sum(sum(count * is_any(kind, [name]) for name, count in counts.items()))
-        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        counts = self.loss_function.weights(targets)
+        norm = ops.sum(counts)
+        counts = ops.reshape(counts if weights is None else counts * weights, (-1,))
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
-        weights = None if weights is None else ops.reshape(weights, (-1,))
+        if self.rows is None:
+            hidden = self.hidden(batch["tokens"], training=training)
+            hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        else:
+            hidden = self.rows.hidden(batch, self.causal, training)
         total = 0.0
         for name, index in batch["picks"].items():
-            real = ops.cast(index >= 0, "float32")
+            weight = ops.cast(index >= 0, "float32")
             index = ops.maximum(index, 0)
-            weight = real if weights is None else real * ops.take(weights, index)
+            weight = weight * ops.take(counts, index)
+            place = index if self.rows is None else self.rows.places(batch, index)
             nats = self.heads.nats(
                 name,
-                ops.take(hidden, index, axis=0),
+                ops.take(hidden, place, axis=0),
                 ops.take(rows, index, axis=0),
                 self.loss_function.step_weights,
             )
             # Not a product alone: what stands in for no slot may be no finite number.
-            total = total + counts[name] * ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
+            total = total + ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
 
 
@@ -131,17 +148,6 @@ class TargetNats(keras.Model):
         return nats.reshape(targets.shape[:-1])
 
 
-def hidden_model(model):
-    """From tokens to what the heads of a network are given, as a model of the same layers.
-
-    The layers of a variant are those of another network, too: it is the tensor that this model's
-    own scores come from which is asked for, not the first one that such a layer gave.
-    """
-    history = model.output._keras_history
-    node = history.operation._inbound_nodes[history.node_index]
-    return keras.Model(model.input["tokens"], node.input_tensors[0])
-
-
 def picks(targets, modalities, padded=False, sizes=None):
     """Which slots have a target of which modality.
 
@@ -161,12 +167,5 @@ def picks(targets, modalities, padded=False, sizes=None):
     found = {}
     for name in modalities:
         index = np.flatnonzero(kinds == modality(name).index).astype("int32")
-        if padded:
-            sizes = {} if sizes is None else sizes
-            size = max(16, sizes.get(name, 0))
-            if len(index) > size:
-                size = 1 << (len(index) - 1).bit_length()
-            sizes[name] = size
-            index = np.pad(index, (0, size - len(index)), constant_values=-1)
-        found[name] = index
+        found[name] = rounded(index, name, sizes) if padded else index
     return found

@@ -104,7 +104,9 @@ class UnitLoss(keras.losses.Loss):
         modalities: names of the heads' modalities, in their order.
         table, places, base, digits: as of `ModalityHeads`.
         modality_weights: dict from names of modalities to what their units count; 1 where it
-            says nothing.
+            says nothing. An `end` counts its weight times that of the unit before it (its first
+            byte names that one's modality), so that weights do not change how often what is
+            written ends.
         step_weights: dict from parts of a unit to what their steps count (see `unit_nats`).
 
     Call arguments:
@@ -151,14 +153,29 @@ class UnitLoss(keras.losses.Loss):
             rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
         nats, weight = unit_nats(rows, y_pred, self.modalities, self.step_weights, **self.how)
         if any(value != 1 for value in self.modality_weights.values()):
-            kind = column(rows, "modality")
-            weight = sum(
-                self.modality_weights.get(name, 1.0) * is_any(kind, [name])
-                for name in self.modalities
-            )
+            weight = self.weights(rows)
             nats = nats * weight
         # Keras takes the mean over all slots; padding is to cost nothing in it.
         return nats / ops.maximum(ops.mean(weight), 1e-9)
+
+    def weights(self, rows):
+        """What the modality of each unit counts.
+
+        Args:
+            rows: int32 `[..., 8]`, the right units.
+
+        Returns:
+            float32 `[...]`, 0 where there is padding.
+        """
+        counts = {name: self.modality_weights.get(name, 1.0) for name in self.modalities}
+        kind = column(rows, "modality")
+        weight = sum(count * is_any(kind, [name]) for name, count in counts.items())
+        units = {name: count for name, count in counts.items() if name != "end" and count != 1}
+        if "end" in counts and units:
+            ended = column(rows, "byte_1")
+            factor = 1.0 + sum((count - 1.0) * is_any(ended, [n]) for n, count in units.items())
+            weight = weight * ops.where(is_any(kind, ["end"]) > 0, factor, 1.0)
+        return weight
 
     def get_config(self):
         return {

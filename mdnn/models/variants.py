@@ -157,7 +157,10 @@ def variant(model, causal, refeeds=None):
     if parts.final_norm is not None:
         x = parts.final_norm(x)
     scores = parts.heads(parts.to_slots(x), inputs["targets"])
-    return keras.Model(inputs, scores, name=model.name)
+    found = keras.Model(inputs, scores, name=model.name)
+    # For those who run its layers one by one.
+    found.causal = causal
+    return found
 
 
 def _run(parts, x, causal, refeeds):

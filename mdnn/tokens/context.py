@@ -55,8 +55,9 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         names: List of strings, what errors call the items; `None` for their numbers.
 
     Returns:
-        `(context, spans)`: int32 `[length, 8]`, the column `item` counting the items from 0; and
-        a list of `(start, stop)`, the slots of each item, the `end` not among them.
+        `(context, spans)`: int32 `[length, 8]`, the column `item` counting the items from 0, the
+        `end` with the modality of the unit before it as its first byte (none: 0); and a list of
+        `(start, stop)`, the slots of each item, the `end` not among them.
 
     Raises:
         MdnnError: If an item, or the `end`, does not fit and `cut` is not set.
@@ -96,6 +97,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         spans.append((start, stop))
         if last and stop < length:
             context[stop, MODALITY] = _END
+            context[stop, MODALITY + 1] = item[-1, MODALITY] if len(item) else 0
     return context, spans
 
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from mdnn.models.learner import Learner, picks
+from mdnn.models.learner import Learner
 
 # Batches from which the lengths of picks are foreseen, and by how much more they may be.
 FORESEEN, MORE = 64, 1.25
@@ -57,19 +57,12 @@ def loss_and_gradients(model, loss, batch):
         The loss, a scalar, and a list of tensors, one per trainable variable.
     """
     learner = Learner(model, loss)
-    batch = _picked(learner, batch)
+    batch = learner.picked(batch)
     if keras.backend.backend() == "tensorflow":
         return _tensorflow_gradients(learner, batch)
     function = _jax_gradients(learner)
     (value, _), gradients = function(*_values(learner), batch)
     return value, gradients
-
-
-def _picked(learner, batch, padded=False, sizes=None):
-    """A batch with what a `Learner` needs beside; see `picks`."""
-    if not learner.picking:
-        return batch
-    return batch | {"picks": picks(batch["targets"], learner.heads.modalities, padded, sizes)}
 
 
 def _compiled(learners, compile):
@@ -106,9 +99,13 @@ def _tensorflow_step(learners, optimizer):
         def run(batch, rate):
             if not traced:
                 spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
-                # How many targets are of which modality differs from batch to batch.
-                picks = {name: tf.TensorSpec([None], "int32") for name in batch.get("picks", ())}
-                spec |= {"picks": picks} if picks else {}
+                # How many targets are of which modality, and in how many rows, differs from batch
+                # to batch.
+                any_number = tf.TensorSpec([None], "int32")
+                if "picks" in batch:
+                    spec["picks"] = dict.fromkeys(batch["picks"], any_number)
+                if "rows" in batch:
+                    spec["rows"] = any_number
                 traced.append(step.get_concrete_function(spec, tf.TensorSpec([], "float32")))
             return traced[0](batch, rate)
 
@@ -117,7 +114,7 @@ def _tensorflow_step(learners, optimizer):
     steps = _compiled(learners, compile)
 
     def run(batch, rate, name=None):
-        tensors = tf.nest.map_structure(tf.constant, _picked(learners[name], batch))
+        tensors = tf.nest.map_structure(tf.constant, learners[name].picked(batch))
         return steps[name](tensors, tf.constant(rate, tf.float32))
 
     run.sync = lambda: None
@@ -145,8 +142,9 @@ def _foreseen(learners, batches):
         learner = learners[batches.objective(step)]
         if learner.picking:
             own = sizes[id(learner)]
-            found = picks(batches.at(step)["targets"], learner.heads.modalities)
-            for name, index in found.items():
+            found = learner.picked({"targets": batches.at(step)["targets"]})
+            rows = {"rows": found["rows"]} if "rows" in found else {}
+            for name, index in (found["picks"] | rows).items():
                 own[name] = max(own.get(name, 0), int(MORE * len(index)))
     return sizes
 
@@ -179,7 +177,7 @@ def _jax_step(learners, optimizer, batches):
         # `predict` gives away the arrays that they hold.
         held[:] = held or [*_values(first), [v.value for v in optimizer.variables]]
         learner = learners[name]
-        batch = _picked(learner, batch, padded=True, sizes=sizes[id(learner)])
+        batch = learner.picked(batch, padded=True, sizes=sizes[id(learner)])
         value, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
         return value
 

@@ -42,7 +42,7 @@ def sample_draws(lines, prompts, seed, order):
     for number in range(prompts):
         line = lines[number * len(lines) // prompts % len(lines)]
         bits = raw_bits(seed, number, line.draws, VALIDATION)
-        if order == "pairs":
+        if line.order_of(order) == "pairs":
             parts = [line.parts[part] for part in line.pairs[number % len(line.pairs)]]
             drawn.append([load(part[int(bits[k]) % len(part)]) for k, part in enumerate(parts)])
         else:

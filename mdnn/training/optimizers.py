@@ -32,6 +32,8 @@ def make_optimizer(spec, variables):
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
             adam_weight_decay=spec.decay,
+            # Rows of tables and classes of heads are no directions of one space.
+            exclude_layers=["heads"],
         ),
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }

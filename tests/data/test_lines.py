@@ -65,6 +65,17 @@ def test_pairs_are_of_two_kinds_in_both_orders():
     expect_even(draws(line, "pairs"), {*pairs, *(pair[::-1] for pair in pairs)})
 
 
+def test_an_order_of_its_own_comes_before_the_one_that_is_asked_for():
+    parts = ((text("a"),), (grey(1),))
+    for order in ("given", "any", "pairs"):
+        assert set(draws(Line(parts, order="given"), order)) == {("a", 1)}
+        assert set(draws(Line(parts, order="pairs"), order)) == {("a", 1), (1, "a")}
+    with pytest.raises(MdnnError, match="b: expected an order: given, any, pairs; received 'each'"):
+        Line(parts, "b", "each")
+    with pytest.raises(MdnnError, match="c: a pair needs items of two kinds, received text"):
+        Line(parts[:1], "c", "pairs")
+
+
 def test_grey_and_coloured_pictures_are_no_pair():
     line = Line(((grey(1),), (Item("image", np.zeros((1, 1, 3), np.uint8)),)), "two pictures")
     with pytest.raises(MdnnError, match="two pictures: a pair needs items of two kinds, received"):

@@ -106,6 +106,14 @@ def test_films(folder):
     assert [film.value.shape for film in only(folder, {"video": "film.png"})] == [(2, 2, 3, 3)]
 
 
+def test_a_line_may_have_an_order_of_its_own(folder):
+    parts = items({"audio": "a.wav"}, {"text": ["w", "x"]})
+    write(folder, {"order": "given", **parts}, {"order": "any", "split": "train", **parts}, parts)
+    corpus = open_lines(folder, validation=0.5)
+    orders = [[line.order for line in side] for side in (corpus.train, corpus.validation)]
+    assert orders == [["given", "any", None], ["given", None]]
+
+
 def test_lines_are_opened_split_and_drawn(folder):
     write(
         folder,
@@ -228,12 +236,17 @@ def test_links_within_the_folder_are_taken(folder):
         ('{"items": []}', "items: expected a list of parts, received []"),
         ('{"items": {"text": "a"}}', "items: expected a list of parts, received {'text': 'a'}"),
         ('{"item": []}', "unknown key 'item' (did you mean 'items'?)"),
-        ('{"xyz": []}', "unknown key 'xyz'; known: items, split, name"),
+        ('{"xyz": []}', "unknown key 'xyz'; known: items, split, name, order"),
         ('{"items": [{"text": "a"}], "name": 1}', "name: expected a text, received 1"),
         (
             '{"items": [{"text": "a"}], "split": "test"}',
             "split: expected train or validation, received 'test'",
         ),
+        (
+            '{"items": [{"text": "a"}], "order": "pair"}',
+            "order: expected given, any, pairs, received 'pair'",
+        ),
+        ('{"items": [{"text": "a"}], "order": null}', "order: expected given, any, pairs, rec"),
         (
             '{"items": [{"text": "a", "split": null}]}',
             "item 1: text: split: expected train or validation, received None",

@@ -101,6 +101,16 @@ def test_modality_weights():
     np.testing.assert_allclose(values(loss, targets, scores), expected, rtol=1e-5)
 
 
+def test_an_end_weighs_what_the_unit_before_it_does():
+    targets = np.zeros((1, 4, 8), "int32")
+    targets[0, :, 0] = 9
+    targets[0, :, 1] = [1, 4, 7, 0]
+    loss = UnitLoss(KINDS, modality_weights={"text": 60.0, "audio": 0.2, "end": 0.5})
+    np.testing.assert_allclose(to_numpy(loss.weights(targets))[0], [30, 0.5, 0.1, 0.5], rtol=1e-6)
+    alone = UnitLoss(KINDS, modality_weights={"end": 0.5})
+    np.testing.assert_allclose(to_numpy(alone.weights(targets))[0], [0.5] * 4, rtol=1e-6)
+
+
 def test_weights_of_one_are_none():
     targets, scores, _ = example(HOW)
     ones = UnitLoss(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mdnn.errors import MdnnError
+from mdnn.tokens import Item, ItemCodec
 from mdnn.tokens.context import pack, pack_items, pack_prompts, random_runs, unpack
 from mdnn.tokens.text import TextCodec
 
@@ -67,7 +68,7 @@ def test_items_follow_one_another_and_an_end_follows_the_last(offset):
     inside = context[offset : offset + 5]
     np.testing.assert_array_equal(inside[:, :7], np.concatenate(items("ab", "cde"))[:, :7])
     assert inside[:, 7].tolist() == [0, 0, 2, 2, 2]
-    assert context[offset + 5].tolist() == [9, 0, 0, 0, 0, 0, 0, 0]
+    assert context[offset + 5].tolist() == [9, 1, 0, 0, 0, 0, 0, 0]
 
 
 def test_items_begin_at_multiples_of_align():
@@ -79,6 +80,13 @@ def test_items_begin_at_multiples_of_align():
     source = rows("ab")
     pack_items([rows("c"), source], 8)
     assert not source[:, 7].any()
+
+
+def test_an_end_names_what_it_ends():
+    codec = ItemCodec()
+    grey = codec.tokens(Item("grey", np.zeros((1, 2), "uint8")))
+    for last, kind in ((grey, 4), (rows("a"), 1), (rows(""), 0)):
+        assert pack_items([rows("b"), last], 8)[0][:, :2].tolist().count([9, kind]) == 1
 
 
 def test_an_item_that_does_not_fit_is_named():

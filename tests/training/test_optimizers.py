@@ -83,3 +83,15 @@ def test_the_config_s_numbers_reach_the_optimizer():
     found = [config[k] for k in ("learning_rate", "beta_1", "beta_2", "weight_decay")]
     np.testing.assert_allclose(found, [0.25, 0.8, 0.7, 0.3], rtol=1e-6)
     assert config["global_clipnorm"] == 2.0
+
+
+def test_muon_leaves_the_heads_to_adam():
+    gradient = np.diag([1.0, 10.0, 100.0]).astype("float32") + 1
+    changes = {}
+    for name in ("kernel", "heads"):
+        own = [keras.Variable(np.zeros((3, 3), "float32"), name=name)]
+        optimizer = make_optimizer(Optimizer(name="muon", rate=0.01, decay=0.0, clip=0.0), own)
+        changes[name] = apply(optimizer, [gradient], own)[0]
+    # Adam's first step is as large everywhere; Muon's is near a rotation.
+    np.testing.assert_allclose(changes["heads"], -0.01, rtol=1e-3)
+    assert np.ptp(changes["kernel"]) > 0.002

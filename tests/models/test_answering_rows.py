@@ -1,0 +1,100 @@
+"""Rows that hold targets, run alone: what the whole network gives them."""
+
+import numpy as np
+import pytest
+
+from mdnn.data import ItemBatches, open_lines
+from mdnn.models.answering_rows import AnsweringRows, rounded
+from mdnn.models.builder import build
+from mdnn.models.config import Config
+from mdnn.models.learner import Learner
+from mdnn.models.loss import loss_for
+from mdnn.models.variants import variant
+from mdnn.tokens import ItemCodec
+
+MIX = {"kind": "mix", "mixer": [{"wiring": "causal", "axes": [2]}]}
+INNER = {"kind": "mix", "mixer": [{"wiring": "causal"}]}
+FOLD = {"kind": "fold", "width": 24, "depth": 1, "block": [INNER]}
+WIDE = {"kind": "mix", "mixer": [{"wiring": "causal"}]}
+
+
+def made(branches, depth=1, prompts=1, grid=(8, 16), **more):
+    config = Config.from_dict(
+        {
+            "data": {"source": "digits", "order": "pairs"},
+            "tokens": {"modalities": ["text", "grey"], "base": 16, "digits": 2},
+            "context": {
+                "grid": list(grid),
+                "layout": "items",
+                "align": 16,
+                "prompts": prompts,
+            },
+            "backbone": {"width": 8, "depth": depth, "branch": branches},
+            "loss": {"prompt": 0.0, "modality": {"text": 9.0}},
+            "train": {"steps": 1, "objectives": {"turn": 1.0, "unmask": 1.0}},
+            **more,
+        }
+    )
+    model = build(config)
+    rng = np.random.default_rng(3)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape) / 4)
+    return config, model
+
+
+def batches(config):
+    lines = open_lines("digits").train
+    ways = config.train.objectives
+    return ItemBatches(
+        lines, ItemCodec(), config.context, 3, 1, ways, "pairs", prompt_weight=config.loss.prompt
+    )
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(
+    ("branches", "how"),
+    [
+        ([FOLD, MIX], {}),
+        ([MIX, FOLD, MIX, {"kind": "feedforward", "width": 8}], {"depth": 2, "prompts": 2}),
+        ([MIX, FOLD], {"grid": (2, 4, 16)}),
+    ],
+    ids=["one", "two of several prompts", "three axes"],
+)
+def test_the_loss_is_that_of_all_rows(branches, how, padded):
+    if "grid" in how:
+        deeper = {"kind": "mix", "mixer": [{"wiring": "causal", "axes": [3]}]}
+        branches = [deeper if branch is MIX else branch for branch in branches]
+    config, model = made(branches, **how)
+    loss, data = loss_for(config), batches(config)
+    for causal in (True, False):
+        network = variant(model, causal)
+        learner, whole = Learner(network, loss), Learner(network, loss)
+        whole.rows = None
+        for step in range(2):
+            batch = data.at(step)
+            chosen = learner.picked(batch, padded)
+            number = (chosen["rows"] >= 0).sum()
+            assert 0 < number < len(chosen["row_at"])
+            found = learner(chosen)
+            np.testing.assert_allclose(found, whole(whole.picked(batch)), rtol=1e-5)
+            scores = network({name: batch[name] for name in ("tokens", "targets")})
+            expected = loss(batch["targets"], scores, sample_weight=batch["weights"])
+            np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("branches", "more"),
+    [([MIX], {}), ([FOLD, WIDE], {}), ([FOLD, MIX], {"refeed": {"steps": 2}})],
+    ids=["no fold", "rows are mixed behind the fold", "refed"],
+)
+def test_where_all_rows_are_needed(branches, more):
+    _, model = made(branches, **more)
+    assert AnsweringRows.of(model) is None
+
+
+def test_lengths_that_are_given():
+    sizes = {}
+    assert rounded(np.arange(3), "rows", sizes).tolist() == [0, 1, 2, *[-1] * 13]
+    assert len(rounded(np.arange(17), "rows", sizes)) == 32
+    assert len(rounded(np.arange(3), "rows", sizes)) == 32
+    assert sizes == {"rows": 32}
