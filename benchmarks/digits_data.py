@@ -19,7 +19,7 @@ QUIET = 0.02
 TEST = 0.2
 # How often each kind of line is there: all kinds, any to any other; a word and a picture; a
 # sound and its word, in this order alone: hearing is the hardest to learn.
-ANY, DRAWN, HEARD = 3, 3, 4
+ANY, DRAWN, HEARD = 2, 3, 6
 
 
 def recordings(path=None):

@@ -1,19 +1,22 @@
-"""The rows of the grid that hold something to answer, and a network run for these alone."""
+"""Rows that hold something, rows that hold something to answer: a network run for these alone."""
 
 import numpy as np
 from keras import ops
 
 from mdnn.models.folding import FoldBranch
 from mdnn.models.variants import Parts
-from mdnn.tokens.units import MODALITY
+from mdnn.tokens.units import MODALITY, WIDTH
+
+LISTS = ("answering", "filled")
+"""What `AnsweringRows.picked` gives whose length is not the same for every batch."""
 
 
 class AnsweringRows:
-    """Runs a network whose end works within rows for the rows that are asked for.
+    """Runs a network whose rows meet in folds alone, without the rows that nobody needs.
 
-    What a slot takes from other rows comes through folds. Behind the last fold's mixing each row
-    goes its own way, so where nothing is to be answered in a row, the rest need not be computed:
-    with a prompt of 30 rows and an answer of one, most of a step's work.
+    Before the first fold and behind the last one's mixing each row goes its own way. So before
+    it all rows of padding are one, and behind it rows without a target need not be computed: with
+    a prompt of 30 rows and an answer of one, most of a step's work.
 
     Args:
         parts: `mdnn.models.variants.Parts` for which `of` gives one.
@@ -22,8 +25,9 @@ class AnsweringRows:
     def __init__(self, parts):
         self.parts = parts
         folds = [k for k, b in enumerate(parts.branches) if isinstance(b, FoldBranch)]
-        self.before, self.fold = parts.branches[: folds[-1]], parts.branches[folds[-1]]
-        self.after = parts.branches[folds[-1] + 1 :]
+        first, last = folds[0], folds[-1]
+        self.before, self.between = parts.branches[:first], parts.branches[first:last]
+        self.fold, self.after = parts.branches[last], parts.branches[last + 1 :]
 
     @classmethod
     def of(cls, model):
@@ -41,27 +45,34 @@ class AnsweringRows:
             return None
         return cls(parts)
 
-    def picked(self, targets, padded=False, sizes=None):
-        """Which rows of a batch have targets.
+    def picked(self, batch, padded=False, sizes=None):
+        """Which rows of a batch hold what.
 
         Args:
-            targets: integer tokens `[batch, slots, 8]`, an array.
+            batch: dict of `tokens` and `targets`, integers `[batch, slots, 8]`, arrays.
             padded, sizes: as of `mdnn.models.learner.picks`.
 
         Returns:
-            dict of `rows`, int32 `[n]`, their numbers, rows counted through the batch; and
-            `row_at`, int32 `[rows of the batch]`, where among them each row is (0: or nowhere).
+            dict of int32 arrays: `answering` `[n]`, the numbers of the rows that have targets,
+            rows counted through the batch; `filled` `[m]`, 1 + the numbers of those that have
+            units; and `answering_at` and `filled_at`, one number for each row of the batch: where
+            it is among `answering` (0: or nowhere), and where in a list of one row of padding
+            and those of `filled` (0: padding).
         """
-        has = (np.asarray(targets)[..., MODALITY] != 0).reshape(-1, self.parts.row).any(axis=1)
-        rows = np.flatnonzero(has).astype("int32")
-        row_at = np.zeros(len(has), "int32")
-        row_at[rows] = np.arange(len(rows))
-        return {"rows": rounded(rows, "rows", sizes) if padded else rows, "row_at": row_at}
+        found = {}
+        for name, of, first in (("answering", "targets", 0), ("filled", "tokens", 1)):
+            kinds = np.asarray(batch[of])[..., MODALITY].reshape(-1, self.parts.row)
+            rows = np.flatnonzero((kinds != 0).any(axis=1)).astype("int32")
+            at = np.zeros(len(kinds), "int32")
+            at[rows] = np.arange(first, first + len(rows))
+            rows = rows + first
+            found |= {f"{name}_at": at, name: rounded(rows, name, sizes) if padded else rows}
+        return found
 
     def places(self, batch, slots):
         """Where slots of a batch, laid end to end, are in what `hidden` gives."""
         row = self.parts.row
-        return ops.take(batch["row_at"], slots // row) * row + slots % row
+        return ops.take(batch["answering_at"], slots // row) * row + slots % row
 
     def hidden(self, batch, causal=None, training=None):
         """What the heads are given, of the rows that have targets.
@@ -74,22 +85,46 @@ class AnsweringRows:
         Returns:
             `[n * row, width]`, slot after slot.
         """
-        parts, rows = self.parts, ops.maximum(batch["rows"], 0)
-        x = parts.to_grid(parts.embedding(batch["tokens"]))
+        parts, fold = self.parts, self.fold
+        how = {"causal": causal, "training": training}
+        rows, at = ops.maximum(batch["answering"], 0), batch["filled_at"]
+        tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, parts.row, WIDTH))
+        # The first row is padding, which stands for all rows of padding.
+        tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
+        tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)
+        x = self._alone(parts.embedding(tokens))
         for branch in self.before:
-            x = branch(x, causal=causal, training=training)
-        fold = self.fold
-        mixed = fold.mixed_rows(fold.normed(x), causal, training)
-        mixed = ops.take(ops.reshape(mixed, (-1, fold.width)), rows, axis=0)
-        alone = (-1, *(1 for _ in parts.grid[1:]), parts.row, parts.width)
-        x = ops.take(ops.reshape(x, (-1, parts.row * parts.width)), rows, axis=0)
-        folded = ops.reshape(fold.dense_out(mixed), alone)
-        x = fold(ops.reshape(x, alone), folded=folded, training=training)
+            x = branch(x, **how)
+        if self.between:
+            x = self._rows_of(x, at)
+            x = ops.reshape(x, (-1, *parts.grid, parts.width))
+            for branch in self.between:
+                x = branch(x, **how)
+            u, at = fold.fold_rows(fold.normed(x)), None
+        else:
+            u = fold.dense_in(self._flat(fold.normed(x)))
+            slower = parts.grid[1:-1] if fold.prompts else parts.grid[:-1]
+            u = ops.reshape(ops.take(u, at, axis=0), (-1, *slower, fold.width))
+        v = ops.reshape(fold.taken(u, causal, training), (-1, fold.width))
+        v = fold.dense_out(ops.take(v, rows, axis=0))
+        x = self._rows_of(x, rows if at is None else ops.take(at, rows))
+        x = fold(self._alone(x), folded=self._alone(v), training=training)
         for branch in self.after:
-            x = branch(x, causal=causal, training=training)
+            x = branch(x, **how)
         if parts.final_norm is not None:
             x = parts.final_norm(x)
         return ops.reshape(x, (-1, parts.width))
+
+    def _alone(self, x):
+        """Rows as grids of one row each, as branches take them."""
+        parts = self.parts
+        return ops.reshape(x, (-1, *(1 for _ in parts.grid[1:]), parts.row, parts.width))
+
+    def _flat(self, x):
+        return ops.reshape(x, (-1, self.parts.row * self.parts.width))
+
+    def _rows_of(self, x, index):
+        return ops.take(self._flat(x), index, axis=0)
 
 
 def rounded(index, name, sizes=None):

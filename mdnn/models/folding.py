@@ -74,13 +74,13 @@ class FoldBranch(Branch):
         return self.transform(self.normed(x), causal, training)
 
     def transform(self, x, causal, training):
-        v = self.mixed_rows(x, causal, training)
+        v = self.taken(self.fold_rows(x), causal, training)
         return ops.reshape(self.dense_out(v), ops.shape(x))
 
-    def mixed_rows(self, x, causal, training):
-        """What is spread over each row's slots, v: `[-1, rows, width]`; `x` is normed."""
+    def taken(self, u, causal, training=None):
+        """What each row takes from the others, v: `[-1, rows, width]`; `u` from `fold_rows`."""
         causal = self.causal if causal is None else causal
-        u = self.mix_rows(self.fold_rows(x), causal, training)
+        u = self.mix_rows(u, causal, training)
         v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
         return v if causal else v + self.from_itself(u)
 

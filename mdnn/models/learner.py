@@ -48,11 +48,9 @@ class Learner(keras.Model):
         """
         if not self.picking:
             return batch
-        targets = batch["targets"]
-        batch = batch | {"picks": picks(targets, self.heads.modalities, padded, sizes)}
-        if self.rows is None:
-            return batch
-        return batch | self.rows.picked(targets, padded, sizes)
+        found = picks(batch["targets"], self.heads.modalities, padded, sizes)
+        rows = {} if self.rows is None else self.rows.picked(batch, padded, sizes)
+        return batch | {"picks": found} | rows
 
     def call(self, batch, training=None):
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")

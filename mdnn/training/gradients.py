@@ -2,6 +2,7 @@
 
 import keras
 
+from mdnn.models.answering_rows import LISTS
 from mdnn.models.learner import Learner
 
 # Batches from which the lengths of picks are foreseen, and by how much more they may be.
@@ -99,13 +100,12 @@ def _tensorflow_step(learners, optimizer):
         def run(batch, rate):
             if not traced:
                 spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
-                # How many targets are of which modality, and in how many rows, differs from batch
-                # to batch.
+                # How many targets are of which modality, and how many rows hold some, differs from
+                # batch to batch.
                 any_number = tf.TensorSpec([None], "int32")
+                spec |= {name: any_number for name in LISTS if name in batch}
                 if "picks" in batch:
                     spec["picks"] = dict.fromkeys(batch["picks"], any_number)
-                if "rows" in batch:
-                    spec["rows"] = any_number
                 traced.append(step.get_concrete_function(spec, tf.TensorSpec([], "float32")))
             return traced[0](batch, rate)
 
@@ -142,8 +142,8 @@ def _foreseen(learners, batches):
         learner = learners[batches.objective(step)]
         if learner.picking:
             own = sizes[id(learner)]
-            found = learner.picked({"targets": batches.at(step)["targets"]})
-            rows = {"rows": found["rows"]} if "rows" in found else {}
+            found = learner.picked(batches.at(step))
+            rows = {name: found[name] for name in LISTS if name in found}
             for name, index in (found["picks"] | rows).items():
                 own[name] = max(own.get(name, 0), int(MORE * len(index)))
     return sizes
