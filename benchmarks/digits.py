@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=0.8)
-    parser.add_argument("--passes", type=int, default=64, help="of unmasking")
+    parser.add_argument("--passes", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
     parser.add_argument("--json", help="a file for all figures")

@@ -3,11 +3,18 @@
 from keras import ops
 
 from mdnn.generation.item_writer import ItemWriter, at_slots
+from mdnn.generation.sampling import uniform
 from mdnn.layers.decoding_steps import is_any
 from mdnn.models.loss import unit_nats
 from mdnn.tokens.units import MODALITY, PLACES
 
 _NEVER = -1e30
+
+CHANCE = 1.0
+"""How much of the certainty of a unit is chance in the first pass, at temperature 1."""
+
+# What a draw is for is numbered; units' decoding steps have the numbers from 0.
+_WHICH = 1_000
 
 
 class BlankWriter(ItemWriter):
@@ -17,8 +24,11 @@ class BlankWriter(ItemWriter):
     with the certainty that they have now, those kept from earlier passes with the certainty that
     they had then, the ceil(units * p / P) most certain are kept (of equally certain ones the
     first); all others are blank again, also such as were kept before. So the share of blanks
-    falls linearly. Certainty is the probability of the unit. An `end` that is kept ends the
-    answer: slots behind it become padding, unless it becomes blank again.
+    falls linearly. Certainty is the log-probability of the unit, and where the temperature T is
+    above 0 a Gumbel-distributed number times `CHANCE` T (1 - p / P) more, as in MaskGIT (Chang et
+    al. 2022, arXiv 2202.04200): without chance the first units kept are always the same ones, such
+    as a picture's empty rim, and the more passes the more answers are alike. An `end` that is
+    kept ends the answer: slots behind it become padding, unless it becomes blank again.
 
     Args:
         model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
@@ -79,7 +89,8 @@ class BlankWriter(ItemWriter):
         rows = ops.where(keeps[..., None], rows, new)
         if self.once:
             return rows, certain, ops.cast(live, "int32")
-        certain = ops.where(keeps, certain, self._certainty(hidden, found))
+        sure = self._certainty(hidden, found) + self._chance(inputs, slots, turn)
+        certain = ops.where(keeps, certain, sure)
         certain = ops.where(live, certain, _NEVER)
         count = ops.sum(ops.cast(live, "int32"), axis=1)
         passes = inputs["passes"]
@@ -98,6 +109,17 @@ class BlankWriter(ItemWriter):
         number = slot - inputs["first"][:, None]
         inside = ops.logical_and(number >= 0, number < inputs["shown"][:, None])
         return ops.where(inside[..., None], at_slots(rows, number), tokens)
+
+    def _chance(self, inputs, slots, turn):
+        """The part of certainties that is chance, float32 `[n, units]`."""
+        if self.sampler == "greedy":
+            return 0.0
+        left = 1.0 - ops.cast(turn + 1, "float32") / ops.cast(inputs["passes"], "float32")
+        scale = CHANCE * inputs["temperature"] * ops.maximum(left, 0.0)
+        place = uniform(inputs["seed"][:, None], slots, _WHICH, turn)
+        # Halves of the smallest step keep logarithms finite.
+        place = ops.clip(place, 2.0**-25, 1.0 - 2.0**-25)
+        return -ops.log(-ops.log(place)) * scale[:, None]
 
     def _certainty(self, hidden, rows):
         """Log-probability of each unit, of what the network was free to decide."""

@@ -12,6 +12,7 @@ import mdnn
 from mdnn.data.media import write_item
 from mdnn.generation.items import Answering
 from mdnn.generation.turn import TurnWriter
+from mdnn.generation.whole import BlankWriter
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.loss import unit_nats
 from mdnn.models.run import open_run
@@ -108,6 +109,27 @@ def test_unmasking_keeps_the_most_certain(run):
     settings = {"how": "unmask", "temperature": 0, "passes": passes}
     found = mdnn.generate(run, ["two"], want="grey 4x4", **settings)
     np.testing.assert_array_equal(found, rows[:, 1].reshape(4, 4))
+
+
+def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
+    writer = BlankWriter(run.model, 16)
+    ones = np.ones(3, "int32")
+    inputs = {
+        "seed": np.array([1, 2, 1], "int32"),
+        "temperature": np.array([1.0, 2.0, 0.0], "float32"),
+        "passes": 4 * ones,
+    }
+    slots = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
+    chance = [np.asarray(writer._chance(inputs, slots, turn)) for turn in range(5)]
+    # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6.
+    for turn, left in enumerate((0.75, 0.5, 0.25)):
+        np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], [0.58 * left, 1.15 * left], 0.05)
+        spread = np.pi / 6**0.5 * left
+        np.testing.assert_allclose(chance[turn].std(axis=1)[:2], [spread, 2 * spread], 0.05)
+        assert not chance[turn][2].any()
+    assert not np.any(chance[3:])
+    assert abs(np.corrcoef(chance[0][0], chance[1][0])[0, 1]) < 0.05
+    assert abs(np.corrcoef(chance[0][0], chance[0][1])[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("how", WAYS)
