@@ -83,7 +83,9 @@ class Context:
     padding: str = option("none", choices=("none", "random"))
     # "stream": windows of a text; "items": whole items one after another, then an end.
     layout: str = option("stream", choices=("stream", "items"))
-    # Every item begins at a multiple of so many slots (layout "items").
+    # Every item begins at a multiple of so many slots (layout "items"). Where rows are folded, one
+    # row: without a bias a row of padding hands nothing on, so that in turn the first row of an
+    # answer behind it would not see what was asked.
     align: int = option(1, least=1)
     # Independent prompts side by side, each with a grid of its own: one more axis, the slowest,
     # which no mixer mixes unless its `axes` name it (0).
