@@ -89,8 +89,8 @@ def parser():
     generate.add_argument(
         "--how",
         default="turn",
-        help="turn, once or unmask: one unit after another (default), "
-        "all at once, the most certain first",
+        help="turn: one unit after another (default); once: all at once; unmask: over several "
+        "passes, the most certain first",
     )
     generate.add_argument("--style", help="factual, creative or reasoning")
     generate.add_argument(

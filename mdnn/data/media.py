@@ -12,7 +12,7 @@ from mdnn.data.png_files import decode_png, encode_png
 from mdnn.data.sound_files import decode_wav, encode_wav, resample
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder, replacing
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import Item, as_item
 
 __all__ = [
     "MAX_BYTES",
@@ -189,17 +189,19 @@ def write_item(item, path, rate=None):
     """Writes an item to a file, whole or not at all; a file that is there is replaced.
 
     Args:
-        item: An `Item`.
+        item: An `Item`, or what `mdnn.generate` returns: a string, or an array (see
+            `mdnn.tokens.items.as_item`).
         path: String or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
             A film goes to a `.png` (animated), or, if the name has no such end, to a new folder
             of pictures `000000.png`, `000001.png`, ...
         rate: Integer, samples per second of a sound that does not say.
 
     Raises:
-        MdnnError: Another end of the name, a folder that is not empty, an item that its file
+        MdnnError: What is no item, another end of the name, a folder that is not empty, an item that its file
             cannot hold (see `item_bytes`), a path that cannot be written.
     """
     path = pathlib.Path(path)
+    item = as_item(item, str(path))
     try:
         if item.kind in _FILMS and not path.suffix:
             _write_frames(item, path)

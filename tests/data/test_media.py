@@ -85,6 +85,17 @@ def test_bytes_and_paths_are_read_alike(tmp_path):
         same(read_jpeg(file.getvalue()), read_item(tmp_path / "a.jpeg"))
 
 
+def test_what_an_answer_is_can_be_written(tmp_path):
+    picture = np.arange(6, dtype="uint8").reshape(2, 3)
+    for value, name in ((picture, "a.png"), (SOUND.value, "a.wav"), ("seven", "a.txt")):
+        write_item(value, tmp_path / name, rate=2000)
+        found = read_item(tmp_path / name)
+        np.testing.assert_array_equal(found.value, value)
+    with pytest.raises(MdnnError, match=r"b.png: expected a string, a picture .* received float"):
+        write_item(1.5, tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
+
+
 def test_sounds_get_the_wanted_rate(tmp_path):
     write_item(Item("audio", SOUND.value), tmp_path / "a.wav", rate=16_000)
     item = read_item(tmp_path / "a.wav", rate=8000)
