@@ -197,8 +197,8 @@ def write_item(item, path, rate=None):
         rate: Integer, samples per second of a sound that does not say.
 
     Raises:
-        MdnnError: What is no item, another end of the name, a folder that is not empty, an item that its file
-            cannot hold (see `item_bytes`), a path that cannot be written.
+        MdnnError: What is no item, another end of the name, a folder that is not empty, an item
+            that its file cannot hold (see `item_bytes`), a path that cannot be written.
     """
     path = pathlib.Path(path)
     item = as_item(item, str(path))
