@@ -7,7 +7,12 @@ import keras
 from keras import ops
 
 from mdnn import activations
-from mdnn.layers.axis_product import axis_product
+from mdnn.layers.axis_product import (
+    axis_product,
+    batch_goes_last,
+    batch_to_end,
+    batch_to_front,
+)
 from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.multidim_options import (
     check_axes,
@@ -253,16 +258,12 @@ class MultidimDense(keras.layers.Layer):
                 f"Expected causal wiring in a call with causal=True. Received: {self.wiring!r}"
             )
         whole = causal is not None and not causal
-        if self.execution == "parallel":
-            products = {}
-            y = self._term(x, self._terms[0], whole, products)
-            for term in self._terms[1:]:
-                y = y + self._term(x, term, whole, products)
-        else:
-            y = x
-            for number in self._plan.order:
-                z = self._term(y, self._terms[number], whole, {})
-                y = y + z if self._plan.residual[number] else z
+        batch_last = batch_goes_last(x.shape, self._plan)
+        if batch_last:
+            x = batch_to_end(x)
+        y = self._mixed(x, whole, batch_last)
+        if batch_last:
+            y = batch_to_front(y)
         if self.bias is not None:
             shape = [1] * len(x.shape)
             for axis, size in zip(self._plan.bias_axes, self.bias.shape, strict=True):
@@ -270,13 +271,29 @@ class MultidimDense(keras.layers.Layer):
             y = y + ops.reshape(self.bias, shape)
         return self.activation(y)
 
-    def _term(self, x, term, whole, products):
+    def _mixed(self, x, whole, batch_last):
+        """The terms together, of an array whose batch is the first axis or the last."""
+        if self.execution == "parallel":
+            products = {}
+            y = self._term(x, self._terms[0], whole, products, batch_last)
+            for term in self._terms[1:]:
+                y = y + self._term(x, term, whole, products, batch_last)
+            return y
+        for number in self._plan.order:
+            z = self._term(x, self._terms[number], whole, {}, batch_last)
+            x = x + z if self._plan.residual[number] else z
+        return x
+
+    def _term(self, x, term, whole, products, batch_last):
         """Applies a term's passes; `products` remembers what other terms begin with."""
         for end, p in enumerate(term, 1):
             steps = tuple(q.step for q in term[:end])
             if steps not in products:
                 kernel = self._matrix(p.kernel, p.whole if whole else p.past)
-                products[steps] = axis_product(x, kernel, p.step.axis, p.step.over)
+                axis, over = p.step.axis, p.step.over
+                if batch_last:
+                    axis, over = axis - 1, tuple(a - 1 for a in over)
+                products[steps] = axis_product(x, kernel, axis, over)
             x = products[steps]
         return x
 

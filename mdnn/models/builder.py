@@ -82,9 +82,8 @@ def _build(config, words):
     x = to_grid(embedding(tokens))
     refeed = config.refeed
     if refeed.steps > 1 or refeed.start == "learned":
-        x = Refeed(branches, refeed.steps, refeed.backprop, refeed.start, name="refeed")(
-            x, causal=causal
-        )
+        words = dataclasses.asdict(refeed)
+        x = Refeed(branches, **words, name="refeed")(x, causal=causal)
     else:
         for branch in branches:
             x = branch(x, causal=causal)

@@ -182,6 +182,9 @@ class Refeed:
     # How many of the last steps gradients go through; 0: all.
     backprop: int = option(0, least=0)
     start: str = option("zeros", choices=("zeros", "learned"))
+    # Whether gradients compute a step's insides again instead of keeping them: less memory, one
+    # more run's time. Not with dropout.
+    remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

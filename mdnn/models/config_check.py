@@ -53,6 +53,12 @@ def _check_train(config):
             f"refeed.backprop: expected at most refeed.steps = {refeed.steps}, "
             f"received {refeed.backprop}"
         )
+    branches = config.backbone.branch
+    if refeed.remat and any(b.dropout for branch in branches for b in (branch, *branch.block)):
+        raise MdnnError(
+            "refeed.remat: gradients would draw dropout anew; expected backbone.branch.*.dropout "
+            "= 0, received another"
+        )
     if refeed.start == "learned" and 0 < refeed.backprop < refeed.steps:
         raise MdnnError(
             "refeed.start: no gradient reaches a learned start through refeed.backprop = "

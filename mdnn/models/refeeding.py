@@ -20,6 +20,9 @@ class Refeed(keras.layers.Layer):
         steps: int, R, the number of steps where `call` is not told another.
         backprop: int, K; 0 for all steps.
         start: `"zeros"`, or `"learned"`: one vector, the same for every slot.
+        remat: whether what a step computes inside is computed again for gradients instead of
+            being kept: memory for one step's insides and the states between steps, for the
+            time of one more run. Not with dropout, which would be drawn anew.
 
     Call arguments:
         x: `[batch, t1, ..., tk, channels]`, the embedded context.
@@ -37,13 +40,15 @@ class Refeed(keras.layers.Layer):
         ValueError: fewer than one step, or K above R.
     """
 
-    def __init__(self, branches, steps, backprop=0, start="zeros", **kwargs):
+    def __init__(self, branches, steps, backprop=0, start="zeros", remat=False, **kwargs):
         super().__init__(**kwargs)
         self.branches = list(branches)
-        self.steps, self.backprop, self.start = steps, backprop, start
+        self.steps, self.backprop, self.start, self.remat = steps, backprop, start, remat
         _check_steps(steps, backprop)
         if start not in ("zeros", "learned"):
             raise ValueError(f"start is 'zeros' or 'learned', received {start!r}")
+        if remat and any(branch.dropout is not None for branch in self.branches):
+            raise ValueError("expected branches without dropout: remat would draw it anew")
 
     def build(self, input_shape):
         for branch in self.branches:
@@ -58,7 +63,8 @@ class Refeed(keras.layers.Layer):
         backprop = self.backprop if steps >= self.backprop else 0
         _check_steps(steps, backprop)
         first = self.first_state(x) if state is None else state
-        return refed(self.branches, x, steps, first, backprop, causal=causal, training=training)
+        call = {"causal": causal, "training": training, "remat": self.remat}
+        return refed(self.branches, x, steps, first, backprop, **call)
 
     def first_state(self, x):
         """The state before the first step for an input `x`, `None` for zeros."""
@@ -89,6 +95,7 @@ class Refeed(keras.layers.Layer):
             "steps": self.steps,
             "backprop": self.backprop,
             "start": self.start,
+            "remat": self.remat,
         }
 
     @classmethod
@@ -98,7 +105,16 @@ class Refeed(keras.layers.Layer):
 
 
 def refed(
-    branches, x, steps, first=None, backprop=0, causal=None, training=None, folded=None, kept=None
+    branches,
+    x,
+    steps,
+    first=None,
+    backprop=0,
+    causal=None,
+    training=None,
+    folded=None,
+    kept=None,
+    remat=False,
 ):
     """Runs branches on their own output.
 
@@ -112,23 +128,36 @@ def refed(
         folded: additions of the folds, to be added instead of being computed: one for every fold
             in every step, in the order in which they run.
         kept: list to which the additions of the folds are appended, in the same order.
+        remat: whether gradients compute a step's insides again; without `folded` and `kept`.
 
     Returns:
         A tensor of x's shape.
     """
     y, folded = first, None if folded is None else iter(folded)
+    call = {"causal": causal, "training": training}
+
+    def run(y):
+        for branch in branches:
+            y = branch(y, **call)
+        return y
+
+    if remat:
+        run = keras.remat(run)
     for step in range(steps):
         if step and step == steps - backprop:
             y = ops.stop_gradient(y)
         y = x if y is None else x + y
+        if folded is None and kept is None:
+            y = run(y)
+            continue
         for branch in branches:
-            call = {"causal": causal, "training": training}
-            if isinstance(branch, FoldBranch) and (folded is not None or kept is not None):
+            if isinstance(branch, FoldBranch):
                 addition = branch.fold(y, **call) if folded is None else next(folded)
                 if kept is not None:
                     kept.append(addition)
-                call["folded"] = addition
-            y = branch(y, **call)
+                y = branch(y, **call, folded=addition)
+            else:
+                y = branch(y, **call)
     return y
 
 

@@ -137,6 +137,25 @@ def loop_layer(layer, x, last):
     return Loop()(x)
 
 
+@pytest.mark.parametrize("backprop", [0, 2])
+def test_remat_has_the_same_values_and_gradients(backprop):
+    """What is computed twice is counted, too: the insides of a step run again for gradients."""
+    kept, again = (make(3, backprop=backprop, remat=remat) for remat in (False, True))
+    again.set_weights(kept.get_weights())
+    x = normal(2, *SHAPE)
+    np.testing.assert_allclose(to_numpy(again(x)), to_numpy(kept(x)), rtol=1e-6)
+    assert_same(
+        dict(enumerate(gradients(again, again).values())),
+        dict(enumerate(gradients(kept, kept).values())),
+    )
+
+
+def test_remat_with_dropout():
+    branch = FeedForwardBranch(5, activation="tanh", dropout=0.5, name="dropped")
+    with pytest.raises(ValueError, match="without dropout: remat"):
+        Refeed([branch], 2, remat=True)
+
+
 def test_fewer_steps_than_backprop_in_the_call():
     layer = make(3, backprop=2)
     found = gradients(layer, lambda x: layer(x, steps=1))

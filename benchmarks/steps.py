@@ -1,0 +1,109 @@
+"""How long a training step of each config takes.
+
+Builds each config's network with its loss and optimizer, takes steps on batches of its own text,
+in turns, and prints milliseconds per step (medians), characters/s, and the share of the machine's
+matrix-product peak (three times the operations that `mdnn inspect` counts, over the time):
+
+    python benchmarks/steps.py
+    KERAS_BACKEND=jax python benchmarks/steps.py configs/text.toml --json steps.json
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+CONFIGS = ("text", "text-grid", "transformer", "mixer", "paper")
+
+
+def main():
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    folder = Path(__file__).parents[1] / "configs"
+    parser.add_argument(
+        "configs", nargs="*", help="config files", default=[folder / f"{c}.toml" for c in CONFIGS]
+    )
+    parser.add_argument("--batch", type=int, help="another batch than the configs'")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each config (default 5)")
+    parser.add_argument("--json", help="a file for all figures")
+    options = parser.parse_args()
+    from mdnn.quiet import quiet_import
+
+    quiet_import()
+    from compiled import medians
+    from layers import measure_machine
+
+    from mdnn import MdnnError
+
+    try:
+        steps = {Path(path).name: Steps(path, options.batch) for path in options.configs}
+    except MdnnError as error:
+        print(f"benchmarks/steps.py: error: {error}", file=sys.stderr)
+        return 2
+    machine = measure_machine()
+    seconds = medians({name: step.take for name, step in steps.items()}, options.seconds)
+    print(
+        "| config | batch | parameters | ms per step | characters/s | of peak |\n"
+        "|---|---|---|---|---|---|"
+    )
+    rows = []
+    for name, step in steps.items():
+        row = step.about | {
+            "seconds": seconds[name],
+            "characters_per_second": step.characters / seconds[name],
+            "of_peak": step.operations / seconds[name] / machine["peak"],
+        }
+        rows.append({"config": name, **row})
+        print(
+            f"| {name} | {row['batch']} | {row['parameters']:,} | {1e3 * row['seconds']:.1f} | "
+            f"{row['characters_per_second']:,.0f} | {row['of_peak']:.0%} |"
+        )
+    if options.json:
+        text = json.dumps({"machine": machine, "rows": rows}, indent=1)
+        Path(options.json).write_text(text, encoding="utf-8")
+    return 0
+
+
+class Steps:
+    """The training steps of a config.
+
+    Args:
+        path: a config file.
+        batch: int, another batch than the config's; `None` for its own.
+    """
+
+    def __init__(self, path, batch):
+        from mdnn import build, load_config
+        from mdnn.models.inspection import inspect
+        from mdnn.models.loss import loss_for
+        from mdnn.training.gradients import make_step
+        from mdnn.training.loop import open_training_data
+        from mdnn.training.optimizers import make_optimizer
+        from mdnn.training.ways import wired
+
+        config = load_config(path, [] if batch is None else [f"train.batch={batch}"])
+        self.data = open_training_data(config)
+        model = build(config, self.data.words)
+        self.rate = config.train.optimizer.rate
+        optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
+        networks = wired(model, config)
+        self.step = make_step(networks, loss_for(config), optimizer, self.data.batches)
+        self.number = 0
+        self.characters = self.data.per_step
+        slots = config.train.batch * config.context.slots
+        # A multiply-add is two operations; the way back takes two passes' worth.
+        about = inspect(config, self.data.words, model)
+        self.operations = 3 * 2 * slots * about["operations_per_slot"]
+        self.about = {"batch": config.train.batch, "parameters": about["parameters"]}
+
+    def take(self):
+        """Takes the next step and waits until it is done."""
+        batches = self.data.batches
+        way = batches.objective(self.number)
+        loss = float(self.step(batches.at(self.number), self.rate, way))
+        self.number += 1
+        return loss
+
+
+if __name__ == "__main__":
+    sys.exit(main())
