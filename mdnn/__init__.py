@@ -23,6 +23,7 @@ _PLACES = {
     "load_config": "mdnn.models.config",
     "open_data": "mdnn.data.corpus",
     "open_lines": "mdnn.data.lines",
+    "quantize": "mdnn.models.quantized_run",
     "read_item": "mdnn.data.media",
     "train": "mdnn.training.loop",
     "variant": "mdnn.models.variants",

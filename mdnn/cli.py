@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, quantize, inspect."""
 
 import argparse
 import contextlib
@@ -125,6 +125,18 @@ def parser():
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
     export.set_defaults(run_command=_export)
+
+    quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
+    quantize.add_argument("run", metavar="RUN", help="a run folder")
+    quantize.add_argument("--to", metavar="KIND", required=True, help="int8, int4 or float16")
+    quantize.add_argument(
+        "--out", metavar="RUN", help="the run folder to make (default: RUN-int8, ...)"
+    )
+    quantize.add_argument(
+        "--data", metavar="SOURCE", help="what to evaluate on, as for mdnn evaluate"
+    )
+    _json(quantize)
+    quantize.set_defaults(run_command=_quantize)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument("what", metavar="CONFIG|RUN", help="a config file or a run folder")
@@ -255,6 +267,16 @@ def _export(options):
     from mdnn.serving.export import export
 
     print(export(options.run, options.directory))
+
+
+def _quantize(options):
+    from mdnn.models.quantization import check_kind
+
+    check_kind(options.to)
+    quiet_import()
+    from mdnn.training.quantize_command import write_small
+
+    write_small(options)
 
 
 def _inspect(options):

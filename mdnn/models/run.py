@@ -1,5 +1,6 @@
 """A run folder: the config, the weights and the words of a trained network."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -13,6 +14,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import replacing, write_text
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
+from mdnn.models.quantization import packed_kind, unpack
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import RANKS
 from mdnn.tokens.text import TextCodec
@@ -167,9 +169,26 @@ def read_arrays(path):
     Raises:
         MdnnError: no such file, or not a whole safetensors file.
     """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def weights_kind(path):
+    """What the weights of a run folder are stored as: `"int8"`, `"int4"`, `"float16"`, or None.
+
+    Args:
+        path: the run folder; only the head of its weights file is read.
+    """
+    with _opened(Path(path) / WEIGHTS) as file:
+        return packed_kind(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """An open safetensors file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except FileNotFoundError:
         raise MdnnError(f"no weights at {path}") from None
     except (OSError, safetensors.SafetensorError) as error:
@@ -198,5 +217,9 @@ def assign(variables, arrays, where):
 
 
 def read_weights(variables, path):
-    """Reads a safetensors file into variables of the same names, shapes and dtypes."""
-    assign(variables, read_arrays(path)[0], path)
+    """Reads a safetensors file into variables of the same names, shapes and dtypes.
+
+    Small weights (see `mdnn.models.quantization`) become float32 here.
+    """
+    arrays, about = read_arrays(path)
+    assign(variables, unpack(arrays, about, path), path)

@@ -13,7 +13,15 @@ from mdnn.files import check_new_folder, write_text
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
-from mdnn.models.run import CONFIG, Run, read_words, write_about, write_run
+from mdnn.models.run import (
+    CONFIG,
+    WEIGHTS,
+    Run,
+    read_words,
+    weights_kind,
+    write_about,
+    write_run,
+)
 from mdnn.training import checkpoint
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
@@ -104,6 +112,12 @@ def anchored(config):
 def _resumed_config(config, path):
     if not (path / CONFIG).is_file():
         raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
+    whole = (path / checkpoint.FILE).is_file() or not (path / WEIGHTS).is_file()
+    if not whole and (kind := weights_kind(path)):
+        raise MdnnError(
+            f"{path} has {kind} weights, which training does not go on with: expected the run "
+            "that it was made from"
+        )
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
     return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
