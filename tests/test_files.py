@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from mdnn.files import replacing, write_text
+from mdnn.files import making, replacing, write_text
 
 
 def test_replaces(tmp_path):
@@ -50,3 +50,31 @@ def test_as_readable_as_other_files(tmp_path):
     modes = [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("a.txt", "other")]
     assert modes[0] == modes[1]
     assert (tmp_path / "a.txt").read_bytes() == "ä\n".encode()
+
+
+def test_makes_a_folder(tmp_path):
+    with making(tmp_path / "a" / "b") as part:
+        (part / "c").write_text("new")
+        assert part.parent == tmp_path / "a"
+        assert not (tmp_path / "a" / "b").exists()
+    assert os.listdir(tmp_path / "a") == ["b"]
+    assert (tmp_path / "a" / "b" / "c").read_text() == "new"
+    (tmp_path / "other").mkdir()
+    modes = [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("a/b", "other")]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_makes_no_folder(tmp_path, error):
+    (tmp_path / "old").mkdir()
+
+    def make(path):
+        with making(path) as part:
+            (part / "c").write_text("half")
+            raise error
+
+    for path in ("a/b/c", "old/b"):
+        with pytest.raises(error):
+            make(tmp_path / path)
+    assert os.listdir(tmp_path) == ["old"]
+    assert os.listdir(tmp_path / "old") == []

@@ -1,0 +1,131 @@
+"""`mdnn quantize`: the table, and a run that every other command takes."""
+
+import json
+
+import keras
+import pytest
+import tiny
+
+import mdnn
+from mdnn.cli import main
+from mdnn.models.run import weights_kind
+
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+@pytest.fixture
+def call(capfd):
+    """Runs a command; returns its status, standard output and standard error."""
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_quantize(call, folder, tiny_run):
+    (folder / "other.txt").write_text(tiny.TEXT[:300], encoding="utf-8")
+    options = ("--to", "int8", "--out", "a/small", "--data", "other.txt")
+    status, out, err = call("quantize", tiny_run, *options)
+    assert (status, err) == (0, "")
+    head, whole, small, last = (line.split() for line in out.splitlines())
+    assert head == ["weights", "bytes", "of", "it", "way", "nats/character", "cost", "characters/s"]
+    assert " ".join(last) == "saved in a/small"
+    assert files(folder) == [
+        "a",
+        "a/small",
+        "a/small/config.toml",
+        "a/small/model.safetensors",
+        "other.txt",
+    ]
+    for row, kind, run in ((whole, "float32", tiny_run), (small, "int8", folder / "a/small")):
+        assert row[0] == kind
+        assert row[1] == f"{(run / 'model.safetensors').stat().st_size:,}"
+        assert row[4] == f"{mdnn.evaluate(run, tiny.TEXT[:300])['nats']:.4f}"
+        assert int(row[-1].replace(",", "")) > 0
+    cost = float(small[4]) / float(whole[4]) - 1
+    assert float(small[5].rstrip("%")) / 100 == pytest.approx(cost, abs=2e-4)
+    assert abs(cost) < 0.005
+
+
+def test_a_small_run_is_a_run(call, folder, tiny_run):
+    """It writes, is evaluated, looked at and exported; training does not go on with it."""
+    mdnn.quantize(tiny_run, "int4", "small")
+    status, out, err = call("generate", "small", "--prompt", "The ", "--length", 9, "--greedy")
+    assert (status, err) == (0, "")
+    assert out == "The " + mdnn.generate("small", "The ", length=9, temperature=0) + "\n"
+    status, out, _ = call("evaluate", "small", "--json")
+    assert status == 0
+    assert json.loads(out)["nats"] == pytest.approx(mdnn.evaluate(tiny_run)["nats"], rel=0.03)
+    status, out, _ = call("inspect", "small", "--json")
+    assert json.loads(out)["parameters"] == mdnn.load(tiny_run).count_params()
+    if ON_TENSORFLOW:
+        assert call("export", "small", "served") == (0, "served/1\n", "")
+    before = files(folder)
+    words = ("train", "small/config.toml", "--out", "small", "--resume")
+    status, out, err = call(*words, "--set", "train.steps=301")
+    assert (status, out) == (2, "")
+    assert err == (
+        "mdnn: error: small has int4 weights, which training does not go on with: expected the "
+        "run that it was made from\n"
+    )
+    assert files(folder) == before
+
+
+def test_quantize_items_as_json(call, folder, items_run):
+    status, out, err = call("quantize", items_run, "--to", "float16", "--out", "small", "--json")
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert result["run"] == "small"
+    assert [row["weights"] for row in result["rows"]] == ["float32", "float16"]
+    whole, small = (row["nats"] for row in result["rows"])
+    assert small == pytest.approx(whole, rel=1e-2)
+    assert list(small) == ["turn", "once", "unmask"]
+    assert all(row["speed"] > 0 for row in result["rows"])
+    assert weights_kind("small") == "float16"
+    # What a network of items needs beside its weights is there.
+    assert (folder / "small/items.json").read_bytes() == (items_run / "items.json").read_bytes()
+    picture = mdnn.generate("small", ["two"], want="grey 4x4", how="once")
+    assert picture.shape == (4, 4)
+
+
+BAD = [
+    (("RUN", "--to", "int6"), "--to: unknown 'int6' (did you mean 'int"),
+    (("none", "--to", "int8"), "none is no run folder: there is nothing there"),
+    ((".", "--to", "int8"), ". is no run folder: it has no config.toml"),
+    (("damaged", "--to", "int8"), "is no readable safetensors file"),
+    (("small", "--to", "int4"), "small has int8 weights already"),
+    (("RUN", "--to", "int8", "--out", "small"), "small is there already"),
+    (("RUN", "--to", "int8", "--out", "text"), "text is there already"),
+    (("RUN", "--to", "int8", "--out", "text/a"), "Not a directory"),
+    (("RUN", "--to", "int8", "--out", "a", "--data", "none.txt"), "no such file or folder"),
+    (("RUN", "--to", "int8", "--out", "a", "--data", "text"), "at least two characters"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_bad_input(call, folder, tiny_run, words, message):
+    (folder / "text").write_bytes(b"a")
+    mdnn.quantize(tiny_run, "int8", "small")
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "config.toml").write_bytes((tiny_run / "config.toml").read_bytes())
+    (folder / "damaged" / "model.safetensors").write_bytes(b"half a file")
+    before = files(folder)
+    status, out, err = call("quantize", *(tiny_run if word == "RUN" else word for word in words))
+    assert (status, out) == (2, "")
+    assert err.startswith("mdnn: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert files(folder) == before

@@ -1,0 +1,79 @@
+"""Runs side by side: what is measured of them, and the table."""
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+import tiny
+
+import mdnn
+from mdnn.data.lines import open_lines
+from mdnn.models.run import open_run
+from mdnn.training import comparison
+from mdnn.training.comparison import figures, speeds, table
+
+
+def test_figures_of_a_text(tiny_run, tmp_path):
+    small = mdnn.quantize(tiny_run, "int8", tmp_path / "small")
+    for folder, kind in ((tiny_run, "float32"), (small, "int8")):
+        found = figures(open_run(folder), text=tiny.TEXT[:200])
+        nats = mdnn.evaluate(folder, tiny.TEXT[:200])["nats"]
+        size = (folder / "model.safetensors").stat().st_size
+        assert found == {"weights": kind, "bytes": size, "nats": {"turn": pytest.approx(nats)}}
+
+
+def test_figures_and_speed_of_items(items_run):
+    run = open_run(items_run)
+    lines = open_lines(str(items_run.parent), 0.25, 3, 1000).validation
+    ways = mdnn.evaluate(run, lines=lines)["ways"]
+    expected = {way: pytest.approx(ways[way]["nats"]) for way in ("turn", "once", "unmask")}
+    assert figures(run, lines=lines)["nats"] == expected
+    assert all(speed > 0 for speed in speeds([run], lines, rounds=1))
+
+
+def test_the_median_speed_of_turns(monkeypatch):
+    """Both write once before they are measured, and then one after the other."""
+    clock, calls = itertools.count(), []
+    # A run that takes 1, 5, 2 seconds, and one that takes twice as long.
+    spent = {"a": iter([9, 1, 5, 2]), "b": iter([9, 2, 10, 4])}
+    now = [0.0]
+
+    def write(run, prompt, length, how):
+        calls.append((run.name, prompt, how))
+        now[0] += next(spent[run.name])
+        return "x" * length
+
+    monkeypatch.setattr(comparison, "generate", write)
+    monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0] + 0 * next(clock))
+    config = mdnn.Config.from_dict(
+        {"train": {"steps": 1, "sample": 0, "prompt": "", "objectives": {"turn": 0, "once": 1}}}
+        | {"backbone": {"branch": [{"kind": "linear"}]}}
+    )
+    runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
+    assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]
+    assert calls == [(name, "The ", "once") for name in "abababab"]
+
+
+def test_table():
+    rows = [
+        {
+            "weights": "float32",
+            "bytes": 3_000_000,
+            "nats": {"turn": 1.25, "once": 2.0},
+            "speed": 99,
+        },
+        {
+            "weights": "int4",
+            "bytes": 500_000,
+            "nats": {"turn": 1.26, "once": 1.99},
+            "speed": 1234.5,
+        },
+    ]
+    assert table(rows) == [
+        "weights        bytes   of it way     nats/character     cost  characters/s",
+        "float32    3,000,000  100.0% turn            1.2500                     99",
+        "                             once            2.0000",
+        "int4         500,000   16.7% turn            1.2600   +0.80%         1,234",
+        "                             once            1.9900   -0.50%",
+    ]
+    assert table(rows[:1], "unit")[0].split()[-2:] == ["cost", "units/s"]
