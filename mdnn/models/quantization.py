@@ -6,9 +6,9 @@ group's scale. Groups run along the last axis or the one before it (the outputs 
 the inputs of one output), whichever leaves the smaller squared error. A 4-bit scale is searched:
 letting the group's largest weight clip a little often leaves the smaller squared error, too.
 
-Vectors (scales of norms, biases) stay float32, arrays that are small anyway become halves, and
-the tables and heads, in which few of the weights and much of the answer lie, take 8 bits where
-the rest takes 4.
+Vectors (scales of norms, biases) stay float32, and arrays that are small anyway become halves.
+Embedding tables and heads are stored as everything else is: with 8 bits for them where the rest
+takes 4, a text network lost 0.1 to 0.3% less in nats and took 17% more bytes.
 """
 
 import dataclasses
@@ -31,9 +31,6 @@ GROUP = {"int8": 64, "int4": 32}
 SMALLEST = 4096
 """Arrays of fewer weights become halves: nothing is saved on them, and position tables and
 kernels by distance are used at every slot."""
-
-ENDS = ("embedding", "heads")
-"""Layers whose arrays take 8 bits where others take 4."""
 
 # The scale of a group, relative to the one at which its largest weight has the lowest code.
 _RATIOS = {8: (128 / 127,), 4: tuple(np.linspace(0.7, 1.2, 26))}
@@ -151,10 +148,7 @@ def _choice(name, array, kind):
     peak = np.abs(array).max(initial=0)
     if peak > _MOST or 0 < peak < _LEAST:
         return None
-    if array.size < SMALLEST:
-        return "float16"
-    ends = name.partition("/")[0] in ENDS
-    return "int8" if kind == "int4" and ends else kind
+    return "float16" if array.size < SMALLEST else kind
 
 
 def _smallest_error(array, dtype):

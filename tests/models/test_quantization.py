@@ -122,7 +122,7 @@ def test_what_is_stored_how():
     assert of_kind == {
         "float16": ["float16", "float16", None, None, "float16", "float16", *stays],
         "int8": ["int8", "int8", None, None, "int8", "float16", *stays],
-        "int4": ["int8", "int8", None, None, "int4", "float16", *stays],
+        "int4": ["int4", "int4", None, None, "int4", "float16", *stays],
     }
 
 

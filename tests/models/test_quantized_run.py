@@ -72,7 +72,7 @@ def test_a_small_run_answers_as_its_model_does(run, model, kind, bytes_of_it, er
     assert found.keys() == expected.keys() == named(model.weights).keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
-    kernel = next(name for name in packed if name.endswith("dense_in/kernel") and "feed" in name)
+    kernel = next(name for name in packed if name.endswith("feedforward/dense_in/kernel"))
     assert packed[kernel].dtype == {"float16": "f2", "int8": "i1", "int4": "u1"}[kind]
 
     tokens = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
@@ -130,7 +130,7 @@ def test_weights_that_do_not_fit(run):
     small = mdnn.quantize(run, "int4")
     path = small / "model.safetensors"
     arrays, about = read_arrays(path)
-    name = next(name for name in arrays if name.endswith("dense_in/kernel"))
+    name = next(name for name in arrays if name.endswith("feedforward/dense_in/kernel"))
     write_arrays(path, arrays | {name: arrays[name].astype("int8")}, about)
     with pytest.raises(MdnnError, match=r"expected '.*dense_in/kernel' .* in int4, found int8"):
         mdnn.load(small)
