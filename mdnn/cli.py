@@ -169,6 +169,7 @@ def _train(options):
     else:
         check_new_folder(options.out)
     quiet_import()
+    from mdnn.training.display import print_ways
     from mdnn.training.loop import train
 
     result = train(config, options.out, resume=options.resume)
@@ -176,7 +177,7 @@ def _train(options):
         print(json.dumps(result))
         return
     if "items" in result:
-        _print_ways(result["ways"])
+        print_ways(result["ways"])
         figures = ""
     else:
         figures = (
@@ -187,16 +188,6 @@ def _train(options):
         f"{figures}{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
     )
-
-
-def _print_ways(ways):
-    """Prints the figures of items, by way to write and by kind of answer."""
-    row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
-    print(row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units"))
-    for way, found in ways.items():
-        for kind, own in (*found["kinds"].items(), ("all", found)):
-            means = (f"{own[key]:.4f}" for key in ("nats", "bits_per_unit", "nats_per_item"))
-            print(row(way, kind, *means, f"{own['items']:,}", f"{own['units']:,}"))
 
 
 def _check_resumed(changes):
@@ -227,7 +218,7 @@ def _generate(options):
 def _evaluate(options):
     quiet_import()
     from mdnn.models.run import open_run
-    from mdnn.training.display import Ticker
+    from mdnn.training.display import Ticker, print_text_figures, print_ways
     from mdnn.training.evaluation import evaluate, open_text_or_lines
 
     run = open_run(options.run)
@@ -236,30 +227,9 @@ def _evaluate(options):
     if options.json:
         print(json.dumps(result))
     elif "items" in result:
-        _print_ways(result["ways"])
+        print_ways(result["ways"])
     else:
-        _print_text_figures(result, run.config.context.slots)
-
-
-def _print_text_figures(result, slots):
-    """Prints the figures of a text; of every way, where there are several."""
-    for way, found in result.get("ways", {}).items():
-        if way != "turn":
-            print(
-                f"{found['nats']:.4f} nats, {found['bits_per_character']:.4f} bits per character "
-                f"({way}: {found['characters']:,} characters that are blank in windows of {slots})"
-            )
-    if "turn" not in result.get("ways", {"turn": None}):
-        return
-    print(
-        f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character "
-        f"({result['characters']:,} characters, consecutive windows of {slots})"
-    )
-    print(
-        f"{result['nats_sliding']:.4f} nats, {result['bits_per_character_sliding']:.4f} bits per "
-        f"character (sliding window: at least {slots - max(1, slots // 2)} slots before each "
-        "counted character)"
-    )
+        print_text_figures(result, run.config.context.slots)
 
 
 def _export(options):
