@@ -26,7 +26,7 @@ def write_small(options):
     rows = [figures(run, progress=Ticker("evaluating as it is"), **data)]
     small = open_run(quantize(run, options.to, out))
     rows.append(figures(small, progress=Ticker(f"evaluating {options.to}"), **data))
-    measured = speeds([run, small], **({"lines": data["lines"]} if items else {}))
+    measured = speeds([run, small], data.get("lines"))
     for row, speed in zip(rows, measured, strict=True):
         row["speed"] = speed
     if options.json:
