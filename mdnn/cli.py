@@ -128,7 +128,7 @@ def parser():
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
     quantize.add_argument("run", metavar="RUN", help="a run folder")
-    quantize.add_argument("--to", metavar="KIND", required=True, help="int8, int4 or float16")
+    quantize.add_argument("--to", metavar="DTYPE", required=True, help="int8, int4 or float16")
     quantize.add_argument(
         "--out", metavar="RUN", help="the run folder to make (default: RUN-int8, ...)"
     )
@@ -240,9 +240,6 @@ def _export(options):
 
 
 def _quantize(options):
-    from mdnn.models.quantization import check_kind
-
-    check_kind(options.to)
     quiet_import()
     from mdnn.training.quantize_command import write_small
 

@@ -8,7 +8,7 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.models.run import weights_kind
+from mdnn.models.run import weights_dtype
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
@@ -50,8 +50,8 @@ def test_quantize(call, folder, tiny_run):
         "a/small/model.safetensors",
         "other.txt",
     ]
-    for row, kind, run in ((whole, "float32", tiny_run), (small, "int8", folder / "a/small")):
-        assert row[0] == kind
+    for row, dtype, run in ((whole, "float32", tiny_run), (small, "int8", folder / "a/small")):
+        assert row[0] == dtype
         assert row[1] == f"{(run / 'model.safetensors').stat().st_size:,}"
         assert row[4] == f"{mdnn.evaluate(run, tiny.TEXT[:300])['nats']:.4f}"
         assert int(row[-1].replace(",", "")) > 0
@@ -95,7 +95,7 @@ def test_quantize_items_as_json(call, folder, items_run):
     assert small == pytest.approx(whole, rel=1e-2)
     assert list(small) == ["turn", "once", "unmask"]
     assert all(row["speed"] > 0 for row in result["rows"])
-    assert weights_kind("small") == "float16"
+    assert weights_dtype("small") == "float16"
     # What a network of items needs beside its weights is there.
     assert (folder / "small/items.json").read_bytes() == (items_run / "items.json").read_bytes()
     picture = mdnn.generate("small", ["two"], want="grey 4x4", how="once")

@@ -16,11 +16,12 @@ import json
 import math
 
 import numpy as np
+from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.models.schema import nearest, option, parse
 
-KINDS = ("int8", "int4", "float16")
+DTYPES = ("int8", "int4", "float16")
 """What weights can be stored as."""
 
 BITS = {"int8": 8, "int4": 4}
@@ -40,7 +41,7 @@ _LEAST, _MOST = 2.0**-10, 65504.0
 # Groups that are searched at once, so that temporaries stay small.
 _ROWS = 1 << 15
 
-_KIND, _STORED = "weights", "stored"
+_DTYPE, _STORED = "dtype", "stored"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,90 +50,125 @@ class Stored:
 
     Args:
         dtype: `"float16"`: the array itself. `"int8"`: codes int8 `[groups, group]`. `"int4"`:
-            codes plus 8, two in a byte, the first in the low half, uint8 `[groups, group / 2]`.
+            codes plus 8, two in a byte, uint8 `[groups, group / 2]`: a group's first half in the
+            low four bits, its second half in the high ones.
             Codes lie beside their scales, float16 `[groups]`, named `<name>:scales`.
         shape: the array's own.
         turned: whether its last two axes are exchanged before it is cut into groups.
     """
 
-    dtype: str = option(choices=KINDS)
+    dtype: str = option(choices=DTYPES)
     shape: tuple[int, ...] = option(least=0)
     turned: bool = False
 
 
-def check_kind(kind):
+def check_dtype(dtype):
     """Refuses what weights cannot be stored as.
 
     Raises:
-        MdnnError: names the nearest of `KINDS`.
+        MdnnError: names the nearest of `DTYPES`.
     """
-    if kind not in KINDS:
-        raise MdnnError(f"--to: unknown {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}")
+    if dtype not in DTYPES:
+        known = f"{nearest(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
+        raise MdnnError(f"--to: unknown {dtype!r}{known}")
 
 
-def pack(arrays, kind):
+def pack(arrays, dtype):
     """Makes the arrays of a weights file small.
 
     Args:
         arrays: dict from names to arrays.
-        kind: one of `KINDS`.
+        dtype: one of `DTYPES`.
 
     Returns:
         The dict of what is stored, and a dict of texts about it, for the file's metadata.
 
     Raises:
-        MdnnError: an unknown kind, a weight that is no finite number.
+        MdnnError: an unknown dtype, a weight that is no finite number.
     """
-    check_kind(kind)
+    check_dtype(dtype)
     packed, stored = {}, {}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise MdnnError(f"weight {name!r} holds values that are no finite numbers")
-        dtype = _choice(name, array, kind)
-        if dtype is None:
+        own = _choice(name, array, dtype)
+        if own is None:
             packed[name] = array
             continue
         turned = False
-        if dtype == "float16":
+        if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[_scales(name)], turned = _smallest_error(array, dtype)
-        stored[name] = dataclasses.asdict(Stored(dtype, tuple(array.shape), turned))
-    return packed, {_KIND: kind, _STORED: json.dumps(stored)}
+            packed[name], packed[_scales(name)], turned = _smallest_error(array, own)
+        stored[name] = dataclasses.asdict(Stored(own, tuple(array.shape), turned))
+    return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 
 
-def packed_kind(about):
-    """What weights are stored as according to a file's metadata; None: as they are."""
-    return about.get(_KIND)
+def packed_dtype(about):
+    """What weights are stored as according to a file's metadata."""
+    return about.get(_DTYPE, "float32")
 
 
 def unpack(arrays, about, where):
     """Makes float32 arrays again of what `pack` gave; other arrays are handed on.
 
     Args:
-        arrays: dict from names to arrays.
+        arrays, about, where: see `read_stored`.
+
+    Raises:
+        MdnnError: as `read_stored`.
+    """
+    stored = read_stored(arrays, about, where)
+    values = expand(arrays, stored)
+    return values | {name: ops.convert_to_numpy(values[name]) for name in stored}
+
+
+def read_stored(arrays, about, where):
+    """How the arrays of a weights file are stored, checked.
+
+    Args:
+        arrays: dict from names to arrays, the file's.
         about: the file's metadata, a dict of texts.
         where: the file, for errors.
+
+    Returns:
+        A dict from names to `Stored`; arrays that it does not name are as they are.
 
     Raises:
         MdnnError: metadata that say something else, arrays that are not as they say.
     """
-    if packed_kind(about) is None:
-        return arrays
-    left, found = dict(arrays), {}
-    for name, stored in _read_about(about, where).items():
+    if _DTYPE not in about:
+        return {}
+    found = _read_about(about, where)
+    for name, stored in found.items():
         for own in (name, _scales(name))[: 1 if stored.dtype == "float16" else 2]:
-            if own not in left:
+            if own not in arrays:
                 raise MdnnError(f"{where} lacks weight {own!r}")
-        codes = left.pop(name)
-        scales = None if stored.dtype == "float16" else left.pop(_scales(name))
+        codes = arrays[name]
+        scales = None if stored.dtype == "float16" else arrays[_scales(name)]
         if not _fits(stored, codes, scales):
             with_scales = "" if scales is None else f" with scales {scales.dtype} {scales.shape}"
             raise MdnnError(
                 f"{where}: expected {name!r} {stored.shape} in {stored.dtype}, found "
                 f"{codes.dtype} {codes.shape}{with_scales}"
             )
-        found[name] = _values(stored, codes, scales)
+    return found
+
+
+def expand(arrays, stored):
+    """Makes float32 tensors of small arrays, of tensors inside a graph, too.
+
+    Args:
+        arrays: dict from names to arrays or tensors.
+        stored: what `read_stored` gave for them.
+
+    Returns:
+        A dict from names to tensors; arrays that `stored` does not name are handed on.
+    """
+    left, found = dict(arrays), {}
+    for name, own in stored.items():
+        codes, scales = left.pop(name), left.pop(_scales(name), None)
+        found[name] = _values(own, codes, scales)
     return left | found
 
 
@@ -140,7 +176,7 @@ def _scales(name):
     return f"{name}:scales"
 
 
-def _choice(name, array, kind):
+def _choice(name, array, dtype):
     """What an array is stored as, None: as it is."""
     last = name.rpartition("/")[2]
     if array.dtype != np.float32 or array.ndim < 2 or last == "bias" or last.endswith("_bias"):
@@ -148,7 +184,7 @@ def _choice(name, array, kind):
     peak = np.abs(array).max(initial=0)
     if peak > _MOST or 0 < peak < _LEAST:
         return None
-    return "float16" if array.size < SMALLEST else kind
+    return "float16" if array.size < SMALLEST else dtype
 
 
 def _smallest_error(array, dtype):
@@ -201,15 +237,16 @@ def _searched(rows, bits):
 
 
 def _halves_joined(codes):
-    """Pairs of 4-bit codes as bytes: `[n, group]` to uint8 `[n, group / 2]`."""
-    shifted = (codes + 8).astype("uint8")
-    return shifted[:, ::2] | shifted[:, 1::2] << 4
+    """4-bit codes as bytes: int8 `[n, group]` to uint8 `[n, group / 2]`."""
+    low, high = np.split((codes + 8).astype("uint8"), 2, axis=1)
+    return low | high << 4
 
 
 def _halves_apart(codes):
-    """The codes of bytes as `_halves_joined` makes them."""
-    pairs = np.stack([codes & 15, codes >> 4], axis=-1).astype("int8") - 8
-    return pairs.reshape(len(codes), -1)
+    """The codes, float32 `[n, group]`, of bytes as `_halves_joined` makes them."""
+    low = ops.bitwise_and(codes, np.uint8(15))
+    high = ops.bitwise_right_shift(codes, np.uint8(4))
+    return ops.cast(ops.concatenate([low, high], axis=1), "float32") - 8
 
 
 def _fits(stored, codes, scales):
@@ -227,23 +264,23 @@ def _fits(stored, codes, scales):
 
 
 def _values(stored, codes, scales):
-    """The float32 array of what is stored."""
+    """The float32 tensor of what is stored."""
     if stored.dtype == "float16":
-        return codes.astype("float32")
-    if stored.dtype == "int4":
-        codes = _halves_apart(codes)
-    flat = (codes * scales.astype("float32")[:, None]).reshape(-1)[: math.prod(stored.shape)]
+        return ops.cast(codes, "float32")
+    codes = _halves_apart(codes) if stored.dtype == "int4" else ops.cast(codes, "float32")
+    flat = ops.reshape(codes * ops.cast(scales, "float32")[:, None], (-1,))
+    flat = flat[: math.prod(stored.shape)]
     if not stored.turned:
-        return flat.reshape(stored.shape)
+        return ops.reshape(flat, stored.shape)
     *rest, rows, columns = stored.shape
-    return np.ascontiguousarray(flat.reshape(*rest, columns, rows).swapaxes(-1, -2))
+    return ops.swapaxes(ops.reshape(flat, (*rest, columns, rows)), -1, -2)
 
 
 def _read_about(about, where):
     """A dict from names to `Stored`."""
-    if about[_KIND] not in KINDS:
+    if about[_DTYPE] not in DTYPES:
         raise MdnnError(
-            f"{where}: weights stored as {about[_KIND]!r}, expected one of {', '.join(KINDS)}"
+            f"{where}: weights stored as {about[_DTYPE]!r}, expected one of {', '.join(DTYPES)}"
         )
     try:
         table = json.loads(about.get(_STORED, ""))

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 from mdnn.files import making
-from mdnn.models.quantization import check_kind, pack
+from mdnn.models.quantization import check_dtype, pack
 from mdnn.models.run import (
     ITEMS,
     WEIGHTS,
     named,
     open_run,
     read_seen,
-    weights_kind,
     write_about,
     write_arrays,
     write_seen,
@@ -51,11 +50,11 @@ def quantize(run, to="int8", out=None):
 
 def check_quantize(run, to, out=None):
     """What `quantize` is asked for, checked: the `Run`, and the path of the folder to make."""
-    check_kind(to)
+    check_dtype(to)
     run = open_run(run)
-    if kind := weights_kind(run.path):
+    if run.dtype != "float32":
         raise MdnnError(
-            f"{run.path} has {kind} weights already: expected the run that it was made from"
+            f"{run.path} has {run.dtype} weights already: expected the run that it was made from"
         )
     if out is None:
         path = Path(run.path)

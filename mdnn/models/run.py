@@ -14,7 +14,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import replacing, write_text
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
-from mdnn.models.quantization import packed_kind, unpack
+from mdnn.models.quantization import packed_dtype, unpack
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import RANKS
 from mdnn.tokens.text import TextCodec
@@ -45,6 +45,11 @@ class Run:
         return model
 
     @functools.cached_property
+    def dtype(self):
+        """What its weights are stored as: `"float32"`, `"float16"`, `"int8"` or `"int4"`."""
+        return weights_dtype(self.path)
+
+    @functools.cached_property
     def codec(self):
         """Between text and units."""
         return TextCodec(self.words)
@@ -67,7 +72,7 @@ class Run:
     def holding(self, model):
         """This run with its network at hand, which is then not read from the folder."""
         run = dataclasses.replace(self)
-        vars(run)["model"] = model
+        vars(run).update(model=model, dtype="float32")
         return run
 
 
@@ -173,14 +178,14 @@ def read_arrays(path):
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def weights_kind(path):
-    """What the weights of a run folder are stored as: `"int8"`, `"int4"`, `"float16"`, or None.
+def weights_dtype(path):
+    """What the weights of a run folder are stored as: `"float32"`, `"int8"` or another.
 
     Args:
         path: the run folder; only the head of its weights file is read.
     """
     with _opened(Path(path) / WEIGHTS) as file:
-        return packed_kind(file.metadata() or {})
+        return packed_dtype(file.metadata() or {})
 
 
 @contextlib.contextmanager

@@ -51,9 +51,10 @@ class ServedItems(ServedNetwork):
     """
 
     def __init__(self, run):
-        super().__init__(run.model)
+        super().__init__(run)
         config = run.config
         self.text = GraphCodec(run.words)
+        self.held.append(self.text)
         self.slots, self.align = config.context.slots, config.context.align
         self.rate = config.tokens.rate
         self.kinds = tuple(kind for kind in KINDS if kind in config.tokens.modalities)
@@ -100,9 +101,6 @@ class ServedItems(ServedNetwork):
     def signatures(self):
         """The functions that are served, by name."""
         found = {f"answer_{kind}": self._signature(kind) for kind in self.kinds}
-        # Kept as attributes, so that they can be called by name after loading, too.
-        for name, function in found.items():
-            setattr(self, name, function)
         return super().signatures() | found
 
     def _signature(self, kind):
@@ -119,7 +117,8 @@ class ServedItems(ServedNetwork):
         @tf.function(input_signature=[*texts, *settings, *sizes], autograph=False)
         def answer(text, image, audio, seed, temperature, how, *sizes):
             prompt = {"text": text, "image": image, "audio": audio}
-            return {name: self.answer(kind, prompt, seed, temperature, how, *sizes)}
+            with self.weights.in_use():
+                return {name: self.answer(kind, prompt, seed, temperature, how, *sizes)}
 
         return answer
 

@@ -1,14 +1,13 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
 import contextlib
-import shutil
-import tempfile
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
+from mdnn.files import making
 from mdnn.models.run import open_run
 from mdnn.serving.answers import ServedItems
 from mdnn.serving.network import ServedNetwork
@@ -38,8 +37,9 @@ def export(run, directory):
       pictures, unless one shape alone was trained, `height` and `width` int32. To `text`, UTF-8,
       `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
 
-    Answers are what `mdnn.generate` gives for the same prompt, settings and seed. What is refused
-    is an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
+    Answers are what `mdnn.generate` gives for the same prompt, settings and seed. Small weights
+    (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is
+    an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
 
     Args:
         run: a run folder.
@@ -60,24 +60,14 @@ def export(run, directory):
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
     served = _served(run)
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    taken = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+    taken = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
-    part = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
-    try:
+    with making(target) as part:
         with _quiet():
-            tf.saved_model.save(served, str(part), signatures=served.signatures())
+            module, signatures = _module(served)
+            tf.saved_model.save(module, str(part), signatures=signatures)
         write_warmup(part, served.examples())
-        part.chmod(0o755)
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        for folder in missing:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
     return target
 
 
@@ -85,7 +75,19 @@ def _served(run):
     """What the SavedModel of a run holds."""
     if run.config.context.layout == "items":
         return ServedItems(run)
-    return ServedTexts(run) if run.config.train.objectives.turn else ServedNetwork(run.model)
+    return ServedTexts(run) if run.config.train.objectives.turn else ServedNetwork(run)
+
+
+def _module(served):
+    """What is saved: a module with what the functions need and nothing else, and the functions.
+
+    They are its attributes, too, so that they can be called by name after loading.
+    """
+    module, signatures = tf.Module(), served.signatures()
+    module.held = served.held
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    return module, signatures
 
 
 @contextlib.contextmanager

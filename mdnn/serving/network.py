@@ -4,21 +4,28 @@ import keras
 import tensorflow as tf
 
 from mdnn.generation.writer import UNIT
+from mdnn.serving.held import HeldWeights
 from mdnn.tokens.units import WIDTH
 
 # Scores of one context that are answered: of more a server would run out of memory.
 MOST_SCORES = 2**26
 
 
-class ServedNetwork(tf.Module):
+class ServedNetwork:
     """A network with the signature `serving_default`.
 
     Args:
-        model: a network as `mdnn.build` makes it.
+        run: `mdnn.models.run.Run`.
+
+    Attributes:
+        weights: `HeldWeights`; every function that is served runs the network inside `in_use`.
+        held: list of what the SavedModel holds: variables, and modules of TensorFlow's.
     """
 
-    def __init__(self, model):
-        super().__init__()
+    def __init__(self, run):
+        model = run.model
+        self.weights = HeldWeights(run)
+        self.held = list(self.weights.variables)
         tokens = model.input["tokens"]
         hidden, heads = model.get_layer("slots").output, model.get_layer("heads")
         answers = {"unit": _Likeliest(heads)(hidden)}
@@ -27,7 +34,6 @@ class ServedNetwork(tf.Module):
             answers["scores"] = heads(hidden)
         self.slots_of_all = slots
         self.predict = keras.Model(tokens, answers)
-        self.held = [variable.value for variable in model.variables]
 
     def signatures(self):
         """The functions that are served, by name."""
@@ -35,10 +41,9 @@ class ServedNetwork(tf.Module):
 
         @tf.function(input_signature=[spec])
         def serving_default(tokens):
-            return self.predict(tokens, training=False)
+            with self.weights.in_use():
+                return self.predict(tokens, training=False)
 
-        # Kept as an attribute, so that it can be called by name after loading, too.
-        self.serving_default = serving_default
         return {"serving_default": serving_default}
 
     def examples(self):

@@ -18,9 +18,10 @@ class ServedTexts(ServedNetwork):
     """
 
     def __init__(self, run):
-        super().__init__(run.model)
+        super().__init__(run)
         self.writer = Writer(run.model, words=len(run.words))
         self.codec = GraphCodec(run.words)
+        self.held.append(self.codec)
 
     def signatures(self):
         """The functions that are served, by name."""
@@ -34,9 +35,9 @@ class ServedTexts(ServedNetwork):
             ]
         )
         def generate(prompt, length, temperature, seed):
-            return {"text": self.generate(prompt, length, temperature, seed)}
+            with self.weights.in_use():
+                return {"text": self.generate(prompt, length, temperature, seed)}
 
-        self.generate_text = generate
         return super().signatures() | {"generate": generate}
 
     def generate(self, prompt, length, temperature, seed):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from mdnn.generation.answers import generate
-from mdnn.models.run import WEIGHTS, weights_kind
+from mdnn.models.run import WEIGHTS
 from mdnn.training.evaluation import evaluate
 from mdnn.training.ways import trained_ways
 
@@ -29,7 +29,7 @@ def figures(run, text=None, lines=None, progress=None):
     found = evaluate(run, text, sliding=False, progress=progress, lines=lines)
     ways = found.get("ways", {"turn": found})
     return {
-        "weights": weights_kind(run.path) or "float32",
+        "weights": run.dtype,
         "bytes": (Path(run.path) / WEIGHTS).stat().st_size,
         "nats": {way: own["nats"] for way, own in ways.items()},
     }

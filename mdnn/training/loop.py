@@ -18,7 +18,7 @@ from mdnn.models.run import (
     WEIGHTS,
     Run,
     read_words,
-    weights_kind,
+    weights_dtype,
     write_about,
     write_run,
 )
@@ -113,9 +113,9 @@ def _resumed_config(config, path):
     if not (path / CONFIG).is_file():
         raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
     whole = (path / checkpoint.FILE).is_file() or not (path / WEIGHTS).is_file()
-    if not whole and (kind := weights_kind(path)):
+    if not whole and (dtype := weights_dtype(path)) != "float32":
         raise MdnnError(
-            f"{path} has {kind} weights, which training does not go on with: expected the run "
+            f"{path} has {dtype} weights, which training does not go on with: expected the run "
             "that it was made from"
         )
     own = load_config(path / CONFIG)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from mdnn import MdnnError
-from mdnn.models.quantization import GROUP, KINDS, check_kind, pack, packed_kind, unpack
+from mdnn.models.quantization import DTYPES, GROUP, check_dtype, pack, packed_dtype, unpack
 
 
 def normal(*shape, seed=0, scale=1.0):
     return (np.random.default_rng(seed).normal(size=shape) * scale).astype("float32")
 
 
-def there_and_back(arrays, kind):
-    packed, about = pack(arrays, kind)
+def there_and_back(arrays, dtype):
+    packed, about = pack(arrays, dtype)
     found = unpack(packed, about, "file")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -27,28 +27,28 @@ def relative_error(found, array):
 
 
 # What an evenly spread rounding error of half a step leaves of normally distributed weights.
-@pytest.mark.parametrize(("kind", "error"), [("float16", 3e-4), ("int8", 8e-3), ("int4", 0.09)])
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 3e-4), ("int8", 8e-3), ("int4", 0.09)])
 @pytest.mark.parametrize("shape", [(96, 64), (70, 91), (3, 5, 40, 11), (2, 4001)])
-def test_most_of_an_array_is_kept(kind, error, shape):
+def test_most_of_an_array_is_kept(dtype, error, shape):
     array = normal(*shape)
-    _, found = there_and_back({"a/kernel": array}, kind)
+    _, found = there_and_back({"a/kernel": array}, dtype)
     assert 0 < relative_error(found["a/kernel"], array) < error
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4"])
-def test_each_weight_is_within_half_a_step(kind):
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_each_weight_is_within_half_a_step(dtype):
     """Of 8 bits always; of 4 bits unless its group's scale was searched into clipping it."""
     array = normal(128, 64)
-    packed, found = there_and_back({"kernel": array}, kind)
-    stored = json.loads(pack({"kernel": array}, kind)[1]["stored"])["kernel"]
+    packed, found = there_and_back({"kernel": array}, dtype)
+    stored = json.loads(pack({"kernel": array}, dtype)[1]["stored"])["kernel"]
     turned = stored["turned"]
     steps = np.abs(packed["kernel:scales"].astype("float32"))
     errors, values = (
-        (a.T if turned else a).reshape(-1, GROUP[kind])
+        (a.T if turned else a).reshape(-1, GROUP[dtype])
         for a in (np.abs(found["kernel"] - array), array)
     )
     # The lowest code of 4 bits is taken: half a step beyond it, everything clips.
-    clipped = np.abs(values) > 7 * steps[:, None] if kind == "int4" else np.zeros(1, "bool")
+    clipped = np.abs(values) > 7 * steps[:, None] if dtype == "int4" else np.zeros(1, "bool")
     assert (errors <= np.where(clipped, np.inf, 0.501 * steps[:, None])).all()
     assert np.mean(clipped) < 0.1
 
@@ -86,15 +86,15 @@ def test_codes_are_exact():
         np.testing.assert_array_equal(found["kernel"], array)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_zeros(kind):
-    _, found = there_and_back({"kernel": np.zeros((65, 64), "float32")}, kind)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zeros(dtype):
+    _, found = there_and_back({"kernel": np.zeros((65, 64), "float32")}, dtype)
     np.testing.assert_array_equal(found["kernel"], 0)
 
 
-@pytest.mark.parametrize(("kind", "bits"), [("float16", 16), ("int8", 8.25), ("int4", 4.5)])
-def test_bytes(kind, bits):
-    packed, _ = pack({"kernel": normal(128, 256)}, kind)
+@pytest.mark.parametrize(("dtype", "bits"), [("float16", 16), ("int8", 8.25), ("int4", 4.5)])
+def test_bytes(dtype, bits):
+    packed, _ = pack({"kernel": normal(128, 256)}, dtype)
     assert sum(array.nbytes for array in packed.values()) == 128 * 256 * bits / 8
 
 
@@ -111,15 +111,15 @@ def test_what_is_stored_how():
         "block/tiny": normal(64, 64, scale=1e-5),
         "block/huge": normal(64, 64, scale=1e5),
     }
-    of_kind = {}
-    for kind in KINDS:
-        _, about = pack(arrays, kind)
-        assert packed_kind(about) == kind
+    of_dtype = {}
+    for dtype in DTYPES:
+        _, about = pack(arrays, dtype)
+        assert packed_dtype(about) == dtype
         stored = json.loads(about["stored"])
-        of_kind[kind] = [stored[name]["dtype"] if name in stored else None for name in arrays]
-        there_and_back(arrays, kind)
+        of_dtype[dtype] = [stored[name]["dtype"] if name in stored else None for name in arrays]
+        there_and_back(arrays, dtype)
     stays = [None] * 4
-    assert of_kind == {
+    assert of_dtype == {
         "float16": ["float16", "float16", None, None, "float16", "float16", *stays],
         "int8": ["int8", "int8", None, None, "int8", "float16", *stays],
         "int4": ["int4", "int4", None, None, "int4", "float16", *stays],
@@ -128,8 +128,8 @@ def test_what_is_stored_how():
 
 def test_weights_as_they_are():
     arrays = {"kernel": normal(64, 64)}
-    assert packed_kind({}) is None
-    assert unpack(arrays, {"step": "7"}, "file") is arrays
+    assert packed_dtype({}) == "float32"
+    assert unpack(arrays, {"step": "7"}, "file") == arrays
 
 
 def test_many_groups(monkeypatch):
@@ -142,9 +142,9 @@ def test_many_groups(monkeypatch):
         np.testing.assert_array_equal(parts[name], stored)
 
 
-def test_unknown_kinds():
+def test_unknown_dtypes():
     with pytest.raises(MdnnError) as error:
-        check_kind("in4")
+        check_dtype("in4")
     assert str(error.value) == (
         "--to: unknown 'in4' (did you mean 'int4'?); known: int8, int4, float16"
     )
@@ -214,7 +214,7 @@ def test_arrays_that_are_not_as_is_said(change, message):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"weights": "int5"}, "file: weights stored as 'int5', expected one of int8, int4"),
+        ({"dtype": "int5"}, "file: weights stored as 'int5', expected one of int8, int4"),
         ({"stored": "["}, "file does not say how its weights are stored"),
         ({"stored": "[]"}, "file does not say how its weights are stored"),
         ({"stored": '{"kernel": 3}'}, "file: kernel: expected a table, received 3"),

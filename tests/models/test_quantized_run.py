@@ -11,12 +11,12 @@ from networks import make_config, mix, randomize, text_tokens
 
 import mdnn
 from mdnn import MdnnError, build
-from mdnn.models.quantization import KINDS, pack, unpack
+from mdnn.models.quantization import DTYPES, pack, unpack
 from mdnn.models.run import (
     named,
     open_run,
     read_arrays,
-    weights_kind,
+    weights_dtype,
     write_arrays,
     write_run,
     write_seen,
@@ -25,7 +25,7 @@ from mdnn.models.run import (
 WORDS = ("the", "naïve", "日本")
 CONFIG = make_config(
     mix({"groups": 2}, gate="silu"),
-    {"kind": "feedforward", "gate": "silu", "width": 64},
+    {"dtype": "feedforward", "gate": "silu", "width": 64},
     width=32,
     tokens={"modalities": ["text", "word"], "words": 5, "letters": 3},
     refeed={"steps": 2},
@@ -55,17 +55,17 @@ def refused(*args):
 
 
 @pytest.mark.parametrize(
-    ("kind", "bytes_of_it", "error"),
+    ("dtype", "bytes_of_it", "error"),
     [("float16", 0.55, 2e-3), ("int8", 0.34, 0.05), ("int4", 0.31, 0.4)],
 )
-def test_a_small_run_answers_as_its_model_does(run, model, kind, bytes_of_it, error):
-    small = mdnn.quantize(run, kind)
-    assert small == run.with_name(f"run-{kind}")
+def test_a_small_run_answers_as_its_model_does(run, model, dtype, bytes_of_it, error):
+    small = mdnn.quantize(run, dtype)
+    assert small == run.with_name(f"run-{dtype}")
     assert sorted(os.listdir(small)) == FILES
-    assert (weights_kind(run), weights_kind(small)) == (None, kind)
+    assert (weights_dtype(run), weights_dtype(small)) == ("float32", dtype)
     opened = open_run(small)
     assert (opened.config, opened.words) == (CONFIG, WORDS)
-    packed, about = pack(named(model.weights), kind)
+    packed, about = pack(named(model.weights), dtype)
     assert read_arrays(small / "model.safetensors")[0].keys() == packed.keys()
     expected = unpack(packed, about, "")
     found = named(opened.model.weights)
@@ -73,7 +73,7 @@ def test_a_small_run_answers_as_its_model_does(run, model, kind, bytes_of_it, er
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
     kernel = next(name for name in packed if name.endswith("feedforward/dense_in/kernel"))
-    assert packed[kernel].dtype == {"float16": "f2", "int8": "i1", "int4": "u1"}[kind]
+    assert packed[kernel].dtype == {"float16": "f2", "int8": "i1", "int4": "u1"}[dtype]
 
     tokens = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
     wide, own = to_numpy(model(tokens)), to_numpy(opened.model(tokens))
@@ -146,12 +146,12 @@ def test_weights_that_do_not_fit(run):
     assert "is no readable safetensors file" in refused(run, "int8")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_small_run_written_anew_is_whole_again(run, tmp_path, kind):
-    opened = open_run(mdnn.quantize(run, kind))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_small_run_written_anew_is_whole_again(run, tmp_path, dtype):
+    opened = open_run(mdnn.quantize(run, dtype))
     again = tmp_path / "again"
     again.mkdir()
     write_run(again, opened.config, opened.words, opened.model)
-    assert weights_kind(again) is None
+    assert weights_dtype(again) == "float32"
     for one, other in zip(opened.model.weights, mdnn.load(again).weights, strict=True):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(other))

@@ -345,12 +345,12 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
 def test_scores_are_answered_where_there_is_room(run, monkeypatch):
     tokens = np.zeros((1, 40, 8), "int32")
     tokens[0, :3] = run.item_codec.tokens("one")
-    served = ServedNetwork(run.model)
+    served = ServedNetwork(run)
     found = served.signatures()["serving_default"](tf.constant(tokens))
     assert sorted(found) == ["scores", "unit"]
     scores = np.asarray(run.model({"tokens": tokens, "targets": None}))
     np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
     monkeypatch.setattr(network, "MOST_SCORES", scores.size - 1)
-    fewer = ServedNetwork(run.model).signatures()["serving_default"](tf.constant(tokens))
+    fewer = ServedNetwork(run).signatures()["serving_default"](tf.constant(tokens))
     assert list(fewer) == ["unit"]
     np.testing.assert_array_equal(fewer["unit"], found["unit"])

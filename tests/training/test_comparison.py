@@ -14,11 +14,11 @@ from mdnn.training.comparison import figures, speeds, table
 
 def test_figures_of_a_text(tiny_run, tmp_path):
     small = mdnn.quantize(tiny_run, "int8", tmp_path / "small")
-    for folder, kind in ((tiny_run, "float32"), (small, "int8")):
+    for folder, dtype in ((tiny_run, "float32"), (small, "int8")):
         found = figures(open_run(folder), text=tiny.TEXT[:200])
         nats = mdnn.evaluate(folder, tiny.TEXT[:200])["nats"]
         size = (folder / "model.safetensors").stat().st_size
-        assert found == {"weights": kind, "bytes": size, "nats": {"turn": pytest.approx(nats)}}
+        assert found == {"weights": dtype, "bytes": size, "nats": {"turn": pytest.approx(nats)}}
 
 
 def test_figures_and_speed_of_items(items_run):
@@ -45,7 +45,7 @@ def test_the_median_speed_of_turns(monkeypatch):
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {"train": {"steps": 1, "sample": 0, "prompt": "", "objectives": {"turn": 0, "once": 1}}}
-        | {"backbone": {"branch": [{"kind": "linear"}]}}
+        | {"backbone": {"branch": [{"dtype": "linear"}]}}
     )
     runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
     assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]

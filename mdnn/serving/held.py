@@ -1,0 +1,46 @@
+"""The weights of a network inside a SavedModel."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from mdnn.models.quantization import expand, read_stored
+from mdnn.models.run import WEIGHTS, read_arrays
+
+
+class HeldWeights:
+    """What a SavedModel holds of a network's weights, and how its functions get at them.
+
+    Small weights stay small: the SavedModel holds them as the run folder does, and each call of
+    a function makes float32 of them once, before its first step.
+
+    Args:
+        run: `mdnn.models.run.Run`.
+
+    Attributes:
+        variables: list of `tf.Variable`, what is saved.
+    """
+
+    def __init__(self, run):
+        self._weights, self._packed, self._stored = run.model.weights, {}, {}
+        if run.dtype == "float32":
+            self.variables = [variable.value for variable in run.model.variables]
+            return
+        where = run.path / WEIGHTS
+        arrays, about = read_arrays(where)
+        self._stored = read_stored(arrays, about, where)
+        self._packed = {name: tf.Variable(array, trainable=False) for name, array in arrays.items()}
+        read = {weight.path for weight in self._weights}
+        others = [v.value for v in run.model.variables if v.path not in read]
+        self.variables = [*self._packed.values(), *others]
+
+    @contextlib.contextmanager
+    def in_use(self):
+        """Inside, and inside a function's graph, the network runs with what is held."""
+        if not self._packed:
+            yield
+            return
+        values = expand(self._packed, self._stored)
+        with keras.StatelessScope([(weight, values[weight.path]) for weight in self._weights]):
+            yield
