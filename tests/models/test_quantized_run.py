@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import to_numpy
-from networks import make_config, mix, randomize, text_tokens
+from networks import make_config, mix, randomize
 
 import mdnn
 from mdnn import MdnnError, build
@@ -25,7 +25,7 @@ from mdnn.models.run import (
 WORDS = ("the", "naïve", "日本")
 CONFIG = make_config(
     mix({"groups": 2}, gate="silu"),
-    {"dtype": "feedforward", "gate": "silu", "width": 64},
+    {"kind": "feedforward", "gate": "silu", "width": 64},
     width=32,
     tokens={"modalities": ["text", "word"], "words": 5, "letters": 3},
     refeed={"steps": 2},
@@ -54,17 +54,14 @@ def refused(*args):
     return str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "bytes_of_it", "error"),
-    [("float16", 0.55, 2e-3), ("int8", 0.34, 0.05), ("int4", 0.31, 0.4)],
-)
-def test_a_small_run_answers_as_its_model_does(run, model, dtype, bytes_of_it, error):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_small_run_is_its_model_packed(run, model, dtype):
     small = mdnn.quantize(run, dtype)
     assert small == run.with_name(f"run-{dtype}")
     assert sorted(os.listdir(small)) == FILES
     assert (weights_dtype(run), weights_dtype(small)) == ("float32", dtype)
     opened = open_run(small)
-    assert (opened.config, opened.words) == (CONFIG, WORDS)
+    assert (opened.config, opened.words, opened.dtype) == (CONFIG, WORDS, dtype)
     packed, about = pack(named(model.weights), dtype)
     assert read_arrays(small / "model.safetensors")[0].keys() == packed.keys()
     expected = unpack(packed, about, "")
@@ -75,11 +72,9 @@ def test_a_small_run_answers_as_its_model_does(run, model, dtype, bytes_of_it, e
     kernel = next(name for name in packed if name.endswith("feedforward/dense_in/kernel"))
     assert packed[kernel].dtype == {"float16": "f2", "int8": "i1", "int4": "u1"}[dtype]
 
-    tokens = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
-    wide, own = to_numpy(model(tokens)), to_numpy(opened.model(tokens))
-    assert 0 < np.std(own - wide) / np.std(wide) < error
-    sizes = [(folder / "model.safetensors").stat().st_size for folder in (run, small)]
-    assert sizes[1] / sizes[0] < bytes_of_it
+    # What the file holds beside its arrays: names, shapes and how each is stored.
+    size = (small / "model.safetensors").stat().st_size
+    assert 0 < size - sum(array.nbytes for array in packed.values()) < 300 * len(packed)
 
 
 def test_what_items_were_seen_is_kept(run):

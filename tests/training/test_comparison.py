@@ -2,32 +2,9 @@
 
 from types import SimpleNamespace
 
-import pytest
-import tiny
-
 import mdnn
-from mdnn.data.lines import open_lines
-from mdnn.models.run import open_run
 from mdnn.training import comparison
-from mdnn.training.comparison import figures, speeds, table
-
-
-def test_figures_of_a_text(tiny_run, tmp_path):
-    small = mdnn.quantize(tiny_run, "int8", tmp_path / "small")
-    for folder, dtype in ((tiny_run, "float32"), (small, "int8")):
-        found = figures(open_run(folder), text=tiny.TEXT[:200])
-        nats = mdnn.evaluate(folder, tiny.TEXT[:200])["nats"]
-        size = (folder / "model.safetensors").stat().st_size
-        assert found == {"weights": dtype, "bytes": size, "nats": {"turn": pytest.approx(nats)}}
-
-
-def test_figures_and_speed_of_items(items_run):
-    run = open_run(items_run)
-    lines = open_lines(str(items_run.parent), 0.25, 3, 1000).validation
-    ways = mdnn.evaluate(run, lines=lines)["ways"]
-    expected = {way: pytest.approx(ways[way]["nats"]) for way in ("turn", "once", "unmask")}
-    assert figures(run, lines=lines)["nats"] == expected
-    assert all(speed > 0 for speed in speeds([run], lines, rounds=1))
+from mdnn.training.comparison import speeds, table
 
 
 def test_the_median_speed_of_turns(monkeypatch):
@@ -45,7 +22,7 @@ def test_the_median_speed_of_turns(monkeypatch):
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {"train": {"steps": 1, "sample": 0, "prompt": "", "objectives": {"turn": 0, "once": 1}}}
-        | {"backbone": {"branch": [{"dtype": "linear"}]}}
+        | {"backbone": {"branch": [{"kind": "linear"}]}}
     )
     runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
     assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]
