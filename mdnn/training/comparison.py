@@ -10,7 +10,7 @@ from mdnn.training.evaluation import evaluate
 from mdnn.training.ways import trained_ways
 
 # Characters that are written at once to measure how fast, and how often that is done.
-CHARACTERS, ROUNDS = 400, 5
+CHARACTERS, ROUNDS = 400, 3
 # Prompts of a network of items.
 PROMPTS = 4
 

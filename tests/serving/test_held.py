@@ -51,10 +51,9 @@ def test_the_network_is_run_with_what_is_held(small):
     np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("small", ["int4"], indirect=True)
 def test_a_saved_model(small, tiny_run, tmp_path):
-    """In 4 bits, from a file: its text, and how many bytes of weights it has."""
-    if small.dtype != "int4":
-        pytest.skip("one is enough")
+    """From a file: its text, and how many bytes of weights it has."""
     target = mdnn.export(small, tmp_path / "served")
     loaded = tf.saved_model.load(str(target))
     found = loaded.signatures["generate"](
@@ -68,9 +67,6 @@ def test_a_saved_model(small, tiny_run, tmp_path):
         mdnn.generate(small, text, length=n, **settings) for text, n in (("The ", 20), ("a", 12))
     ]
     assert [text.decode() for text in found.numpy()] == expected
-    sizes = [
-        sum(file.stat().st_size for file in folder.glob("*"))
-        for folder in (target / "variables", small.path, tiny_run)
-    ]
-    weights = (small.path / WEIGHTS).stat().st_size
-    assert sizes[0] < weights + 5_000 < (tiny_run / WEIGHTS).stat().st_size
+    held = sum(file.stat().st_size for file in (target / "variables").glob("*"))
+    own, whole = ((folder / WEIGHTS).stat().st_size for folder in (small.path, tiny_run))
+    assert held < own + 5_000 < whole
