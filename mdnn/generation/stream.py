@@ -26,6 +26,7 @@ class StreamWriter(keras.Model):
         words: int, size of the network's table of words.
         refeeds: int, how often the network is run on its own output; `None`: as it was built.
         xla: whether XLA compiles it on TensorFlow.
+        shows: whether what the heads were given is returned, too.
 
     Call arguments:
         inputs: dict of `window` and `filled` as of `Writer` (and `written`, zeros), for the first
@@ -43,7 +44,15 @@ class StreamWriter(keras.Model):
     """
 
     def __init__(
-        self, model, chunk=256, sampler="filtered", words=0, refeeds=None, xla=True, **kwargs
+        self,
+        model,
+        chunk=256,
+        sampler="filtered",
+        words=0,
+        refeeds=None,
+        xla=True,
+        shows=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.parts = Parts(model)
@@ -51,7 +60,7 @@ class StreamWriter(keras.Model):
         self.heads = self.parts.heads
         self.slots = self.columns.rows * self.columns.row
         self.keep = reread(self.columns.grid)
-        self.chunk, self.sampler, self.words = chunk, sampler, words
+        self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows
         self.jit_compile = True if keras.backend.backend() != "tensorflow" else xla
         self.traces = 0
         self.built = True
@@ -92,12 +101,16 @@ class StreamWriter(keras.Model):
         settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
         prepared, row = inputs["prepared"], self.columns.row
         count = ops.minimum(inputs["count"][0], self.chunk)
-        units = ops.zeros((self.chunk, *ops.shape(state["filled"]), UNIT), "int32")
+        batch = ops.shape(state["filled"])[0]
+        found = {"units": ops.zeros((self.chunk, batch, UNIT), "int32")}
+        if self.shows:
+            dtype = self.columns.dtype
+            found["hidden"] = ops.zeros((self.chunk, batch, self.columns.width), dtype)
 
-        def unfinished(done, units, state):
+        def unfinished(done, found, state):
             return done < count
 
-        def write(done, units, state):
+        def write(done, found, state):
             # Inner and outer loop, so that what is done once for a row is no branch of each step.
             column = state["slot"][0] % row
             carried = ("window", "filled", "written", "kept")
@@ -105,28 +118,28 @@ class StreamWriter(keras.Model):
             def in_row(done, column, *_):
                 return ops.logical_and(done < count, column < row)
 
-            def step(done, column, units, own):
+            def step(done, column, found, own):
                 slot = state["slot"][0] - state["slot"][0] % row + column
-                unit, own = self._step(slot, column, own, state["given"], prepared, settings)
-                zero = ops.zeros_like(done)
-                units = ops.slice_update(units, (done, zero, zero), unit[None])
-                return done + 1, column + 1, units, own
+                new, own = self._step(slot, column, own, state["given"], prepared, settings)
+                at = done, ops.zeros_like(done), ops.zeros_like(done)
+                found = {name: ops.slice_update(found[name], at, new[name][None]) for name in found}
+                return done + 1, column + 1, found, own
 
             own = {name: state[name] for name in carried}
             begun = done
-            done, column, units, own = ops.while_loop(in_row, step, (done, column, units, own))
+            done, column, found, own = ops.while_loop(in_row, step, (done, column, found, own))
             after = {**state, **own, "slot": state["slot"] + (done - begun)}
             after = ops.cond(
                 ops.equal(column, row), lambda: self._next_row(after, prepared), lambda: after
             )
-            return done, units, after
+            return done, found, after
 
         done = ops.zeros_like(count)
-        _, units, state = ops.while_loop(unfinished, write, (done, units, state))
-        return {**state, "prepared": prepared, "units": units}
+        _, found, state = ops.while_loop(unfinished, write, (done, found, state))
+        return {**state, "prepared": prepared, **found}
 
     def _step(self, slot, column, own, given, prepared, settings):
-        """Runs a slot and decides the unit behind it, `[batch, 4]`."""
+        """Runs a slot and decides the unit behind it: `units` and `hidden`, and what is carried."""
         window, filled, written = own["window"], own["filled"], own["written"]
         here = ops.take(window, ops.reshape(slot, (1,)), axis=1)
         tokens = token_rows_at(here, slot)[:, 0]
@@ -145,7 +158,7 @@ class StreamWriter(keras.Model):
         old = ops.take(window, ops.reshape(slot + 1, (1,)), axis=1)[:, 0]
         unit = ops.where(new[:, None], unit, old)
         zero = ops.zeros_like(slot)
-        return unit, {
+        return {"units": unit, "hidden": hidden}, {
             "window": ops.slice_update(window, (zero, slot + 1, zero), unit[:, None]),
             "filled": filled + ops.cast(new, "int32"),
             "written": written + ops.cast(new, "int32"),

@@ -22,9 +22,9 @@ class Writer(keras.Model):
     """A network that continues contexts, `chunk` units at a call, compiled once.
 
     A context that is full is left for a new one that begins with its last units, as many as
-    `reread` says. The whole network is run for every unit: see
-    `mdnn.generation.stream.StreamWriter` for the one that keeps what it computed. A row's units depend on its own prompt and seed alone, not on the
-    rest of the batch.
+    `reread` says. A row's units depend on its own prompt and seed alone, not on the rest of the
+    batch. The whole network is run for every unit; `mdnn.generation.stream.StreamWriter` writes
+    the same and keeps what it computed.
 
     Args:
         model: a network as `mdnn.build` makes it.

@@ -27,6 +27,7 @@ class Columns:
         row: int, slots of a row, the columns.
         rows: int, rows of one context.
         shortens: whether `read` takes a context's beginning alone.
+        dtype: of what is computed and kept.
     """
 
     def __init__(self, parts, refeeds=None):
@@ -47,6 +48,7 @@ class Columns:
                             used += self._found(mixer, lambda m=make: pasts_of(*m))
         self.uses = used * self.steps
         self.shortens = all(past.shortens for past in used)
+        self.dtype = parts.branches[0].compute_dtype
 
     def _found(self, layer, make):
         if id(layer) not in self._of_layer:
@@ -63,13 +65,13 @@ class Columns:
 
     def no_rows(self, like):
         """`rows` before there is any, for tokens `like`."""
-        batch, dtype = ops.shape(like)[0], self.parts.compute_dtype
-        return [past.no_rows(batch, dtype) for past in self.uses]
+        batch = ops.shape(like)[0]
+        return [past.no_rows(batch, self.dtype) for past in self.uses]
 
     def empty(self, like):
         """`kept` before a row's first column, for tokens `like`."""
-        batch, dtype = ops.shape(like)[0], self.parts.compute_dtype
-        return [past.empty(batch, dtype) for past in self.uses]
+        batch = ops.shape(like)[0]
+        return [past.empty(batch, self.dtype) for past in self.uses]
 
     def begin(self, prepared, rows, row):
         """What earlier rows give to a row; int32 `row` `[batch]`, or `[1]` for all."""

@@ -147,8 +147,10 @@ def slot_by_slot(columns, tokens, begin=0, together=False):
     return np.stack(found, axis=1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("refeeds", [None, 3])
+CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
+
+
+@pytest.mark.parametrize(("name", "refeeds"), CASES)
 def test_the_same_as_the_whole_pass(name, refeeds):
     parts, config = network(name)
     prompts, slots = config.context.prompts, config.context.slots
@@ -164,21 +166,18 @@ def test_the_same_as_the_whole_pass(name, refeeds):
         np.testing.assert_allclose(found, whole[:, begin:], atol=tolerance)
 
     compare(0, False)
-    # From the second row on, and from the middle of a row.
-    for begin in {parts.row, slots // 2 + 1} & set(range(1, slots)):
-        compare(begin, True)
-        compare(begin, False)
+    # From the middle on, where there is one.
+    compare(min(slots // 2 + 1, slots - 1), True)
     assert np.abs(whole).max() > 0.1
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["one axis", "three axes", "separate", "no matrix"])
 def test_reading_the_beginning_alone(name):
     parts, config = network(name)
     slots = config.context.slots
     columns, tokens = Columns(parts), text_tokens((2, slots))
     half = slots // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
-    if not columns.shortens or not half:
-        pytest.skip("read whole")
+    assert columns.shortens
     prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // parts.row]))
     found = []
     for seen in (half, slots):
