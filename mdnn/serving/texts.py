@@ -109,9 +109,10 @@ class ServedTexts(ServedNetwork):
         _, _, units, _ = tf.while_loop(unfinished, write, (0, tf.zeros_like(length), units, state))
         units = tf.reshape(units.stack(), [(pieces + 1) * chunk, batch + more, UNIT])
         units = tf.transpose(units, [1, 0, 2])[:batch]
-        # Each text from its own first unit on.
+        # Each text from its own first unit on; what is beyond its length is cut.
         count = tf.reduce_max(tf.concat([length, [0]], 0))
         index = tf.range(count)[None] + waits[:batch, None]
+        index = tf.minimum(index, (pieces + 1) * chunk - 1)
         units = tf.gather(units, index, batch_dims=1)
         return self.codec.text(tf.reshape(units, [batch, count, UNIT]), length)
 
