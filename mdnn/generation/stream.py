@@ -6,6 +6,7 @@ from keras import ops
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known, reread, token_rows_at
 from mdnn.models.columns import Columns
+from mdnn.models.pasts import put
 from mdnn.models.variants import Parts
 
 
@@ -74,7 +75,7 @@ class StreamWriter(keras.Model):
         window, filled = inputs["window"], inputs["filled"]
         prepared = self.columns.prepare()
         # One slot more, for the unit in hand when the context is full.
-        window = ops.pad(window, [[0, 0], [0, 1], [0, 0]])
+        window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         return {
             "window": window,
             "filled": filled,
@@ -85,7 +86,8 @@ class StreamWriter(keras.Model):
 
     def _read(self, window, slots, slot, prepared):
         """What is kept of the first `slots` of a window when `slot` `[1]` is the next to run."""
-        rows, inputs = self.columns.read(token_rows_at(window[:, :slots], 0), prepared)
+        units = ops.transpose(window[:slots], (1, 0, 2))
+        rows, inputs = self.columns.read(token_rows_at(units, 0), prepared)
         row = slot // self.columns.row
         return {
             "slot": slot,
@@ -121,8 +123,7 @@ class StreamWriter(keras.Model):
             def step(done, column, found, own):
                 slot = state["slot"][0] - state["slot"][0] % row + column
                 new, own = self._step(slot, column, own, state["given"], prepared, settings)
-                at = done, ops.zeros_like(done), ops.zeros_like(done)
-                found = {name: ops.slice_update(found[name], at, new[name][None]) for name in found}
+                found = {name: put(found[name], done, new[name]) for name in found}
                 return done + 1, column + 1, found, own
 
             own = {name: state[name] for name in carried}
@@ -141,7 +142,7 @@ class StreamWriter(keras.Model):
     def _step(self, slot, column, own, given, prepared, settings):
         """Runs a slot and decides the unit behind it: `units` and `hidden`, and what is carried."""
         window, filled, written = own["window"], own["filled"], own["written"]
-        here = ops.take(window, ops.reshape(slot, (1,)), axis=1)
+        here = ops.take(window, slot, axis=0)[:, None]
         tokens = token_rows_at(here, slot)[:, 0]
         hidden, kept = self.columns.column(tokens, column, prepared, given, own["kept"])
 
@@ -155,11 +156,9 @@ class StreamWriter(keras.Model):
         unit = known(self.heads.decode(hidden, decide)[:, :UNIT], self.words)
         # A longer prompt has this unit already.
         new = filled == slot + 1
-        old = ops.take(window, ops.reshape(slot + 1, (1,)), axis=1)[:, 0]
-        unit = ops.where(new[:, None], unit, old)
-        zero = ops.zeros_like(slot)
+        unit = ops.where(new[:, None], unit, ops.take(window, slot + 1, axis=0))
         return {"units": unit, "hidden": hidden}, {
-            "window": ops.slice_update(window, (zero, slot + 1, zero), unit[:, None]),
+            "window": put(window, slot + 1, unit),
             "filled": filled + ops.cast(new, "int32"),
             "written": written + ops.cast(new, "int32"),
             "kept": kept,
@@ -169,9 +168,8 @@ class StreamWriter(keras.Model):
         """The state behind a row's last column: at the next row, or in a new context."""
 
         def again():
-            window = state["window"][:, self.slots + 1 - self.keep :]
             rest = self.slots + 1 - self.keep
-            window = ops.pad(window, [[0, 0], [0, rest], [0, 0]])
+            window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
             seen = self.keep if self.columns.shortens else self.slots
             slot = ops.zeros_like(state["slot"]) + (self.keep - 1)
             return {

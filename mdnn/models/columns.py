@@ -7,7 +7,7 @@ from mdnn.models.folded_rows import FoldedRows
 from mdnn.models.folding import FoldBranch
 from mdnn.models.mixer_pasts import pasts_of
 from mdnn.models.mixing import MixBranch
-from mdnn.models.pasts import Past
+from mdnn.models.pasts import Past, put
 
 
 class Columns:
@@ -215,9 +215,7 @@ class _Folded(Past):
         return {"added": ops.transpose(y, (1, 0, 2))}
 
     def column(self, prepared, given, kept, number, x):
-        zero = ops.zeros_like(number)
-        x = ops.slice_update(kept["x"], (number, zero, zero), x[None])
-        return ops.take(given["added"], number, axis=0), {"x": x}
+        return ops.take(given["added"], number, axis=0), {"x": put(kept["x"], number, x)}
 
     def end(self, prepared, rows, row, kept):
         x = ops.reshape(ops.transpose(kept["x"], (1, 0, 2)), (-1, self.row * self.width))

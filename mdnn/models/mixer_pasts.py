@@ -10,7 +10,7 @@ from mdnn.layers.axis_product import axis_product
 from mdnn.layers.multidim_plan import make_plan
 from mdnn.layers.wiring import toeplitz
 from mdnn.models.folded_rows import groups_of
-from mdnn.models.pasts import OwnKernels, Past, Summed, split_diagonal
+from mdnn.models.pasts import OwnKernels, Past, Summed, put, split_diagonal
 
 
 def pasts_of(mixer, spec, grid, width):
@@ -183,7 +183,7 @@ class AttendedRow(_Attended):
     """Attention along the rows: keys and values of the row at hand."""
 
     def empty(self, batch, dtype):
-        shape = batch, self.heads, self.row, self.each
+        shape = self.row, batch, self.heads, self.each
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def kept_of(self, x, row):
@@ -192,16 +192,16 @@ class AttendedRow(_Attended):
             "k": self._split(self.mixer.key, x, places),
             "v": self._split(self.mixer.value, x),
         }
-        return {k: ops.transpose(self.to_columns(y), (0, 2, 1, 3)) for k, y in found.items()}
+        return {k: ops.transpose(self.to_columns(y), (1, 0, 2, 3)) for k, y in found.items()}
 
     def column(self, prepared, given, kept, number, x):
-        place, zero = ops.reshape(number, (1, 1)), ops.zeros_like(number)
+        place = ops.reshape(number, (1, 1))
         new = {"k": self._split(self.mixer.key, x, place), "v": self._split(self.mixer.value, x)}
-        at = zero, zero, number, zero
-        kept = {k: ops.slice_update(kept[k], at, new[k][:, :, None]) for k in kept}
+        kept = {name: put(kept[name], number, y) for name, y in new.items()}
+        past = {name: ops.transpose(y, (1, 2, 0, 3)) for name, y in kept.items()}
         seen = ops.arange(self.row, dtype="int32") <= number
         q = self._split(self.mixer.query, x, place)
-        return self._attend(q, kept["k"], kept["v"], seen), kept
+        return self._attend(q, past["k"], past["v"], seen), kept
 
     def whole(self, prepared, x):
         rows, n = x.shape[1:3]
@@ -228,7 +228,7 @@ class AttendedRows(_Attended):
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def empty(self, batch, dtype):
-        shape = batch, self.row, self.width
+        shape = self.row, batch, self.width
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def kept_of(self, x, row):
@@ -237,7 +237,8 @@ class AttendedRows(_Attended):
             "v": self._split(self.mixer.value, x),
         }
         flat = -1, x.shape[1], self.width
-        return {k: self.to_columns(ops.reshape(y, flat)) for k, y in found.items()}
+        found = {k: self.to_columns(ops.reshape(y, flat)) for k, y in found.items()}
+        return {k: ops.transpose(y, (1, 0, 2)) for k, y in found.items()}
 
     def begin(self, prepared, rows, row):
         place = self._place(row)
@@ -254,7 +255,7 @@ class AttendedRows(_Attended):
         return found
 
     def column(self, prepared, given, kept, number, x):
-        place, zero = given["place"], ops.zeros_like(number)
+        place = given["place"]
         new = {
             "k": self._split(self.mixer.key, x, place[:, None]),
             "v": self._split(self.mixer.value, x),
@@ -262,8 +263,7 @@ class AttendedRows(_Attended):
         places = ops.arange(self.size, dtype="int32")[None]
         own, past = ops.equal(places, place[:, None])[..., None, None], {}
         for name, y in new.items():
-            flat = ops.reshape(y, (-1, 1, self.width))
-            kept = {**kept, name: ops.slice_update(kept[name], (zero, number, zero), flat)}
+            kept = {**kept, name: put(kept[name], number, ops.reshape(y, (-1, self.width)))}
             before = ops.take(given[name], number, axis=2)
             before = ops.reshape(before, (-1, self.size, self.heads, self.each))
             past[name] = ops.transpose(ops.where(own, y[:, None], before), (0, 2, 1, 3))
@@ -273,7 +273,8 @@ class AttendedRows(_Attended):
 
     def end(self, prepared, rows, row, kept):
         here = self.is_row(row, after=2)
-        return {name: ops.where(here, kept[name][:, None], y) for name, y in rows.items()}
+        new = {name: ops.transpose(y, (1, 0, 2))[:, None] for name, y in kept.items()}
+        return {name: ops.where(here, new[name], y) for name, y in rows.items()}
 
     def whole(self, prepared, x):
         y = self.mixer(ops.reshape(x, (-1, *self.grid, self.width)), causal=True)

@@ -190,9 +190,10 @@ class Summed(Past):
         g, each, total = self.groups, self.each, x if self.residual else None
         if kept:
             values = ops.transpose(ops.reshape(x, (-1, g, each)), (1, 0, 2))
-            zero = ops.zeros_like(number)
-            values = ops.reshape(values, (g, 1, -1))
-            kept = {"x": ops.slice_update(kept["x"], (zero, number, zero), values)}
+            groups = ops.arange(g, dtype="int32")
+            at = ops.stack([groups, ops.zeros_like(groups) + number], axis=1)
+            values = ops.reshape(values, (g, -1))
+            kept = {"x": ops.scatter_update(kept["x"], at, values)}
         if self.by_row:
             y = self._line(given.get("row", prepared["row"]), kept["x"], number)
             total = y if total is None else total + y
@@ -278,6 +279,14 @@ class Summed(Past):
         z = ops.reshape(z, (-1, j, self.groups, rows, self.row // j, self.each))
         z = ops.transpose(z, (0, 3, 1, 4, 2, 5))
         return ops.reshape(z, (-1, rows, self.row, self.width))
+
+
+def put(kept, at, value):
+    """`kept` `[size, ...]` with `value` at place `at` of its first axis.
+
+    Not `slice_update`: on TensorFlow it is an operation of XLA, which a server may be without.
+    """
+    return ops.scatter_update(kept, ops.reshape(at, (1, 1)), value[None])
 
 
 def split_diagonal(between):
