@@ -124,6 +124,11 @@ def parser():
     export = commands.add_parser("export", help="a SavedModel for serving")
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
+    export.add_argument(
+        "--no-xla",
+        action="store_true",
+        help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
+    )
     export.set_defaults(run_command=_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -236,7 +241,7 @@ def _export(options):
     quiet_import()
     from mdnn.serving.export import export
 
-    print(export(options.run, options.directory))
+    print(export(options.run, options.directory, xla=not options.no_xla))
 
 
 def _quantize(options):

@@ -1,14 +1,14 @@
 """Text from a trained network."""
 
 import functools
-import math
 
 import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.generation.asks import writer_of
+from mdnn.generation.stream import StreamWriter
 from mdnn.generation.whole import BlankWriter
-from mdnn.generation.writer import Writer, start_window, token_rows
+from mdnn.generation.writer import start_window, token_rows
 from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
 
 
@@ -58,6 +58,8 @@ def write(model, codec, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=
 def _cut(found, codec, length):
     """Pieces of text, `length` characters in all, from arrays of units."""
     left = length
+    if left <= 0:
+        return
     for units in found:
         piece = codec.text(units)[:left]
         left -= len(piece)
@@ -67,9 +69,15 @@ def _cut(found, codec, length):
             return
 
 
+# Units of a first piece, which is to be there at once; later pieces have as many as there are.
+FIRST = 16
+
+
 def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit, refeeds=None):
     """Yields arrays of unit numbers, at least `limit` units in all."""
-    writer = _writer(model, len(codec.words), refeeds)
+    # What is compiled is the same for every temperature, so none is `"greedy"`.
+    sampler = "filtered" if top_k or top_p < 1 else "plain"
+    writer = _writer(model, len(codec.words), refeeds, sampler)
     window, filled = start_window(codec, [prompt], writer.slots)
     settings = {
         "seed": np.array([seed], "int32"),
@@ -77,16 +85,20 @@ def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit, re
         "top_k": np.array([top_k], "int32"),
         "top_p": np.array([top_p], "float32"),
     }
-    state = {"window": window, "filled": filled, "written": np.zeros(1, "int32")}
-    for _ in range(math.ceil(limit / writer.chunk)):
-        state = writer.predict_on_batch(state | settings)
-        yield codec.units_from_tokens(token_rows(state.pop("units"))[0])
+    written = np.zeros(1, "int32")
+    state = writer.predict_on_batch({"window": window, "filled": filled, "written": written})
+    done = 0
+    while done < limit:
+        count = min(writer.chunk if done else FIRST, limit - done)
+        state = writer.predict_on_batch(state | settings | {"count": np.array([count], "int32")})
+        yield codec.units_from_tokens(token_rows(state.pop("units")[:count, 0]))
+        done += count
 
 
 @functools.lru_cache(maxsize=4)
-def _writer(model, words, refeeds=None):
-    """The compiled writer of a model, kept: compiling takes longer than a page of text."""
-    return Writer(model, words=words, refeeds=refeeds)
+def _writer(model, words, refeeds, sampler):
+    """The compiled writer of a model, kept: compiling takes longer than many pages of text."""
+    return StreamWriter(model, words=words, refeeds=refeeds, sampler=sampler)
 
 
 def fill(run, prompt, length, how, settings, seed):

@@ -10,10 +10,9 @@ from mdnn.tokens.units import MODALITY
 class TurnWriter(ItemWriter):
     """Writes items unit by unit.
 
-    Where the network's rows hang together by folds alone (`Parts.row_wise`) a unit costs about
-    one slot, not a pass of the whole context: all contexts of a batch go through their rows
-    column by column, the first row from its first column on (see
-    `mdnn.models.columns.Columns`). Other networks are run whole for every unit.
+    A unit costs about one slot, not a pass of the whole context: all contexts of a batch go
+    through their rows column by column, the first row from its first column on (see
+    `mdnn.models.columns.Columns`). A network that mixes prompts is run whole for every unit.
 
     Args:
         model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
@@ -33,7 +32,7 @@ class TurnWriter(ItemWriter):
     def __init__(self, model, by_columns=None, xla=False, **kwargs):
         super().__init__(model, **kwargs)
         self.columns = None
-        if self.parts.row_wise and by_columns is not False:
+        if not self.mixes_prompts and by_columns is not False:
             self.columns = Columns(self.parts, self.refeeds)
             if xla:
                 self.jit_compile = True
@@ -64,53 +63,52 @@ class TurnWriter(ItemWriter):
     def _by_columns(self, state, inputs):
         columns = self.columns
         tokens, first = inputs["tokens"], inputs["first"]
-        kernels = columns.kernels()
+        prepared = columns.prepare()
         begin = (first - 1) // columns.row
         # What there is before the answers' rows; nothing where they all begin in the first.
-        folded = columns.no_rows(tokens)
-        if folded:
-            folded = ops.cond(
-                ops.any(begin > 0), lambda: columns.folded(tokens), lambda: columns.no_rows(tokens)
+        rows = columns.no_rows(tokens)
+        if any(rows):
+            rows = ops.cond(
+                ops.any(begin > 0), lambda: columns.read(tokens, prepared)[0], lambda: rows
             )
 
         def goes_on(*state):
             return ops.any(self._pending(state, inputs))
 
-        def write_row(number, *carried):
-            state, folded = carried[:3], list(carried[3:])
+        def write_row(number, tokens, written, stopped, rows):
             row = ops.minimum(begin + number, columns.rows - 1)
-            additions = columns.additions(folded, row)
+            given = columns.begin(prepared, rows, row)
 
             def write_column(column, *carried):
-                state, kept = carried[:3], list(carried[3:])
+                *state, kept = carried
                 slot = row * columns.row + column
                 here = at_slots(state[0], slot[:, None])[:, 0]
-                hidden, kept = columns.column(here, column, additions, kept, kernels)
+                hidden, kept = columns.column(here, column, prepared, given, kept)
                 # In the first row the prompt's slots are run, too.
                 active = ops.logical_and(self._pending(state, inputs), slot + 1 == first + state[1])
                 state = ops.cond(
                     ops.any(active),
                     lambda: self._write(state, hidden[:, None], slot + 1, inputs),
-                    lambda: state,
+                    lambda: tuple(state),
                 )
-                return (column + 1, *state, *kept)
+                return (column + 1, *state, kept)
 
-            _, *carried = ops.while_loop(
+            _, *state, kept = ops.while_loop(
                 lambda column, *carried: ops.logical_and(
                     column < columns.row, goes_on(*carried[:3])
                 ),
                 write_column,
-                (_int(0), *state, *columns.empty(tokens)),
+                (_int(0), tokens, written, stopped, columns.empty(tokens)),
             )
-            folded = columns.with_row(folded, row, carried[3:])
-            return (number + 1, *carried[:3], *folded)
+            rows = columns.end(prepared, rows, row, kept)
+            return (number + 1, *state, rows)
 
-        _, *carried = ops.while_loop(
+        _, *state, _ = ops.while_loop(
             lambda number, *carried: goes_on(*carried[:3]),
             write_row,
-            (_int(0), *state, *folded),
+            (_int(0), *state, rows),
         )
-        return tuple(carried[:3])
+        return tuple(state)
 
     def _write(self, state, hidden, slot, inputs):
         """The state with one more unit at `slot` of each context whose turn it is.

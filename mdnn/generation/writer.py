@@ -1,5 +1,7 @@
 """Writing in turn: one unit after another, each from the context before it."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,9 +21,10 @@ REPLACEMENT = (0xFF, 0xFD)
 class Writer(keras.Model):
     """A network that continues contexts, `chunk` units at a call, compiled once.
 
-    A context that is full slides: its first unit leaves, and each new one is predicted from
-    the last `slots` units. A row's units depend on its own prompt and seed alone, not on the
-    rest of the batch.
+    A context that is full is left for a new one that begins with its last units, as many as
+    `reread` says. A row's units depend on its own prompt and seed alone, not on the rest of the
+    batch. The whole network is run for every unit; `mdnn.generation.stream.StreamWriter` writes
+    the same and keeps what it computed.
 
     Args:
         model: a network as `mdnn.build` makes it.
@@ -52,6 +55,7 @@ class Writer(keras.Model):
         self.refeeds = refeeds
         self.heads = model.get_layer("heads")
         self.slots = int(tokens.shape[1])
+        self.keep = reread(model.get_layer("grid").target_shape[:-1])
         self.chunk = chunk
         self.words = words
         without_xla(self)
@@ -101,16 +105,37 @@ class Writer(keras.Model):
         unit = unit[:, None, :]
         slots = ops.arange(self.slots, dtype="int32")[None, :, None]
         placed = ops.where(slots == filled[:, None, None], unit, window)
-        slid = ops.concatenate([window[:, 1:], unit], axis=1)
-        full = (filled >= self.slots)[:, None, None]
-        return ops.where(full, slid, placed), ops.minimum(filled + 1, self.slots)
+        again = ops.concatenate([window[:, self.slots + 1 - self.keep :], unit], axis=1)
+        again = ops.pad(again, [[0, 0], [0, self.slots - self.keep], [0, 0]])
+        full = filled >= self.slots
+        window = ops.where(full[:, None, None], again, placed)
+        return window, ops.where(full, self.keep, filled + 1)
 
     def tokens(self, window):
         """Token rows of a window: places count from its first slot, as in training."""
-        slots = ops.arange(self.slots, dtype="int32")[None, :, None]
-        place = slots * ops.cast(window[:, :, :1] > 0, "int32")
-        rest = ops.zeros_like(ops.concatenate([window] * 2, axis=-1))[:, :, : WIDTH - UNIT - 1]
-        return ops.concatenate([window, place, rest], axis=-1)
+        return token_rows_at(window, 0)
+
+
+def reread(grid):
+    """How many units of a full context the next one begins with, the newest among them.
+
+    Half a context, in whole rows where there are several: so every unit is predicted from half
+    a context at least, as in the sliding figure of `mdnn.evaluate`, and a context is read anew
+    once for every half that is written.
+
+    Args:
+        grid: tuple of ints, the sizes of the context's axes.
+    """
+    row, rows = grid[-1], math.prod(grid[:-1])
+    return max(1, row // 2) if rows == 1 else rows // 2 * row
+
+
+def token_rows_at(units, first):
+    """Units `[batch, n, 4]` as token rows `[batch, n, 8]` whose places count from `first`."""
+    place = ops.arange(units.shape[1], dtype="int32")[None, :, None] + first
+    place = place * ops.cast(units[:, :, :1] > 0, "int32")
+    rest = ops.zeros_like(ops.concatenate([units] * 2, axis=-1))[:, :, : WIDTH - UNIT - 1]
+    return ops.concatenate([units, place, rest], axis=-1)
 
 
 def known(unit, words=0):

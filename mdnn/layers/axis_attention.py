@@ -11,7 +11,7 @@ from mdnn.layers.initializer_copies import initializer_copy
 WIRINGS = ("full", "causal")
 
 
-def rotate(x, base=10_000.0):
+def rotate(x, base=10_000.0, position=None):
     """Turns each pair of channels by an angle that grows with the position.
 
     Rotary positions, equation 34 of RoFormer (arXiv 2104.09864): channels `c` and `c + h/2` at
@@ -21,15 +21,17 @@ def rotate(x, base=10_000.0):
     Args:
         x: Float tensor `[..., n, h]`: position, channel of a head; `h` even.
         base: Float, sets the longest wavelength, `2π · base`, in positions.
+        position: Integer tensor that broadcasts to `[..., n]`; `None` for `0 .. n - 1`.
 
     Returns:
         Tensor of the shape and dtype of `x`.
     """
     half = x.shape[-1] // 2
     # In half precision, positions from 2048 (float16) or 256 (bfloat16) on would merge.
-    position = ops.cast(ops.arange(ops.shape(x)[-2]), "float32")
+    position = ops.arange(ops.shape(x)[-2]) if position is None else position
+    position = ops.cast(position, "float32")
     frequency = base ** (-ops.arange(half, dtype="float32") / half)
-    angle = position[:, None] * frequency
+    angle = position[..., None] * frequency
     cos, sin = ops.cast(ops.cos(angle), x.dtype), ops.cast(ops.sin(angle), x.dtype)
     a, b = x[..., :half], x[..., half:]
     return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)

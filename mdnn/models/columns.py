@@ -3,25 +3,31 @@
 from keras import ops
 
 from mdnn.models.branches import product
-from mdnn.models.folded_rows import FoldedRows, groups_of, mixer_kernel, run_mixing
+from mdnn.models.folded_rows import FoldedRows
 from mdnn.models.folding import FoldBranch
+from mdnn.models.mixer_pasts import pasts_of
 from mdnn.models.mixing import MixBranch
+from mdnn.models.pasts import Past, put
 
 
 class Columns:
-    """Runs a `row_wise` network slot by slot along a row, all contexts at the same column.
+    """Runs a causal network slot by slot along a row, all contexts at the same column.
 
-    Of every mixer the inputs of the row's earlier columns are kept, of every fold the row's inputs
-    and the folded rows before; a slot costs the dense layers of one slot, the mixers' sums over
-    one row and a share of the folds' row. Everything runs inside a compiled function.
+    A row is all slots of the fastest axis. Each use of a mixer or fold keeps what it needs of the
+    slots before (`mdnn.models.pasts.Past`: `prepared`, `rows`, `given` and `kept` are lists of
+    its dicts, one for each use); a slot costs the dense layers of one slot, the mixers' sums over
+    one row and a share of what is done once for each row. Everything runs inside a compiled
+    function. Several prompts side by side are run one by one, where no mixer mixes them.
 
     Args:
-        parts: `mdnn.models.variants.Parts` whose `row_wise` is true.
+        parts: `mdnn.models.variants.Parts` that can be causal.
         refeeds: int, steps; `None`: as the network was built.
 
     Attributes:
         row: int, slots of a row, the columns.
         rows: int, rows of one context.
+        shortens: whether `read` takes a context's beginning alone.
+        dtype: of what is computed and kept.
     """
 
     def __init__(self, parts, refeeds=None):
@@ -29,157 +35,149 @@ class Columns:
         self.prompts = any(getattr(branch, "prompts", False) for branch in parts.branches)
         self.grid = parts.grid[1:] if self.prompts else parts.grid
         self.row, self.rows, self.width = parts.row, product(self.grid[:-1]), parts.width
-        once = [b for b in parts.branches if isinstance(b, FoldBranch)]
-        self.folds = [FoldedRows(branch, self.grid[:-1]) for branch in once] * self.steps
-        once = [
-            (branch, mixer, spec)
-            for branch in parts.branches
-            if isinstance(branch, MixBranch)
-            for mixers in branch.sets
-            for _ in range(branch.times)
-            for mixer, spec in zip(mixers, branch.mixers, strict=True)
-            if -1 not in spec["axes"]
-        ]
-        # Each use of a mixer that has a past, in the order in which they run.
-        self.mixers = once * self.steps
+        # What each layer keeps, by its identity; a layer that is used again keeps that again.
+        self._of_layer, used = {}, []
+        for branch in parts.branches:
+            if isinstance(branch, FoldBranch):
+                used += self._found(branch, lambda b=branch: [_Folded(b, self.grid, self.width)])
+            elif isinstance(branch, MixBranch):
+                for mixers in branch.sets:
+                    for _ in range(branch.times):
+                        for mixer, spec in zip(mixers, branch.mixers, strict=True):
+                            make = (mixer, spec, self.grid, self.width)
+                            used += self._found(mixer, lambda m=make: pasts_of(*m))
+        self.uses = used * self.steps
+        self.shortens = all(past.shortens for past in used)
+        self.dtype = parts.branches[0].compute_dtype
 
-    def kernels(self):
-        """The matrix of each dense mixer, `[groups, columns out, columns in]`, else `None`.
+    def _found(self, layer, make):
+        if id(layer) not in self._of_layer:
+            self._of_layer[id(layer)] = make()
+        return self._of_layer[id(layer)]
 
-        To be called once, before a loop over columns.
-        """
+    def prepare(self):
+        """What is made of the weights, to be called once, before all loops."""
         made = {}
-        for branch, mixer, spec in self.mixers:
-            if id(mixer) not in made:
-                made[id(mixer)] = None
-                if spec["kind"] == "dense":
-                    axes = self._shape(1, self.row, 1)[1:-1]
-                    made[id(mixer)] = mixer_kernel(branch, mixer, spec, self.row, axes)
-        return [made[id(mixer)] for _, mixer, _ in self.mixers]
-
-    def _shape(self, batch, columns, width):
-        """The shape of so many columns of one row of the grid."""
-        slower = len(self.grid) - 1 + self.prompts
-        return (batch, *[1] * slower, columns, width)
-
-    def folded(self, tokens):
-        """What the folds keep of whole contexts, a list of tensors, to go through a loop.
-
-        Args:
-            tokens: int32 `[batch, slots, 8]`, of one prompt each.
-        """
-        kept, folds = [], iter(self.folds)
-
-        def run(branch, x):
-            if not isinstance(branch, FoldBranch):
-                return branch(x, causal=True, training=False)
-            y, own = next(folds).all(x)
-            kept.extend(own)
-            return y
-
-        grid = (1,) * self.prompts + tuple(self.grid)
-        self._run(ops.reshape(self.parts.embedding(tokens), (-1, *grid, self.width)), run)
-        return kept
+        for past in self.uses:
+            if id(past) not in made:
+                made[id(past)] = past.prepare()
+        return [made[id(past)] for past in self.uses]
 
     def no_rows(self, like):
-        """What `folded` gives before there is any row, for tokens `like`."""
-        batch, dtype = ops.shape(like)[0], self.parts.compute_dtype
-        return [tensor for fold in self.folds for tensor in fold.none(batch, dtype)]
-
-    def _of_folds(self, folded):
-        """What each use of a fold keeps."""
-        start, found = 0, []
-        for fold in self.folds:
-            found.append(folded[start : start + fold.size])
-            start += fold.size
-        return found
-
-    def additions(self, folded, row):
-        """What each fold adds to one row of each context, a list of `[columns, batch, channels]`.
-
-        Args:
-            folded: list as `folded` gives it; rows from `row` on do not matter.
-            row: int32 `[batch]`.
-        """
-        found = []
-        for fold, own in zip(self.folds, self._of_folds(folded), strict=True):
-            y = ops.reshape(fold.addition(own, row), (-1, self.row, self.width))
-            found.append(ops.transpose(y, (1, 0, 2)))
-        return found
-
-    def with_row(self, folded, row, kept):
-        """`folded` with one more row of each context, whose columns all ran.
-
-        Args:
-            folded, row: as for `additions`.
-            kept: as `column` gave it for the last column.
-        """
-        found = []
-        inputs = kept[len(self.mixers) :]
-        for fold, own, x in zip(self.folds, self._of_folds(folded), inputs, strict=True):
-            x = ops.reshape(x[0], (self.row, -1, self.width))
-            x = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, self.row * self.width))
-            found.extend(fold.with_row(own, row, x))
-        return found
+        """`rows` before there is any, for tokens `like`."""
+        batch = ops.shape(like)[0]
+        return [past.no_rows(batch, self.dtype) for past in self.uses]
 
     def empty(self, like):
-        """What a row keeps before its first column: a list of tensors, to go through a loop."""
-        batch, dtype = ops.shape(like)[0], self.parts.compute_dtype
-        groups = [groups_of(spec) for _, _, spec in self.mixers] + [1] * len(self.folds)
-        return [ops.zeros((g, self.row, batch * (self.width // g)), dtype) for g in groups]
+        """`kept` before a row's first column, for tokens `like`."""
+        batch = ops.shape(like)[0]
+        return [past.empty(batch, self.dtype) for past in self.uses]
 
-    def column(self, tokens, number, additions, kept, kernels):
+    def begin(self, prepared, rows, row):
+        """What earlier rows give to a row; int32 `row` `[batch]`, or `[1]` for all."""
+        each = zip(self.uses, prepared, rows, strict=True)
+        return [past.begin(own, before, row) for past, own, before in each]
+
+    def end(self, prepared, rows, row, kept):
+        """`rows` with one more row of each context, whose columns all ran."""
+        each = zip(self.uses, prepared, rows, kept, strict=True)
+        return [past.end(own, before, row, x) for past, own, before, x in each]
+
+    def column(self, tokens, number, prepared, given, kept):
         """What the heads are given for one column of a row.
 
         Args:
             tokens: int32 `[batch, 8]`, the slots of that column.
             number: int32, which column.
-            additions: as `additions` gives them for the row.
+            prepared, given: as `prepare`, and `begin` for the row, give them.
             kept: as `empty`, or this function for the column before, gives it.
-            kernels: as `kernels` gives them.
 
         Returns:
             `[batch, width]`, and the new `kept`.
         """
-        mixers, folds = kept[: len(self.mixers)], kept[len(self.mixers) :]
-        past, rows = [], []
+        shape, new = self._shape(1, 1), []
 
-        def mix(branch, mixer, spec, x):
-            kernel, own = kernels[len(past)], mixers[len(past)]
-            own = _put(own, number, x, groups_of(spec))
-            past.append(own)
-            if kernel is None:
-                return self._whole(branch, mixer, spec, own, number)
-            line = ops.take(kernel, number, axis=1)[:, None]
-            return _columns(ops.matmul(line, own), x)
+        def mix(past, x):
+            place = len(new)
+            x = ops.reshape(x, (-1, self.width))
+            y, own = past.column(prepared[place], given[place], kept[place], number, x)
+            new.append(own)
+            return ops.reshape(y, shape)
 
-        def run(branch, x):
-            if isinstance(branch, MixBranch):
-                return run_mixing(branch, x, mix)
-            if not isinstance(branch, FoldBranch):
-                return branch(x, causal=True, training=False)
-            place = len(rows)
-            rows.append(_put(folds[place], number, branch.normed(x), 1))
-            y = ops.take(additions[place], number, axis=0)
-            return branch(x, folded=ops.reshape(y, ops.shape(x)), training=False)
+        def fold(past, branch, x):
+            return branch(x, folded=mix(past, branch.normed(x)), training=False)
 
-        x = self.parts.embedding(tokens[:, None])
-        x = self._run(ops.reshape(x, self._shape(-1, 1, self.width)), run)
+        x = self._run(ops.reshape(self.parts.embedding(tokens[:, None]), shape), mix, fold)
         if self.parts.final_norm is not None:
             x = self.parts.final_norm(x)
-        return ops.reshape(x, (-1, self.width)), past + rows
+        return ops.reshape(x, (-1, self.width)), new
 
-    def _whole(self, branch, mixer, spec, own, number):
-        """One column of a mixer that is no matrix, from the inputs of all."""
-        x = ops.reshape(own[0], (self.row, -1, self.width))
-        x = ops.reshape(ops.transpose(x, (1, 0, 2)), self._shape(-1, self.row, self.width))
-        y = ops.reshape(branch.mixed(mixer, spec, x, True), (-1, self.row, self.width))
-        return ops.reshape(ops.take(y, number, axis=1), self._shape(-1, 1, self.width))
+    def read(self, tokens, prepared):
+        """Reads contexts at once, or their beginning.
 
-    def _run(self, x, run):
-        """`mdnn.models.refeeding.refed` with another way to run a branch."""
-        refeed = self.parts.refeed
+        Args:
+            tokens: int32 `[batch, slots, 8]`, of one prompt each. Where `shortens`, perhaps the
+                first rows alone, or of a single row the first columns.
+            prepared: as `prepare` gives it.
+
+        Returns:
+            `rows`, and what each use was given `[batch, rows, columns, width]`, for `row_of`.
+        """
+        slots = tokens.shape[1]
+        count, columns = (slots // self.row, self.row) if slots >= self.row else (1, slots)
+        found, inputs = [], []
+        shape = self._shape(count, columns)
+        if not self.shortens:
+            shape = (-1, *[1] * self.prompts, *self.grid, self.width)
+
+        def seen(x):
+            inputs.append(ops.reshape(x, (-1, count, columns, self.width)))
+            return inputs[-1]
+
+        def mix(past, x):
+            y, rows = past.whole(prepared[len(found)], seen(x))
+            found.append(rows)
+            return ops.reshape(y, shape)
+
+        def fold(past, branch, x):
+            seen(branch.normed(x))
+            y, rows = past.all(x)
+            found.append(rows)
+            return y
+
+        self._run(ops.reshape(self.parts.embedding(tokens), shape), mix, fold)
+        return found, inputs
+
+    def row_of(self, inputs, row):
+        """`kept` of row `row` `[1]`, the same of all contexts, from what `read` gave."""
+        each = zip(self.uses, inputs, strict=True)
+        return [past.kept_of(ops.take(x, row, axis=1)[:, 0], row) for past, x in each]
+
+    def _shape(self, rows, columns):
+        """The shape of so many rows and columns, as branches take them."""
+        slower = len(self.grid) - 1 + self.prompts
+        return (-1, *[1] * (slower - 1), *[rows] * (slower > 0), columns, self.width)
+
+    def _run(self, x, mix, fold):
+        """`mdnn.models.refeeding.refed` with another way to run mixers and folds."""
+        refeed, uses = self.parts.refeed, self._of_layer
         y = None if refeed is None else refeed.first_state(x)
+
+        def run(branch, x):
+            def one(mixer, spec, x):
+                if not uses[id(mixer)]:
+                    return branch.mixed(mixer, spec, x, True)
+                for past in uses[id(mixer)]:
+                    x = mix(past, x)
+                return x
+
+            if isinstance(branch, MixBranch):
+                y = branch.transform(branch.normed(x), True, False, mix=one)
+                return branch.add(x, y, False)
+            if isinstance(branch, FoldBranch):
+                return fold(uses[id(branch)][0], branch, x)
+            return branch(x, causal=True, training=False)
+
         for _ in range(self.steps):
             y = x if y is None else x + y
             for branch in self.parts.branches:
@@ -187,18 +185,43 @@ class Columns:
         return y
 
 
-def _put(kept, number, x, groups):
-    """`kept` `[groups, columns, batch * channels]` with one more column, `x` `[batch, ..., c]`."""
-    width = x.shape[-1]
-    x = ops.reshape(x, (-1, groups, width // groups))
-    x = ops.reshape(ops.transpose(x, (1, 0, 2)), (groups, -1))
-    number = ops.repeat(ops.reshape(number, (1, 1)), groups, axis=0)
-    indices = ops.concatenate([ops.arange(groups, dtype="int32")[:, None], number], axis=1)
-    return ops.scatter_update(kept, indices, ops.cast(x, kept.dtype))
+class _Folded(Past):
+    """What a fold keeps: the row's inputs, and whole rows as `FoldedRows` keeps them."""
 
+    shortens = False
 
-def _columns(y, like):
-    """A column of all groups `[groups, 1, batch * channels]`, of the shape of `like`."""
-    groups, width = y.shape[0], like.shape[-1]
-    y = ops.reshape(y, (groups, -1, width // groups))
-    return ops.reshape(ops.transpose(y, (1, 0, 2)), ops.shape(like))
+    def __init__(self, branch, grid, width):
+        super().__init__(grid, width)
+        self.folded = FoldedRows(branch, grid[:-1])
+
+    def no_rows(self, batch, dtype):
+        return self._named(self.folded.none(batch, dtype))
+
+    def _named(self, tensors):
+        return {str(k): tensor for k, tensor in enumerate(tensors)}
+
+    def _listed(self, rows):
+        return [rows[str(k)] for k in range(len(rows))]
+
+    def empty(self, batch, dtype):
+        return {"x": ops.zeros((self.row, batch, self.width), dtype)}
+
+    def kept_of(self, x, row):
+        return {"x": ops.transpose(self.to_columns(x), (1, 0, 2))}
+
+    def begin(self, prepared, rows, row):
+        y = self.folded.addition(self._listed(rows), row)
+        y = ops.reshape(y, (-1, self.row, self.width))
+        return {"added": ops.transpose(y, (1, 0, 2))}
+
+    def column(self, prepared, given, kept, number, x):
+        return ops.take(given["added"], number, axis=0), {"x": put(kept["x"], number, x)}
+
+    def end(self, prepared, rows, row, kept):
+        x = ops.reshape(ops.transpose(kept["x"], (1, 0, 2)), (-1, self.row * self.width))
+        return self._named(self.folded.with_row(self._listed(rows), row, x))
+
+    def all(self, x):
+        """The branch's output for whole contexts, and `rows`."""
+        y, rows = self.folded.all(x)
+        return y, self._named(rows)

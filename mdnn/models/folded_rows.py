@@ -29,9 +29,14 @@ class FoldedRows:
             for mixer, spec in zip(mixers, inner.mixers, strict=True)
             if -1 not in spec["axes"]
         ]
-        self.stepwise = len(self.slower) == 1 and all(
-            spec["kind"] == "dense" and spec["sharing"] != "separate" for _, _, spec in self.mixers
+        separate = any(
+            spec["sharing"] == "separate"
+            for inner in branch.branches
+            if isinstance(inner, MixBranch)
+            for spec in inner.mixers
         )
+        dense = all(spec["kind"] == "dense" for _, _, spec in self.mixers)
+        self.stepwise = len(self.slower) == 1 and dense and not separate
         # How many tensors it keeps.
         self.size = 1 + (len(self.mixers) if self.stepwise else 1)
 

@@ -15,7 +15,7 @@ from mdnn.serving.texts import ServedTexts
 from mdnn.serving.warmup import write_warmup
 
 
-def export(run, directory):
+def export(run, directory, xla=True):
     """Exports a trained network for serving.
 
     `directory`/1 (or the next number that is free) is a SavedModel as TensorFlow Serving loads
@@ -27,7 +27,8 @@ def export(run, directory):
       `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes.
     - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
       int32, `temperature` float32 and `seed` int32 (each one number for all rows, or `[batch]`)
-      to `text` string `[batch]`, UTF-8.
+      to `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of
+      two of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
     - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
       each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
       `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
@@ -44,6 +45,8 @@ def export(run, directory):
     Args:
         run: a run folder.
         directory: where to; made where it is not there.
+        xla: whether XLA compiles `generate` of a network of texts. Without it, it runs anywhere,
+            and more slowly.
 
     Returns:
         `pathlib.Path` of the SavedModel.
@@ -59,7 +62,7 @@ def export(run, directory):
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
-    served = _served(run)
+    served = _served(run, xla)
     taken = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
@@ -71,11 +74,11 @@ def export(run, directory):
     return target
 
 
-def _served(run):
+def _served(run, xla):
     """What the SavedModel of a run holds."""
     if run.config.context.layout == "items":
         return ServedItems(run)
-    return ServedTexts(run) if run.config.train.objectives.turn else ServedNetwork(run)
+    return ServedTexts(run, xla) if run.config.train.objectives.turn else ServedNetwork(run)
 
 
 def _module(served):

@@ -1,13 +1,18 @@
 """Text that continues a prompt, inside a graph."""
 
+import math
+
 import tensorflow as tf
 
-from mdnn.generation.writer import UNIT, Writer
+from mdnn.generation.stream import StreamWriter
+from mdnn.generation.writer import UNIT
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.strings import GraphCodec
 
 # The longest text that one request may ask for: a request is answered whole or not at all.
 MOST = 1_000_000
+
+LOG_2 = math.log(2)
 
 
 class ServedTexts(ServedNetwork):
@@ -15,13 +20,17 @@ class ServedTexts(ServedNetwork):
 
     Args:
         run: `mdnn.models.run.Run`.
+        xla: whether XLA compiles `generate` where it is served.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, xla=True):
         super().__init__(run)
-        self.writer = Writer(run.model, words=len(run.words))
+        self.writer = StreamWriter(run.model, words=len(run.words), sampler="plain")
         self.codec = GraphCodec(run.words)
         self.held.append(self.codec)
+        # XLA makes one loop of some hundred small operations a character.
+        self.start = tf.function(self.writer.start, jit_compile=xla)
+        self.go = tf.function(self.writer.go, jit_compile=xla)
 
     def signatures(self):
         """The functions that are served, by name."""
@@ -58,31 +67,55 @@ class ServedTexts(ServedNetwork):
         with tf.control_dependencies(checks):
             length = tf.identity(length)
             window, filled = self.codec.window(prompt, self.writer.slots)
+        # A power of two: few sizes, so that little is compiled.
+        exponent = tf.math.ceil(tf.math.log(tf.cast(tf.maximum(batch, 1), tf.float64)) / LOG_2)
+        more = tf.cast(2.0**exponent, tf.int32) - batch
+        window = tf.pad(window, [[0, more], [0, 0], [0, 0]])
+        # They are not shorter than the others, so that those are not kept waiting.
+        longest = tf.reduce_max(tf.concat([filled, [1]], 0))
+        filled = tf.concat([filled, tf.fill([more], longest)], 0)
+        temperature, seed = tf.pad(temperature, [[0, more]]), tf.pad(seed, [[0, more]])
+        waits = filled - tf.reduce_min(filled)
         settings = {
             "seed": seed,
             "temperature": temperature,
             "top_k": tf.zeros_like(seed),
             "top_p": tf.ones_like(temperature),
         }
-        most = tf.reduce_max(tf.concat([length, [0]], 0))
+        # Units at most: of each text its characters, and what it waits for longer prompts.
+        most = tf.reduce_max(tf.concat([length + waits[:batch], [0]], 0))
+        chunk = self.writer.chunk
+        pieces = (most + chunk - 1) // chunk
         # One more than is written, so that there is one where nothing is asked for.
-        units = tf.TensorArray(tf.int32, size=most + 1, element_shape=[None, UNIT])
-        units = units.write(0, tf.zeros([batch, UNIT], tf.int32))
+        units = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, UNIT])
+        units = units.write(pieces, tf.zeros([chunk, batch + more, UNIT], tf.int32))
+        state = self.start({"window": window, "filled": filled, "written": tf.zeros_like(filled)})
+        prepared = state.pop("prepared")
 
-        def unfinished(number, characters, *_):
-            return (number < most) & tf.reduce_any(characters < length)
+        def unfinished(number, characters, units, state):
+            return (number < pieces) & tf.reduce_any(characters < length)
 
-        def write(number, characters, units, *state):
-            unit, state = self.writer.step(state, settings)
-            characters += self.codec.lengths(unit)
-            return number + 1, characters, units.write(number + 1, unit), *state
+        def write(number, characters, units, state):
+            count = tf.minimum(most - number * chunk, chunk)
+            asked = {"prepared": prepared, "count": tf.reshape(count, [1])}
+            state = self.go(state | settings | asked)
+            del state["prepared"]
+            found = state.pop("units")
+            steps = number * chunk + tf.range(chunk)
+            own = (steps[:, None] >= waits[None]) & (tf.range(chunk) < count)[:, None]
+            lengths = tf.where(own, self.codec.lengths(found), 0)
+            characters += tf.reduce_sum(lengths, 0)[:batch]
+            return number + 1, characters, units.write(number, found), state
 
-        zero = tf.zeros_like(length)
-        number, _, units, *_ = tf.while_loop(
-            unfinished, write, (0, zero, units, window, filled, zero)
-        )
-        written = tf.transpose(units.stack()[1 : number + 1], [1, 0, 2])
-        return self.codec.text(tf.reshape(written, [batch, number, UNIT]), length)
+        _, _, units, _ = tf.while_loop(unfinished, write, (0, tf.zeros_like(length), units, state))
+        units = tf.reshape(units.stack(), [(pieces + 1) * chunk, batch + more, UNIT])
+        units = tf.transpose(units, [1, 0, 2])[:batch]
+        # Each text from its own first unit on; what is beyond its length is cut.
+        count = tf.reduce_max(tf.concat([length, [0]], 0))
+        index = tf.range(count)[None] + waits[:batch, None]
+        index = tf.minimum(index, (pieces + 1) * chunk - 1)
+        units = tf.gather(units, index, batch_dims=1)
+        return self.codec.text(tf.reshape(units, [batch, count, UNIT]), length)
 
     def examples(self):
         """Requests to warm up with: pairs of a signature's name and its inputs."""

@@ -52,6 +52,64 @@ NETWORKS = {
         (2, 4),
         {},
     ),
+    "two axes": ([mix({"groups": 2}, gate="silu"), FEED], (3, 4), {}),
+    "two axes, shift": ([mix({"wiring": "causal+shift", "groups": 2}), FEED], (3, 4), {}),
+    "three axes": ([mix({"groups": 2}), mix({"wiring": "causal+shift"})], (2, 3, 2), {}),
+    "three axes in turn": (
+        [mix({"execution": "sequential"}), mix({"execution": "sequential", "order": "descending"})],
+        (2, 2, 3),
+        {},
+    ),
+    "separate": (
+        [
+            mix({"sharing": "separate"}, {"axes": [-1], "sharing": "separate"}, project=False),
+            mix({"sharing": "separate", "execution": "sequential"}),
+        ],
+        (3, 4),
+        {"refeed": {"steps": 2}},
+    ),
+    "tied": ([mix({"sharing": "tied"}), mix({"sharing": "shared"})], (3, 3), {}),
+    "local, random, shift": (
+        [
+            mix({"wiring": "causal+local", "window": 1, "self_connection": "none"}),
+            mix({"wiring": "causal+random", "density": 0.5, "seed": 3, "sharing": "separate"}),
+            mix({"wiring": "causal+shift+local", "window": 2, "sharing": "separate"}),
+            mix({"wiring": "causal+random+shift", "density": 0.6, "self_connection": "once"}),
+        ],
+        (3, 3),
+        {},
+    ),
+    "single axes of several": (
+        [mix({"axes": [1], "groups": 2}), mix({"axes": [2, 3]}), mix({"axes": [1, 3]})],
+        (2, 3, 2),
+        {},
+    ),
+    "an axis of one": ([mix({}), mix({"axes": [1]})], (1, 4), {}),
+    "rows of one": ([mix({"sharing": "separate"}), mix({"groups": 2})], (4, 1), {}),
+    "attention on a slow axis": (
+        [
+            mix({"kind": "attention", "axes": [1], "heads": 2}),
+            mix({"kind": "attention", "axes": [2], "heads": 1, "rotary": False}),
+            mix({"kind": "attention", "axes": [3], "heads": 2}),
+        ],
+        (2, 3, 2),
+        {},
+    ),
+    "conv and local on a slow axis": (
+        [
+            mix({"kind": "conv", "axes": [1], "window": 2}),
+            mix({"kind": "local", "axes": [1], "window": 1, "groups": 2}),
+            mix({"kind": "local", "axes": [1], "window": 1, "sharing": "separate"}),
+            mix({"kind": "local", "axes": [2], "window": 1, "sharing": "separate"}),
+        ],
+        (3, 3),
+        {},
+    ),
+    "fold of separate channels": (
+        [fold(mix({}, {"axes": [-1], "sharing": "separate"})), mix(ROW)],
+        (3, 4),
+        {},
+    ),
     "prompts": (
         [fold(mix({})), mix(ROW)],
         (3, 2),
@@ -67,50 +125,87 @@ def network(name):
     return Parts(randomize(build(config))), config
 
 
-def slot_by_slot(columns, tokens, begin=0):
-    """What the heads are given, row by row and column by column from row `begin` on."""
+def slot_by_slot(columns, tokens, begin=0, together=False):
+    """What the heads are given, row by row and column by column from slot `begin` on.
+
+    `together`: whether all contexts are told to be at the same row, by one number.
+    """
     tokens = ops.convert_to_tensor(tokens)
-    kernels, found = columns.kernels(), []
-    folded = columns.folded(tokens) if begin else columns.no_rows(tokens)
-    for row in range(begin, columns.rows):
-        at = ops.full((tokens.shape[0],), row, dtype="int32")
-        additions, kept = columns.additions(folded, at), columns.empty(tokens)
-        for column in range(columns.row):
+    prepared, found, kept = columns.prepare(), [], columns.empty(tokens)
+    rows, inputs = columns.read(tokens, prepared) if begin else (columns.no_rows(tokens), None)
+    for row in range(begin // columns.row, columns.rows):
+        at = ops.full((1 if together else tokens.shape[0],), row, dtype="int32")
+        given, first = columns.begin(prepared, rows, at), 0
+        if row == begin // columns.row and begin % columns.row:
+            kept, first = columns.row_of(inputs, at[:1]), begin % columns.row
+        for column in range(first, columns.row):
             here = tokens[:, row * columns.row + column]
             number = ops.convert_to_tensor(np.int32(column))
-            hidden, kept = columns.column(here, number, additions, kept, kernels)
+            hidden, kept = columns.column(here, number, prepared, given, kept)
             found.append(ops.convert_to_numpy(hidden))
-        folded = columns.with_row(folded, at, kept)
+        rows = columns.end(prepared, rows, at, kept)
     return np.stack(found, axis=1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("refeeds", [None, 3])
+CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
+
+
+@pytest.mark.parametrize(("name", "refeeds"), CASES)
 def test_the_same_as_the_whole_pass(name, refeeds):
     parts, config = network(name)
-    assert parts.row_wise
     prompts, slots = config.context.prompts, config.context.slots
     tokens = text_tokens((2 * prompts, slots))
     whole = parts.hidden(tokens.reshape(2, prompts * slots, 8), True, refeeds)
     whole = ops.convert_to_numpy(whole).reshape(2 * prompts, slots, -1)
     columns = Columns(parts, refeeds)
     assert (columns.rows, columns.row) == (slots // parts.row, parts.row)
-    tolerance = 1e-4 * np.abs(whole).max()
-    np.testing.assert_allclose(slot_by_slot(columns, tokens), whole, atol=tolerance)
-    if columns.rows > 1:
-        later = slot_by_slot(columns, tokens, begin=1)
-        np.testing.assert_allclose(later, whole[:, parts.row :], atol=tolerance)
+    tolerance = 1e-5 * np.abs(whole).max()
+
+    def compare(begin, together):
+        found = slot_by_slot(columns, tokens, begin, together)
+        np.testing.assert_allclose(found, whole[:, begin:], atol=tolerance)
+
+    compare(0, False)
+    # From the middle on, where there is one.
+    compare(min(slots // 2 + 1, slots - 1), True)
+    assert np.abs(whole).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["one axis", "three axes", "separate", "no matrix"])
+def test_reading_the_beginning_alone(name):
+    parts, config = network(name)
+    slots = config.context.slots
+    columns, tokens = Columns(parts), text_tokens((2, slots))
+    half = slots // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
+    assert columns.shortens
+    prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // parts.row]))
+    found = []
+    for seen in (half, slots):
+        rows, inputs = columns.read(ops.convert_to_tensor(tokens[:, :seen]), prepared)
+        given, kept = columns.begin(prepared, rows, row), columns.row_of(inputs, row)
+        number = ops.convert_to_tensor(np.int32((half - 1) % parts.row))
+        here = ops.convert_to_tensor(tokens[:, half - 1])
+        found.append(columns.column(here, number, prepared, given, kept)[0])
+    one, two = map(ops.convert_to_numpy, found)
+    np.testing.assert_allclose(one, two, atol=1e-5 * np.abs(two).max())
 
 
 def test_what_follows_does_not_matter():
-    parts, _ = network("fold")
-    columns, tokens = Columns(parts), text_tokens((1, 12))
-    other = tokens.copy()
-    other[:, 5:] = text_tokens((1, 7), seed=1)
-    folded = [ops.convert_to_numpy(x) for x in columns.folded(ops.convert_to_tensor(tokens))]
-    changed = [ops.convert_to_numpy(x) for x in columns.folded(ops.convert_to_tensor(other))]
-    row = ops.full((1,), 1, dtype="int32")
-    for one, two in zip(
-        columns.additions(folded, row), columns.additions(changed, row), strict=True
-    ):
-        np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(two), atol=1e-6)
+    for name in ("fold", "three axes", "attention on a slow axis", "separate"):
+        parts, config = network(name)
+        slots, row = config.context.slots, parts.row
+        columns, tokens = Columns(parts), text_tokens((1, slots))
+        other = tokens.copy()
+        other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
+        prepared, at = columns.prepare(), ops.full((1,), 1, dtype="int32")
+        one, two = (
+            columns.begin(prepared, columns.read(ops.convert_to_tensor(t), prepared)[0], at)
+            for t in (tokens, other)
+        )
+        compared = 0
+        for given, changed in zip(one, two, strict=True):
+            for key in set(given) & {"added"}:
+                a, b = map(ops.convert_to_numpy, (given[key], changed[key]))
+                np.testing.assert_allclose(a, b, atol=1e-6)
+                compared += 1
+        assert compared or name == "attention on a slow axis"

@@ -30,7 +30,7 @@ def exported(tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def words_exported(words_run, tmp_path_factory):
-    return mdnn.export(words_run, tmp_path_factory.mktemp("served"))
+    return mdnn.export(words_run, tmp_path_factory.mktemp("served"), xla=False)
 
 
 @pytest.fixture(scope="module")
