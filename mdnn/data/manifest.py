@@ -1,7 +1,6 @@
 """A manifest: JSON lines that say which files and texts belong together, in which order."""
 
 import difflib
-import json
 import os
 import pathlib
 import stat
@@ -10,6 +9,7 @@ from mdnn.data.line import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.data.line_split import SPLITS, SourceLine, SourcePart
 from mdnn.data.sources import TFDS
 from mdnn.errors import MdnnError
+from mdnn.strict_json import parse_json
 from mdnn.tokens.items import Item
 
 SUFFIXES = {
@@ -78,31 +78,10 @@ def read_manifest(path, rate=None, kinds=None):
                 f"{error.start + 1}"
             ) from None
         if text:
-            lines.append(reader.line(_json(text, where), where))
+            lines.append(reader.line(parse_json(text, where), where))
     if not lines:
         raise MdnnError(f"{str(path)!r} is empty: expected a JSON object on each line")
     return lines
-
-
-def _json(text, where):
-    """Returns a line's JSON value; a key that comes twice is an error."""
-
-    def once(pairs):
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise MdnnError(f"{where}: the key {twice!r} comes twice in one object")
-        return table
-
-    try:
-        return json.loads(text, object_pairs_hook=once)
-    except MdnnError:
-        raise
-    except json.JSONDecodeError as error:
-        raise MdnnError(f"{where}: not JSON: {error.msg}, at column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise MdnnError(f"{where}: not JSON that can be read: {error}") from None
 
 
 class _Reader:

@@ -10,10 +10,14 @@ import tomllib
 from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.files import read_text
 from mdnn.models.config_check import check
 from mdnn.models.schema import dump, option, parse
 
 NORMS = ("rms", "layer", "none")
+
+MOST = 1 << 20
+"""Bytes that a config file may have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +260,18 @@ class Loss:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """What a run folder keeps for going on."""
+
+    # Seconds between two; writing one takes a few hundredths of a second.
+    seconds: float = option(60.0, least=0.0)
+    # How many of the last are kept: where one is damaged, the one before it is taken.
+    keep: int = option(2, least=1, most=1000)
+    # Whether the weights of the lowest validation loss are kept, too.
+    best: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """How long, how much at once. One of `minutes` and `steps`."""
 
@@ -268,8 +284,31 @@ class Train:
     # items: whether a sheet of answers is drawn there.
     sample: int = option(300, least=0)
     prompt: str = "The "
+    # What steps compute in; weights are float32 in any case, and so is what a run answers with.
+    # "mixed_float16" scales the loss.
+    precision: str = option("float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    # A step whose loss or gradients are not finite is never learnt from. Then the run stops, or
+    # skips it (100 one after another stop the run, too).
+    not_finite: str = option("stop", choices=("stop", "skip"))
+    # The same bits from the same config on the same machine, on the TensorFlow backend for the
+    # rest of the process; slower on a GPU.
+    deterministic: bool = False
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)
+    checkpoints: Checkpoints = option(factory=Checkpoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a network may be, so that a slip or a stranger's config does not fill the machine.
+
+    A run folder's network has no more weights than its file, whatever is said here.
+    """
+
+    # Weights; 10^9 are 4 GB, and 16 GB while they are trained.
+    parameters: int = option(10**9, least=1)
+    # Branches that are run, one after another, in one pass with all its refeeds.
+    branches: int = option(10_000, least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,6 +323,7 @@ class Config:
     refeed: Refeed = option(factory=Refeed)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
+    limits: Limits = option(factory=Limits)
 
     @classmethod
     def from_dict(cls, table):
@@ -310,13 +350,14 @@ def load_config(path, set=()):
         MdnnError: no such file, not TOML, an unknown or impossible key or value.
     """
     path = Path(path)
+    if not path.exists():
+        raise MdnnError(f"no config file at {path}")
+    if path.is_dir():
+        raise MdnnError(f"{path} is a folder, expected a config file (.toml)")
+    text = read_text(path, MOST)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MdnnError(f"no config file at {path}") from None
-    except IsADirectoryError:
-        raise MdnnError(f"{path} is a folder, expected a config file (.toml)") from None
-    except (OSError, ValueError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
     try:
         for text in set:

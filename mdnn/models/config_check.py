@@ -27,6 +27,7 @@ def check(config):
         raise MdnnError("backbone.branch: expected at least one branch, received none")
     for number, branch in enumerate(config.backbone.branch):
         _check_branch(f"backbone.branch.{number}", branch, config)
+    _check_limits(config)
 
 
 def _check_context(config):
@@ -138,6 +139,20 @@ def _check_layout(config):
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
             f"{tokens.base**tokens.digits} places apart, expected at least the context's "
             f"{context.slots} slots"
+        )
+
+
+def _check_limits(config):
+    one = sum(
+        branch.stack * branch.times + branch.depth * len(branch.block)
+        for branch in config.backbone.branch
+    )
+    branches = config.refeed.steps * config.backbone.depth * one
+    if branches > config.limits.branches:
+        raise MdnnError(
+            f"limits.branches: a pass runs {branches:,} branches (refeed.steps, backbone.depth, "
+            f"stack, times, a fold's depth), expected at most {config.limits.branches:,}; raise "
+            "the limit if that is meant"
         )
 
 

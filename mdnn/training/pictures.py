@@ -1,6 +1,5 @@
 """The loss curve, and items beside one another, as pictures."""
 
-import csv
 import textwrap
 import warnings
 
@@ -13,24 +12,11 @@ from mdnn.files import replacing
 LETTERS, LINE = 60, 12
 
 
-def read_metrics(path):
-    """The rows of a run's metrics.csv as a dict of lists of floats (None where empty).
-
-    Without a file or rows the dict is empty.
-    """
-    if not path.is_file():
-        return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = rows[0] if rows else ()
-    return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
-
-
 def loss_curve(metrics, path, title="", unit="character"):
     """Draws nats per character against seconds.
 
     Args:
-        metrics: what `read_metrics` returns.
+        metrics: what `mdnn.training.metrics.read_metrics` returns.
         path: the PNG to write.
         title: text above.
         unit: what the nats are per.
