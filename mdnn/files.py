@@ -28,7 +28,7 @@ def replacing(path):
     ...     part.write_bytes(data)
     """
     path = Path(path)
-    with _named(path):
+    with naming(path):
         handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
         os.close(handle)
         try:
@@ -48,7 +48,7 @@ def replacing(path):
 
 
 @contextlib.contextmanager
-def _named(path):
+def naming(path):
     """Gives errors of the system the name of the file that a person knows."""
     try:
         yield

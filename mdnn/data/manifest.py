@@ -20,6 +20,9 @@ SUFFIXES = {
 }
 """The files that a part may name, by the part's key."""
 
+MOST = 1 << 28
+"""Bytes that a manifest may have."""
+
 _LINE_KEYS = ("items", "split", "name", "order")
 _KINDS = ("text", "text_file", "image", "audio", "video")
 _PART_KEYS = (*_KINDS, "label", "split")
@@ -61,6 +64,8 @@ def read_manifest(path, rate=None, kinds=None):
     """
     path = pathlib.Path(path)
     try:
+        if (size := path.stat().st_size) > MOST:
+            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
         raw = path.read_bytes()
         folder = os.path.realpath(path.parent, strict=True)
     except OSError as error:

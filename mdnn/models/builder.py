@@ -18,7 +18,7 @@ from mdnn.models.vocabulary import decoding, embedding_modalities
 from mdnn.tokens import WIDTH, TextCodec
 
 
-def build(config, words=(), precision=None, most=None):
+def build(config, words=(), most=None):
     """Builds the network of a config.
 
     Tokens are embedded, laid out as a grid, mixed by the backbone's branches (refed where the
@@ -28,7 +28,6 @@ def build(config, words=(), precision=None, most=None):
         config: `mdnn.Config`, as `mdnn.load_config` gives it.
         words: the table of words (strings), for configs with `tokens.words` above 0; training
             makes it from its text (`mdnn.tokens.word_table`).
-        precision: a Keras dtype policy; `None`: `train.precision`.
         most: int, weights that the network may have, where that is less than
             `limits.parameters`.
 
@@ -49,12 +48,7 @@ def build(config, words=(), precision=None, most=None):
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     keras.utils.set_random_seed(config.seed)
-    before = keras.config.dtype_policy()
-    # What Keras itself was told stands where the config says nothing else.
-    policy = config.train.precision if precision is None else precision
     try:
-        if policy != "float32":
-            keras.config.set_dtype_policy(policy)
         with at_most(min(config.limits.parameters, most or config.limits.parameters)):
             return _build(config, tuple(words))
     except MdnnError:
@@ -71,8 +65,6 @@ def build(config, words=(), precision=None, most=None):
         if not isinstance(error, ValueError):
             raise
         raise MdnnError(f"this network cannot be built: {message}") from None
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _build(config, words):

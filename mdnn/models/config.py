@@ -278,15 +278,16 @@ class Train:
     minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch: int = option(12, least=1)
+    # What steps compute with; weights are float32. "auto": bfloat16 on machines that multiply it
+    # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others. Of
+    # "float16" the loss is scaled, so that small gradients are not lost.
+    precision: str = option("float32", choices=("float32", "bfloat16", "float16", "auto"))
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
     # Characters written after `prompt` before and after training, into samples/; 0: none. Of
     # items: whether a sheet of answers is drawn there.
     sample: int = option(300, least=0)
     prompt: str = "The "
-    # What steps compute in; weights are float32 in any case, and so is what a run answers with.
-    # "mixed_float16" scales the loss.
-    precision: str = option("float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
     # A step whose loss or gradients are not finite is never learnt from. Then the run stops, or
     # skips it (100 one after another stop the run, too).
     not_finite: str = option("stop", choices=("stop", "skip"))

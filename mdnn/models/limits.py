@@ -8,6 +8,11 @@ import keras
 
 from mdnn.errors import MdnnError
 
+
+class TooLargeError(MdnnError):
+    """A network of more weights than it may have."""
+
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -19,7 +24,7 @@ def at_most(parameters):
         parameters: int, how many weights all layers that are built meanwhile may have together.
 
     Raises:
-        MdnnError: before the weight takes memory.
+        TooLargeError: before the weight takes memory.
     """
     with _ONE_AT_A_TIME:
         add_weight = keras.layers.Layer.add_weight
@@ -30,10 +35,9 @@ def at_most(parameters):
             size = math.prod(shape if isinstance(shape, (tuple, list)) else (shape or 1,))
             if total + size > parameters:
                 name = kwargs.get("name") or "weight"
-                raise MdnnError(
-                    f"limits.parameters: this network has more than {parameters:,} weights "
-                    f"({total:,} before {size:,} of {layer.path}/{name}); raise the limit if that "
-                    "is meant"
+                raise TooLargeError(
+                    f"limits.parameters: expected at most {parameters:,} weights, received "
+                    f"{total:,} and then {size:,} of {layer.path}/{name}"
                 )
             total += size
             return add_weight(layer, shape, *args, **kwargs)

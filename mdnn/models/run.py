@@ -8,9 +8,10 @@ from pathlib import Path
 import mdnn
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
-from mdnn.models.arrays import assign, named, read_arrays, spec_of, write_arrays
+from mdnn.models.arrays import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
+from mdnn.models.limits import TooLargeError
 from mdnn.strict_json import read_json
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import RANKS
@@ -39,9 +40,17 @@ class Run:
     @functools.cached_property
     def model(self):
         """The network with its weights."""
-        # A weight takes half a byte of the file at least.
-        most = 2 * (self.path / WEIGHTS).stat().st_size
-        model = build(self.config, self.words, precision="float32", most=most)
+        file = self.path / WEIGHTS
+        # Opened first: what is no such file says nothing of how many weights there are. One takes
+        # half a byte of it at least.
+        with opened(file):
+            most = 2 * file.stat().st_size
+        try:
+            model = build(self.config, self.words, most=most)
+        except TooLargeError as error:
+            if most >= self.config.limits.parameters:
+                raise
+            raise MdnnError(f"{file} holds fewer weights than {CONFIG} asks for: {error}") from None
         read_weights(model.weights, self.path / WEIGHTS)
         return model
 
@@ -93,7 +102,19 @@ def open_run(run):
 
 
 def load(run):
-    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it."""
+    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it.
+
+    Args:
+        run: a run folder; or a `.keras` file, see `mdnn.models.keras_files.load_keras`.
+
+    Raises:
+        MdnnError: neither, or one that is damaged.
+    """
+    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+        # imported late: runs need nothing of it
+        from mdnn.models.keras_files import load_keras
+
+        return load_keras(run)
     return open_run(run).model
 
 
@@ -137,6 +158,9 @@ def read_words(path):
     words = read_json(path / WORDS)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise MdnnError(f"{path / WORDS}: expected a list of texts")
+    # JSON can write halves of characters alone.
+    if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
+        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
     return tuple(words)
 
 
@@ -154,14 +178,26 @@ def read_seen(path):
     file = Path(path) / ITEMS
     seen = read_json(file)
     try:
-        longest = {_kind(kind): int(units) for kind, units in seen["longest"].items()}
+        longest = {_kind(kind): _size(units) for kind, units in seen["longest"].items()}
         shapes = {
-            _kind(kind): [tuple(map(int, shape)) for shape in shapes]
+            _kind(kind): [_shape(kind, shape) for shape in shapes]
             for kind, shapes in seen["shapes"].items()
         }
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise MdnnError(f"{file}: expected the longest items and the shapes of each kind") from None
     return {"longest": longest, "shapes": shapes}
+
+
+def _size(number):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**40:
+        raise ValueError(number)
+    return number
+
+
+def _shape(kind, shape):
+    if len(shape) != (3 if "video" in kind else 2):
+        raise ValueError(shape)
+    return tuple(map(_size, shape))
 
 
 def _kind(name):

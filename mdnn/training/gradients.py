@@ -6,12 +6,13 @@ from keras import ops
 
 from mdnn.models.answering_rows import LISTS
 from mdnn.models.learner import Learner
+from mdnn.training.precision import computing_in
 
 # Batches from which the lengths of picks are foreseen, and by how much more they may be.
 FORESEEN, MORE = 64, 1.25
 
 
-def make_step(models, loss, optimizer, batches=None):
+def make_step(models, loss, optimizer, batches=None, precision="float32"):
     """A compiled function that learns from one batch.
 
     Args:
@@ -22,6 +23,8 @@ def make_step(models, loss, optimizer, batches=None):
         batches: `mdnn.data.batches.StepBatches` that will be learnt from, whose `objective` is
             the name of a model; on JAX a few of them are looked at, so that a step need not be
             compiled again when a later one has more targets of a modality.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the step computes with; weights,
+            optimizer and loss are float32.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
@@ -45,9 +48,9 @@ def make_step(models, loss, optimizer, batches=None):
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(learners, optimizer)
+        return _tensorflow_step(learners, optimizer, precision)
     if backend == "jax":
-        return _jax_step(learners, optimizer, batches)
+        return _jax_step(learners, optimizer, batches, precision)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
 
 
@@ -116,7 +119,7 @@ def _scale_of(optimizer):
     return getattr(optimizer, "dynamic_scale", None)
 
 
-def _tensorflow_step(learners, optimizer):
+def _tensorflow_step(learners, optimizer, precision):
     import tensorflow as tf
 
     def compile(learner):
@@ -124,7 +127,8 @@ def _tensorflow_step(learners, optimizer):
         @tf.function(jit_compile=False)
         def step(batch, rate):
             optimizer.learning_rate.assign(rate)
-            value, gradients = _tensorflow_gradients(learner, batch, optimizer.scale_loss)
+            with computing_in(learner, precision):
+                value, gradients = _tensorflow_gradients(learner, batch, optimizer.scale_loss)
             scale = _scale_of(optimizer)
             scale = None if scale is None else tf.convert_to_tensor(scale)
             dense = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients]
@@ -195,7 +199,7 @@ def _foreseen(learners, batches):
     return sizes
 
 
-def _jax_step(learners, optimizer, batches):
+def _jax_step(learners, optimizer, batches, precision):
     import jax
 
     rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
@@ -208,7 +212,8 @@ def _jax_step(learners, optimizer, batches):
         def step(trainable, fixed, state, batch, rate):
             scale = state[scales.index(True)] if any(scales) else None
             given = () if scale is None else (scale,)
-            (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *given)
+            with computing_in(learner, precision):
+                (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *given)
             state = [rate if k == rate_at else v for k, v in enumerate(state)]
 
             def learn():

@@ -22,6 +22,7 @@ from mdnn.training.losses import Losses
 from mdnn.training.metrics import Metrics, read_metrics, sync
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve
+from mdnn.training.precision import resolved
 from mdnn.training.start import start_heads
 from mdnn.training.stopping import Stopping
 from mdnn.training.ways import trained_ways, wired
@@ -144,11 +145,14 @@ class Training:
         self.run, self.model, self.data, self.display = run, run.model, data, display
         self.batches, self.ways = data.batches, trained_ways(run.config)
         spec = run.config.train
+        precision = resolved(spec.precision)
         self.optimizer = make_optimizer(
-            spec.optimizer, self.model.trainable_variables, spec.precision == "mixed_float16"
+            spec.optimizer, self.model.trainable_variables, scaled=precision == "float16"
         )
         networks = wired(self.model, run.config)
-        self.step = make_step(networks, loss_for(run.config), self.optimizer, self.batches)
+        self.step = make_step(
+            networks, loss_for(run.config), self.optimizer, self.batches, precision
+        )
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
@@ -160,8 +164,12 @@ class Training:
 
     def restore(self):
         """Goes on from the newest checkpoint in the run folder that can be read."""
+        folders = [self.run.path, *(p for p in self.run.path.iterdir() if p.is_dir())]
+        for folder in folders[1:]:
+            if folder.is_symlink():
+                raise MdnnError(f"{folder} is a link: a run folder is written to, expected its own")
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
-        for folder in (self.run.path, *(p for p in self.run.path.iterdir() if p.is_dir())):
+        for folder in folders:
             sweep(folder)
 
     def run_all(self):

@@ -8,7 +8,7 @@ import csv
 import os
 
 from mdnn.errors import MdnnError
-from mdnn.files import write_text
+from mdnn.files import naming, write_text
 
 METRICS, TIMES = "metrics.csv", "times.csv"
 
@@ -40,18 +40,16 @@ class Metrics:
         """Adds a row, a dict from columns to texts, to the files that have those columns."""
         for name, columns in self.columns.items():
             line = ",".join(row.get(column, "") for column in columns)
-            try:
+            with naming(self.files[name]):  # noqa: SIM117 - closing it writes, too
                 with open(self.files[name], "a", encoding="utf-8", newline="") as file:
                     file.write(f"{line}\n")
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self.files[name])) from None
 
 
 def sync(path):
     """Puts the rows of a run folder on the disk, before a checkpoint says that there are such."""
     for name in (METRICS, TIMES):
         if (path / name).is_file():
-            with open(path / name, "rb") as file:
+            with naming(path / name), open(path / name, "rb") as file:
                 os.fsync(file.fileno())
 
 

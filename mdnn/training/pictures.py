@@ -21,10 +21,15 @@ def loss_curve(metrics, path, title="", unit="character"):
         title: text above.
         unit: what the nats are per.
     """
+    # Rows in which every step was skipped have none.
+    train = [value for value in metrics["train_nats"] if value is not None]
+    if not train:
+        return
     figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    seconds, train = metrics["seconds"], metrics["train_nats"]
-    axes.plot(seconds, train, color="#9db8d9", linewidth=1, label="training batches")
+    seconds = metrics["seconds"]
+    when = [s for s, value in zip(seconds, metrics["train_nats"], strict=True) if value is not None]
+    axes.plot(when, train, color="#9db8d9", linewidth=1, label="training batches")
     shown = list(train)
     for name, values in metrics.items():
         checks = [(s, v) for s, v in zip(seconds, values, strict=True) if v is not None]
@@ -37,7 +42,7 @@ def loss_curve(metrics, path, title="", unit="character"):
             way = name.removeprefix("validation_").removesuffix("_nats")
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
-    low = min(v for v in shown if v is not None)
+    low = min(shown)
     axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)

@@ -49,9 +49,10 @@ def on_the_command_line(capsys, *words):
     """The exit status and the one line on standard error."""
     capsys.readouterr()
     status = cli.main([*map(str, words)])
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    return status, error
+    lines = capsys.readouterr().err.splitlines()
+    # Above it may be said how far training was.
+    assert not [line for line in lines[:-1] if "character" not in line], lines
+    return status, lines[-1]
 
 
 def test_the_last_checkpoints_are_kept(tmp_path, monkeypatch):
@@ -170,6 +171,7 @@ def test_no_space_left(tmp_path, monkeypatch, name):
     pretend(tmp_path, monkeypatch)
     before = held(tmp_path / "run")
     real, calls = getattr(os, name), []
+    monkeypatch.setattr(loop, "sync", lambda path: None)
 
     def full(*args):
         calls.append(args)
@@ -181,7 +183,10 @@ def test_no_space_left(tmp_path, monkeypatch, name):
     with pytest.raises(OSError, match="No space left on device") as error:
         pretend(tmp_path, monkeypatch, "train.steps=40", resume=True)
     assert str(tmp_path / "run") in str(error.value.filename)
-    assert held(tmp_path / "run") == before
+    after = held(tmp_path / "run")
+    # A new checkpoint may be there; of what was there nothing is gone.
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if name.endswith(".part")]
 
 
 @contextlib.contextmanager
@@ -348,12 +353,12 @@ def test_too_many_wild_steps(tmp_path, monkeypatch):
 def test_a_learning_rate_that_is_too_high(tmp_path):
     high = ('train.optimizer.name="sgd"', "train.optimizer.rate=1e30", "train.optimizer.clip=0")
     config = tiny.load_config(tmp_path, *tiny.QUICK, *high, "train.optimizer.warmup=0")
-    with pytest.raises(mdnn.MdnnError, match=r"at step \d+ \(learning rate 1.*e\+30, largest gr"):
+    with pytest.raises(mdnn.MdnnError, match=r"at step \d+ \(learning rate .*e\+29, largest gr"):
         mdnn.train(config, tmp_path / "run", show=False)
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_mixed_precision(tmp_path, monkeypatch, precision):
     from test_loop import stop
 
@@ -365,18 +370,16 @@ def test_mixed_precision(tmp_path, monkeypatch, precision):
     mdnn.train(config, tmp_path / "parts", resume=True, show=False)
     one, other = (read_arrays(checkpoint.newest(tmp_path / name))[0] for name in ("whole", "parts"))
     scaled = {name for name in one if name.startswith("optimizer/scaled/")}
-    assert bool(scaled) == (precision == "mixed_float16")
+    assert bool(scaled) == (precision == "float16")
     for name, array in one.items():
         assert array.dtype in ("float32", "int32", "uint32", "int64"), name
         np.testing.assert_array_equal(array, other[name], err_msg=name)
     with open(tmp_path / "whole" / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["train_nats"]) < float(rows[0]["train_nats"]) - 0.2
-    # What a run answers with is computed in float32.
-    model = mdnn.load(tmp_path / "whole")
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    # What a run answers with is computed in float32, in training as later.
     found = mdnn.evaluate(tmp_path / "whole", sliding=False)
-    assert found["nats"] == pytest.approx(whole["nats"], rel=0.01)
+    assert found["nats"] == pytest.approx(whole["nats"], rel=1e-6)
 
 
 def test_a_signal_waits_for_the_step_to_end():

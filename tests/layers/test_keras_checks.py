@@ -1,0 +1,67 @@
+"""Every layer through the test that Keras runs on its own layers."""
+
+import functools
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras.src.testing import TestCase
+from keras.src.utils import traceback_utils
+from test_layer_checks import CASES
+
+# One case of each layer; the others take minutes.
+FAST = {}
+for _name, _case in CASES.items():
+    FAST.setdefault(type(_case.make()), _name)
+
+
+@pytest.fixture(autouse=True)
+def whole_tracebacks():
+    """As Keras' own tests have them, without their clearing of the session."""
+    before = traceback_utils.is_traceback_filtering_enabled()
+    traceback_utils.disable_traceback_filtering()
+    yield
+    if before:
+        traceback_utils.enable_traceback_filtering()
+
+
+def arguments(make):
+    """What a case makes, a class or a function, and the arguments by their names."""
+    if not isinstance(make, functools.partial):
+        return make, {}
+    bound = inspect.signature(make.func).bind(*make.args, **make.keywords).arguments
+    named = {**bound, **bound.pop("kwargs", {})}
+    return make.func, named
+
+
+def run_layer_test(case, training):
+    layer, init = arguments(case.make)
+    arrays = case.arrays(2)
+    made = case.make()
+    output = case.tensors(made, arrays)
+    trains = bool(made.trainable_weights) and not isinstance(output, (list, tuple))
+    TestCase("run_layer_test").run_layer_test(
+        layer,
+        init_kwargs=init,
+        input_data=keras.ops.convert_to_tensor(arrays[0]),
+        # What a layer takes beside its input is fixed, as Keras' test has it.
+        call_kwargs={
+            **case.call,
+            **{name: np.asarray(a) for name, a in zip(case.more, arrays[1:], strict=True)},
+        },
+        expected_output_shape=keras.tree.map_structure(lambda y: tuple(y.shape), output),
+        supports_masking=made.supports_masking,
+        run_training_check=training and trains,
+    )
+
+
+@pytest.mark.parametrize("name", FAST.values())
+def test_keras_checks(name):
+    run_layer_test(CASES[name], training=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", CASES)
+def test_keras_checks_with_a_step_of_training(name):
+    run_layer_test(CASES[name], training=True)
