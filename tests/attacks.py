@@ -235,6 +235,8 @@ def kinds(folder):
                 "twice": b"seed = 1\nseed = 2\n" + toml,
                 "deep": b"a = " + b"[" * DEEP + b"]" * DEEP,
                 "dotted": b"a." * DEEP + b"b = 1",
+                "dotted, in between": b'v = ["""\n""", {' + b"a." * DEEP + b'b = 1}, ""]',
+                "dotted heads": b"[" + b"a." * DEEP + b"b]",
                 "no UTF-8": b'data.source = "\xff"',
                 "huge": b"[context]\ngrid = [" + b"9" * 4000 + b"]",
                 "long": b"# " + b"x" * (1 << 20),

@@ -1,25 +1,24 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
-import dataclasses
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from mdnn.data.sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder, sweep
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
-from mdnn.models.run import CONFIG, WEIGHTS, Run, check_format, read_words, write_about, write_run
+from mdnn.models.run import Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
 from mdnn.training.lock import locked
 from mdnn.training.losses import Losses
 from mdnn.training.metrics import Metrics, read_metrics, sync
+from mdnn.training.opening import anchored, open_training_data, own_folders, resumed_config
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve
 from mdnn.training.precision import resolved
@@ -64,7 +63,7 @@ def train(config, out, resume=False, show=True):
     path = Path(out)
     words = None
     if resume:
-        config = _resumed_config(config, path)
+        config = resumed_config(config, path)
     else:
         check_new_folder(path)
     begun = resume and checkpoint.newest(path) is not None
@@ -80,56 +79,20 @@ def train(config, out, resume=False, show=True):
     training = Training(run.holding(model), data, Display(show, unit=data.unit))
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
+        for folder in own_folders(path):
+            sweep(folder)
         if begun:
             training.restore()
         else:
             # Another process may have made it meanwhile.
             if not resume:
                 check_new_folder(path)
+            else:
+                training.display.say(f"{path} has no checkpoint yet: it begins again")
             start_heads(model.get_layer("heads"), data.rows())
             write_about(path, config, run.words)
             data.write_about(path)
         return training.run_all()
-
-
-def open_training_data(config, words=None):
-    """A config's data as the loop needs them: a `StreamData` or an `ItemData`.
-
-    Args:
-        config: `mdnn.Config`.
-        words: the table of words; `None` to make it from the data, where the config has one.
-    """
-    # imported late: a text needs nothing of items, nor items of texts
-    if config.context.layout == "items":
-        from mdnn.training.item_data import ItemData
-
-        return ItemData(config, words)
-    from mdnn.training.stream_data import StreamData
-
-    return StreamData(config, words)
-
-
-def anchored(config):
-    """The config with a source on disk named in full, so that the run knows it from anywhere."""
-    source = config.data.source
-    if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
-        return config
-    data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
-    return dataclasses.replace(config, data=data)
-
-
-def _resumed_config(config, path):
-    if not (path / CONFIG).is_file():
-        raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
-    check_format(path)
-    # A run that was killed before its first checkpoint begins again.
-    if checkpoint.newest(path) is None and (path / WEIGHTS).exists():
-        raise MdnnError(
-            f"{path} has no checkpoint to go on from: there is none in {checkpoint.FOLDER}"
-        )
-    own = load_config(path / CONFIG)
-    length = {"minutes": config.train.minutes, "steps": config.train.steps}
-    return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
 
 
 class Training:
@@ -164,13 +127,7 @@ class Training:
 
     def restore(self):
         """Goes on from the newest checkpoint in the run folder that can be read."""
-        folders = [self.run.path, *(p for p in self.run.path.iterdir() if p.is_dir())]
-        for folder in folders[1:]:
-            if folder.is_symlink():
-                raise MdnnError(f"{folder} is a link: a run folder is written to, expected its own")
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
-        for folder in folders:
-            sweep(folder)
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""

@@ -31,8 +31,8 @@ def arguments(make):
     if not isinstance(make, functools.partial):
         return make, {}
     bound = inspect.signature(make.func).bind(*make.args, **make.keywords).arguments
-    named = {**bound, **bound.pop("kwargs", {})}
-    return make.func, named
+    more = bound.pop("kwargs", {})
+    return make.func, {**bound, **more}
 
 
 def run_layer_test(case, training):
@@ -62,6 +62,7 @@ def test_keras_checks(name):
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
 @pytest.mark.parametrize("name", CASES)
 def test_keras_checks_with_a_step_of_training(name):
     run_layer_test(CASES[name], training=True)
