@@ -109,11 +109,12 @@ def read_text(path, most):
         if path.exists() and not path.is_file():
             raise MdnnError(f"{path} cannot be read: expected a file")
         with open(path, "rb") as file:
-            data = file.read(most + 1)
+            # Not `read(most)`: that takes so much memory first.
+            if os.fstat(file.fileno()).st_size > most:
+                raise MdnnError(f"{path} cannot be read: expected at most {most:,} bytes")
+            data = file.read()
     except OSError as error:
         raise MdnnError(f"{path} cannot be read: {error.strerror or error}") from None
-    if len(data) > most:
-        raise MdnnError(f"{path} cannot be read: expected at most {most:,} bytes, received more")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

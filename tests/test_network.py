@@ -12,7 +12,7 @@ PROGRAM = """
 import sys
 asked = []
 def hear(event, args):
-    if event.startswith("socket.") and event != "socket.__new__":
+    if event.startswith(("socket.connect", "socket.send", "socket.get")):
         asked.append([event, repr(args)])
 sys.addaudithook(hear)
 import importlib, json, pkgutil
@@ -26,7 +26,7 @@ mdnn.generate(run, "The ", length=3)
 mdnn.export(run, run + "-served")
 mdnn.load(run).save(run + ".keras")
 mdnn.load(run + ".keras")
-print(json.dumps([asked, "socket" in sys.modules]))
+print(json.dumps(asked))
 """
 
 
@@ -43,7 +43,7 @@ def test_no_network_at_import_in_training_or_in_loading(tmp_path):
         able = False
     done = subprocess.run([*(alone if able else []), *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1])[0] == []
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 def test_a_test_that_asks_the_network_fails():

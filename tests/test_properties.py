@@ -82,8 +82,10 @@ JUNK = st.one_of(
 )
 
 
-def values(path):
-    """Values for a key: right ones mostly, at its limits, and others."""
+def values(path, draw):
+    """A value for a key: a right one mostly, one at its limits, or another."""
+    if draw(st.integers(0, 9)) == 7:
+        return draw(JUNK)
     kind, limits = KEYS[path]
     least, most = limits.get("least"), limits.get("most")
     if path[-1] in WORDS:
@@ -102,7 +104,7 @@ def values(path):
         right = st.floats(low, low + 2.0 if most is None else most)
     else:
         right = st.text(max_size=5)
-    return st.one_of(right, right, right, right, JUNK)
+    return draw(right)
 
 
 @st.composite
@@ -110,7 +112,7 @@ def configs(draw, bases):
     """Tables of configs: good ones of which some keys were changed."""
     table = copy.deepcopy(draw(st.sampled_from(bases)))
     paths = sorted(KEYS.keys() - FIXED, key=str)
-    for path in draw(st.lists(st.sampled_from(paths), min_size=1, max_size=4, unique=True)):
+    for path in draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3, unique=True)):
         place = table
         for part in path[:-1]:
             if isinstance(part, int):
@@ -121,7 +123,7 @@ def configs(draw, bases):
             else:
                 following = path[path.index(part) + 1]
                 place = place.setdefault(part, [] if isinstance(following, int) else {})
-        place[path[-1]] = draw(values(path))
+        place[path[-1]] = values(path, draw)
     return table
 
 
@@ -180,14 +182,14 @@ def test_a_config_builds_or_is_refused(good):
         taken.append(check_config(table))
 
     check()
-    assert 3 < sum(taken) < len(taken) - 3
+    assert 3 < sum(taken) < len(taken) - 3, taken
 
 
 @pytest.mark.long
 @tensorflow_only
 def test_many_configs_build_or_are_refused(good):
     taken = []
-    number = int(os.environ.get("MDNN_FUZZ_CONFIGS", "600"))
+    number = int(os.environ.get("MDNN_FUZZ_CONFIGS", "300"))
 
     @hypothesis.settings(QUICK, max_examples=number, derandomize=False)
     @hypothesis.seed(1)

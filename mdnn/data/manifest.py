@@ -63,6 +63,9 @@ def read_manifest(path, rate=None, kinds=None):
     >>> {"items": [{"text": "seven"}, {"image": ["a.png", "b.png"]}], "split": "train"}
     """
     path = pathlib.Path(path)
+    # looked at without reading: a pipe would wait for ever
+    if path.exists() and not path.is_file():
+        raise MdnnError(f"cannot read {str(path)!r}: it is no file")
     try:
         if (size := path.stat().st_size) > MOST:
             raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")

@@ -312,6 +312,8 @@ class Limits:
 
     # Weights; 10^9 are 4 GB, and 16 GB while they are trained.
     parameters: int = option(10**9, least=1)
+    # Slots of a context with all its prompts.
+    slots: int = option(10**8, least=1)
     # Branches that are run, one after another, in one pass with all its refeeds.
     branches: int = option(10_000, least=1)
 

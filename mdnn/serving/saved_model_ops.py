@@ -6,6 +6,7 @@ first; nothing in mdnn loads any.
 
 import collections
 import fnmatch
+import os
 import re
 from pathlib import Path
 
@@ -98,9 +99,9 @@ def inspect_saved_model(path):
     message = saved_model_pb2.SavedModel()
     try:
         with open(file, "rb") as opened:
-            data = opened.read(MOST + 1)
-        if len(data) > MOST:
-            raise MdnnError(f"{file}: expected at most {MOST:,} bytes, received more")
+            if (size := os.fstat(opened.fileno()).st_size) > MOST:
+                raise MdnnError(f"{file}: expected at most {MOST:,} bytes, received {size:,}")
+            data = opened.read()
         message.ParseFromString(data)
     except (OSError, DecodeError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -1,5 +1,6 @@
 """Every layer through the test that Keras runs on its own layers."""
 
+import dataclasses
 import functools
 import inspect
 
@@ -8,12 +9,23 @@ import numpy as np
 import pytest
 from keras.src.testing import TestCase
 from keras.src.utils import traceback_utils
-from test_layer_checks import CASES
+from layer_checks import Case
+from test_layer_checks import CASES as LAYERS
 
-# One case of each layer; the others take minutes.
-FAST = {}
-for _name, _case in CASES.items():
-    FAST.setdefault(type(_case.make()), _name)
+from mdnn.models.branches import FeedForwardBranch
+from mdnn.models.config import Mixer
+from mdnn.models.folding import FoldBranch
+from mdnn.models.mixing import MixBranch
+
+
+def fold(dtype=None):
+    """Branches belong to one layer: new ones each time."""
+    mixer = dataclasses.asdict(Mixer(sharing="shared"))
+    branches = [MixBranch([mixer], name="mix", dtype=dtype), FeedForwardBranch(3, dtype=dtype)]
+    return FoldBranch(5, branches, causal=False, bias=True, dtype=dtype)
+
+
+CASES = LAYERS | {"fold": Case(fold, (2, 2, 3, 4))}
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +68,12 @@ def run_layer_test(case, training):
     )
 
 
-@pytest.mark.parametrize("name", FAST.values())
+@pytest.mark.parametrize("name", CASES)
 def test_keras_checks(name):
     run_layer_test(CASES[name], training=False)
 
 
+# Compiled by XLA, which takes minutes in all.
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
 @pytest.mark.parametrize("name", CASES)

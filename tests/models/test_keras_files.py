@@ -47,7 +47,8 @@ class Mine(keras.layers.Layer):
         return x
 
 
-@pytest.mark.filterwarnings("ignore:The `keras.Lambda`|ignore:The object being serialized")
+@pytest.mark.filterwarnings("ignore:The .keras.Lambda")
+@pytest.mark.filterwarnings("ignore:The object being serialized")
 @pytest.mark.parametrize(
     "layer", [keras.layers.Lambda(lambda x: x), Mine()], ids=["lambda", "not registered"]
 )
