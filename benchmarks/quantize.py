@@ -119,7 +119,8 @@ def in_keras(run, mode):
 
 def weights_bytes(run, keras_mode):
     """Bytes of the weights file; of what Keras quantises, of its variables."""
-    from mdnn.models.run import WEIGHTS, named
+    from mdnn.models.arrays import named
+    from mdnn.models.run import WEIGHTS
 
     if keras_mode:
         return sum(array.nbytes for array in named(run.model.weights).values())

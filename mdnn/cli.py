@@ -144,7 +144,11 @@ def parser():
     quantize.set_defaults(run_command=_quantize)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
-    inspect.add_argument("what", metavar="CONFIG|RUN", help="a config file or a run folder")
+    inspect.add_argument(
+        "what",
+        metavar="CONFIG|RUN|SAVED",
+        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+    )
     _set(inspect)
     _json(inspect)
     inspect.set_defaults(run_command=_inspect)
@@ -255,12 +259,20 @@ def _inspect(options):
     from pathlib import Path
 
     from mdnn.models.config import load_config
+    from mdnn.serving.saved_model_ops import is_saved_model
 
     folder = Path(options.what).is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
     config = None if folder else load_config(options.what, options.set)
     quiet_import()
+    if (
+        folder
+        and not (Path(options.what) / "config.toml").exists()
+        and is_saved_model(options.what)
+    ):
+        _inspect_saved_model(options)
+        return
     from mdnn.models.inspection import inspect
     from mdnn.models.run import open_run
 
@@ -286,6 +298,13 @@ def _inspect(options):
         f"per slot\nreach: the last slot's answer depends on {facts['reach']:,} of "
         f"{facts['slots']:,} slots"
     )
+
+
+def _inspect_saved_model(options):
+    from mdnn.serving.saved_model_ops import inspect_saved_model, saved_model_lines
+
+    facts = inspect_saved_model(options.what)
+    print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Writing files so that a reader finds the old one or the new one, never a part."""
 
 import contextlib
+import fnmatch
 import os
 import shutil
 import tempfile
@@ -8,10 +9,19 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 
+PART = ".part"
+"""What the names of files end with that are being written."""
+
 
 @contextlib.contextmanager
 def replacing(path):
     """A temporary path beside `path`, renamed to it when the block ends without an error.
+
+    File and folder are synced: after a power cut there is the old file or the new one. A process
+    that is killed leaves the temporary file behind; see `sweep`.
+
+    Raises:
+        OSError: what the system refuses, with `path` as its file.
 
     Example:
 
@@ -19,19 +29,61 @@ def replacing(path):
     ...     part.write_bytes(data)
     """
     path = Path(path)
-    handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    with naming(path):
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(part)
+            with open(part, "rb") as written:
+                os.fsync(written.fileno())
+            # mkstemp's files are the owner's alone; a result is as readable as any other file.
+            os.chmod(part, 0o666 & ~_mask())
+            os.replace(part, path)
+            sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Gives errors of the system the name of the file that a person knows."""
     try:
-        yield Path(part)
-        with open(part, "rb") as written:
-            os.fsync(written.fileno())
-        # mkstemp's files are the owner's alone; a result is as readable as any other file.
-        os.chmod(part, 0o666 & ~_mask())
-        os.replace(part, path)
-    except BaseException:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sync_folder(path):
+    """Makes what was renamed in a folder last through a power cut, where the system can."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        # Some file systems know no such thing.
         with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder):
+    """Removes the half-written files that a killed process left in a folder.
+
+    Only for whoever alone writes there.
+    """
+    for path in filter(_half_written, Path(folder).iterdir()):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _half_written(path):
+    # safetensors writes a `.tmp` of its own before it renames it to the name that it is given.
+    return fnmatch.fnmatch(path.name, f".*{PART}") or fnmatch.fnmatch(path.name, ".tmp??????")
 
 
 @contextlib.contextmanager
@@ -48,6 +100,7 @@ def making(path):
         yield part
         os.chmod(part, 0o777 & ~_mask())
         part.rename(path)
+        sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         for folder in missing:
@@ -69,6 +122,37 @@ def write_text(path, text):
         part.write_text(text, encoding="utf-8")
 
 
+def read_text(path, most):
+    """The text of a small file, UTF-8.
+
+    Args:
+        path: the file.
+        most: bytes that it may have; a larger one is not read.
+
+    Raises:
+        MdnnError: it cannot be read, is larger, or is not UTF-8.
+    """
+    path = Path(path)
+    try:
+        # a device or a pipe has no size and might never end
+        if path.exists() and not path.is_file():
+            raise MdnnError(f"{path} cannot be read: expected a file")
+        with open(path, "rb") as file:
+            # Not `read(most)`: that takes so much memory first.
+            if os.fstat(file.fileno()).st_size > most:
+                raise MdnnError(f"{path} cannot be read: expected at most {most:,} bytes")
+            data = file.read()
+    except OSError as error:
+        raise MdnnError(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MdnnError(
+            f"{path} cannot be read: expected UTF-8 text, received byte 0x{data[error.start]:02x} "
+            f"at offset {error.start}"
+        ) from None
+
+
 def check_new_folder(path):
     """Refuses a path at which there is something already, but for an empty folder.
 
@@ -78,7 +162,7 @@ def check_new_folder(path):
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise MdnnError(f"{path} is there already, a file: take another folder")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(not _half_written(entry) for entry in path.iterdir()):
         raise MdnnError(
             f"{path} is there already: take another folder, or go on with it (--resume)"
         )

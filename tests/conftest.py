@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -11,6 +12,24 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if os.environ.get("KERAS_BACKEND") == "jax":
     # Tests compile much and compute little: this halves their time.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+HERE = ("localhost", "127.0.0.1", "::1", "", None)
+
+
+def _no_network(event, args):
+    """Fails whatever test asks anybody but this machine."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        if isinstance(address, tuple) and address[0] not in HERE:
+            raise RuntimeError(f"tests ask nobody: {event} {address}")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        name = args[0].decode() if isinstance(args[0], bytes) else args[0]
+        if name not in HERE:
+            raise RuntimeError(f"tests ask nobody: {event} {name}")
+
+
+sys.addaudithook(_no_network)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A manifest: JSON lines that say which files and texts belong together, in which order."""
 
 import difflib
-import json
 import os
 import pathlib
 import stat
@@ -10,6 +9,7 @@ from mdnn.data.line import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.data.line_split import SPLITS, SourceLine, SourcePart
 from mdnn.data.sources import TFDS
 from mdnn.errors import MdnnError
+from mdnn.strict_json import parse_json
 from mdnn.tokens.items import Item
 
 SUFFIXES = {
@@ -19,6 +19,9 @@ SUFFIXES = {
     "audio": (".wav",),
 }
 """The files that a part may name, by the part's key."""
+
+MOST = 1 << 28
+"""Bytes that a manifest may have."""
 
 _LINE_KEYS = ("items", "split", "name", "order")
 _KINDS = ("text", "text_file", "image", "audio", "video")
@@ -60,7 +63,12 @@ def read_manifest(path, rate=None, kinds=None):
     >>> {"items": [{"text": "seven"}, {"image": ["a.png", "b.png"]}], "split": "train"}
     """
     path = pathlib.Path(path)
+    # looked at without reading: a pipe would wait for ever
+    if path.exists() and not path.is_file():
+        raise MdnnError(f"cannot read {str(path)!r}: it is no file")
     try:
+        if (size := path.stat().st_size) > MOST:
+            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
         raw = path.read_bytes()
         folder = os.path.realpath(path.parent, strict=True)
     except OSError as error:
@@ -78,31 +86,10 @@ def read_manifest(path, rate=None, kinds=None):
                 f"{error.start + 1}"
             ) from None
         if text:
-            lines.append(reader.line(_json(text, where), where))
+            lines.append(reader.line(parse_json(text, where), where))
     if not lines:
         raise MdnnError(f"{str(path)!r} is empty: expected a JSON object on each line")
     return lines
-
-
-def _json(text, where):
-    """Returns a line's JSON value; a key that comes twice is an error."""
-
-    def once(pairs):
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise MdnnError(f"{where}: the key {twice!r} comes twice in one object")
-        return table
-
-    try:
-        return json.loads(text, object_pairs_hook=once)
-    except MdnnError:
-        raise
-    except json.JSONDecodeError as error:
-        raise MdnnError(f"{where}: not JSON: {error.msg}, at column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise MdnnError(f"{where}: not JSON that can be read: {error}") from None
 
 
 class _Reader:

@@ -25,6 +25,9 @@ _MEDIA = (".png", ".jpg", ".jpeg", ".wav")
 JOIN = "\n\n"
 """What stands between two texts of one source."""
 
+MOST = 1 << 31
+"""Bytes that a text file may have: larger ones are not read."""
+
 # Two characters at least: one is a drive letter.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -91,6 +94,8 @@ def _python_docs():
 def _read_file(path):
     """Returns a file's text; its bytes are read once."""
     try:
+        if (size := path.stat().st_size) > MOST:
+            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
         raw = path.read_bytes()
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
@@ -120,7 +125,11 @@ def _read_folder(folder):
             f"the folder {str(folder)!r} has a {MANIFEST}: it is a source of items "
             "(layout = 'items'), expected texts"
         )
+    inside = os.path.realpath(folder)
     for path in paths:
+        # Others' folders may hold a link to what nobody meant to hand over.
+        if path.is_symlink() and os.path.commonpath((inside, os.path.realpath(path))) != inside:
+            raise MdnnError(f"{str(path)!r} is a link that leads out of the folder {str(folder)!r}")
         if path.suffix.lower() in _MEDIA:
             raise MdnnError(
                 f"{str(path)!r} is no text: a folder of pictures and sounds needs a {MANIFEST} "

@@ -59,8 +59,10 @@ def kernel_masks(
         Two boolean arrays that broadcast to the kernel's shape, `[..., n, n]` or with `shift`
         `[..., 2 * n - 1]`: the live entries of `part`, and all live entries.
     """
-    indices = np.arange(size)
-    distance = np.arange(1 - size, size) if shift else indices[None, :] - indices[:, None]
+    indices = np.arange(size, dtype="int32")
+    distance = (
+        np.arange(1 - size, size, dtype="int32") if shift else indices[None, :] - indices[:, None]
+    )
     allowed = np.ones(distance.shape, bool) if diagonal else distance != 0
     if window is not None:
         allowed &= abs(distance) <= window

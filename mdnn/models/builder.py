@@ -11,13 +11,14 @@ from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
 from mdnn.models.config import Inner
 from mdnn.models.folding import FoldBranch
+from mdnn.models.limits import at_most
 from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
 from mdnn.models.vocabulary import decoding, embedding_modalities
 from mdnn.tokens import WIDTH, TextCodec
 
 
-def build(config, words=()):
+def build(config, words=(), most=None):
     """Builds the network of a config.
 
     Tokens are embedded, laid out as a grid, mixed by the backbone's branches (refed where the
@@ -27,6 +28,8 @@ def build(config, words=()):
         config: `mdnn.Config`, as `mdnn.load_config` gives it.
         words: the table of words (strings), for configs with `tokens.words` above 0; training
             makes it from its text (`mdnn.tokens.word_table`).
+        most: int, weights that the network may have, where that is less than
+            `limits.parameters`.
 
     Returns:
         A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`
@@ -38,14 +41,16 @@ def build(config, words=()):
         every slot sees the whole context. `mdnn.models.variants` makes the other of the two.
 
     Raises:
-        MdnnError: words are asked for and not given, the layers refuse the config, or the
-            network does not fit in memory.
+        MdnnError: words are asked for and not given, the layers refuse the config, the network
+            has more weights than `limits.parameters` (told before they are made), or it does not
+            fit in memory.
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     keras.utils.set_random_seed(config.seed)
     try:
-        return _build(config, tuple(words))
+        with at_most(min(config.limits.parameters, most or config.limits.parameters)):
+            return _build(config, tuple(words))
     except MdnnError:
         raise
     except Exception as error:

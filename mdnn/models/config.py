@@ -6,14 +6,22 @@ A config is a TOML file; nothing in it is run or imported. `load_config` reads i
 
 import dataclasses
 import math
+import re
 import tomllib
 from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.files import read_text
 from mdnn.models.config_check import check
 from mdnn.models.schema import dump, option, parse
 
 NORMS = ("rms", "layer", "none")
+
+MOST, DOTS = 1 << 20, 100
+"""Bytes that a config file, and dots that a line of it may have: a dotted key takes tomllib time
+and memory by the square of its parts, 40 GB for a file of 200 kB."""
+
+_ONE_TEXT = re.compile(r'[ \t]*[\w.-]{1,200}[ \t]*=[ \t]*"(?:[^"\\]|\\.)*"[ \t]*')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,20 +267,58 @@ class Loss:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """What a run folder keeps for going on."""
+
+    # Seconds between two; writing one takes a few hundredths of a second.
+    seconds: float = option(60.0, least=0.0)
+    # How many of the last are kept: where one is damaged, the one before it is taken.
+    keep: int = option(2, least=1, most=1000)
+    # Whether the weights of the lowest validation loss are kept, too.
+    best: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """How long, how much at once. One of `minutes` and `steps`."""
 
     minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch: int = option(12, least=1)
+    # What steps compute with; weights are float32. "auto": bfloat16 on machines that multiply it
+    # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others. Of
+    # "float16" the loss is scaled, so that small gradients are not lost.
+    precision: str = option("float32", choices=("float32", "bfloat16", "float16", "auto"))
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
     # Characters written after `prompt` before and after training, into samples/; 0: none. Of
     # items: whether a sheet of answers is drawn there.
     sample: int = option(300, least=0)
     prompt: str = "The "
+    # A step whose loss or gradients are not finite is never learnt from. Then the run stops, or
+    # skips it (100 one after another stop the run, too).
+    not_finite: str = option("stop", choices=("stop", "skip"))
+    # The same bits from the same config on the same machine, on the TensorFlow backend for the
+    # rest of the process; slower on a GPU.
+    deterministic: bool = False
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)
+    checkpoints: Checkpoints = option(factory=Checkpoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a network may be, so that a slip or a stranger's config does not fill the machine.
+
+    A run folder's network has no more weights than its file, whatever is said here.
+    """
+
+    # Weights; 10^9 are 4 GB, and 16 GB while they are trained.
+    parameters: int = option(10**9, least=1)
+    # Slots of a context with all its prompts.
+    slots: int = option(10**8, least=1)
+    # Branches that are run, one after another, in one pass with all its refeeds.
+    branches: int = option(10_000, least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,6 +333,7 @@ class Config:
     refeed: Refeed = option(factory=Refeed)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
+    limits: Limits = option(factory=Limits)
 
     @classmethod
     def from_dict(cls, table):
@@ -313,13 +360,17 @@ def load_config(path, set=()):
         MdnnError: no such file, not TOML, an unknown or impossible key or value.
     """
     path = Path(path)
+    if not path.exists():
+        raise MdnnError(f"no config file at {path}")
+    if path.is_dir():
+        raise MdnnError(f"{path} is a folder, expected a config file (.toml)")
+    text = read_text(path, MOST)
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
+            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MdnnError(f"no config file at {path}") from None
-    except IsADirectoryError:
-        raise MdnnError(f"{path} is a folder, expected a config file (.toml)") from None
-    except (OSError, ValueError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
     try:
         for text in set:

@@ -1,6 +1,7 @@
 """What no single key of a config can tell: keys that do not go together."""
 
 import dataclasses
+import math
 import operator
 
 from mdnn.errors import MdnnError
@@ -27,6 +28,7 @@ def check(config):
         raise MdnnError("backbone.branch: expected at least one branch, received none")
     for number, branch in enumerate(config.backbone.branch):
         _check_branch(f"backbone.branch.{number}", branch, config)
+    _check_limits(config)
 
 
 def _check_context(config):
@@ -145,6 +147,52 @@ def _check_layout(config):
             f"{tokens.base**tokens.digits} places apart, expected at least the context's "
             f"{context.slots} slots"
         )
+
+
+def _check_limits(config):
+    """Refuses what would fill the machine before the builder could count it."""
+    context, backbone, limits = config.context, config.backbone, config.limits
+    if (slots := context.prompts * context.slots) > limits.slots:
+        raise MdnnError(
+            f"limits.slots: expected at most {limits.slots:,} slots in a grid and all its prompts, "
+            f"received {_number(slots)}; raise the limit if that is meant"
+        )
+    one = sum(
+        branch.stack * branch.times + branch.depth * len(branch.block) for branch in backbone.branch
+    )
+    if (branches := config.refeed.steps * backbone.depth * one) > limits.branches:
+        raise MdnnError(
+            f"limits.branches: expected at most {limits.branches:,} branches in a pass "
+            "(refeed.steps, backbone.depth, stack, times, a fold's depth), received "
+            f"{_number(branches)}; raise the limit if that is meant"
+        )
+    prompts = (context.prompts,) * (context.prompts > 1)
+    for branch in backbone.branch:
+        _check_matrices(branch.mixer, (*prompts, *context.grid), backbone.width, limits)
+        for inner in branch.block:
+            _check_matrices(inner.mixer, context.grid[:-1], branch.width, limits)
+
+
+def _check_matrices(mixers, sizes, width, limits):
+    """Refuses mixers whose matrices alone would have too many weights, live or not."""
+    for mixer in mixers:
+        largest = max((*sizes, width) if -1 in mixer.axes else sizes)
+        weights = largest * largest
+        if mixer.kind == "dense" and mixer.sharing == "separate":
+            weights = math.prod(sizes) * width * largest
+        elif mixer.kind == "dense" and mixer.sharing == "groups":
+            weights *= mixer.groups
+        if mixer.kind in ("dense", "attention") and weights > limits.parameters:
+            raise MdnnError(
+                f"limits.parameters: expected at most {limits.parameters:,} weights, received "
+                f"{_number(weights)} in the matrices of one mixer on the grid {list(sizes)[:9]}; "
+                "raise the limit if that is meant"
+            )
+
+
+def _number(value):
+    """A whole number for an error, however large."""
+    return f"{value:,}" if value < 10**18 else f"more than {10**18:,}"
 
 
 def _check_loss(config):

@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
+from mdnn.models.arrays import check_arrays
 from mdnn.models.schema import nearest, option, parse
 
 DTYPES = ("int8", "int4", "float16")
@@ -109,16 +110,24 @@ def packed_dtype(about):
     return about.get(_DTYPE, "float32")
 
 
-def unpack(arrays, about, where):
+def unpack(arrays, about, where, expected=None):
     """Makes float32 arrays again of what `pack` gave; other arrays are handed on.
 
     Args:
         arrays, about, where: see `read_stored`.
+        expected: dict from names to `(dtype, shape)` of what is to become of them; checked
+            before anything is made.
 
     Raises:
-        MdnnError: as `read_stored`.
+        MdnnError: as `read_stored`; other arrays than expected.
     """
     stored = read_stored(arrays, about, where)
+    if expected is not None:
+        scales = {_scales(name) for name, own in stored.items() if own.dtype != "float16"}
+        found = {name: (str(a.dtype), tuple(a.shape)) for name, a in arrays.items()}
+        found |= {name: ("float32", own.shape) for name, own in stored.items()}
+        found = {name: spec for name, spec in found.items() if name not in scales}
+        check_arrays(found, expected, where)
     values = expand(arrays, stored)
     return values | {name: ops.convert_to_numpy(values[name]) for name in stored}
 

@@ -4,17 +4,9 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 from mdnn.files import making
+from mdnn.models.arrays import named, write_arrays
 from mdnn.models.quantization import check_dtype, pack
-from mdnn.models.run import (
-    ITEMS,
-    WEIGHTS,
-    named,
-    open_run,
-    read_seen,
-    write_about,
-    write_arrays,
-    write_seen,
-)
+from mdnn.models.run import ITEMS, WEIGHTS, open_run, read_seen, write_about, write_seen
 
 
 def quantize(run, to="int8", out=None):

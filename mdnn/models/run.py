@@ -1,26 +1,27 @@
 """A run folder: the config, the weights and the words of a trained network."""
 
-import contextlib
 import dataclasses
 import functools
 import json
 from pathlib import Path
 
-import keras
-import safetensors
-import safetensors.numpy
-
+import mdnn
 from mdnn.errors import MdnnError
-from mdnn.files import replacing, write_text
+from mdnn.files import write_text
+from mdnn.models.arrays import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
+from mdnn.models.limits import TooLargeError
 from mdnn.models.quantization import packed_dtype, unpack
+from mdnn.strict_json import read_json
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import RANKS
 from mdnn.tokens.text import TextCodec
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
-ITEMS = "items.json"
+ITEMS, ABOUT = "items.json", "run.json"
+FORMAT = 1
+"""The form of run folders that is written, and the newest that is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,17 @@ class Run:
     @functools.cached_property
     def model(self):
         """The network with its weights."""
-        model = build(self.config, self.words)
+        file = self.path / WEIGHTS
+        # Opened first: what is no such file says nothing of how many weights there are. One takes
+        # half a byte of it at least.
+        with opened(file):
+            most = 2 * file.stat().st_size
+        try:
+            model = build(self.config, self.words, most=most)
+        except TooLargeError as error:
+            if most >= self.config.limits.parameters:
+                raise
+            raise MdnnError(f"{file} holds fewer weights than {CONFIG} asks for: {error}") from None
         read_weights(model.weights, self.path / WEIGHTS)
         return model
 
@@ -88,6 +99,7 @@ def open_run(run):
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{path} is no run folder: there is {what} there")
+    check_format(path)
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise MdnnError(f"{path} is no run folder: it has no {name}")
@@ -96,7 +108,19 @@ def open_run(run):
 
 
 def load(run):
-    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it."""
+    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it.
+
+    Args:
+        run: a run folder; or a `.keras` file, see `mdnn.models.keras_files.load_keras`.
+
+    Raises:
+        MdnnError: neither, or one that is damaged.
+    """
+    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+        # imported late: runs need nothing of it
+        from mdnn.models.keras_files import load_keras
+
+        return load_keras(run)
     return open_run(run).model
 
 
@@ -106,21 +130,43 @@ def write_run(path, config, words, model):
     write_arrays(Path(path) / WEIGHTS, named(model.weights))
 
 
+def check_format(path):
+    """Refuses a run folder that a newer mdnn wrote; one without a word of its form is older.
+
+    Raises:
+        MdnnError: a newer form, or a `run.json` that does not say which.
+    """
+    file = Path(path) / ABOUT
+    if not file.exists():
+        return
+    about = read_json(file, most=1 << 16)
+    form = about.get("format") if isinstance(about, dict) else None
+    if not isinstance(form, int) or isinstance(form, bool) or form < 0:
+        raise MdnnError(f"{file}: expected a number as its format, received {str(form)[:40]!r}")
+    if form > FORMAT:
+        raise MdnnError(
+            f"{path} is a run folder of form {form}, made by mdnn {str(about.get('mdnn'))[:40]}; "
+            f"this one, {mdnn.__version__}, reads forms up to {FORMAT}: install a newer mdnn"
+        )
+
+
 def write_about(path, config, words):
-    """Writes what a run is before it has weights: config and words."""
+    """Writes what a run is before it has weights: its form, config and words."""
+    about = {"format": FORMAT, "mdnn": mdnn.__version__}
     write_text(Path(path) / CONFIG, config.to_toml())
+    write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
     if words:
         write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
 
 
 def read_words(path):
     """The table of words of a run folder."""
-    try:
-        words = json.loads((path / WORDS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MdnnError(f"{path / WORDS} cannot be read: {error}") from None
+    words = read_json(path / WORDS)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise MdnnError(f"{path / WORDS}: expected a list of texts")
+    # JSON can write halves of characters alone.
+    if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
+        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
     return tuple(words)
 
 
@@ -136,18 +182,28 @@ def read_seen(path):
         MdnnError: no such file, or one that says something else.
     """
     file = Path(path) / ITEMS
+    seen = read_json(file)
     try:
-        seen = json.loads(file.read_text(encoding="utf-8"))
-        longest = {_kind(kind): int(units) for kind, units in seen["longest"].items()}
+        longest = {_kind(kind): _size(units) for kind, units in seen["longest"].items()}
         shapes = {
-            _kind(kind): [tuple(map(int, shape)) for shape in shapes]
+            _kind(kind): [_shape(kind, shape) for shape in shapes]
             for kind, shapes in seen["shapes"].items()
         }
-    except (OSError, ValueError) as error:
-        raise MdnnError(f"{file} cannot be read: {error}") from None
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise MdnnError(f"{file}: expected the longest items and the shapes of each kind") from None
     return {"longest": longest, "shapes": shapes}
+
+
+def _size(number):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**40:
+        raise ValueError(number)
+    return number
+
+
+def _shape(kind, shape):
+    if len(shape) != (3 if "video" in kind else 2):
+        raise ValueError(shape)
+    return tuple(map(_size, shape))
 
 
 def _kind(name):
@@ -156,75 +212,24 @@ def _kind(name):
     return name
 
 
-def named(variables):
-    """Variables as a dict from their path to a numpy array."""
-    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
-
-
-def write_arrays(path, arrays, about=None):
-    """Writes arrays (and a dict of texts about them) as one safetensors file, atomically."""
-    arrays = {name: array.copy(order="C") for name, array in arrays.items()}
-    with replacing(path) as part:
-        safetensors.numpy.save_file(arrays, part, metadata=about)
-
-
-def read_arrays(path):
-    """Arrays and the dict of texts about them.
-
-    Raises:
-        MdnnError: no such file, or not a whole safetensors file.
-    """
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
 def weights_dtype(path):
     """What the weights of a run folder are stored as: `"float32"`, `"int8"` or another.
 
     Args:
         path: the run folder; only the head of its weights file is read.
     """
-    with _opened(Path(path) / WEIGHTS) as file:
+    with opened(Path(path) / WEIGHTS) as file:
         return packed_dtype(file.metadata() or {})
-
-
-@contextlib.contextmanager
-def _opened(path):
-    """An open safetensors file."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            yield file
-    except FileNotFoundError:
-        raise MdnnError(f"no weights at {path}") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise MdnnError(f"{path} is no readable safetensors file: {error}") from None
-
-
-def assign(variables, arrays, where):
-    """Gives variables the arrays of their paths.
-
-    Raises:
-        MdnnError: a name, shape or dtype that does not fit; nothing is assigned then.
-    """
-    variables = {variable.path: variable for variable in variables}
-    if missing := sorted(set(variables) ^ set(arrays)):
-        side = "lacks" if missing[0] in variables else "has an unknown"
-        raise MdnnError(f"{where} {side} weight {missing[0]!r}")
-    for name, variable in variables.items():
-        array, dtype = arrays[name], keras.backend.standardize_dtype(variable.dtype)
-        if tuple(array.shape) != tuple(variable.shape) or str(array.dtype) != dtype:
-            raise MdnnError(
-                f"{where}: expected {name!r} as {dtype} {tuple(variable.shape)}, found "
-                f"{array.dtype} {tuple(array.shape)}"
-            )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
 
 
 def read_weights(variables, path):
     """Reads a safetensors file into variables of the same names, shapes and dtypes.
 
-    Small weights (see `mdnn.models.quantization`) become float32 here.
+    Small weights (see `mdnn.models.quantization`) become float32 here. What the file says of
+    sizes is compared with the variables before anything is made of it.
     """
-    arrays, about = read_arrays(path)
-    assign(variables, unpack(arrays, about, path), path)
+    expected = spec_of({variable.path: variable for variable in variables})
+    with opened(path) as file:
+        small = packed_dtype(file.metadata() or {}) != "float32"
+    arrays, about = read_arrays(path, None if small else expected)
+    assign(variables, unpack(arrays, about, path, expected), path)

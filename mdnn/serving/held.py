@@ -5,8 +5,9 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from mdnn.models.arrays import read_arrays
 from mdnn.models.quantization import expand, read_stored
-from mdnn.models.run import WEIGHTS, read_arrays
+from mdnn.models.run import WEIGHTS
 
 
 class HeldWeights:

@@ -1,15 +1,18 @@
 """One optimizer step, the only part of the loop that knows the backend."""
 
 import keras
+import numpy as np
+from keras import ops
 
 from mdnn.models.answering_rows import LISTS
 from mdnn.models.learner import Learner
+from mdnn.training.precision import computing_in
 
 # Batches from which the lengths of picks are foreseen, and by how much more they may be.
 FORESEEN, MORE = 64, 1.25
 
 
-def make_step(models, loss, optimizer, batches=None):
+def make_step(models, loss, optimizer, batches=None, precision="float32"):
     """A compiled function that learns from one batch.
 
     Args:
@@ -20,13 +23,17 @@ def make_step(models, loss, optimizer, batches=None):
         batches: `mdnn.data.batches.StepBatches` that will be learnt from, whose `objective` is
             the name of a model; on JAX a few of them are looked at, so that a step need not be
             compiled again when a later one has more targets of a modality.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the step computes with; weights,
+            optimizer and loss are float32.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
         whose `targets` are also what the loss compares with, and whose `weights`, if there are
         any, the loss is told; `rate` is the learning rate, `name` which of several models learns.
-        It has an attribute `sync`: call it before the variables of model or optimizer are read or
-        set.
+        Where the loss or a gradient is not finite, nothing is learnt. It has attributes `sync`:
+        call it before the variables of model or optimizer are read or set; and `fault`: of the
+        last call, the number of the trainable variable with the largest gradient and its largest
+        value, where the loss or a gradient was not finite, else -1 and 0.
 
     Raises:
         ValueError: a backend other than TensorFlow and JAX; models of different variables.
@@ -41,9 +48,9 @@ def make_step(models, loss, optimizer, batches=None):
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(learners, optimizer)
+        return _tensorflow_step(learners, optimizer, precision)
     if backend == "jax":
-        return _jax_step(learners, optimizer, batches)
+        return _jax_step(learners, optimizer, batches, precision)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
 
 
@@ -62,7 +69,7 @@ def loss_and_gradients(model, loss, batch):
     if keras.backend.backend() == "tensorflow":
         return _tensorflow_gradients(learner, batch)
     function = _jax_gradients(learner)
-    (value, _), gradients = function(*_values(learner), batch)
+    (_, (value, _)), gradients = function(*_values(learner), batch)
     return value, gradients
 
 
@@ -72,18 +79,47 @@ def _compiled(learners, compile):
     return {name: made[id(learner)] for name, learner in learners.items()}
 
 
-def _tensorflow_gradients(learner, batch):
+def _tensorflow_gradients(learner, batch, scaled=lambda value: value):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         value = learner(batch, training=True)
+        large = scaled(value)
     variables = [v.value for v in learner.trainable_variables]
     # Zeros, as JAX has them, where only another wiring has a use for a variable.
     zero = tf.UnconnectedGradients.ZERO
-    return value, tape.gradient(value, variables, unconnected_gradients=zero)
+    return value, tape.gradient(large, variables, unconnected_gradients=zero)
 
 
-def _tensorflow_step(learners, optimizer):
+def _faulty(value, gradients, scale):
+    """Whether a step must not be learnt from, a boolean scalar.
+
+    A scaled loss whose gradients are too large for half precision is the optimizer's own affair:
+    it takes a smaller scale.
+    """
+    finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
+    if scale is not None:
+        finite = ops.logical_or(finite, scale > 1)
+    return ops.logical_not(ops.logical_and(finite, ops.isfinite(value)))
+
+
+def _largest(gradients, scale):
+    """The number of the gradient with the largest value, one that is not finite being larger than
+    any that is, and that value."""
+    peaks = [
+        ops.where(ops.all(ops.isfinite(g)), ops.max(ops.abs(ops.cast(g, "float32"))), np.inf)
+        for g in gradients
+    ]
+    peaks = ops.stack(peaks) / (1.0 if scale is None else scale)
+    return ops.cast(ops.argmax(peaks), "int32"), ops.max(peaks)
+
+
+def _scale_of(optimizer):
+    """The variable by which an optimizer scales the loss; `None` where it does not."""
+    return getattr(optimizer, "dynamic_scale", None)
+
+
+def _tensorflow_step(learners, optimizer, precision):
     import tensorflow as tf
 
     def compile(learner):
@@ -91,9 +127,19 @@ def _tensorflow_step(learners, optimizer):
         @tf.function(jit_compile=False)
         def step(batch, rate):
             optimizer.learning_rate.assign(rate)
-            value, gradients = _tensorflow_gradients(learner, batch)
-            optimizer.apply(gradients, learner.trainable_variables)
-            return value
+            with computing_in(learner, precision):
+                value, gradients = _tensorflow_gradients(learner, batch, optimizer.scale_loss)
+            scale = _scale_of(optimizer)
+            scale = None if scale is None else tf.convert_to_tensor(scale)
+            dense = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+
+            def learn():
+                optimizer.apply(gradients, learner.trainable_variables)
+                return tf.constant(-1), tf.constant(0.0)
+
+            return value, tf.cond(
+                _faulty(value, dense, scale), lambda: _largest(dense, scale), learn
+            )
 
         traced = []
 
@@ -115,7 +161,8 @@ def _tensorflow_step(learners, optimizer):
 
     def run(batch, rate, name=None):
         tensors = tf.nest.map_structure(tf.constant, learners[name].picked(batch))
-        return steps[name](tensors, tf.constant(rate, tf.float32))
+        value, run.fault = steps[name](tensors, tf.constant(rate, tf.float32))
+        return value
 
     run.sync = lambda: None
     return run
@@ -127,10 +174,13 @@ def _values(learner):
 
 
 def _jax_gradients(learner):
+    """Function `(trainable, fixed, batch, scale=1) -> ((_, (loss, fixed)), gradients)`; of the loss
+    times the scale."""
     import jax
 
-    def compute(trainable, fixed, batch):
-        return learner.stateless_call(trainable, fixed, batch, training=True)
+    def compute(trainable, fixed, batch, scale=1.0):
+        value, fixed = learner.stateless_call(trainable, fixed, batch, training=True)
+        return value * scale, (value, fixed)
 
     return jax.value_and_grad(compute, has_aux=True)
 
@@ -149,20 +199,32 @@ def _foreseen(learners, batches):
     return sizes
 
 
-def _jax_step(learners, optimizer, batches):
+def _jax_step(learners, optimizer, batches, precision):
     import jax
 
     rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
+    scales = [v is _scale_of(optimizer) for v in optimizer.variables]
 
     def compile(learner):
         gradients_of = _jax_gradients(learner)
 
         @jax.jit
         def step(trainable, fixed, state, batch, rate):
-            (value, fixed), gradients = gradients_of(trainable, fixed, batch)
+            scale = state[scales.index(True)] if any(scales) else None
+            given = () if scale is None else (scale,)
+            with computing_in(learner, precision):
+                (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *given)
             state = [rate if k == rate_at else v for k, v in enumerate(state)]
-            trainable, state = optimizer.stateless_apply(state, gradients, trainable)
-            return value, trainable, fixed, state
+
+            def learn():
+                learnt, own = optimizer.stateless_apply(state, gradients, trainable)
+                return (jax.numpy.int32(-1), jax.numpy.float32(0)), list(learnt), list(own)
+
+            def leave():
+                return _largest(gradients, scale), trainable, state
+
+            fault, trainable, state = jax.lax.cond(_faulty(value, gradients, scale), leave, learn)
+            return value, fault, trainable, fixed, state
 
         return step
 
@@ -178,7 +240,7 @@ def _jax_step(learners, optimizer, batches):
         held[:] = held or [*_values(first), [v.value for v in optimizer.variables]]
         learner = learners[name]
         batch = learner.picked(batch, padded=True, sizes=sizes[id(learner)])
-        value, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
+        value, run.fault, *held[:] = steps[name](*held, batch, jax.numpy.float32(rate))
         return value
 
     def sync():

@@ -1,39 +1,35 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
-import csv
-import dataclasses
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from mdnn.data.sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
-from mdnn.files import check_new_folder, write_text
+from mdnn.files import check_new_folder, sweep
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
-from mdnn.models.run import (
-    CONFIG,
-    WEIGHTS,
-    Run,
-    read_words,
-    weights_dtype,
-    write_about,
-    write_run,
-)
+from mdnn.models.run import Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
+from mdnn.training.lock import locked
+from mdnn.training.losses import Losses
+from mdnn.training.metrics import Metrics, read_metrics, sync
+from mdnn.training.opening import anchored, open_training_data, own_folders, resumed_config
 from mdnn.training.optimizers import make_optimizer, rate_at
-from mdnn.training.pictures import loss_curve, read_metrics
+from mdnn.training.pictures import loss_curve
+from mdnn.training.precision import resolved
 from mdnn.training.start import start_heads
+from mdnn.training.stopping import Stopping
 from mdnn.training.ways import trained_ways, wired
 
-METRICS, PICTURE = "metrics.csv", "loss.png"
-COLUMNS = ("step", "seconds", "rate", "train_nats", "validation_nats")
-# Seconds between two checkpoints; writing one takes a few hundredths of a second.
-CHECKPOINT_EVERY = 60.0
+PICTURE = "loss.png"
+COLUMNS = ("step", "rate", "train_nats", "validation_nats")
+# Rows of metrics.csv in a whole run of so many steps, and steps of a row at most.
+ROWS, ROW = 200, 100
 
 
 def train(config, out, resume=False, show=True):
@@ -57,7 +53,9 @@ def train(config, out, resume=False, show=True):
 
     Raises:
         MdnnError: an `out` that holds something else, a source that cannot be read, a text too
-            short for the context, items that do not fit it.
+            short for the context, items that do not fit it; an `out` that another process
+            trains into or a newer mdnn made; a loss that is not finite.
+        OSError: a full disk, a folder that cannot be written to; what was there stays.
     """
     if isinstance(config, (str, Path)):
         config = load_config(config)
@@ -65,62 +63,36 @@ def train(config, out, resume=False, show=True):
     path = Path(out)
     words = None
     if resume:
-        config = _resumed_config(config, path)
-        words = read_words(path) if config.tokens.words else None
+        config = resumed_config(config, path)
     else:
         check_new_folder(path)
+    begun = resume and checkpoint.newest(path) is not None
+    if begun and config.tokens.words:
+        words = read_words(path)
+    if config.train.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
     data = open_training_data(config, words)
     run = Run(path, config, data.words)
     model = build(config, run.words)
     training = Training(run.holding(model), data, Display(show, unit=data.unit))
     path.mkdir(parents=True, exist_ok=True)
-    if resume:
-        training.progress = checkpoint.restore(path, model, training.optimizer)
-    else:
-        start_heads(model.get_layer("heads"), data.rows())
-        write_about(path, config, run.words)
-        data.write_about(path)
-    return training.run_all()
-
-
-def open_training_data(config, words=None):
-    """A config's data as the loop needs them: a `StreamData` or an `ItemData`.
-
-    Args:
-        config: `mdnn.Config`.
-        words: the table of words; `None` to make it from the data, where the config has one.
-    """
-    # imported late: a text needs nothing of items, nor items of texts
-    if config.context.layout == "items":
-        from mdnn.training.item_data import ItemData
-
-        return ItemData(config, words)
-    from mdnn.training.stream_data import StreamData
-
-    return StreamData(config, words)
-
-
-def anchored(config):
-    """The config with a source on disk named in full, so that the run knows it from anywhere."""
-    source = config.data.source
-    if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
-        return config
-    data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
-    return dataclasses.replace(config, data=data)
-
-
-def _resumed_config(config, path):
-    if not (path / CONFIG).is_file():
-        raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
-    whole = (path / checkpoint.FILE).is_file() or not (path / WEIGHTS).is_file()
-    if not whole and (dtype := weights_dtype(path)) != "float32":
-        raise MdnnError(
-            f"{path} has {dtype} weights, which training does not go on with: expected the run "
-            "that it was made from"
-        )
-    own = load_config(path / CONFIG)
-    length = {"minutes": config.train.minutes, "steps": config.train.steps}
-    return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+    with locked(path):
+        for folder in own_folders(path):
+            sweep(folder)
+        if begun:
+            training.restore()
+        else:
+            # Another process may have made it meanwhile.
+            if not resume:
+                check_new_folder(path)
+            else:
+                training.display.say(f"{path} has no checkpoint yet: it begins again")
+            start_heads(model.get_layer("heads"), data.rows())
+            write_about(path, config, run.words)
+            data.write_about(path)
+        return training.run_all()
 
 
 class Training:
@@ -135,14 +107,27 @@ class Training:
     def __init__(self, run, data, display):
         self.run, self.model, self.data, self.display = run, run.model, data, display
         self.batches, self.ways = data.batches, trained_ways(run.config)
-        self.optimizer = make_optimizer(run.config.train.optimizer, self.model.trainable_variables)
+        spec = run.config.train
+        precision = resolved(spec.precision)
+        self.optimizer = make_optimizer(
+            spec.optimizer, self.model.trainable_variables, scaled=precision == "float16"
+        )
         networks = wired(self.model, run.config)
-        self.step = make_step(networks, loss_for(run.config), self.optimizer, self.batches)
+        self.step = make_step(
+            networks, loss_for(run.config), self.optimizer, self.batches, precision
+        )
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
-        self.checks, self.validation = 0, {}
-        # Mean nats of each way's last steps.
-        self.nats = {}
+        names = [variable.path for variable in self.model.trainable_variables]
+        self.losses = Losses(names, spec.not_finite == "skip", display.say)
+
+    def parts(self):
+        """What a checkpoint holds: a dict of dicts of variables, see `checkpoint.parts_of`."""
+        return checkpoint.parts_of(self.model, self.optimizer)
+
+    def restore(self):
+        """Goes on from the newest checkpoint in the run folder that can be read."""
+        self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
@@ -151,14 +136,14 @@ class Training:
             with self.display:
                 if self.progress.step == 0:
                     self._sample("Before training it writes")
-                self._train()
+                stopped = self._train()
         except KeyboardInterrupt:
             stopped = True
-        self.step.sync()
-        checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
+        self._settle()
+        self._save()
         write_run(self.run.path, self.run.config, self.run.words, self.model)
         # None where training was stopped before its first figures.
-        if metrics := read_metrics(self.run.path / METRICS):
+        if metrics := read_metrics(self.run.path):
             title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
             loss_curve(metrics, self.run.path / PICTURE, title, self.data.unit)
         if stopped:
@@ -169,11 +154,19 @@ class Training:
         return self.data.figures(self.scorer) | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
+            "skipped": self.progress.skipped,
             "seconds": round(seconds, 1),
             f"{self.data.unit}s_per_second": round(units / seconds) if seconds else 0,
             "stopped": stopped,
             "run": str(self.run.path),
         }
+
+    def _save(self):
+        """Writes a checkpoint."""
+        self.step.sync()
+        sync(self.run.path)
+        keep = self.run.config.train.checkpoints.keep
+        checkpoint.save(self.run.path, self.parts(), self.progress, keep)
 
     def _sample(self, title):
         """Lets the network write something into samples/, where the config asks for it."""
@@ -189,106 +182,123 @@ class Training:
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
     def _train(self):
-        spec = self.run.config.train
-        self._begin_metrics()
-        with open(self.run.path / METRICS, "a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            before = self.progress.seconds
-            begun = shown = kept = warm = time.perf_counter()
-            losses, compiled, first = [], set(), self.progress.step
-            while (part := self._part()) < 1:
-                rate = rate_at(spec.optimizer, self.progress.step, part)
-                way = self.batches.objective(self.progress.step)
-                loss = self.step(self.batches.at(self.progress.step), rate, way)
-                losses.append((way, loss))
-                self.progress.step += 1
+        """Takes steps until the budget is spent; returns whether it was stopped before."""
+        spec, progress = self.run.config.train, self.progress
+        metrics = Metrics(self.run.path, self._columns(), progress.step)
+        before = progress.seconds
+        begun = shown = kept = warm = time.perf_counter()
+        compiled, first, rowed = set(), progress.step, progress.step
+        checks = int(self._part() * spec.checks)
+        with Stopping() as stopping:
+            while (part := self._part()) < 1 and not stopping.asked:
+                rate = rate_at(spec.optimizer, progress.step, part)
+                way = self.batches.objective(progress.step)
+                loss = self.step(self.batches.at(progress.step), rate, way)
+                progress.step += 1
+                self.losses.add(progress.step, rate, way, loss, self.step.fault)
+                self._settle(but=1)
                 now = time.perf_counter()
-                self.progress.seconds = before + now - begun
+                progress.seconds = before + now - begun
                 if way not in compiled:
                     # A first step compiles: it says nothing of how long the others take.
                     compiled.add(way)
-                    warm, first = now, self.progress.step
+                    warm, first = now, progress.step
                 part = self._part()
-                check = spec.checks and part * spec.checks >= self.checks + 1
-                if not (check or part >= 1 or now - shown > 0.5 or len(losses) >= 100):
+                check = spec.checks and part * spec.checks >= checks + 1
+                if check or part >= 1 or self._row_is_due(now - shown, progress.step - rowed):
+                    self._settle()
+                    if check:
+                        checks = int(part * spec.checks)
+                        self._check()
+                    progress.nats, progress.losses = self._nats(), []
+                    metrics.write(self._row(rate, self.progress.validation if check else {}))
+                    rowed = progress.step
+                elif now - shown <= 0.5:
                     continue
-                nats = self._mean(losses, rate)
-                losses.clear()
                 shown = now
-                checked = self._check(part) if check else {}
-                row = self._row(rate, nats, checked)
-                writer.writerow([row.get(name, "") for name in self._columns()])
-                file.flush()
-                if self.progress.step > first:
-                    self._show(part, nats, (now - warm) / (self.progress.step - first))
-                if now - kept > CHECKPOINT_EVERY:
-                    self.step.sync()
-                    checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
+                if progress.step > first:
+                    self._show(part, (now - warm) / (progress.step - first))
+                if now - kept > spec.checkpoints.seconds:
+                    self._settle()
+                    self._save()
                     kept = time.perf_counter()
+        return self._part() < 1
+
+    def _row_is_due(self, seconds, steps):
+        """Whether metrics.csv gets a row: of a budget in steps the clock has no say in it."""
+        if (budget := self.run.config.train.steps) is not None:
+            return self.progress.step % max(1, min(ROW, budget // ROWS)) == 0
+        return seconds > 0.5 or steps >= ROW
+
+    def _settle(self, but=0):
+        """Looks at the losses of all steps but the last so many; see `Losses.settle`."""
+        try:
+            self.losses.settle(self.progress, but)
+        except MdnnError as error:
+            last = checkpoint.newest(self.run.path)
+            stands = "no checkpoint" if last is None else f"its last checkpoint, {last.name}"
+            raise MdnnError(f"{error}; {self.run.path} has {stands}") from None
 
     def _columns(self):
         """Names of the columns of metrics.csv: of several ways each has one of its own."""
         several = self.ways if len(self.ways) > 1 else ()
         return [*COLUMNS, *(f"validation_{way}_nats" for way in several)]
 
-    def _row(self, rate, nats, checked):
-        """A row of metrics.csv as a dict from columns to texts."""
+    def _row(self, rate, checked):
+        """A row of metrics.csv and times.csv as a dict from columns to texts."""
         row = {
             "step": str(self.progress.step),
             "seconds": f"{self.progress.seconds:.3f}",
             "rate": f"{rate:.3e}",
-            "train_nats": f"{nats:.5f}",
+            "train_nats": f"{self._together(self.progress.nats):.5f}" if self.progress.nats else "",
         }
         if checked:
             row["validation_nats"] = f"{self._together(checked):.5f}"
         return row | {f"validation_{way}_nats": f"{value:.5f}" for way, value in checked.items()}
 
-    def _begin_metrics(self):
-        """Leaves in metrics.csv the rows up to the step that training goes on from.
-
-        A run that was killed wrote rows after its last checkpoint.
-        """
-        file = self.run.path / METRICS
-        rows = file.read_text(encoding="utf-8").splitlines()[1:] if file.is_file() else []
-        kept = [row for row in rows if int(row.partition(",")[0]) <= self.progress.step]
-        write_text(file, "\n".join([",".join(self._columns()), *kept, ""]))
-
-    def _mean(self, losses, rate):
-        """Mean nats per character (or unit) of some steps' losses, which are per unit.
-
-        The ways are weighted by how often they are trained, not by which of them these steps
-        happened to train: otherwise the curve would show little else.
-        """
-        for way in {way for way, _ in losses}:
-            mean = float(np.mean([float(value) for own, value in losses if own == way]))
-            if not np.isfinite(mean):
-                saved = (self.run.path / checkpoint.FILE).is_file()
-                raise MdnnError(
-                    f"the loss is {mean} at step {self.progress.step:,} (learning rate "
-                    f"{rate:.2e}); {self.run.path} has {'its last' if saved else 'no'} checkpoint"
-                )
-            self.nats[way] = mean / self.data.per_unit
-        return self._together(self.nats)
+    def _nats(self):
+        """Mean nats per character (or unit) of each way's last steps, a dict."""
+        found = dict(self.progress.nats)
+        for way in dict(self.progress.losses):
+            own = [loss for name, loss in self.progress.losses if name == way]
+            found[way] = float(np.mean(own)) / self.data.per_unit
+        return found
 
     def _together(self, nats):
-        """The mean of a dict of the ways' nats, each as often as it is trained."""
+        """The mean of a dict of the ways' nats, each as often as it is trained.
+
+        Not by which of them a few steps happened to train: otherwise the curve would show little
+        else.
+        """
         shares = sum(self.ways[way] for way in nats)
         return sum(self.ways[way] * value for way, value in nats.items()) / shares
 
-    def _check(self, part):
-        """Validation nats of each way on pieces from all over the validation part, a dict."""
-        self.checks = int(part * self.run.config.train.checks)
+    def _check(self):
+        """Takes validation nats of each way on pieces from all over the validation part."""
         self.step.sync()
-        self.validation = self.data.check(self.scorer)
-        return self.validation
+        progress = self.progress
+        checked = self.data.check(self.scorer)
+        nats = self._together(checked)
+        if not np.isfinite(nats):
+            self.display.say(f"the validation loss is {nats} at step {progress.step:,}")
+            progress.validation = {}
+            return
+        progress.validation = checked
+        if progress.best is None or nats < progress.best:
+            progress.best = nats
+            if self.run.config.train.checkpoints.best:
+                checkpoint.save_best(self.run.path, self.model, progress.step, nats)
 
-    def _show(self, part, nats, per_step):
+    def _show(self, part, per_step):
         """Shows how far the run is; `per_step` is how many seconds a step takes."""
         spec = self.run.config.train
         if spec.steps is not None:
             left = (spec.steps - self.progress.step) * per_step
         else:
             left = 60 * spec.minutes - self.progress.seconds
+        nats, checked = self._nats(), self.progress.validation
+        if not nats:
+            return
         speed = self.data.per_step / per_step
-        validation = self._together(self.validation) if self.validation else None
-        self.display.update(part, nats, speed, left, self.progress.step, validation)
+        validation = self._together(checked) if checked else None
+        self.display.update(part, self._together(nats), speed, left, self.progress.step, validation)

@@ -5,14 +5,13 @@ import math
 import keras
 
 
-def make_optimizer(spec, variables):
+def make_optimizer(spec, variables, scaled=False):
     """The Keras optimizer of `[train.optimizer]`, built.
 
-    Args:
-        spec: `mdnn.models.config.Optimizer`.
-        variables: the model's trainable variables. Decay falls on matrices only: kernels and
-            tables, not norms' scales and biases.
-    """
+        Args:
+            spec: `mdnn.models.config.Optimizer`.
+            variables: the model's trainable variables. Decay falls on matrices only: kernels and
+    XX"""
     common = {
         # Keras would count optimizers in its names, and a checkpoint holds names.
         "name": spec.name,
@@ -40,6 +39,8 @@ def make_optimizer(spec, variables):
     optimizer = makers[spec.name]()
     if spec.decay:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="scaled")
     optimizer.build(variables)
     return optimizer
 

@@ -1,6 +1,5 @@
 """The loss curve, and items beside one another, as pictures."""
 
-import csv
 import textwrap
 import warnings
 
@@ -13,32 +12,24 @@ from mdnn.files import replacing
 LETTERS, LINE = 60, 12
 
 
-def read_metrics(path):
-    """The rows of a run's metrics.csv as a dict of lists of floats (None where empty).
-
-    Without a file or rows the dict is empty.
-    """
-    if not path.is_file():
-        return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = rows[0] if rows else ()
-    return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
-
-
 def loss_curve(metrics, path, title="", unit="character"):
     """Draws nats per character against seconds.
 
     Args:
-        metrics: what `read_metrics` returns.
+        metrics: what `mdnn.training.metrics.read_metrics` returns.
         path: the PNG to write.
         title: text above.
         unit: what the nats are per.
     """
+    # Rows in which every step was skipped have none.
+    train = [value for value in metrics["train_nats"] if value is not None]
+    if not train:
+        return
     figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    seconds, train = metrics["seconds"], metrics["train_nats"]
-    axes.plot(seconds, train, color="#9db8d9", linewidth=1, label="training batches")
+    seconds = metrics["seconds"]
+    when = [s for s, value in zip(seconds, metrics["train_nats"], strict=True) if value is not None]
+    axes.plot(when, train, color="#9db8d9", linewidth=1, label="training batches")
     shown = list(train)
     for name, values in metrics.items():
         checks = [(s, v) for s, v in zip(seconds, values, strict=True) if v is not None]
@@ -51,7 +42,7 @@ def loss_curve(metrics, path, title="", unit="character"):
             way = name.removeprefix("validation_").removesuffix("_nats")
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
-    low = min(v for v in shown if v is not None)
+    low = min(shown)
     axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)

@@ -26,7 +26,7 @@ CONFIG = make_config(mix({"groups": 2}), refeed={"steps": 2, "start": "learned"}
 WITH_WORDS = make_config(
     mix({"groups": 2}), tokens={"modalities": ["text", "word"], "words": 5, "letters": 3}
 )
-FILES = ["config.toml", "model.safetensors"]
+FILES = ["config.toml", "model.safetensors", "run.json"]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_damaged_config(run):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'["the"', "cannot be read: "),
+        (b'["the"', "not JSON: "),
         (b"\xff", "cannot be read: "),
         (b'{"the": 1}', ": expected a list of texts"),
         (b'["the", 1]', ": expected a list of texts"),

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import mdnn
+from mdnn.models.arrays import named, read_arrays
 from mdnn.models.quantization import DTYPES
-from mdnn.models.run import WEIGHTS, named, open_run, read_arrays
+from mdnn.models.run import WEIGHTS, open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)

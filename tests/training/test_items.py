@@ -12,9 +12,10 @@ import tiny
 import mdnn
 from mdnn.data.item_batches import ItemBatches
 from mdnn.data.objectives import OBJECTIVES
+from mdnn.models.arrays import read_arrays
 from mdnn.models.learner import Learner
 from mdnn.models.loss import loss_for, unit_nats
-from mdnn.models.run import Run, open_run, read_arrays
+from mdnn.models.run import Run, open_run
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens.context import pack_items
 from mdnn.training import gradients, loop
@@ -41,6 +42,8 @@ def test_a_run_folder(items_training, items_run):
         "loss.png",
         "metrics.csv",
         "model.safetensors",
+        "run.json",
+        "times.csv",
     ]
     run = open_run(items_run)
     expected = {"longest": {"text": 5, "grey": 16, "audio": 8}, "shapes": {"grey": [(4, 4)]}}
@@ -54,6 +57,7 @@ def test_what_training_says(items_training, items_run):
         "ways",
         "parameters",
         "steps",
+        "skipped",
         "seconds",
         "units_per_second",
         "stopped",
@@ -161,7 +165,9 @@ def interrupted(config, folder, monkeypatch, at, steps):
                 monkeypatch.setattr(loop, "make_step", real)
                 raise KeyboardInterrupt
             ways.append(way)
-            return step(batch, rate, way)
+            loss = step(batch, rate, way)
+            run.fault = step.fault
+            return loss
 
         run.sync = step.sync
         return run
@@ -172,7 +178,7 @@ def interrupted(config, folder, monkeypatch, at, steps):
     second = mdnn.train(config, folder / "parts", resume=True, show=False)
     assert (second["stopped"], second["steps"]) == (False, steps)
     assert second["ways"] == whole["ways"]
-    for file in ("model.safetensors", "checkpoints/last.safetensors"):
+    for file in ("model.safetensors", f"checkpoints/step-{steps:09}.safetensors"):
         a, b = (read_arrays(folder / name / file)[0] for name in ("whole", "parts"))
         assert set(a) == set(b)
         for name, array in a.items():
@@ -339,7 +345,7 @@ def test_shapes_that_were_seen(tmp_path):
     ("text", "message"),
     [
         (None, "items.json cannot be read"),
-        ("{", "items.json cannot be read"),
+        ("{", "items.json: not JSON"),
         ("[]", "items.json: expected the longest items and the shapes of each kind"),
         ('{"longest": {"smell": 3}, "shapes": {}}', "items.json: expected the longest items"),
     ],

@@ -8,15 +8,20 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.models.run import read_arrays
+from mdnn.models.arrays import read_arrays
 from mdnn.training import checkpoint, loop
 
-CHECKPOINT = "checkpoints/last.safetensors"
+CHECKPOINT = "checkpoints/step-000000020.safetensors"
 
 
 def rows(run):
     with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        found = list(csv.DictReader(file))
+    with open(run / "times.csv", newline="", encoding="utf-8") as file:
+        for row, times in zip(found, csv.DictReader(file), strict=True):
+            assert row["step"] == times["step"]
+            row["seconds"] = times["seconds"]
+    return found
 
 
 def stop(monkeypatch, at, error=KeyboardInterrupt):
@@ -31,7 +36,9 @@ def stop(monkeypatch, at, error=KeyboardInterrupt):
                 monkeypatch.setattr(loop, "make_step", real)
                 raise error
             calls.append(rate)
-            return step(batch, rate, way)
+            loss = step(batch, rate, way)
+            run.fault = step.fault
+            return loss
 
         run.sync = step.sync
         return run
@@ -47,6 +54,7 @@ class Pretence:
         self.rates = []
         monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(loop, "make_step", lambda *_: self)
+        self.fault = (-1, 0.0)
 
     def __call__(self, batch, rate, way):
         if len(self.rates) == self.fail_at:
@@ -66,9 +74,12 @@ def test_a_run_folder(tiny_training, tiny_run):
         "loss.png",
         "metrics.csv",
         "model.safetensors",
+        "run.json",
         "samples",
+        "times.csv",
     ]
-    assert os.listdir(tiny_run / "checkpoints") == ["last.safetensors"]
+    kept = ["best.safetensors", "step-000000300.safetensors"]
+    assert sorted(os.listdir(tiny_run / "checkpoints")) == kept
     assert (tiny_run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert mdnn.load_config(tiny_run / "config.toml") == tiny.load_config(tiny_run.parent)
     samples = {path.name: path.read_text("utf-8") for path in (tiny_run / "samples").iterdir()}
@@ -77,7 +88,7 @@ def test_a_run_folder(tiny_training, tiny_run):
         assert sample.startswith("The ")
         assert len(sample) == len("The ") + 20 + len("\n")
     # Umask, not the owner's alone as temporary files are.
-    assert {(tiny_run / name).stat().st_mode & 0o777 for name in ("loss.png", CHECKPOINT)} == {
+    assert {(tiny_run / name).stat().st_mode & 0o777 for name in ("loss.png", "run.json")} == {
         0o666 & ~_umask()
     }
 
@@ -254,9 +265,10 @@ def test_resuming_what_is_no_run(tmp_path, tiny_run):
     assert not (tmp_path / "none").exists()
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.toml").write_bytes((tiny_run / "config.toml").read_bytes())
+    (tmp_path / "half" / "model.safetensors").write_bytes(b"")
     with pytest.raises(mdnn.MdnnError, match=r"half has no checkpoint to go on from"):
         mdnn.train(config, tmp_path / "half", resume=True, show=False)
-    assert os.listdir(tmp_path / "half") == ["config.toml"]
+    assert sorted(os.listdir(tmp_path / "half")) == ["config.toml", "model.safetensors"]
 
 
 def test_a_checkpoint_of_another_network_changes_nothing(tmp_path, tiny_run):
@@ -265,8 +277,8 @@ def test_a_checkpoint_of_another_network_changes_nothing(tmp_path, tiny_run):
         tiny.load_config(tmp_path).train.optimizer, model.trainable_variables
     )
     before = model.get_weights()
-    with pytest.raises(mdnn.MdnnError, match=r"last\.safetensors: expected '.*' as float32"):
-        checkpoint.restore(tiny_run, model, optimizer)
+    with pytest.raises(mdnn.MdnnError, match=r"300\.safetensors: expected '.*' as float32"):
+        checkpoint.restore(tiny_run, checkpoint.parts_of(model, optimizer))
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -274,6 +286,7 @@ def test_a_checkpoint_of_another_network_changes_nothing(tmp_path, tiny_run):
 def test_a_damaged_checkpoint(tmp_path):
     model = mdnn.build(tiny.load_config(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / CHECKPOINT).write_bytes(b"not this")
-    with pytest.raises(mdnn.MdnnError, match="is no readable safetensors file"):
-        checkpoint.restore(tmp_path, model, None)
+    for damaged in (b"not this", b"", b"\xff" * 100):
+        (tmp_path / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(mdnn.MdnnError, match="is no readable safetensors file"):
+            checkpoint.restore(tmp_path, {"model": {v.path: v for v in model.weights}})

@@ -3,18 +3,18 @@
 import matplotlib.image
 import pytest
 
-from mdnn.training.pictures import loss_curve, read_metrics
+from mdnn.training.metrics import read_metrics
+from mdnn.training.pictures import loss_curve
 
 
 @pytest.mark.parametrize("checks", [(None, None), (None, 2.5), (3.5, 2.5)])
 def test_a_picture_from_metrics(tmp_path, checks):
-    file = tmp_path / "metrics.csv"
     first, second = ("" if check is None else check for check in checks)
-    file.write_text(
-        "step,seconds,rate,train_nats,validation_nats\n"
-        f"1,0.5,1e-3,4.0,{first}\n2,1.0,1e-3,3.0,{second}\n"
+    (tmp_path / "metrics.csv").write_text(
+        f"step,rate,train_nats,validation_nats\n1,1e-3,4.0,{first}\n2,1e-3,3.0,{second}\n"
     )
-    metrics = read_metrics(file)
+    (tmp_path / "times.csv").write_text("step,seconds\n1,0.5\n2,1.0\n3,1.5\n4,2.0")
+    metrics = read_metrics(tmp_path)
     assert metrics == {
         "step": [1, 2],
         "seconds": [0.5, 1.0],
@@ -30,6 +30,6 @@ def test_a_picture_from_metrics(tmp_path, checks):
 
 
 def test_no_metrics(tmp_path):
-    assert read_metrics(tmp_path / "none.csv") == {}
-    (tmp_path / "empty.csv").write_text("step,seconds\n")
-    assert read_metrics(tmp_path / "empty.csv") == {}
+    assert read_metrics(tmp_path) == {}
+    (tmp_path / "metrics.csv").write_text("step,rate,train_nats\n")
+    assert read_metrics(tmp_path) == {}

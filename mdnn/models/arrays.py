@@ -1,0 +1,153 @@
+"""Arrays in safetensors files: plain numbers with names, checked before they are used."""
+
+import contextlib
+import json
+import os
+import re
+import zlib
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from mdnn.errors import MdnnError
+from mdnn.files import replacing
+
+CHECK = "crc32"
+"""The metadata's key of the check sum over all the rest."""
+
+
+def named(variables):
+    """Variables as a dict from their path to a numpy array."""
+    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
+
+
+def write_arrays(path, arrays, about=None):
+    """Writes arrays (and a dict of texts about them) as one safetensors file, atomically.
+
+    Raises:
+        OSError: a full disk, a folder that cannot be written to; what was there stays.
+    """
+    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
+    about = dict(about or {})
+    about[CHECK] = _check_sum(arrays, about)
+    with replacing(path) as part:
+        try:
+            safetensors.numpy.save_file(arrays, part, metadata=about)
+        except safetensors.SafetensorError as error:
+            # The library has the system's word in its own.
+            if found := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+            raise
+
+
+def read_arrays(path, expected=None, checked=False):
+    """Arrays and the dict of texts about them.
+
+    The file's own head says how much it holds, and the library refuses a head that says more than
+    there is: no more memory is taken than the file has bytes.
+
+    Args:
+        path: the file.
+        expected: dict from names to `(dtype, shape)`; checked before any array is read.
+        checked: whether a file without a check sum is refused.
+
+    Raises:
+        MdnnError: no such file, not a whole safetensors file, one whose check sum is wrong, or
+            other arrays than expected.
+    """
+    with opened(path) as file:
+        about = file.metadata() or {}
+        names = list(file.keys())
+        if expected is not None:
+            found = {name: _spec(file.get_slice(name)) for name in names}
+            check_arrays(found, expected, path)
+        arrays = {name: file.get_tensor(name) for name in names}
+    check = about.pop(CHECK, None)
+    if (check is not None or checked) and check != _check_sum(arrays, about):
+        raise MdnnError(f"{path} is damaged: its check sum is wrong")
+    return arrays, about
+
+
+@contextlib.contextmanager
+def opened(path):
+    """An open safetensors file, whose errors are `MdnnError`s."""
+    try:
+        # a device or a pipe would wait for ever
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise MdnnError(f"{path} is no readable safetensors file: expected a file")
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except FileNotFoundError:
+        raise MdnnError(f"no weights at {path}") from None
+    # TypeError, KeyError: dtypes that numpy does not have
+    except (OSError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
+        raise MdnnError(f"{path} is no readable safetensors file: {error}") from None
+
+
+def spec_of(variables):
+    """What `read_arrays` expects of a dict of variables: a dict to their `(dtype, shape)`."""
+    return {
+        name: (keras.backend.standardize_dtype(variable.dtype), tuple(variable.shape))
+        for name, variable in variables.items()
+    }
+
+
+def check_arrays(found, expected, where):
+    """Refuses other names, shapes or dtypes than expected.
+
+    Args:
+        found, expected: dicts from names to `(dtype, shape)`.
+        where: the file, for errors.
+
+    Raises:
+        MdnnError: the first name that is missing, unknown, or of another shape or dtype.
+    """
+    if missing := sorted(set(expected) ^ set(found)):
+        side = "lacks" if missing[0] in expected else "has an unknown"
+        raise MdnnError(f"{where} {side} weight {missing[0]!r}")
+    for name, (dtype, shape) in expected.items():
+        if found[name] != (dtype, shape):
+            raise MdnnError(
+                f"{where}: expected {name!r} as {dtype} {shape}, found "
+                f"{found[name][0]} {found[name][1]}"
+            )
+
+
+def assign(variables, arrays, where):
+    """Gives variables the arrays of their paths.
+
+    Raises:
+        MdnnError: a name, shape or dtype that does not fit; nothing is assigned then.
+    """
+    found = {name: (str(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
+    variables = {variable.path: variable for variable in variables}
+    check_arrays(found, spec_of(variables), where)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+_DTYPES = {
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "BOOL": "bool",
+    "BF16": "bfloat16",
+}
+
+
+def _spec(part):
+    dtype = part.get_dtype()
+    return _DTYPES.get(dtype, dtype), tuple(part.get_shape())
+
+
+def _check_sum(arrays, about):
+    """A check sum over arrays and what is said of them, eight hexadecimal digits."""
+    total = zlib.crc32(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        head = f"{name} {array.dtype} {array.shape}"
+        total = zlib.crc32(head.encode("utf-8", "surrogatepass"), total)
+        total = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("uint8"), total)
+    return f"{total:08x}"

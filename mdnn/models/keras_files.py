@@ -1,0 +1,109 @@
+"""`.keras` files: Keras reads them, in its safe mode, and only of layers that are known here.
+
+Keras' own loaders had a row of faults by which a file could run code (CVE-2024-3660,
+CVE-2025-1550, CVE-2025-8747, CVE-2025-9905, CVE-2025-9906, CVE-2025-12058, CVE-2026-0897), so
+that what a file names is looked at before Keras is.
+"""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from mdnn.errors import MdnnError
+from mdnn.strict_json import MOST, parse_json
+
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+
+PLACES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+"""Modules of Keras from which a file may name a class."""
+
+CLASSES = {
+    ("keras", "DTypePolicy"),
+    ("keras.src.models.functional", "Functional"),
+    ("keras.models", "Functional"),
+    ("keras", "Functional"),
+    ("keras", "Sequential"),
+    ("keras.models", "Sequential"),
+    (None, "__keras_tensor__"),
+    ("keras.src.backend.common.keras_tensor", "KerasTensor"),
+}
+
+REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Wrapper"}
+"""Layers whose config is a program, or names one."""
+
+
+def load_keras(path):
+    """Reads a network that was saved with `model.save("name.keras")`.
+
+    Its layers must be Keras' own (without those that hold programs) or registered by mdnn;
+    whatever else the file names is refused before anything of it is made.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A `keras.Model`, not compiled.
+
+    Raises:
+        MdnnError: no such file, a damaged one, one that names anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MdnnError(f"no file at {path}")
+    # Registers every layer.
+    import mdnn.layer
+    import mdnn.models.builder
+    import mdnn.models.loss  # noqa: F401
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (names := sorted(archive.namelist())) != sorted(MEMBERS):
+                raise MdnnError(
+                    f"{path}: expected {', '.join(sorted(MEMBERS))}, found {', '.join(names)[:99]}"
+                )
+            if (size := archive.getinfo("config.json").file_size) > MOST:
+                raise MdnnError(f"{path}: config.json: expected {MOST:,} bytes, received {size:,}")
+            text = archive.read("config.json").decode("utf-8")
+    except MdnnError:
+        raise
+    except Exception as error:  # an archive raises whatever its compression does
+        raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
+    _check(parse_json(text, f"{path}: config.json"), path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever it likes on damaged files
+        raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
+
+
+def _check(value, path):
+    """Refuses a config that names what is not known."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if not isinstance(value, dict):
+            continue
+        waiting += [part for key, part in value.items() if key != "compile_config"]
+        if "class_name" in value and not _known(value):
+            name = f"{value.get('module')}.{value['class_name']}"[:99]
+            raise MdnnError(f"{path} names {name!r}, which is no layer that mdnn knows")
+
+
+def _known(value):
+    name, module = value["class_name"], value.get("module")
+    registered = value.get("registered_name")
+    if not all(isinstance(part, str | None) for part in (name, module, registered)):
+        return False
+    if name in REFUSED:
+        return False
+    if isinstance(registered, str) and registered.startswith("mdnn>"):
+        return registered in keras.saving.get_custom_objects()
+    if registered not in (None, name):
+        return False
+    return (module, name) in CLASSES or module in PLACES
+
+
+def _line(error):
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,0 +1,182 @@
+"""What a SavedModel would do if it were loaded: its ops, read from its file, none of them run.
+
+A SavedModel is a program. Loading one runs parts of it, so that one from a stranger is looked at
+first; nothing in mdnn loads any.
+"""
+
+import collections
+import fnmatch
+import os
+import re
+from pathlib import Path
+
+from mdnn.errors import MdnnError
+
+FILE = "saved_model.pb"
+MOST = 1 << 30
+"""Bytes of a `saved_model.pb` that are read."""
+
+# First those that every SavedModel has: they load and save its own weights.
+NOTES = {
+    "its own weights": ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"),
+    "runs code": ("*PyFunc*", "XlaCallModule", "*CustomCall*", "*CompileMlir*", "*CompileAndExec*"),
+    "reads files": (
+        "ReadFile",
+        "*MatchingFiles*",
+        "*Reader*",
+        "*TextLine*",
+        "*TFRecordDataset*",
+        "*FixedLengthRecord*",
+        "*LMDB*",
+        "*SqlDataset*",
+        "*CSVDataset*",
+        "InitializeTableFromTextFile*",
+        "LoadAndRemapMatrix",
+        "LoadDataset",
+        "Restore*",
+        "*Snapshot*",
+    ),
+    "writes files": (
+        "WriteFile",
+        "Save*",
+        "DistributedSave",
+        "Write*Summary",
+        "Create*SummaryWriter",
+        "CreateSummaryDbWriter",
+        "CreateSummaryFileWriter",
+        "SummaryWriter",
+        "*DatasetToTFRecord",
+        "CacheDataset*",
+        "PrintV2",
+        "DebugIdentity*",
+        "DebugN*",
+    ),
+    "uses the network": (
+        "DataService*",
+        "*Rpc*",
+        "RemoteCall",
+        "Collective*",
+        "FileSystemSetConfiguration",
+        "_*Send",
+        "_*Recv",
+        "Send",
+        "Recv",
+    ),
+}
+UNKNOWN = "unknown: code that is not TensorFlow's own"
+
+
+def is_saved_model(path):
+    """Whether a folder is a SavedModel, or holds some by their numbers."""
+    return bool(_files(Path(path)))
+
+
+def inspect_saved_model(path):
+    """Lists the ops of a SavedModel without loading it.
+
+    Args:
+        path: its folder, or one that holds versions by number: the highest is taken.
+
+    Returns:
+        dict: `path`, `bytes`, `signatures` (a dict from their names to dicts `inputs` and
+        `outputs`, from names to `dtype [shape]`), `ops` (a dict from names to how many there
+        are, in the graph and its functions) and `notes` (a dict from what ops may do to the
+        names of those that are there: all but `"its own weights"` are worth a look).
+
+    Raises:
+        MdnnError: no SavedModel, one that cannot be read.
+    """
+    files = _files(Path(path))
+    if not files:
+        raise MdnnError(f"{path} is no SavedModel: it has no {FILE}")
+    file = files[-1]
+    # imported late: TensorFlow takes seconds to import
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework import types_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.framework import op_def_registry
+
+    message = saved_model_pb2.SavedModel()
+    try:
+        with open(file, "rb") as opened:
+            if (size := os.fstat(opened.fileno()).st_size) > MOST:
+                raise MdnnError(f"{file}: expected at most {MOST:,} bytes, received {size:,}")
+            data = opened.read()
+        message.ParseFromString(data)
+    except (OSError, DecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MdnnError(f"{file} cannot be read: {reason}") from None
+    if not message.meta_graphs:
+        raise MdnnError(f"{file} cannot be read: it holds no graph")
+    ops, signatures, own = collections.Counter(), {}, set()
+    for graph in message.meta_graphs:
+        ops.update(node.op for node in graph.graph_def.node)
+        for function in graph.graph_def.library.function:
+            own.add(function.signature.name)
+            ops.update(node.op for node in function.node_def)
+        for name, signature in graph.signature_def.items():
+            sides = {"inputs": signature.inputs, "outputs": signature.outputs}
+            signatures[_line(name)] = {
+                side: {_line(key): _tensor(info, types_pb2) for key, info in sorted(found.items())}
+                for side, found in sides.items()
+            }
+    notes = collections.defaultdict(list)
+    for op in sorted(ops.keys() - own):
+        note = _note(op, op_def_registry.get(op) is not None)
+        if note is not None:
+            notes[note].append(_line(op))
+    return {
+        "path": str(file.parent),
+        "bytes": len(data),
+        "signatures": {name: signatures[name] for name in sorted(signatures)},
+        "ops": {_line(op): ops[op] for op in sorted(ops)},
+        "notes": {note: notes[note] for note in (*NOTES, UNKNOWN) if note in notes},
+    }
+
+
+def saved_model_lines(facts):
+    """What `inspect_saved_model` found as lines of text."""
+    lines = [f"{facts['path']}: a SavedModel, {facts['bytes']:,} bytes; it was not loaded", ""]
+    for name, sides in facts["signatures"].items():
+        ends = (", ".join(f"{k} {v}" for k, v in sides[side].items()) for side in sides)
+        lines.append(f"{name}: {' -> '.join(ends)}")
+    lines += ["", ", ".join(f"{op} {count}" for op, count in facts["ops"].items()), ""]
+    lines += [f"{note}: {', '.join(ops)}" for note, ops in facts["notes"].items()]
+    if not facts["notes"].keys() - {"its own weights"}:
+        lines.append("no op that runs other code, uses the network, or other files than its own")
+    return lines
+
+
+def _files(path):
+    """The SavedModels in a folder, the one that is meant last."""
+    if (path / FILE).is_file():
+        return [path / FILE]
+    if not path.is_dir():
+        return []
+    versions = [p for p in path.iterdir() if re.fullmatch("[0-9]{1,18}", p.name)]
+    found = sorted(versions, key=lambda p: int(p.name))
+    return [p / FILE for p in found if (p / FILE).is_file()]
+
+
+def _note(op, known):
+    for note, patterns in NOTES.items():
+        if any(fnmatch.fnmatchcase(op, pattern) for pattern in patterns):
+            return note
+    return None if known else UNKNOWN
+
+
+def _tensor(info, types):
+    try:
+        dtype = types.DataType.Name(info.dtype).removeprefix("DT_").lower()
+    except ValueError:
+        dtype = str(info.dtype)
+    if info.tensor_shape.unknown_rank:
+        return f"{dtype} of any shape"
+    sizes = ["?" if d.size < 0 else str(d.size) for d in info.tensor_shape.dim]
+    return f"{dtype} [{', '.join(sizes)}]"
+
+
+def _line(name):
+    """A name from the file on one line, without what a terminal would obey."""
+    name = name if len(name) <= 100 else f"{name[:97]}..."
+    return name if name.isprintable() else ascii(name)
