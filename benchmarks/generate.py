@@ -79,6 +79,10 @@ def _measured(run, long):
     """All figures of one network, a dict."""
     import keras
 
+    from mdnn import MdnnError
+
+    if run.config.context.layout != "stream" or not run.config.train.objectives.turn:
+        raise MdnnError(f"{run.path}: expected a network of texts that writes in turn")
     backend = keras.backend.backend()
     row = {
         "network": run.path.name,

@@ -182,7 +182,7 @@ def test_a_network_that_is_too_large(tmp_path, capsys):
         (["context.grid=[10000, 9000]", "backbone.branch.0.mixer.0.sharing=separate"], "limits."),
         (["backbone.depth=1000000000"], "limits.branches"),
         (["refeed.steps=1000000", "backbone.depth=1000000"], "limits.branches"),
-        (["backbone.width=" + "9" * 300], "limits.parameters"),
+        (["backbone.width=" + "9" * 300], "backbone.width"),
         (["context.grid=[" + "9" * 300 + "]"], "limits.slots"),
     ):
         sets = [word for setting in settings for word in ("--set", setting)]

@@ -229,9 +229,16 @@ BRANCH = "backbone.branch.0"
             "Expected an even number of channels per head",
         ),
         (WITH_WORDS, "tokens.words: the table of words comes from training text"),
-        ([f"context.grid=[{10**20}]"], "cannot be built: "),
+        ([f"context.grid=[{10**20}]"], "limits.slots: expected at most 100,000,000 slots"),
+        (["context.grid=[40000]"], "limits.parameters: expected at most 1,000,000,000 weights"),
         (
-            ["context.grid=[300000000000]", f"{BRANCH}.mixer.0.wiring=causal"],
+            [
+                "context.grid=[300000000000]",
+                f"limits.slots={10**12}",
+                f"limits.parameters={10**30}",
+                f"{BRANCH}.mixer.0.wiring=causal",
+                f"{BRANCH}.mixer.0.sharing=shared",
+            ],
             "does not fit in memory: grid [300000000000], width 8",
         ),
     ],
