@@ -265,6 +265,12 @@ class Train:
     minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch: int = option(12, least=1)
+    # What steps compute with; weights are float32. "auto": bfloat16 on machines that multiply it
+    # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others.
+    precision: str = option("float32", choices=("float32", "bfloat16", "auto"))
+    # Decay of a moving average of the weights, over about 1 / (1 - ema) steps, that is evaluated
+    # and saved in place of the weights themselves; 0: none.
+    ema: float = option(0.0, least=0.0, most=0.99999)
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
     # Characters written after `prompt` before and after training, into samples/; 0: none. Of

@@ -4,12 +4,13 @@ import keras
 
 from mdnn.models.answering_rows import LISTS
 from mdnn.models.learner import Learner
+from mdnn.training.precision import computing_in
 
 # Batches from which the lengths of picks are foreseen, and by how much more they may be.
 FORESEEN, MORE = 64, 1.25
 
 
-def make_step(models, loss, optimizer, batches=None):
+def make_step(models, loss, optimizer, batches=None, precision="float32"):
     """A compiled function that learns from one batch.
 
     Args:
@@ -20,6 +21,8 @@ def make_step(models, loss, optimizer, batches=None):
         batches: `mdnn.data.batches.StepBatches` that will be learnt from, whose `objective` is
             the name of a model; on JAX a few of them are looked at, so that a step need not be
             compiled again when a later one has more targets of a modality.
+        precision: `"float32"` or `"bfloat16"`, what the step computes with; weights, optimizer
+            and loss are float32.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
@@ -41,9 +44,9 @@ def make_step(models, loss, optimizer, batches=None):
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(learners, optimizer)
+        return _tensorflow_step(learners, optimizer, precision)
     if backend == "jax":
-        return _jax_step(learners, optimizer, batches)
+        return _jax_step(learners, optimizer, batches, precision)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
 
 
@@ -83,7 +86,7 @@ def _tensorflow_gradients(learner, batch):
     return value, tape.gradient(value, variables, unconnected_gradients=zero)
 
 
-def _tensorflow_step(learners, optimizer):
+def _tensorflow_step(learners, optimizer, precision):
     import tensorflow as tf
 
     def compile(learner):
@@ -91,7 +94,8 @@ def _tensorflow_step(learners, optimizer):
         @tf.function(jit_compile=False)
         def step(batch, rate):
             optimizer.learning_rate.assign(rate)
-            value, gradients = _tensorflow_gradients(learner, batch)
+            with computing_in(learner, precision):
+                value, gradients = _tensorflow_gradients(learner, batch)
             optimizer.apply(gradients, learner.trainable_variables)
             return value
 
@@ -149,7 +153,7 @@ def _foreseen(learners, batches):
     return sizes
 
 
-def _jax_step(learners, optimizer, batches):
+def _jax_step(learners, optimizer, batches, precision):
     import jax
 
     rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
@@ -159,7 +163,8 @@ def _jax_step(learners, optimizer, batches):
 
         @jax.jit
         def step(trainable, fixed, state, batch, rate):
-            (value, fixed), gradients = gradients_of(trainable, fixed, batch)
+            with computing_in(learner, precision):
+                (value, fixed), gradients = gradients_of(trainable, fixed, batch)
             state = [rate if k == rate_at else v for k, v in enumerate(state)]
             trainable, state = optimizer.stateless_apply(state, gradients, trainable)
             return value, trainable, fixed, state

@@ -15,10 +15,12 @@ from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
 from mdnn.models.run import CONFIG, Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
+from mdnn.training.averages import averaged, take_averages
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.pictures import loss_curve, read_metrics
+from mdnn.training.precision import resolved
 from mdnn.training.start import start_heads
 from mdnn.training.ways import trained_ways, wired
 
@@ -121,9 +123,11 @@ class Training:
     def __init__(self, run, data, display):
         self.run, self.model, self.data, self.display = run, run.model, data, display
         self.batches, self.ways = data.batches, trained_ways(run.config)
-        self.optimizer = make_optimizer(run.config.train.optimizer, self.model.trainable_variables)
-        networks = wired(self.model, run.config)
-        self.step = make_step(networks, loss_for(run.config), self.optimizer, self.batches)
+        spec, variables = run.config.train, self.model.trainable_variables
+        precision = resolved(spec.precision)
+        self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
+        networks, loss = wired(self.model, run.config), loss_for(run.config)
+        self.step = make_step(networks, loss, self.optimizer, self.batches, precision)
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
         self.checks, self.validation = 0, {}
@@ -142,6 +146,7 @@ class Training:
             stopped = True
         self.step.sync()
         checkpoint.save(self.run.path, self.model, self.optimizer, self.progress)
+        take_averages(self.optimizer, self.model.trainable_variables)
         write_run(self.run.path, self.run.config, self.run.words, self.model)
         # None where training was stopped before its first figures.
         if metrics := read_metrics(self.run.path / METRICS):
@@ -265,7 +270,8 @@ class Training:
         """Validation nats of each way on pieces from all over the validation part, a dict."""
         self.checks = int(part * self.run.config.train.checks)
         self.step.sync()
-        self.validation = self.data.check(self.scorer)
+        with averaged(self.optimizer, self.model.trainable_variables):
+            self.validation = self.data.check(self.scorer)
         return self.validation
 
     def _show(self, part, nats, per_step):

@@ -4,14 +4,18 @@ import math
 
 import keras
 
+from mdnn.training import fused_optimizers
 
-def make_optimizer(spec, variables):
+
+def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     """The Keras optimizer of `[train.optimizer]`, built.
 
     Args:
         spec: `mdnn.models.config.Optimizer`.
         variables: the model's trainable variables. Decay falls on matrices only: kernels and
             tables, not norms' scales and biases.
+        ema: decay of the weights' moving averages, which the optimizer keeps; 0: none.
+        precision: what Muon multiplies matrices in, `"float32"` or `"bfloat16"`.
     """
     common = {
         # Keras would count optimizers in its names, and a checkpoint holds names.
@@ -19,21 +23,24 @@ def make_optimizer(spec, variables):
         "learning_rate": spec.rate,
         "global_clipnorm": spec.clip or None,
         "weight_decay": spec.decay or None,
+        "use_ema": ema > 0,
+        "ema_momentum": ema,
     }
     betas = {"beta_1": spec.beta_1, "beta_2": spec.beta_2}
     makers = {
-        "adamw": lambda: keras.optimizers.AdamW(
+        "adamw": lambda: fused_optimizers.AdamW(
             **{**common, "weight_decay": spec.decay}, **betas, epsilon=1e-8
         ),
         "adam": lambda: keras.optimizers.Adam(**common, **betas, epsilon=1e-8),
         "lion": lambda: keras.optimizers.Lion(**common, **betas),
-        "muon": lambda: keras.optimizers.Muon(
+        "muon": lambda: fused_optimizers.Muon(
             **{**common, "weight_decay": spec.decay},
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
             adam_weight_decay=spec.decay,
             # Rows of tables and classes of heads are no directions of one space.
             exclude_layers=["heads"],
+            products=precision,
         ),
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }
