@@ -22,12 +22,12 @@ class Muon(keras.optimizers.Muon):
     What Muon leaves to Adam takes one operation for each variable's step on TensorFlow.
 
     Args:
-        products: dtype of the matrix products; `"bfloat16"` as in the original implementation
-            (github.com/KellerJordan/Muon), or `"float32"`.
+        products: dtype of the matrix products: `"bfloat16"`, as in the original implementation
+            (github.com/KellerJordan/Muon), or `None` for that of the variables.
         **kwargs: Keras' arguments.
     """
 
-    def __init__(self, products="float32", **kwargs):
+    def __init__(self, products=None, **kwargs):
         super().__init__(**kwargs)
         self.products = products
 
@@ -62,8 +62,9 @@ class Muon(keras.optimizers.Muon):
         stack = ops.stack(directions)
         # Before the cast: what a norm adds up needs the bits.
         stack = stack / (ops.norm(stack, axis=(-2, -1), keepdims=True) + 1e-7)
-        stack = ops.cast(stack, self.products)
-        stack = ops.cast(self.zeropower_via_newtonschulz5(stack, self.ns_steps), "float32")
+        dtype = stack.dtype
+        stack = ops.cast(stack, self.products or dtype)
+        stack = ops.cast(self.zeropower_via_newtonschulz5(stack, self.ns_steps), dtype)
         scale = 1.0
         if self.rms_rate is not None:
             scale = self.rms_rate * max(stack.shape[1:]) ** 0.5

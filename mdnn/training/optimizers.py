@@ -40,7 +40,7 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
             adam_weight_decay=spec.decay,
             # Rows of tables and classes of heads are no directions of one space.
             exclude_layers=["heads"],
-            products=precision,
+            products="bfloat16" if precision == "bfloat16" else None,
         ),
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }
