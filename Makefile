@@ -24,7 +24,7 @@ help:
 	@echo "make lint         ruff, both checks"
 	@echo "make format       ruff, apply"
 	@echo "make notebooks    run the notebooks anew, in place"
-	@echo "make bench        the figures of the README, measured here (about 12 minutes)"
+	@echo "make bench        what each network learns in the same time, measured here (about 25 minutes)"
 	@echo "make clean        remove $(VENV) and caches; runs/ stays"
 
 demo: $(VENV)/.core
@@ -57,7 +57,7 @@ notebooks: $(VENV)/.notebooks
 	$(BIN)/python notebooks/run.py
 
 bench: $(VENV)/.core
-	$(BIN)/python benchmarks/text.py --minutes 2
+	$(BIN)/python benchmarks/language.py --minutes 2.5 --seeds 1 2
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

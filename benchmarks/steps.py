@@ -79,15 +79,18 @@ class Steps:
         from mdnn.training.gradients import make_step
         from mdnn.training.loop import open_training_data
         from mdnn.training.optimizers import make_optimizer
+        from mdnn.training.precision import resolved
         from mdnn.training.ways import wired
 
         config = load_config(path, [] if batch is None else [f"train.batch={batch}"])
         self.data = open_training_data(config)
         model = build(config, self.data.words)
         self.rate = config.train.optimizer.rate
-        optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-        networks = wired(model, config)
-        self.step = make_step(networks, loss_for(config), optimizer, self.data.batches)
+        spec, networks, loss = config.train, wired(model, config), loss_for(config)
+        precision = resolved(spec.precision)
+        variables = model.trainable_variables
+        optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
+        self.step = make_step(networks, loss, optimizer, self.data.batches, precision)
         self.number = 0
         self.characters = self.data.per_step
         slots = config.train.batch * config.context.slots

@@ -140,9 +140,10 @@ class ModalityHeads(keras.layers.Layer):
         if self.table == "bits":
             return self._bit_score(step, hidden)
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):
-            hidden = hidden * (1.0 + ops.take(table, answers[earlier], axis=0))
-        score = ops.matmul(hidden, self.kernels[step.name]) + self.biases[step.name]
-        return ops.cast(score, "float32")
+            rows = ops.cast(ops.take(table, answers[earlier], axis=0), hidden.dtype)
+            hidden = hidden * (1.0 + rows)
+        score = ops.matmul(hidden, ops.cast(self.kernels[step.name], hidden.dtype))
+        return ops.cast(score, "float32") + ops.cast(self.biases[step.name], "float32")
 
     def _bit_score(self, step, hidden):
         """Scores of the numbers of a step: of each the sum of the scores of its bits that are 1.

@@ -4,6 +4,7 @@ import keras
 from keras import initializers, layers, ops
 
 from mdnn import activations
+from mdnn.layers.rms_norm import RMSNorm
 
 
 def make_norm(kind, name, dtype=None):
@@ -11,7 +12,7 @@ def make_norm(kind, name, dtype=None):
     if kind == "none":
         return None
     if kind == "rms":
-        return layers.RMSNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+        return RMSNorm(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
     return layers.LayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
 
 

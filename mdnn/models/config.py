@@ -289,6 +289,9 @@ class Train:
     # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others. Of
     # "float16" the loss is scaled, so that small gradients are not lost.
     precision: str = option("float32", choices=("float32", "bfloat16", "float16", "auto"))
+    # Decay of a moving average of the weights, over about 1 / (1 - ema) steps, that is evaluated
+    # and saved in place of the weights themselves; 0: none.
+    ema: float = option(0.0, least=0.0, most=0.99999)
     # How many times on the way the validation loss is looked at (on a part of the text).
     checks: int = option(10, least=0)
     # Characters written after `prompt` before and after training, into samples/; 0: none. Of

@@ -54,7 +54,7 @@ class Learner(keras.Model):
 
     def call(self, batch, training=None):
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
-        if not self.picking:
+        if self.heads.table == "bits":
             scores = self.heads(self.hidden(batch["tokens"], training=training), targets)
             return self.loss_function(targets, scores, sample_weight=weights)
         counts = self.loss_function.weights(targets)
@@ -66,6 +66,12 @@ class Learner(keras.Model):
             hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         else:
             hidden = self.rows.hidden(batch, self.causal, training)
+        if not self.picking:
+            nats = self.heads.nats(
+                self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
+            )
+            total = ops.sum(ops.where(counts > 0, nats, 0.0) * counts)
+            return total / ops.maximum(norm, 1e-9)
         total = 0.0
         for name, index in batch["picks"].items():
             weight = ops.cast(index >= 0, "float32")

@@ -13,6 +13,7 @@ from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
 from mdnn.models.run import Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
+from mdnn.training.averages import averaged, take_averages
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
 from mdnn.training.lock import locked
@@ -107,15 +108,11 @@ class Training:
     def __init__(self, run, data, display):
         self.run, self.model, self.data, self.display = run, run.model, data, display
         self.batches, self.ways = data.batches, trained_ways(run.config)
-        spec = run.config.train
+        spec, variables = run.config.train, self.model.trainable_variables
         precision = resolved(spec.precision)
-        self.optimizer = make_optimizer(
-            spec.optimizer, self.model.trainable_variables, scaled=precision == "float16"
-        )
-        networks = wired(self.model, run.config)
-        self.step = make_step(
-            networks, loss_for(run.config), self.optimizer, self.batches, precision
-        )
+        self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
+        networks, loss = wired(self.model, run.config), loss_for(run.config)
+        self.step = make_step(networks, loss, self.optimizer, self.batches, precision)
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
@@ -141,6 +138,7 @@ class Training:
             stopped = True
         self._settle()
         self._save()
+        take_averages(self.optimizer, self.model.trainable_variables)
         write_run(self.run.path, self.run.config, self.run.words, self.model)
         # None where training was stopped before its first figures.
         if metrics := read_metrics(self.run.path):
@@ -276,6 +274,11 @@ class Training:
     def _check(self):
         """Takes validation nats of each way on pieces from all over the validation part."""
         self.step.sync()
+        with averaged(self.optimizer, self.model.trainable_variables):
+            self._check_weights()
+
+    def _check_weights(self):
+        """Takes validation nats of the network as it stands, and keeps it where it is the best."""
         progress = self.progress
         checked = self.data.check(self.scorer)
         nats = self._together(checked)

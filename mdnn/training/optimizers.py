@@ -4,42 +4,51 @@ import math
 
 import keras
 
+from mdnn.training import fused_optimizers
 
-def make_optimizer(spec, variables, scaled=False):
+
+def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     """The Keras optimizer of `[train.optimizer]`, built.
 
-        Args:
-            spec: `mdnn.models.config.Optimizer`.
-            variables: the model's trainable variables. Decay falls on matrices only: kernels and
-    XX"""
+    Args:
+        spec: `mdnn.models.config.Optimizer`.
+        variables: the model's trainable variables. Decay falls on matrices only: kernels and
+            tables, not norms' scales and biases.
+        ema: decay of the weights' moving averages, which the optimizer keeps; 0: none.
+        precision: what steps compute with. In `"bfloat16"` Muon multiplies its matrices, too; of
+            `"float16"` the loss is scaled.
+    """
     common = {
         # Keras would count optimizers in its names, and a checkpoint holds names.
         "name": spec.name,
         "learning_rate": spec.rate,
         "global_clipnorm": spec.clip or None,
         "weight_decay": spec.decay or None,
+        "use_ema": ema > 0,
+        "ema_momentum": ema,
     }
     betas = {"beta_1": spec.beta_1, "beta_2": spec.beta_2}
     makers = {
-        "adamw": lambda: keras.optimizers.AdamW(
+        "adamw": lambda: fused_optimizers.AdamW(
             **{**common, "weight_decay": spec.decay}, **betas, epsilon=1e-8
         ),
         "adam": lambda: keras.optimizers.Adam(**common, **betas, epsilon=1e-8),
         "lion": lambda: keras.optimizers.Lion(**common, **betas),
-        "muon": lambda: keras.optimizers.Muon(
+        "muon": lambda: fused_optimizers.Muon(
             **{**common, "weight_decay": spec.decay},
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
             adam_weight_decay=spec.decay,
             # Rows of tables and classes of heads are no directions of one space.
             exclude_layers=["heads"],
+            products="bfloat16" if precision == "bfloat16" else None,
         ),
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }
     optimizer = makers[spec.name]()
     if spec.decay:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    if scaled:
+    if precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="scaled")
     optimizer.build(variables)
     return optimizer
