@@ -83,7 +83,7 @@ def runs(path, options):
 def learn(path, seed, minutes, changes, options):
     """Trains one config with one seed; returns its figures and its curve, a dict."""
     from mdnn import load_config, train
-    from mdnn.training.pictures import read_metrics
+    from mdnn.training.metrics import read_metrics
 
     changes = [
         f"train.minutes={minutes}",
@@ -99,7 +99,7 @@ def learn(path, seed, minutes, changes, options):
     before = processor_seconds()
     with tempfile.TemporaryDirectory() as scratch:
         result = train(config, Path(scratch) / "run")
-        metrics = read_metrics(Path(scratch) / "run" / "metrics.csv")
+        metrics = read_metrics(Path(scratch) / "run")
     del result["run"]
     whole, busy, own = (b - a for a, b in zip(before, processor_seconds(), strict=True))
     result["others"] = max(0.0, busy - own) / whole if whole else None

@@ -18,9 +18,8 @@ def made(folder, *settings, precision="float32"):
     """A network, its optimizer, a step and batches whose slots have a weight each."""
     config = tiny.load_config(folder, *settings)
     model = mdnn.build(config)
-    optimizer = make_optimizer(
-        config.train.optimizer, model.trainable_variables, scaled=precision == "float16"
-    )
+    spec, variables = config.train.optimizer, model.trainable_variables
+    optimizer = make_optimizer(spec, variables, precision=precision)
     codec = TextCodec()
     batches = Batches(codec.units("Some steps fail. " * 9), codec, config.context.slots, 3, seed=0)
     step = make_step(model, UnitLoss(), optimizer, batches, precision=precision)
