@@ -196,7 +196,7 @@ def test_sizes_that_only_the_layers_refuse(call, folder):
 BAD_FILES = [
     (("train", "none.toml", "--out", "a"), "no config file at none.toml"),
     (("train", ".", "--out", "a"), ". is a folder, expected a config file"),
-    (("train", "latin.txt", "--out", "a"), "latin.txt cannot be read as TOML"),
+    (("train", "latin.txt", "--out", "a"), "latin.txt cannot be read: expected UTF-8"),
     (("inspect", "none.toml"), "no config file at none.toml"),
     (("inspect", "."), ". is no run folder: it has no config.toml"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=none.txt"), "'none.txt'"),

@@ -6,6 +6,7 @@ A kernel is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last ind
 the axis a value goes, the ones before it where it comes from.
 """
 
+import math
 import os
 import pathlib
 import re
@@ -175,12 +176,30 @@ def _read(path):
     try:
         if not path.is_file():
             raise OSError("it is no file")
-        # Mapped: a header that promises more than the file has takes no memory.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with open(path, "rb") as file:
+            _check_size(file)
+            file.seek(0)
+            array = np.load(file, allow_pickle=False)
     except Exception as error:  # a header is read as Python: it may raise whatever Python does
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise MdnnError(f"Expected a plain numpy array in {path}: {reason}") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise MdnnError(f"Expected one plain numpy array in {path}. Received: an archive of them")
-    return as_kernel(np.array(array), str(path))
+    return as_kernel(array, str(path))
+
+
+def _check_size(file):
+    """Refuses a header that promises more than the file holds, before numpy takes memory for it."""
+    if file.read(6) != b"\x93NUMPY":
+        return
+    file.seek(0)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0}
+    readers[2, 0] = np.lib.format.read_array_header_2_0
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"its format is {version}, expected (1, 0) or (2, 0)")
+    shape, _, dtype = readers[version](file)
+    held = os.fstat(file.fileno()).st_size - file.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+        raise ValueError(f"its header promises {list(shape)} of {dtype}, it holds {held:,} bytes")

@@ -50,7 +50,7 @@ def train(config, out, resume=False, show=True):
     Returns:
         dict: what `evaluate` says of the validation text (without the sliding figure) or lines,
         and `parameters`, `steps`, `seconds`, `characters_per_second` (of items:
-        `units_per_second`), `stopped`, `run`.
+        `units_per_second`), `stopped`, `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
         MdnnError: an `out` that holds something else, a source that cannot be read, a text too
@@ -149,14 +149,16 @@ class Training:
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
         units = self.progress.step * self.data.per_step
+        skips = self.run.config.train.not_finite == "skip"
+        skipped = {"skipped": self.progress.skipped} if skips else {}
         return self.data.figures(self.scorer) | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
-            "skipped": self.progress.skipped,
             "seconds": round(seconds, 1),
             f"{self.data.unit}s_per_second": round(units / seconds) if seconds else 0,
             "stopped": stopped,
             "run": str(self.run.path),
+            **skipped,
         }
 
     def _save(self):

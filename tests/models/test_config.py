@@ -46,6 +46,8 @@ TABLES = {
     "train.": configs.Train,
     "train.optimizer.": configs.Optimizer,
     "train.objectives.": configs.Objectives,
+    "train.checkpoints.": configs.Checkpoints,
+    "limits.": configs.Limits,
 }
 
 KEYS = [(where, f) for where, table in TABLES.items() for f in dataclasses.fields(table)]
@@ -414,7 +416,7 @@ def test_keys_of_items_are_taken_with_items(path, key):
     [
         (b"seed = ", r"cannot be read as TOML: Invalid value"),
         (b"seed = 1\nseed = 2", r"cannot be read as TOML: Cannot overwrite a value"),
-        (b"# \xff", r"cannot be read as TOML: .*utf-8.*position 2"),
+        (b"# \xff", r"cannot be read: expected UTF-8 text, received byte 0xff at offset 2"),
         (b"seed = " + b"9" * 5000, r"cannot be read as TOML: "),
         (b"seed = " + b"[" * 100_000, r"cannot be read as TOML: "),
         (b"", r"train: expected one of train.minutes and train.steps"),
@@ -430,8 +432,8 @@ def test_no_file(tmp_path):
     assert refused_file(tmp_path / "nothing.toml") == f"no config file at {tmp_path}/nothing.toml"
     assert refused_file(tmp_path) == f"{tmp_path} is a folder, expected a config file (.toml)"
     (tmp_path / "file").write_text("")
-    assert "cannot be read" in refused_file(tmp_path / "file" / "x.toml")
-    assert "cannot be read" in refused_file("a\0b.toml")
+    assert refused_file(tmp_path / "file" / "x.toml").startswith("no config file at ")
+    assert refused_file("a\0b.toml") == "no config file at a b.toml"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads anything")

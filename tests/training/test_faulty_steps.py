@@ -22,7 +22,7 @@ def made(folder, *settings, precision="float32"):
     optimizer = make_optimizer(spec, variables, precision=precision)
     codec = TextCodec()
     batches = Batches(codec.units("Some steps fail. " * 9), codec, config.context.slots, 3, seed=0)
-    step = make_step(model, UnitLoss(), optimizer, batches, precision=precision)
+    step = make_step(model, UnitLoss(), optimizer, precision=precision)
 
     def batch(number, weight=1.0):
         found = batches.at(number)

@@ -57,7 +57,6 @@ def test_what_training_says(items_training, items_run):
         "ways",
         "parameters",
         "steps",
-        "skipped",
         "seconds",
         "units_per_second",
         "stopped",

@@ -45,7 +45,7 @@ def test_a_step_in_bfloat16_is_nearly_that_in_float32(tmp_path):
     for word in ("float32", "bfloat16"):
         model = mdnn.build(config)
         optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-        step = make_step(model, UnitLoss(), optimizer, batches, precision=word)
+        step = make_step(model, UnitLoss(), optimizer, precision=word)
         losses[word] = [float(step(batches.at(k), 0.01)) for k in range(3)]
         step.sync()
         weights[word] = [keras.ops.convert_to_numpy(w) for w in model.weights]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from test_loop import Pretence
+from test_loop import Pretence, stop
 
 import mdnn
 from mdnn import cli
@@ -147,7 +147,7 @@ def files_of_at_most(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 1, 500, 20_000])
+@pytest.mark.parametrize("size", [0, 500, 20_000])
 def test_a_full_disk(tmp_path, monkeypatch, capsys, size):
     pretend(tmp_path, monkeypatch)
     before = held(tmp_path / "run")
@@ -363,19 +363,15 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_mixed_precision(tmp_path, monkeypatch, precision):
-    from test_loop import stop
-
-    settings = (f'train.precision="{precision}"', "train.checks=1", "train.sample=3")
+def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
+    settings = ('train.precision="float16"', "train.checks=1", "train.sample=3")
     config = tiny.load_config(tmp_path, *tiny.QUICK, *settings)
     whole = mdnn.train(config, tmp_path / "whole", show=False)
     stop(monkeypatch, at=10)
     assert mdnn.train(config, tmp_path / "parts", show=False)["stopped"]
     mdnn.train(config, tmp_path / "parts", resume=True, show=False)
     one, other = (read_arrays(checkpoint.newest(tmp_path / name))[0] for name in ("whole", "parts"))
-    scaled = {name for name in one if name.startswith("optimizer/scaled/")}
-    assert bool(scaled) == (precision == "float16")
+    assert "optimizer/scaled/dynamic_scale" in one
     for name, array in one.items():
         assert array.dtype in ("float32", "int32", "uint32", "int64"), name
         np.testing.assert_array_equal(array, other[name], err_msg=name)
