@@ -46,6 +46,7 @@ def test_quantize(call, folder, tiny_run, monkeypatch):
         "a/small",
         "a/small/config.toml",
         "a/small/model.safetensors",
+        "a/small/run.json",
         "other.txt",
     ]
     nats = []

@@ -30,7 +30,7 @@ CONFIG = make_config(
     tokens={"modalities": ["text", "word"], "words": 5, "letters": 3},
     refeed={"steps": 2},
 )
-FILES = ["config.toml", "model.safetensors", "words.json"]
+FILES = ["config.toml", "model.safetensors", "run.json", "words.json"]
 
 
 @pytest.fixture(scope="module")
