@@ -12,12 +12,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
 
-.PHONY: help demo demo-digits test test-jax lint format notebooks bench clean
+.PHONY: help demo demo-digits test test-long test-jax lint format notebooks bench clean
 
 help:
 	@echo "make demo         train a text network for 3 minutes, write with it, export it, ask it"
 	@echo "make demo-digits  words and pictures, from one network: 3 minutes, then answers"
 	@echo "make test         the tests"
+	@echo "make test-long    what takes minutes: kills, load, fuzzing by time"
 	@echo "make test-jax     the tests of layers and networks on the JAX backend"
 	@echo "make lint         ruff, both checks"
 	@echo "make format       ruff, apply"
@@ -33,6 +34,9 @@ demo-digits: $(VENV)/.digits
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
 
 test-jax: $(VENV)/.jax
 	KERAS_BACKEND=jax $(BIN)/python -m pytest

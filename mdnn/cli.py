@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, inspect."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import sys
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder
 from mdnn.quiet import quiet_import
+from mdnn.serving.server.words import add_serve
 
 
 def main(arguments=None):
@@ -125,6 +126,8 @@ def parser():
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
     export.set_defaults(run_command=_export)
+
+    add_serve(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument("what", metavar="CONFIG|RUN", help="a config file or a run folder")
