@@ -238,14 +238,14 @@ def write_answer(outputs, rows):
     Raises:
         RefusalError: more than `MOST_NUMBERS`; in row form, outputs without rows.
     """
-    outputs = {name: np.asarray(value) for name, value in outputs.items()}
+    outputs = {name: _readable(name, np.asarray(value)) for name, value in outputs.items()}
     numbers = sum(array.size for array in outputs.values())
     if numbers > MOST_NUMBERS:
         raise RefusalError(
             BAD, f"an answer of {numbers} numbers; at most {MOST_NUMBERS}: send fewer rows"
         )
     if not rows:
-        values = {name: _json(name, array) for name, array in outputs.items()}
+        values = {name: _json(array) for name, array in outputs.items()}
         return _object({"outputs": _only(values)}).encode()
     sizes = {array.shape[:1] for array in outputs.values()}
     if len(sizes) != 1 or () in sizes:
@@ -254,7 +254,7 @@ def write_answer(outputs, rows):
     for number in range(next(iter(sizes))[0]):
         row = {name: array[number : number + 1] for name, array in outputs.items()}
         # A list of one row, without its brackets.
-        found.append(_only({name: _json(name, array)[1:-1] for name, array in row.items()}))
+        found.append(_only({name: _json(array)[1:-1] for name, array in row.items()}))
     return _object({"predictions": "[" + ", ".join(found) + "]"}).encode()
 
 
@@ -267,18 +267,18 @@ def _object(values):
     return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in values.items()) + "}"
 
 
-def _json(name, array):
+def _json(array):
     """The JSON text of an array."""
-    if array.dtype == object:
-        return json.dumps(_strings(name, array))
     if array.dtype.kind == "f":
         # By its shortest decimal, which is shorter than that of the same number as a float64.
         array = array.astype("S32").astype("float64")
     return json.dumps(array.tolist())
 
 
-def _strings(name, array):
+def _readable(name, array):
     """Strings as texts; as bytes where they are files, or one of them is no UTF-8."""
+    if array.dtype != object:
+        return array
     raw = array.reshape(-1).tolist()
     try:
         if name in FILES or name.endswith("_bytes"):
@@ -288,7 +288,7 @@ def _strings(name, array):
         values = [{"b64": base64.b64encode(value).decode("ascii")} for value in raw]
     found = np.empty(len(values), object)
     found[:] = values
-    return found.reshape(array.shape).tolist()
+    return found.reshape(array.shape)
 
 
 def _shown(value, most=80):
