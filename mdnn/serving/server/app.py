@@ -112,7 +112,10 @@ class App:
         """Answers a request in TensorFlow Serving's form."""
         async with self._in_time(self._end()):
             body = await self._body(request)
-            signature, inputs, rows = read_request(body, self.network.signatures)
+            # A large one takes a while, which others do not have to wait.
+            signature, inputs, rows = await run_in_threadpool(
+                read_request, body, self.network.signatures
+            )
             # Where there is no function for whole texts, they are put together from pieces.
             write = self.network.functions[signature.name] is None
             with self._submitted(signature, inputs, write) as waiting:

@@ -6,11 +6,6 @@ from mdnn.serving.server.batcher import Job
 from mdnn.serving.server.limits import BAD, RefusalError
 from mdnn.serving.server.network import GENERATE
 
-# The signatures of mdnn's own, whose rows do not depend on one another: what one value for all
-# rows is can be one for each.
-OWN = ("serving_default", GENERATE.name)
-ITEMS = "answer_"
-
 MOST_TEMPERATURE = 100
 
 
@@ -27,7 +22,7 @@ def as_job(signature, inputs, limits, tell, write=False):
     Raises:
         RefusalError: more than the limits allow, no prompt, settings beyond their limits.
     """
-    if not (signature.name in OWN or signature.name.startswith(ITEMS)):
+    if not is_own(signature):
         return Job((signature.name, object()), inputs, 0, tell)
     rows = None
     for name, spec in signature.inputs.items():
@@ -40,8 +35,6 @@ def as_job(signature, inputs, limits, tell, write=False):
                 f"{len(inputs[name])}",
             )
         rows = name, len(inputs[name])
-    if rows is None:
-        return Job((signature.name, object()), inputs, 0, tell)
     rows = rows[1]
     if not 1 <= rows <= limits.rows:
         raise RefusalError(BAD, f"expected 1 to {limits.rows} rows, received {rows}")
@@ -60,6 +53,25 @@ def as_job(signature, inputs, limits, tell, write=False):
     elif "text" in inputs:
         check_prompts(inputs["text"], limits, least=0)
     return Job(tuple(key), inputs, rows, tell)
+
+
+def is_own(signature):
+    """Whether a signature is one of mdnn's, whose rows do not depend on one another.
+
+    What such a one takes once for all rows can be given once for each.
+    """
+    names = set(signature.inputs)
+    specs = signature.inputs.values()
+    return (
+        any(spec.batched for spec in specs)
+        and all(spec.batched or spec.shape is None for spec in specs)
+        and all(spec.batched for spec in signature.outputs.values())
+        and (
+            signature == GENERATE
+            or (signature.name == "serving_default" and names == {"tokens"})
+            or (signature.name.startswith("answer_") and names >= {"text", "image", "audio", "how"})
+        )
+    )
 
 
 def _one_each(name, array, rows):

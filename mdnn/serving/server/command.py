@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import sys
 import time
@@ -54,7 +55,10 @@ def serve(options):
         )
         asyncio.run(server.serve(sockets=[listening]))
         print(f"mdnn: stopped; {server.batcher.answered} requests were answered", flush=True)
-        server.end()
+        if not server.end():
+            # A step that TensorFlow has begun cannot be stopped, nor an interpreter end with it.
+            sys.stdout.flush()
+            os._exit(0)
 
 
 def check_name(name):

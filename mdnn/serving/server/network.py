@@ -75,7 +75,7 @@ class Network:
         rows = sum(job.rows for job in jobs)
         inputs = _joined(jobs)
         # Compiled for few sizes of the batch only.
-        if name == GENERATE.name:
+        if name == GENERATE.name and rows:
             more = np.zeros(size(rows) - rows, int)
             rest = {key: array[more] for key, array in inputs.items()}
             inputs = {key: np.concatenate([array, rest[key]]) for key, array in inputs.items()}

@@ -71,16 +71,20 @@ class SavedTexts:
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see this module."""
-        told, asked = [0] * len(prompts), FIRST
-        while any(done < length for done, length in zip(told, lengths, strict=True)):
-            inputs = {
-                "prompt": np.array([prompt.encode("utf-8") for prompt in prompts], object),
-                "length": np.array([min(asked, length) for length in lengths], "int32"),
-                "temperature": np.array(temperatures, "float32"),
-                "seed": np.array(seeds, "int32"),
-            }
-            texts = [text.decode("utf-8") for text in self.call(inputs)["text"]]
-            new = [text[done:] for text, done in zip(texts, told, strict=True)]
-            told = [len(text) for text in texts]
-            asked *= 2
-            yield new
+        rows = len(prompts)
+        # The first row once more, again and again, up to a size that is compiled.
+        rows_of_all = [*range(rows), *[0] * (size(rows) - rows)]
+        inputs = {
+            "prompt": np.array([prompt.encode("utf-8") for prompt in prompts], object),
+            "temperature": np.array(temperatures, "float32"),
+            "seed": np.array(seeds, "int32"),
+        }
+        told, asked = [0] * rows, FIRST
+        while True:
+            inputs["length"] = np.minimum(np.array(lengths, "int32"), asked)
+            found = self.call({name: array[rows_of_all] for name, array in inputs.items()})
+            texts = [text.decode("utf-8") for text in found["text"][:rows]]
+            yield [text[done:] for text, done in zip(texts, told, strict=True)]
+            if asked >= max(lengths):
+                return
+            told, asked = [len(text) for text in texts], 2 * asked

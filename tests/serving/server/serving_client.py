@@ -88,8 +88,8 @@ def serving(network, host="127.0.0.1", **limits):
     finally:
         server.should_exit = True
         thread.join(30)
-        server.end()
         listening.close()
+        assert server.end()
         assert not thread.is_alive()
 
 

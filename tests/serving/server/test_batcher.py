@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdnn.serving.server import network as networks
-from mdnn.serving.server.asking import as_job
+from mdnn.serving.server.asking import as_job, is_own
 from mdnn.serving.server.batcher import Batcher, Job
 from mdnn.serving.server.limits import BAD, Limits, RefusalError
 from mdnn.serving.server.network import GENERATE, Network
@@ -85,28 +85,42 @@ def test_who_shares_a_batch():
     assert key_of(100, temperature=np.float32(0)) == key_of(100)
     other = Signature("other", GENERATE.inputs, GENERATE.outputs)
     inputs = {"prompt": np.array([b"a"], object)}
-    # Of a function that is not mdnn's nothing is known.
+    # Of a function that is not mdnn's nothing is known, nor of one that has mdnn's name.
+    one = Signature("serving_default", {"tokens": Spec("int32", (8,))}, {"x": Spec("int32", ())})
+    assert not is_own(one)
+    assert not is_own(other)
     first, second = (as_job(other, inputs, Limits(), None) for _ in range(2))
     assert first.key != second.key
 
 
-def test_batches_are_filled_up_to_their_limit():
-    batches = []
+def batches_of(jobs, **limits):
+    """The batches that jobs are answered in, by key and rows."""
+    batches, told = [], []
 
     def run(jobs):
-        batches.append([job.rows for job in jobs])
+        batches.append([(job.key, job.rows) for job in jobs])
         for job in jobs:
             job.end({})
         yield
 
-    batcher = Batcher(run, Limits(rows=4, gather=500))
-    told = []
-    for rows in (1, 2, 3, 1, 4):
-        batcher.submit(Job("key", {}, rows, told.append))
+    batcher = Batcher(run, Limits(gather=500, **limits))
+    for key, rows in jobs:
+        batcher.submit(Job(key, {}, rows, told.append))
     batcher.stop()
     batcher.thread.join(10)
-    # In order, but for smaller ones that fill what is left.
-    assert batches == [[1, 2, 1], [3], [4]]
-    assert len(told) == 5
+    assert [kind for kind, _ in told] == ["end"] * len(jobs)
     with pytest.raises(RefusalError, match="the server is stopping"):
-        batcher.submit(Job("key", {}, 1, told.append))
+        batcher.submit(Job("a", {}, 1, told.append))
+    return batches
+
+
+def test_batches_are_filled_up_to_their_limit():
+    jobs = [("a", rows) for rows in (1, 2, 3, 1, 4)]
+    # In order, but for smaller ones that fill what is left.
+    found = [[rows for _, rows in batch] for batch in batches_of(jobs, rows=4)]
+    assert found == [[1, 2, 1], [3], [4]]
+
+
+def test_batches_are_of_one_kind():
+    found = batches_of([("a", 1), ("b", 2), ("a", 3), ("b", 1)])
+    assert found == [[("a", 1), ("a", 3)], [("b", 2), ("b", 1)]]
