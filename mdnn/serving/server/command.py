@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -75,15 +76,8 @@ def listen(host, port):
     """
     if not 0 <= port <= 65_535:
         raise MdnnError(f"--port: expected 0 (any that is free) to 65535, received {port}")
-    try:
-        # All addresses are `0.0.0.0`, not an empty word.
-        found = socket.getaddrinfo(host or "?", port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-    except (socket.gaierror, UnicodeError):
-        raise MdnnError(
-            f"--host: expected this computer's name or address, received {host!r}"
-        ) from None
-    listening = socket.socket(family, kind, protocol)
+    family, address = _resolved(host, port)
+    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -99,3 +93,21 @@ def listen(host, port):
             raise MdnnError(f"--host: {host} is no address of this computer") from None
         raise MdnnError(f"cannot listen at port {port} of {host}: {error.strerror}") from None
     return listening
+
+
+def _resolved(host, port):
+    """The family and the address of a host."""
+    try:
+        # An address is looked up nowhere.
+        version = ipaddress.ip_address(host).version
+        return (socket.AF_INET6 if version == 6 else socket.AF_INET), (host, port)
+    except ValueError:
+        pass
+    try:
+        # All addresses are `0.0.0.0`, not an empty word.
+        family, *_, address = socket.getaddrinfo(host or "?", port, type=socket.SOCK_STREAM)[0]
+        return family, address
+    except (socket.gaierror, UnicodeError):
+        raise MdnnError(
+            f"--host: expected this computer's name or address, received {host!r}"
+        ) from None
