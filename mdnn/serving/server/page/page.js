@@ -35,7 +35,7 @@ function arrange() {
 async function begin() {
   about = await (await fetch("/about.json")).json();
   document.title = at("name").textContent = about.name;
-  at("about").textContent = `version ${about.version}, on this server alone`;
+  at("about").textContent = `version ${about.version}; what you type goes to this server only`;
   at("prompt").maxLength = about.limits.prompt;
   at("length").max = about.limits.length;
   for (const name of ["length", "temperature", "seed"]) at(name).value = about.settings[name];
