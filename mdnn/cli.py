@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, quantize, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, inspect."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import sys
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder
 from mdnn.quiet import quiet_import
+from mdnn.serving.server.words import add_serve
 
 
 def main(arguments=None):
@@ -142,6 +143,7 @@ def parser():
     )
     _json(quantize)
     quantize.set_defaults(run_command=_quantize)
+    add_serve(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(

@@ -1,0 +1,1 @@
+"""A network behind HTTP: TensorFlow Serving's REST forms and a page to type prompts into."""

@@ -1,0 +1,218 @@
+"""The ASGI application: TensorFlow Serving's REST forms, a text as it is written, the page."""
+
+import asyncio
+import contextlib
+import json
+import re
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mdnn.serving.server.asking import as_job
+from mdnn.serving.server.guard import Guard
+from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
+from mdnn.serving.server.limits import (
+    BAD,
+    FAILED,
+    NOT_FOUND,
+    TOO_LARGE,
+    TOO_LATE,
+    RefusalError,
+)
+from mdnn.serving.server.network import GENERATE
+from mdnn.serving.server.page import page_routes
+from mdnn.serving.server.waiting import Waiting
+
+# What `:stream` takes, which is mdnn's own, and what it takes where nothing is said.
+SETTINGS = {"prompt": None, "length": 400, "temperature": 0.8, "seed": 0}
+
+# As TensorFlow Serving's http_rest_api_util.cc has them, but for labels, which nothing here has.
+ASKED = re.compile(r"models/([^/:]+)(?:/versions/(\d+))?:(\w+)")
+SHOWN = re.compile(r"models(?:/([^/:]+))?(?:/versions/(\d+))?(/metadata)?")
+
+
+class App:
+    """The application of one network; call it as ASGI has it.
+
+    Args:
+        network: `mdnn.serving.server.network.Network`.
+        name: str, the model's name in addresses.
+        limits: `mdnn.serving.server.limits.Limits`.
+        batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
+        hosts: names that the header Host may have; `None`: any.
+    """
+
+    def __init__(self, network, name, limits, batcher, hosts=None):
+        self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
+        about = {
+            "name": name,
+            "version": network.version,
+            "signatures": {key: sorted(own.inputs) for key, own in network.signatures.items()},
+            "stream": f"/v1/models/{name}:stream" if network.write else None,
+            "predict": f"/v1/models/{name}:predict",
+            "limits": {"prompt": limits.prompt, "length": limits.length, "body": limits.body},
+            "settings": SETTINGS,
+        }
+        self.asgi = Starlette(
+            routes=[
+                Route("/v1/{path:path}", self.rest, methods=["GET", "POST"]),
+                *page_routes(about),
+            ],
+            exception_handlers={
+                RefusalError: lambda _, error: _error(error.status, str(error)),
+                HTTPException: lambda _, error: _error(
+                    error.status_code, error.detail, error.headers
+                ),
+                ClientDisconnect: lambda *_: Response(status_code=BAD),
+                Exception: lambda *_: _error(FAILED, "internal error"),
+            },
+            middleware=[Middleware(Guard, hosts=hosts)],
+        )
+
+    async def __call__(self, scope, receive, send):
+        await self.asgi(scope, receive, send)
+
+    async def rest(self, request):
+        """Answers what lies under `/v1/`."""
+        path = request.path_params["path"]
+        asked, shown = ASKED.fullmatch(path), SHOWN.fullmatch(path)
+        if request.method == "POST" and asked:
+            name, version, verb = asked.groups()
+            verbs = {"predict": self.predict, "stream": self.stream}
+            if verb in verbs:
+                self._find(name, version)
+                return await verbs[verb](request)
+        elif request.method in ("GET", "HEAD") and shown and shown[1]:
+            name, version, metadata = shown.groups()
+            self._find(name, version)
+            return JSONResponse(self._metadata() if metadata else self._status())
+        raise RefusalError(BAD, f"Malformed request: {request.method} {request.url.path[:200]}")
+
+    def _find(self, name, version):
+        if name != self.name or version not in (None, self.network.version):
+            which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise RefusalError(NOT_FOUND, f"Servable not found for request: {which[:200]}")
+
+    def _status(self):
+        status = {"error_code": "OK", "error_message": ""}
+        one = {"version": self.network.version, "state": "AVAILABLE", "status": status}
+        return {"model_version_status": [one]}
+
+    def _metadata(self):
+        spec = {"name": self.name, "signature_name": "", "version": self.network.version}
+        tables = {name: own.metadata() for name, own in self.network.signatures.items()}
+        return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": tables}}}
+
+    async def predict(self, request):
+        """Answers a request in TensorFlow Serving's form."""
+        async with self._in_time(self._end()):
+            body = await self._body(request)
+            # A large one takes a while, which others do not have to wait.
+            signature, inputs, rows = await run_in_threadpool(
+                read_request, body, self.network.signatures
+            )
+            # Where there is no function for whole texts, they are put together from pieces.
+            write = self.network.functions[signature.name] is None
+            with self._submitted(signature, inputs, write) as waiting:
+                outputs = await waiting.outputs(request.receive)
+            if outputs is None:
+                # Nobody is there.
+                return Response(status_code=BAD)
+            text = await run_in_threadpool(write_answer, outputs, rows)
+        return Response(text, media_type="application/json")
+
+    async def stream(self, request):
+        """Answers with a text as it is written, in server-sent events.
+
+        The body is a JSON object of `prompt` and perhaps `length`, `temperature` and `seed`. Each
+        event's data is a JSON object: `text`, more of the answer; or, the last one, an event
+        `end` with `characters`, their number, or `error` with `error`.
+        """
+        end = self._end()
+        if self.network.write is None:
+            raise RefusalError(BAD, "this network does not continue texts")
+        async with self._in_time(end):
+            body = parse(await self._body(request))
+        if unknown := sorted(body.keys() - SETTINGS.keys()):
+            raise RefusalError(
+                BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(SETTINGS)}"
+            )
+        if "prompt" not in body:
+            raise RefusalError(BAD, "prompt: expected a text, received none")
+        inputs = {
+            name: tensor(name, [value], GENERATE.inputs[name])
+            for name, value in (SETTINGS | body).items()
+        }
+        waiting = self._submitted(GENERATE, inputs, write=True)
+        return StreamingResponse(
+            self._events(waiting, end), media_type="text/event-stream", headers=NO_BUFFERS
+        )
+
+    async def _events(self, waiting, end):
+        """The events of a text that is written, bytes."""
+        characters = 0
+        with waiting:
+            try:
+                while (new := await self._before(end, waiting.piece())) is not None:
+                    characters += len(new[0])
+                    yield _event(None, {"text": new[0]})
+                yield _event("end", {"characters": characters})
+            except RefusalError as error:
+                yield _event("error", {"error": str(error)})
+
+    async def _before(self, end, found):
+        async with self._in_time(end):
+            return await found
+
+    def _submitted(self, signature, inputs, write):
+        """The `Waiting` of a request that is to be answered."""
+        waiting = Waiting(lambda tell: as_job(signature, inputs, self.limits, tell, write))
+        self.batcher.submit(waiting.job)
+        return waiting
+
+    async def _body(self, request):
+        """A request's body, bytes."""
+        most = self.limits.body
+        refusal = RefusalError(TOO_LARGE, f"the body has more than {most} bytes")
+        # Digits alone: h11 has seen to that.
+        if int(request.headers.get("content-length", 0)) > most:
+            raise refusal
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise refusal
+            parts.append(part)
+        return b"".join(parts)
+
+    def _end(self):
+        """When a request that comes now has to be answered, in the event loop's time."""
+        return asyncio.get_running_loop().time() + self.limits.seconds
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self, end):
+        """Refuses what is not done by then."""
+        try:
+            async with asyncio.timeout_at(end):
+                yield
+        except TimeoutError:
+            seconds = self.limits.seconds
+            raise RefusalError(TOO_LATE, f"not answered within {seconds:g} seconds") from None
+
+
+NO_BUFFERS = {"X-Accel-Buffering": "no"}
+"""What keeps nginx from collecting a stream before it hands it on."""
+
+
+def _event(name, data):
+    head = "" if name is None else f"event: {name}\n"
+    return f"{head}data: {json.dumps(data)}\n\n".encode()
+
+
+def _error(status, message, headers=None):
+    return JSONResponse({"error": message}, status, headers)

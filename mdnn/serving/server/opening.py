@@ -1,0 +1,127 @@
+"""A run folder or a SavedModel as the `Network` that is served."""
+
+import re
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from mdnn.errors import MdnnError
+from mdnn.models.run import CONFIG, open_run
+from mdnn.serving.answers import ServedItems
+from mdnn.serving.network import ServedNetwork
+from mdnn.serving.server.limits import BAD, UNAVAILABLE, RefusalError
+from mdnn.serving.server.network import GENERATE, Network
+from mdnn.serving.server.signatures import Signature, Spec
+from mdnn.serving.server.texts import RunTexts, SavedTexts
+
+
+def open_network(path):
+    """The `Network` of a run folder or of a SavedModel.
+
+    Args:
+        path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
+            taken. A SavedModel is a program: it can do whatever mdnn can.
+
+    Raises:
+        MdnnError: neither; a run folder on a backend other than TensorFlow.
+    """
+    saved = saved_model(path)
+    return open_run_network(path) if saved is None else _open_saved(saved)
+
+
+def saved_model(path):
+    """The folder of the SavedModel at a path, or `None` where there is none."""
+    path = Path(path)
+    if (path / CONFIG).exists() or not path.is_dir():
+        return None
+    numbers = [part for part in path.iterdir() if re.fullmatch("[0-9]{1,18}", part.name)]
+    if not (path / "saved_model.pb").is_file() and numbers:
+        path = max(numbers, key=lambda part: int(part.name))
+    return path if (path / "saved_model.pb").is_file() else None
+
+
+def open_run_network(run):
+    """The `Network` of a run folder, or of what `mdnn.models.run.open_run` returns."""
+    run = open_run(run)
+    if keras.backend.backend() != "tensorflow":
+        raise MdnnError(
+            f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
+        )
+    if run.config.context.layout == "items":
+        served = ServedItems(run)
+        return Network("1", _functions(served.signatures()), kept=served)
+    served = ServedNetwork(run)
+    functions, write = _functions(served.signatures()), None
+    if run.config.train.objectives.turn:
+        functions[GENERATE.name] = (GENERATE, None)
+        write = RunTexts(run).write
+    return Network("1", functions, write, kept=served)
+
+
+def _open_saved(path):
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise MdnnError(f"{path} is no SavedModel that can be read: {_line(error)}") from None
+    functions = _functions(loaded.signatures)
+    if not functions:
+        raise MdnnError(f"{path} has no signatures to serve")
+    write = None
+    if GENERATE.name in functions and functions[GENERATE.name][0] == GENERATE:
+        write = SavedTexts(functions[GENERATE.name][1]).write
+    version = path.name if path.name.isdecimal() else "1"
+    return Network(version, functions, write, kept=loaded)
+
+
+def _functions(signatures):
+    """Signatures of TensorFlow's functions, as `Network` takes them."""
+    found = {}
+    for name, function in signatures.items():
+        if hasattr(function, "get_concrete_function"):
+            function = function.get_concrete_function()
+        # A function of mdnn's has its arguments by place, one that was loaded by name.
+        places, names = function.structured_input_signature
+        specs = {spec.name: spec for spec in places} | names
+        signature = Signature(name, _specs(specs), _specs(function.structured_outputs))
+        found[name] = signature, _called(function, places, names)
+    return found
+
+
+def _specs(tensors):
+    found = {}
+    for name, spec in sorted(tensors.items()):
+        shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+        found[name] = Spec(spec.dtype.name, shape)
+    return found
+
+
+def _called(function, places, names):
+    """A TensorFlow function as one of arrays, whose errors are `RefusalError`s.
+
+    Args:
+        function: TensorFlow's.
+        places, names: the specs of its arguments by place, and by name.
+    """
+
+    def call(inputs):
+        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in places]
+        named = {name: tf.constant(inputs[name], spec.dtype) for name, spec in names.items()}
+        try:
+            outputs = function(*given, **named)
+        except tf.errors.ResourceExhaustedError:
+            raise RefusalError(UNAVAILABLE, "this takes more memory than there is") from None
+        except (tf.errors.OpError, ValueError) as error:
+            raise RefusalError(BAD, _line(error)) from None
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return call
+
+
+def _line(error):
+    """What an error of TensorFlow says, in one line."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    # As `tf.debugging` and `mdnn.serving.files.require` word it.
+    found = re.search(r"assertion failed: \[+[\"']?(.*?)[\"']?\]", text, re.DOTALL)
+    text = found[1] if found else text.strip().partition("\n")[0]
+    return " ".join(text.split())[:300]

@@ -1,0 +1,156 @@
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const show = (selector, shown) => {
+  for (const element of document.querySelectorAll(selector)) element.hidden = !shown;
+};
+let about, asking;
+
+function say(text, wrong = false) {
+  at("state").textContent = text;
+  at("state").classList.toggle("wrong", wrong);
+}
+
+// What a network is asked for: more text, or one of its kinds of items.
+function inputs() {
+  return about.stream ? [] : about.signatures["answer_" + at("kind").value] || [];
+}
+
+function arrange() {
+  const items = !about.stream;
+  const kinds = Object.keys(about.signatures).filter((name) => name.startsWith("answer_"));
+  if (items && !at("kind").length) {
+    for (const name of kinds) at("kind").add(new Option(name.slice("answer_".length)));
+  }
+  show(".text", !items);
+  show(".items, #files", items && kinds.length > 0);
+  for (const name of ["height", "width", "samples"]) {
+    at(name).closest("label").hidden = !inputs().includes(name);
+  }
+  const asked = !items || kinds.length > 0;
+  at("write").disabled = !asked;
+  if (!asked) say("This network answers tokens only, by its REST forms.");
+}
+
+async function begin() {
+  about = await (await fetch("/about.json")).json();
+  document.title = at("name").textContent = about.name;
+  at("about").textContent = `version ${about.version}; what you type goes to this server only`;
+  at("prompt").maxLength = about.limits.prompt;
+  at("length").max = about.limits.length;
+  for (const name of ["length", "temperature", "seed"]) at(name).value = about.settings[name];
+  at("length").value = Math.min(at("length").value, about.limits.length);
+  arrange();
+}
+
+// The server-sent events of an answer: pairs of a name and its data.
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    rest += value;
+    for (let end; (end = rest.indexOf("\n\n")) >= 0; rest = rest.slice(end + 2)) {
+      const fields = { event: "text", data: "" };
+      for (const line of rest.slice(0, end).split("\n")) {
+        const colon = line.indexOf(": ");
+        fields[line.slice(0, colon)] = line.slice(colon + 2);
+      }
+      yield [fields.event, JSON.parse(fields.data)];
+    }
+  }
+}
+
+async function post(address, body) {
+  const response = await fetch(address, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal: asking.signal,
+  });
+  if (!response.ok) {
+    const answer = await response.json().catch(() => ({}));
+    throw new Error(answer.error || `status ${response.status}`);
+  }
+  return response;
+}
+
+const number = (id) => Number(at(id).value);
+
+async function writeText() {
+  const body = { prompt: at("prompt").value };
+  for (const name of ["length", "temperature", "seed"]) body[name] = number(name);
+  const response = await post(about.stream, body);
+  at("asked").textContent = body.prompt;
+  at("answer").hidden = false;
+  const begun = performance.now();
+  let ended = false;
+  for await (const [name, data] of events(response)) {
+    if (name === "error") throw new Error(data.error);
+    if (name === "end") {
+      ended = true;
+      const seconds = (performance.now() - begun) / 1000;
+      say(`${data.characters} characters in ${seconds.toFixed(1)} s`);
+    } else {
+      at("written").append(data.text);
+    }
+  }
+  if (!ended) throw new Error("the answer broke off");
+}
+
+async function bytes(id) {
+  const file = at(id).files[0];
+  if (!file) return "";
+  const raw = new Uint8Array(await file.arrayBuffer());
+  return { b64: btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join("")) };
+}
+
+async function writeItem() {
+  const kind = at("kind").value;
+  const row = { text: at("prompt").value, image: await bytes("picture"), audio: await bytes("sound") };
+  row.how = at("how").value;
+  for (const name of inputs()) if (!(name in row)) row[name] = number(name);
+  const body = { signature_name: `answer_${kind}`, instances: [row] };
+  const answer = (await (await post(about.predict, body)).json()).predictions[0];
+  at("answer").hidden = false;
+  if (kind === "text") {
+    at("written").textContent = answer;
+  } else {
+    const sound = kind === "audio";
+    const element = document.createElement(sound ? "audio" : "img");
+    if (sound) element.controls = true;
+    else element.alt = "The picture that was answered";
+    element.src = `data:${sound ? "audio/wav" : "image/png"};base64,${answer.b64}`;
+    at("written").append(element);
+  }
+  say("answered");
+}
+
+async function ask(event) {
+  event.preventDefault();
+  if (asking) return;
+  asking = new AbortController();
+  at("write").disabled = true;
+  at("stop").disabled = false;
+  at("asked").textContent = "";
+  at("written").replaceChildren();
+  say("writing");
+  try {
+    await (about.stream ? writeText() : writeItem());
+  } catch (error) {
+    if (error.name === "AbortError") say("stopped");
+    else say(error.message, true);
+  }
+  asking = null;
+  at("write").disabled = false;
+  at("stop").disabled = true;
+}
+
+at("form").addEventListener("submit", ask);
+at("stop").addEventListener("click", () => asking && asking.abort());
+at("kind").addEventListener("change", arrange);
+at("prompt").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
+});
+begin().catch((error) => say(error.message, true));

@@ -1,0 +1,70 @@
+"""What a served function takes and gives."""
+
+import dataclasses
+
+# TensorFlow's names of dtypes by numpy's (types.proto).
+DTYPES = {
+    "string": "DT_STRING",
+    "bool": "DT_BOOL",
+    "float32": "DT_FLOAT",
+    "float64": "DT_DOUBLE",
+    **{
+        f"{sign}int{bits}": f"DT_{sign}int{bits}".upper()
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A tensor's dtype and shape.
+
+    Args:
+        dtype: numpy's name, or `"string"`.
+        shape: tuple of int, `None` for a size that is open; `None` for an open rank.
+    """
+
+    dtype: str
+    shape: tuple | None
+
+    @property
+    def batched(self):
+        """Whether the first axis holds the rows of a request."""
+        return bool(self.shape) and self.shape[0] is None
+
+    def fits(self, shape):
+        """Whether a tensor of a shape is one of these."""
+        if self.shape is None:
+            return True
+        pairs = zip(self.shape, shape, strict=False)
+        return len(shape) == len(self.shape) and all(a in (None, b) for a, b in pairs)
+
+    def metadata(self, name):
+        """As TensorFlow Serving's TensorInfo in JSON."""
+        sizes = [-1 if size is None else size for size in self.shape or ()]
+        shape = {"dim": [{"size": str(size), "name": ""} for size in sizes]}
+        shape["unknown_rank"] = self.shape is None
+        return {"dtype": DTYPES.get(self.dtype, "DT_INVALID"), "tensor_shape": shape, "name": name}
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A function that is served.
+
+    Args:
+        name: its name.
+        inputs, outputs: dicts from names to `Spec`s.
+    """
+
+    name: str
+    inputs: dict
+    outputs: dict
+
+    def metadata(self):
+        """As TensorFlow Serving's SignatureDef in JSON."""
+        tables = {
+            way: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
+            for way, specs in (("inputs", self.inputs), ("outputs", self.outputs))
+        }
+        return tables | {"method_name": "tensorflow/serving/predict", "defaults": {}}

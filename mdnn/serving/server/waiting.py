@@ -1,0 +1,85 @@
+"""A request that waits for its answer: between the thread that computes and the event loop."""
+
+import asyncio
+import contextlib
+
+import numpy as np
+
+
+class Waiting:
+    """One request's wait, from within the event loop; at its block's end the job is dropped.
+
+    Args:
+        make: function of `tell` (see `mdnn.serving.server.batcher.Job`) that makes the job.
+
+    Attributes:
+        job: the `Job`.
+    """
+
+    def __init__(self, make):
+        self.loop, self.events = asyncio.get_running_loop(), asyncio.Queue()
+        self.job, self.result = make(self._tell), None
+
+    def _tell(self, event):
+        """Takes an event of the job, in the thread that computes."""
+        # The loop is closed where the process ends.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.job.cancel()
+
+    async def piece(self):
+        """The characters by which each row grew; `None` when all is answered.
+
+        Raises:
+            RefusalError: there is no answer.
+        """
+        kind, value = await self.events.get()
+        if kind == "error":
+            raise value
+        if kind == "piece":
+            return value
+        self.result = value
+        return None
+
+    async def outputs(self, receive):
+        """All that is answered: a dict of arrays.
+
+        Args:
+            receive: ASGI's; tells when the client has gone away.
+
+        Returns:
+            The outputs, or `None` where the client has gone.
+
+        Raises:
+            RefusalError: there is no answer.
+        """
+        gone = asyncio.ensure_future(_gone(receive))
+        found = asyncio.ensure_future(self._collect())
+        try:
+            await asyncio.wait({gone, found}, return_when=asyncio.FIRST_COMPLETED)
+            return found.result() if found.done() else None
+        finally:
+            for task in (gone, found):
+                task.cancel()
+
+    async def _collect(self):
+        texts = [[] for _ in range(self.job.rows)]
+        while (new := await self.piece()) is not None:
+            for text, more in zip(texts, new, strict=True):
+                text.append(more)
+        if self.result is not None:
+            return self.result
+        found = np.empty(len(texts), object)
+        found[:] = ["".join(text).encode("utf-8") for text in texts]
+        return {"text": found}
+
+
+async def _gone(receive):
+    """Waits until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,41 @@
+"""A network that writes its prompt over and over, as slowly as a test wants it."""
+
+import threading
+
+from mdnn.serving.server.network import GENERATE, Network
+
+STEP = 4
+
+
+class Echo:
+    """Writes `STEP` characters at a step.
+
+    Attributes:
+        gate: a step is taken when it is set.
+        steps: int, steps that were taken.
+        batches: the prompts of each batch.
+    """
+
+    def __init__(self):
+        self.gate, self.steps, self.batches = threading.Event(), 0, []
+        self.gate.set()
+
+    def network(self):
+        return Network("1", {"generate": (GENERATE, None)}, self.write)
+
+    def write(self, prompts, lengths, temperatures, seeds):
+        self.batches.append(list(prompts))
+        for start in range(0, max(lengths), STEP):
+            self.gate.wait(30)
+            self.steps += 1
+            if "boom" in prompts:
+                raise ZeroDivisionError("a fault of the network's")
+            yield [
+                echo(prompt, length)[start : start + STEP]
+                for prompt, length in zip(prompts, lengths, strict=True)
+            ]
+
+
+def echo(prompt, length):
+    """What is written."""
+    return (prompt * length)[:length]

@@ -1,0 +1,83 @@
+"""`mdnn serve`: what is refused before anything is served, with one line and status 2."""
+
+import importlib.machinery
+import socket
+
+import pytest
+
+from mdnn.cli import main
+from mdnn.serving.server import command
+
+
+@pytest.fixture
+def call(capfd):
+    def run(*words):
+        status = main(["serve", *(str(word) for word in words)])
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def busy():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def refused(answer, message):
+    status, out, err = answer
+    assert (status, out) == (2, "")
+    assert err.startswith("mdnn: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("none",), "none is no run folder or SavedModel: there is nothing there"),
+        (("file",), "file is no run folder or SavedModel: there is a file there"),
+        ((".", "--port", 0), ". is no run folder: it has no config.toml"),
+        (("damaged", "--port", 0), "damaged is no SavedModel that can be read"),
+        ((".", "--port", 65_536), "--port: expected 0 (any that is free) to 65535, received 65536"),
+        ((".", "--port", -1), "--port: expected 0"),
+        ((".", "--host", "192.0.2.1"), "--host: 192.0.2.1 is no address of this computer"),
+        ((".", "--name", "a/b"), "--name: expected letters, digits"),
+        ((".", "--max-body", 0), "--max-body: expected 1 to 2147483648, received 0"),
+        ((".", "--max-batch", -3), "--max-batch: expected 1 to"),
+        ((".", "--max-seconds", "nan"), "--max-seconds: expected 1 to"),
+        ((".", "--gather", -1), "--gather: expected 0 to"),
+    ],
+)
+def test_bad_input(call, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"\xff" * 50)
+    refused(call(*words), message)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "", "127.0.0.1.5"])
+def test_hosts_that_are_unknown(call, tmp_path, monkeypatch, host):
+    asked = []
+
+    def nobody_knows(name, *_, **__):
+        asked.append(name)
+        raise socket.gaierror
+
+    monkeypatch.setattr(command.socket, "getaddrinfo", nobody_knows)
+    refused(call(tmp_path, "--host", host), "--host: expected this computer's name or address")
+    assert asked == [host or "?"]
+
+
+def test_a_port_that_is_taken(call, tmp_path, busy):
+    refused(call(tmp_path, "--port", busy), f"--port: {busy} of 127.0.0.1 is taken by another")
+
+
+def test_packages_that_are_missing(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    message = "serve needs starlette and uvicorn: pip install 'mdnn[serve]'"
+    refused(call(tmp_path), message)
+    spec = importlib.machinery.ModuleSpec("starlette", None)
+    monkeypatch.setattr(command, "find_spec", {"starlette": spec}.get)
+    refused(call(tmp_path), "serve needs uvicorn: ")
