@@ -1,5 +1,6 @@
 """Networks run slot by slot against the whole pass."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -125,6 +126,16 @@ def network(name):
     return Parts(randomize(build(config))), config
 
 
+def compiled(columns):
+    """`Columns` whose steps are compiled on JAX, where op by op each would be compiled alone."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        for name in ("prepare", "begin", "end", "column", "read", "row_of"):
+            setattr(columns, name, jax.jit(getattr(columns, name)))
+    return columns
+
+
 def slot_by_slot(columns, tokens, begin=0, together=False):
     """What the heads are given, row by row and column by column from slot `begin` on.
 
@@ -157,7 +168,7 @@ def test_the_same_as_the_whole_pass(name, refeeds):
     tokens = text_tokens((2 * prompts, slots))
     whole = parts.hidden(tokens.reshape(2, prompts * slots, 8), True, refeeds)
     whole = ops.convert_to_numpy(whole).reshape(2 * prompts, slots, -1)
-    columns = Columns(parts, refeeds)
+    columns = compiled(Columns(parts, refeeds))
     assert (columns.rows, columns.row) == (slots // parts.row, parts.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
@@ -175,7 +186,7 @@ def test_the_same_as_the_whole_pass(name, refeeds):
 def test_reading_the_beginning_alone(name):
     parts, config = network(name)
     slots = config.context.slots
-    columns, tokens = Columns(parts), text_tokens((2, slots))
+    columns, tokens = compiled(Columns(parts)), text_tokens((2, slots))
     half = slots // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
     assert columns.shortens
     prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // parts.row]))
@@ -194,7 +205,7 @@ def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
         parts, config = network(name)
         slots, row = config.context.slots, parts.row
-        columns, tokens = Columns(parts), text_tokens((1, slots))
+        columns, tokens = compiled(Columns(parts)), text_tokens((1, slots))
         other = tokens.copy()
         other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
         prepared, at = columns.prepare(), ops.full((1,), 1, dtype="int32")

@@ -176,14 +176,6 @@ def test_bad_streams(client, body, message):
     assert message in found["error"]
 
 
-def test_tokens_that_no_table_has(client, run):
-    code, found = client.post("predict", {"instances": [[[100_000] * 8] * 8]})
-    assert code == 400
-    assert "\n" not in found["error"]
-    # It is there for the next one.
-    assert client.generate([("The ", 9, 0.0, 0)])[1] == {"predictions": [written(run, "The ", 9)]}
-
-
 def test_addresses(client):
     model = f"/v1/models/{NAME}"
     for path, code, message in (
