@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 from keras.ops import convert_to_numpy
 
 
@@ -16,7 +17,7 @@ def averaged(optimizer, variables):
     if not _of(optimizer).use_ema:
         yield
         return
-    own = [convert_to_numpy(variable) for variable in variables]
+    own = [np.array(convert_to_numpy(variable)) for variable in variables]
     take_averages(optimizer, variables)
     try:
         yield
@@ -31,6 +32,9 @@ def take_averages(optimizer, variables):
     optimizer = _of(optimizer)
     if optimizer.use_ema and int(optimizer.iterations):
         optimizer.finalize_variable_values(variables)
+        # Copies: on JAX the optimizer would share its arrays, which `predict` gives away.
+        for variable in variables:
+            variable.assign(np.array(convert_to_numpy(variable)))
 
 
 def _of(optimizer):

@@ -44,7 +44,9 @@ def test_muon_with_products_in_bfloat16():
     def make(**how):
         return fused_optimizers.Muon(products="bfloat16", **how)
 
-    for found, expected in zip(learnt(make), learnt(keras.optimizers.Muon), strict=True):
-        # A step moves a value by about 0.002.
-        np.testing.assert_allclose(found, expected, rtol=0.01, atol=5e-4)
+    own, right = learnt(make), learnt(keras.optimizers.Muon)
+    for found, expected in zip(own, right, strict=True):
+        # Five steps move a value by about 0.02.
+        np.testing.assert_allclose(found, expected, rtol=0.01, atol=2e-3)
         assert found.dtype == "float32"
+    assert not np.array_equal(own[0], right[0])
