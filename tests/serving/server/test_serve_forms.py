@@ -18,6 +18,8 @@ if keras.backend.backend() != "tensorflow":
 
 from mdnn.serving.server.opening import open_network
 
+# To make a SavedModel takes longer than all that is asked of it.
+BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=pytest.mark.long)])
 PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 日本\u0000"]
 
 
@@ -65,12 +67,13 @@ def test_status_and_metadata(client):
     assert tables["generate"]["outputs"]["text"]["dtype"] == "DT_STRING"
 
 
+@pytest.mark.long
 def test_a_run_folder_and_its_saved_model_say_the_same_of_themselves(client, saved):
     path = f"/v1/models/{NAME}/metadata"
     assert client.get(path) == saved.get(path)
 
 
-@pytest.mark.parametrize("kind", ["client", "saved"])
+@BOTH
 def test_rows_and_columns(request, run, kind):
     client = request.getfixturevalue(kind)
     settings = [(0, 0.0, 4), (3, 0.8, 5), (21, 1.0, 6), (17, 2.0, -7)]
@@ -215,7 +218,7 @@ def test_sixteen_clients_at_once(client, run):
     assert sum(rows * count for rows, count in client.server.batcher.sizes.items()) == 96
 
 
-@pytest.mark.parametrize("kind", ["client", "saved"])
+@BOTH
 def test_streams(request, run, kind):
     client = request.getfixturevalue(kind)
 
