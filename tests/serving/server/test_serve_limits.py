@@ -50,7 +50,7 @@ def test_bodies_that_are_too_large(slow):
 
 
 def test_a_body_that_does_not_come(slow):
-    with serving(slow.network(), seconds=1) as client:
+    with serving(slow.network(), seconds=0.2) as client:
         connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
         with contextlib.closing(connection):
             connection.putrequest("POST", f"/v1/models/{NAME}:predict")
@@ -61,11 +61,11 @@ def test_a_body_that_does_not_come(slow):
 
 def test_no_time_is_left(slow):
     slow.gate.clear()
-    with serving(slow.network(), seconds=1) as client:
+    with serving(slow.network(), seconds=0.2) as client:
         code, found = client.generate([("abc", 5, 0, 0)])
-        assert (code, found) == (504, {"error": "not answered within 1 seconds"})
+        assert (code, found) == (504, {"error": "not answered within 0.2 seconds"})
         found = client.stream(prompt="abc", length=5)
-        assert found == [("error", {"error": "not answered within 1 seconds"})]
+        assert found == [("error", {"error": "not answered within 0.2 seconds"})]
         slow.gate.set()
         assert client.generate([("abc", 5, 0, 0)])[0] == 200
 
