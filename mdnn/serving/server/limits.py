@@ -48,7 +48,7 @@ class Limits:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), 0 if field.name == "gather" else 1
+            value, least = getattr(self, field.name), LEAST.get(field.name, 1)
             if not least <= value <= 2**31:
                 raise MdnnError(
                     f"--{WORDS[field.name]}: expected {least} to {2**31}, received {value}"
@@ -65,3 +65,6 @@ WORDS = {
     "gather": "gather",
 }
 """The command's words for the limits."""
+
+LEAST = {"seconds": 0.1, "gather": 0}
+"""The least of those that may be less than 1."""

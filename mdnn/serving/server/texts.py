@@ -11,11 +11,13 @@ is written is what `mdnn.generate` writes for the same prompt, temperature and s
 
 import numpy as np
 
-from mdnn.generation.writer import Writer, start_window, token_rows
+from mdnn.generation.stream import StreamWriter
+from mdnn.generation.writer import start_window, token_rows
 from mdnn.serving.server.network import size
 
-# Characters of a first piece of a SavedModel.
-FIRST = 16
+# Characters of a first step, which is to be there at once, and of a later one: batches that are
+# under way take turns step by step.
+FIRST, STEP = 16, 64
 
 
 class RunTexts:
@@ -27,32 +29,39 @@ class RunTexts:
 
     def __init__(self, run):
         self.codec = run.codec
-        self.writer = Writer(run.model, words=len(run.words))
+        self.writer = StreamWriter(run.model, STEP, sampler="plain", words=len(run.words))
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see this module."""
+        window, filled = start_window(self.codec, prompts, self.writer.slots)
         rows = len(prompts)
-        fill = [0] * (size(rows) - rows)
-        window, filled = start_window(
-            self.codec, [*prompts, *(prompts[row] for row in fill)], self.writer.slots
-        )
+        # The longest prompt once more, again and again: nobody is kept waiting by it.
+        fill = [int(filled.argmax())] * (size(rows) - rows)
+        filled = np.concatenate([filled, filled[fill]])
+        waits = filled - filled.min()
         settings = {
             "seed": np.array([*seeds, *fill], "int32"),
             "temperature": np.array([*temperatures, *fill], "float32"),
             "top_k": np.zeros(len(filled), "int32"),
             "top_p": np.ones(len(filled), "float32"),
         }
-        state = {"window": window, "filled": filled, "written": np.zeros_like(filled)}
-        left = list(lengths)
+        state = {"window": np.concatenate([window, window[fill]]), "filled": filled}
+        state = self.writer.predict_on_batch(state | {"written": np.zeros_like(filled)})
+        left, done = list(lengths), 0
         while any(left):
-            state = self.writer.predict_on_batch(state | settings)
-            units = np.asarray(state.pop("units"))
-            new = [""] * rows
+            # The first characters are to be there at once.
+            count = STEP if done else FIRST
+            asked = {"count": np.array([count], "int32")}
+            state = self.writer.predict_on_batch(state | settings | asked)
+            units, new = np.asarray(state.pop("units"))[:count], [""] * rows
             for row in range(rows):
+                # What a context has before its own turn comes is its prompt.
+                own = units[max(0, waits[row] - done) :, row]
                 if left[row]:
-                    found = self.codec.units_from_tokens(token_rows(units[row]))
-                    new[row] = self.codec.text(found)[: left[row]]
+                    found = self.codec.text(self.codec.units_from_tokens(token_rows(own)))
+                    new[row] = found[: left[row]]
                     left[row] -= len(new[row])
+            done += count
             yield new
 
 

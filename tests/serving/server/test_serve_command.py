@@ -45,7 +45,7 @@ def refused(answer, message):
         ((".", "--name", "a/b"), "--name: expected letters, digits"),
         ((".", "--max-body", 0), "--max-body: expected 1 to 2147483648, received 0"),
         ((".", "--max-batch", -3), "--max-batch: expected 1 to"),
-        ((".", "--max-seconds", "nan"), "--max-seconds: expected 1 to"),
+        ((".", "--max-seconds", "nan"), "--max-seconds: expected 0.1 to"),
         ((".", "--gather", -1), "--gather: expected 0 to"),
     ],
 )

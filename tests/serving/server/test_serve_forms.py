@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import functools
 import json
 import re
 
@@ -11,14 +12,29 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
+import mdnn.generation.text
+from mdnn.generation.stream import StreamWriter
 from mdnn.models.run import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
+import mdnn.serving.server.texts
 from mdnn.serving.server.opening import open_network
 
+# To make a SavedModel takes longer than all that is asked of it.
+BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=pytest.mark.long)])
 PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 日本\u0000"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def not_compiled():
+    """XLA takes longer to compile what writes than all that is written here takes without it."""
+    plain = functools.partial(StreamWriter, xla=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for room in (mdnn.generation.text, mdnn.serving.server.texts):
+            patch.setattr(room, "StreamWriter", plain)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +81,13 @@ def test_status_and_metadata(client):
     assert tables["generate"]["outputs"]["text"]["dtype"] == "DT_STRING"
 
 
+@pytest.mark.long
 def test_a_run_folder_and_its_saved_model_say_the_same_of_themselves(client, saved):
     path = f"/v1/models/{NAME}/metadata"
     assert client.get(path) == saved.get(path)
 
 
-@pytest.mark.parametrize("kind", ["client", "saved"])
+@BOTH
 def test_rows_and_columns(request, run, kind):
     client = request.getfixturevalue(kind)
     settings = [(0, 0.0, 4), (3, 0.8, 5), (21, 1.0, 6), (17, 2.0, -7)]
@@ -199,7 +216,7 @@ def test_addresses(client):
 
 def test_sixteen_clients_at_once(client, run):
     """Each gets its own answer, as if it were alone, and several are answered in one batch."""
-    prompts = [f"{word} {number}" for number, word in enumerate(["The cat", "Ça va", "dog"] * 16)]
+    prompts = [f"{word} {number}" for number, word in enumerate(["The cat", "Ça va"] * 8)]
     asked = [(prompt, 20 + number % 13, 0.0, 0) for number, prompt in enumerate(prompts)]
     expected = {row: written(run, *row) for row in asked}
     assert len(set(expected.values())) > 12
@@ -212,10 +229,10 @@ def test_sixteen_clients_at_once(client, run):
         found = dict(zip(asked, pool.map(ask, asked), strict=True))
     assert found == {row: [text] * 2 for row, text in expected.items()}
     assert max(client.server.batcher.sizes) > 4
-    assert sum(rows * count for rows, count in client.server.batcher.sizes.items()) == 96
+    assert sum(rows * count for rows, count in client.server.batcher.sizes.items()) == 32
 
 
-@pytest.mark.parametrize("kind", ["client", "saved"])
+@BOTH
 def test_streams(request, run, kind):
     client = request.getfixturevalue(kind)
 
@@ -224,12 +241,12 @@ def test_streams(request, run, kind):
         body = {"prompt": prompt, "length": length, "temperature": temperature, "seed": seed}
         return client.stream(**body)
 
-    asked = [(prompt, 70, 0.8, seed) for seed, prompt in enumerate(PROMPTS * 2)]
+    asked = [(prompt, 70, 0.8, seed) for seed, prompt in enumerate(PROMPTS)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for row, found in zip(asked, pool.map(ask, asked), strict=True):
             *pieces, last = found
             assert last == ("end", {"characters": 70})
-            assert len(pieces) > 2
+            assert len(pieces) > 1
             assert {name for name, _ in pieces} == {"text"}
             assert "".join(data["text"] for _, data in pieces) == written(run, *row)
     assert client.stream(prompt="The ", length=0) == [("end", {"characters": 0})]
