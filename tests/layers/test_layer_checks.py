@@ -19,6 +19,7 @@ from mdnn.layers import (
     MultidimDense,
     RandomOffsetPadding,
 )
+from mdnn.layers.rms_norm import RMSNorm
 from mdnn.lineage.layers import LineageLayer
 from mdnn.lineage.roll import LineageRollLayer
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
@@ -211,6 +212,7 @@ CASES = {
     ),
     "linear": Case(partial(LinearBranch, activation="sort2"), (3, 4)),
     "refeed": Case(partial(refeed, steps=3, start="learned"), (3, 4)),
+    "rms norm": Case(RMSNorm, (3, 4)),
 }
 
 
