@@ -1,5 +1,6 @@
 """What training begins with: the data of a config, and the config of a run that goes on."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def resumed_config(config, path):
     check_format(path)
     # A run that was killed before its first checkpoint begins again.
     if checkpoint.newest(path) is None and (path / WEIGHTS).exists():
-        if (dtype := weights_dtype(path)) != "float32":
+        dtype = "float32"
+        with contextlib.suppress(MdnnError):
+            dtype = weights_dtype(path)
+        if dtype != "float32":
             raise MdnnError(
                 f"{path} has {dtype} weights, which training does not go on with: expected the "
                 "run that it was made from"
