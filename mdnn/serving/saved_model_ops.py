@@ -1,7 +1,7 @@
 """What a SavedModel would do if it were loaded: its ops, read from its file, none of them run.
 
 A SavedModel is a program. Loading one runs parts of it, so that one from a stranger is looked at
-first; nothing in mdnn loads any.
+first; `mdnn serve` alone loads any, those of which nothing here is to be said.
 """
 
 import collections
@@ -16,9 +16,11 @@ FILE = "saved_model.pb"
 MOST = 1 << 30
 """Bytes of a `saved_model.pb` that are read."""
 
+OWN_WEIGHTS = "its own weights"
+
 # First those that every SavedModel has: they load and save its own weights.
 NOTES = {
-    "its own weights": ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"),
+    OWN_WEIGHTS: ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"),
     "runs code": ("*PyFunc*", "XlaCallModule", "*CustomCall*", "*CompileMlir*", "*CompileAndExec*"),
     "reads files": (
         "ReadFile",
@@ -142,7 +144,7 @@ def saved_model_lines(facts):
         lines.append(f"{name}: {' -> '.join(ends)}")
     lines += ["", ", ".join(f"{op} {count}" for op, count in facts["ops"].items()), ""]
     lines += [f"{note}: {', '.join(ops)}" for note, ops in facts["notes"].items()]
-    if not facts["notes"].keys() - {"its own weights"}:
+    if not facts["notes"].keys() - {OWN_WEIGHTS}:
         lines.append("no op that runs other code, uses the network, or other files than its own")
     return lines
 

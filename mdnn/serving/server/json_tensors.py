@@ -218,11 +218,8 @@ def _reader(name, dtype):
     def truth(value):
         return value if isinstance(value, bool) else refuse(value)
 
-    if dtype == "string":
-        return text
-    if dtype == "bool":
-        return truth
-    return number if dtype.startswith("float") else whole
+    own = {"string": text, "bool": truth}
+    return own.get(dtype, number if dtype.startswith("float") else whole)
 
 
 def write_answer(outputs, rows):

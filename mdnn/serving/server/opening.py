@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.run import CONFIG, open_run
 from mdnn.serving.answers import ServedItems
 from mdnn.serving.network import ServedNetwork
+from mdnn.serving.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.server.limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.network import GENERATE, Network
 from mdnn.serving.server.signatures import Signature, Spec
@@ -21,24 +22,14 @@ def open_network(path):
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
-            taken. A SavedModel is a program: it can do whatever mdnn can.
+            taken. A SavedModel is a program: before it is loaded its ops are looked at.
 
     Raises:
-        MdnnError: neither; a run folder on a backend other than TensorFlow.
+        MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
+            that run other code, use the network or other files than its own.
     """
-    saved = saved_model(path)
-    return open_run_network(path) if saved is None else _open_saved(saved)
-
-
-def saved_model(path):
-    """The folder of the SavedModel at a path, or `None` where there is none."""
-    path = Path(path)
-    if (path / CONFIG).exists() or not path.is_dir():
-        return None
-    numbers = [part for part in path.iterdir() if re.fullmatch("[0-9]{1,18}", part.name)]
-    if not (path / "saved_model.pb").is_file() and numbers:
-        path = max(numbers, key=lambda part: int(part.name))
-    return path if (path / "saved_model.pb").is_file() else None
+    saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
+    return _open_saved(path) if saved else open_run_network(path)
 
 
 def open_run_network(run):
@@ -60,6 +51,13 @@ def open_run_network(run):
 
 
 def _open_saved(path):
+    facts = inspect_saved_model(path)
+    path = Path(facts["path"])
+    for note, ops in facts["notes"].items():
+        if note != OWN_WEIGHTS:
+            raise MdnnError(
+                f"{path} is a program that is not served: {note}: {', '.join(ops)[:200]}"
+            )
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:

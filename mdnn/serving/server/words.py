@@ -22,8 +22,8 @@ def add_serve(commands):
         help="a network behind HTTP: TensorFlow Serving's REST forms, and a page",
         description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
         "POST /v1/models/NAME:predict), POST /v1/models/NAME:stream, a text as it is written, and "
-        "a page at / to type prompts into. A SavedModel is a program: serve only one that you "
-        "trust.",
+        "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
+        "code, use the network or other files than its own is refused (mdnn inspect lists them).",
     )
     serve.add_argument("run", metavar="RUN", help="a run folder, or an exported SavedModel")
     serve.add_argument("--port", type=int, default=8501, help="(8501); 0: any that is free")

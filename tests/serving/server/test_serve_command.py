@@ -4,6 +4,7 @@ import importlib.machinery
 import socket
 
 import pytest
+import tensorflow as tf
 
 from mdnn.cli import main
 from mdnn.serving.server import command
@@ -38,7 +39,7 @@ def refused(answer, message):
         (("none",), "none is no run folder or SavedModel: there is nothing there"),
         (("file",), "file is no run folder or SavedModel: there is a file there"),
         ((".", "--port", 0), ". is no run folder: it has no config.toml"),
-        (("damaged", "--port", 0), "damaged is no SavedModel that can be read"),
+        (("damaged", "--port", 0), "damaged/saved_model.pb cannot be read"),
         ((".", "--port", 65_536), "--port: expected 0 (any that is free) to 65535, received 65536"),
         ((".", "--port", -1), "--port: expected 0"),
         ((".", "--host", "192.0.2.1"), "--host: 192.0.2.1 is no address of this computer"),
@@ -72,6 +73,22 @@ def test_hosts_that_are_unknown(call, tmp_path, monkeypatch, host):
 
 def test_a_port_that_is_taken(call, tmp_path, busy):
     refused(call(tmp_path, "--port", busy), f"--port: {busy} of 127.0.0.1 is taken by another")
+
+
+def test_programs_that_are_not_served(call, tmp_path):
+    program = tf.Module()
+    written = str(tmp_path / "written")
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "x")])
+    def harm(x):
+        tf.io.write_file(written, "harm")
+        return {"y": x}
+
+    program.harm = harm
+    tf.saved_model.save(program, str(tmp_path / "1"), signatures={"serving_default": harm})
+    message = "1 is a program that is not served: writes files: WriteFile"
+    refused(call(tmp_path, "--port", 0), message)
+    assert not (tmp_path / "written").exists()
 
 
 def test_packages_that_are_missing(call, tmp_path, monkeypatch):
