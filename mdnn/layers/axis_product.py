@@ -62,7 +62,7 @@ def axis_product(x, kernel, axis, over=()):
     sizes = ops.shape(x)
     if over:
         rest = tuple(a for a in range(ndim) if a != axis and a not in over)
-        if axis == ndim - 1:
+        if rest[-1:] != (ndim - 1,):
             layout, flat = (*over, *rest, axis), (groups, -1, n_in)
         else:
             # What shares a kernel stays as contiguous as it was: whole runs of values are moved.
