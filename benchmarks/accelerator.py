@@ -27,7 +27,7 @@ PROGRAMS = {
 QUICK = {
     "layers": ["--grids", "16x16x16x16", "128x128", "--batches", "64", "--seconds", "0.2"],
     "steps": ["--seconds", "1"],
-    "generate": ["--quick"],
+    "generate": ["--long", "1000"],
 }
 
 
