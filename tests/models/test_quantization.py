@@ -232,3 +232,14 @@ def test_no_metadata():
     del about["stored"]
     with pytest.raises(MdnnError, match="does not say how"):
         unpack(arrays, about, "file")
+
+
+def test_what_is_not_expected_is_refused_before_it_is_made(monkeypatch):
+    packed, about = pack({"kernel": np.ones((64, 64), "float32")}, "int8")
+    right = {"kernel": ("float32", (64, 64))}
+    np.testing.assert_allclose(unpack(packed, about, "file", right)["kernel"], 1.0, rtol=0.02)
+    monkeypatch.setattr("mdnn.models.quantization.expand", None)
+    with pytest.raises(MdnnError, match=r"file: expected 'kernel' as float32 \(64, 32\), found"):
+        unpack(packed, about, "file", {"kernel": ("float32", (64, 32))})
+    with pytest.raises(MdnnError, match="file lacks weight 'other'"):
+        unpack(packed, about, "file", right | {"other": ("float32", (1,))})
