@@ -43,7 +43,9 @@ class Data:
 
     A stream's source is `python-docs`, a path, or `tfds:NAME`, and its last part validates. A
     source of items is `digits`, a folder with a manifest, or `tfds:NAME`; a share of the items
-    validates, chosen by `seed`.
+    validates, chosen by `seed`. A source of puzzles is a task such as `sudoku-6x6`, `maze-9x9`,
+    `prefix-sums-32` or `addition-20`, one of these and a file (`maze-9x9:FILE`), or a file of
+    sudokus (`FILE.csv`); a share of all puzzles validates, chosen by their hashes alone.
     """
 
     source: str = "python-docs"
@@ -53,6 +55,12 @@ class Data:
     order: str = option("given", choices=("given", "any", "pairs"))
     # Whether an item that does not fit its context is cut; otherwise it is an error.
     cut: bool = False
+    # Fewest and most givens of a sudoku; empty: its size's own range.
+    givens: tuple[int, ...] = option((), least=1)
+    # The share of the walls that are opened once a maze's tree is there.
+    loops: float = option(0.0, least=0.0, most=0.5)
+    # Puzzles that are held out and tested on, at most.
+    cases: int = option(1000, least=1)
     vary: Vary = option(factory=Vary)
 
 
@@ -89,8 +97,9 @@ class Context:
     grid: tuple[int, ...] = option((64,), least=1)
     # "random": items of random length behind a random run of padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
-    # "stream": windows of a text; "items": whole items one after another, then an end.
-    layout: str = option("stream", choices=("stream", "items"))
+    # "stream": windows of a text; "items": whole items one after another, then an end; "puzzle":
+    # the grid of a puzzle, each slot of which answers its own symbol.
+    layout: str = option("stream", choices=("stream", "items", "puzzle"))
     # Every item begins at a multiple of so many slots (layout "items"). Where rows are folded, one
     # row: without a bias a row of padding hands nothing on, so that in turn the first row of an
     # answer behind it would not see what was asked.
@@ -240,6 +249,7 @@ class ModalityWeights:
     video: float = option(1.0, least=0.0)
     grey_video: float = option(1.0, least=0.0)
     audio: float = option(1.0, least=0.0)
+    symbol: float = option(1.0, least=0.0)
     # Times the weight of the unit before it: how often what is written ends is not to depend on
     # what its kind counts.
     end: float = option(1.0, least=0.0)
@@ -262,7 +272,8 @@ class Loss:
 
     modality: ModalityWeights = option(factory=ModalityWeights)
     step: StepWeights = option(factory=StepWeights)
-    # What a unit of the prompt counts, of an item's that is not the answer (layout "items").
+    # What a unit of the prompt counts, of an item's that is not the answer (layout "items"); what
+    # a slot that is given counts (layout "puzzle").
     prompt: float = option(1.0, least=0.0)
 
 

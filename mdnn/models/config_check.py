@@ -5,6 +5,7 @@ import math
 import operator
 
 from mdnn.errors import MdnnError
+from mdnn.models.puzzle_check import check_no_puzzle, check_puzzle
 from mdnn.models.schema import nearest
 from mdnn.tokens.units import MODALITIES, UNITS
 
@@ -20,7 +21,11 @@ def check(config):
     """
     _check_context(config)
     _check_train(config)
-    _check_modalities(config.tokens)
+    if config.context.layout == "puzzle":
+        check_puzzle(config)
+    else:
+        check_no_puzzle(config)
+        _check_modalities(config.tokens)
     _check_tokens(config.tokens)
     _check_layout(config)
     _check_loss(config)

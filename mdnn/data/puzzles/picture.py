@@ -1,0 +1,69 @@
+"""Puzzles, states and answers as pictures."""
+
+import matplotlib.colors
+import matplotlib.figure
+import numpy as np
+
+from mdnn.data.puzzles.drawing import grid_of
+from mdnn.data.puzzles.maze import Maze
+from mdnn.data.puzzles.sudoku import Sudoku
+from mdnn.files import replacing
+
+# Free, wall, start, goal, way; then what is wrong.
+COLOURS = ("#ffffff", "#333333", "#2e8b57", "#c0392b", "#7fb3e6", "#f0b27a")
+
+RIGHT, WRONG, GIVEN = "#1f4e8c", "#c0392b", "#000000"
+
+
+def picture(task, boards, path, puzzle=None, solution=None):
+    """Draws boards side by side as a PNG.
+
+    Args:
+        task: `mdnn.data.puzzles.task.Task`.
+        boards: List of `(title, units)`, units uint8 `[slots]`.
+        path: The PNG to write.
+        puzzle, solution: As of `drawn`: what is asked for is drawn in blue, in red where it is
+            wrong.
+    """
+    rows, columns = grid_of(task)
+    wide = max(1.6, 2.4 * min(1.0, columns / max(rows, 1))) if rows > 1 else 0.22 * columns
+    size = (wide * len(boards), 2.4 * rows / max(rows, columns) + 0.5)
+    figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
+    asked = np.zeros((rows, columns), dtype=bool)
+    if puzzle is not None:
+        asked = task.asked(np.asarray(puzzle)).reshape(rows, columns)
+    for axes, (title, units) in zip(
+        figure.subplots(1, len(boards), squeeze=False)[0], boards, strict=True
+    ):
+        units = np.asarray(units).reshape(rows, columns)
+        wrong = np.zeros_like(asked)
+        if solution is not None:
+            wrong = asked & (units != np.asarray(solution).reshape(rows, columns))
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, fontsize=9)
+        (_maze if isinstance(task, Maze) else _symbols)(axes, task, units, asked, wrong)
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
+
+
+def _maze(axes, task, units, asked, wrong):
+    shown = np.where(wrong, len(COLOURS) - 1, units)
+    colours = matplotlib.colors.ListedColormap(COLOURS)
+    axes.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(COLOURS) - 0.5, interpolation="nearest")
+
+
+def _symbols(axes, task, units, asked, wrong):
+    rows, columns = units.shape
+    axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
+    if isinstance(task, Sudoku):
+        for line in range(rows + 1):
+            for draw, step in ((axes.axhline, task.box[0]), (axes.axvline, task.box[1])):
+                thick = line % step == 0
+                draw(line, color="#555555", linewidth=1.4 if thick else 0.4)
+    place = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
+    for (row, column), unit in np.ndenumerate(units):
+        symbol = task.alphabet[unit]
+        if isinstance(task, Sudoku) and unit == 0:
+            continue
+        colour = WRONG if wrong[row, column] else RIGHT if asked[row, column] else GIVEN
+        axes.text(column + 0.5, row + 0.5, symbol, color=colour, **place)
