@@ -188,6 +188,10 @@ def _train(options):
     if "items" in result:
         print_ways(result["ways"])
         figures = ""
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_scores import in_words
+
+        figures = f"{in_words(result)}; "
     else:
         figures = (
             f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
@@ -237,6 +241,10 @@ def _evaluate(options):
         print(json.dumps(result))
     elif "items" in result:
         print_ways(result["ways"])
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_scores import in_words
+
+        print(in_words(result))
     else:
         print_text_figures(result, run.config.context.slots)
 

@@ -18,6 +18,8 @@ NOT_OF_PUZZLES = (
     ("context.align", 1),
     ("context.prompts", 1),
     ("context.padding", "none"),
+    ("tokens.table", "bytes"),
+    ("tokens.heads", "bytes"),
     ("tokens.words", 0),
     ("tokens.items", False),
     ("train.objectives.turn", 0.0),

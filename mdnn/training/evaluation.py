@@ -17,7 +17,7 @@ from mdnn.models.vocabulary import decoding
 from mdnn.training.ways import wired
 
 
-def evaluate(run, text=None, sliding=True, progress=None, lines=None):
+def evaluate(run, text=None, sliding=True, progress=None, lines=None, puzzles=None):
     """Nats per character of a text, or per unit of items, under a trained network.
 
     Of a text two figures in turn. `nats`: consecutive windows of the context's length, every
@@ -32,6 +32,8 @@ def evaluate(run, text=None, sliding=True, progress=None, lines=None):
         progress: function called with the part that is done, 0 to 1.
         lines: list of `mdnn.data.lines.Line` for a network of items; None for the run's own
             validation lines.
+        puzzles: task, puzzles and solutions for a network of puzzles; None for the run's own that
+            are held out.
 
     Returns:
         dict: `nats`, `bits_per_character`, `characters` (how many were predicted: all but the
@@ -39,7 +41,8 @@ def evaluate(run, text=None, sliding=True, progress=None, lines=None):
         `characters_sliding` where asked for. Where another way to write is trained, too (or
         alone), `ways`: a dict from each way's name to its own `nats`, `bits_per_character` and
         `characters`; the figures above are those of the first of them. Of items: what
-        `mdnn.training.item_scores.ItemScorer.figures` gives.
+        `mdnn.training.item_scores.ItemScorer.figures` gives; of puzzles: what
+        `mdnn.training.puzzle_scores.PuzzleScorer.figures` gives.
 
     Raises:
         MdnnError: no run folder, a text of fewer than two units, a text for a network of items
@@ -47,6 +50,16 @@ def evaluate(run, text=None, sliding=True, progress=None, lines=None):
     """
     run = open_run(run)
     networks = wired(run.model, run.config)
+    if run.config.context.layout == "puzzle":
+        # imported late: a text needs no puzzles
+        from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+
+        if text is not None or lines is not None:
+            raise MdnnError("a network of puzzles is evaluated on puzzles, received others")
+        cases = puzzles or open_other_puzzles(run.config, run.config.data.source)
+        return PuzzleScorer(networks, run.config).figures(*cases, progress)
+    if puzzles is not None:
+        raise MdnnError("expected a network of puzzles, received puzzles for another")
     if run.config.context.layout == "items":
         # imported late: a text needs no items
         from mdnn.training.item_scores import ItemScorer, validation_lines
@@ -72,6 +85,10 @@ def open_text_or_lines(config, source):
         config: the run's config; of items all lines are taken, both sides of their split.
         source: as `data.source` of a config.
     """
+    if config.context.layout == "puzzle":
+        from mdnn.training.puzzle_scores import open_other_puzzles
+
+        return {"puzzles": open_other_puzzles(config, source)}
     if config.context.layout == "items":
         # imported late: a text needs no items
         from mdnn.training.item_scores import open_config_lines

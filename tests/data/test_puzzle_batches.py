@@ -1,16 +1,21 @@
 """Batches of puzzles: in place, a function of the step; a network that learns from them."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 import mdnn
+from mdnn import cli
 from mdnn.data.puzzle_batches import PuzzleBatches, exact, puzzle_windows
 from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
 from mdnn.tokens.puzzles import to_units
 from mdnn.tokens.units import MODALITY, modality
+from mdnn.training.puzzle_scores import PuzzleScorer
+from mdnn.training.ways import wired
 
 CONFIG = """
 data.source = "sudoku-4x4"
@@ -100,6 +105,41 @@ def test_a_network_learns_from_them(tmp_path):
     # Guessing among 4 digits is log(4) = 1.39.
     assert last < first
     assert last < 1.25
+
+
+def test_training_and_evaluation(tmp_path, capsys):
+    config = load(tmp_path, "data.cases=40", "data.givens=[8, 12]", "train.checks=1")
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, sample=1))
+    run = tmp_path / "run"
+    trained = mdnn.train(config, run, show=False)
+    assert trained["puzzles"] == 40
+    assert 0 < trained["right"] < 1
+    assert trained["nats"] < 2
+    assert "puzzle" in (run / "samples" / "step-0000010.txt").read_text(encoding="utf-8")
+    again = mdnn.evaluate(run)
+    assert {key: trained[key] for key in again} == pytest.approx(again)
+    corpus = open_puzzles("sudoku-4x4", seed=0, givens=(8, 12))
+    network = wired(mdnn.load(run), config)
+    cases = corpus.held.different(40)
+    answers, nats = PuzzleScorer(network, config).answers(corpus.task, *cases)
+    asked = cases[0] == 0
+    assert (answers[~asked] == cases[0][~asked]).all()
+    assert nats[asked].mean() == pytest.approx(again["nats"])
+    assert (answers == cases[1])[asked].mean() == pytest.approx(again["right"])
+    # A file, and one of another size.
+    task = corpus.task
+    path = tmp_path / "four.csv"
+    path.write_text(
+        "puzzle,solution\n"
+        + "".join(f"{task.text(p)},{task.text(s)}\n" for p, s in zip(*cases, strict=True))
+    )
+    assert cli.main(["evaluate", str(run), "--data", str(path)]) == 0
+    assert f"{100 * again['right']:.2f}% of slots right" in capsys.readouterr().out
+    path.write_text(f"puzzle\n{'.' * 36}\n", encoding="utf-8")
+    assert cli.main(["evaluate", str(run), "--data", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "line 2: expected a puzzle of 16 symbols, a sudoku-4x4; received 36 symbols" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

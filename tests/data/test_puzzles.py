@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from mdnn.data.bits import IMAGES, raw_bits
 from mdnn.data.puzzles.cases import DrawnCases, held_out
 from mdnn.data.puzzles.corpus import make_task, open_puzzles
 from mdnn.data.puzzles.sudoku import BOXES, Sudoku
@@ -55,6 +56,11 @@ def test_steps_do_not_depend_on_each_other(name):
         np.testing.assert_array_equal(a[0], b[0])
         np.testing.assert_array_equal(a[1], b[1])
     assert all((a[0] != b[0]).any() for a, b in itertools.pairwise(forth))
+    # Each case by its number, whatever it is taken with.
+    numbers = np.array([24 * 5 + 3, 2, 24 * 20 + 7])
+    for taken, part in zip(first.take(numbers), (0, 1), strict=True):
+        steps = ((5, 3), (0, 2), (20, 7))
+        np.testing.assert_array_equal(taken, [forth[step][part][row] for step, row in steps])
     assert first.task.wrong(*forth[-1]) == {}
 
 
@@ -72,9 +78,47 @@ def test_no_puzzle_is_on_both_sides_whatever_the_seed(name):
             seen |= {puzzle.tobytes() for puzzle in train.at(step, 64)[0]}
     assert len(seen) > 500
     assert not seen & {test.tobytes() for test in tests}
+    trained = np.array([np.frombuffer(key, dtype=np.uint8) for key in seen])
+    assert not set(corpus.task.hashes(trained)) & set(corpus.task.hashes(tests))
     # The same tests for every network.
     other = open_puzzles(name, validation=0.3, seed=2).held.different(60)[0]
     np.testing.assert_array_equal(other, tests)
+
+
+def canonical(grid):
+    """The least of all images of a 4x4 sudoku, by going through all of them."""
+    lines = [
+        band + other
+        for bands in (((0, 1), (2, 3)), ((2, 3), (0, 1)))
+        for band in itertools.permutations(bands[0])
+        for other in itertools.permutations(bands[1])
+    ]
+    found = []
+    for turned in (grid, grid.T):
+        for rows, columns in itertools.product(lines, lines):
+            names = {0: 0}
+            cells = turned[np.ix_(rows, columns)].reshape(-1).tolist()
+            found.append(tuple(names.setdefault(cell, len(names)) for cell in cells))
+    return min(found)
+
+
+def test_no_image_of_a_held_out_sudoku_is_trained_on():
+    corpus = open_puzzles("sudoku-4x4", validation=0.3, seed=1)
+    sides = []
+    for puzzles in (corpus.train.at(3, 150)[0], corpus.held.different(60)[0]):
+        sides.append({canonical(puzzle.reshape(4, 4)) for puzzle in puzzles})
+    assert min(map(len, sides)) > 20
+    assert not sides[0] & sides[1]
+
+
+def test_a_drawn_sudoku_is_used_again_as_another_image():
+    cases = DrawnCases(make_task("sudoku-6x6"), 7, 0.1)
+    cases.chunk = 32
+    steps = [cases.at(step, 32)[0] for step in range(cases.task.reuse + 1)]
+    hashes = [cases.task.hashes(puzzles).tolist() for puzzles in steps]
+    assert all(own == hashes[0] for own in hashes[:-1])
+    assert hashes[-1] != hashes[0]
+    assert len({puzzles.tobytes() for puzzles in steps}) == len(steps)
 
 
 def test_about_the_share_is_held_out():
@@ -105,12 +149,13 @@ def test_sudokus_have_one_solution_and_the_givens_asked_for(size):
 def test_images_of_a_sudoku_are_sudokus_on_the_same_side(size):
     task = Sudoku(size)
     puzzles, solutions = task.draw_some(2, 0, 50)
-    images = task.images(puzzles, solutions, seed=1, step=3)
+    words = raw_bits(1, 0, (2, 50, task.image_words), IMAGES)
+    images = task.images(puzzles, solutions, words[0])
     assert task.wrong(*images) == {}
     assert not task.ambiguous(images[0]).any()
     np.testing.assert_array_equal(task.hashes(images[0]), task.hashes(puzzles))
     assert (images[0] != puzzles).any(axis=1).mean() > 0.9
-    other = task.images(puzzles, solutions, seed=1, step=4)[0]
+    other = task.images(puzzles, solutions, words[1])[0]
     assert (other != images[0]).any(axis=1).mean() > 0.9
     # Another given, another number.
     less = puzzles.copy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.data.bits import CASES, raw_bits
+from mdnn.data.bits import IMAGES, raw_bits
 from mdnn.errors import MdnnError
 
 # Cases that are drawn together, at most, and slots of all of them, about.
@@ -10,6 +10,9 @@ CHUNK, CHUNK_SLOTS = 1024, 2**19
 
 # How often cases are drawn for a chunk.
 ROUNDS = 64
+
+# Cases whose random words are drawn together.
+BLOCK = 64
 
 
 def held_out(task, puzzles, share):
@@ -26,27 +29,19 @@ def held_out(task, puzzles, share):
     return (task.hashes(puzzles) >> np.uint64(11)) * 2.0**-53 < share
 
 
-class DrawnCases:
-    """Cases of a task from a seed, as many as are wanted.
-
-    They are drawn in chunks, each a pure function of the seed and its number; of a task with
-    images each case of a chunk is used `task.reuse` times, each time another image.
+class Cases:
+    """Cases in an endless row; case number k is a pure function of the seed and k.
 
     Args:
         task: `mdnn.data.puzzles.task.Task`.
         seed: Integer.
-        share: Float, the share of all puzzles that is held out.
-        held: Boolean; whether the held out ones are drawn, and not the others.
     """
 
-    def __init__(self, task, seed, share, held=False):
-        self.task, self.seed, self.share, self.held = task, int(seed), share, held
-        self.chunk = max(16, min(CHUNK, CHUNK_SLOTS // task.slots))
-        # The last chunks by their numbers: steps come in their order.
-        self._kept = {}
+    def __init__(self, task, seed):
+        self.task, self.seed = task, int(seed)
 
     def at(self, step, number):
-        """Returns the cases of a step.
+        """Returns the cases of a step, those that follow the ones of the step before.
 
         Args:
             step: Integer from 0.
@@ -55,16 +50,54 @@ class DrawnCases:
         Returns:
             Puzzles and solutions, uint8 `[number, slots]`.
         """
-        place = step * number + np.arange(number)
-        chunks = place // (self.chunk * self.task.reuse)
-        puzzles = np.zeros((number, self.task.slots), dtype=np.uint8)
-        solutions = np.zeros_like(puzzles)
+        return self.take(step * number + np.arange(number))
+
+    def take(self, numbers):
+        """Returns the cases of these numbers, integers `[n]` from 0."""
+        words = self._words(numbers)
+        cases = self._before_images(numbers, words[:, 0])
+        return self.task.images(*cases, words[:, 1:])
+
+    def _words(self, numbers):
+        """Random words of each case, uint64 `[n, 1 + image_words]`."""
+        words = np.empty((len(numbers), 1 + self.task.image_words), dtype=np.uint64)
+        blocks = numbers // BLOCK
+        for block in np.unique(blocks).tolist():
+            own = blocks == block
+            drawn = raw_bits(self.seed, block, (BLOCK, words.shape[1]), IMAGES)
+            words[own] = drawn[numbers[own] % BLOCK]
+        return words
+
+
+class DrawnCases(Cases):
+    """Cases that are drawn from the seed.
+
+    They are drawn in chunks; of a task with images each case of a chunk is used `task.reuse`
+    times, each time as another image.
+
+    Args:
+        task, seed: As of `Cases`.
+        share: Float, the share of all puzzles that is held out.
+        held: Boolean; whether the held out ones are drawn, and not the others.
+    """
+
+    def __init__(self, task, seed, share, held=False):
+        super().__init__(task, seed)
+        self.share, self.held = share, held
+        self.chunk = max(16, min(CHUNK, CHUNK_SLOTS // task.slots))
+        # The last chunks by their numbers: steps come in their order.
+        self._kept = {}
+
+    def _before_images(self, numbers, words):
+        chunks = numbers // (self.chunk * self.task.reuse)
+        puzzles = np.empty((len(numbers), self.task.slots), dtype=np.uint8)
+        solutions = np.empty_like(puzzles)
         for chunk in np.unique(chunks).tolist():
             own = chunks == chunk
             puzzles[own], solutions[own] = (
-                cases[place[own] % self.chunk] for cases in self.drawn(chunk)
+                cases[numbers[own] % self.chunk] for cases in self.drawn(chunk)
             )
-        return self.task.images(puzzles, solutions, self.seed, step)
+        return puzzles, solutions
 
     def drawn(self, number):
         """Returns the cases of a chunk, as drawn.
@@ -106,7 +139,7 @@ class DrawnCases:
         seen, puzzles, solutions, number, idle = set(), [], [], 0, 0
         while len(seen) < most and idle < 4:
             before = len(seen)
-            drawn = self.task.images(*self.drawn(number), self.seed, number)
+            drawn = self.take(number * self.chunk * self.task.reuse + np.arange(self.chunk))
             for puzzle, solution in zip(*drawn, strict=True):
                 if len(seen) < most and (key := puzzle.tobytes()) not in seen:
                     seen.add(key)
@@ -117,23 +150,21 @@ class DrawnCases:
         return np.array(puzzles), np.array(solutions)
 
 
-class ReadCases:
-    """Cases of a file, drawn at random.
+class ReadCases(Cases):
+    """Cases of a file, each a random one.
 
     Args:
-        task: `mdnn.data.puzzles.task.Task`.
+        task, seed: As of `Cases`.
         puzzles, solutions: uint8 `[n, slots]`.
-        seed: Integer.
     """
 
     def __init__(self, task, puzzles, solutions, seed):
-        self.task, self.puzzles, self.solutions, self.seed = task, puzzles, solutions, int(seed)
+        super().__init__(task, seed)
+        self.puzzles, self.solutions = puzzles, solutions
 
-    def at(self, step, number):
-        """Returns the cases of a step, random images of random ones; as of `DrawnCases`."""
-        index = raw_bits(self.seed, step, number, CASES) % np.uint64(len(self.puzzles))
-        drawn = self.puzzles[index.astype(np.int64)], self.solutions[index.astype(np.int64)]
-        return self.task.images(*drawn, self.seed, step)
+    def _before_images(self, numbers, words):
+        index = (words % np.uint64(len(self.puzzles))).astype(np.int64)
+        return self.puzzles[index], self.solutions[index]
 
     def different(self, most):
         """Returns at most so many of the cases, from all over the file."""

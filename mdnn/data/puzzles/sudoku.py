@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.data.bits import CASES, IMAGES, raw_bits, raw_stream
+from mdnn.data.bits import CASES, raw_stream
 from mdnn.data.puzzles.sudoku_solver import count_solutions, dig, fill, to_digits, to_masks
 from mdnn.data.puzzles.sudoku_solver import units_of as sudoku_units
 from mdnn.data.puzzles.task import Task, mixed
@@ -107,10 +107,13 @@ class Sudoku(Task):
             )
         return mixed(colours.sum(axis=(1, 2), dtype=np.uint64))
 
-    def images(self, puzzles, solutions, seed, step):
+    @property
+    def image_words(self):
+        return 3 * self.size + sum(self.box) + 1
+
+    def images(self, puzzles, solutions, words):
         size, (height, width) = self.size, self.box
         number = len(puzzles)
-        words = raw_bits(seed, step, (number, 2 * size + size + height + width + 1), IMAGES)
         parts = np.split(words, np.cumsum([size, size, size, width, height]), axis=1)
         renamed, rows, columns, bands, stacks, turned = parts
         names = np.zeros((number, size + 1), dtype=np.uint8)

@@ -27,9 +27,10 @@ class Task:
         shape: Tuple of integers, the grid.
         slots: Integer, how many slots it has.
         reuse: How many images of a case are trained on; 1 where a case has no images.
+        image_words: How many random words an image takes.
     """
 
-    reuse = 1
+    reuse, image_words = 1, 0
 
     def __init__(self, kind, sizes, alphabet):
         named = PuzzleName(kind, tuple(sizes))
@@ -67,8 +68,13 @@ class Task:
         table = _hash_table(self.slots)
         return mixed(table[np.arange(self.slots), puzzles].sum(axis=1, dtype=np.uint64))
 
-    def images(self, puzzles, solutions, seed, step):
-        """Returns a random image of each case: another case by a symmetry of the task."""
+    def images(self, puzzles, solutions, words):
+        """Returns an image of each case: another case by a symmetry of the task.
+
+        Args:
+            puzzles, solutions: uint8 `[n, slots]`.
+            words: uint64 `[n, image_words]`, random.
+        """
         return puzzles, solutions
 
     def asked(self, puzzles):
