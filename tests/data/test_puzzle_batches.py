@@ -14,6 +14,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
 from mdnn.tokens.puzzles import to_units
 from mdnn.tokens.units import MODALITY, modality
+from mdnn.training.opening import anchored
 from mdnn.training.puzzle_scores import PuzzleScorer
 from mdnn.training.ways import wired
 
@@ -107,7 +108,7 @@ def test_a_network_learns_from_them(tmp_path):
     assert last < 1.25
 
 
-def test_training_and_evaluation(tmp_path, capsys):
+def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     config = load(tmp_path, "data.cases=40", "data.givens=[8, 12]", "train.checks=1")
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, sample=1))
     run = tmp_path / "run"
@@ -135,6 +136,10 @@ def test_training_and_evaluation(tmp_path, capsys):
     )
     assert cli.main(["evaluate", str(run), "--data", str(path)]) == 0
     assert f"{100 * again['right']:.2f}% of slots right" in capsys.readouterr().out
+    named = dataclasses.replace(config.data, source=f"sudoku-4x4:{path.name}", givens=())
+    monkeypatch.chdir(tmp_path)
+    found = anchored(dataclasses.replace(config, data=named)).data.source
+    assert found == f"sudoku-4x4:{path.resolve()}"
     path.write_text(f"puzzle\n{'.' * 36}\n", encoding="utf-8")
     assert cli.main(["evaluate", str(run), "--data", str(path)]) == 2
     error = capsys.readouterr().err

@@ -105,11 +105,14 @@ class DrawnCases(Cases):
         Raises:
             MdnnError: If there are none or hardly any.
         """
-        if number not in self._kept:
+        found = self._kept.get(number)
+        if found is None:
+            found = self._draw(number)
+            # Other threads may draw, too: what is returned does not depend on what is kept.
             while len(self._kept) > 1:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[number] = self._draw(number)
-        return self._kept[number]
+                self._kept.pop(next(iter(self._kept)), None)
+            self._kept[number] = found
+        return found
 
     def _draw(self, number):
         found, count = [], 0
