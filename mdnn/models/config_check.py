@@ -26,8 +26,8 @@ def check(config):
     else:
         check_no_puzzle(config)
         _check_modalities(config.tokens)
+        _check_layout(config)
     _check_tokens(config.tokens)
-    _check_layout(config)
     _check_loss(config)
     if not config.backbone.branch:
         raise MdnnError("backbone.branch: expected at least one branch, received none")

@@ -61,6 +61,15 @@ def check_puzzle(config):
             f"context.grid: expected the {name.slots} slots of a {name}, as {list(name.shape)}, "
             f"received {list(context.grid)}"
         )
+    tokens = config.tokens
+    # Of a file of unknown sudokus no side is longer than all slots.
+    longest = context.slots if name is None else max(name.shape)
+    if tokens.places and tokens.base**tokens.digits < longest:
+        raise MdnnError(
+            f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
+            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the slots of "
+            "a side"
+        )
 
 
 def check_no_puzzle(config):

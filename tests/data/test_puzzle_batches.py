@@ -156,6 +156,11 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("tokens.modalities=['text']", "tokens.modalities: .* expected .'symbol'., received"),
         ("train.objectives.turn=1", "train.objectives.turn: expected 0.0 of a puzzle"),
         ("context.padding=random", "context.padding: expected 'none' of a puzzle"),
+        (
+            "tokens.base=3",
+            "tokens.digits: 1 digits of base 3 tell 3 places apart, expected at least 4",
+        ),
+        ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
         ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),
         ("data.validation=0.0", "data.validation: expected a share of the puzzles above 0"),
         ("context.layout=stream", "'symbol' belongs to context.layout = 'puzzle'"),
