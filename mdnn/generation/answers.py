@@ -79,6 +79,7 @@ def generate(
         near = nearest(how, WAYS) if isinstance(how, str) else ""
         raise MdnnError(f"how: unknown {how!r}{near}; known: {', '.join(WAYS)}")
     run = open_run(run)
+    refuse_puzzles(run.config)
     settings = settings_of(
         style, temperature, top_k, top_p, passes, refeeds, run.config.refeed.steps
     )
@@ -188,3 +189,16 @@ def _seeds(seed, count, several):
 
 def _teller(stream, want):
     return lambda _, item: stream(item if want is None else item.value)
+
+
+def refuse_puzzles(config):
+    """Refuses to write with a network of puzzles, which answers in place.
+
+    Raises:
+        MdnnError: the config's layout is "puzzle".
+    """
+    if config.context.layout == "puzzle":
+        raise MdnnError(
+            f"a network of puzzles ({config.data.source}) answers where it is evaluated: expected "
+            "mdnn evaluate, received generate"
+        )

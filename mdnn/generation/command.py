@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from mdnn.errors import MdnnError
-from mdnn.generation.answers import generate
+from mdnn.generation.answers import generate, refuse_puzzles
 from mdnn.generation.wants import parse_want
 from mdnn.models.run import open_run
 from mdnn.tokens.items import Item
@@ -35,6 +35,7 @@ def write_answer(options):
         "refeeds": options.refeeds,
         "passes": options.passes,
     }
+    refuse_puzzles(run.config)
     if not options.items:
         raise MdnnError("expected a --prompt or an --item, received none")
     if run.config.context.layout == "stream":

@@ -145,6 +145,8 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "line 2: expected a puzzle of 16 symbols, a sudoku-4x4; received 36 symbols" in error
     assert error.count("\n") == 1
+    with pytest.raises(MdnnError, match=r"a network of puzzles \(sudoku-4x4\) answers where"):
+        mdnn.generate(run, "1.3.")
 
 
 @pytest.mark.parametrize(
