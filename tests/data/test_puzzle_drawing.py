@@ -45,6 +45,13 @@ def test_pictures(name, tmp_path):
     picture(task, [boards[0], ("answer", state)], tmp_path / "wrong.png", puzzle, solution)
     right, wrong = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("right", "wrong"))
     assert right.shape == wrong.shape
-    half = right.shape[1] // 2
-    assert (right[:, half:] != wrong[:, half:]).any()
-    np.testing.assert_array_equal(right[:, : half - 20], wrong[:, : half - 20])
+    # The first board is the puzzle, in which nothing is wrong.
+    axis = 0 if len(task.shape) == 1 else 1
+    half = right.shape[axis] // 2
+    differ = (right != wrong).any(axis=(1 - axis, 2))
+    assert differ[half:].any()
+    assert not differ[: half - 20].any()
+    for name, known in (("known", solution), ("unknown", None)):
+        picture(task, boards[:1], tmp_path / f"{name}.png", puzzle, known)
+    known, unknown = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("known", "unknown"))
+    np.testing.assert_array_equal(known, unknown)

@@ -10,7 +10,7 @@ from mdnn.data.puzzles.sudoku import Sudoku
 from mdnn.files import replacing
 
 # Free, wall, start, goal, way; then what is wrong.
-COLOURS = ("#ffffff", "#333333", "#2e8b57", "#c0392b", "#7fb3e6", "#f0b27a")
+COLOURS = ("#ffffff", "#333333", "#2e8b57", "#8e44ad", "#7fb3e6", "#f0b27a")
 
 RIGHT, WRONG, GIVEN = "#1f4e8c", "#c0392b", "#000000"
 
@@ -26,19 +26,21 @@ def picture(task, boards, path, puzzle=None, solution=None):
             wrong.
     """
     rows, columns = grid_of(task)
-    wide = max(1.6, 2.4 * min(1.0, columns / max(rows, 1))) if rows > 1 else 0.22 * columns
-    size = (wide * len(boards), 2.4 * rows / max(rows, columns) + 0.5)
+    # Boards of one row lie below each other.
+    layout = (len(boards), 1) if rows == 1 else (1, len(boards))
+    side = 2.4 / min(max(rows, columns), 12)
+    size = (layout[1] * max(1.6, side * columns), layout[0] * (side * rows + 0.4))
     figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
     asked = np.zeros((rows, columns), dtype=bool)
     if puzzle is not None:
         asked = task.asked(np.asarray(puzzle)).reshape(rows, columns)
-    for axes, (title, units) in zip(
-        figure.subplots(1, len(boards), squeeze=False)[0], boards, strict=True
-    ):
-        units = np.asarray(units).reshape(rows, columns)
+    axes_of = figure.subplots(*layout, squeeze=False).reshape(-1)
+    for axes, (title, units) in zip(axes_of, boards, strict=True):
         wrong = np.zeros_like(asked)
-        if solution is not None:
-            wrong = asked & (units != np.asarray(solution).reshape(rows, columns))
+        # The puzzle itself is no answer that could be wrong.
+        if solution is not None and not np.array_equal(units, puzzle):
+            wrong = asked & (np.asarray(units) != solution).reshape(rows, columns)
+        units = np.asarray(units).reshape(rows, columns)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=9)
         (_maze if isinstance(task, Maze) else _symbols)(axes, task, units, asked, wrong)
