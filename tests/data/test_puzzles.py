@@ -74,7 +74,7 @@ def test_no_puzzle_is_on_both_sides_whatever_the_seed(name):
     for seed in (0, 1):
         train = DrawnCases(corpus.task, seed, 0.3)
         train.chunk = 64
-        for step in range(40):
+        for step in range(16):
             seen |= {puzzle.tobytes() for puzzle in train.at(step, 64)[0]}
     assert len(seen) > 500
     assert not seen & {test.tobytes() for test in tests}
