@@ -12,11 +12,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
 
-.PHONY: help demo demo-digits test test-long test-lowest test-jax lint format notebooks bench clean
+.PHONY: help demo demo-digits demo-thinking test test-long test-lowest test-jax lint format notebooks bench clean
 
 help:
 	@echo "make demo         train a text network for 3 minutes, write with it, export it, ask it"
 	@echo "make demo-digits  words and pictures, from one network: 3 minutes, then answers"
+	@echo "make demo-thinking  a network that is refed solves sudokus step by step: under 3 minutes"
 	@echo "make test         the tests"
 	@echo "make test-long    what takes minutes: kills, load, fuzzing by time"
 	@echo "make test-lowest  the core tests on the oldest packages that setup.cfg allows"
@@ -32,6 +33,9 @@ demo: $(VENV)/.core
 
 demo-digits: $(VENV)/.digits
 	@$(BIN)/python -m mdnn.demo_digits
+
+demo-thinking: $(VENV)/.core
+	@$(BIN)/python -m mdnn.demo_thinking
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -107,6 +107,12 @@ def parser():
         "--top-p", type=float, help="among the likeliest of this probability (1: all)"
     )
     generate.add_argument("--refeeds", type=int, help="runs of the network on its own output")
+    generate.add_argument(
+        "--restarts", type=int, default=1, help="of a puzzle, random states to begin in (1)"
+    )
+    generate.add_argument(
+        "--halt", action="store_true", help="of a puzzle, until the halting head says stop"
+    )
     generate.add_argument("--passes", type=int, help="passes of --how unmask (16)")
     generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
     generate.set_defaults(run_command=_generate)
@@ -118,6 +124,20 @@ def parser():
         metavar="SOURCE",
         help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
         "folder with a manifest or tfds:NAME (default: the run's own validation part)",
+    )
+    evaluate.add_argument(
+        "--refeeds",
+        metavar="LIST",
+        help="runs of the network on its own output, several for a table: 1,2,4,8",
+    )
+    evaluate.add_argument(
+        "--restarts",
+        type=int,
+        default=1,
+        help="of puzzles, random states to begin in; the answer is that of the stillest (1)",
+    )
+    evaluate.add_argument(
+        "--halt", action="store_true", help="of puzzles, until the halting head says stop"
     )
     _json(evaluate)
     evaluate.set_defaults(run_command=_evaluate)
@@ -190,6 +210,10 @@ def _train(options):
     if "items" in result:
         print_ways(result["ways"])
         figures = ""
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_scores import in_words
+
+        figures = f"{in_words(result)}; "
     else:
         figures = (
             f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
@@ -231,16 +255,35 @@ def _evaluate(options):
     from mdnn.models.run import open_run
     from mdnn.training.display import Ticker, print_text_figures, print_ways
     from mdnn.training.evaluation import evaluate, open_text_or_lines
+    from mdnn.training.puzzle_scores import curve_lines
 
+    refeeds = None if options.refeeds is None else _numbers("--refeeds", options.refeeds)
     run = open_run(options.run)
     data = {} if options.data is None else open_text_or_lines(run.config, options.data)
-    result = evaluate(run, progress=Ticker("evaluating"), **data)
+    thought = {"refeeds": refeeds, "restarts": options.restarts, "halt": options.halt}
+    result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
     if options.json:
         print(json.dumps(result))
+    elif "curve" in result:
+        print("\n".join(curve_lines(result["curve"])))
     elif "items" in result:
         print_ways(result["ways"])
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_scores import in_words
+
+        print(in_words(result))
     else:
         print_text_figures(result, run.config.context.slots)
+
+
+def _numbers(option, words):
+    """The whole numbers of a list such as 1,2,4."""
+    from mdnn.errors import MdnnError
+
+    try:
+        return [int(word) for word in words.split(",")]
+    except ValueError:
+        raise MdnnError(f"{option}: expected numbers as 1,2,4; received {words!r}") from None
 
 
 def _export(options):

@@ -8,6 +8,12 @@ OBJECTIVE = 0x6F626A  # "obj"
 BLANKS = 0x626C616E6B  # "blank"
 VALIDATION = 0x76616C6964  # "valid"
 VARIED = 0x76617279  # "vary"
+CASES = 0x63617365  # "case"
+IMAGES = 0x696D616765  # "image"
+HASHES = 0x68617368  # "hash"
+STEPS = 0x7374657073  # "steps"
+EXPLORE = 0x6578706C  # "expl"
+STATES = 0x7374617465  # "state"
 
 
 def raw_bits(seed, step, number, stream):
@@ -24,8 +30,16 @@ def raw_bits(seed, step, number, stream):
     Returns:
         uint64 of the shape.
     """
+    return raw_stream(seed, step, stream)(int(np.prod(number))).reshape(number)
+
+
+def raw_stream(seed, step, stream):
+    """Returns a function from a number to so many further random words.
+
+    What it gives, call after call, depends on nothing but the arguments; its first words are those
+    of `raw_bits`.
+    """
     # The step is the counter's second word: the first counts the draws within the step.
     counter = np.array([0, step, 0, 0], dtype=np.uint64)
     key = np.array([seed % 2**64, stream], dtype=np.uint64)
-    bits = np.random.Philox(counter=counter, key=key).random_raw(int(np.prod(number)))
-    return bits.reshape(number)
+    return np.random.Philox(counter=counter, key=key).random_raw

@@ -33,6 +33,8 @@ def generate(
     passes=None,
     stream=None,
     batch=32,
+    restarts=1,
+    halt=False,
 ):
     """Answers a prompt.
 
@@ -65,6 +67,8 @@ def generate(
         stream: function called with each piece of a text that is continued, or with each item of
             a single prompt's answer.
         batch: int, prompts that are answered together.
+        restarts, halt: of puzzles alone, see `mdnn.generation.solving.solve`; a puzzle is a
+            string, several a list of strings, and settings of writing say nothing to it.
 
     Returns:
         The text written, without the prompt. Of items: a string, uint8 or int16 array where
@@ -79,6 +83,15 @@ def generate(
         near = nearest(how, WAYS) if isinstance(how, str) else ""
         raise MdnnError(f"how: unknown {how!r}{near}; known: {', '.join(WAYS)}")
     run = open_run(run)
+    if run.config.context.layout == "puzzle":
+        # imported late: texts need no puzzles
+        from mdnn.generation.solving import solve
+
+        if want is not None:
+            raise MdnnError(f"want: a puzzle is answered by its solution, received {want!r}")
+        return solve(run, prompt, refeeds, restarts, halt, stream)
+    if restarts != 1 or halt:
+        raise MdnnError("restarts, halt: settings of puzzles, received another network")
     settings = settings_of(
         style, temperature, top_k, top_p, passes, refeeds, run.config.refeed.steps
     )

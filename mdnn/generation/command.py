@@ -37,6 +37,9 @@ def write_answer(options):
     }
     if not options.items:
         raise MdnnError("expected a --prompt or an --item, received none")
+    if run.config.context.layout == "puzzle":
+        _solve(run, options)
+        return
     if run.config.context.layout == "stream":
         _continue(run, options, settings)
         return
@@ -78,6 +81,25 @@ def _continue(run, options, settings):
         return
     _check_out(["text"], options.out)
     _save([Item("text", generate(run, prompt, want=want, length=length, **settings))], options.out)
+
+
+def _solve(run, options):
+    """Answers puzzles, on the screen or in a text file: of `--item FILE` each line is one."""
+    puzzles = []
+    for option, value in options.items:
+        if option == "--prompt":
+            # A shell hands two lines on as they are, or written as \\n.
+            puzzles.append(value.replace("\\n", "\n"))
+        else:
+            # imported late: a wrong word on the command line is told without it
+            from mdnn.files import read_text
+
+            puzzles += [line for line in read_text(value, 1 << 20).splitlines() if line]
+    if options.out is not None:
+        _check_out(["text"], options.out)
+    settings = {"refeeds": options.refeeds, "restarts": options.restarts}
+    answers = generate(run, puzzles, halt=options.halt, **settings)
+    _save([Item("text", "\n".join(answers))], options.out)
 
 
 def _check_out(kinds, out):

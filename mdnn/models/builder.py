@@ -7,15 +7,20 @@ import keras
 from keras import layers
 
 from mdnn.errors import MdnnError
-from mdnn.layers import ModalityEmbedding, ModalityHeads
+from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
 from mdnn.models.config import Inner
+from mdnn.models.echo import Echo
 from mdnn.models.folding import FoldBranch
+from mdnn.models.halting import HaltHead
 from mdnn.models.limits import at_most
 from mdnn.models.mixing import MixBranch
 from mdnn.models.refeeding import Refeed
 from mdnn.models.vocabulary import decoding, embedding_modalities
 from mdnn.tokens import WIDTH, TextCodec
+
+# The words of `[refeed]` that the layer itself knows; training knows the others.
+OF_LAYER = ("steps", "backprop", "start", "remat", "inner", "damping", "noise", "what")
 
 
 def build(config, words=(), most=None):
@@ -69,8 +74,9 @@ def build(config, words=(), most=None):
 
 def _build(config, words):
     context, width = config.context, config.backbone.width
+    fields = config.tokens.fields
     slots = context.prompts * context.slots
-    grid = (context.prompts,) * (context.prompts > 1) + context.grid
+    grid = (context.prompts,) * (context.prompts > 1) + (fields,) * (fields > 0) + context.grid
     causal = is_causal(config)
 
     # Layers
@@ -78,29 +84,38 @@ def _build(config, words):
     to_grid = layers.Reshape((*grid, width), name="grid")
     branches = make_branches(config)
     final_norm = make_norm(config.backbone.final_norm, "final_norm")
-    to_slots = layers.Reshape((slots, width), name="slots")
-    heads = ModalityHeads(**decoding(config), name="heads")
+    to_slots = layers.Reshape((max(1, fields) * slots, width), name="slots")
+    heads = make_heads(config)
+    halt = HaltHead(name="halt") if config.refeed.rule == "halt" else None
 
     # Functional call
     tokens = keras.Input((slots, WIDTH), dtype="int32", name="tokens")
     targets = keras.Input((slots, WIDTH), dtype="int32", name="targets", optional=True)
     x = to_grid(embedding(tokens))
-    refeed = config.refeed
-    if refeed.steps > 1 or refeed.start == "learned":
-        words = dataclasses.asdict(refeed)
-        x = Refeed(branches, **words, name="refeed")(x, causal=causal)
+    refeed = make_refeed(config, branches)
+    if refeed is not None:
+        if refeed.what != "state":
+            if final_norm is not None:
+                final_norm.build(x.shape)
+            heads.build((None, slots, width))
+            refeed.echo = Echo(final_norm, heads, embedding)
+        x = refeed(x, causal=causal)
     else:
         for branch in branches:
             x = branch(x, causal=causal)
     if final_norm is not None:
         x = final_norm(x)
-    scores = heads(to_slots(x), targets)
-    return keras.Model({"tokens": tokens, "targets": targets}, scores, name="mdnn")
+    x = to_slots(x)
+    if halt is not None:
+        x = halt(x)
+    return keras.Model({"tokens": tokens, "targets": targets}, heads(x, targets), name="mdnn")
 
 
 def make_embedding(config, words):
     """The embedding layer of a config."""
     tokens = config.tokens
+    if tokens.fields:
+        return FieldEmbedding(config.backbone.width, tokens.fields, name="embedding")
     return ModalityEmbedding(
         config.backbone.width,
         modalities=embedding_modalities(config),
@@ -113,6 +128,25 @@ def make_embedding(config, words):
         letters=TextCodec(words).letters(tokens.letters).tolist() if words else None,
         name="embedding",
     )
+
+
+def make_heads(config):
+    """The heads of a config."""
+    if config.tokens.fields:
+        return FieldHeads(config.tokens.fields, name="heads")
+    return ModalityHeads(**decoding(config), name="heads")
+
+
+def make_refeed(config, branches):
+    """The layer that refeeds the branches of a config; `None` where they run once alone.
+
+    A puzzle's can be refed in training or afterwards, whatever the config says.
+    """
+    refeed = config.refeed
+    if refeed.steps == 1 and refeed.start == "zeros" and config.context.layout != "puzzle":
+        return None
+    words = {name: getattr(refeed, name) for name in OF_LAYER}
+    return Refeed(branches, **words, seed=config.seed, name="refeed")
 
 
 def is_causal(config):

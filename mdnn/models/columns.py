@@ -161,7 +161,7 @@ class Columns:
     def _run(self, x, mix, fold):
         """`mdnn.models.refeeding.refed` with another way to run mixers and folds."""
         refeed, uses = self.parts.refeed, self._of_layer
-        y = None if refeed is None else refeed.first_state(x)
+        y = None if refeed is None else refeed.first_states(x)[0]
 
         def run(branch, x):
             def one(mixer, spec, x):

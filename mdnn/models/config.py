@@ -43,7 +43,9 @@ class Data:
 
     A stream's source is `python-docs`, a path, or `tfds:NAME`, and its last part validates. A
     source of items is `digits`, a folder with a manifest, or `tfds:NAME`; a share of the items
-    validates, chosen by `seed`.
+    validates, chosen by `seed`. A source of puzzles is a task such as `sudoku-6x6`, `maze-9x9`,
+    `prefix-sums-32` or `addition-20`, one of these and a file (`maze-9x9:FILE`), or a file of
+    sudokus (`FILE.csv`); a share of all puzzles validates, chosen by their hashes alone.
     """
 
     source: str = "python-docs"
@@ -53,6 +55,12 @@ class Data:
     order: str = option("given", choices=("given", "any", "pairs"))
     # Whether an item that does not fit its context is cut; otherwise it is an error.
     cut: bool = False
+    # Fewest and most givens of a sudoku; empty: its size's own range.
+    givens: tuple[int, ...] = option((), least=1)
+    # The share of the walls that are opened once a maze's tree is there.
+    loops: float = option(0.0, least=0.0, most=0.5)
+    # Puzzles that are held out and tested on, at most.
+    cases: int = option(1000, least=1)
     vary: Vary = option(factory=Vary)
 
 
@@ -78,6 +86,9 @@ class Tokens:
     items: bool = False
     # Whether the heads decide each unit's place, too, digit by digit.
     answer_places: bool = False
+    # Puzzles: an axis of so many fields before the grid's, one for each symbol that can be put
+    # into a slot, with vectors of its own; 0: none.
+    fields: int = option(0, least=0, most=31)
     # Samples per second of sounds; others are resampled.
     rate: int = option(8000, least=100, most=192_000)
 
@@ -89,8 +100,9 @@ class Context:
     grid: tuple[int, ...] = option((64,), least=1)
     # "random": items of random length behind a random run of padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
-    # "stream": windows of a text; "items": whole items one after another, then an end.
-    layout: str = option("stream", choices=("stream", "items"))
+    # "stream": windows of a text; "items": whole items one after another, then an end; "puzzle":
+    # the grid of a puzzle, each slot of which answers its own symbol.
+    layout: str = option("stream", choices=("stream", "items", "puzzle"))
     # Every item begins at a multiple of so many slots (layout "items"). Where rows are folded, one
     # row: without a bias a row of padding hands nothing on, so that in turn the first row of an
     # answer behind it would not see what was asked.
@@ -109,7 +121,7 @@ class Context:
 class Mixer:
     """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels, 0 the prompts."""
 
-    kind: str = option("dense", choices=("dense", "attention", "conv", "local"))
+    kind: str = option("dense", choices=("dense", "attention", "conv", "local", "mean"))
     # Empty: all context axes.
     axes: tuple[int, ...] = ()
     sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
@@ -183,16 +195,55 @@ class Backbone:
 
 
 @dataclasses.dataclass(frozen=True)
+class Length:
+    """Steps by the length of a puzzle: `per_given` times the slots that are given, plus
+    `per_asked` times the slots that are asked for, rounded up, within the limits."""
+
+    per_given: float = option(0.0, least=0.0)
+    per_asked: float = option(0.0, least=0.0)
+    least: int = option(1, least=1)
+    # 0: no limit.
+    most: int = option(0, least=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Refeed:
-    """How often the backbone is run on its own output before it answers."""
+    """How often the backbone is run on its own output before it answers.
+
+    All but `steps`, `backprop`, `start` ("zeros" and "learned") and `remat` are words of puzzles.
+    """
 
     steps: int = option(1, least=1)
     # How many of the last steps gradients go through; 0: all.
     backprop: int = option(0, least=0)
-    start: str = option("zeros", choices=("zeros", "learned"))
+    # Inner steps on a second state before each step; 0: there is only one state.
+    inner: int = option(0, least=0, most=64)
+    # What is fed back: the state, what the heads make of it, or the sum of both.
+    what: str = option("state", choices=("state", "answer", "both"))
+    # The first state: zeros, one learned vector, or a random number for every slot and channel.
+    start: str = option("zeros", choices=("zeros", "learned", "random"))
+    # The share of the old state that a step keeps, and the standard deviation of the noise that
+    # is added to it in training.
+    damping: float = option(0.0, least=0.0, most=0.99)
+    noise: float = option(0.0, least=0.0, most=10.0)
     # Whether gradients compute a step's insides again instead of keeping them: less memory, one
     # more run's time. Not with dropout.
     remat: bool = False
+    # How many steps a puzzle takes: "fixed": `steps`; "sampled": in training from `backprop` to
+    # `steps`, drawn anew for every batch; "length": by the rule of `Length`; "halt": `steps` at a
+    # time until a head says that the answer is right.
+    rule: str = option("fixed", choices=("fixed", "sampled", "length", "halt"))
+    length: Length = option(factory=Length)
+    # Rule "sampled": the weight of the loss after the sampled steps; that of the loss after all
+    # `steps` has the rest.
+    progressive: float = option(1.0, least=0.0, most=1.0)
+    # Deep supervision: a puzzle is trained on this many times `steps` in a row, its state carried
+    # on without gradient, a loss and an optimizer step after each.
+    segments: int = option(1, least=1, most=10_000)
+    # Rule "halt": the weight of the head's own loss, and how often a puzzle has to go on for a
+    # random number of segments at least.
+    halt_weight: float = option(0.5, least=0.0)
+    explore: float = option(0.1, least=0.0, most=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +291,7 @@ class ModalityWeights:
     video: float = option(1.0, least=0.0)
     grey_video: float = option(1.0, least=0.0)
     audio: float = option(1.0, least=0.0)
+    symbol: float = option(1.0, least=0.0)
     # Times the weight of the unit before it: how often what is written ends is not to depend on
     # what its kind counts.
     end: float = option(1.0, least=0.0)
@@ -262,7 +314,8 @@ class Loss:
 
     modality: ModalityWeights = option(factory=ModalityWeights)
     step: StepWeights = option(factory=StepWeights)
-    # What a unit of the prompt counts, of an item's that is not the answer (layout "items").
+    # What a unit of the prompt counts, of an item's that is not the answer (layout "items"); what
+    # a slot that is given counts (layout "puzzle").
     prompt: float = option(1.0, least=0.0)
 
 
@@ -289,6 +342,9 @@ class Train:
     # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others. Of
     # "float16" the loss is scaled, so that small gradients are not lost.
     precision: str = option("float32", choices=("float32", "bfloat16", "float16", "auto"))
+    # Whether XLA compiles the step on TensorFlow (JAX always does): on a CPU it is faster where
+    # many small operations follow one another, as in long refeeding, and slower elsewhere.
+    xla: bool = False
     # Decay of a moving average of the weights, over about 1 / (1 - ema) steps, that is evaluated
     # and saved in place of the weights themselves; 0: none.
     ema: float = option(0.0, least=0.0, most=0.99999)

@@ -5,6 +5,8 @@ import math
 import operator
 
 from mdnn.errors import MdnnError
+from mdnn.models.puzzle_check import check_no_puzzle, check_puzzle
+from mdnn.models.refeed_check import check_refeed
 from mdnn.models.schema import nearest
 from mdnn.tokens.units import MODALITIES, UNITS
 
@@ -20,9 +22,14 @@ def check(config):
     """
     _check_context(config)
     _check_train(config)
-    _check_modalities(config.tokens)
+    check_refeed(config)
+    if config.context.layout == "puzzle":
+        check_puzzle(config)
+    else:
+        check_no_puzzle(config)
+        _check_modalities(config.tokens)
+        _check_layout(config)
     _check_tokens(config.tokens)
-    _check_layout(config)
     _check_loss(config)
     if not config.backbone.branch:
         raise MdnnError("backbone.branch: expected at least one branch, received none")
@@ -43,29 +50,13 @@ def _check_context(config):
 
 
 def _check_train(config):
-    train, refeed = config.train, config.refeed
+    train = config.train
     if (train.minutes is None) == (train.steps is None):
         raise MdnnError("train: expected one of train.minutes and train.steps")
     if train.sample and not train.prompt:
         raise MdnnError("train.prompt: expected at least one character, or train.sample = 0")
     if not (train.objectives.turn or train.objectives.whole):
         raise MdnnError("train.objectives: expected one of turn, once and unmask above 0")
-    if refeed.backprop > refeed.steps:
-        raise MdnnError(
-            f"refeed.backprop: expected at most refeed.steps = {refeed.steps}, "
-            f"received {refeed.backprop}"
-        )
-    branches = config.backbone.branch
-    if refeed.remat and any(b.dropout for branch in branches for b in (branch, *branch.block)):
-        raise MdnnError(
-            "refeed.remat: gradients would draw dropout anew; expected backbone.branch.*.dropout "
-            "= 0, received another"
-        )
-    if refeed.start == "learned" and 0 < refeed.backprop < refeed.steps:
-        raise MdnnError(
-            "refeed.start: no gradient reaches a learned start through refeed.backprop = "
-            f"{refeed.backprop} of refeed.steps = {refeed.steps} steps; take 0 (all)"
-        )
 
 
 def _check_modalities(tokens):
@@ -160,15 +151,18 @@ def _check_limits(config):
     one = sum(
         branch.stack * branch.times + branch.depth * len(branch.block) for branch in backbone.branch
     )
-    if (branches := config.refeed.steps * backbone.depth * one) > limits.branches:
+    if (
+        branches := config.refeed.steps * (1 + config.refeed.inner) * backbone.depth * one
+    ) > limits.branches:
         raise MdnnError(
             f"limits.branches: expected at most {limits.branches:,} branches in a pass "
-            "(refeed.steps, backbone.depth, stack, times, a fold's depth), received "
+            "(refeed.steps and inner, backbone.depth, stack, times, a fold's depth), received "
             f"{_number(branches)}; raise the limit if that is meant"
         )
     prompts = (context.prompts,) * (context.prompts > 1)
     for branch in backbone.branch:
-        _check_matrices(branch.mixer, (*prompts, *context.grid), backbone.width, limits)
+        sizes = (*prompts, *(config.tokens.fields,) * (config.tokens.fields > 0), *context.grid)
+        _check_matrices(branch.mixer, sizes, backbone.width, limits)
         for inner in branch.block:
             _check_matrices(inner.mixer, context.grid[:-1], branch.width, limits)
 
@@ -216,7 +210,8 @@ def _check_branch(where, branch, config):
         if getattr(branch, name) != value:
             kind = "no fold" if branch.kind == "fold" else "a fold alone"
             raise MdnnError(f"{where}.{name}: a key of {kind}, received kind = {branch.kind!r}")
-    _check_mixers(where, branch, len(context.grid), context.prompts > 1, width, config)
+    axes = len(context.grid) + (config.tokens.fields > 0)
+    _check_mixers(where, branch, axes, context.prompts > 1, width, config)
     if branch.kind == "mix" and branch.gate != "none" and not branch.project:
         raise MdnnError(f"{where}: a gate needs project = true")
     if branch.kind != "fold":
@@ -258,7 +253,7 @@ def _check_mixers(where, branch, axes, prompts, width, config):
 
 
 def _check_axes(here, mixer, axes, prompts, config):
-    causal = mixer.axes == (-1,) or "causal" in mixer.wiring.split("+")
+    causal = mixer.axes == (-1,) or ("causal" in mixer.wiring.split("+") and mixer.kind != "mean")
     if config.train.objectives.turn and not causal:
         raise MdnnError(
             f"{here}.wiring: a network that predicts the next unit needs 'causal' wiring on "
@@ -271,7 +266,7 @@ def _check_axes(here, mixer, axes, prompts, config):
             raise MdnnError(
                 f"{here}.axes: expected numbers {known} or -1 (channels), received {axis}"
             )
-    if mixer.kind != "dense" and len(mixer.axes or range(axes)) != 1:
+    if mixer.kind not in ("dense", "mean") and len(mixer.axes or range(axes)) != 1:
         raise MdnnError(
             f"{here}.axes: {mixer.kind} mixes one axis, received "
             f"{list(mixer.axes) or list(range(1, axes + 1))}"

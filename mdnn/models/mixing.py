@@ -3,7 +3,7 @@
 import keras
 from keras import initializers, ops
 
-from mdnn.layers import AxisAttention, AxisConv, AxisLocal, MultidimDense
+from mdnn.layers import AxisAttention, AxisConv, AxisLocal, AxisMean, MultidimDense
 from mdnn.models.branches import Branch, check_width, ends, make_activation, product
 
 
@@ -21,6 +21,8 @@ def make_mixer(spec, rank, name, dtype=None):
     axes = tuple(spec["axes"]) or tuple(range(1, rank + 1))
     if spec["kind"] == "attention":
         return AxisAttention(axes[0], heads=spec["heads"], rotary=spec["rotary"], **common)
+    if spec["kind"] == "mean":
+        return AxisMean(axes, name=name, dtype=dtype)
     if spec["kind"] == "conv":
         return AxisConv(axes[0], kernel_size=spec["window"] + 1, **common)
     if spec["kind"] == "local":
@@ -168,7 +170,9 @@ class MixBranch(Branch):
     @property
     def can_be_causal(self):
         return all(
-            "causal" in spec["wiring"].split("+") or spec["kind"] != "dense" or -1 in spec["axes"]
+            "causal" in spec["wiring"].split("+")
+            or spec["kind"] not in ("dense", "mean")
+            or -1 in spec["axes"]
             for spec in self.mixers
         )
 

@@ -5,30 +5,51 @@ from keras import ops
 
 from mdnn.models.folding import FoldBranch
 
+# Steps without gradient from which on they are a loop.
+UNROLLED = 4
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class Refeed(keras.layers.Layer):
     """Runs a step several times, its output fed back in: the paper's refeeding.
 
-    `y_0` is the start state and `y_{r+1} = F(x + y_r)`; the answer is `y_R`. The input is
-    injected again at every step. The steps are unrolled in `call`, so that gradients through
-    it are backpropagation through time on every Keras backend; with `backprop` = K they stop
-    before the last K of the R steps.
+    `y_0` is the start state and `y_{r+1} = d y_r + (1 - d) F(x + y_r)`, with damping d; the
+    answer is `y_R`. The input is injected again at every step. With `inner` = L there is a second
+    state z, and a step is L inner ones, `z <- d z + (1 - d) F(x + y + z)`, and then
+    `y <- d y + (1 - d) F(y + z)`, with the same F: the outer and inner cycles of TRM
+    (arXiv 2510.04871).
+
+    Gradients go through the last K steps, unrolled: backpropagation through time on every Keras
+    backend. The steps before them are one loop, of which nothing is kept, so that memory and the
+    compiled function grow with K and not with R.
 
     Args:
         branches: the layers of one step F, run in order.
         steps: int, R, the number of steps where `call` is not told another.
-        backprop: int, K; 0 for all steps.
-        start: `"zeros"`, or `"learned"`: one vector, the same for every slot.
+        backprop: int, K; 0 for `steps`.
+        start: `"zeros"`; `"learned"`: one vector for each state, the same for every slot; or
+            `"random"`: a normal number for every slot and channel.
         remat: whether what a step computes inside is computed again for gradients instead of
             being kept: memory for one step's insides and the states between steps, for the
             time of one more run. Not with dropout, which would be drawn anew.
+        inner: int, L.
+        damping: d, from 0 up to 1.
+        noise: standard deviation of what is added to a state after each of its changes, in
+            training.
+        what: what is fed back in place of `y`: `"state"`, y itself; `"answer"`, what `echo` makes
+            of it; `"both"`, the sum. Without inner steps.
+        seed: int, of random starts and noise.
 
     Call arguments:
         x: `[batch, t1, ..., tk, channels]`, the embedded context.
         steps: int, another number of steps than the layer's own.
-        state: a state to begin with, of x's shape, instead of `y_0`.
+        state: a state to begin with, of x's shape, instead of `y_0`; with inner steps a tuple of
+            two.
         causal: handed on to every branch.
+
+    Attributes:
+        echo: function from a state to what is fed back of the answer that it stands for, where
+            `what` asks for it; see `mdnn.models.echo`.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -37,18 +58,54 @@ class Refeed(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: fewer than one step, or K above R.
+        ValueError: fewer than one step, K above R, or a word that there is not.
     """
 
-    def __init__(self, branches, steps, backprop=0, start="zeros", remat=False, **kwargs):
+    def __init__(
+        self,
+        branches,
+        steps,
+        backprop=0,
+        start="zeros",
+        remat=False,
+        inner=0,
+        damping=0.0,
+        noise=0.0,
+        what="state",
+        seed=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.branches = list(branches)
         self.steps, self.backprop, self.start, self.remat = steps, backprop, start, remat
+        self.inner, self.damping, self.noise, self.what = inner, damping, noise, what
+        self.seed, self.echo = seed, None
         _check_steps(steps, backprop)
-        if start not in ("zeros", "learned"):
-            raise ValueError(f"start is 'zeros' or 'learned', received {start!r}")
+        for name, word, known in (
+            ("start", start, ("zeros", "learned", "random")),
+            ("what", what, ("state", "answer", "both")),
+        ):
+            if word not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, received {word!r}")
+        if not isinstance(inner, int) or inner < 0:
+            raise ValueError(f"inner is a number of steps from 0, received {inner!r}")
+        if inner and what != "state":
+            raise ValueError(f"expected what='state' with inner steps, received {what!r}")
+        if not 0 <= damping < 1 or not noise >= 0:
+            raise ValueError(
+                "damping is from 0 up to 1 and noise at least 0, received "
+                f"damping={damping}, noise={noise}"
+            )
         if remat and any(branch.dropout is not None for branch in self.branches):
             raise ValueError("expected branches without dropout: remat would draw it anew")
+        self.generator = None
+        if start == "random" or noise:
+            self.generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def states(self):
+        """How many states there are: 2 with inner steps."""
+        return 2 if self.inner else 1
 
     def build(self, input_shape):
         for branch in self.branches:
@@ -56,35 +113,126 @@ class Refeed(keras.layers.Layer):
                 branch.build(input_shape)
         self.first = None
         if self.start == "learned":
-            self.first = self.add_weight(name="start", shape=(input_shape[-1],))
+            names = ("start", "inner_start")[: self.states]
+            self.first = [self.add_weight(name=name, shape=(input_shape[-1],)) for name in names]
 
     def call(self, x, steps=None, state=None, causal=None, training=None):
         steps = self.steps if steps is None else steps
-        backprop = self.backprop if steps >= self.backprop else 0
-        _check_steps(steps, backprop)
-        first = self.first_state(x) if state is None else state
-        call = {"causal": causal, "training": training, "remat": self.remat}
-        return refed(self.branches, x, steps, first, backprop, **call)
+        _check_steps(steps, 0)
+        if state is None:
+            states = self.first_states(x, training)
+        else:
+            states = tuple(state) if self.inner else (state,)
+        last = min(self.backprop or self.steps, steps)
+        call = {"causal": causal, "training": training}
+        return self.think(x, states, last, steps - last, **call)[0]
 
-    def first_state(self, x):
-        """The state before the first step for an input `x`, `None` for zeros."""
+    def think(self, x, states, steps, free=0, causal=None, training=None):
+        """Takes steps on from some states.
+
+        Args:
+            x: as for `call`.
+            states: tuple of `states` tensors of x's shape, y first; a `None` is zeros.
+            steps: int, those that gradients go through.
+            free: int, or an integer scalar tensor where steps are neither random nor have folds:
+                how many are taken before, without gradient.
+            causal, training: as for `call`.
+
+        Returns:
+            Tuple of the states after all of them.
+        """
+        run = self._run(causal, training)
+        noise = self.noise if training else 0.0
+        if not isinstance(free, int) or free:
+            states = tuple(_zeros(state, x) for state in states)
+            states = self._free(x, states, free, run, noise)
+            states = tuple(ops.stop_gradient(state) for state in states)
+        if self.remat:
+            run = keras.remat(run)
+        for _ in range(steps):
+            states = self._step(x, states, run, noise)
+        return states
+
+    def _run(self, causal, training):
+        """F as a function."""
+
+        def run(y):
+            for branch in self.branches:
+                y = branch(y, causal=causal, training=training)
+            return y
+
+        return run
+
+    def _free(self, x, states, count, run, noise):
+        """Steps without gradient: one loop, except where that costs more or cannot be."""
+        dropout = any(branch.dropout is not None for branch in self.branches)
+        if isinstance(count, int) and (count < UNROLLED or noise or dropout):
+            for _ in range(count):
+                states = self._step(x, states, run, noise)
+            return states
+        shape = ops.shape(x)
+
+        def step(number, states):
+            found = self._step(x, states, run, 0.0)
+            return tuple(ops.cast(ops.reshape(state, shape), x.dtype) for state in found)
+
+        return ops.fori_loop(0, count, step, states)
+
+    def _step(self, x, states, run, noise):
+        if self.inner:
+            y, z = (_zeros(state, x) for state in states)
+            for _ in range(self.inner):
+                z = self._moved(z, run(x + y + z), noise)
+            return self._moved(y, run(y + z), noise), z
+        (y,) = states
+        if self.what != "state":
+            y = _zeros(y, x)
+            echo = self.echo(y)
+            return (self._moved(y, run(x + (echo if self.what == "answer" else y + echo)), noise),)
+        if y is None and self.damping:
+            y = _zeros(y, x)
+        return (self._moved(y, run(x if y is None else x + y), noise),)
+
+    def _moved(self, old, new, noise):
+        if self.damping:
+            new = self.damping * old + (1 - self.damping) * new
+        if noise:
+            drawn = keras.random.normal(ops.shape(new), stddev=noise, seed=self.generator)
+            new = new + ops.cast(drawn, new.dtype)
+        return new
+
+    def first_states(self, x, training=None):
+        """The states before the first step for an input `x`, a tuple; `None` stands for zeros.
+
+        Random ones are others at every call in training, and the same at every call elsewhere.
+        """
+        shape = ops.shape(x)
+        if self.start == "random":
+            seeds = [self.generator if training else self.seed + k for k in range(self.states)]
+            drawn = [keras.random.normal(shape, seed=seed) for seed in seeds]
+            return tuple(ops.cast(state, x.dtype) for state in drawn)
         if self.first is None:
-            return None
-        return ops.broadcast_to(ops.cast(self.first, x.dtype), ops.shape(x))
+            return (None,) * self.states
+        return tuple(ops.broadcast_to(ops.cast(first, x.dtype), shape) for first in self.first)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def operations(self, input_shape):
         """Multiply-adds for one example."""
-        return self.steps * sum(branch.operations(input_shape) for branch in self.branches)
+        runs = self.steps * (1 + self.inner)
+        return runs * sum(branch.operations(input_shape) for branch in self.branches)
 
     def values(self, input_shape):
-        """Values written for one example."""
+        """Values written for one example, of the steps that gradients go through."""
         step = sum(branch.values(input_shape) for branch in self.branches)
-        return self.steps * step
+        return (self.backprop or self.steps) * (1 + self.inner) * step
 
     def get_config(self):
+        if self.what != "state":
+            raise ValueError(
+                f"a network that is refed what = {self.what!r} is saved as a run folder alone"
+            )
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:
             # They are built with this layer, under its name.
@@ -96,6 +244,11 @@ class Refeed(keras.layers.Layer):
             "backprop": self.backprop,
             "start": self.start,
             "remat": self.remat,
+            "inner": self.inner,
+            "damping": self.damping,
+            "noise": self.noise,
+            "what": self.what,
+            "seed": self.seed,
         }
 
     @classmethod
@@ -104,52 +257,31 @@ class Refeed(keras.layers.Layer):
         return cls(**{**config, "branches": branches})
 
 
-def refed(
-    branches,
-    x,
-    steps,
-    first=None,
-    backprop=0,
-    causal=None,
-    training=None,
-    folded=None,
-    kept=None,
-    remat=False,
-):
-    """Runs branches on their own output.
+def _zeros(state, x):
+    return ops.zeros_like(x) if state is None else state
+
+
+def refed(branches, x, steps, first=None, causal=None, training=None, folded=None, kept=None):
+    """Runs branches on their own output, step by step as `Refeed` does without its options, where
+    the additions of folds are kept or given.
 
     Args:
         branches: layers, run in order.
         x: `[batch, t1, ..., tk, channels]`, added before every step.
         steps: int.
         first: state before the first step; `None` for zeros.
-        backprop: int, how many of the last steps gradients go through; 0 for all.
         causal, training: handed on to every branch.
         folded: additions of the folds, to be added instead of being computed: one for every fold
             in every step, in the order in which they run.
         kept: list to which the additions of the folds are appended, in the same order.
-        remat: whether gradients compute a step's insides again; without `folded` and `kept`.
 
     Returns:
         A tensor of x's shape.
     """
     y, folded = first, None if folded is None else iter(folded)
     call = {"causal": causal, "training": training}
-
-    def run(y):
-        for branch in branches:
-            y = branch(y, **call)
-        return y
-
-    if remat:
-        run = keras.remat(run)
-    for step in range(steps):
-        if step and step == steps - backprop:
-            y = ops.stop_gradient(y)
+    for _ in range(steps):
         y = x if y is None else x + y
-        if folded is None and kept is None:
-            y = run(y)
-            continue
         for branch in branches:
             if isinstance(branch, FoldBranch):
                 addition = branch.fold(y, **call) if folded is None else next(folded)

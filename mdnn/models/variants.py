@@ -27,6 +27,7 @@ class Parts(keras.layers.Layer):
         branches: list of layers, the backbone's, in the order in which they run.
         refeed: the `Refeed` that holds them, or `None`.
         final_norm: layer or `None`.
+        halt: the `HaltHead`, or `None`.
         refeeds: int, steps where no other number is asked for.
         grid: tuple of ints, the sizes of the prompts' axis (where there is one) and of the
             context's axes.
@@ -43,6 +44,7 @@ class Parts(keras.layers.Layer):
         self.embedding, self.to_grid = found["embedding"], found["grid"]
         self.to_slots, self.heads = found["slots"], found["heads"]
         self.final_norm, self.refeed = found.get("final_norm"), found.get("refeed")
+        self.halt = found.get("halt")
         self.branches = (
             list(self.refeed.branches)
             if self.refeed is not None
@@ -76,15 +78,21 @@ class Parts(keras.layers.Layer):
             `[batch, slots, width]`.
         """
         x = self.to_grid(self.embedding(tokens))
-        return self.to_slots(self._normed(self.backbone(x, causal, refeeds, training)))
+        return self.answer_of(self.backbone(x, causal, refeeds, training))
+
+    def answer_of(self, state):
+        """What the heads are given for a state of the backbone: `[batch, slots, width]`."""
+        return self.to_slots(self._normed(state))
 
     def backbone(self, x, causal=True, refeeds=None, training=None, **folds):
         """The backbone with its refeeds: `[batch, *grid, width]` to the same.
 
         `folds`: `folded` and `kept` of `mdnn.models.refeeding.refed`.
         """
-        first = None if self.refeed is None else self.refeed.first_state(x)
         steps = refeeds or self.refeeds
+        if self.refeed is not None and not folds:
+            return self.refeed(x, steps=steps, causal=causal, training=training)
+        first = None if self.refeed is None else self.refeed.first_states(x)[0]
         return refed(self.branches, x, steps, first, causal=causal, training=training, **folds)
 
     def _normed(self, x):
@@ -154,9 +162,10 @@ def variant(model, causal, refeeds=None):
         for name, tensor in model.input.items()
     }
     x = _run(parts, parts.to_grid(parts.embedding(inputs["tokens"])), causal, refeeds)
-    if parts.final_norm is not None:
-        x = parts.final_norm(x)
-    scores = parts.heads(parts.to_slots(x), inputs["targets"])
+    x = parts.answer_of(x)
+    if parts.halt is not None:
+        x = parts.halt(x)
+    scores = parts.heads(x, inputs["targets"])
     found = keras.Model(inputs, scores, name=model.name)
     # For those who run its layers one by one.
     found.causal = causal

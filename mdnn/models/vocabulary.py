@@ -5,9 +5,10 @@ def embedding_modalities(config):
     """Names of the modalities that slots may hold, in the order of the embedding's tables.
 
     The config's own, `blank` where the network learns to fill blanks, `end` where contexts
-    have one.
+    have one. What is asked for in a puzzle is a symbol of its own.
     """
-    blank = ("blank",) if config.train.objectives.whole else ()
+    puzzle = config.context.layout == "puzzle"
+    blank = ("blank",) if config.train.objectives.whole and not puzzle else ()
     return (*config.tokens.modalities, *blank, *_end(config))
 
 

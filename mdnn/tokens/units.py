@@ -56,11 +56,13 @@ MODALITIES = (
     Modality("audio", 7, bytes=(256, 256)),
     Modality("blank", 8, bytes=(16,), places=3),
     Modality("end", 9, bytes=(), places=0),
+    # a slot of a puzzle: the place of its symbol in the task's alphabet; y, x
+    Modality("symbol", 10, bytes=(32,), places=2),
 )
 """Every modality, in the order of its index."""
 
-
-UNITS = tuple(row.name for row in MODALITIES if row.name not in ("padding", "blank", "end"))
+_NO_ITEMS = ("padding", "blank", "end", "symbol")
+UNITS = tuple(row.name for row in MODALITIES if row.name not in _NO_ITEMS)
 """Names of the modalities that items are made of."""
 
 

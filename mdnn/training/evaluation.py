@@ -13,11 +13,23 @@ from mdnn.models.compiling import without_xla
 from mdnn.models.config import Objectives
 from mdnn.models.loss import nats_model
 from mdnn.models.run import open_run
+from mdnn.models.solving import check_halts, check_refeeds
+from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.training.ways import wired
 
 
-def evaluate(run, text=None, sliding=True, progress=None, lines=None):
+def evaluate(
+    run,
+    text=None,
+    sliding=True,
+    progress=None,
+    lines=None,
+    puzzles=None,
+    refeeds=None,
+    restarts=1,
+    halt=False,
+):
     """Nats per character of a text, or per unit of items, under a trained network.
 
     Of a text two figures in turn. `nats`: consecutive windows of the context's length, every
@@ -32,21 +44,65 @@ def evaluate(run, text=None, sliding=True, progress=None, lines=None):
         progress: function called with the part that is done, 0 to 1.
         lines: list of `mdnn.data.lines.Line` for a network of items; None for the run's own
             validation lines.
+        puzzles: task, puzzles and solutions for a network of puzzles; None for the run's own that
+            are held out.
+        refeeds: int, or a list of ints: how many times the network is run on its own output;
+            None for the config's number.
+        restarts: int, of puzzles alone, with `refeeds`: random states that each begins in, of
+            which the one that settles best gives the answer.
+        halt: boolean, of puzzles alone: whether the halting head says when it is enough.
 
     Returns:
-        dict: `nats`, `bits_per_character`, `characters` (how many were predicted: all but the
-        text's first), and `nats_sliding`, `bits_per_character_sliding` and
+        dict, with a list of `refeeds` alone `curve`, a list of dicts, one for each number, with
+        `refeeds` and what follows: `nats`, `bits_per_character`, `characters` (how many were
+        predicted: all but the text's first), and `nats_sliding`, `bits_per_character_sliding` and
         `characters_sliding` where asked for. Where another way to write is trained, too (or
         alone), `ways`: a dict from each way's name to its own `nats`, `bits_per_character` and
         `characters`; the figures above are those of the first of them. Of items: what
-        `mdnn.training.item_scores.ItemScorer.figures` gives.
+        `mdnn.training.item_scores.ItemScorer.figures` gives; of puzzles: what
+        `mdnn.training.puzzle_scores.PuzzleScorer.figures` gives.
 
     Raises:
         MdnnError: no run folder, a text of fewer than two units, a text for a network of items
             or the other way round.
     """
     run = open_run(run)
+    listed = None if refeeds is None else check_refeeds(refeeds)
+    if listed and halt:
+        raise MdnnError("halt: expected no refeeds beside it, received both")
+    if halt:
+        check_halts(run.config)
     networks = wired(run.model, run.config)
+    if run.config.context.layout == "puzzle":
+        # imported late: a text needs no puzzles
+        from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+
+        if text is not None or lines is not None:
+            raise MdnnError("a network of puzzles is evaluated on puzzles, received others")
+        cases = puzzles or open_other_puzzles(run.config, run.config.data.source)
+        scorer = PuzzleScorer(networks, run.config)
+        if listed is None:
+            if restarts != 1:
+                raise MdnnError("restarts: expected refeeds, how many times, beside them")
+            return scorer.figures(*cases, progress, halt)
+        curve = scorer.curve(*cases, listed, restarts, progress)
+        return curve[0] if isinstance(refeeds, int) else {"curve": curve}
+    if puzzles is not None:
+        raise MdnnError("expected a network of puzzles, received puzzles for another")
+    if restarts != 1:
+        raise MdnnError("restarts: expected a network of puzzles, received another")
+    if listed is not None:
+        data = {"text": text, "sliding": sliding, "lines": lines}
+        curve = []
+        for steps in listed:
+            own = {way: variant(m, way == "turn", steps) for way, m in networks.items()}
+            curve.append({"refeeds": steps} | _figures(run, own, **data, progress=progress))
+        return curve[0] if isinstance(refeeds, int) else {"curve": curve}
+    return _figures(run, networks, text, sliding, lines, progress)
+
+
+def _figures(run, networks, text, sliding, lines, progress):
+    """The figures of a network of texts or items."""
     if run.config.context.layout == "items":
         # imported late: a text needs no items
         from mdnn.training.item_scores import ItemScorer, validation_lines
@@ -72,6 +128,10 @@ def open_text_or_lines(config, source):
         config: the run's config; of items all lines are taken, both sides of their split.
         source: as `data.source` of a config.
     """
+    if config.context.layout == "puzzle":
+        from mdnn.training.puzzle_scores import open_other_puzzles
+
+        return {"puzzles": open_other_puzzles(config, source)}
     if config.context.layout == "items":
         # imported late: a text needs no items
         from mdnn.training.item_scores import open_config_lines

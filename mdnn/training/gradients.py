@@ -12,7 +12,9 @@ from mdnn.training.precision import computing_in
 FORESEEN, MORE = 64, 1.25
 
 
-def make_step(models, loss, optimizer, batches=None, precision="float32"):
+def make_step(
+    models, loss, optimizer, batches=None, precision="float32", learner=Learner, xla=False
+):
     """A compiled function that learns from one batch.
 
     Args:
@@ -25,6 +27,8 @@ def make_step(models, loss, optimizer, batches=None, precision="float32"):
             compiled again when a later one has more targets of a modality.
         precision: `"float32"`, `"bfloat16"` or `"float16"`, what the step computes with; weights,
             optimizer and loss are float32.
+        learner: function from a model and the loss to a `Learner`.
+        xla: whether XLA compiles the step on TensorFlow, too.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
@@ -33,14 +37,16 @@ def make_step(models, loss, optimizer, batches=None, precision="float32"):
         Where the loss or a gradient is not finite, nothing is learnt. It has attributes `sync`:
         call it before the variables of model or optimizer are read or set; and `fault`: of the
         last call, the number of the trainable variable with the largest gradient and its largest
-        value, where the loss or a gradient was not finite, else -1 and 0.
+        value, where the loss or a gradient was not finite, else -1 and 0; `learners`, a dict from
+        the names to learners; and `read`: function from a variable of theirs that is not trained
+        to its value, an array, without `sync`.
 
     Raises:
         ValueError: a backend other than TensorFlow and JAX; models of different variables.
     """
     if not isinstance(models, dict):
         models = {None: models}
-    made = {id(model): Learner(model, loss) for model in models.values()}
+    made = {id(model): learner(model, loss) for model in models.values()}
     learners = {name: made[id(model)] for name, model in models.items()}
     first, *others = made.values()
     for learner in others:
@@ -48,7 +54,7 @@ def make_step(models, loss, optimizer, batches=None, precision="float32"):
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(learners, optimizer, precision)
+        return _tensorflow_step(learners, optimizer, precision, xla)
     if backend == "jax":
         return _jax_step(learners, optimizer, batches, precision)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
@@ -119,12 +125,13 @@ def _scale_of(optimizer):
     return getattr(optimizer, "dynamic_scale", None)
 
 
-def _tensorflow_step(learners, optimizer, precision):
+def _tensorflow_step(learners, optimizer, precision, xla):
     import tensorflow as tf
 
     def compile(learner):
-        # XLA is slower on a CPU: 224 ms a step instead of 45 with configs/text.toml, 2 cores.
-        @tf.function(jit_compile=False)
+        # On a CPU of 2 cores XLA takes 224 ms a step instead of 45 with configs/text.toml, and 484
+        # instead of 934 with configs/maze.toml and 128 puzzles.
+        @tf.function(jit_compile=xla)
         def step(batch, rate):
             optimizer.learning_rate.assign(rate)
             with computing_in(learner, precision):
@@ -165,6 +172,7 @@ def _tensorflow_step(learners, optimizer, precision):
         return value
 
     run.sync = lambda: None
+    run.learners, run.read = learners, lambda variable: variable.numpy()
     return run
 
 
@@ -252,5 +260,11 @@ def _jax_step(learners, optimizer, batches, precision):
                 variable.assign(value)
         held.clear()
 
-    run.sync = sync
+    def read(variable):
+        if not held:
+            return np.asarray(variable.value)
+        number = [v is variable for v in first.non_trainable_variables].index(True)
+        return np.asarray(held[1][number])
+
+    run.sync, run.learners, run.read = sync, learners, read
     return run

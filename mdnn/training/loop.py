@@ -1,5 +1,6 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mdnn.training.pictures import loss_curve
 from mdnn.training.precision import resolved
 from mdnn.training.start import start_heads
 from mdnn.training.stopping import Stopping
+from mdnn.training.thinking import learner_of, thinking_of
 from mdnn.training.ways import trained_ways, wired
 
 PICTURE = "loss.png"
@@ -112,7 +114,11 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
         networks, loss = wired(self.model, run.config), loss_for(run.config)
-        self.step = make_step(networks, loss, self.optimizer, self.batches, precision)
+        self.thinking = thinking_of(run.config, data)
+        made = functools.partial(learner_of, config=run.config)
+        how = {"precision": precision, "learner": made, "xla": spec.xla}
+        self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
+        self.thinking.follow(self.step)
         self.scorer = data.scorer(networks)
         self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
@@ -120,11 +126,12 @@ class Training:
 
     def parts(self):
         """What a checkpoint holds: a dict of dicts of variables, see `checkpoint.parts_of`."""
-        return checkpoint.parts_of(self.model, self.optimizer)
+        return checkpoint.parts_of(self.model, self.optimizer) | self.thinking.parts()
 
     def restore(self):
         """Goes on from the newest checkpoint in the run folder that can be read."""
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
+        self.thinking.restored()
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
@@ -193,7 +200,8 @@ class Training:
             while (part := self._part()) < 1 and not stopping.asked:
                 rate = rate_at(spec.optimizer, progress.step, part)
                 way = self.batches.objective(progress.step)
-                loss = self.step(self.batches.at(progress.step), rate, way)
+                loss = self.step(self.thinking.batch(progress.step), rate, way)
+                self.thinking.settle()
                 progress.step += 1
                 self.losses.add(progress.step, rate, way, loss, self.step.fault)
                 self._settle(but=1)

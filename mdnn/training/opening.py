@@ -8,11 +8,12 @@ from mdnn.data.sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
 from mdnn.models.config import load_config
 from mdnn.models.run import CONFIG, WEIGHTS, check_format, weights_dtype
+from mdnn.tokens.puzzles import puzzle_source
 from mdnn.training import checkpoint
 
 
 def open_training_data(config, words=None):
-    """A config's data as the loop needs them: a `StreamData` or an `ItemData`.
+    """A config's data as the loop needs them: a `StreamData`, an `ItemData` or a `PuzzleData`.
 
     Args:
         config: `mdnn.Config`.
@@ -23,6 +24,10 @@ def open_training_data(config, words=None):
         from mdnn.training.item_data import ItemData
 
         return ItemData(config, words)
+    if config.context.layout == "puzzle":
+        from mdnn.training.puzzle_data import PuzzleData
+
+        return PuzzleData(config)
     from mdnn.training.stream_data import StreamData
 
     return StreamData(config, words)
@@ -31,6 +36,13 @@ def open_training_data(config, words=None):
 def anchored(config):
     """The config with a source on disk named in full, so that the run knows it from anywhere."""
     source = config.data.source
+    if config.context.layout == "puzzle":
+        name, path = puzzle_source(source)
+        if path is None or not Path(path).exists():
+            return config
+        path = str(Path(path).resolve())
+        data = dataclasses.replace(config.data, source=path if name is None else f"{name}:{path}")
+        return dataclasses.replace(config, data=data)
     if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
         return config
     data = dataclasses.replace(config.data, source=str(Path(source).resolve()))

@@ -33,7 +33,7 @@ def loop(layer, x, steps, last=None, state=None):
     """The steps written out; gradients stop before the last `last` ones."""
     y = state
     if y is None and layer.start == "learned":
-        y = 0 * x + layer.first
+        y = 0 * x + layer.first[0]
     for step in range(steps):
         if last is not None and step == steps - last and step > 0:
             y = ops.stop_gradient(y)
@@ -210,7 +210,7 @@ def test_check(check, tmp_path):
         ({"steps": 1.5}, "Refeed takes at least 1 step, received 1.5"),
         ({"steps": 2, "backprop": 3}, r"from 0 \(all\) to steps = 2, received 3"),
         ({"steps": 2, "backprop": -1}, r"from 0 \(all\) to steps = 2, received -1"),
-        ({"steps": 2, "start": "ones"}, "start is 'zeros' or 'learned', received 'ones'"),
+        ({"steps": 2, "start": "ones"}, "start is one of zeros, learned, random, received 'ones'"),
     ],
 )
 def test_errors(kwargs, message):

@@ -388,14 +388,14 @@ def test_a_signal_waits_for_the_step_to_end():
         before = signal.getsignal(number)
         with Stopping() as stopping:
             assert not stopping.asked
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             assert stopping.asked
             assert signal.getsignal(number) is before
         assert signal.getsignal(number) is before
     with Stopping() as stopping:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_the_systems_word_to_end_stops_training(tmp_path, monkeypatch):

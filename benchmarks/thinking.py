@@ -1,0 +1,273 @@
+"""What refeeding solves: exact answers against steps, beside a single pass of as many parameters.
+
+Trains the configs of puzzles and asks each network at least 1,000 puzzles that it has never met,
+after more and more steps, also of larger puzzles where its weights allow it:
+
+    python benchmarks/thinking.py                        all of the below, two seeds: 2 hours
+    python benchmarks/thinking.py prefix-sums maze       prefix sums of 32 bits, asked of 512;
+                                                         mazes of 9x9, asked of 13x13 and 25x25
+    python benchmarks/thinking.py sudoku-6x6 sudoku-9x9
+    python benchmarks/thinking.py text --source shakespeare.txt
+    python benchmarks/thinking.py --sudoku-extreme train.csv --tests test.csv --out runs/extreme
+
+The last one trains configs/sudoku-extreme.toml for `--minutes` and goes on with the run in `--out`
+where there is one, on either backend. Run it on a machine that does nothing else.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from mdnn.quiet import quiet_import
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+# What each network is asked: sources, and after how many steps.
+ASKED = {
+    "prefix-sums": {
+        "prefix-sums-32": [1, 5, 10, 20, 40, 80],
+        "prefix-sums-128": [20, 40, 80, 160, 320],
+        "prefix-sums-512": [40, 160, 320, 640, 1280],
+    },
+    "maze": {
+        "maze-9x9": [1, 5, 10, 20, 40, 80],
+        "maze-13x13": [10, 20, 40, 80, 160],
+        "maze-25x25": [40, 80, 160, 320, 640],
+    },
+    "sudoku-6x6": {"sudoku-6x6": [1, 2, 4, 8, 16, 32, 48, 96, 192]},
+    "sudoku-9x9": {"sudoku-9x9": [1, 2, 4, 8, 16, 32, 48, 96, 192, 384]},
+}
+
+# A single pass of as many parameters: no refeeding, in training or after.
+SINGLE = (
+    "refeed.steps=1",
+    "refeed.backprop=0",
+    "refeed.segments=1",
+    "refeed.inner=0",
+    "refeed.rule='fixed'",
+    "refeed.start='zeros'",
+    "refeed.damping=0.0",
+    "refeed.noise=0.0",
+)
+
+# configs/text.toml refed: blocks and steps whose product is about its own depth, so that a step of
+# training takes about as long.
+TEXT = ((4, 1), (2, 2), (4, 2), (1, 4))
+
+
+def main():
+    """Prints the tables; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("proofs", nargs="*", help=", ".join((*ASKED, "text")))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="a run for each")
+    parser.add_argument("--minutes", type=float, help="for each run (default: the config's)")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every config")
+    parser.add_argument("--cases", type=int, default=1000, help="puzzles asked (default 1000)")
+    parser.add_argument("--restarts", type=int, default=1, help="random states to begin in")
+    parser.add_argument("--no-single", action="store_true", help="without the single passes")
+    parser.add_argument("--source", default="python-docs", help="the text of the row of text")
+    parser.add_argument("--sudoku-extreme", metavar="CSV", help="puzzles to train on, see above")
+    parser.add_argument("--tests", metavar="CSV", help="puzzles to ask --sudoku-extreme")
+    parser.add_argument("--out", help="a folder for the runs (default: none is kept)")
+    parser.add_argument("--json", help="a file for all figures")
+    parser.add_argument("--plot", help="a file for exact answers against steps, a PNG")
+    options = parser.parse_args()
+    quiet_import()
+    from mdnn import MdnnError
+
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = measured(options, Path(options.out or scratch))
+    except MdnnError as error:
+        print(f"benchmarks/thinking.py: error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if options.plot:
+        draw([row for row in rows if "curve" in row], options.plot)
+    return 0
+
+
+def measured(options, folder):
+    """The rows of everything that was asked for; prints each table when it is there."""
+    from mdnn import MdnnError
+
+    if options.sudoku_extreme:
+        if not options.out:
+            raise MdnnError("--out: --sudoku-extreme goes on with a run, expected its folder")
+        return extreme(options, folder)
+    proofs = options.proofs or [*ASKED, "text"]
+    if unknown := [name for name in proofs if name not in (*ASKED, "text")]:
+        raise MdnnError(f"unknown proof {unknown[0]!r}; known: {', '.join((*ASKED, 'text'))}")
+    rows = []
+    for name in proofs:
+        if name == "text":
+            found = text(options, folder)
+            print_text(found)
+        else:
+            found = [row for seed in options.seeds for row in proof(name, seed, options, folder)]
+            print_proof(name, found)
+        rows += found
+    return rows
+
+
+def proof(name, seed, options, folder):
+    """Trains one config and asks it everything: a list of rows."""
+    rows = learn(name, seed, (), options, folder, ASKED[name])
+    if not options.no_single:
+        own = {source: [1] for source in list(ASKED[name])[:1]}
+        rows += learn(name, seed, SINGLE, options, folder, own)
+    return rows
+
+
+def learn(name, seed, changes, options, folder, asked, path=None, resume=False):
+    """Trains one config, with changes; returns a row for each source that it is asked."""
+    from mdnn import load_config, train
+    from mdnn.models.run import open_run
+    from mdnn.training.display import Ticker
+    from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+
+    changes = [*options.set, *changes, f"seed={seed}", f"data.cases={options.cases}"]
+    if options.minutes is not None:
+        changes.append(f"train.minutes={options.minutes}")
+    config = load_config(path or CONFIGS / f"{name}.toml", changes)
+    single = changes.count(SINGLE[0]) > 0
+    out = folder if path else folder / f"{name}-{seed}{'-single' * single}"
+    print(f"{name}{', a single pass' * single}, seed {seed}", file=sys.stderr)
+    result = train(config, out, resume=resume)
+    run = open_run(result["run"])
+    scorer = PuzzleScorer({"once": run.model}, run.config)
+    rows = []
+    for source, refeeds in asked.items():
+        cases = open_other_puzzles(config, source)
+        restarts = 1 if single else options.restarts
+        curve = scorer.curve(*cases, refeeds, restarts, Ticker(f"asking {source}"))
+        rows.append(
+            {
+                "proof": name,
+                "seed": seed,
+                "single": single,
+                "source": source,
+                "minutes": result["seconds"] / 60,
+                "steps": result["steps"],
+                "parameters": result["parameters"],
+                "curve": curve,
+            }
+        )
+    return rows
+
+
+def print_proof(name, rows):
+    """Prints exact answers against steps, a table for each source."""
+    one = rows[0]
+    print(
+        f"\n{name}: {one['parameters']:,} parameters, {one['minutes']:.1f} minutes of training, "
+        f"{one['curve'][0]['puzzles']:,} puzzles asked, exact answers after so many steps\n"
+    )
+    for source in dict.fromkeys(row["source"] for row in rows):
+        own = [row for row in rows if row["source"] == source and not row["single"]]
+        refeeds = [point["refeeds"] for point in own[0]["curve"]]
+        print(f"| {source} | " + " | ".join(f"{n:,}" for n in refeeds) + " |")
+        print("|---" * (len(refeeds) + 1) + "|")
+        for row in own:
+            shares = " | ".join(f"{point['exact']:.1%}" for point in row["curve"])
+            print(f"| seed {row['seed']}, {row['steps']:,} training steps | {shares} |")
+        for row in rows:
+            if row["single"] and row["source"] == source:
+                print(
+                    f"| a single pass, seed {row['seed']}, {row['steps']:,} training steps | "
+                    f"{row['curve'][0]['exact']:.1%} |" + " |" * (len(refeeds) - 1)
+                )
+        print(flush=True)
+
+
+def text(options, folder):
+    """Nats of configs/text.toml, plain and refed, after equal time: a list of rows."""
+    from mdnn import load_config, train
+
+    rows = []
+    for seed in options.seeds:
+        for depth, steps in TEXT:
+            changes = [
+                f"backbone.depth={depth}",
+                f"refeed.steps={steps}",
+                f"data.source={json.dumps(options.source)}",
+                f"train.minutes={options.minutes or 2.5}",
+                "train.sample=0",
+                *options.set,
+                f"seed={seed}",
+            ]
+            print(f"text, {depth} blocks, {steps} steps, seed {seed}", file=sys.stderr)
+            config = load_config(CONFIGS / "text.toml", changes)
+            result = train(config, folder / f"text-{depth}-{steps}-{seed}")
+            kept = ("nats", "parameters", "steps", "seconds")
+            row = {name: result[name] for name in kept}
+            rows.append({"proof": "text", "seed": seed, "depth": depth, "refeeds": steps, **row})
+    return rows
+
+
+def print_text(rows):
+    """Prints nats of the rows of text."""
+    print("\ntext: nats per character after equal time\n")
+    print("| blocks | refeeds | seed | nats | parameters | training steps |\n" + "|---" * 6 + "|")
+    for row in rows:
+        print(
+            f"| {row['depth']} | {row['refeeds']} | {row['seed']} | {row['nats']:.3f} | "
+            f"{row['parameters']:,} | {row['steps']:,} |"
+        )
+    print(flush=True)
+
+
+def extreme(options, folder):
+    """Trains on Sudoku-Extreme, or goes on; asks its tests after 16 and after 64 segments."""
+    path = CONFIGS / "sudoku-extreme.toml"
+    source = json.dumps(f"sudoku-9x9:{options.sudoku_extreme}")
+    from mdnn import load_config
+
+    config = load_config(path, options.set)
+    segment = config.refeed.steps
+    asked = {
+        f"sudoku-9x9:{options.tests or options.sudoku_extreme}": [
+            segment * n for n in (1, 4, 16, 64)
+        ]
+    }
+    resume = (folder / "config.toml").is_file()
+    changes = (f"data.source={source}",)
+    rows = learn("sudoku-extreme", config.seed, changes, options, folder, asked, path, resume)
+    print_proof("sudoku-extreme", rows)
+    return rows
+
+
+def draw(rows, path):
+    """Draws exact answers against steps, a plot for each proof, a line for each run, as a PNG."""
+    import matplotlib.figure
+
+    names = list(dict.fromkeys(row["proof"] for row in rows))
+    size = (3.6 * len(names), 3.2)
+    figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = [row for row in rows if row["proof"] == name and not row["single"]]
+        sources = list(dict.fromkeys(row["source"] for row in own))
+        colours = ("#1f4e8c", "#c2572b", "#3d8c40")
+        for row in own:
+            colour = colours[sources.index(row["source"]) % len(colours)]
+            label = row["source"] if row["seed"] == own[0]["seed"] else None
+            steps = [point["refeeds"] for point in row["curve"]]
+            shares = [100 * point["exact"] for point in row["curve"]]
+            axes.plot(steps, shares, color=colour, label=label, marker="o", markersize=3)
+        singles = [row for row in rows if row["proof"] == name and row["single"]]
+        for row in singles:
+            label = "a single pass" if row is singles[0] else None
+            share = 100 * row["curve"][0]["exact"]
+            axes.axhline(share, color="#777777", linewidth=1, linestyle="--", label=label)
+        axes.set(xscale="log", xlabel="steps", ylabel="exact answers, %", title=name)
+        axes.set_ylim(-3, 103)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=7)
+    figure.savefig(path, format="png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

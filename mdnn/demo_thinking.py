@@ -1,0 +1,86 @@
+"""A network that thinks: trains on sudokus of 4x4, then solves some, step by step.
+
+`make demo-thinking`.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from mdnn.demo import command
+from mdnn.errors import MdnnError
+
+CONFIG = "configs/sudoku-4x4.toml"
+PICTURE = "steps.png"
+# Steps that are drawn, and those after which exact answers are counted.
+SHOWN, COUNTED = (1, 2, 3, 4, 6, 8), [1, 2, 4, 8, 16, 48, 96]
+PUZZLES = 3
+
+
+def main(config=CONFIG, folder="runs"):
+    """Runs the demo in a new folder below `folder`; returns the exit status."""
+    if not Path(config).is_file():
+        return _error(f"the demo runs from the repository: no {config} here")
+    run = Path(folder) / time.strftime("demo-thinking-%Y%m%d-%H%M%S")
+    print(
+        "One network without attention learns to solve sudokus of 4x4, from nothing, on this\n"
+        "computer. It is run on its own output again and again, and the answer settles. Ctrl-C\n"
+        "ends the training early and goes on with what was learnt."
+    )
+    if status := command("train", str(config), "--out", str(run)):
+        return status
+    try:
+        _show(run)
+    except (MdnnError, OSError) as error:
+        return _error(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print("\nmdnn: stopped", file=sys.stderr)
+        return 130
+    print(
+        f"""
+What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
+  mdnn generate {run} --prompt 1...3.4..2.....3
+  mdnn generate {run} --prompt 1...3.4..2.....3 --refeeds 1
+  mdnn evaluate {run} --refeeds 1,2,4,8,16,64
+  mdnn evaluate {run} --halt
+  mdnn train {config} --out {run} --resume --set train.minutes=4
+  mdnn train configs/maze.toml --out runs/maze"""
+    )
+    return 0
+
+
+def _show(run):
+    """Prints puzzles while they are solved, and exact answers against steps; draws one."""
+    from mdnn import generate
+    from mdnn.data.puzzles.drawing import drawn, side_by_side
+    from mdnn.data.puzzles.picture import picture
+    from mdnn.models.run import open_run
+    from mdnn.training.puzzle_scores import PuzzleScorer, curve_lines, open_other_puzzles
+
+    network = open_run(run)
+    task, puzzles, solutions = open_other_puzzles(network.config, network.config.data.source)
+    for puzzle, solution in zip(puzzles[:PUZZLES], solutions, strict=False):
+        steps = {}
+        generate(network, task.text(puzzle), refeeds=SHOWN[-1], stream=steps.__setitem__)
+        boards = [("puzzle", puzzle), *((f"step {n}", task.units(steps[n])) for n in SHOWN)]
+        print(
+            "\n"
+            + side_by_side(
+                [(title, drawn(task, units, puzzle, solution)) for title, units in boards]
+            )
+        )
+        if puzzle is puzzles[0]:
+            picture(task, boards, run / PICTURE, puzzle, solution)
+    print("\n! marks what is wrong still. The first of them as a picture:", run / PICTURE)
+    print(f"\n{len(puzzles):,} puzzles that it was not trained on, after more and more steps:\n")
+    scorer = PuzzleScorer({"once": network.model}, network.config)
+    print("\n".join(curve_lines(scorer.curve(task, puzzles, solutions, COUNTED))))
+
+
+def _error(text):
+    print(f"mdnn: error: {text}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The scores of a slot's symbols, each from its own field."""
+
+import keras
+from keras import ops
+
+from mdnn.layers.decoding_steps import decoding_steps
+
+# What a symbol scores that has no field.
+NEVER = -1e9
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class FieldHeads(keras.layers.Layer):
+    """One dense layer for all fields: the score of symbol f + 1 comes from field f.
+
+    Args:
+        fields: int, as of `mdnn.layers.FieldEmbedding`.
+
+    Input shape:
+        `[batch, fields * slots, width]`, and optionally `targets`, which say nothing here: one
+        step decides a symbol.
+
+    Output shape:
+        `[batch, slots, classes]`, float32 scores of the symbols, as `ModalityHeads` gives them
+        for the modality `"symbol"`; of a symbol without a field -1e9.
+    """
+
+    table, places, base, digits = "bytes", False, 2, 1
+
+    def __init__(self, fields, **kwargs):
+        super().__init__(**kwargs)
+        self.fields, self.modalities, self.biases = int(fields), ["symbol"], {}
+        (self.step,) = self.steps = decoding_steps(["symbol"])
+
+    def build(self, hidden_shape, targets_shape=None):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(hidden_shape[-1],),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+        )
+
+    def call(self, hidden, targets=None):
+        scores = ops.matmul(hidden, ops.cast(self.kernel, hidden.dtype))
+        scores = ops.reshape(scores, (-1, self.fields, hidden.shape[1] // self.fields))
+        scores = ops.cast(ops.transpose(scores, (0, 2, 1)), "float32")
+        after = self.step.classes - 1 - self.fields
+        around = [[0, 0], [0, 0], [1, after]]
+        return ops.pad(scores, around, constant_values=NEVER)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        return input_shape[1] * input_shape[2]
+
+    def compute_output_shape(self, hidden_shape, targets_shape=None):
+        return (hidden_shape[0], hidden_shape[1] // self.fields, self.step.classes)
+
+    def compute_output_spec(self, hidden, targets=None):
+        return keras.KerasTensor(self.compute_output_shape(hidden.shape), "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "fields": self.fields}

@@ -1,0 +1,108 @@
+"""Puzzles answered from Python and from the command line."""
+
+import pytest
+from puzzle_networks import load_free, load_sudoku
+
+import mdnn
+from mdnn import cli
+from mdnn.errors import MdnnError
+
+PUZZLE = "1.3.34..2..3.32."
+
+
+@pytest.fixture(scope="module")
+def sudoku_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sudoku")
+    config = load_sudoku(folder, "refeed.segments=2", "refeed.rule=halt", "train.steps=2")
+    return mdnn.train(config, folder / "run", show=False)["run"]
+
+
+@pytest.fixture(scope="module")
+def maze_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maze")
+    config = load_free(folder, "maze-5x5", [5, 5], "train.steps=2", "refeed.start=random")
+    return mdnn.train(config, folder / "run", show=False)["run"]
+
+
+def test_what_is_given_stays(sudoku_run):
+    answer = mdnn.generate(sudoku_run, PUZZLE)
+    assert len(answer) == 16
+    assert set(answer) <= set("1234")
+    assert all(a == b for a, b in zip(answer, PUZZLE, strict=True) if b != ".")
+    lines = "\n".join(PUZZLE[start : start + 4] for start in range(0, 16, 4))
+    assert mdnn.generate(sudoku_run, lines).replace("\n", "") == answer
+    assert mdnn.generate(sudoku_run, [PUZZLE, PUZZLE]) == [answer, answer]
+
+
+def test_each_step_is_shown(sudoku_run):
+    shown = []
+    answer = mdnn.generate(
+        sudoku_run, PUZZLE, refeeds=3, stream=lambda steps, text: shown.append((steps, text))
+    )
+    assert [steps for steps, _ in shown] == [1, 2, 3]
+    assert shown[-1][1] == answer == mdnn.generate(sudoku_run, PUZZLE, refeeds=3)
+
+
+def test_a_maze_of_another_size(maze_run):
+    maze = "S      \n###### \n       \n ######\n       \n###### \nG      "
+    answer = mdnn.generate(maze_run, maze, refeeds=4, restarts=2)
+    lines = answer.split("\n")
+    assert [len(line) for line in lines] == [7] * 7
+    assert (lines[0][0], lines[6][0], lines[1][:6]) == ("S", "G", "######")
+
+
+@pytest.mark.parametrize(
+    ("puzzle", "message"),
+    [
+        ("1.3.", "expected 16 symbols of a sudoku-4x4; received 4"),
+        ("1.5.34..2..3.32.", "expected symbols out of '.1234'; received '5' at symbol 3"),
+        ("11..............", "this sudoku-4x4 cannot be solved: "),
+        ("", "prompt: expected a puzzle's symbols, received ''"),
+        ("1.\n34.", "prompt: expected lines of one length"),
+        (["x"], "expected 16 symbols"),
+        ([], "expected at least one puzzle, received none"),
+        ("\n".join(["." * 6] * 6), "received sudoku-6x6|this sudoku-6x6 cannot be solved"),
+    ],
+)
+def test_bad_puzzles(sudoku_run, puzzle, message):
+    with pytest.raises(MdnnError, match=message):
+        mdnn.generate(sudoku_run, puzzle)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"refeeds": 0}, "refeeds: expected whole numbers from 1"),
+        ({"refeeds": -3}, "received -3"),
+        ({"restarts": 2}, "restarts: expected a network that was trained with refeed.start"),
+        ({"refeeds": 2, "halt": True}, "halt: expected no refeeds beside it"),
+        ({"want": "text"}, "want: a puzzle is answered by its solution, received 'text'"),
+    ],
+)
+def test_bad_settings(sudoku_run, settings, message):
+    with pytest.raises(MdnnError, match=message):
+        mdnn.generate(sudoku_run, PUZZLE, **settings)
+
+
+def test_halting_without_a_head(maze_run):
+    with pytest.raises(MdnnError, match="it has no halting head"):
+        mdnn.generate(maze_run, "S   #" + " " * 19 + "G", halt=True)
+
+
+def test_no_way(maze_run):
+    with pytest.raises(MdnnError, match="cannot be solved: no way from the start to the goal"):
+        mdnn.generate(maze_run, "S####" + "#" * 15 + "####G")
+
+
+def test_command(sudoku_run, tmp_path, capsys):
+    assert cli.main(["generate", sudoku_run, "--prompt", PUZZLE, "--refeeds", "2"]) == 0
+    answer = capsys.readouterr().out
+    assert answer == mdnn.generate(sudoku_run, PUZZLE, refeeds=2) + "\n"
+    file = tmp_path / "puzzles.txt"
+    file.write_text(f"{PUZZLE}\n{PUZZLE}\n", encoding="utf-8")
+    out = tmp_path / "answers.txt"
+    words = ["generate", sudoku_run, "--item", str(file), "--refeeds", "2", "--out", str(out)]
+    assert cli.main(words) == 0
+    assert out.read_text(encoding="utf-8") == (answer * 2).rstrip("\n")
+    assert cli.main(["generate", sudoku_run, "--prompt", "12", "--halt"]) == 2
+    assert "expected 16 symbols" in capsys.readouterr().err
