@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
+# A process for each core, and whole files to each: what a file prepares is prepared once.
+WORKERS ?= auto
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo demo-digits test test-long test-lowest test-jax lint format notebooks bench clean
 
@@ -34,7 +37,7 @@ demo-digits: $(VENV)/.digits
 	@$(BIN)/python -m mdnn.demo_digits
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
@@ -43,7 +46,7 @@ test-lowest:
 	PYTHON="$(PYTHON)" .ci/lowest
 
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --config .ci/ruff.toml .
