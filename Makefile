@@ -40,7 +40,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-long: $(VENV)/.dev
-	$(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
+	XLA_FLAGS= $(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
 
 test-lowest:
 	PYTHON="$(PYTHON)" .ci/lowest

@@ -96,6 +96,7 @@ def test_the_next_number_that_is_free(tmp_path, monkeypatch, tiny_run):
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".export")]
 
 
+@pytest.mark.long
 def test_signatures_by_saved_model_cli(exported):
     tool = "tensorflow.python.tools.saved_model_cli"
     shown = process("-m", tool, "show", "--dir", str(exported), "--all").decode()
@@ -125,6 +126,7 @@ def test_signatures_by_saved_model_cli(exported):
     assert unit == ["dtype: DT_INT32", "shape: (-1, 8, 4)"]
 
 
+@pytest.mark.long
 def test_text_by_saved_model_cli(exported, tiny_run):
     shown = process(
         "-m",
