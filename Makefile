@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
-# A process for each core, and whole files to each: what a file prepares is prepared once.
-WORKERS ?= auto
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+# Two processes, 5 GB each, and whole files to each: what a file prepares is prepared once.
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo demo-digits test test-long test-lowest test-jax lint format notebooks bench clean
 

@@ -36,6 +36,13 @@ def _no_network(event, args):
 sys.addaudithook(_no_network)
 
 
+@pytest.fixture(autouse=True)
+def same_start():
+    """What a test draws does not depend on the tests before it."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_training(tmp_path_factory):
     """What `mdnn.train` says of a tiny character network; `run` is its folder."""

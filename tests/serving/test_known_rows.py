@@ -1,11 +1,14 @@
 """Token rows that no table has, given to what is served."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
-from mdnn.models.run import open_run
+import mdnn
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.rows import known_rows
 
@@ -73,8 +76,10 @@ def test_no_rows_at_all():
     assert known_rows(tf.zeros([0, 4, 8], tf.int32), OWN).shape == (0, 4, 8)
 
 
-def test_a_network_refuses_what_it_has_no_tables_for(words_run):
-    run = open_run(words_run)
+def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
+    words = ("The", "cat", "sat")
+    model = mdnn.build(tiny.load_config(tmp_path, *tiny.WORDS, "tokens.words=3"), words)
+    run = SimpleNamespace(model=model, words=words, dtype="float32")
     served = ServedNetwork(run).signatures()["serving_default"]
     tokens = np.zeros((1, 8, 8), "int32")
     tokens[0, 0, :3] = WORD, 0, len(run.words) - 1
