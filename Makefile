@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
+# Two processes, 5 GB each, and whole files to each: what a file prepares is prepared once.
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo demo-digits demo-thinking test test-long test-lowest test-jax lint format notebooks bench clean
 
@@ -38,16 +41,16 @@ demo-thinking: $(VENV)/.core
 	@$(BIN)/python -m mdnn.demo_thinking
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-long: $(VENV)/.dev
-	$(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
+	XLA_FLAGS= $(BIN)/python -m pytest -m long --timeout 3600 --durations=0 -s
 
 test-lowest:
 	PYTHON="$(PYTHON)" .ci/lowest
 
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --config .ci/ruff.toml .

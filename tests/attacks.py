@@ -287,6 +287,7 @@ def kinds(folder):
                 ),
                 "deep": safetensors(DEEP_JSON),
                 "check sum": safetensors(good | {"__metadata__": {"crc32": "0"}}, body=body),
+                "no check sum": arrays.replace(b'"crc32"', b'"crc33"'),
                 "metadata": safetensors(good | {"__metadata__": {"crc32": 5}}, body=body),
                 "a pickle": pickle.dumps(os.system),
             },

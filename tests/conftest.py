@@ -9,9 +9,13 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-if os.environ.get("KERAS_BACKEND") == "jax":
-    # Tests compile much and compute little: this halves their time.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Processes side by side (pytest-xdist): each with its share of the cores, not all of them.
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, share)))
+
+# Tests compile much and compute little.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 HERE = ("localhost", "127.0.0.1", "::1", "", None)
@@ -30,6 +34,13 @@ def _no_network(event, args):
 
 
 sys.addaudithook(_no_network)
+
+
+@pytest.fixture(autouse=True)
+def same_start():
+    """What a test draws does not depend on the tests before it."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(1)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def write_arrays(path, arrays, about=None):
             raise
 
 
-def read_arrays(path, expected=None, checked=False):
+def read_arrays(path, expected=None):
     """Arrays and the dict of texts about them.
 
     The file's own head says how much it holds, and the library refuses a head that says more than
@@ -51,11 +51,10 @@ def read_arrays(path, expected=None, checked=False):
     Args:
         path: the file.
         expected: dict from names to `(dtype, shape)`; checked before any array is read.
-        checked: whether a file without a check sum is refused.
 
     Raises:
-        MdnnError: no such file, not a whole safetensors file, one whose check sum is wrong, or
-            other arrays than expected.
+        MdnnError: no such file, not a whole safetensors file, one whose check sum is missing (as
+            it is where its name is damaged) or wrong, or other arrays than expected.
     """
     with opened(path) as file:
         about = file.metadata() or {}
@@ -65,8 +64,9 @@ def read_arrays(path, expected=None, checked=False):
             check_arrays(found, expected, path)
         arrays = {name: file.get_tensor(name) for name in names}
     check = about.pop(CHECK, None)
-    if (check is not None or checked) and check != _check_sum(arrays, about):
-        raise MdnnError(f"{path} is damaged: its check sum is wrong")
+    if check != _check_sum(arrays, about):
+        how = "missing" if check is None else "wrong"
+        raise MdnnError(f"{path} is damaged: its check sum is {how}")
     return arrays, about
 
 

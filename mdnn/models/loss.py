@@ -225,7 +225,8 @@ class UnitNats(keras.layers.Layer):
     """
 
     def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
-        super().__init__(**kwargs)
+        # Scores stay what they are, whatever the policy.
+        super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
         self.how = {
             "table": table,

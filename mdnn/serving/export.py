@@ -24,7 +24,8 @@ def export(run, directory, xla=True):
     - `serving_default`: `tokens` int32 `[batch, slots, 8]` to `scores` float32
       `[batch, slots, classes]` (bytes conditioned on the likeliest earlier ones; left out where a
       context has more than `mdnn.serving.network.MOST_SCORES`) and `unit` int32
-      `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes.
+      `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes. Rows that the
+      network has no tables for are refused.
     - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
       int32, `temperature` float32 and `seed` int32 (each one number for all rows, or `[batch]`)
       to `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of

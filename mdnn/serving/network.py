@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mdnn.generation.writer import UNIT
 from mdnn.serving.held import HeldWeights
+from mdnn.serving.rows import known_rows
 from mdnn.tokens.units import WIDTH
 
 # Scores of one context that are answered: of more a server would run out of memory.
@@ -34,6 +35,7 @@ class ServedNetwork:
             answers["scores"] = heads(hidden)
         self.slots_of_all = slots
         self.predict = keras.Model(tokens, answers)
+        self.known = model.get_layer("embedding").modalities, len(run.words)
 
     def signatures(self):
         """The functions that are served, by name."""
@@ -42,7 +44,7 @@ class ServedNetwork:
         @tf.function(input_signature=[spec])
         def serving_default(tokens):
             with self.weights.in_use():
-                return self.predict(tokens, training=False)
+                return self.predict(known_rows(tokens, *self.known), training=False)
 
         return {"serving_default": serving_default}
 

@@ -129,7 +129,7 @@ def restore(path, parts, say=None):
 
 
 def _read(file):
-    arrays, about = read_arrays(file, checked=True)
+    arrays, about = read_arrays(file)
     where = f"{file}: progress"
     table = parse_json(about.get("progress", ""), where)
     fields = {field.name: field for field in dataclasses.fields(Progress)}

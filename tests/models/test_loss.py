@@ -78,7 +78,9 @@ def test_unit_nats(modalities):
     np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(counted, targets[..., 0] > 0)
     assert (nats[targets[..., 0] == 0] == 0).all()
-    np.testing.assert_array_equal(to_numpy(UnitNats(modalities)(targets, scores)), nats)
+    for dtype in ("float32", "mixed_float16"):
+        layer = UnitNats(modalities, dtype=dtype)
+        np.testing.assert_array_equal(to_numpy(layer(targets, scores)), nats)
 
 
 @pytest.mark.parametrize("modalities", PLACES, ids=str)

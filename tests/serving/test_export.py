@@ -96,6 +96,7 @@ def test_the_next_number_that_is_free(tmp_path, monkeypatch, tiny_run):
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".export")]
 
 
+@pytest.mark.long
 def test_signatures_by_saved_model_cli(exported):
     tool = "tensorflow.python.tools.saved_model_cli"
     shown = process("-m", tool, "show", "--dir", str(exported), "--all").decode()
@@ -125,6 +126,7 @@ def test_signatures_by_saved_model_cli(exported):
     assert unit == ["dtype: DT_INT32", "shape: (-1, 8, 4)"]
 
 
+@pytest.mark.long
 def test_text_by_saved_model_cli(exported, tiny_run):
     shown = process(
         "-m",
@@ -141,43 +143,38 @@ def test_text_by_saved_model_cli(exported, tiny_run):
 ALONE = """
 import json, runpy, sys
 asked = json.loads(sys.argv[1])
-runpy.run_path(asked["ask"])["main"](asked["characters"], "The ", "30", "0.8", "5")
+runpy.run_path(asked["ask"])["main"](asked["path"], "The ", "30", "0.8", "5")
 assert sys.modules["mdnn"] is None and sys.modules["keras"] is None
 import tensorflow as tf
-for path in (asked["characters"], asked["words"]):
-    model = tf.saved_model.load(path)
-    for temperature, seed in asked["settings"]:
-        text = model.signatures["generate"](
-            prompt=tf.constant([p.encode() for p in asked["prompts"]]),
-            length=tf.constant(asked["length"]),
-            temperature=tf.constant(temperature),
-            seed=tf.constant(seed),
-        )["text"]
-        print(json.dumps([raw.decode() for raw in text.numpy()]))
+model = tf.saved_model.load(asked["path"])
+for temperature, seed in asked["settings"]:
+    text = model.signatures["generate"](
+        prompt=tf.constant([p.encode() for p in asked["prompts"]]),
+        length=tf.constant(asked["length"]),
+        temperature=tf.constant(temperature),
+        seed=tf.constant(seed),
+    )["text"]
+    print(json.dumps([raw.decode() for raw in text.numpy()]))
 """
 
 
-def test_the_same_text_from_a_process_without_mdnn_and_keras(
-    exported, words_exported, tiny_run, words_run
-):
+def test_the_same_text_from_a_process_without_mdnn_and_keras(exported, tiny_run):
     settings = [(0.0, 0), (0.8, 7), (2.0, -1)]
     asked = {
         "ask": ask.__file__,
-        "characters": str(exported),
-        "words": str(words_exported),
+        "path": str(exported),
         "prompts": PROMPTS,
         "settings": settings,
         "length": 37,
     }
     # -I: no PYTHONPATH, nothing from the folder it runs in.
     first, *lines = process("-I", "-c", ALONE, json.dumps(asked)).decode("utf-8").split("\n")[:-1]
-    assert first == written(tiny_run, "The ", 30, 0.8, 5)
-    expected = []
-    for run in map(open_run, (tiny_run, words_run)):
-        for temperature, seed in settings:
-            expected.append([written(run, p, 37, temperature, seed) for p in PROMPTS])
+    run, expected = open_run(tiny_run), []
+    assert first == written(run, "The ", 30, 0.8, 5)
+    for temperature, seed in settings:
+        expected.append([written(run, p, 37, temperature, seed) for p in PROMPTS])
     assert [json.loads(line) for line in lines] == expected
-    assert len({text for texts in expected for text in texts}) > 12
+    assert len({text for texts in expected for text in texts}) > 6
 
 
 def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
@@ -197,6 +194,7 @@ def test_nothing_asked_for(generate):
     assert generate(PROMPTS[:0], 5) == []
 
 
+@pytest.mark.long
 def test_words_one_value_each(words_exported, words_run):
     write, run = called(tf.saved_model.load(str(words_exported))), open_run(words_run)
     lengths = [0, 1, 30, 18]

@@ -304,6 +304,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.long
 def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     """A network that nobody trained: its answers are noise, the same noise."""
     settings = [f"{key}={json.dumps(one)}" for key, one in SHAPES.items()]

@@ -198,6 +198,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     interrupted(config, tmp_path, monkeypatch, at=10, steps=20)
 
 
+@pytest.mark.long
 def test_a_text_in_every_way_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     every = ("train.objectives.once=1", "train.objectives.unmask=1")
     config = tiny.load_config(tmp_path, *RESUMED, *every)

@@ -129,7 +129,8 @@ def test_it_learns(tiny_training, tiny_run):
     assert float(found[-1]["rate"]) == pytest.approx(2e-3, rel=0.01)
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+# Without averages that is tested by killing, too.
+@pytest.mark.parametrize("ema", [pytest.param(0.0, marks=pytest.mark.long), 0.9])
 def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch, capsys, ema):
     config = tiny.load_config(tmp_path, *tiny.QUICK, "train.batch=4", f"train.ema={ema}")
     whole = mdnn.train(config, tmp_path / "whole", show=False)

@@ -364,9 +364,11 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
 
 
 def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
-    settings = ('train.precision="float16"', "train.checks=1", "train.sample=3")
-    config = tiny.load_config(tmp_path, *tiny.QUICK, *settings)
+    settings = (*tiny.QUICK, 'train.precision="float16"', "train.checks=1")
+    # A sample, for which more is compiled than for all steps, in one of them.
+    config = tiny.load_config(tmp_path, *settings, "train.sample=3")
     whole = mdnn.train(config, tmp_path / "whole", show=False)
+    config = tiny.load_config(tmp_path, *settings)
     stop(monkeypatch, at=10)
     assert mdnn.train(config, tmp_path / "parts", show=False)["stopped"]
     mdnn.train(config, tmp_path / "parts", resume=True, show=False)
@@ -383,6 +385,15 @@ def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
     assert found["nats"] == pytest.approx(whole["nats"], rel=1e-6)
 
 
+@pytest.fixture
+def own_signals():
+    """Python's own answer to Ctrl-C, which a process that a shell put aside (`&`) lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_a_signal_waits_for_the_step_to_end():
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number)

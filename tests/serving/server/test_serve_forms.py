@@ -120,6 +120,20 @@ def test_tokens(client, run):
     np.testing.assert_array_equal(np.array(found["outputs"]["scores"]), given)
 
 
+@BOTH
+def test_tokens_that_no_table_has(request, run, kind):
+    client = request.getfixturevalue(kind)
+    tokens = run.codec.tokens(run.codec.units("The cat ")).reshape(1, 8, 8)
+    for column, value, message in (
+        (0, 77, "modality: expected padding, text (0, 1), received 77"),
+        (3, 256, "byte_3: expected 0 to 255, received 256"),
+    ):
+        wrong = tokens.copy()
+        wrong[0, 2, column] = value
+        code, found = client.post("predict", {"inputs": wrong.tolist()})
+        assert (code, found) == (400, {"error": f"tokens: row 1, slot 3: {message}"})
+
+
 def generate(**inputs):
     return {"signature_name": "generate", "inputs": inputs}
 
