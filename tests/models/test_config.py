@@ -40,6 +40,7 @@ TABLES = {
     "backbone.branch.0.mixer.0.": configs.Mixer,
     "backbone.branch.0.block.0.": configs.Inner,
     "refeed.": configs.Refeed,
+    "refeed.length.": configs.Length,
     "loss.": configs.Loss,
     "loss.modality.": configs.ModalityWeights,
     "loss.step.": configs.StepWeights,
