@@ -40,7 +40,8 @@ ASKED = {
     "sudoku-9x9": {"sudoku-9x9": [1, 2, 4, 8, 16, 32, 48, 96, 192, 384]},
 }
 
-# A single pass of as many parameters: no refeeding, in training or after.
+# Beside which a single pass of as many parameters is trained: no refeeding, then or after.
+SINGLE_BESIDE = ("sudoku-6x6", "sudoku-9x9")
 SINGLE = (
     "refeed.steps=1",
     "refeed.backprop=0",
@@ -116,7 +117,7 @@ def measured(options, folder):
 def proof(name, seed, options, folder):
     """Trains one config and asks it everything: a list of rows."""
     rows = learn(name, seed, (), options, folder, ASKED[name])
-    if not options.no_single:
+    if name in SINGLE_BESIDE and not options.no_single:
         own = {source: [1] for source in list(ASKED[name])[:1]}
         rows += learn(name, seed, SINGLE, options, folder, own)
     return rows

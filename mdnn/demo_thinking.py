@@ -63,12 +63,13 @@ def _show(run):
         steps = {}
         generate(network, task.text(puzzle), refeeds=SHOWN[-1], stream=steps.__setitem__)
         boards = [("puzzle", puzzle), *((f"step {n}", task.units(steps[n])) for n in SHOWN)]
-        print(
-            "\n"
-            + side_by_side(
-                [(title, drawn(task, units, puzzle, solution)) for title, units in boards]
-            )
-        )
+        # The puzzle itself is not marked: nothing in it is wrong.
+        marked = [(None, None), *[(puzzle, solution)] * len(SHOWN)]
+        lines = [
+            (title, drawn(task, units, *known))
+            for (title, units), known in zip(boards, marked, strict=True)
+        ]
+        print(f"\n{side_by_side(lines)}")
         if puzzle is puzzles[0]:
             picture(task, boards, run / PICTURE, puzzle, solution)
     print("\n! marks what is wrong still. The first of them as a picture:", run / PICTURE)

@@ -97,7 +97,9 @@ def reach(model, config, most=256, batch=32):
     draw = np.random.RandomState(0)
     base = np.zeros((slots, WIDTH), "int32")
     base[:, MODALITY] = kind.index
-    base[:, changing] = draw.randint(32, 127, slots)
+    # Symbols that every puzzle has; printable characters, bytes of anything else.
+    low, high, more = (0, 4, 1) if kind.name == "symbol" else (32, 127, 128)
+    base[:, changing] = draw.randint(low, high, slots)
     base[:, PLACES.start] = np.arange(slots) % config.context.slots
     hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
     without_xla(hidden)
@@ -113,6 +115,6 @@ def reach(model, config, most=256, batch=32):
     for start in range(0, len(tried), batch):
         places = tried[start : start + batch]
         changed = np.repeat(base[None], len(places), axis=0)
-        changed[np.arange(len(places)), places, changing] += 128
+        changed[np.arange(len(places)), places, changing] += more
         found += int((last(changed) != before[: len(places)]).any(axis=-1).sum())
     return found * slots // len(tried)
