@@ -59,7 +59,8 @@ def _show(run):
 
     network = open_run(run)
     task, puzzles, solutions = open_other_puzzles(network.config, network.config.data.source)
-    for puzzle, solution in zip(puzzles[:PUZZLES], solutions, strict=False):
+    for number in range(min(PUZZLES, len(puzzles))):
+        puzzle, solution = puzzles[number], solutions[number]
         steps = {}
         generate(network, task.text(puzzle), refeeds=SHOWN[-1], stream=steps.__setitem__)
         boards = [("puzzle", puzzle), *((f"step {n}", task.units(steps[n])) for n in SHOWN)]
@@ -70,7 +71,7 @@ def _show(run):
             for (title, units), known in zip(boards, marked, strict=True)
         ]
         print(f"\n{side_by_side(lines)}")
-        if puzzle is puzzles[0]:
+        if number == 0:
             picture(task, boards, run / PICTURE, puzzle, solution)
     print("\n! marks what is wrong still. The first of them as a picture:", run / PICTURE)
     print(f"\n{len(puzzles):,} puzzles that it was not trained on, after more and more steps:\n")

@@ -74,8 +74,6 @@ def _check_rule(refeed, config):
             f"refeed.rule: the steps that {rule!r} takes without gradient have no dropout; "
             "expected backbone.branch.*.dropout = 0, received another"
         )
-    if rule in ("sampled", "length") and refeed.noise:
-        raise MdnnError(f"refeed.noise: expected 0 with refeed.rule = {rule!r}, received another")
     if rule == "sampled" and refeed.segments > 1:
         raise MdnnError(
             "refeed.segments: rule 'sampled' carries no state on, expected 1, received "

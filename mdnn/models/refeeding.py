@@ -5,8 +5,8 @@ from keras import ops
 
 from mdnn.models.folding import FoldBranch
 
-# Steps without gradient from which on they are a loop.
-UNROLLED = 4
+# Runs of F without gradient from which on they are a loop, and draws of noise in a turn of it.
+UNROLLED, MOST_DRAWN = 4, 128
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -142,7 +142,7 @@ class Refeed(keras.layers.Layer):
             Tuple of the states after all of them.
         """
         run = self._run(causal, training)
-        noise = self.noise if training else 0.0
+        noise = _Noise(self.noise, self.generator) if training and self.noise else None
         if not isinstance(free, int) or free:
             states = tuple(_zeros(state, x) for state in states)
             states = self._free(x, states, free, run, noise)
@@ -166,16 +166,18 @@ class Refeed(keras.layers.Layer):
     def _free(self, x, states, count, run, noise):
         """Steps without gradient: one loop, except where that costs more or cannot be."""
         dropout = any(branch.dropout is not None for branch in self.branches)
-        if isinstance(count, int) and (count < UNROLLED or noise or dropout):
+        if isinstance(count, int) and (count * (1 + self.inner) < UNROLLED or dropout):
             for _ in range(count):
                 states = self._step(x, states, run, noise)
             return states
         shape = ops.shape(x)
 
         def step(number, states):
-            found = self._step(x, states, run, 0.0)
+            found = self._step(x, states, run, noise and noise.at(number))
             return tuple(ops.cast(ops.reshape(state, shape), x.dtype) for state in found)
 
+        if noise is not None:
+            noise.begin()
         return ops.fori_loop(0, count, step, states)
 
     def _step(self, x, states, run, noise):
@@ -196,10 +198,7 @@ class Refeed(keras.layers.Layer):
     def _moved(self, old, new, noise):
         if self.damping:
             new = self.damping * old + (1 - self.damping) * new
-        if noise:
-            drawn = keras.random.normal(ops.shape(new), stddev=noise, seed=self.generator)
-            new = new + ops.cast(drawn, new.dtype)
-        return new
+        return new if noise is None else noise.added(new)
 
     def first_states(self, x, training=None):
         """The states before the first step for an input `x`, a tuple; `None` stands for zeros.
@@ -255,6 +254,42 @@ class Refeed(keras.layers.Layer):
     def from_config(cls, config):
         branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
         return cls(**{**config, "branches": branches})
+
+
+class _Noise:
+    """Normal noise for the states of a step.
+
+    Args:
+        size: standard deviation.
+        generator: `keras.random.SeedGenerator`.
+    """
+
+    def __init__(self, size, generator):
+        self.size, self.generator = size, generator
+
+    def added(self, state):
+        drawn = keras.random.normal(ops.shape(state), stddev=self.size, seed=self.generator)
+        return state + ops.cast(drawn, state.dtype)
+
+    def begin(self):
+        """Draws the seed of a loop, in which no generator can move on."""
+        self.base = self.generator.next()
+
+    def at(self, number):
+        """The noise of one turn of the loop."""
+        return _Noise(self.size, _Turn(self.base, number))
+
+
+class _Turn(keras.random.SeedGenerator):
+    """Seeds that follow from a base and a turn's number, without a state of its own."""
+
+    def __init__(self, base, number):
+        self.base, self.number, self.drawn = base, number, 0
+
+    def next(self, ordered=True):
+        self.drawn += 1
+        number = ops.cast(self.number, "int32") * MOST_DRAWN + self.drawn
+        return self.base + ops.cast(ops.stack([number, number]), self.base.dtype)
 
 
 def _zeros(state, x):

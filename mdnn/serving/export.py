@@ -11,6 +11,7 @@ from mdnn.files import making
 from mdnn.models.run import open_run
 from mdnn.serving.answers import ServedItems
 from mdnn.serving.network import ServedNetwork
+from mdnn.serving.rows import refuse_puzzles
 from mdnn.serving.texts import ServedTexts
 from mdnn.serving.warmup import write_warmup
 
@@ -60,6 +61,7 @@ def export(run, directory, xla=True):
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     run = open_run(run)
+    refuse_puzzles(run.config, "export")
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")

@@ -13,21 +13,24 @@ from mdnn.training.ways import trained_ways
 CHARACTERS, ROUNDS = 400, 3
 # Prompts of a network of items.
 PROMPTS = 4
+# Puzzles that are solved at once.
+PUZZLES = 64
 
 
-def figures(run, text=None, lines=None, progress=None):
+def figures(run, text=None, lines=None, progress=None, puzzles=None):
     """What is compared of a run but its speed.
 
     Args:
         run: `mdnn.models.run.Run`.
-        text, lines, progress: as for `mdnn.training.evaluation.evaluate`.
+        text, lines, progress, puzzles: as for `mdnn.training.evaluation.evaluate`.
 
     Returns:
         dict: `weights` (what they are stored as), `bytes` (of the weights file) and `nats`, a
         dict from each way to write to nats per character (per unit of items).
     """
-    found = evaluate(run, text, sliding=False, progress=progress, lines=lines)
-    ways = found.get("ways", {"turn": found})
+    given = {"lines": lines, "puzzles": puzzles}
+    found = evaluate(run, text, sliding=False, progress=progress, **given)
+    ways = found.get("ways", {_way(run): found})
     return {
         "weights": run.dtype,
         "bytes": (Path(run.path) / WEIGHTS).stat().st_size,
@@ -51,6 +54,8 @@ def speeds(runs, lines=None, rounds=ROUNDS):
         was written.
     """
     write = _writing_of_items(lines) if lines else _write_text
+    if runs[0].config.context.layout == "puzzle":
+        write = _solving()
     for run in runs:
         write(run)
     measured = [[] for _ in runs]
@@ -79,6 +84,24 @@ def _writing_of_items(lines):
         drawn = sample_draws(lines, PROMPTS, run.config.seed, run.config.data.order)
         answers = sample_answers(run, drawn, _way(run))
         return sum(run.item_codec.count(item) for item in answers if item is not None)
+
+    return write
+
+
+def _solving():
+    # imported late: a text needs no puzzles
+    from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+
+    kept = {}
+
+    def write(run):
+        if id(run) not in kept:
+            scorer = PuzzleScorer({"once": run.model}, run.config)
+            task, *cases = open_other_puzzles(run.config, run.config.data.source)
+            kept[id(run)] = scorer, task, *(rows[:PUZZLES] for rows in cases)
+        scorer, task, puzzles, solutions = kept[id(run)]
+        scorer.answers(task, puzzles, solutions)
+        return int(task.asked(puzzles).sum())
 
     return write
 

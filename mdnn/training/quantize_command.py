@@ -32,7 +32,8 @@ def write_small(options):
     if options.json:
         print(json.dumps({"run": str(out), "rows": rows}))
         return
-    print("\n".join(table(rows, "unit" if items else "character")))
+    kinds = {"items": "unit", "puzzle": "slot"}
+    print("\n".join(table(rows, kinds.get(run.config.context.layout, "character"))))
     print(f"saved in {out}")
 
 

@@ -106,3 +106,15 @@ def test_command(sudoku_run, tmp_path, capsys):
     assert out.read_text(encoding="utf-8") == (answer * 2).rstrip("\n")
     assert cli.main(["generate", sudoku_run, "--prompt", "12", "--halt"]) == 2
     assert "expected 16 symbols" in capsys.readouterr().err
+
+
+def test_other_commands(sudoku_run, tmp_path, capsys):
+    """Small weights solve puzzles, too; nothing serves them."""
+    assert cli.main(["quantize", sudoku_run, "--to", "int8", "--out", str(tmp_path / "q")]) == 0
+    assert "nats/slot" in capsys.readouterr().out
+    assert len(mdnn.generate(tmp_path / "q", PUZZLE)) == 16
+    assert cli.main(["export", sudoku_run, str(tmp_path / "served")]) == 2
+    assert "export: expected a network of texts or items, received one of puzzles" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "served").exists()

@@ -138,6 +138,29 @@ def test_noise_is_of_training_alone():
     assert abs(noisy[0] - noisy[1]).min() > 1e-4
 
 
+def test_noise_in_a_loop_is_another_at_every_turn():
+    """Were it the same, or none, two turns more would not move a contraction's state."""
+    layer = make(8, backprop=1, noise=0.5)
+    x = np.zeros((2, *SHAPE), "float32")
+    for variable in layer.weights:
+        variable.assign(np.zeros(variable.shape))
+    drawn = []
+    real = layer._step
+
+    def step(x, states, run, noise):
+        (y,) = real(x, states, run, noise)
+        return (y + states[0],)
+
+    # Without weights a step gives its noise alone; here it is added up.
+    layer._step = step
+    for free in (4, 5, 6):
+        layer.generator.state.assign([7, 0])
+        drawn.append(to_numpy(layer.think(x, layer.first_states(x), 0, free, None, True)[0]))
+    turns = [drawn[1] - drawn[0], drawn[2] - drawn[1]]
+    assert abs(turns[0] - turns[1]).min() > 1e-4
+    assert 0.2 < np.std(turns) < 0.9
+
+
 @pytest.mark.parametrize("what", ["answer", "both"])
 def test_answers_are_fed_back(what):
     layer = make(3, what=what)

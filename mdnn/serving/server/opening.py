@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.run import CONFIG, open_run
 from mdnn.serving.answers import ServedItems
 from mdnn.serving.network import ServedNetwork
+from mdnn.serving.rows import refuse_puzzles
 from mdnn.serving.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.server.limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.network import GENERATE, Network
@@ -39,6 +40,7 @@ def open_run_network(run):
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
+    refuse_puzzles(run.config, "serve")
     if run.config.context.layout == "items":
         served = ServedItems(run)
         return Network("1", _functions(served.signatures()), kept=served)
