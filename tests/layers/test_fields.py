@@ -24,6 +24,7 @@ def test_what_a_field_knows():
 def test_scores_come_from_their_fields():
     layer = FieldHeads(3)
     hidden = np.random.default_rng(1).normal(size=(2, 3 * 4, 5)).astype("float32")
+    layer.build(hidden.shape)
     scores = values(layer, hidden)
     kernel = to_numpy(layer.kernel)
     assert scores.shape == (2, 4, 32)
