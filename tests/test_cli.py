@@ -37,6 +37,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def write_bytes(folder, name):
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(b"saved")
+
+
 def settings(*pairs):
     return [word for pair in pairs for word in ("--set", pair)]
 
@@ -147,7 +153,13 @@ def test_inspect(call, folder, tiny_run):
 
 
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="SavedModels are TensorFlow's")
-def test_export(call, folder, tiny_run):
+def test_export(call, folder, tiny_run, monkeypatch):
+    from mdnn.serving import export
+
+    # What is saved is tested in tests/serving; saving takes seconds.
+    monkeypatch.setattr(
+        export.tf.saved_model, "save", lambda _, path, **__: write_bytes(path, "saved_model.pb")
+    )
     status, out, err = call("export", tiny_run, "served")
     assert (status, out, err) == (0, "served/1\n", "")
     assert (folder / "served" / "1" / "saved_model.pb").is_file()

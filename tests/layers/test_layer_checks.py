@@ -6,7 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from layer_checks import CHECKS, Case
+from layer_checks import CHECKS, Case, check_export
 
 from mdnn.activations import Partial
 from mdnn.layers import (
@@ -230,7 +230,15 @@ def test_cases_cover_every_layer():
     assert {layer.__name__ for layer in layers - covered} <= {"UnitNats", "FoldBranch"}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", CASES)
+def checks():
+    """Every case with every check; to export a further one of a layer takes long."""
+    for name in CASES:
+        for check in CHECKS:
+            further = check is check_export and "," in name
+            marks = [pytest.mark.long] if further else []
+            yield pytest.param(name, check, marks=marks, id=f"{name}-{check.__name__}")
+
+
+@pytest.mark.parametrize(("name", "check"), list(checks()))
 def test_check(name, check, tmp_path):
     check(CASES[name], tmp_path)
