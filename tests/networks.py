@@ -7,7 +7,7 @@ import numpy as np
 from mdnn import load_config
 from mdnn.models.config import Config
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 
 

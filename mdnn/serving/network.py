@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from mdnn.errors import MdnnError
 from mdnn.generation.writer import UNIT
 from mdnn.serving.held import HeldWeights
 from mdnn.serving.rows import known_rows
@@ -19,20 +18,12 @@ class ServedNetwork:
     Args:
         run: `mdnn.models.run.Run`.
 
-    Raises:
-        MdnnError: a network of fields of a puzzle, which has no scores of slots.
-
     Attributes:
         weights: `HeldWeights`; every function that is served runs the network inside `in_use`.
         held: list of what the SavedModel holds: variables, and modules of TensorFlow's.
     """
 
     def __init__(self, run):
-        if run.config.tokens.fields:
-            raise MdnnError(
-                f"{run.path} has a network of fields (tokens.fields), which is not served; "
-                "`mdnn generate` solves its puzzles"
-            )
         model = run.model
         self.weights = HeldWeights(run)
         self.held = list(self.weights.variables)

@@ -82,8 +82,7 @@ def test_no_rows_at_all():
 def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
     words = ("The", "cat", "sat")
     model = mdnn.build(tiny.load_config(tmp_path, *tiny.WORDS, "tokens.words=3"), words)
-    tokens = SimpleNamespace(tokens=SimpleNamespace(fields=0))
-    run = SimpleNamespace(model=model, words=words, dtype="float32", config=tokens)
+    run = SimpleNamespace(model=model, words=words, dtype="float32")
     served = ServedNetwork(run).signatures()["serving_default"]
     tokens = np.zeros((1, 8, 8), "int32")
     tokens[0, 0, :3] = WORD, 0, len(run.words) - 1
@@ -94,12 +93,12 @@ def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
             served(tf.constant(tokens))
 
 
-def test_a_network_of_fields_is_not_served(tmp_path):
+def test_a_network_of_puzzles_is_not_served(tmp_path):
     config, folder = puzzle_networks.load_sudoku(tmp_path), tmp_path / "run"
     folder.mkdir()
     write_run(folder, config, (), mdnn.build(config))
-    with pytest.raises(mdnn.MdnnError, match=r"run has a network of fields .*, which is not serv"):
+    with pytest.raises(mdnn.MdnnError, match="export: expected a network of texts or"):
         mdnn.export(folder, tmp_path / "served")
     assert not (tmp_path / "served").exists()
-    with pytest.raises(mdnn.MdnnError, match="which is not served"):
+    with pytest.raises(mdnn.MdnnError, match="serve: expected a network of texts or items"):
         open_network(folder)

@@ -28,8 +28,8 @@ def stop(monkeypatch, at, error=KeyboardInterrupt):
     """Makes the step number `at` of the next training raise an error."""
     real = loop.make_step
 
-    def make(*args):
-        step, calls = real(*args), []
+    def make(*args, **how):
+        step, calls = real(*args, **how), []
 
         def run(batch, rate, way):
             if len(calls) == at:
@@ -53,7 +53,7 @@ class Pretence:
         self.now, self.seconds, self.loss, self.fail_at = 0.0, seconds, loss, fail_at
         self.rates = []
         monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(loop, "make_step", lambda *_: self)
+        monkeypatch.setattr(loop, "make_step", lambda *_, **__: self)
         self.fault = (-1, 0.0)
 
     def __call__(self, batch, rate, way):

@@ -412,8 +412,8 @@ def test_a_signal_waits_for_the_step_to_end():
 def test_the_systems_word_to_end_stops_training(tmp_path, monkeypatch):
     real = loop.make_step
 
-    def make(*args):
-        step, calls = real(*args), []
+    def make(*args, **how):
+        step, calls = real(*args, **how), []
 
         def run(*given):
             calls.append(given)
