@@ -20,6 +20,7 @@ from PIL import Image
 import mdnn
 from mdnn.data.manifest import read_manifest
 from mdnn.data.media import read_item
+from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.data.sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.lineage.weights import load_weights
@@ -428,6 +429,29 @@ def kinds(folder):
                 read_metrics(path.parent),
             ),
             {"words": b"step,rate\none,two\n", "few": b"step,rate\n1\n", "many": b"step\n1,2\n"},
+        ),
+        Kind(
+            "puzzles.csv",
+            b"puzzle,solution\n1.3..41..1.3..2.,1234341221434321\n1.3..41..1.3..2.,\n",
+            lambda path: open_puzzles(str(path), validation=0.0),
+            {
+                "empty": b"",
+                "no rows": b"puzzle,solution\n",
+                "no header": b"1.3..41..1.3..2.,1234341221434321\n",
+                "no UTF-8": b"puzzle\n\xff",
+                "a zero": b"puzzle\n1.3..41\0.1.3..2.\n",
+                "no size": b"puzzle\n1.3\n",
+                "two sizes": b"puzzle\n1.3..41..1.3..2.\n1.3..41..1.3..2\n",
+                "a wrong digit": "puzzle\n1.3..41..1.3..2²\n".encode(),
+                "another solution": b"puzzle,solution\n1.3..41..1.3..2.,1234341221434312\n",
+                "columns": b"puzzle,solution\n1.3..41..1.3..2.\n",
+                "a quote": b'puzzle\n"1.3..41..1.3..2.',
+                "long": b"puzzle\n" + b"1" * 200_000,
+                "all blank": b"puzzle\n" + b"." * 81,
+                # Without a solution; to find that by trying in order takes half an hour.
+                "hard": b"puzzle\n.....5.8....6.1.43..........1.5........1.6...3.......553.....61"
+                b"........4.........\n",
+            },
         ),
         Kind(
             "a.keras",

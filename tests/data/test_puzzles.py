@@ -193,6 +193,10 @@ def test_a_hard_sudoku_is_solved():
     more[0, 7] = 0
     assert count_solutions(to_masks(more, 9), (3, 3))[0].tolist() == [2]
     assert count_solutions(to_masks(more, 9), (3, 3), limit=5)[0].tolist() == [5]
+    # Far fewer guesses than are allowed where a file gives the puzzle; with too few none is made
+    # up.
+    assert count_solutions(to_masks(puzzle, 9), (3, 3), guesses=3000)[0].tolist() == [1]
+    assert count_solutions(to_masks(puzzle, 9), (3, 3), guesses=0)[0].tolist() == [-1]
 
 
 def brute_force_length(maze):
@@ -262,8 +266,8 @@ def test_names_and_ranges_that_there_are_not():
             make_task("sudoku-4x4", givens)
     with pytest.raises(MdnnError, match=r"prefix-sums-1: .* draws gave a puzzle held out"):
         open_puzzles("prefix-sums-1", validation=1e-6).held.different(10)
-    with pytest.raises(MdnnError, match=r"expected a maze-9x9, .* received maze-13x13"):
-        open_puzzles("maze-13x13", expected=make_name("maze-9x9"))
+    with pytest.raises(MdnnError, match=r"expected a maze-9x9, .* received sudoku-9x9"):
+        open_puzzles("sudoku-9x9", expected=make_name("maze-9x9"))
     with pytest.raises(MdnnError, match=r"expected a source of puzzles: .* received 'digits'"):
         open_puzzles("digits")
 

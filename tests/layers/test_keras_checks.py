@@ -15,6 +15,7 @@ from test_layer_checks import CASES as LAYERS
 from mdnn.models.branches import FeedForwardBranch
 from mdnn.models.config import Mixer
 from mdnn.models.folding import FoldBranch
+from mdnn.models.halting import HaltHead
 from mdnn.models.mixing import MixBranch
 
 
@@ -25,7 +26,10 @@ def fold(dtype=None):
     return FoldBranch(5, branches, causal=False, bias=True, dtype=dtype)
 
 
-CASES = LAYERS | {"fold": Case(fold, (2, 2, 3, 4))}
+CASES = LAYERS | {
+    "fold": Case(fold, (2, 2, 3, 4)),
+    "halt": Case(HaltHead, (3, 4), unused=("kernel", "bias")),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,8 @@ def run_layer_test(case, training):
     arrays = case.arrays(2)
     made = case.make()
     output = case.tensors(made, arrays)
-    trains = bool(made.trainable_weights) and not isinstance(output, (list, tuple))
+    learnt = {weight.name for weight in made.trainable_weights} - set(case.unused)
+    trains = bool(learnt) and not isinstance(output, (list, tuple))
     TestCase("run_layer_test").run_layer_test(
         layer,
         init_kwargs=init,

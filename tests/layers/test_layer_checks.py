@@ -14,6 +14,9 @@ from mdnn.layers import (
     AxisConv,
     AxisDense,
     AxisLocal,
+    AxisMean,
+    FieldEmbedding,
+    FieldHeads,
     ModalityEmbedding,
     ModalityHeads,
     MultidimDense,
@@ -213,6 +216,9 @@ CASES = {
     "linear": Case(partial(LinearBranch, activation="sort2"), (3, 4)),
     "refeed": Case(partial(refeed, steps=3, start="learned"), (3, 4)),
     "rms norm": Case(RMSNorm, (3, 4)),
+    "axis mean": Case(partial(AxisMean, [1, -2]), (2, 3, 4)),
+    "field embedding": Case(partial(FieldEmbedding, 5, 3), (4, 8), dtype="int32"),
+    "field heads": Case(partial(FieldHeads, 3), (6, 4), float_dtype="float32"),
 }
 
 
@@ -225,9 +231,10 @@ def test_cases_cover_every_layer():
         and value.__module__.startswith("mdnn.")
     }
     covered = {type(case.make()) for case in CASES.values()}
-    # A measure, which no network is built of, computed in float32 alone; and the fold, which
-    # tests/models/test_folding.py puts through the same checks.
-    assert {layer.__name__ for layer in layers - covered} <= {"UnitNats", "FoldBranch"}
+    # A measure, which no network is built of, computed in float32 alone; the fold, which
+    # tests/models/test_folding.py puts through the same checks; and what hands on its input, so
+    # that nothing is learnt from its output (test_keras_checks.py has it).
+    assert {layer.__name__ for layer in layers - covered} <= {"UnitNats", "FoldBranch", "HaltHead"}
 
 
 def checks():

@@ -4,13 +4,16 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import puzzle_networks
 import pytest
 import tensorflow as tf
 import tiny
 
 import mdnn
+from mdnn.models.run import write_run
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.rows import known_rows
+from mdnn.serving.server.opening import open_network
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
@@ -88,3 +91,14 @@ def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
         tokens[0, 5, :3] = row
         with pytest.raises(tf.errors.InvalidArgumentError, match="tokens: row 1, slot 6: "):
             served(tf.constant(tokens))
+
+
+def test_a_network_of_puzzles_is_not_served(tmp_path):
+    config, folder = puzzle_networks.load_sudoku(tmp_path), tmp_path / "run"
+    folder.mkdir()
+    write_run(folder, config, (), mdnn.build(config))
+    with pytest.raises(mdnn.MdnnError, match="export: expected a network of texts or"):
+        mdnn.export(folder, tmp_path / "served")
+    assert not (tmp_path / "served").exists()
+    with pytest.raises(mdnn.MdnnError, match="serve: expected a network of texts or items"):
+        open_network(folder)

@@ -200,7 +200,7 @@ def changed(name, row, column, value):
         (changed("image", 2, 0, 4), "expected units of one kind, received image, grey"),
         (changed("image", 2, 0, 0), "expected units of one kind, received padding, image"),
         (changed("text", 1, 0, 7), "expected units of one kind, received text, audio"),
-        (changed("image", 2, 0, 10), "item 0: no modality has the index 10"),
+        (changed("image", 2, 0, 11), "item 0: no modality has the index 11"),
         (changed("image", 2, 0, -1), "no modality has the index -1"),
         (
             changed("image", 2, 3, 256),

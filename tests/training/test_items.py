@@ -156,8 +156,8 @@ def interrupted(config, folder, monkeypatch, at, steps):
     whole = mdnn.train(config, folder / "whole", show=False)
     real, ways = loop.make_step, []
 
-    def make(*args):
-        step = real(*args)
+    def make(*args, **how):
+        step = real(*args, **how)
 
         def run(batch, rate, way):
             if len(ways) == at:

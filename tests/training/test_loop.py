@@ -53,7 +53,7 @@ class Pretence:
         self.now, self.seconds, self.loss, self.fail_at = 0.0, seconds, loss, fail_at
         self.rates = []
         monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(loop, "make_step", lambda *_, **how: self)
+        monkeypatch.setattr(loop, "make_step", lambda *_, **__: self)
         self.fault = (-1, 0.0)
 
     def __call__(self, batch, rate, way):

@@ -78,6 +78,9 @@ def read_puzzles(path, name, make):
 def _rows(path):
     """Returns the rows of a file: numbers of their lines, puzzles and solutions as strings."""
     lines, puzzles, solutions = [], [], []
+    # A pipe or a device would be waited for.
+    if path.exists() and not path.is_file():
+        raise MdnnError(f"cannot read {str(path)!r}: expected a file")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)

@@ -3,7 +3,14 @@
 import numpy as np
 
 from mdnn.data.bits import CASES, raw_stream
-from mdnn.data.puzzles.sudoku_solver import count_solutions, dig, fill, to_digits, to_masks
+from mdnn.data.puzzles.sudoku_solver import (
+    GUESSES,
+    count_solutions,
+    dig,
+    fill,
+    to_digits,
+    to_masks,
+)
 from mdnn.data.puzzles.sudoku_solver import units_of as sudoku_units
 from mdnn.data.puzzles.task import Task, mixed
 from mdnn.errors import MdnnError
@@ -132,8 +139,10 @@ class Sudoku(Task):
 
     def solve(self, puzzles):
         found = {}
-        counts, masks = count_solutions(to_masks(puzzles, self.size), self.box)
+        masks = to_masks(puzzles, self.size)
+        counts, masks = count_solutions(masks, self.box, guesses=GUESSES)
         faults = (
+            (counts < 0, f"it is not solved with {GUESSES:,} guesses"),
             (counts == 0, "no solution"),
             (counts > 1, "more than one solution"),
         )
@@ -149,8 +158,9 @@ class Sudoku(Task):
         return found | super().wrong(puzzles, solutions) | self._contradictions(puzzles)
 
     def ambiguous(self, puzzles):
-        """Returns which puzzles have more than one solution, boolean `[n]`."""
-        return count_solutions(to_masks(puzzles, self.size), self.box)[0] > 1
+        """Returns which puzzles are found to have more than one solution, boolean `[n]`."""
+        masks = to_masks(puzzles, self.size)
+        return count_solutions(masks, self.box, guesses=GUESSES)[0] > 1
 
     def _contradictions(self, puzzles):
         """Returns which puzzles have a digit twice in a unit, and where: a dictionary."""

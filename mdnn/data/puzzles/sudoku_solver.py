@@ -7,6 +7,12 @@ import numpy as np
 # States that are propagated together; the others wait, so that memory is bounded.
 BLOCK = 4096
 
+# Few states take as long as one.
+FEW = 64
+
+GUESSES = 50_000
+"""States of one strange puzzle that are looked at. The hardest real ones take some thousands."""
+
 
 @functools.cache
 def units_of(height, width):
@@ -93,20 +99,24 @@ def _of_cells(found, of_cell):
     return found[of_cell[:, 0]] | found[of_cell[:, 1]] | found[of_cell[:, 2]]
 
 
-def count_solutions(masks, box, limit=2):
+def count_solutions(masks, box, limit=2, guesses=None):
     """Counts solutions, at most so many.
 
     Args:
         masks: uint16 `[cells, n]`, candidates.
         box: rows and columns of a box.
         limit: int, where counting ends.
+        guesses: int, states of a puzzle that are looked at, and of all of them together 20 times
+            as many and 1,000 for each; `None`: all.
 
     Returns:
-        int `[n]`, from 0 to `limit`; and uint16 `[cells, n]`, the masks of the last solution that
-        was found, zeros where there is none.
+        int `[n]`, from 0 to `limit`, -1 where that was not found out; and uint16 `[cells, n]`, the
+        masks of the last solution that was found, zeros where there is none.
     """
     number = masks.shape[1]
     counts, found = np.zeros(number, dtype=np.int64), np.zeros_like(masks)
+    looked = np.zeros(number, dtype=np.int64)
+    given_up = np.zeros(number, dtype=bool)
     bits = _counts(box[0] * box[1])
     # What is not decided yet, the last first: a search in depth, many side by side.
     waiting = [(masks.copy(), np.arange(number))]
@@ -115,7 +125,15 @@ def count_solutions(masks, box, limit=2):
         if states.shape[1] > BLOCK:
             waiting.append((states[:, :-BLOCK], owners[:-BLOCK]))
             states, owners = states[:, -BLOCK:].copy(), owners[-BLOCK:]
+        while waiting and owners.size + waiting[-1][1].size <= FEW:
+            more, whose = waiting.pop()
+            states, owners = np.concatenate([states, more], axis=1), np.append(owners, whose)
         open_ = counts[owners] < limit
+        if guesses is not None:
+            np.add.at(looked, owners[open_], 1)
+            wild = (looked > guesses) | (looked.sum() > 20 * guesses + 1000 * number)
+            given_up[owners[open_ & wild[owners]]] = True
+            open_ &= ~wild[owners]
         states, owners = states[:, open_], owners[open_]
         alive = ~propagate(states, box)
         states, owners = states[:, alive], owners[alive]
@@ -135,7 +153,8 @@ def count_solutions(masks, box, limit=2):
         states[cell, column], other[cell, column] = lowest, mask & ~lowest
         waiting.append((other, owners))
         waiting.append((states, owners))
-    return np.minimum(counts, limit), found
+    counts = np.minimum(counts, limit)
+    return np.where(given_up & (counts < limit), -1, counts), found
 
 
 def fill(number, box, words):
