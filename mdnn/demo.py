@@ -9,6 +9,9 @@ from mdnn.cli import main as mdnn
 from mdnn.serving import ask
 
 CONFIG = "configs/text.toml"
+# The manual is short: in 3 minutes it is read five times, and without dropout learnt by heart
+# (1.298 nats on what was kept back, with it 1.175).
+CHANGES = ("backbone.branch.0.dropout=0.1", "backbone.branch.1.dropout=0.1")
 PROMPT = "If a class "
 # A little more careful than the network's own probabilities.
 TEMPERATURE = "0.6"
@@ -25,7 +28,8 @@ def main():
         "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
         "and goes on with what was learnt."
     )
-    if status := command("train", CONFIG, "--out", str(run)):
+    changes = [word for change in CHANGES for word in ("--set", change)]
+    if status := command("train", CONFIG, "--out", str(run), *changes):
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
     if status := command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
