@@ -40,7 +40,8 @@ ASKED = {
     "sudoku-9x9": {"sudoku-9x9": [1, 2, 4, 8, 16, 32, 48, 96, 192, 384]},
 }
 
-# Beside which a single pass of as many parameters is trained: no refeeding, then or after.
+# Beside which single passes are trained, no refeeding then or after: the same network, and a deeper
+# one of more parameters.
 SINGLE_BESIDE = ("sudoku-6x6", "sudoku-9x9")
 SINGLE = (
     "refeed.steps=1",
@@ -52,6 +53,10 @@ SINGLE = (
     "refeed.damping=0.0",
     "refeed.noise=0.0",
 )
+SINGLES = {
+    "a single pass": SINGLE,
+    "a single pass, 8 blocks": (*SINGLE, "backbone.depth=8", "backbone.width=16"),
+}
 
 # configs/text.toml refed: blocks and steps whose product is about its own depth, so that a step of
 # training takes about as long.
@@ -67,7 +72,9 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every config")
     parser.add_argument("--cases", type=int, default=1000, help="puzzles asked (default 1000)")
     parser.add_argument("--restarts", type=int, default=1, help="random states to begin in")
-    parser.add_argument("--no-single", action="store_true", help="without the single passes")
+    singles = parser.add_mutually_exclusive_group()
+    singles.add_argument("--no-single", action="store_true", help="without the single passes")
+    singles.add_argument("--only-single", action="store_true", help="the single passes alone")
     parser.add_argument("--source", default="python-docs", help="the text of the row of text")
     parser.add_argument("--sudoku-extreme", metavar="CSV", help="puzzles to train on, see above")
     parser.add_argument("--tests", metavar="CSV", help="puzzles to ask --sudoku-extreme")
@@ -116,28 +123,30 @@ def measured(options, folder):
 
 def proof(name, seed, options, folder):
     """Trains one config and asks it everything: a list of rows."""
-    rows = learn(name, seed, (), options, folder, ASKED[name])
+    rows = [] if options.only_single else learn(name, seed, options, folder, ASKED[name])
     if name in SINGLE_BESIDE and not options.no_single:
         own = {source: [1] for source in list(ASKED[name])[:1]}
-        rows += learn(name, seed, SINGLE, options, folder, own)
+        for single in SINGLES:
+            rows += learn(name, seed, options, folder, own, single)
     return rows
 
 
-def learn(name, seed, changes, options, folder, asked, path=None, resume=False):
-    """Trains one config, with changes; returns a row for each source that it is asked."""
+def learn(name, seed, options, folder, asked, single="", changes=()):
+    """Trains one config, or a single pass of it; returns a row for each source that it is asked."""
     from mdnn import load_config, train
     from mdnn.models.run import open_run
     from mdnn.training.display import Ticker
     from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
 
-    changes = [*options.set, *changes, f"seed={seed}", f"data.cases={options.cases}"]
+    changes = [*options.set, *changes, *SINGLES.get(single, ())]
+    changes += [f"seed={seed}", f"data.cases={options.cases}"]
     if options.minutes is not None:
         changes.append(f"train.minutes={options.minutes}")
-    config = load_config(path or CONFIGS / f"{name}.toml", changes)
-    single = changes.count(SINGLE[0]) > 0
-    out = folder if path else folder / f"{name}-{seed}{'-single' * single}"
-    print(f"{name}{', a single pass' * single}, seed {seed}", file=sys.stderr)
-    result = train(config, out, resume=resume)
+    config = load_config(CONFIGS / f"{name}.toml", changes)
+    title = ", ".join(filter(None, (name, single, f"seed {seed}")))
+    out = folder / title.replace(", ", "-").replace(" ", "-")
+    print(title, file=sys.stderr)
+    result = train(config, out, resume=(out / "config.toml").is_file())
     run = open_run(result["run"])
     scorer = PuzzleScorer({"once": run.model}, run.config)
     rows = []
@@ -164,23 +173,22 @@ def print_proof(name, rows):
     """Prints exact answers against steps, a table for each source."""
     one = rows[0]
     print(
-        f"\n{name}: {one['parameters']:,} parameters, {one['minutes']:.1f} minutes of training, "
+        f"\n{name}: {one['minutes']:.1f} minutes of training, "
         f"{one['curve'][0]['puzzles']:,} puzzles asked, exact answers after so many steps\n"
     )
     for source in dict.fromkeys(row["source"] for row in rows):
-        own = [row for row in rows if row["source"] == source and not row["single"]]
+        own = sorted(
+            (row for row in rows if row["source"] == source), key=lambda row: row["single"]
+        )
         refeeds = [point["refeeds"] for point in own[0]["curve"]]
-        print(f"| {source} | " + " | ".join(f"{n:,}" for n in refeeds) + " |")
-        print("|---" * (len(refeeds) + 1) + "|")
+        print(f"| {source} | parameters | " + " | ".join(f"{n:,}" for n in refeeds) + " |")
+        print("|---" * (len(refeeds) + 2) + "|")
         for row in own:
-            shares = " | ".join(f"{point['exact']:.1%}" for point in row["curve"])
-            print(f"| seed {row['seed']}, {row['steps']:,} training steps | {shares} |")
-        for row in rows:
-            if row["single"] and row["source"] == source:
-                print(
-                    f"| a single pass, seed {row['seed']}, {row['steps']:,} training steps | "
-                    f"{row['curve'][0]['exact']:.1%} |" + " |" * (len(refeeds) - 1)
-                )
+            title = ", ".join(filter(None, (row["single"], f"seed {row['seed']}")))
+            shares = [f"{point['exact']:.1%}" for point in row["curve"]]
+            shares += [""] * (len(refeeds) - len(shares))
+            steps = f"{row['steps']:,} training steps"
+            print(f"| {title}, {steps} | {row['parameters']:,} | {' | '.join(shares)} |")
         print(flush=True)
 
 
@@ -223,20 +231,18 @@ def print_text(rows):
 
 def extreme(options, folder):
     """Trains on Sudoku-Extreme, or goes on; asks its tests after 16 and after 64 segments."""
-    path = CONFIGS / "sudoku-extreme.toml"
-    source = json.dumps(f"sudoku-9x9:{options.sudoku_extreme}")
     from mdnn import load_config
 
-    config = load_config(path, options.set)
+    config = load_config(CONFIGS / "sudoku-extreme.toml", options.set)
     segment = config.refeed.steps
+    source = json.dumps(f"sudoku-9x9:{options.sudoku_extreme}")
     asked = {
         f"sudoku-9x9:{options.tests or options.sudoku_extreme}": [
             segment * n for n in (1, 4, 16, 64)
         ]
     }
-    resume = (folder / "config.toml").is_file()
     changes = (f"data.source={source}",)
-    rows = learn("sudoku-extreme", config.seed, changes, options, folder, asked, path, resume)
+    rows = learn("sudoku-extreme", config.seed, options, folder, asked, changes=changes)
     print_proof("sudoku-extreme", rows)
     return rows
 
@@ -258,11 +264,13 @@ def draw(rows, path):
             steps = [point["refeeds"] for point in row["curve"]]
             shares = [100 * point["exact"] for point in row["curve"]]
             axes.plot(steps, shares, color=colour, label=label, marker="o", markersize=3)
-        singles = [row for row in rows if row["proof"] == name and row["single"]]
-        for row in singles:
-            label = "a single pass" if row is singles[0] else None
-            share = 100 * row["curve"][0]["exact"]
-            axes.axhline(share, color="#777777", linewidth=1, linestyle="--", label=label)
+        styles = dict(zip(SINGLES, ("--", ":"), strict=True))
+        for row in rows:
+            if row["proof"] == name and row["single"]:
+                label = row["single"] if row["seed"] == rows[0]["seed"] else None
+                share = 100 * row["curve"][0]["exact"]
+                style = styles[row["single"]]
+                axes.axhline(share, color="#777777", linewidth=1, linestyle=style, label=label)
         axes.set(xscale="log", xlabel="steps", ylabel="exact answers, %", title=name)
         axes.set_ylim(-3, 103)
         axes.grid(alpha=0.25)
