@@ -10,8 +10,8 @@ after more and more steps, also of larger puzzles where its weights allow it:
     python benchmarks/thinking.py text --source shakespeare.txt
     python benchmarks/thinking.py --sudoku-extreme train.csv --tests test.csv --out runs/extreme
 
-The last one trains configs/sudoku-extreme.toml for `--minutes` and goes on with the run in `--out`
-where there is one, on either backend. Run it on a machine that does nothing else.
+The last one trains configs/sudoku-extreme.toml for `--minutes`, or goes on for as many with the run
+in `--out`, on either backend. Run it on a machine that does nothing else.
 """
 
 import argparse
@@ -123,16 +123,19 @@ def measured(options, folder):
 
 def proof(name, seed, options, folder):
     """Trains one config and asks it everything: a list of rows."""
-    rows = [] if options.only_single else learn(name, seed, options, folder, ASKED[name])
+    out = folder / f"{name}-{seed}"
+    rows = [] if options.only_single else learn(name, seed, options, out, ASKED[name])
     if name in SINGLE_BESIDE and not options.no_single:
         own = {source: [1] for source in list(ASKED[name])[:1]}
-        for single in SINGLES:
-            rows += learn(name, seed, options, folder, own, single)
+        for number, single in enumerate(SINGLES, 1):
+            out = folder / f"{name}-{seed}-single-{number}"
+            rows += learn(name, seed, options, out, own, single)
     return rows
 
 
-def learn(name, seed, options, folder, asked, single="", changes=()):
-    """Trains one config, or a single pass of it; returns a row for each source that it is asked."""
+def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
+    """Trains one config, or a single pass of it, into a folder; returns a row for each source that
+    it is asked."""
     from mdnn import load_config, train
     from mdnn.models.run import open_run
     from mdnn.training.display import Ticker
@@ -141,12 +144,10 @@ def learn(name, seed, options, folder, asked, single="", changes=()):
     changes = [*options.set, *changes, *SINGLES.get(single, ())]
     changes += [f"seed={seed}", f"data.cases={options.cases}"]
     if options.minutes is not None:
-        changes.append(f"train.minutes={options.minutes}")
+        changes.append(f"train.minutes={options.minutes + spent(out)}")
     config = load_config(CONFIGS / f"{name}.toml", changes)
-    title = ", ".join(filter(None, (name, single, f"seed {seed}")))
-    out = folder / title.replace(", ", "-").replace(" ", "-")
-    print(title, file=sys.stderr)
-    result = train(config, out, resume=(out / "config.toml").is_file())
+    print(", ".join(filter(None, (name, single, f"seed {seed}"))), file=sys.stderr)
+    result = train(config, out, resume=resume)
     run = open_run(result["run"])
     scorer = PuzzleScorer({"once": run.model}, run.config)
     rows = []
@@ -167,6 +168,13 @@ def learn(name, seed, options, folder, asked, single="", changes=()):
             }
         )
     return rows
+
+
+def spent(out):
+    """Minutes of training that a run has had; 0 where there is none."""
+    from mdnn.training.metrics import read_metrics
+
+    return (read_metrics(out).get("seconds") or [0.0])[-1] / 60
 
 
 def print_proof(name, rows):
@@ -242,7 +250,8 @@ def extreme(options, folder):
         ]
     }
     changes = (f"data.source={source}",)
-    rows = learn("sudoku-extreme", config.seed, options, folder, asked, changes=changes)
+    resume = (folder / "config.toml").is_file()
+    rows = learn("sudoku-extreme", config.seed, options, folder, asked, "", changes, resume)
     print_proof("sudoku-extreme", rows)
     return rows
 

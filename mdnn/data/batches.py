@@ -91,10 +91,10 @@ class Batches(StepBatches):
             elsewhere, and a target of modality 0 is not to be counted.
         first_step: Integer, the step of the first epoch's first batch.
         repeat: Boolean; `True` gives every epoch the same batches (for validation).
-        objectives: `mdnn.models.config.Objectives`, how often each way to write is trained: one
-            of them a step (see `objective`). `None`: in turn, and batches without weights. For
-            `once` the end of a window, of random length, is blank, for `unmask` a random share
-            of such an end; what is in turn stays the same batch as with `None`.
+        objectives: `mdnn.models.training_tables.Objectives`, how often each way to write is
+            trained: one of them a step (see `objective`). `None`: in turn, and batches without
+            weights. For `once` the end of a window, of random length, is blank, for `unmask` a
+            random share of such an end; what is in turn stays the same batch as with `None`.
         prompts: Integer, windows side by side that a network with several prompts reads.
         **kwargs: Passed on to `keras.utils.PyDataset`.
 

@@ -27,10 +27,11 @@ class ItemBatches(StepBatches):
     Args:
         lines: List of `mdnn.data.line.Line`.
         codec: `mdnn.tokens.codec.ItemCodec`.
-        context: `mdnn.models.config.Context`: slots, padding, align, prompts.
+        context: `mdnn.models.data_tables.Context`: slots, padding, align, prompts.
         batch: Integer, rows of a batch, each of `context.prompts` contexts.
         seed: Integer.
-        objectives: `mdnn.models.config.Objectives`, how often each way to write is trained.
+        objectives: `mdnn.models.training_tables.Objectives`, how often each way to write is
+            trained.
         order: `"given"`, `"any"` or `"pairs"` (see `Line.draw`).
         cut: Boolean; whether items that do not fit are cut.
         prompt_weight: Float, what a unit that is not the answer's weighs, in turn; with 0 it is no
@@ -41,7 +42,7 @@ class ItemBatches(StepBatches):
         repeat: Boolean; `True` gives every epoch the same batches.
         hide: Boolean; whether some answers are asked for without their modality and places (for
             networks that answer places).
-        vary: `mdnn.models.config.Vary`: how much the items of a prompt are changed at random.
+        vary: `mdnn.models.data_tables.Vary`: how much the items of a prompt are changed at random.
         **kwargs: Passed on to `keras.utils.PyDataset`.
 
     Raises:
@@ -153,7 +154,7 @@ def item_windows(
     Args:
         lines: List of `mdnn.data.line.Line`.
         codec: `mdnn.tokens.codec.ItemCodec`.
-        context: `mdnn.models.config.Context`.
+        context: `mdnn.models.data_tables.Context`.
         batch: Integer, rows of a batch, each of `context.prompts` contexts. The last batch is
             filled with padding.
         objective: `"turn"`, `"once"` or `"unmask"`.
@@ -227,7 +228,7 @@ def check_fit(lines, codec, context, order="given", cut=False):
     Args:
         lines: List of `mdnn.data.line.Line`.
         codec: `mdnn.tokens.codec.ItemCodec`.
-        context: `mdnn.models.config.Context`.
+        context: `mdnn.models.data_tables.Context`.
         order: `"given"`, `"any"` or `"pairs"`.
         cut: Boolean; whether items that do not fit are cut: nothing is refused then.
 

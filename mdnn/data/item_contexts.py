@@ -49,14 +49,14 @@ class ItemContexts:
 
     Args:
         codec: `mdnn.tokens.codec.ItemCodec`.
-        context: `mdnn.models.config.Context`.
+        context: `mdnn.models.data_tables.Context`.
         cut: Boolean; whether what does not fit is left out.
         prompt_weight: Float, what a unit weighs that is not the answer's, in turn; with 0 it is no
             target.
         hide: Boolean; whether one in `HIDDEN` answers is asked for by blanks that name neither
             modality nor place, from its first slot to the context's end.
         longest: Dictionary from kinds to units, the longest item of each kind.
-        vary: `mdnn.models.config.Vary`, how prompts are changed where `fill` is told to.
+        vary: `mdnn.models.data_tables.Vary`, how prompts are changed where `fill` is told to.
     """
 
     def __init__(

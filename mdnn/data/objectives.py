@@ -20,7 +20,7 @@ def objective_weights(objectives):
     """Returns how often each of `OBJECTIVES` is trained, float64 `[3]`, their sum 1.
 
     Args:
-        objectives: `mdnn.models.config.Objectives`, or anything with such fields.
+        objectives: `mdnn.models.training_tables.Objectives`, or anything with such fields.
 
     Raises:
         MdnnError: If a weight is negative or all are 0.
@@ -38,7 +38,7 @@ def objective_at(seed, step, objectives):
     Args:
         seed: Integer.
         step: Integer from 0.
-        objectives: `mdnn.models.config.Objectives`: how often each is trained.
+        objectives: `mdnn.models.training_tables.Objectives`: how often each is trained.
 
     Returns:
         `"turn"`, `"once"` or `"unmask"`.

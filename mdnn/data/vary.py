@@ -17,7 +17,7 @@ def vary(item, vary, bits, longest=None):
 
     Args:
         item: `mdnn.tokens.items.Item`.
-        vary: `mdnn.models.config.Vary`.
+        vary: `mdnn.models.data_tables.Vary`.
         bits: uint64 `[DRAWS]`, random bits: all the randomness that is used.
         longest: most samples of a sound; one that becomes longer is cut.
 

@@ -9,12 +9,12 @@ from keras import layers
 from mdnn.errors import MdnnError
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
-from mdnn.models.config import Inner
 from mdnn.models.echo import Echo
 from mdnn.models.folding import FoldBranch
 from mdnn.models.halting import HaltHead
 from mdnn.models.limits import at_most
 from mdnn.models.mixing import MixBranch
+from mdnn.models.network_tables import Inner
 from mdnn.models.refeeding import Refeed
 from mdnn.models.vocabulary import decoding, embedding_modalities
 from mdnn.tokens import WIDTH, TextCodec
@@ -179,7 +179,7 @@ def make_branch(spec, width, scale, name, layout):
     """One branch from its table of the config: a `Branch`, or an `Inner` one of a fold.
 
     Args:
-        spec: `mdnn.models.config.Branch` or `Inner`.
+        spec: `mdnn.models.network_tables.Branch` or `Inner`.
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
         name: str.

@@ -11,7 +11,7 @@ def make_mixer(spec, rank, name, dtype=None):
     """The mixing layer of one mixer table.
 
     Args:
-        spec: dict with the fields of `mdnn.models.config.Mixer`.
+        spec: dict with the fields of `mdnn.models.network_tables.Mixer`.
         rank: int, number of context axes; the input is `[batch, t1 .. t_rank, channels]`, or
             with channel groups `[batch, t1 .. t_rank, groups, channels / groups]`.
         name: str.
@@ -60,7 +60,7 @@ class MixBranch(Branch):
     `stack` sets of mixers, each fed `times` times with its own output.
 
     Args:
-        mixers: list of dicts with the fields of `mdnn.models.config.Mixer`.
+        mixers: list of dicts with the fields of `mdnn.models.network_tables.Mixer`.
         stack: number of sets of mixers one after another, each with its own weights; the
             activation stands between them.
         times: how many times each set runs on its own output.

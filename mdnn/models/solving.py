@@ -154,7 +154,7 @@ def steps_by_length(length, asked):
     """Steps of each puzzle by its length, integers `[n]`.
 
     Args:
-        length: `mdnn.models.config.Length`.
+        length: `mdnn.models.training_tables.Length`.
         asked: boolean `[n, slots]`, what is asked for.
     """
     number = asked.sum(axis=1)

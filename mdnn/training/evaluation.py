@@ -10,10 +10,10 @@ from mdnn.data.corpus import open_data
 from mdnn.data.sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
-from mdnn.models.config import Objectives
 from mdnn.models.loss import nats_model
 from mdnn.models.run import open_run
 from mdnn.models.solving import check_halts, check_refeeds
+from mdnn.models.training_tables import Objectives
 from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.training.ways import wired

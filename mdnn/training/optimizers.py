@@ -11,7 +11,7 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     """The Keras optimizer of `[train.optimizer]`, built.
 
     Args:
-        spec: `mdnn.models.config.Optimizer`.
+        spec: `mdnn.models.training_tables.Optimizer`.
         variables: the model's trainable variables. Decay falls on matrices only: kernels and
             tables, not norms' scales and biases.
         ema: decay of the weights' moving averages, which the optimizer keeps; 0: none.
@@ -58,7 +58,7 @@ def rate_at(spec, step, progress):
     """Learning rate of a step: a climb, then a cosine down to `final` of the rate.
 
     Args:
-        spec: `mdnn.models.config.Optimizer`.
+        spec: `mdnn.models.training_tables.Optimizer`.
         step: int, from 0.
         progress: float, the part of the run that is done, 0 to 1.
     """

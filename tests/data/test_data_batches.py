@@ -7,7 +7,7 @@ import pytest
 
 from mdnn.data.batches import Batches, windows
 from mdnn.errors import MdnnError
-from mdnn.models.config import Objectives
+from mdnn.models.training_tables import Objectives
 from mdnn.tokens.text import TextCodec
 
 CODEC = TextCodec()

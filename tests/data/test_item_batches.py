@@ -9,7 +9,8 @@ from mdnn.data.item_batches import ItemBatches, check_fit, item_windows
 from mdnn.data.item_contexts import SPARE
 from mdnn.data.line import Line
 from mdnn.errors import MdnnError
-from mdnn.models.config import Context, Objectives
+from mdnn.models.data_tables import Context
+from mdnn.models.training_tables import Objectives
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import Item
 

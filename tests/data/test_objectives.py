@@ -5,7 +5,7 @@ import pytest
 
 from mdnn.data.objectives import blank_rows, blank_slots, normalised, objective_at
 from mdnn.errors import MdnnError
-from mdnn.models.config import Objectives
+from mdnn.models.training_tables import Objectives
 from mdnn.tokens.codec import ItemCodec
 
 

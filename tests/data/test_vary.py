@@ -6,7 +6,8 @@ import pytest
 from mdnn.data import ItemBatches, open_lines
 from mdnn.data.bits import raw_bits
 from mdnn.data.vary import DRAWS, vary
-from mdnn.models.config import Context, Objectives, Vary
+from mdnn.models.data_tables import Context, Vary
+from mdnn.models.training_tables import Objectives
 from mdnn.tokens import Item, ItemCodec
 
 SOUND = Item("audio", (20_000 * np.sin(np.arange(400) / 5)).astype("int16"), 1000, "a tone")

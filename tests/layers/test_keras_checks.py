@@ -13,10 +13,10 @@ from layer_checks import Case
 from test_layer_checks import CASES as LAYERS
 
 from mdnn.models.branches import FeedForwardBranch
-from mdnn.models.config import Mixer
 from mdnn.models.folding import FoldBranch
 from mdnn.models.halting import HaltHead
 from mdnn.models.mixing import MixBranch
+from mdnn.models.network_tables import Mixer
 
 
 def fold(dtype=None):

@@ -26,8 +26,8 @@ from mdnn.layers.rms_norm import RMSNorm
 from mdnn.lineage.layers import LineageLayer
 from mdnn.lineage.roll import LineageRollLayer
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
-from mdnn.models.config import Mixer
 from mdnn.models.mixing import MixBranch
+from mdnn.models.network_tables import Mixer
 from mdnn.models.refeeding import Refeed
 from mdnn.tokens.units import MODALITIES
 

@@ -10,8 +10,8 @@ from layer_checks import CHECKS, Case, check_export
 from networks import randomize
 
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
-from mdnn.models.config import Mixer
 from mdnn.models.mixing import MixBranch
+from mdnn.models.network_tables import Mixer
 
 
 def mixer(**kwargs):

@@ -10,6 +10,7 @@ import pytest
 
 from mdnn.errors import MdnnError
 from mdnn.models import config as configs
+from mdnn.models import data_tables, network_tables, training_tables
 from mdnn.models.config import Config, load_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -31,23 +32,23 @@ ALL_LISTS = """
 
 TABLES = {
     "": configs.Config,
-    "data.": configs.Data,
-    "data.vary.": configs.Vary,
-    "tokens.": configs.Tokens,
-    "context.": configs.Context,
-    "backbone.": configs.Backbone,
-    "backbone.branch.0.": configs.Branch,
-    "backbone.branch.0.mixer.0.": configs.Mixer,
-    "backbone.branch.0.block.0.": configs.Inner,
-    "refeed.": configs.Refeed,
-    "refeed.length.": configs.Length,
-    "loss.": configs.Loss,
-    "loss.modality.": configs.ModalityWeights,
-    "loss.step.": configs.StepWeights,
-    "train.": configs.Train,
-    "train.optimizer.": configs.Optimizer,
-    "train.objectives.": configs.Objectives,
-    "train.checkpoints.": configs.Checkpoints,
+    "data.": data_tables.Data,
+    "data.vary.": data_tables.Vary,
+    "tokens.": data_tables.Tokens,
+    "context.": data_tables.Context,
+    "backbone.": network_tables.Backbone,
+    "backbone.branch.0.": network_tables.Branch,
+    "backbone.branch.0.mixer.0.": network_tables.Mixer,
+    "backbone.branch.0.block.0.": network_tables.Inner,
+    "refeed.": training_tables.Refeed,
+    "refeed.length.": training_tables.Length,
+    "loss.": training_tables.Loss,
+    "loss.modality.": training_tables.ModalityWeights,
+    "loss.step.": training_tables.StepWeights,
+    "train.": training_tables.Train,
+    "train.optimizer.": training_tables.Optimizer,
+    "train.objectives.": training_tables.Objectives,
+    "train.checkpoints.": training_tables.Checkpoints,
     "limits.": configs.Limits,
 }
 
@@ -451,4 +452,4 @@ def refused_file(path):
 
 
 def test_slots():
-    assert configs.Context((3, 4, 5)).slots == 60
+    assert data_tables.Context((3, 4, 5)).slots == 60

@@ -9,9 +9,9 @@ from layer_checks import CHECKS, Case
 from networks import randomize
 
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
-from mdnn.models.config import Mixer
 from mdnn.models.folding import FoldBranch
 from mdnn.models.mixing import MixBranch
+from mdnn.models.network_tables import Mixer
 
 OVER_ROWS = dataclasses.asdict(Mixer(sharing="shared"))
 

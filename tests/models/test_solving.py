@@ -9,9 +9,9 @@ from puzzle_networks import load_free, load_sudoku
 import mdnn
 from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.errors import MdnnError
-from mdnn.models.config import Length
 from mdnn.models.resizing import resized
 from mdnn.models.solving import Solver, check_refeeds, steps_by_length
+from mdnn.models.training_tables import Length
 from mdnn.models.variants import variant
 from mdnn.tokens.puzzles import PuzzleName, to_tokens
 from mdnn.training.puzzle_scores import PuzzleScorer

@@ -7,7 +7,7 @@ import tiny
 
 import mdnn
 from mdnn.models.arrays import read_arrays
-from mdnn.models.config import Optimizer
+from mdnn.models.training_tables import Optimizer
 from mdnn.training import checkpoint
 from mdnn.training.averages import averaged, take_averages
 from mdnn.training.optimizers import make_optimizer

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mdnn.models.config import Optimizer
+from mdnn.models.training_tables import Optimizer
 from mdnn.training.optimizers import make_optimizer, rate_at
 
 NAMES = ("adamw", "adam", "lion", "muon", "sgd")
