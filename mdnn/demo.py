@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from mdnn.cli import main as mdnn
+from mdnn.errors import MdnnError
 from mdnn.serving import ask
 
 CONFIG = "configs/text.toml"
@@ -19,10 +20,9 @@ TEMPERATURE = "0.6"
 
 def main():
     """Runs the demo in a new folder below runs/; returns the exit status."""
-    if not Path(CONFIG).is_file():
-        print(f"mdnn: error: the demo runs from the repository: no {CONFIG} here", file=sys.stderr)
-        return 2
-    run = Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    if status := missing(CONFIG):
+        return status
+    run = new_run("demo")
     print(
         "A network without attention learns to write, from nothing, on this computer: characters\n"
         "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
@@ -46,8 +46,7 @@ def main():
     answer = subprocess.run(words, capture_output=True, check=False)
     if answer.returncode:
         sys.stderr.buffer.write(answer.stderr)
-        print("mdnn: error: the SavedModel did not answer", file=sys.stderr)
-        return 1
+        return failed("the SavedModel did not answer", 1)
     print(PROMPT + answer.stdout.decode("utf-8").rstrip("\n"))
     print(
         f"""
@@ -66,6 +65,36 @@ def command(*words):
     """Shows and runs one command of the command line; returns its exit status."""
     print(f"\n$ mdnn {' '.join(repr(w) if ' ' in w else w for w in words)}", flush=True)
     return mdnn(list(words))
+
+
+def missing(config):
+    """The exit status where a demo's config is not there, having said so; 0 where it is."""
+    if Path(config).is_file():
+        return 0
+    return failed(f"the demo runs from the repository: no {config} here")
+
+
+def new_run(name, folder="runs"):
+    """The path of a run folder to make, named after a demo and the time."""
+    return Path(folder) / time.strftime(f"{name}-%Y%m%d-%H%M%S")
+
+
+def shown(show, run):
+    """Shows what a run can do, `show(run)`; returns the exit status, as `mdnn.cli.main` does."""
+    try:
+        show(run)
+    except (MdnnError, OSError) as error:
+        return failed(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print("\nmdnn: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def failed(text, status=2):
+    """Says what went wrong; returns the exit status."""
+    print(f"mdnn: error: {text}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

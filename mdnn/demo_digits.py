@@ -3,11 +3,8 @@
 import importlib.util
 import logging
 import sys
-import time
-from pathlib import Path
 
-from mdnn.demo import command
-from mdnn.errors import MdnnError
+from mdnn.demo import command, failed, missing, new_run, shown
 
 CONFIG = "configs/digits-small.toml"
 SHEET = "answers.png"
@@ -23,14 +20,14 @@ GAP = "  "
 
 def main(config=CONFIG, folder="runs"):
     """Runs the demo in a new folder below `folder`; returns the exit status."""
-    if not Path(config).is_file():
-        return _error(f"the demo runs from the repository: no {config} here")
+    if status := missing(config):
+        return status
     if importlib.util.find_spec("sklearn") is None:
-        return _error(
+        return failed(
             "the pictures are scikit-learn's, which is missing: make demo-digits installs it, "
             "and so does pip install 'mdnn[digits]'"
         )
-    run = Path(folder) / time.strftime("demo-digits-%Y%m%d-%H%M%S")
+    run = new_run("demo-digits", folder)
     print(
         "One network without attention learns words and pictures, from nothing, on this computer:\n"
         "the ten digits, 1,797 of them written by hand, 8x8 pixels. It answers either with the\n"
@@ -39,13 +36,8 @@ def main(config=CONFIG, folder="runs"):
     if status := command("train", str(config), "--out", str(run)):
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}", flush=True)
-    try:
-        _show(run)
-    except (MdnnError, OSError) as error:
-        return _error(" ".join(str(error).split()))
-    except KeyboardInterrupt:
-        print("\nmdnn: stopped", file=sys.stderr)
-        return 130
+    if status := shown(_show, run):
+        return status
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
@@ -154,11 +146,6 @@ def _labels(words):
 def printable(text):
     """A text that a network wrote, without characters that would do something to a terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text) or "(nothing)"
-
-
-def _error(text):
-    print(f"mdnn: error: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

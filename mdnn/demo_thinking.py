@@ -4,11 +4,8 @@
 """
 
 import sys
-import time
-from pathlib import Path
 
-from mdnn.demo import command
-from mdnn.errors import MdnnError
+from mdnn.demo import command, missing, new_run, shown
 
 CONFIG = "configs/sudoku-4x4.toml"
 PICTURE = "steps.png"
@@ -19,9 +16,9 @@ PUZZLES = 3
 
 def main(config=CONFIG, folder="runs"):
     """Runs the demo in a new folder below `folder`; returns the exit status."""
-    if not Path(config).is_file():
-        return _error(f"the demo runs from the repository: no {config} here")
-    run = Path(folder) / time.strftime("demo-thinking-%Y%m%d-%H%M%S")
+    if status := missing(config):
+        return status
+    run = new_run("demo-thinking", folder)
     print(
         "One network without attention learns to solve sudokus of 4x4, from nothing, on this\n"
         "computer. It is run on its own output again and again, and the answer settles. Ctrl-C\n"
@@ -29,13 +26,8 @@ def main(config=CONFIG, folder="runs"):
     )
     if status := command("train", str(config), "--out", str(run)):
         return status
-    try:
-        _show(run)
-    except (MdnnError, OSError) as error:
-        return _error(" ".join(str(error).split()))
-    except KeyboardInterrupt:
-        print("\nmdnn: stopped", file=sys.stderr)
-        return 130
+    if status := shown(_show, run):
+        return status
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
@@ -77,11 +69,6 @@ def _show(run):
     print(f"\n{len(puzzles):,} puzzles that it was not trained on, after more and more steps:\n")
     scorer = PuzzleScorer({"once": network.model}, network.config)
     print("\n".join(curve_lines(scorer.curve(task, puzzles, solutions, COUNTED))))
-
-
-def _error(text):
-    print(f"mdnn: error: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

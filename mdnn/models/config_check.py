@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-import operator
 
 from mdnn.errors import MdnnError
+from mdnn.models.kept_keys import NOT_OF_STREAMS, check_kept
 from mdnn.models.puzzle_check import check_no_puzzle, check_puzzle
 from mdnn.models.refeed_check import check_refeed
 from mdnn.models.schema import nearest
@@ -101,21 +101,6 @@ def _check_tokens(tokens):
         )
 
 
-# Keys that say nothing of a stream, with the value that they have to keep.
-OF_ITEMS = (
-    ("data.order", "given"),
-    ("data.cut", False),
-    ("data.vary.speed", 0.0),
-    ("data.vary.volume", 0.0),
-    ("data.vary.noise", 0.0),
-    ("data.vary.shift", 0),
-    ("tokens.answer_places", False),
-    ("context.align", 1),
-    ("context.prompts", 1),
-    ("loss.prompt", 1.0),
-)
-
-
 def _check_layout(config):
     tokens, context = config.tokens, config.context
     if context.layout == "stream":
@@ -124,12 +109,8 @@ def _check_layout(config):
                 f"context.layout: a stream holds text and words, received {others[0]!r} in "
                 "tokens.modalities; take layout = 'items'"
             )
-        for key, value in OF_ITEMS:
-            if (found := operator.attrgetter(key)(config)) != value:
-                raise MdnnError(
-                    f"{key}: expected {value!r} in a stream, received {found!r}; it belongs to "
-                    "context.layout = 'items'"
-                )
+        why = "; it belongs to context.layout = 'items'"
+        check_kept(config, NOT_OF_STREAMS, " in a stream", why)
         return
     # A place is below the slots of one context, and so is told exactly.
     if (tokens.places or tokens.answer_places) and tokens.base**tokens.digits < context.slots:

@@ -1,38 +1,9 @@
 """What a config of puzzles needs, and what no other one may have."""
 
-import operator
-
 from mdnn.errors import MdnnError
+from mdnn.models.kept_keys import NOT_OF_PUZZLES, OF_PUZZLES, check_kept
 from mdnn.models.schema import nearest
 from mdnn.tokens.puzzles import KNOWN, puzzle_source
-
-# Keys that say nothing of a puzzle, with the value that they have to keep.
-NOT_OF_PUZZLES = (
-    ("data.order", "given"),
-    ("data.cut", False),
-    ("data.vary.speed", 0.0),
-    ("data.vary.volume", 0.0),
-    ("data.vary.noise", 0.0),
-    ("data.vary.shift", 0),
-    ("tokens.answer_places", False),
-    ("context.align", 1),
-    ("context.prompts", 1),
-    ("context.padding", "none"),
-    ("tokens.table", "bytes"),
-    ("tokens.heads", "bytes"),
-    ("tokens.words", 0),
-    ("tokens.items", False),
-    ("train.objectives.turn", 0.0),
-    ("train.objectives.unmask", 0.0),
-)
-
-# Keys of puzzles, with the value that they have to keep elsewhere.
-OF_PUZZLES = (
-    ("data.givens", ()),
-    ("data.loops", 0.0),
-    ("data.cases", 1000),
-    ("tokens.fields", 0),
-)
 
 
 def check_puzzle(config):
@@ -47,9 +18,7 @@ def check_puzzle(config):
             "tokens.modalities: a puzzle is made of symbols, expected ['symbol'], received "
             f"{list(config.tokens.modalities)}"
         )
-    for key, value in NOT_OF_PUZZLES:
-        if (found := operator.attrgetter(key)(config)) != value:
-            raise MdnnError(f"{key}: expected {value!r} of a puzzle, received {found!r}")
+    check_kept(config, NOT_OF_PUZZLES, " of a puzzle")
     name, path = puzzle_source(source)
     if name is None and path is None:
         raise MdnnError(
@@ -91,12 +60,12 @@ def check_no_puzzle(config):
     Raises:
         MdnnError: the first such key.
     """
-    for key, value in OF_PUZZLES:
-        if (found := operator.attrgetter(key)(config)) != value:
-            raise MdnnError(
-                f"{key}: expected {value!r}, received {found!r}; it belongs to context.layout = "
-                "'puzzle'"
-            )
+    check_kept(config, OF_PUZZLES, why="; it belongs to context.layout = 'puzzle'")
+    if config.refeed.start == "random":
+        raise MdnnError(
+            "refeed.start: expected 'zeros' or 'learned', received 'random'; it belongs to "
+            "context.layout = 'puzzle'"
+        )
     if "symbol" in config.tokens.modalities:
         raise MdnnError("tokens.modalities: 'symbol' belongs to context.layout = 'puzzle'")
     if puzzle_source(config.data.source)[0] is not None:

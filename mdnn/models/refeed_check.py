@@ -1,20 +1,10 @@
-"""What a config's `[refeed]` needs: words that go together."""
+"""What a config's `[refeed]` needs: keys that go together."""
 
 from mdnn.errors import MdnnError
 
-# Words of puzzles, with the value that they have to keep elsewhere.
-OF_PUZZLES = (
-    ("inner", 0),
-    ("what", "state"),
-    ("damping", 0.0),
-    ("noise", 0.0),
-    ("rule", "fixed"),
-    ("segments", 1),
-)
-
 
 def check_refeed(config):
-    """Refuses words of `[refeed]` that do not go together, or not with the layout.
+    """Refuses keys of `[refeed]` that do not go together.
 
     Args:
         config: `mdnn.Config`.
@@ -38,28 +28,12 @@ def check_refeed(config):
             "refeed.start: no gradient reaches a learned start through refeed.backprop = "
             f"{refeed.backprop} of refeed.steps = {refeed.steps} steps; take 0 (all)"
         )
-    if config.context.layout != "puzzle":
-        _check_no_puzzle(refeed)
-        return
-    _check_rule(refeed, config)
+    if config.context.layout == "puzzle":
+        _check_rule(refeed, config)
 
 
 def _has_dropout(config):
     return any(b.dropout for branch in config.backbone.branch for b in (branch, *branch.block))
-
-
-def _check_no_puzzle(refeed):
-    for key, value in OF_PUZZLES:
-        if (found := getattr(refeed, key)) != value:
-            raise MdnnError(
-                f"refeed.{key}: expected {value!r}, received {found!r}; it belongs to "
-                "context.layout = 'puzzle'"
-            )
-    if refeed.start == "random":
-        raise MdnnError(
-            "refeed.start: expected 'zeros' or 'learned', received 'random'; it belongs to "
-            "context.layout = 'puzzle'"
-        )
 
 
 def _check_rule(refeed, config):
