@@ -46,7 +46,7 @@ def test_demo(short, tmp_path, capfd, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error, status, said",
+    ("error", "status", "said"),
     [
         (KeyboardInterrupt(), 130, "\nmdnn: stopped\n"),
         (MdnnError("no\nsuch run"), 2, "mdnn: error: no such run\n"),
@@ -69,5 +69,7 @@ def test_elsewhere(tmp_path, monkeypatch, capfd):
     assert demo_thinking.main() == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == "mdnn: error: the demo runs from the repository: no configs/sudoku-4x4.toml here\n"
+    assert (
+        err == "mdnn: error: the demo runs from the repository: no configs/sudoku-4x4.toml here\n"
+    )
     assert not list(tmp_path.iterdir())

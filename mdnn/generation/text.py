@@ -7,6 +7,7 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.generation.asks import writer_of
 from mdnn.generation.stream import StreamWriter
+from mdnn.generation.together import Together
 from mdnn.generation.whole import BlankWriter
 from mdnn.generation.writer import start_window, token_rows
 from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
@@ -85,13 +86,12 @@ def write_units(model, codec, prompt, temperature, seed, top_k, top_p, limit, re
         "top_k": np.array([top_k], "int32"),
         "top_p": np.array([top_p], "float32"),
     }
-    written = np.zeros(1, "int32")
-    state = writer.predict_on_batch({"window": window, "filled": filled, "written": written})
+    together = Together(writer, window, filled, settings)
     done = 0
     while done < limit:
         count = min(writer.chunk if done else FIRST, limit - done)
-        state = writer.predict_on_batch(state | settings | {"count": np.array([count], "int32")})
-        yield codec.units_from_tokens(token_rows(state.pop("units")[:count, 0]))
+        (units,) = together.write(count)
+        yield codec.units_from_tokens(token_rows(units))
         done += count
 
 

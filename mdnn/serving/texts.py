@@ -1,10 +1,9 @@
 """Text that continues a prompt, inside a graph."""
 
-import math
-
 import tensorflow as tf
 
 from mdnn.generation.stream import StreamWriter
+from mdnn.generation.together import SIZES
 from mdnn.generation.writer import UNIT
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.strings import GraphCodec
@@ -12,7 +11,8 @@ from mdnn.serving.strings import GraphCodec
 # The longest text that one request may ask for: a request is answered whole or not at all.
 MOST = 1_000_000
 
-LOG_2 = math.log(2)
+# Groups that are computed at the same time at most; TensorFlow takes no more than it has threads.
+MOST_AT_ONCE = 64
 
 
 class ServedTexts(ServedNetwork):
@@ -67,14 +67,32 @@ class ServedTexts(ServedNetwork):
         with tf.control_dependencies(checks):
             length = tf.identity(length)
             window, filled = self.codec.window(prompt, self.writer.slots)
-        # A power of two: few sizes, so that little is compiled.
-        exponent = tf.math.ceil(tf.math.log(tf.cast(tf.maximum(batch, 1), tf.float64)) / LOG_2)
-        more = tf.cast(2.0**exponent, tf.int32) - batch
-        window = tf.pad(window, [[0, more], [0, 0], [0, 0]])
-        # They are not shorter than the others, so that those are not kept waiting.
-        longest = tf.reduce_max(tf.concat([filled, [1]], 0))
-        filled = tf.concat([filled, tf.fill([more], longest)], 0)
-        temperature, seed = tf.pad(temperature, [[0, more]]), tf.pad(seed, [[0, more]])
+        # Groups of like length, filled up with the longest; see `mdnn.generation.together`.
+        order = tf.argsort(filled, stable=True)
+        size = tf.constant(SIZES)[tf.searchsorted(SIZES[:-1], [(batch + 1) // 2])[0]]
+        groups = tf.maximum((batch + size - 1) // size, 1)
+        # Of no prompts at all there is a group of one, which holds a character.
+        last = tf.concat([[0], order], 0)[-1]
+        rows = tf.concat([order, tf.fill([groups * size - batch], last)], 0)
+        filled = tf.pad(filled, [[0, 1]], constant_values=1)
+        parts = [window, filled, length, temperature, seed]
+        for number, part in enumerate(parts):
+            more = batch + 1 - tf.shape(part)[0]
+            part = tf.pad(part, [[0, more], *[[0, 0]] * (len(part.shape) - 1)])
+            shape = tf.concat([[groups, size], tf.shape(part)[1:]], 0)
+            parts[number] = tf.reshape(tf.gather(part, rows), shape)
+        texts = tf.map_fn(
+            lambda group: self.written(*group),
+            parts,
+            parallel_iterations=MOST_AT_ONCE,
+            fn_output_signature=tf.TensorSpec([None], tf.string),
+        )
+        texts = tf.reshape(texts, [-1])[:batch]
+        return tf.gather(texts, tf.argsort(order))
+
+    def written(self, window, filled, length, temperature, seed):
+        """Texts of one group."""
+        batch = tf.shape(filled)[0]
         waits = filled - tf.reduce_min(filled)
         settings = {
             "seed": seed,
@@ -83,12 +101,12 @@ class ServedTexts(ServedNetwork):
             "top_p": tf.ones_like(temperature),
         }
         # Units at most: of each text its characters, and what it waits for longer prompts.
-        most = tf.reduce_max(tf.concat([length + waits[:batch], [0]], 0))
+        most = tf.reduce_max(length + waits)
         chunk = self.writer.chunk
         pieces = (most + chunk - 1) // chunk
         # One more than is written, so that there is one where nothing is asked for.
         units = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, UNIT])
-        units = units.write(pieces, tf.zeros([chunk, batch + more, UNIT], tf.int32))
+        units = units.write(pieces, tf.zeros([chunk, batch, UNIT], tf.int32))
         state = self.start({"window": window, "filled": filled, "written": tf.zeros_like(filled)})
         prepared = state.pop("prepared")
 
@@ -104,15 +122,15 @@ class ServedTexts(ServedNetwork):
             steps = number * chunk + tf.range(chunk)
             own = (steps[:, None] >= waits[None]) & (tf.range(chunk) < count)[:, None]
             lengths = tf.where(own, self.codec.lengths(found), 0)
-            characters += tf.reduce_sum(lengths, 0)[:batch]
+            characters += tf.reduce_sum(lengths, 0)
             return number + 1, characters, units.write(number, found), state
 
         _, _, units, _ = tf.while_loop(unfinished, write, (0, tf.zeros_like(length), units, state))
-        units = tf.reshape(units.stack(), [(pieces + 1) * chunk, batch + more, UNIT])
-        units = tf.transpose(units, [1, 0, 2])[:batch]
+        units = tf.reshape(units.stack(), [(pieces + 1) * chunk, batch, UNIT])
+        units = tf.transpose(units, [1, 0, 2])
         # Each text from its own first unit on; what is beyond its length is cut.
-        count = tf.reduce_max(tf.concat([length, [0]], 0))
-        index = tf.range(count)[None] + waits[:batch, None]
+        count = tf.reduce_max(length)
+        index = tf.range(count)[None] + waits[:, None]
         index = tf.minimum(index, (pieces + 1) * chunk - 1)
         units = tf.gather(units, index, batch_dims=1)
         return self.codec.text(tf.reshape(units, [batch, count, UNIT]), length)

@@ -267,7 +267,7 @@ def test_prompts_side_by_side_are_answered_alone(run, mixed):
         backbone = config.backbone
         mixers = [{"axes": [0, 2], "sharing": "shared", "wiring": "causal"}]
         branch = dataclasses.replace(
-            backbone.branch[1], mixer=tuple(mdnn.models.config.Mixer(**m) for m in mixers)
+            backbone.branch[1], mixer=tuple(mdnn.models.network_tables.Mixer(**m) for m in mixers)
         )
         branches = (backbone.branch[0], branch, backbone.branch[2])
         config = dataclasses.replace(

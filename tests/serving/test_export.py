@@ -188,6 +188,15 @@ def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
         assert together == [written(run, p, 12, 0.8, 5) for p in PROMPTS]
 
 
+def test_more_than_a_group(generate, tiny_run):
+    run = open_run(tiny_run)
+    prompts = [*PROMPTS, "The dog", *PROMPTS]
+    lengths, warmth, seeds = [9, 0, 5, 20, 9, 8, 7, 1, 30], [0.9] * 9, [*range(9)]
+    found = generate(prompts, lengths, warmth, seeds)
+    for text, *settings in zip(found, prompts, lengths, warmth, seeds, strict=True):
+        assert text == written(run, *settings)
+
+
 def test_nothing_asked_for(generate):
     assert generate(PROMPTS, 0) == [""] * 4
     assert generate(["The "], 0, 1.0) == [""]

@@ -12,6 +12,7 @@ is written is what `mdnn.generate` writes for the same prompt, temperature and s
 import numpy as np
 
 from mdnn.generation.stream import StreamWriter
+from mdnn.generation.together import Together
 from mdnn.generation.writer import start_window, token_rows
 from mdnn.serving.server.network import size
 
@@ -34,34 +35,22 @@ class RunTexts:
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see this module."""
         window, filled = start_window(self.codec, prompts, self.writer.slots)
-        rows = len(prompts)
-        # The longest prompt once more, again and again: nobody is kept waiting by it.
-        fill = [int(filled.argmax())] * (size(rows) - rows)
-        filled = np.concatenate([filled, filled[fill]])
-        waits = filled - filled.min()
         settings = {
-            "seed": np.array([*seeds, *fill], "int32"),
-            "temperature": np.array([*temperatures, *fill], "float32"),
-            "top_k": np.zeros(len(filled), "int32"),
-            "top_p": np.ones(len(filled), "float32"),
+            "seed": np.array(seeds, "int32"),
+            "temperature": np.array(temperatures, "float32"),
+            "top_k": np.zeros(len(prompts), "int32"),
+            "top_p": np.ones(len(prompts), "float32"),
         }
-        state = {"window": np.concatenate([window, window[fill]]), "filled": filled}
-        state = self.writer.predict_on_batch(state | {"written": np.zeros_like(filled)})
-        left, done = list(lengths), 0
+        together = Together(self.writer, window, filled, settings)
+        left, count = list(lengths), FIRST
         while any(left):
-            # The first characters are to be there at once.
-            count = STEP if done else FIRST
-            asked = {"count": np.array([count], "int32")}
-            state = self.writer.predict_on_batch(state | settings | asked)
-            units, new = np.asarray(state.pop("units"))[:count], [""] * rows
-            for row in range(rows):
-                # What a context has before its own turn comes is its prompt.
-                own = units[max(0, waits[row] - done) :, row]
+            new = [""] * len(prompts)
+            for row, units in enumerate(together.write(count, left)):
                 if left[row]:
-                    found = self.codec.text(self.codec.units_from_tokens(token_rows(own)))
+                    found = self.codec.text(self.codec.units_from_tokens(token_rows(units)))
                     new[row] = found[: left[row]]
                     left[row] -= len(new[row])
-            done += count
+            count = STEP
             yield new
 
 
