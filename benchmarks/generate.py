@@ -161,16 +161,26 @@ class _Streaming:
         self.writer = StreamWriter(run.model, words=words, sampler="plain", **options)
 
     def __call__(self, batch, count, temperature=0.8):
-        state = self.writer.predict_on_batch(_start(self.run, batch))
-        settings, units, self.hidden = _settings(batch, temperature), [], []
+        from mdnn.generation.together import Together
+
+        start = _start(self.run, batch)
+        settings = _settings(batch, temperature)
+        together = Together(self.writer, start["window"], start["filled"], settings)
+        chunk = self.writer.chunk
+        pieces = [together.write(min(chunk, count - done)) for done in range(0, count, chunk)]
+        return np.concatenate([np.stack(piece, axis=1) for piece in pieces])
+
+    def hidden(self, count, temperature=0.8):
+        """What the heads are given behind one prompt, of a writer that `shows`."""
+        state = self.writer.predict_on_batch(_start(self.run, 1))
+        settings, found = _settings(1, temperature), []
         for done in range(0, count, self.writer.chunk):
             piece = min(self.writer.chunk, count - done)
             asked = {"count": np.array([piece], "int32")}
             state = self.writer.predict_on_batch(state | settings | asked)
-            units.append(state.pop("units")[:piece])
-            if "hidden" in state:
-                self.hidden.append(state.pop("hidden")[:piece])
-        return np.concatenate(units)
+            del state["units"]
+            found.append(state.pop("hidden")[:piece])
+        return np.concatenate(found)[:, 0]
 
 
 class _Whole:
@@ -219,13 +229,13 @@ def _compared(run):
 
     slots, keep = run.config.context.slots, reread(run.config.context.grid)
     count = 2 * slots
-    streaming, whole = _Streaming(run, shows=True), _Whole(run)
+    streaming, whole = _Streaming(run), _Whole(run)
     found = {"compared": count}
     for name, temperature in (("drawn_equal", 0.8), ("likeliest_equal", 0.0)):
         units = streaming(1, count, temperature)
         found[name] = bool(np.array_equal(units, whole(1, count, temperature)))
     targets = token_rows(units[:, 0])
-    hidden = np.concatenate(streaming.hidden)[:, 0]
+    hidden = _Streaming(run, shows=True).hidden(count, 0.0)
     ours = np.asarray(run.model.get_layer("heads")(hidden[None], targets[None]))[0]
     # The same windows, each through the whole network.
     window = [list(row) for row in _start(run, 1)["window"][0] if row[0]]

@@ -234,7 +234,7 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
     config = tiny.load_items(tmp_path, *PLAIN, *objectives, *NO_FOLD, "loss.prompt=0.5")
     model = mdnn.build(config)
     data = ItemData(config)
-    one = mdnn.models.config.Objectives(**{"turn": 0.0, way: 1.0})
+    one = mdnn.models.training_tables.Objectives(**{"turn": 0.0, way: 1.0})
     batches = ItemBatches(
         data.train,
         data.codec,
