@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from mdnn import load_config
+from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.config import Config
+from mdnn.models.refeeding import Refeed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 # A puzzle says what its grid is; tests/puzzle_networks.py has small ones.
@@ -51,6 +53,22 @@ def text_tokens(shape, seed=0):
     tokens[..., 3] = np.random.default_rng(seed).integers(97, 123, size=shape)
     tokens[..., 4] = np.arange(shape[-1])
     return tokens
+
+
+def make_refeed(shape, steps, **settings):
+    """A built `Refeed` of two branches, for states of a shape, with random weights."""
+    branches = [
+        LinearBranch("tanh", norm="none", residual="none", name="first"),
+        FeedForwardBranch(5, activation="tanh", norm="none", name="second"),
+    ]
+    layer = Refeed(branches, steps, **settings)
+    layer.build((None, *shape))
+    return randomize(layer)
+
+
+def normal(*shape, seed=5):
+    """Normal numbers, float32."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def randomize(layer, seed=0):

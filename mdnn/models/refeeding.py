@@ -134,8 +134,8 @@ class Refeed(keras.layers.Layer):
             x: as for `call`.
             states: tuple of `states` tensors of x's shape, y first; a `None` is zeros.
             steps: int, those that gradients go through.
-            free: int, or an integer scalar tensor where steps are neither random nor have folds:
-                how many are taken before, without gradient.
+            free: int, or an integer scalar tensor where branches have no dropout: how many are
+                taken before, without gradient.
             causal, training: as for `call`.
 
         Returns:

@@ -6,27 +6,12 @@ import pytest
 from backends import to_numpy, values, weight_gradients
 from keras import ops
 from layer_checks import CHECKS, Case
-from networks import randomize
+from networks import make_refeed, normal
 
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.refeeding import Refeed
 
 SHAPE = (3, 4)
-
-
-def make(steps, **kwargs):
-    """A built Refeed over two branches, with random weights."""
-    branches = [
-        LinearBranch("tanh", norm="none", residual="none", name="first"),
-        FeedForwardBranch(5, activation="tanh", norm="none", name="second"),
-    ]
-    layer = Refeed(branches, steps, **kwargs)
-    layer.build((None, *SHAPE))
-    return randomize(layer)
-
-
-def normal(*shape, seed=5):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def loop(layer, x, steps, last=None, state=None):
@@ -63,7 +48,7 @@ def assert_same(actual, expected):
 @pytest.mark.parametrize("start", ["zeros", "learned"])
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_values(steps, start):
-    layer = make(steps, start=start)
+    layer = make_refeed(SHAPE, steps, start=start)
     assert len(layer.weights) == 3 + (start == "learned")
     x = normal(2, *SHAPE)
     expected = values(lambda x: loop(layer, x, steps), x)
@@ -74,14 +59,14 @@ def test_values(steps, start):
 
 
 def test_one_step_is_the_branches_alone():
-    layer = make(1)
+    layer = make_refeed(SHAPE, 1)
     first, second = layer.branches
     x = normal(2, *SHAPE)
     np.testing.assert_allclose(values(layer, x), values(lambda x: second(first(x)), x), rtol=1e-5)
 
 
 def test_steps_and_state_in_the_call():
-    layer = make(2, backprop=2)
+    layer = make_refeed(SHAPE, 2, backprop=2)
     x, state = normal(2, *SHAPE), normal(2, *SHAPE, seed=7)
     for steps in (1, 3):
         np.testing.assert_allclose(
@@ -105,7 +90,7 @@ def test_steps_and_state_in_the_call():
 @pytest.mark.parametrize("start", ["zeros", "learned"])
 @pytest.mark.parametrize("backprop", [0, 1, 2, 3])
 def test_gradients(backprop, start):
-    layer = make(3, backprop=backprop, start=start)
+    layer = make_refeed(SHAPE, 3, backprop=backprop, start=start)
     found = gradients(layer, layer)
     assert_same(found, gradients(layer, lambda x: loop_layer(layer, x, backprop or 3)))
     full = gradients(layer, lambda x: loop_layer(layer, x, 3))
@@ -140,7 +125,7 @@ def loop_layer(layer, x, last):
 @pytest.mark.parametrize("backprop", [0, 2])
 def test_remat_has_the_same_values_and_gradients(backprop):
     """What is computed twice is counted, too: the insides of a step run again for gradients."""
-    kept, again = (make(3, backprop=backprop, remat=remat) for remat in (False, True))
+    kept, again = (make_refeed(SHAPE, 3, backprop=backprop, remat=remat) for remat in (False, True))
     again.set_weights(kept.get_weights())
     x = normal(2, *SHAPE)
     np.testing.assert_allclose(to_numpy(again(x)), to_numpy(kept(x)), rtol=1e-6)
@@ -157,13 +142,13 @@ def test_remat_with_dropout():
 
 
 def test_fewer_steps_than_backprop_in_the_call():
-    layer = make(3, backprop=2)
+    layer = make_refeed(SHAPE, 3, backprop=2)
     found = gradients(layer, lambda x: layer(x, steps=1))
     assert_same(found, gradients(layer, lambda x: loop(layer, x, 1)))
 
 
 def test_learned_start_is_one_vector():
-    layer = make(2, start="learned")
+    layer = make_refeed(SHAPE, 2, start="learned")
     (start,) = (w for w in layer.weights if w.name == "start")
     assert start.shape == (4,)
     x = normal(2, *SHAPE)
@@ -183,7 +168,7 @@ def test_causal_is_handed_on():
 
 
 def test_config():
-    layer = make(4, backprop=2, start="learned", name="again")
+    layer = make_refeed(SHAPE, 4, backprop=2, start="learned", name="again")
     config = layer.get_config()
     for _ in range(2):  # a config is not used up
         revived = Refeed.from_config(config)
@@ -220,4 +205,4 @@ def test_errors(kwargs, message):
 
 def test_no_steps_in_the_call():
     with pytest.raises(ValueError, match="Refeed takes at least 1 step, received 0"):
-        make(2)(normal(2, *SHAPE), steps=0)
+        make_refeed(SHAPE, 2)(normal(2, *SHAPE), steps=0)

@@ -5,26 +5,12 @@ import numpy as np
 import pytest
 from backends import gradient, to_numpy, values
 from keras import ops
-from networks import randomize
+from networks import make_refeed, normal
 
-from mdnn.models.branches import FeedForwardBranch, LinearBranch
+from mdnn.models.branches import LinearBranch
 from mdnn.models.refeeding import Refeed
 
 SHAPE = (3, 4)
-
-
-def make(steps, **kwargs):
-    branches = [
-        LinearBranch("tanh", norm="none", residual="none", name="first"),
-        FeedForwardBranch(5, activation="tanh", norm="none", name="second"),
-    ]
-    layer = Refeed(branches, steps, **kwargs)
-    layer.build((None, *SHAPE))
-    return randomize(layer)
-
-
-def normal(*shape, seed=5):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def run(layer, y):
@@ -49,7 +35,7 @@ def written_out(layer, x, steps, inner, d):
 @pytest.mark.parametrize("backprop", [0, 1])
 @pytest.mark.parametrize(("inner", "damping"), [(2, 0.0), (0, 0.25), (1, 0.25)])
 def test_inner_steps_and_damping(inner, damping, backprop):
-    layer = make(7, inner=inner, damping=damping, backprop=backprop)
+    layer = make_refeed(SHAPE, 7, inner=inner, damping=damping, backprop=backprop)
     x = normal(2, *SHAPE)
     expected = values(lambda x: written_out(layer, x, 7, inner, damping), x)
     np.testing.assert_allclose(values(layer, x), expected, rtol=1e-4, atol=1e-5)
@@ -61,7 +47,7 @@ def test_inner_steps_and_damping(inner, damping, backprop):
 @pytest.mark.parametrize(("steps", "backprop"), [(6, 2), (3, 1), (4, 4)])
 def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inner):
     """The gradient by the input is that of the last K steps from a fixed state."""
-    layer = make(steps, backprop=backprop, inner=inner)
+    layer = make_refeed(SHAPE, steps, backprop=backprop, inner=inner)
     x, w = normal(1, *SHAPE), normal(1, *SHAPE, seed=6)
     found = gradient(lambda x: ops.sum(w * layer(x)), x)
 
@@ -86,7 +72,7 @@ def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inn
 
 
 def test_carried_states_are_two_runs_of_one():
-    layer = make(3, inner=2)
+    layer = make_refeed(SHAPE, 3, inner=2)
     x = normal(2, *SHAPE)
     half = layer.think(x, layer.first_states(x), 2)
     assert len(half) == 2
@@ -100,7 +86,7 @@ def test_the_compiled_step_grows_with_backprop_alone():
     import tensorflow as tf
 
     def operations(steps, backprop):
-        layer = make(steps, backprop=backprop)
+        layer = make_refeed(SHAPE, steps, backprop=backprop)
 
         @tf.function
         def gradients(x):
@@ -116,7 +102,7 @@ def test_the_compiled_step_grows_with_backprop_alone():
 
 
 def test_random_starts():
-    layer = make(2, start="random", seed=3)
+    layer = make_refeed(SHAPE, 2, start="random", seed=3)
     x = normal(2, *SHAPE)
     first, again = (to_numpy(layer.first_states(x)[0]) for _ in range(2))
     np.testing.assert_array_equal(first, again)
@@ -124,23 +110,23 @@ def test_random_starts():
     assert (first[0] != first[1]).all()
     trained = [to_numpy(layer.first_states(x, training=True)[0]) for _ in range(2)]
     assert (trained[0] != trained[1]).all()
-    other = make(2, start="random", seed=4)
+    other = make_refeed(SHAPE, 2, start="random", seed=4)
     assert (to_numpy(other.first_states(x)[0]) != first).all()
 
 
 def test_noise_is_of_training_alone():
-    layer = make(2, noise=0.5)
+    layer = make_refeed(SHAPE, 2, noise=0.5)
     x = normal(2, *SHAPE)
     still = to_numpy(layer(x))
     np.testing.assert_array_equal(to_numpy(layer(x)), still)
-    np.testing.assert_allclose(still, values(make(2), x), rtol=1e-5)
+    np.testing.assert_allclose(still, values(make_refeed(SHAPE, 2), x), rtol=1e-5)
     noisy = [to_numpy(layer(x, training=True)) for _ in range(2)]
     assert abs(noisy[0] - noisy[1]).min() > 1e-4
 
 
 def test_noise_in_a_loop_is_another_at_every_turn():
     """Were it the same, or none, two turns more would not move a contraction's state."""
-    layer = make(8, backprop=1, noise=0.5)
+    layer = make_refeed(SHAPE, 8, backprop=1, noise=0.5)
     x = np.zeros((2, *SHAPE), "float32")
     for variable in layer.weights:
         variable.assign(np.zeros(variable.shape))
@@ -163,7 +149,7 @@ def test_noise_in_a_loop_is_another_at_every_turn():
 
 @pytest.mark.parametrize("what", ["answer", "both"])
 def test_answers_are_fed_back(what):
-    layer = make(3, what=what)
+    layer = make_refeed(SHAPE, 3, what=what)
     layer.echo = lambda y: 2 * ops.tanh(y)
     x = normal(2, *SHAPE)
 
