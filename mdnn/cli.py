@@ -2,12 +2,17 @@
 
 import argparse
 import contextlib
-import json
 import sys
 
+from mdnn.commands import (
+    run_evaluate,
+    run_export,
+    run_generate,
+    run_inspect,
+    run_quantize,
+    run_train,
+)
 from mdnn.errors import MdnnError
-from mdnn.files import check_new_folder
-from mdnn.quiet import quiet_import
 from mdnn.serving.server.words import add_serve
 
 
@@ -62,7 +67,7 @@ def parser():
     )
     _set(train)
     _json(train)
-    train.set_defaults(run_command=_train)
+    train.set_defaults(run_command=run_train)
 
     generate = commands.add_parser("generate", help="texts, pictures and sounds from a network")
     generate.add_argument("run", metavar="RUN", help="a run folder")
@@ -115,7 +120,7 @@ def parser():
     )
     generate.add_argument("--passes", type=int, help="passes of --how unmask (16)")
     generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
-    generate.set_defaults(run_command=_generate)
+    generate.set_defaults(run_command=run_generate)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
@@ -140,7 +145,7 @@ def parser():
         "--halt", action="store_true", help="of puzzles, until the halting head says stop"
     )
     _json(evaluate)
-    evaluate.set_defaults(run_command=_evaluate)
+    evaluate.set_defaults(run_command=run_evaluate)
 
     export = commands.add_parser("export", help="a SavedModel for serving")
     export.add_argument("run", metavar="RUN", help="a run folder")
@@ -150,7 +155,7 @@ def parser():
         action="store_true",
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
-    export.set_defaults(run_command=_export)
+    export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
     quantize.add_argument("run", metavar="RUN", help="a run folder")
@@ -162,7 +167,7 @@ def parser():
         "--data", metavar="SOURCE", help="what to evaluate on, as for mdnn evaluate"
     )
     _json(quantize)
-    quantize.set_defaults(run_command=_quantize)
+    quantize.set_defaults(run_command=run_quantize)
     add_serve(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
@@ -173,7 +178,7 @@ def parser():
     )
     _set(inspect)
     _json(inspect)
-    inspect.set_defaults(run_command=_inspect)
+    inspect.set_defaults(run_command=run_inspect)
     return top
 
 
@@ -191,165 +196,12 @@ def _json(command):
     command.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
-def _train(options):
-    from mdnn.models.config import load_config
-
-    config = load_config(options.config, options.set)
-    if options.resume:
-        _check_resumed(options.set)
-    else:
-        check_new_folder(options.out)
-    quiet_import()
-    from mdnn.training.display import print_ways
-    from mdnn.training.loop import train
-
-    result = train(config, options.out, resume=options.resume)
-    if options.json:
-        print(json.dumps(result))
-        return
-    if "items" in result:
-        print_ways(result["ways"])
-        figures = ""
-    elif "puzzles" in result:
-        from mdnn.training.puzzle_scores import in_words
-
-        figures = f"{in_words(result)}; "
-    else:
-        figures = (
-            f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
-            f"{result['characters']:,} validation characters; "
-        )
-    print(
-        f"{figures}{result['parameters']:,} parameters, "
-        f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
-    )
-
-
-def _check_resumed(changes):
-    """Refuses changes that a run that goes on with its own config could not take."""
-    for change in changes:
-        if change.partition("=")[0].strip() not in ("train.minutes", "train.steps"):
-            raise MdnnError(
-                "--resume goes on with the run's own config: only train.minutes and train.steps "
-                f"can be set, received {change!r}"
-            )
-
-
 class _Item(argparse.Action):
     """Keeps texts and files of a prompt in the order of the command line."""
 
     def __call__(self, parser, options, value, option=None):
         kept = getattr(options, self.dest) or []
         setattr(options, self.dest, [*kept, (option, value)])
-
-
-def _generate(options):
-    quiet_import()
-    from mdnn.generation.command import write_answer
-
-    write_answer(options)
-
-
-def _evaluate(options):
-    quiet_import()
-    from mdnn.models.run import open_run
-    from mdnn.training.display import Ticker, print_text_figures, print_ways
-    from mdnn.training.evaluation import evaluate, open_text_or_lines
-    from mdnn.training.puzzle_scores import curve_lines
-
-    refeeds = None if options.refeeds is None else _numbers("--refeeds", options.refeeds)
-    run = open_run(options.run)
-    data = {} if options.data is None else open_text_or_lines(run.config, options.data)
-    thought = {"refeeds": refeeds, "restarts": options.restarts, "halt": options.halt}
-    result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
-    if options.json:
-        print(json.dumps(result))
-    elif "curve" in result:
-        print("\n".join(curve_lines(result["curve"])))
-    elif "items" in result:
-        print_ways(result["ways"])
-    elif "puzzles" in result:
-        from mdnn.training.puzzle_scores import in_words
-
-        print(in_words(result))
-    else:
-        print_text_figures(result, run.config.context.slots)
-
-
-def _numbers(option, words):
-    """The whole numbers of a list such as 1,2,4."""
-    from mdnn.errors import MdnnError
-
-    try:
-        return [int(word) for word in words.split(",")]
-    except ValueError:
-        raise MdnnError(f"{option}: expected numbers as 1,2,4; received {words!r}") from None
-
-
-def _export(options):
-    quiet_import()
-    from mdnn.serving.export import export
-
-    print(export(options.run, options.directory, xla=not options.no_xla))
-
-
-def _quantize(options):
-    quiet_import()
-    from mdnn.training.quantize_command import write_small
-
-    write_small(options)
-
-
-def _inspect(options):
-    from pathlib import Path
-
-    from mdnn.models.config import load_config
-    from mdnn.serving.saved_model_ops import is_saved_model
-
-    folder = Path(options.what).is_dir()
-    if folder and options.set:
-        raise MdnnError("--set changes a config; a run folder is inspected as it is")
-    config = None if folder else load_config(options.what, options.set)
-    quiet_import()
-    if (
-        folder
-        and not (Path(options.what) / "config.toml").exists()
-        and is_saved_model(options.what)
-    ):
-        _inspect_saved_model(options)
-        return
-    from mdnn.models.inspection import inspect
-    from mdnn.models.run import open_run
-
-    if folder:
-        run = open_run(options.what)
-        facts = inspect(run.config, run.words, run.model)
-    else:
-        facts = inspect(config)
-    if options.json:
-        print(json.dumps(facts))
-        return
-    row = "{:<24} {:<20} {:<16} {:>12} {:>16}".format
-    print(row("layer", "kind", "shape", "parameters", "operations"))
-    for layer in facts["layers"]:
-        shape = " x ".join(map(str, layer["shape"]))
-        counts = f"{layer['parameters']:,}", f"{layer['operations']:,}"
-        print(row(layer["name"], layer["kind"], shape, *counts))
-    grid = " x ".join(map(str, facts["grid"]))
-    print(
-        f"\n{facts['parameters']:,} parameters; a context of {facts['slots']:,} slots ({grid}), "
-        f"run {facts['refeeds']} time{'s' if facts['refeeds'] > 1 else ''}\n"
-        f"{facts['operations_per_slot']:,} multiply-adds and {facts['bytes_per_slot']:,} bytes "
-        f"per slot\nreach: the last slot's answer depends on {facts['reach']:,} of "
-        f"{facts['slots']:,} slots"
-    )
-
-
-def _inspect_saved_model(options):
-    from mdnn.serving.saved_model_ops import inspect_saved_model, saved_model_lines
-
-    facts = inspect_saved_model(options.what)
-    print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))
 
 
 if __name__ == "__main__":
