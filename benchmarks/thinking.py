@@ -164,6 +164,7 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
                 "minutes": result["seconds"] / 60,
                 "steps": result["steps"],
                 "parameters": result["parameters"],
+                "trained": config.refeed.steps * config.refeed.segments,
                 "curve": curve,
             }
         )
@@ -280,7 +281,11 @@ def draw(rows, path):
                 share = 100 * row["curve"][0]["exact"]
                 style = styles[row["single"]]
                 axes.axhline(share, color="#777777", linewidth=1, linestyle=style, label=label)
+        line = {"color": "#bbbbbb", "linewidth": 1, "zorder": 0}
+        if own:
+            axes.axvline(own[0]["trained"], **line, label="steps in training at most")
         axes.set(xscale="log", xlabel="steps", ylabel="exact answers, %", title=name)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_ylim(-3, 103)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=7)
