@@ -6,6 +6,7 @@ import numpy as np
 
 from mdnn.data.puzzles.corpus import make_task
 from mdnn.errors import MdnnError
+from mdnn.models.halting import CERTAIN
 from mdnn.models.resizing import resized
 from mdnn.models.solving import Solver, check_halts, check_refeeds, check_restarts, steps_by_length
 from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
@@ -117,7 +118,7 @@ def _thoughts(solver, tokens, asked, refeeds, halt, seed, each):
         found = solver.advance(tokens, states, step)
         states, steps = found["states"], steps + step
         yield steps, found
-        if halt and steps % refeed.steps == 0 and found["stop"][0] > 0:
+        if halt and steps % refeed.steps == 0 and found["stop"][0] > CERTAIN:
             return
 
 

@@ -3,6 +3,12 @@
 import keras
 from keras import ops
 
+# The score from which on a puzzle that is asked is answered, a chance of 98%. In training 0 is
+# enough: what is sent away too early there comes back in another puzzle. Of 1,000 sudokus of 6x6
+# 88% were exact with 0 (after 6.4 steps in the mean), 99.2% with 2 (7.5), 99.9% with 4 (8.9) and
+# with 6 (11.3); of 9x9 79.9, 94.4, 95.1 (18.0) and 95.1% (32.0).
+CERTAIN = 4.0
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class HaltHead(keras.layers.Layer):
@@ -28,7 +34,7 @@ class HaltHead(keras.layers.Layer):
         return hidden
 
     def stop(self, hidden):
-        """Scores (logits) of stopping, float32 `[batch]`: above 0, the answer is ready."""
+        """Scores of stopping, float32 `[batch]`: logits of the answer being right."""
         mean = ops.mean(ops.cast(hidden, "float32"), axis=1)
         return ops.matmul(mean, ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
+from mdnn.models.halting import CERTAIN
 from mdnn.models.variants import Parts
 
 # Slots in one call.
@@ -133,7 +134,7 @@ class Solver:
             used = used + steps
             over = used >= wanted[rows]
             if halts:
-                over |= (used % segment == 0) & (found["stop"] > 0)
+                over |= (used % segment == 0) & (found["stop"] > CERTAIN)
             for row in np.flatnonzero(over):
                 yield rows[row], int(used[row]), found["scores"][row]
             done += int(over.sum())

@@ -9,6 +9,7 @@ from puzzle_networks import load_free, load_sudoku
 import mdnn
 from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.errors import MdnnError
+from mdnn.models.halting import CERTAIN
 from mdnn.models.resizing import resized
 from mdnn.models.solving import Solver, check_refeeds, steps_by_length
 from mdnn.models.training_tables import Length
@@ -78,11 +79,11 @@ def test_what_halts_is_done(tmp_path):
     # A bias by which some stop at once and others later, or never.
     scores = [found["stop"] for _, _, found in solver.curve(tokens, [2])]
     head = model.get_layer("halt")
-    head.bias.assign(to_numpy(head.bias) - np.median(np.concatenate(scores)))
+    head.bias.assign(to_numpy(head.bias) - np.median(np.concatenate(scores)) + CERTAIN)
     stops = {}
     for own, steps, found in solver.curve(tokens, [2, 4, 6]):
         for row, score in zip(range(own.start, own.stop), found["stop"], strict=True):
-            if score > 0:
+            if score > CERTAIN:
                 stops.setdefault(row, steps)
     assert len(set(stops.values())) > 1
     found = {n: s for n, s, _ in solver.finished(tokens, wanted, halts=True)}
