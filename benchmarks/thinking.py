@@ -262,7 +262,7 @@ def draw(rows, path):
     import matplotlib.figure
 
     names = list(dict.fromkeys(row["proof"] for row in rows))
-    size = (3.6 * len(names), 3.2)
+    size = (3.4 * len(names), 3.4)
     figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = [row for row in rows if row["proof"] == name and not row["single"]]
@@ -288,7 +288,8 @@ def draw(rows, path):
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_ylim(-3, 103)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=7)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.2), "ncols": 2}
+        axes.legend(frameon=False, fontsize=7, **below)
     figure.savefig(path, format="png")
 
 
