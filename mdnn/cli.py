@@ -52,9 +52,7 @@ def _one_line(error):
 
 def parser():
     """The parser of all commands."""
-    top = argparse.ArgumentParser(
-        prog="mdnn", description="Multidimensional neural networks on your own computer."
-    )
+    top = _Parser(prog="mdnn", description="Multidimensional neural networks on your own computer.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network into a run folder")
@@ -111,7 +109,9 @@ def parser():
     generate.add_argument(
         "--top-p", type=float, help="among the likeliest of this probability (1: all)"
     )
-    generate.add_argument("--refeeds", type=int, help="runs of the network on its own output")
+    generate.add_argument(
+        "--refeeds", type=int, help="runs of the network on its own output (as in training)"
+    )
     generate.add_argument(
         "--restarts", type=int, default=1, help="of a puzzle, random states to begin in (1)"
     )
@@ -128,7 +128,8 @@ def parser():
         "--data",
         metavar="SOURCE",
         help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
-        "folder with a manifest or tfds:NAME (default: the run's own validation part)",
+        "folder with a manifest or tfds:NAME; of puzzles: maze-25x25 and the like, or FILE.csv "
+        "(default: the run's own validation part)",
     )
     evaluate.add_argument(
         "--refeeds",
@@ -194,6 +195,13 @@ def _set(command):
 
 def _json(command):
     command.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else does."""
+
+    def error(self, message):
+        self.exit(2, f"mdnn: error: {message}; {self.prog} --help says more\n")
 
 
 class _Item(argparse.Action):

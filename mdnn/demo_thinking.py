@@ -31,8 +31,8 @@ def main(config=CONFIG, folder="runs"):
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
-  mdnn generate {run} --prompt 1...3.4..2.....3
-  mdnn generate {run} --prompt 1...3.4..2.....3 --refeeds 1
+  mdnn generate {run} --prompt ......4..3.41..2
+  mdnn generate {run} --prompt ......4..3.41..2 --refeeds 1
   mdnn evaluate {run} --refeeds 1,2,4,8,16,64
   mdnn evaluate {run} --halt
   mdnn train {config} --out {run} --resume --set train.minutes=4

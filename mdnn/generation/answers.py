@@ -64,11 +64,11 @@ def generate(
         top_p: choose among the likeliest that together have this probability only.
         refeeds: how many times the network is run on its own output.
         passes: passes of `"unmask"`.
-        stream: function called with each piece of a text that is continued, or with each item of
-            a single prompt's answer.
+        stream: function called with each piece of a text that is continued, with each item of a
+            single prompt's answer, or with the number of steps and the answer so far of a puzzle.
         batch: int, prompts that are answered together.
         restarts, halt: of puzzles alone, see `mdnn.generation.solving.solve`; a puzzle is a
-            string, several a list of strings, and settings of writing say nothing to it.
+            string, several a list of strings. Settings of writing are refused there.
 
     Returns:
         The text written, without the prompt. Of items: a string, uint8 or int16 array where
@@ -87,9 +87,14 @@ def generate(
         # imported late: texts need no puzzles
         from mdnn.generation.solving import solve
 
-        if want is not None:
-            raise MdnnError(f"want: a puzzle is answered by its solution, received {want!r}")
-        return solve(run, prompt, refeeds, restarts, halt, stream)
+        given = {"want": want, "style": style, "length": length, "temperature": temperature}
+        given |= {"top_k": top_k, "top_p": top_p, "passes": passes}
+        for name, value in given.items():
+            if value is not None:
+                raise MdnnError(f"{name}: it says nothing to a puzzle, received {value!r}")
+        if how == "unmask":
+            raise MdnnError("how: a puzzle is answered at once, received 'unmask'")
+        return solve(run, prompt, refeeds, restarts, halt, stream, check_seed(seed))
     if restarts != 1 or halt:
         raise MdnnError("restarts, halt: settings of puzzles, received another network")
     settings = settings_of(

@@ -38,7 +38,7 @@ def write_answer(options):
     if not options.items:
         raise MdnnError("expected a --prompt or an --item, received none")
     if run.config.context.layout == "puzzle":
-        _solve(run, options)
+        _solve(run, options, settings)
         return
     if run.config.context.layout == "stream":
         _continue(run, options, settings)
@@ -83,7 +83,7 @@ def _continue(run, options, settings):
     _save([Item("text", generate(run, prompt, want=want, length=length, **settings))], options.out)
 
 
-def _solve(run, options):
+def _solve(run, options, settings):
     """Answers puzzles, on the screen or in a text file: of `--item FILE` each line is one."""
     puzzles = []
     for option, value in options.items:
@@ -97,8 +97,9 @@ def _solve(run, options):
             puzzles += [line for line in read_text(value, 1 << 20).splitlines() if line]
     if options.out is not None:
         _check_out(["text"], options.out)
-    settings = {"refeeds": options.refeeds, "restarts": options.restarts}
-    answers = generate(run, puzzles, halt=options.halt, **settings)
+    settings |= {"want": options.want, "length": options.length}
+    thought = {"restarts": options.restarts, "halt": options.halt}
+    answers = generate(run, puzzles, **settings, **thought)
     _save([Item("text", "\n".join(answers))], options.out)
 
 

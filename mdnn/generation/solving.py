@@ -12,7 +12,7 @@ from mdnn.models.solving import Solver, check_halts, check_refeeds, check_restar
 from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
 
 
-def solve(run, puzzle, refeeds=None, restarts=1, halt=False, stream=None):
+def solve(run, puzzle, refeeds=None, restarts=1, halt=False, stream=None, seed=0):
     """A network's answer to a puzzle.
 
     Args:
@@ -26,6 +26,7 @@ def solve(run, puzzle, refeeds=None, restarts=1, halt=False, stream=None):
         halt: whether the halting head says when it is enough.
         stream: function called with the number of steps and the answer so far, a string, after
             every step; of a single puzzle with one start.
+        seed: int, of random states to begin in.
 
     Returns:
         The answer, a string of the puzzle's form; or a list of them.
@@ -44,13 +45,14 @@ def solve(run, puzzle, refeeds=None, restarts=1, halt=False, stream=None):
     if isinstance(puzzle, (list, tuple)):
         if not puzzle:
             raise MdnnError("expected at least one puzzle, received none")
-        return [solve(run, one, refeeds, restarts, halt) for one in puzzle]
+        return [solve(run, one, refeeds, restarts, halt, seed=seed) for one in puzzle]
     task, units = read_puzzle(run.config, puzzle)
     solver, asked = _solver(run, task), task.asked(units[None])
     tokens, stillest, best = to_tokens(units[None], task.shape), math.inf, None
     tell = stream if restarts == 1 else None
-    for seed in range(restarts):
-        for steps, found in _thoughts(solver, tokens, asked, refeeds, halt, seed, tell is not None):
+    how = refeeds, halt, tell is not None
+    for start in range(seed, seed + restarts):
+        for steps, found in _thoughts(solver, tokens, asked, start, *how):
             chosen = found["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
             answer = _form(task, np.where(asked[0], chosen, units), puzzle)
             if tell is not None:
@@ -107,7 +109,7 @@ def _solver(run, task):
     return kept[task.shape]
 
 
-def _thoughts(solver, tokens, asked, refeeds, halt, seed, each):
+def _thoughts(solver, tokens, asked, seed, refeeds, halt, each):
     """Yields `(steps, what Solver.advance gives)` after every step, or where it is looked at."""
     refeed, states, steps = solver.refeed, solver.begin([0], seed), 0
     if refeeds is None and refeed.rule == "length":

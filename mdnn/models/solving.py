@@ -50,7 +50,7 @@ class Solver:
                 state += keras.ops.convert_to_numpy(refeed.first[k])
             if refeed.start == "random":
                 for row, number in enumerate(numbers):
-                    own = np.random.default_rng([seed, k, int(number)])
+                    own = np.random.default_rng([seed % 2**32, k, int(number)])
                     state[row] = own.standard_normal(shape, dtype="float32")
             states.append(state)
         return states

@@ -203,7 +203,9 @@ def curve_lines(curve):
 
 def in_words(figures):
     """A line of what `PuzzleScorer.figures` gives."""
-    steps = f" after {figures['refeeds']:.4g} refeeds" if figures["refeeds"] > 1 else ""
+    # Of puzzles that took as many steps each it is a whole number.
+    mean = "" if figures["refeeds"] == int(figures["refeeds"]) else " in the mean"
+    steps = f" after {figures['refeeds']:.4g} refeeds{mean}" if figures["refeeds"] > 1 else ""
     return (
         f"{100 * figures['exact']:.2f}% of {figures['puzzles']:,} puzzles exact{steps}, "
         f"{100 * figures['right']:.2f}% of slots right, {figures['nats']:.4f} nats per slot"

@@ -1,11 +1,13 @@
 """Puzzles answered from Python and from the command line."""
 
 import pytest
+from networks import randomize
 from puzzle_networks import load_free, load_sudoku
 
 import mdnn
 from mdnn import cli
 from mdnn.errors import MdnnError
+from mdnn.models.run import Run
 
 PUZZLE = "1.3.34..2..3.32."
 
@@ -76,7 +78,7 @@ def test_bad_puzzles(sudoku_run, puzzle, message):
         ({"refeeds": -3}, "received -3"),
         ({"restarts": 2}, "restarts: expected a network that was trained with refeed.start"),
         ({"refeeds": 2, "halt": True}, "halt: expected no refeeds beside it"),
-        ({"want": "text"}, "want: a puzzle is answered by its solution, received 'text'"),
+        ({"want": "text"}, "want: it says nothing to a puzzle, received 'text'"),
     ],
 )
 def test_bad_settings(sudoku_run, settings, message):
@@ -118,3 +120,22 @@ def test_other_commands(sudoku_run, tmp_path, capsys):
         capsys.readouterr().err
     )
     assert not (tmp_path / "served").exists()
+
+
+def test_another_seed_begins_elsewhere(tmp_path):
+    config = load_sudoku(tmp_path, "refeed.start=random")
+    run = Run(tmp_path, config).holding(randomize(mdnn.build(config)))
+    puzzle = "......4..3.41..2"
+    answers = {seed: mdnn.generate(run, puzzle, seed=seed) for seed in (-1, 0, 1, 2)}
+    assert len(set(answers.values())) > 1
+    assert mdnn.generate(run, puzzle, seed=-1) == answers[-1]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"temperature": 0.5}, {"length": 5}, {"style": "foo"}, {"top_k": 1}, {"how": "unmask"}],
+)
+def test_settings_of_writing_are_refused(sudoku_run, setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(MdnnError, match=rf"^{name}: .* received {value!r}$"):
+        mdnn.generate(sudoku_run, "......4..3.41..2", **setting)
