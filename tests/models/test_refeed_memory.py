@@ -1,0 +1,47 @@
+"""Memory of gradients through the last K of R steps."""
+
+import keras
+import pytest
+from keras import ops
+from networks import make_refeed
+
+SHAPE = (16, 256, 16)
+
+
+def peak(steps, last):
+    """The most bytes that a loss and its gradient by the input take."""
+    layer, x = make_refeed(SHAPE[1:], 64, backprop=last), ops.ones(SHAPE)
+
+    def loss(x):
+        return ops.sum(layer(x, steps=steps))
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis().temp_size_in_bytes
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(x)
+        return tape.gradient(value, x)
+
+    counted = tf.config.experimental
+    gradient(x)
+    try:
+        counted.reset_memory_stats("CPU:0")
+    except ValueError:
+        pytest.skip("TensorFlow counts a CPU's memory with oneDNN only")
+    before = counted.get_memory_info("CPU:0")["current"]
+    gradient(x)
+    return counted.get_memory_info("CPU:0")["peak"] - before
+
+
+def test_memory_grows_with_the_steps_that_have_gradients_alone():
+    one = 4 * 16 * 256 * 16
+    few, many, deep = peak(8, 2), peak(64, 2), peak(64, 16)
+    assert many < few + 4 * one
+    # Each of 14 steps more keeps a state at least.
+    assert deep >= many + 14 * one
