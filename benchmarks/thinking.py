@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--tests", metavar="CSV", help="puzzles to ask --sudoku-extreme")
     parser.add_argument("--out", help="a folder for the runs (default: none is kept)")
     parser.add_argument("--json", help="a file for all figures")
-    parser.add_argument("--plot", help="a file for exact answers against steps, a PNG")
+    parser.add_argument("--plot", help="a file for the curves of puzzles, a PNG")
     options = parser.parse_args()
     quiet_import()
     from mdnn import MdnnError
@@ -93,8 +93,9 @@ def main():
         return 2
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    if options.plot:
-        draw([row for row in rows if "curve" in row], options.plot)
+    curves = [row for row in rows if "curve" in row]
+    if options.plot and curves:
+        draw(curves, options.plot)
     return 0
 
 

@@ -63,7 +63,7 @@ class PuzzleName:
                 else f"a size from {known[0]} to {known[-1]}"
             )
             received = "x".join(map(str, self.sizes))
-            raise MdnnError(f"sizes of a {self.kind}: expected {words}; received {received}")
+            raise MdnnError(f"sizes of {self.kind}: expected {words}; received {received}")
 
     def __str__(self):
         return f"{self.kind}-{'x'.join(map(str, self.sizes))}"
@@ -102,11 +102,13 @@ def puzzle_source(source):
         of puzzles.
 
     Raises:
-        MdnnError: If a puzzle's size is impossible.
+        MdnnError: If a puzzle's size is impossible or missing.
     """
     task, colon, path = source.partition(":")
     if colon and path and _NAME.fullmatch(task):
         return PuzzleName.of(task), path
+    if colon and task in SIZES:
+        raise MdnnError(f"expected a puzzle with its size, as {KNOWN}; received {source!r}")
     if source.lower().endswith(".csv"):
         return None, source
     return PuzzleName.of(source), None

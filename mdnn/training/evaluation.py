@@ -83,7 +83,7 @@ def evaluate(
         scorer = PuzzleScorer(networks, run.config)
         if listed is None:
             if restarts != 1:
-                raise MdnnError("restarts: expected refeeds, how many times, beside them")
+                raise MdnnError(f"restarts: expected refeeds, too, received restarts = {restarts}")
             return scorer.figures(*cases, progress, halt)
         curve = scorer.curve(*cases, listed, restarts, progress)
         return curve[0] if isinstance(refeeds, int) else {"curve": curve}

@@ -145,7 +145,8 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     [
         ("data.source=sudoku-6x6", "context.grid: expected the 36 slots of a sudoku-6x6, as"),
         ("data.source=python-docs", "data.source: expected a source of puzzles"),
-        ("data.source=sudoku-5x5", "sizes of a sudoku: expected 4x4, 6x6, 9x9; received 5x5"),
+        ("data.source=sudoku-5x5", "sizes of sudoku: expected 4x4, 6x6, 9x9; received 5x5"),
+        ("data.source=maze:file.csv", "expected a puzzle with its size, as sudoku-9x9"),
         ("tokens.modalities=['text']", "tokens.modalities: .* expected .'symbol'., received"),
         ("train.objectives.turn=1", "train.objectives.turn: expected 0.0 of a puzzle"),
         ("context.padding=random", "context.padding: expected 'none' of a puzzle"),

@@ -171,7 +171,10 @@ def test_refeeds_of_a_run(tmp_path, capsys):
         ("--refeeds", "1,x"): "--refeeds: expected numbers as 1,2,4; received '1,x'",
         ("--refeeds", "4", "--halt"): "halt: expected no refeeds beside it, received both",
         ("--refeeds", "4", "--restarts", "3"): "trained with refeed.start = 'random'",
-        ("--restarts", "3"): "restarts: expected refeeds, how many times, beside them",
+        (
+            "--restarts",
+            "3",
+        ): "restarts: expected refeeds, too, received restarts = 3",
         ("--data", "sudoku-6x6"): "expected a sudoku-4x4, the puzzle that the network was built "
         "for: backbone.branch.0.mixer.0.kind = 'dense' has weights for each place; received a "
         "sudoku-6x6 of 36 slots",
