@@ -190,8 +190,9 @@ def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
 
 def test_more_than_a_group(generate, tiny_run):
     run = open_run(tiny_run)
-    prompts = [*PROMPTS, "The dog", *PROMPTS]
-    lengths, warmth, seeds = [9, 0, 5, 20, 9, 8, 7, 1, 30], [0.9] * 9, [*range(9)]
+    prompts = [*PROMPTS, "The dog", *PROMPTS, *PROMPTS, *PROMPTS]
+    lengths, warmth, seeds = [9, 0, 5, 20, 9, 8, 7, 1, 30] * 2, [0.9] * 17, [*range(17)]
+    del lengths[17:]
     found = generate(prompts, lengths, warmth, seeds)
     for text, *settings in zip(found, prompts, lengths, warmth, seeds, strict=True):
         assert text == written(run, *settings)
