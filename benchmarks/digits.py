@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import mdnn
 from mdnn.quiet import quiet_import
 
 KINDS = ("word", "picture", "sound")
@@ -48,7 +49,8 @@ def main():
     parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     options = parser.parse_args()
-    quiet_import()
+    # As `mdnn train` does.
+    quiet_import(lambda: mdnn.share_cores())
     from digits_data import recordings
 
     from mdnn import MdnnError

@@ -19,7 +19,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import mdnn
 from mdnn.quiet import quiet_import
+
 
 CONFIGS = ("text", "text-grid", "transformer", "mixer")
 # Rates that are searched, in a part of the time.
@@ -46,7 +48,8 @@ def main():
     parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
-    quiet_import()
+    # As `mdnn train` does.
+    quiet_import(lambda: mdnn.share_cores())
     from mdnn import MdnnError
 
     try:

@@ -2,16 +2,23 @@
 
 Builds each config's network with its loss and optimizer, takes steps on batches of its own text,
 in turns, and prints milliseconds per step (medians), characters/s, and the share of the machine's
-matrix-product peak (three times the operations that `mdnn inspect` counts, over the time):
+matrix-product peak (three times the operations that `mdnn inspect` counts, over the time). Each
+core computes a part of the batch, as under `mdnn train`, unless `--whole` is said:
 
     python benchmarks/steps.py
+    python benchmarks/steps.py --whole
     KERAS_BACKEND=jax python benchmarks/steps.py configs/text.toml --json steps.json
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+import mdnn
+from mdnn.quiet import quiet_import
 
 CONFIGS = ("text", "text-grid", "transformer", "mixer", "paper")
 
@@ -24,14 +31,17 @@ def main():
         "configs", nargs="*", help="config files", default=[folder / f"{c}.toml" for c in CONFIGS]
     )
     parser.add_argument("--batch", type=int, help="another batch than the configs'")
+    parser.add_argument(
+        "--whole", action="store_true", help="all cores compute each operation (TensorFlow's way)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="for each config (default 5)")
     parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
-    from mdnn.quiet import quiet_import
-
-    quiet_import()
+    # Before TensorFlow gets one core for each operation.
+    machine = measured_apart()
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        quiet_import(None if options.whole else lambda: mdnn.share_cores())
     from compiled import medians
-    from layers import measure_machine
 
     from mdnn import MdnnError
 
@@ -40,7 +50,6 @@ def main():
     except MdnnError as error:
         print(f"benchmarks/steps.py: error: {error}", file=sys.stderr)
         return 2
-    machine = measure_machine()
     seconds = medians({name: step.take for name, step in steps.items()}, options.seconds)
     print(
         "| config | batch | parameters | ms per step | characters/s | of peak |\n"
@@ -64,6 +73,21 @@ def main():
     return 0
 
 
+def measured_apart():
+    """What `layers.measure_machine` finds in a process of its own, with all cores."""
+    script = "import json, layers; print(json.dumps(layers.measure_machine()))"
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 class Steps:
     """The training steps of a config.
 
@@ -76,6 +100,7 @@ class Steps:
         from mdnn import build, load_config
         from mdnn.models.inspection import inspect
         from mdnn.models.loss import loss_for
+        from mdnn.training.cores import parts_of
         from mdnn.training.gradients import make_step
         from mdnn.training.loop import open_training_data
         from mdnn.training.optimizers import make_optimizer
@@ -90,7 +115,8 @@ class Steps:
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
-        self.step = make_step(networks, loss, optimizer, self.data.batches, precision)
+        how = {"precision": precision, "parts": parts_of(config.train.batch)}
+        self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
         self.number = 0
         self.characters = self.data.per_step
         slots = config.train.batch * config.context.slots

@@ -27,6 +27,7 @@ _PLACES = {
     "open_puzzles": "mdnn.data.puzzles.corpus",
     "quantize": "mdnn.models.quantized_run",
     "read_item": "mdnn.data.media",
+    "share_cores": "mdnn.training.cores",
     "train": "mdnn.training.loop",
     "variant": "mdnn.models.variants",
     "write_item": "mdnn.data.media",

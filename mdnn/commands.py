@@ -17,7 +17,7 @@ def run_train(options):
         _check_resumed(options.set)
     else:
         check_new_folder(options.out)
-    quiet_import()
+    quiet_import(lambda: _share_cores(config))
     from mdnn.training.display import print_ways
     from mdnn.training.loop import train
 
@@ -41,6 +41,14 @@ def run_train(options):
         f"{figures}{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
     )
+
+
+def _share_cores(config):
+    """Prepares TensorFlow for steps whose batch is computed in parts; others want all cores."""
+    from mdnn.training.cores import share_cores
+
+    if config.context.layout != "puzzle" and not config.train.xla:
+        share_cores(config.train.batch)
 
 
 def _check_resumed(changes):

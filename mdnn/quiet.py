@@ -5,10 +5,14 @@ import os
 import tempfile
 
 
-def quiet_import():
+def quiet_import(prepare=None):
     """Imports Keras and its backend without the backend's greetings on standard error.
 
     They are written by C++ before any setting is read. If the import fails they are shown.
+
+    Args:
+        prepare: function of no arguments, called before TensorFlow computes anything: for
+            settings that cannot be changed later.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept = os.dup(2)
@@ -19,6 +23,8 @@ def quiet_import():
             with contextlib.suppress(ModuleNotFoundError):
                 import tensorflow as tf
 
+                if prepare is not None:
+                    prepare()
                 tf.constant(0)
             import keras  # noqa: F401
         except BaseException:

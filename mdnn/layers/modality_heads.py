@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.layers.class_nats import class_nats
 from mdnn.layers.decoding_steps import (
     LARGEST,
     bit_channels,
@@ -179,10 +180,7 @@ class ModalityHeads(keras.layers.Layer):
             weight = weights.get(step.part, 1.0)
             if weight:
                 score = self._score(step, hidden, answers)
-                nats = ops.sparse_categorical_crossentropy(
-                    answers[step.name], score, from_logits=True
-                )
-                total = total + weight * nats
+                total = total + weight * class_nats(score, answers[step.name])
         return total
 
     def decode(self, hidden, choose, allowed=None, kinds=None):

@@ -5,6 +5,7 @@ from keras import initializers, layers, ops
 
 from mdnn import activations
 from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.silu_gate import silu_gate
 
 
 def make_norm(kind, name, dtype=None):
@@ -19,6 +20,11 @@ def make_norm(kind, name, dtype=None):
 def make_activation(word):
     """The function of an activation's name, or None for `"none"`."""
     return None if word == "none" else activations.get(word)
+
+
+def gated(word, function, u, v):
+    """`function(u) * v`, where `word` is the function's name."""
+    return silu_gate(u, v) if word == "silu" else function(u) * v
 
 
 def check_width(function, word, width):
@@ -136,7 +142,7 @@ class FeedForwardBranch(Branch):
         x = self.dense_in(x)
         if self.gate != "none":
             gate, x = ops.split(x, 2, axis=-1)
-            x = self.gate_function(gate) * x
+            x = gated(self.gate, self.gate_function, gate, x)
         elif self.function is not None:
             x = self.function(x)
         return self.dense_out(x)

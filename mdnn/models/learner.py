@@ -26,7 +26,12 @@ class Learner(keras.Model):
 
     Returns:
         The loss, a scalar.
+
+    Attributes:
+        divisible: whether the loss of a batch is made of those of its parts (see `shares`).
     """
+
+    divisible = True
 
     def __init__(self, model, loss, **kwargs):
         super().__init__(**kwargs)
@@ -51,6 +56,33 @@ class Learner(keras.Model):
         found = picks(batch["targets"], self.heads.modalities, padded, sizes)
         rows = {} if self.rows is None else self.rows.picked(batch, padded, sizes)
         return batch | {"picks": found} | rows
+
+    def parts(self, batch, count):
+        """A batch in as many parts of equal length, each as `call` takes it; a list.
+
+        Args:
+            batch: dict as for `call`, of arrays, without what `picked` adds.
+            count: int, a divisor of the batch's length.
+        """
+        pieces = {name: np.split(values, count) for name, values in batch.items()}
+        return [self.picked({name: own[k] for name, own in pieces.items()}) for k in range(count)]
+
+    def shares(self, batches):
+        """What the loss of each part of a batch counts in the loss of the whole batch.
+
+        Args:
+            batches: list of dicts as for `call`, the parts.
+
+        Returns:
+            List of scalars, whose sum is 1 where there is a target.
+        """
+        if len(batches) == 1:
+            return [1.0]
+        counts = [
+            ops.sum(self.loss_function.weights(ops.cast(batch["targets"], "int32")))
+            for batch in batches
+        ]
+        return [count / ops.maximum(sum(counts), 1e-9) for count in counts]
 
     def call(self, batch, training=None):
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")

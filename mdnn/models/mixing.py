@@ -4,7 +4,7 @@ import keras
 from keras import initializers, ops
 
 from mdnn.layers import AxisAttention, AxisConv, AxisLocal, AxisMean, MultidimDense
-from mdnn.models.branches import Branch, check_width, ends, make_activation, product
+from mdnn.models.branches import Branch, check_width, ends, gated, make_activation, product
 
 
 def make_mixer(spec, rank, name, dtype=None):
@@ -154,7 +154,7 @@ class MixBranch(Branch):
                 if self.function is not None and not (last and gate is not None):
                     x = self.function(x)
         if gate is not None:
-            x = self.gate_function(gate) * x
+            x = gated(self.gate, self.gate_function, gate, x)
         return self.dense_out(x) if self.project else x
 
     def mixed(self, mixer, spec, x, causal):

@@ -39,6 +39,9 @@ class Thinker(Learner):
         The loss, a scalar; not a number where a state is none.
     """
 
+    # Its states are those of the whole batch.
+    divisible = False
+
     def __init__(self, model, loss, config, **kwargs):
         super().__init__(model, loss, **kwargs)
         self.config = config.refeed

@@ -13,7 +13,14 @@ FORESEEN, MORE = 64, 1.25
 
 
 def make_step(
-    models, loss, optimizer, batches=None, precision="float32", learner=Learner, xla=False
+    models,
+    loss,
+    optimizer,
+    batches=None,
+    precision="float32",
+    learner=Learner,
+    xla=False,
+    parts=1,
 ):
     """A compiled function that learns from one batch.
 
@@ -29,6 +36,9 @@ def make_step(
             optimizer and loss are float32.
         learner: function from a model and the loss to a `Learner`.
         xla: whether XLA compiles the step on TensorFlow, too.
+        parts: int, a divisor of the batches' length: in how many parts TensorFlow computes a
+            batch, side by side (see `mdnn.training.cores`). Not of learners that are not
+            `divisible`, nor with XLA.
 
     Returns:
         Function `(batch, rate, name=None) -> loss`, where `batch` is a dict of the model's inputs
@@ -54,7 +64,8 @@ def make_step(
             raise ValueError("expected models that share their variables, in one order")
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow_step(learners, optimizer, precision, xla)
+        parts = parts if first.divisible and not xla else 1
+        return _tensorflow_step(learners, optimizer, precision, xla, parts)
     if backend == "jax":
         return _jax_step(learners, optimizer, batches, precision)
     raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
@@ -73,7 +84,7 @@ def loss_and_gradients(model, loss, batch):
     learner = Learner(model, loss)
     batch = learner.picked(batch)
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_gradients(learner, batch)
+        return _tensorflow_gradients(learner, [batch])
     function = _jax_gradients(learner)
     (_, (value, _)), gradients = function(*_values(learner), batch)
     return value, gradients
@@ -85,11 +96,13 @@ def _compiled(learners, compile):
     return {name: made[id(learner)] for name, learner in learners.items()}
 
 
-def _tensorflow_gradients(learner, batch, scaled=lambda value: value):
+def _tensorflow_gradients(learner, batches, scaled=lambda value: value):
+    """The loss of a batch that is given in parts, and gradients of what `scaled` makes of it."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        value = learner(batch, training=True)
+        shares = zip(batches, learner.shares(batches), strict=True)
+        value = sum(learner(batch, training=True) * share for batch, share in shares)
         large = scaled(value)
     variables = [v.value for v in learner.trainable_variables]
     # Zeros, as JAX has them, where only another wiring has a use for a variable.
@@ -125,17 +138,17 @@ def _scale_of(optimizer):
     return getattr(optimizer, "dynamic_scale", None)
 
 
-def _tensorflow_step(learners, optimizer, precision, xla):
+def _tensorflow_step(learners, optimizer, precision, xla, parts):
     import tensorflow as tf
 
     def compile(learner):
         # On a CPU of 2 cores XLA takes 224 ms a step instead of 45 with configs/text.toml, and 484
         # instead of 934 with configs/maze.toml and 128 puzzles.
         @tf.function(jit_compile=xla)
-        def step(batch, rate):
+        def step(batches, rate):
             optimizer.learning_rate.assign(rate)
             with computing_in(learner, precision):
-                value, gradients = _tensorflow_gradients(learner, batch, optimizer.scale_loss)
+                value, gradients = _tensorflow_gradients(learner, batches, optimizer.scale_loss)
             scale = _scale_of(optimizer)
             scale = None if scale is None else tf.convert_to_tensor(scale)
             dense = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients]
@@ -150,24 +163,30 @@ def _tensorflow_step(learners, optimizer, precision, xla):
 
         traced = []
 
-        def run(batch, rate):
+        def spec_of(batch):
+            spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+            # How many targets are of which modality, and how many rows hold some, differs from
+            # batch to batch.
+            any_number = tf.TensorSpec([None], "int32")
+            spec |= {name: any_number for name in LISTS if name in batch}
+            if "picks" in batch:
+                spec["picks"] = dict.fromkeys(batch["picks"], any_number)
+            return spec
+
+        def run(batches, rate):
             if not traced:
-                spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
-                # How many targets are of which modality, and how many rows hold some, differs from
-                # batch to batch.
-                any_number = tf.TensorSpec([None], "int32")
-                spec |= {name: any_number for name in LISTS if name in batch}
-                if "picks" in batch:
-                    spec["picks"] = dict.fromkeys(batch["picks"], any_number)
-                traced.append(step.get_concrete_function(spec, tf.TensorSpec([], "float32")))
-            return traced[0](batch, rate)
+                specs = [spec_of(batch) for batch in batches]
+                traced.append(step.get_concrete_function(specs, tf.TensorSpec([], "float32")))
+            return traced[0](batches, rate)
 
         return run
 
     steps = _compiled(learners, compile)
 
     def run(batch, rate, name=None):
-        tensors = tf.nest.map_structure(tf.constant, learners[name].picked(batch))
+        learner = learners[name]
+        batches = [learner.picked(batch)] if parts == 1 else learner.parts(batch, parts)
+        tensors = tf.nest.map_structure(tf.constant, batches)
         value, run.fault = steps[name](tensors, tf.constant(rate, tf.float32))
         return value
 

@@ -15,6 +15,7 @@ from mdnn.models.loss import loss_for
 from mdnn.models.run import Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
 from mdnn.training.averages import averaged, take_averages
+from mdnn.training.cores import parts_of
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
 from mdnn.training.lock import locked
@@ -117,6 +118,7 @@ class Training:
         self.thinking = thinking_of(run.config, data)
         made = functools.partial(learner_of, config=run.config)
         how = {"precision": precision, "learner": made, "xla": spec.xla}
+        how["parts"] = parts_of(spec.batch)
         self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
         self.thinking.follow(self.step)
         self.scorer = data.scorer(networks)

@@ -1,0 +1,33 @@
+"""Negative log-likelihood of classes, with its gradient written by hand."""
+
+from keras import ops
+
+
+def class_nats(scores, answers):
+    """`log(sum(exp(scores))) - scores[answer]` along the last axis.
+
+    What `ops.sparse_categorical_crossentropy` gives from scores (logits); of 256 classes
+    TensorFlow's takes twice the time on a CPU.
+
+    Args:
+        scores: Tensor `[..., classes]`.
+        answers: Integer tensor `[...]`, each in `0 .. classes - 1`.
+
+    Returns:
+        Tensor `[...]` of the scores' dtype.
+    """
+
+    @ops.custom_gradient
+    def nats(scores):
+        below = scores - ops.max(scores, axis=-1, keepdims=True)
+        powers = ops.exp(below)
+        total = ops.sum(powers, axis=-1, keepdims=True)
+        right = ops.one_hot(answers, scores.shape[-1], dtype=scores.dtype)
+
+        def gradient(*args, upstream=None):
+            (dy,) = args if upstream is None else (upstream,)
+            return (powers / total - right) * dy[..., None]
+
+        return ops.log(total)[..., 0] - ops.sum(below * right, axis=-1), gradient
+
+    return nats(scores)
