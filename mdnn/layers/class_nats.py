@@ -28,6 +28,8 @@ def class_nats(scores, answers):
             (dy,) = args if upstream is None else (upstream,)
             return (powers / total - right) * dy[..., None]
 
-        return ops.log(total)[..., 0] - ops.sum(below * right, axis=-1), gradient
+        # Not a product: a score may be minus infinity.
+        own = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
+        return ops.log(total)[..., 0] - own, gradient
 
     return nats(scores)

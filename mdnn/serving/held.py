@@ -39,9 +39,11 @@ class HeldWeights:
     @contextlib.contextmanager
     def in_use(self):
         """Inside, and inside a function's graph, the network runs with what is held."""
-        if not self._packed:
-            yield
-            return
-        values = expand(self._packed, self._stored)
+        if self._packed:
+            values = expand(self._packed, self._stored)
+        else:
+            # Read here: a function that XLA compiled would keep others from its variables while
+            # it runs, and groups of texts could not be written side by side.
+            values = {weight.path: tf.identity(weight.value) for weight in self._weights}
         with keras.StatelessScope([(weight, values[weight.path]) for weight in self._weights]):
             yield

@@ -11,6 +11,9 @@ from mdnn.serving.strings import GraphCodec
 # The longest text that one request may ask for: a request is answered whole or not at all.
 MOST = 1_000_000
 
+# Groups that are computed at the same time at most; TensorFlow takes no more than it has threads.
+MOST_AT_ONCE = 64
+
 
 class ServedTexts(ServedNetwork):
     """What a SavedModel of a network of texts holds.
@@ -64,10 +67,9 @@ class ServedTexts(ServedNetwork):
         with tf.control_dependencies(checks):
             length = tf.identity(length)
             window, filled = self.codec.window(prompt, self.writer.slots)
-        # Groups of like length, filled up with the longest, as in `mdnn.generation.together`, but
-        # as few as can be: TensorFlow runs them one after another.
+        # Groups of like length, filled up with the longest, as in `mdnn.generation.together`.
         order = tf.argsort(filled, stable=True)
-        size = tf.constant(SIZES)[tf.searchsorted(SIZES[:-1], [batch])[0]]
+        size = tf.constant(SIZES)[tf.searchsorted(SIZES[:-1], [(batch + 1) // 2])[0]]
         groups = tf.maximum((batch + size - 1) // size, 1)
         # Of no prompts at all there is a group of one, which holds a character.
         last = tf.concat([[0], order], 0)[-1]
@@ -82,7 +84,7 @@ class ServedTexts(ServedNetwork):
         texts = tf.map_fn(
             lambda group: self.written(*group),
             parts,
-            parallel_iterations=1,
+            parallel_iterations=MOST_AT_ONCE,
             fn_output_signature=tf.TensorSpec([None], tf.string),
         )
         texts = tf.reshape(texts, [-1])[:batch]

@@ -23,7 +23,7 @@ def share_cores(batch=None):
     Training computes the parts of a batch side by side then, and a step of a small network takes
     a quarter less time. It must come before TensorFlow computes anything, and holds for the whole
     process: a large operation on its own is no longer given to all cores. `mdnn train` calls it.
-    Where the environment says TF_NUM_INTRAOP_THREADS, that stands.
+    Where the environment says TF_NUM_INTRAOP_THREADS, that stands, and batches stay whole.
 
     Args:
         batch: int, examples of a step: where they are fewer than there are cores, or cannot be
@@ -67,7 +67,6 @@ def parts_of(batch):
     import tensorflow as tf
 
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
     return _divisor(batch, cores() // threads) if threads else 1
 
 
