@@ -22,7 +22,6 @@ from pathlib import Path
 import mdnn
 from mdnn.quiet import quiet_import
 
-
 CONFIGS = ("text", "text-grid", "transformer", "mixer")
 # Rates that are searched, in a part of the time.
 FACTORS, PART = (0.5, 1.0, 2.0), 0.2

@@ -20,6 +20,7 @@ from mdnn.layers.multidim_options import (
     check_sharing,
     check_units,
     check_window,
+    plain,
 )
 from mdnn.layers.multidim_plan import Step, count_operations, make_plan
 from mdnn.layers.wiring import fan_in, kernel_masks, parse_wiring, toeplitz
@@ -323,11 +324,11 @@ class MultidimDense(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "axes": _plain(self.axes),
-            "sharing": _plain(self.sharing),
+            "axes": plain(self.axes),
+            "sharing": plain(self.sharing),
             "execution": self.execution,
             "order": self.order,
-            "units": _plain(self.units),
+            "units": plain(self.units),
             "wiring": self.wiring,
             "self_connection": self.self_connection,
             "use_bias": self.use_bias,
@@ -338,14 +339,7 @@ class MultidimDense(keras.layers.Layer):
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "window": _plain(self.window),
+            "window": plain(self.window),
             "density": self.density,
             "seed": self.seed,
         }
-
-
-def _plain(value):
-    """Returns Keras's tracked lists and dicts as plain ones."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return dict(value) if isinstance(value, dict) else value

@@ -189,3 +189,10 @@ def units_by_axis(units, axes, ndim):
             f"mapping from axes to sizes. Received: {units!r}"
         )
     return {axis: size for axis, size in zip(axes, sizes, strict=True) if size is not None}
+
+
+def plain(value):
+    """Returns an option as plain lists and dicts: Keras tracks those of a layer's attributes."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value

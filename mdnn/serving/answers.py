@@ -13,13 +13,11 @@ from mdnn.generation.turn import TurnWriter
 from mdnn.generation.wants import LARGEST
 from mdnn.generation.whole import BlankWriter
 from mdnn.generation.writer import UNIT
-from mdnn.serving.files import png, png_rows, require, wav, wav_rows
+from mdnn.serving.files import png, require, wav
 from mdnn.serving.network import ServedNetwork
+from mdnn.serving.prompts import PROMPT, PromptContexts, require_of_prompts
 from mdnn.serving.strings import GraphCodec
-from mdnn.tokens.units import WIDTH, modality
-
-PROMPT = ("text", "image", "audio")
-"""The inputs that a prompt is made of, in its order."""
+from mdnn.tokens.units import modality
 
 KINDS = ("text", "image", "grey", "audio")
 """Kinds of items that are answered."""
@@ -63,6 +61,7 @@ class ServedItems(ServedNetwork):
         self.longest = {kind: run.seen["longest"].get(kind, self.slots) for kind in self.kinds}
         shapes = run.seen["shapes"]
         self.shapes = {kind: shapes[kind][0] for kind in shapes if len(shapes[kind]) == 1}
+        self.contexts = PromptContexts(self.text, self.kinds, self.slots, self.align, self.rate)
         self.prompts, self.words = config.context.prompts, len(run.words)
         self.ways = {kind: self._ways(run.model, kind) for kind in self.kinds}
 
@@ -180,83 +179,6 @@ class ServedItems(ServedNetwork):
             written = tf.where(here, number, written)
         return self._file(kind, rows, written, shape)
 
-    def contexts(self, prompt):
-        """Prompts as contexts.
-
-        Args:
-            prompt: dict from `PROMPT` to string `[batch]`.
-
-        Returns:
-            int32 `[batch, slots, 8]`, the slot behind the last item `[batch]` and the number of
-            items `[batch]`.
-        """
-        text = prompt["text"]
-        batch = tf.shape(text)[0]
-        tokens = tf.zeros([batch, self.slots, WIDTH], tf.int32)
-        stop = item = tf.zeros([batch], tf.int32)
-        for name in PROMPT:
-            rows = self._rows(name, prompt[name])
-            count = tf.cast(rows.row_lengths(), tf.int32)
-            # An item begins at a multiple of `align`.
-            start = -(-stop // self.align) * self.align
-            left = self._prompt_name(
-                (count == 0) | (start + count < self.slots),
-                f": {name}: ",
-                count,
-                " units from slot ",
-                start,
-                f" on leave no room for an answer in a context of {self.slots} slots",
-            )
-            with tf.control_dependencies([left]):
-                context = tf.cast(rows.value_rowids(), tf.int32)
-            slot = tf.gather(start, context) + tf.ragged.range(count).values
-            number = tf.gather(item, context)[:, None]
-            tokens = tf.tensor_scatter_nd_update(
-                tokens,
-                tf.stack([context, slot], axis=1),
-                tf.concat([rows.values, number], axis=1),
-            )
-            stop = tf.where(count > 0, start + count, stop)
-            item += tf.cast(count > 0, tf.int32)
-        return tokens, stop, item
-
-    def _prompt_name(self, good, *message):
-        number = tf.range(tf.size(good)) + 1
-        return require(good, "prompt ", number, *message)
-
-    def _rows(self, name, data):
-        """Ragged int32 `[batch, (units), 7]` of the prompts' texts, pictures or sounds."""
-        kinds = ("image", "grey") if name == "image" else (name,)
-        indices = {kind: modality(kind).index for kind in kinds if kind in self.kinds}
-        known = ", ".join(self.kinds)
-        if not indices:
-            absent = self._prompt_name(
-                data == "", f": {name}: this network knows {known}, not {name}"
-            )
-            with tf.control_dependencies([absent]):
-                lengths = tf.zeros_like(tf.strings.length(data))
-            return tf.RaggedTensor.from_row_lengths(tf.zeros([0, WIDTH - 1], tf.int32), lengths)
-        if name == "text":
-            units = self.text.units(data)
-            offset = tf.ragged.range(tf.cast(units.row_lengths(), tf.int32)).values
-            places = tf.stack([offset, offset * 0, offset * 0], axis=1)
-            return units.with_values(tf.concat([units.values, places], axis=1))
-
-        def decode(row):
-            number, data = row
-            if name == "audio":
-                return wav_rows(data, number, self.slots, indices["audio"], self.rate)
-            return png_rows(data, number, self.slots, indices, known)
-
-        def one(row):
-            nothing = tf.zeros([0, WIDTH - 1], tf.int32)
-            return tf.cond(row[1] == "", lambda: nothing, lambda: decode(row))
-
-        # One more that is empty: of no prompts at all `map_fn` makes no ragged rows.
-        data = tf.concat([data, [""]], axis=0)
-        spec = tf.RaggedTensorSpec([None, WIDTH - 1], tf.int32, ragged_rank=0)
-        return tf.map_fn(one, (tf.range(tf.size(data)), data), fn_output_signature=spec)[:-1]
-
     def _shape(self, kind, sizes, first):
         """The sizes of answers `[batch]` each, their units at most, whether they are open."""
         left, names = tf.maximum(self.slots - first, 0), self._sizes(kind)
@@ -281,7 +203,7 @@ class ServedItems(ServedNetwork):
         needed = tf.where(is_open, 1, units)
         wanted = tf.strings.join([tf.as_string(size) for size in shape], "x")
         checks.append(
-            self._prompt_name(
+            require_of_prompts(
                 needed <= left,
                 f": {kind} ",
                 tf.where(is_open, "", wanted + " "),

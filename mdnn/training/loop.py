@@ -134,6 +134,8 @@ class Training:
         """Goes on from the newest checkpoint in the run folder that can be read."""
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
         self.thinking.restored()
+        done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
+        self.display.say(f"going on with {self.run.path} at step {done}")
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""

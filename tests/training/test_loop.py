@@ -145,7 +145,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch, c
     kept = mdnn.evaluate(tmp_path / "parts", sliding=False)
     assert kept["nats"] == pytest.approx(first["nats"], rel=1e-6)
 
-    second = mdnn.train(config, tmp_path / "parts", resume=True, show=False)
+    second = mdnn.train(config, tmp_path / "parts", resume=True)
+    assert f"going on with {tmp_path / 'parts'} at step 10, after 0:" in capsys.readouterr().err
     assert second["stopped"] is False
     assert second["steps"] == 20
     assert second["nats"] == whole["nats"]
