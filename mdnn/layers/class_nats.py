@@ -1,5 +1,7 @@
 """Negative log-likelihood of classes, with its gradient written by hand."""
 
+import math
+
 from keras import ops
 
 
@@ -19,7 +21,9 @@ def class_nats(scores, answers):
 
     @ops.custom_gradient
     def nats(scores):
-        below = scores - ops.max(scores, axis=-1, keepdims=True)
+        # With a start, of no rows at all there is a maximum, too.
+        most = ops.max(scores, axis=-1, keepdims=True, initial=-math.inf)
+        below = scores - most
         powers = ops.exp(below)
         total = ops.sum(powers, axis=-1, keepdims=True)
         right = ops.one_hot(answers, scores.shape[-1], dtype=scores.dtype)

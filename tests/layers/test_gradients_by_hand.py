@@ -79,3 +79,15 @@ def test_class_nats_of_what_cannot_be():
         scores = np.array([[0.0, low, 0.0]], "float32")
         nats = ops.convert_to_numpy(class_nats(scores, np.array([0])))
         np.testing.assert_allclose(nats, np.log(2), rtol=1e-6)
+
+
+def test_class_nats_of_no_rows():
+    # Of a modality that a batch asks nothing of; compiled, too.
+    x, w = np.zeros((0, 5), "float32"), np.zeros(0, "float32")
+    _compare(
+        lambda x: class_nats(x, np.zeros(0, "int32")),
+        lambda x: ops.sum(x, axis=-1),
+        x,
+        w,
+        atol=0,
+    )
