@@ -10,9 +10,9 @@ from mdnn.errors import MdnnError
 from mdnn.serving import ask
 
 CONFIG = "configs/text.toml"
-# The manual is short: in 3 minutes it is read five times, and without dropout learnt by heart
-# (1.298 nats on what was kept back, with it 1.175).
-CHANGES = ("backbone.branch.0.dropout=0.1", "backbone.branch.1.dropout=0.1")
+# The manual is short: in 3 minutes it is read up to twenty times, and with less dropout learnt by
+# heart (0.1: 1.224 nats on what was kept back, 0.2: 1.158).
+CHANGES = ("backbone.branch.0.dropout=0.2", "backbone.branch.1.dropout=0.2")
 PROMPT = "If a class "
 # A little more careful than the network's own probabilities.
 TEMPERATURE = "0.6"
