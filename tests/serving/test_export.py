@@ -188,6 +188,15 @@ def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
         assert together == [written(run, p, 12, 0.8, 5) for p in PROMPTS]
 
 
+def test_groups_share_no_lock(exported):
+    """What XLA compiles takes no variables: it would lock them, and groups would wait."""
+    graph = tf.saved_model.load(str(exported)).signatures["generate"].graph.as_graph_def()
+    compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    assert compiled
+    for function in compiled:
+        assert tf.resource.as_datatype_enum not in [a.type for a in function.signature.input_arg]
+
+
 def test_more_than_a_group(generate, tiny_run):
     run = open_run(tiny_run)
     prompts = [*PROMPTS, "The dog", *PROMPTS, *PROMPTS, *PROMPTS]
