@@ -2,10 +2,11 @@
 
 import concurrent.futures
 import functools
-import os
 
 import keras
 import numpy as np
+
+from mdnn.machine import cores
 
 # Contexts of a group. Few sizes, because each is compiled; 16 at most, because two groups keep two
 # cores busy as no single one does: 64 texts of text.toml at once 24,000 to 26,000 characters/s
@@ -98,8 +99,4 @@ def _fitting(rows):
 @functools.cache
 def _pool():
     """Threads, one for each core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return concurrent.futures.ThreadPoolExecutor(cores, thread_name_prefix="mdnn-write")
+    return concurrent.futures.ThreadPoolExecutor(cores(), thread_name_prefix="mdnn-write")

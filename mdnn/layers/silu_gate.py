@@ -8,7 +8,7 @@ def silu_gate(u, v):
 
     Its gradients are `dy * silu(u)` by `v` and `dy * v * (s + silu(u) * (1 - s))` by `u`, with
     `s = sigmoid(u)`, which is kept. TensorFlow computes it again, and of bfloat16 in three times
-    the time of float32: 11 of 58 ms a step of configs/text-grid.toml on one core became 6.
+    the time of float32: of 2,048 x 256 numbers, with gradients, 2.25 ms on one core, here 1.47.
 
     Args:
         u, v: tensors of one shape and dtype.

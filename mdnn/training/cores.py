@@ -9,12 +9,7 @@ import os
 
 import keras
 
-
-def cores():
-    """How many cores this process may use, an int."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from mdnn.machine import cores
 
 
 def share_cores(batch=None):
