@@ -7,7 +7,6 @@ from keras import ops
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known
 from mdnn.models.compiling import without_xla
-from mdnn.models.variants import Parts
 from mdnn.tokens.units import MODALITY, PLACES, modality
 
 
@@ -42,17 +41,14 @@ class ItemWriter(keras.Model):
         self, model, prompts=1, kinds=None, refeeds=None, sampler="filtered", words=0, **kwargs
     ):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.heads = self.parts.heads
+        self.network, self.heads = model, model.heads
         self.prompts, self.refeeds = prompts, refeeds
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
-        branches = self.parts.branches
-        self.has_prompts = any(getattr(branch, "prompts", False) for branch in branches)
         self.mixes_prompts = any(
-            0 in spec["axes"] for branch in branches for spec in getattr(branch, "mixers", ())
+            0 in spec["axes"] for block in model.blocks for spec in getattr(block, "mixers", ())
         )
-        self.grid = self.parts.grid[1:] if prompts > 1 else self.parts.grid
+        self.grid = model.grid[1:] if prompts > 1 else model.grid
         self.slots = int(np.prod(self.grid))
         self.built = True
         without_xla(self)
@@ -62,12 +58,8 @@ class ItemWriter(keras.Model):
         side = self.prompts if self.mixes_prompts else 1
         if side > 1:
             tokens = ops.pad(tokens, [[0, 0], [0, (side - 1) * self.slots], [0, 0]])
-        grid = (side,) * (self.prompts > 1) + tuple(self.grid)
-        x = ops.reshape(self.parts.embedding(tokens), (-1, *grid, self.parts.width))
-        y = self.parts.backbone(x, causal, self.refeeds, training=False)
-        if self.parts.final_norm is not None:
-            y = self.parts.final_norm(y)
-        return ops.reshape(y, (-1, side * self.slots, self.parts.width))[:, : self.slots]
+        hidden = self.network.hidden(tokens, causal, self.refeeds, training=False)
+        return hidden[:, : self.slots]
 
     def decide(self, hidden, inputs, slots, number, turn=0):
         """Units chosen from what the heads are given.

@@ -33,7 +33,7 @@ class TurnWriter(ItemWriter):
         super().__init__(model, **kwargs)
         self.columns = None
         if not self.mixes_prompts and by_columns is not False:
-            self.columns = Columns(self.parts, self.refeeds)
+            self.columns = Columns(self.network, self.refeeds)
             if xla:
                 self.jit_compile = True
 

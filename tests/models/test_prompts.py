@@ -9,7 +9,6 @@ from networks import make_config, mix, randomize, text_tokens
 
 from mdnn import build, load
 from mdnn.models.run import open_run, write_run
-from mdnn.models.variants import Parts, variant
 
 GRID = (2, 2)
 SLOTS = 4
@@ -37,10 +36,10 @@ def config_of(prompts, *branches, **tables):
 
 def connected(model, causal):
     """Which slot reaches which: booleans `[from prompt, from slot, to prompt, to slot]`."""
-    parts = Parts(model)
-    x = np.random.default_rng(1).normal(size=(*parts.grid, parts.width)).astype("float32")
-    found = jacobian(lambda x: parts.backbone(x, causal), x)
-    slots = (parts.grid[0], SLOTS, parts.width)
+    x = np.random.default_rng(1).normal(size=(*model.grid, model.width)).astype("float32")
+    options = model.options.changed(causal=causal)
+    found = jacobian(lambda x: model.backbone(x, options), x)
+    slots = (model.grid[0], SLOTS, model.width)
     return (found.reshape(*slots, *slots) != 0).any(axis=(2, 5)).transpose(2, 3, 0, 1)
 
 
@@ -104,27 +103,13 @@ def test_each_prompt_is_answered_as_if_alone(name):
     tokens = text_tokens((2, 3, SLOTS))
     flat = tokens.reshape(2, 3 * SLOTS, 8)
     for causal in (True, False):
-        several, alone = variant(three, causal), variant(one, causal)
+        several, alone = three.with_options(causal), one.with_options(causal)
         found = values(lambda t, m=several: m({"tokens": t, "targets": t}), flat)
         expected = values(
             lambda t, m=alone: m({"tokens": t, "targets": t}), tokens.reshape(6, SLOTS, 8)
         )
         found = found.reshape(expected.shape)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_row_by_row():
-    """Rows of all prompts, each alone."""
-    parts = Parts(randomize(build(config_of(3, *BRANCHES["fold"]))))
-    assert parts.row_wise
-    assert (parts.rows, parts.row, parts.grid) == (6, 2, (3, 2, 2))
-    tokens = text_tokens((1, 3 * SLOTS))
-    expected = values(parts.hidden, tokens)
-    added = values(lambda t: parts.additions(t)[0], tokens)
-    for row in range(6):
-        here = slice(2 * row, 2 * row + 2)
-        found = values(lambda t, a: parts.row_hidden(t, [a]), tokens[:, here], added[:, row])
-        np.testing.assert_allclose(found, expected[:, here], rtol=1e-3, atol=1e-3)
 
 
 def test_a_run_of_eight_prompts_opened_with_one(tmp_path):
