@@ -110,8 +110,8 @@ class AnsweringRows:
         rows = ops.maximum(batch["answering"], 0)
         if alone:
             u = fold.dense_in(self._flat(fold.normed(x)))
-            slower = network.grid[1:-1] if fold.prompts else network.grid[:-1]
-            u = ops.reshape(ops.take(u, batch["filled_at"], axis=0), (-1, *slower, fold.width))
+            u = ops.take(u, batch["filled_at"], axis=0)
+            u = ops.reshape(u, (-1, *network.grid[:-1], fold.width))
         else:
             u = fold.fold_rows(fold.normed(x))
         v = ops.reshape(fold.taken(u, causal, training), (-1, fold.width))

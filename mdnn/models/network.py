@@ -1,10 +1,8 @@
 """The network: it owns its layers, and has the one forward pass."""
 
-import math
 import tomllib
 
 import keras
-from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions
@@ -35,10 +33,9 @@ class Network(keras.Model):
         name: string.
 
     Call arguments:
-        inputs: dict of `tokens`, int32 `[batch, positions, 8]` (the positions of all contexts
-            side by side, one context after another), and `targets`, the tokens that answer them,
-            of the same shape (`None` where they are not known: bytes are then conditioned on the
-            likeliest earlier bytes).
+        inputs: dict of `tokens`, int32 `[batch, positions, 8]`, and `targets`, the tokens that
+            answer them, of the same shape (`None` where they are not known: bytes are then
+            conditioned on the likeliest earlier bytes).
 
     Returns:
         float32 `[batch, positions, classes]`, the scores of `decoding_steps`.
@@ -50,13 +47,13 @@ class Network(keras.Model):
         refeed: the `Refeed` that holds the blocks where the config refeeds them, or `None`.
         final_norm: layer or `None`.
         halt: `HaltHead` or `None`.
-        grid: tuple of ints: contexts side by side (where there are several), candidates (puzzles
-            alone), and the context's axes, slowest first.
-        positions: int, positions of all contexts side by side.
+        grid: tuple of ints, the sizes of the context's axes, slowest first, behind the candidates
+            of puzzles that have them.
+        positions: int, positions of a context.
         axis_names: tuple of strings, the names of the grid's axes.
         width: int, channels.
         row: int, positions of the fastest axis.
-        rows: int, rows of all contexts together.
+        rows: int, rows of a context (times its candidates).
         causal, steps: those of `options`.
         can_be_causal: whether it can be run with `causal=True`.
         row_wise: whether positions of a row take from other rows through folds alone.
@@ -101,7 +98,7 @@ class Network(keras.Model):
 
     @property
     def positions(self):
-        return self.config.context.prompts * self.config.context.slots
+        return self.config.context.slots
 
     @property
     def grid(self):
@@ -134,11 +131,8 @@ class Network(keras.Model):
     @property
     def row_wise(self):
         rank = len(self.grid)
-        return all(
-            block.stays_in_rows(rank - block.prompts)
-            for block in self.blocks
-            if isinstance(block, MixBranch)
-        )
+        mixing = (block for block in self.blocks if isinstance(block, MixBranch))
+        return all(block.stays_in_rows(rank) for block in mixing)
 
     def with_options(self, causal=None, steps=None):
         """Returns the same network, run in another way: a `Network` that shares all layers.
@@ -162,8 +156,7 @@ class Network(keras.Model):
         """Returns what the heads are given, `[batch, positions, width]`.
 
         Args:
-            tokens: int32 `[batch, positions, 8]`: the positions of all contexts side by side, or,
-                where no mixer mixes contexts, of any number of them.
+            tokens: int32 `[batch, positions, 8]`.
             causal, steps: other options than the network's own.
             states: the state to begin with, `[batch, *grid, width]` (a tuple of two with inner
                 steps), in place of the first one.
@@ -183,20 +176,7 @@ class Network(keras.Model):
 
     def embed(self, tokens):
         """Returns tokens int32 `[batch, positions, 8]` embedded on the grid."""
-        x = self.embedding(tokens)
-        if tokens.shape[1] == self.positions:
-            return self.to_grid(x)
-        return ops.reshape(x, (-1, *self._grid_of(tokens.shape[1]), self.width))
-
-    def _grid_of(self, positions):
-        """The grid of fewer contexts side by side."""
-        contexts, rest = divmod(positions, self.config.context.slots)
-        if rest or self.config.context.prompts == 1:
-            raise ValueError(
-                f"expected {self.config.context.slots} positions in each context, received tokens "
-                f"of {positions}"
-            )
-        return (contexts, *self.grid[1:])
+        return self.to_grid(self.embedding(tokens))
 
     def backbone(self, x, options=None, states=None, training=None):
         """Runs the blocks, as often as the options say.
@@ -249,11 +229,7 @@ class Network(keras.Model):
 
     def read_out(self, state):
         """Returns what the heads are given for a state: `[batch, positions, width]`."""
-        x = self.normed(state)
-        if state.shape[1:-1] == self.grid:
-            x = self.to_positions(x)
-        else:
-            x = ops.reshape(x, (-1, math.prod(state.shape[1:-1]), self.width))
+        x = self.to_positions(self.normed(state))
         return x if self.halt is None else self.halt(x)
 
     def _recurrence(self, options):

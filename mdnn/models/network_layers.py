@@ -46,10 +46,10 @@ def make_layers(config, words):
         A `NetworkLayers`.
     """
     context, width, fields = config.context, config.backbone.width, config.tokens.fields
-    grid = (context.prompts,) * (context.prompts > 1) + (fields,) * (fields > 0) + context.grid
-    positions = max(1, fields) * context.prompts * context.slots
+    grid = (fields,) * (fields > 0) + context.grid
+    positions = max(1, fields) * context.slots
     embedding = make_embedding(config, words)
-    embedding.build((None, context.prompts * context.slots, WIDTH))
+    embedding.build((None, context.slots, WIDTH))
     blocks = make_branches(config)
     for block in blocks:
         block.build((None, *grid, width))
@@ -76,9 +76,7 @@ def make_layers(config, words):
 
 def axis_names(config):
     """Returns the names of the axes of a config's grid, a tuple of strings."""
-    context = config.context
-    several = ("context",) * (context.prompts > 1)
-    return several + ("candidate",) * (config.tokens.fields > 0) + context.axis_names
+    return ("candidate",) * (config.tokens.fields > 0) + config.context.axis_names
 
 
 def make_embedding(config, words):
@@ -127,11 +125,11 @@ def is_causal(config):
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
-    layout = {"prompts": config.context.prompts > 1, "causal": is_causal(config)}
-    return make_blocks(backbone.branch, backbone.depth, backbone.width, layout)
+    causal = is_causal(config)
+    return make_blocks(backbone.branch, backbone.depth, backbone.width, causal)
 
 
-def make_blocks(specs, depth, width, layout):
+def make_blocks(specs, depth, width, causal):
     """`depth` blocks of the branches of `specs`, for a stream of `width` channels."""
     # Every branch that adds to the residual stream adds a little less than the one before
     # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
@@ -141,11 +139,11 @@ def make_blocks(specs, depth, width, layout):
         for number, spec in enumerate(specs):
             name = f"block_{block}_{number}_{spec.kind}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
-            made.append(make_branch(spec, width, scale, name, layout))
+            made.append(make_branch(spec, width, scale, name, causal))
     return made
 
 
-def make_branch(spec, width, scale, name, layout):
+def make_branch(spec, width, scale, name, causal):
     """One branch from its table of the config: a `Branch`, or an `Inner` one of a fold.
 
     Args:
@@ -153,8 +151,7 @@ def make_branch(spec, width, scale, name, layout):
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
         name: str.
-        layout: dict of `prompts` (whether the stream's first axis holds prompts) and `causal`
-            (how folds are wired).
+        causal: boolean, how folds are wired.
     """
     common = {
         "norm": spec.norm,
@@ -169,9 +166,8 @@ def make_branch(spec, width, scale, name, layout):
     if spec.kind == "feedforward":
         return FeedForwardBranch(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
-        # Inside a fold prompts are more of the batch.
-        inner = make_blocks(spec.block, spec.depth, spec.width, {**layout, "prompts": False})
-        return FoldBranch(spec.width, inner, **layout, **common)
+        inner = make_blocks(spec.block, spec.depth, spec.width, causal)
+        return FoldBranch(spec.width, inner, causal, **common)
     mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
     if isinstance(spec, Inner):
         return MixBranch(mixers, gate=spec.gate, activation=spec.activation, **common)
@@ -182,6 +178,5 @@ def make_branch(spec, width, scale, name, layout):
         gate=spec.gate,
         activation=spec.activation,
         project=spec.project,
-        prompts=layout["prompts"],
         **common,
     )
