@@ -1,8 +1,8 @@
 """From a config to a network."""
 
 from mdnn.errors import MdnnError
-from mdnn.models.limits import at_most
 from mdnn.models.network import Network
+from mdnn.models.parameter_limit import at_most
 
 
 def build(config, words=(), most=None):

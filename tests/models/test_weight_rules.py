@@ -12,7 +12,7 @@ from networks import make_config, mix
 from mdnn import MdnnError, build
 from mdnn.layers import MultidimDense
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
-from mdnn.models.limits import TooLargeError, at_most
+from mdnn.models.parameter_limit import TooLargeError, at_most
 
 FOLD = {"kind": "fold", "width": 6, "block": [mix({"groups": 2}, gate="silu", dropout=0.1)]}
 MIXED = mix(
@@ -39,7 +39,7 @@ def global_state():
 
 def test_nothing_global_is_changed():
     add_weight, before = keras.layers.Layer.add_weight, global_state()
-    build(config(refeed={"steps": 2, "start": "learned"}))
+    build(config(refeed={"steps": 2, "initial_state": "learned"}))
     assert global_state() == before
     assert keras.layers.Layer.add_weight is add_weight
 
