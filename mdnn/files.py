@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.text_encodings import MARK, undecodable
 
 PART = ".part"
 """What the names of files end with that are being written."""
@@ -150,7 +151,7 @@ def read_bytes(path, limit, name=None):
 
 
 def read_text(path, most):
-    """Returns the text of a small file, UTF-8.
+    """Returns the text of a small file, UTF-8, without a byte order mark at its beginning.
 
     Args:
         path: the file.
@@ -161,11 +162,10 @@ def read_text(path, most):
     """
     data = read_bytes(path, most)
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").removeprefix(MARK)
     except UnicodeDecodeError as error:
-        raise MdnnError(
-            f"{path} cannot be read: expected UTF-8 text, received byte 0x{data[error.start]:02x} "
-            f"at offset {error.start}"
+        raise undecodable(
+            f"{path} cannot be read: it", data, "utf-8", error.start, key=None
         ) from None
 
 

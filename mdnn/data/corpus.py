@@ -28,7 +28,7 @@ class Corpus:
     characters: int
 
 
-def open_data(source, validation=0.1, codec=None, words=0, at_least=2):
+def open_data(source, validation=0.1, codec=None, words=0, at_least=2, encoding="utf-8"):
     """Reads a source, splits it by characters and turns both parts into units.
 
     Words are counted in the training part alone, and the cut is the same whatever the codec,
@@ -40,6 +40,7 @@ def open_data(source, validation=0.1, codec=None, words=0, at_least=2):
         codec: A `TextCodec`, such as a trained network's own; `None` makes one.
         words: Integer, words of the new codec's table; without effect if `codec` is given.
         at_least: Integer, units that either part needs at least.
+        encoding: String, the encoding of text files.
 
     Returns:
         A `Corpus`.
@@ -52,7 +53,7 @@ def open_data(source, validation=0.1, codec=None, words=0, at_least=2):
     >>> corpus = open_data("python-docs")
     >>> batches = Batches(corpus.train, corpus.codec, length=64, batch=12, seed=0)
     """
-    text = read_text(source)
+    text = read_text(source, encoding)
     name = repr(str(source))
     parts = split(text, validation, at_least, name)
     if codec is None:

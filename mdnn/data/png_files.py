@@ -191,7 +191,9 @@ def _passes(header, width, height):
 def _stream_size(header, width, height):
     """Returns how many bytes the pixels of a picture have, one byte a row for its filter."""
     bits = header[8] * _CHANNELS[header[9]]
-    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(header, width, height))
+    return sum(
+        rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(header, width, height)
+    )
 
 
 def _check_stream(header, width, height, stream, name):
@@ -264,7 +266,7 @@ def _from_key(samples, key, depth, colour, name):
 
 def _film(chunks, header, name, convert):
     """Returns the film of an animated PNG."""
-    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
+    depth, colour = header[8:10]
     _check_frames(chunks, header, name)
     if depth == 16:
         check_convert(convert, name, "an animated PNG of 16 bit", "rounds it to 8 bit")

@@ -8,6 +8,7 @@ from mdnn.models.kept_keys import NOT_OF_STREAMS, check_kept
 from mdnn.models.puzzle_check import check_no_puzzle, check_puzzle
 from mdnn.models.refeed_check import check_refeed
 from mdnn.models.schema import nearest
+from mdnn.text_encodings import check_encoding
 from mdnn.tokens.units import MODALITIES, UNITS
 
 
@@ -20,6 +21,7 @@ def check(config):
     Raises:
         MdnnError: the first key that does not go with the others.
     """
+    check_encoding(config.data.encoding)
     _check_context(config)
     _check_train(config)
     check_refeed(config)

@@ -7,6 +7,7 @@ from mdnn.errors import MdnnError
 OF_ITEMS = (
     ("data.order", "given"),
     ("data.cut", False),
+    ("data.convert", False),
     ("data.vary.speed", 0.0),
     ("data.vary.volume", 0.0),
     ("data.vary.noise", 0.0),

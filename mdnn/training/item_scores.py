@@ -24,7 +24,8 @@ def open_config_lines(config):
     """The `LineCorpus` of a config of items."""
     kinds = tuple(name for name in config.tokens.modalities if name != "word")
     data, rate = config.data, config.tokens.rate
-    return open_lines(data.source, data.validation, config.seed, rate, kinds)
+    options = (rate, kinds, data.convert, data.encoding)
+    return open_lines(data.source, data.validation, config.seed, *options)
 
 
 def validation_lines(config):

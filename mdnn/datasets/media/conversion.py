@@ -94,7 +94,7 @@ def to_grey(pixels, name, convert):
     """
     if is_grey(pixels):
         return np.ascontiguousarray(pixels[..., 0])
-    check_convert(convert, name, "expected a grey picture, received colours", "makes it grey")
+    check_convert(convert, name, "expected grey, received colours", "makes it grey")
     return np.rint(pixels @ _LUMA).astype(np.uint8)
 
 

@@ -78,7 +78,7 @@ def decode_text(data, encoding, name):
     return text.removeprefix(MARK)
 
 
-def undecodable(name, data, encoding, offset, size=None):
+def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
     """Returns the error for bytes that are no text in an encoding.
 
     Args:
@@ -87,6 +87,7 @@ def undecodable(name, data, encoding, offset, size=None):
         encoding: String.
         offset: Integer, where the first bad byte lies.
         size: Integer, bytes of the whole file; `None`: those of `data`.
+        key: String, the config key that chooses the encoding; `None` where it is always UTF-8.
     """
     size = len(data) if size is None else size
     byte = f"byte 0x{data[offset]:02x}" if offset < len(data) else "a byte"
@@ -96,7 +97,8 @@ def undecodable(name, data, encoding, offset, size=None):
     elif likely in (None, encoding):
         hint = ""
     else:
-        hint = f"; it seems to be {likely}: data.encoding = '{likely}'"
+        action = f"{key} = '{likely}'" if key else "save it as UTF-8"
+        hint = f"; it seems to be {likely}: {action}"
     return MdnnError(
         f"{name} is not {spelled(encoding)} text: {byte} at offset {offset} of {size}{hint}"
     )
@@ -129,7 +131,8 @@ def likely_encoding(data):
         return "binary"
     high = sum(byte > 127 for byte in data)
     letters = sum(bytes([byte]).isalpha() for byte in data) + high
-    if high > 0.4 * letters:
+    # A few bytes tell nothing of a script.
+    if high > max(8, 0.4 * letters):
         return _wide(data) or _cyrillic(data) or _western(data)
     return _western(data)
 
