@@ -1,9 +1,8 @@
 """Files and items: texts, pictures, films and sounds in; text, PNG and WAV out."""
 
+import errno
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from mdnn.datasets.media.animated import decode_picture
 from mdnn.datasets.media.conversion import to_grey
 from mdnn.datasets.media.suffixes import COMPRESSED_SOUNDS, PICTURES, SOUNDS
 from mdnn.errors import MdnnError
-from mdnn.files import check_new_folder, replacing
+from mdnn.files import check_new_folder, making, replacing
 from mdnn.text_encodings import MARK, decode_text
 from mdnn.tokens.items import Item, as_item
 
@@ -325,17 +324,11 @@ def write_item(item, path, rate=None):
 def _write_frames(item, path):
     check_new_folder(path)
     kind = "image" if item.kind == "video" else "grey"
-    part = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with making(path) as part:
         for number, picture in enumerate(item.value):
             (part / f"{number:06}.png").write_bytes(encode_png(Item(kind, picture)))
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o777 & ~mask)
-        os.replace(part, path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _pictures(folder):
