@@ -146,17 +146,19 @@ def to_16_bit(samples, full_scale, name, convert, exact=False):
     Raises:
         MdnnError: If a sample is not finite, or is no 16-bit number and `convert` is false.
     """
+    lost = False
     if np.issubdtype(samples.dtype, np.integer):
         # the bits below 16, looked at as whole numbers: floats have 53 bits
         shift = int(full_scale).bit_length() - 16
         if not shift or not (samples & samples.dtype.type((1 << shift) - 1)).any():
             return np.ascontiguousarray(samples >> shift).astype(np.int16)
+        lost = True
     values = samples * (32768 / full_scale)
     if not np.isfinite(values).all():
         raise MdnnError(f"{name}: expected finite samples, received NaN or infinity")
     rounded = np.rint(values)
     clipped = np.clip(rounded, -32768, 32767)
-    if not exact and not np.array_equal(clipped, values):
+    if not exact and (lost or not np.array_equal(clipped, values)):
         check_convert(
             convert, name, "its samples do not fit 16 bit", "rounds and clips them to 16 bit"
         )
