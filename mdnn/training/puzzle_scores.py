@@ -12,7 +12,8 @@ from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
 def open_config_puzzles(config):
     """The `PuzzleCorpus` of a config of puzzles."""
     data = config.data
-    corpus = open_puzzles(data.source, data.validation, config.seed, data.givens, data.loops)
+    drawn = (data.givens, data.loops)
+    corpus = open_puzzles(data.source, data.validation, config.seed, *drawn, encoding=data.encoding)
     check_size(corpus.task, config)
     return corpus
 
@@ -35,7 +36,9 @@ def open_other_puzzles(config, source):
     expected = puzzle_source(data.source)[0]
     same = None not in (own, expected) and own.kind == expected.kind
     drawn = (data.givens, data.loops) if same else ((), 0.0)
-    corpus = open_puzzles(source, data.validation if path is None else 0.0, 0, *drawn, expected)
+    corpus = open_puzzles(
+        source, data.validation if path is None else 0.0, 0, *drawn, expected, data.encoding
+    )
     check_size(corpus.task, config)
     return corpus.task, *corpus.held.different(data.cases if path is None else 10**9)
 

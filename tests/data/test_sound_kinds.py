@@ -99,7 +99,7 @@ def test_a_law_and_mu_law():
     for values in (mu, a):
         np.testing.assert_array_equal(np.sort(values), np.sort(-values))
     if sys.version_info < (3, 13):
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="audioop"):
             import audioop
         assert audioop.ulaw2lin(every, 2) == mu.astype("<i2").tobytes()
         assert audioop.alaw2lin(every, 2) == a.astype("<i2").tobytes()
