@@ -27,7 +27,7 @@ _LOOKED_AT = 1 << 16
 _WIDE = (
     ("shift_jis", ((0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
     ("euc-jp", ((0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
-    ("euc-kr", ((0xAC00, 0xD7A3), (0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
+    ("euc-kr", ((0xAC00, 0xD7A3), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
     ("gb18030", ((0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF), (0x2010, 0x2030))),
     ("big5", ((0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF), (0xFE30, 0xFE4F))),
 )
@@ -75,7 +75,15 @@ def decode_text(data, encoding, name):
         raise undecodable(name, data, encoding, error.start) from None
     except UnicodeError as error:  # UTF-16 without its mark, of some Pythons
         raise MdnnError(f"{name} is not {spelled(encoding)} text: {error}") from None
+    # UTF-16 of many scripts, and many a program, happen to be UTF-8, too.
+    if encoding == "utf-8" and _control(data[:_LOOKED_AT]) > 0.1:
+        raise undecodable(name, data, encoding, _first_control(data))
     return text.removeprefix(MARK)
+
+
+def _first_control(data):
+    """Returns the offset of the first control character."""
+    return next(at for at, byte in enumerate(data) if byte < 32 and byte not in b"\t\n\r\f\x1b")
 
 
 def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
@@ -124,17 +132,32 @@ def likely_encoding(data):
             return encoding
     if b"\0" in data:
         return _with_zeros(data)
+    if _control(data) > 0.02:
+        return "binary"
     if _fits(data, "utf-8"):
         return "utf-8"
-    control = sum(data.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1b")
-    if control > len(data) / 50:
-        return "binary"
     high = sum(byte > 127 for byte in data)
     letters = sum(bytes([byte]).isalpha() for byte in data) + high
     # A few bytes tell nothing of a script.
     if high > max(8, 0.4 * letters):
         return _wide(data) or _cyrillic(data) or _western(data)
     return _western(data)
+
+
+def is_binary(data):
+    """Returns whether bytes seem to be no text: one in ten is a control character or zero.
+
+    Args:
+        data: Bytes; the first 64 KiB are looked at.
+    """
+    data = bytes(data[:_LOOKED_AT])
+    return _control(data) > 0.1 and likely_encoding(data) == "binary"
+
+
+def _control(data):
+    """Returns the share of control characters among bytes."""
+    number = sum(data.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1b")
+    return number / max(1, len(data))
 
 
 def _fits(data, encoding):
@@ -149,9 +172,9 @@ def _with_zeros(data):
     """Returns which UTF-16 or UTF-32 bytes with zeros may be: Latin letters have a zero each."""
     number = max(1, len(data) // 4)
     zeros = [data[place::4].count(0) / number for place in range(4)]
-    if zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] > 0.9:
+    if zeros[0] < 0.5 and zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] > 0.9:
         return "utf-32-le"
-    if zeros[0] > 0.9 and zeros[1] > 0.9 and zeros[2] > 0.9:
+    if zeros[0] > 0.9 and zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] < 0.5:
         return "utf-32-be"
     even, odd = (zeros[0] + zeros[2]) / 2, (zeros[1] + zeros[3]) / 2
     for encoding, many, few in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
@@ -175,7 +198,10 @@ def _wide(data):
         usual = sum(any(low <= c <= high for low, high in blocks) for c in others)
         # Kana or Hangul beside ideographs tell Japanese and Korean from Chinese.
         own = sum(blocks[0][0] <= c <= blocks[0][1] for c in others)
-        own = 0 if blocks[0][0] == 0x4E00 else own
+        if blocks[0][0] == 0x4E00:
+            own = 0
+        elif own < 0.1 * len(others):
+            continue
         score = (usual + 0.2 * own) / len(others)
         if score > most:
             best, most = encoding, score

@@ -27,6 +27,11 @@ class Corpus:
     validation: np.ndarray
     characters: int
 
+    def contents(self):
+        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`."""
+        yield self.train
+        yield self.validation
+
 
 def open_data(source, validation=0.1, codec=None, words=0, at_least=2, encoding="utf-8"):
     """Reads a source, splits it by characters and turns both parts into units.

@@ -30,6 +30,16 @@ class LineCorpus:
     train: list[Line]
     validation: list[Line]
 
+    def contents(self):
+        """Yields what was found, for `mdnn.datasets.fingerprint.fingerprint`."""
+        lines = [*self.train, *self.validation]
+        entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
+        for entry in entries.values():
+            if isinstance(entry, Item):
+                yield entry.value
+            else:
+                yield from map(pathlib.Path, entry.paths)
+
 
 def open_lines(
     source, validation=0.1, seed=0, rate=None, kinds=None, convert=False, encoding="utf-8"

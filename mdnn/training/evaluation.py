@@ -114,8 +114,7 @@ def _figures(run, networks, text, sliding, lines, progress):
         raise MdnnError("a network of text is evaluated on a text, received lines of items")
     if text is None:
         data = run.config.data
-        corpus = open_data(data.source, data.validation, run.codec, encoding=data.encoding)
-        units = corpus.validation
+        units = open_data(data.source, data.validation, run.codec).validation
     else:
         units = run.codec.units(text)
     return StreamScorer(networks, run.config, run.codec).figures(units, sliding, progress)
@@ -139,7 +138,7 @@ def open_text_or_lines(config, source):
         data = dataclasses.replace(config.data, source=source, validation=0.0)
         corpus = open_config_lines(dataclasses.replace(config, data=data))
         return {"lines": corpus.train + corpus.validation}
-    return {"text": read_text(source, config.data.encoding)}
+    return {"text": read_text(source)}
 
 
 def figures(nats, characters):

@@ -24,8 +24,7 @@ def open_config_lines(config):
     """The `LineCorpus` of a config of items."""
     kinds = tuple(name for name in config.tokens.modalities if name != "word")
     data, rate = config.data, config.tokens.rate
-    options = (rate, kinds, data.convert, data.encoding)
-    return open_lines(data.source, data.validation, config.seed, *options)
+    return open_lines(data.source, data.validation, config.seed, rate, kinds)
 
 
 def validation_lines(config):

@@ -12,8 +12,7 @@ from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
 def open_config_puzzles(config):
     """The `PuzzleCorpus` of a config of puzzles."""
     data = config.data
-    drawn = (data.givens, data.loops)
-    corpus = open_puzzles(data.source, data.validation, config.seed, *drawn, encoding=data.encoding)
+    corpus = open_puzzles(data.source, data.validation, config.seed, data.givens, data.loops)
     check_size(corpus.task, config)
     return corpus
 
@@ -36,9 +35,7 @@ def open_other_puzzles(config, source):
     expected = puzzle_source(data.source)[0]
     same = None not in (own, expected) and own.kind == expected.kind
     drawn = (data.givens, data.loops) if same else ((), 0.0)
-    corpus = open_puzzles(
-        source, data.validation if path is None else 0.0, 0, *drawn, expected, data.encoding
-    )
+    corpus = open_puzzles(source, data.validation if path is None else 0.0, 0, *drawn, expected)
     check_size(corpus.task, config)
     return corpus.task, *corpus.held.different(data.cases if path is None else 10**9)
 

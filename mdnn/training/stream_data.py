@@ -38,12 +38,7 @@ class StreamData:
         codec = TextCodec(words) if words else None
         slots, data, batch = config.context.slots, config.data, config.train.batch
         self.corpus = open_data(
-            data.source,
-            data.validation,
-            codec,
-            config.tokens.words,
-            at_least=slots + 1,
-            encoding=data.encoding,
+            data.source, data.validation, codec, config.tokens.words, at_least=slots + 1
         )
         self.codec = self.corpus.codec
         self.words = tuple(self.codec.words)

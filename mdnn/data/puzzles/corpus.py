@@ -32,6 +32,16 @@ class PuzzleCorpus:
     train: DrawnCases | ReadCases
     held: DrawnCases | ReadCases
 
+    def contents(self):
+        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`.
+
+        Drawn puzzles follow from the config alone.
+        """
+        for side in (self.train, self.held):
+            if isinstance(side, ReadCases):
+                yield side.puzzles
+                yield side.solutions
+
 
 def make_task(name, givens=(), loops=0.0):
     """Returns the `Task` of a name.

@@ -7,7 +7,7 @@ import sys
 
 from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.errors import MdnnError
-from mdnn.text_encodings import likely_encoding
+from mdnn.text_encodings import is_binary
 
 # Names of each kind of what is left out that a line tells.
 _NAMED = 3
@@ -149,7 +149,7 @@ def _is_text(path, folder, left_out):
     kind = None
     if not beginning:
         kind = "empty"
-    elif b"\0" in beginning and likely_encoding(beginning) == "binary":
+    elif is_binary(beginning):
         kind = "no text"
     if kind:
         left_out.add(kind, path.relative_to(folder).as_posix())
