@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from mdnn.data import open_lines
-from mdnn.data.corpus import open_data
-from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.datasets import fingerprint as module
+from mdnn.datasets import open_dataset
 from mdnn.datasets.fingerprint import Fingerprint, fingerprint, source_change, write_source
+from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
+from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
 
 
@@ -54,10 +54,10 @@ def test_large_files_are_hashed_at_their_ends(tmp_path, monkeypatch):
 
 def test_sources_of_all_kinds(tmp_path):
     def text():
-        return fingerprint(open_data(tmp_path / "a.txt").contents())
+        return fingerprint(open_text(tmp_path / "a.txt").contents())
 
     def items():
-        return fingerprint(open_lines(tmp_path / "m.jsonl", 0.5).contents())
+        return fingerprint(open_dataset(tmp_path / "m.jsonl", 0.5).contents())
 
     def puzzles():
         return fingerprint(open_puzzles(str(tmp_path / "p.csv"), validation=0.0).contents())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdnn.data import open_lines
-from mdnn.data.media import fit_colours, read_item
+from mdnn.datasets import open_dataset
+from mdnn.datasets.media.media_files import fit_colours, read_item
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
@@ -113,7 +113,7 @@ def test_the_manifest_says_what_is_converted(tmp_path):
 
     def draw(line, **options):
         path.write_text(json.dumps(line) + "\n")
-        lines = open_lines(tmp_path, 0, **options).train
+        lines = open_dataset(tmp_path, 0, **options).train
         return lines[0].draw([0] * 4)[0][0]
 
     picture = {"image": "a.png"}

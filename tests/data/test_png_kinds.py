@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdnn.data.png_files import decode_png
+from mdnn.datasets.media.png_files import decode_png
 from mdnn.errors import MdnnError
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}

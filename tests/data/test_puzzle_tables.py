@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mdnn.data.puzzles.corpus import make_task, open_puzzles
-from mdnn.data.puzzles.sudoku import Sudoku
+from mdnn.datasets.puzzles.puzzle_splits import make_task, open_puzzles
+from mdnn.datasets.puzzles.sudoku import Sudoku
 from mdnn.errors import MdnnError
 
 P = "003020600900305001001806400008102900700000008006708200002609500800203009005010300"
@@ -140,9 +140,9 @@ def test_encodings(tmp_path):
 @pytest.mark.parametrize("validation", [0.1, 0.0])
 def test_memory_is_a_small_multiple_of_the_file(tmp_path, validation, monkeypatch):
     # what does not grow with the file is made small
-    monkeypatch.setattr("mdnn.data.puzzles.files.CHECKED", 100)
-    monkeypatch.setattr("mdnn.data.puzzles.files.TOGETHER", 256)
-    monkeypatch.setattr("mdnn.data.puzzles.cases.CHUNK", 128)
+    monkeypatch.setattr("mdnn.datasets.puzzles.puzzle_files.CHECKED", 100)
+    monkeypatch.setattr("mdnn.datasets.puzzles.puzzle_files.TOGETHER", 256)
+    monkeypatch.setattr("mdnn.datasets.puzzles.cases.CHUNK", 128)
     puzzles, solutions = Sudoku(4).draw(1, 0, 200, lambda x: np.ones(len(x), bool))
     rows = [
         "".join(map(str, p)) + "," + "".join(map(str, s)) + "\n"

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from mdnn.data.media import read_item
-from mdnn.data.sound_files import decode_compressed, decode_wav
+from mdnn.datasets.media.media_files import read_item
+from mdnn.datasets.media.sound_files import decode_compressed, decode_wav
 from mdnn.errors import MdnnError
 
 SAMPLES = np.array([0, 1, -1, 32767, -32768, 256, 255, -12345], np.int64)
@@ -231,7 +231,7 @@ def test_sounds_that_are_none(tmp_path, monkeypatch):
             MdnnError, match=r"a\.flac: (no sound that can be read|a sound|a trunc)"
         ):
             read_item(path)
-    monkeypatch.setattr("mdnn.data.sound_files.MAX_SAMPLES", 999)
+    monkeypatch.setattr("mdnn.datasets.media.sound_files.MAX_SAMPLES", 999)
     path.write_bytes(encoded("FLAC", "PCM_16", TONE))
     with pytest.raises(MdnnError, match="at most 999 samples, received 16,000"):
         read_item(path)

@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from mdnn.data import open_lines
-from mdnn.data.corpus import open_data
-from mdnn.data.media import read_item
-from mdnn.data.sources import read_text
+from mdnn.config.load import Config, load_config
+from mdnn.datasets import open_dataset
+from mdnn.datasets.media.media_files import read_item
+from mdnn.datasets.text.text_sources import read_text
+from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
-from mdnn.models.config import Config, load_config
 from mdnn.text_encodings import check_encoding, decode_text, likely_encoding
 
 TEXTS = {
@@ -124,24 +124,24 @@ def _config(encoding):
     return {
         "data": {"encoding": encoding},
         "train": {"steps": 1},
-        "backbone": {"branch": [{"kind": "feedforward", "width": 8}]},
+        "backbone": {"layer": [{"kind": "feedforward", "width": 8}]},
     }
 
 
 def test_split_texts_and_items(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS["German"].encode("cp1252"))
-    assert open_data(path, encoding="cp1252").characters == len(TEXTS["German"])
+    assert open_text(path, encoding="cp1252").characters == len(TEXTS["German"])
     (tmp_path / "m.jsonl").write_text(json.dumps({"items": [{"text_file": "a.txt"}]}) + "\n")
-    line = open_lines(tmp_path / "m.jsonl", 0, encoding="cp1252").train[0]
+    line = open_dataset(tmp_path / "m.jsonl", 0, encoding="cp1252").train[0]
     assert line.draw([0, 0])[0][0].value == TEXTS["German"]
-    line = open_lines(tmp_path / "m.jsonl", 0).train[0]
+    line = open_dataset(tmp_path / "m.jsonl", 0).train[0]
     with pytest.raises(MdnnError, match=r"it seems to be cp1252: data.encoding = 'cp1252'"):
         line.draw([0, 0])
 
 
 def test_marks_at_the_start_of_configs_and_manifests(tmp_path):
-    config = 'data.source = "é"\ntrain.steps = 1\n[[backbone.branch]]\nkind = "feedforward"\n'
+    config = 'data.source = "é"\ntrain.steps = 1\n[[backbone.layer]]\nkind = "feedforward"\n'
     path = tmp_path / "a.toml"
     path.write_bytes(config.encode("utf-8-sig"))
     assert load_config(path).data.source == "é"
@@ -151,7 +151,7 @@ def test_marks_at_the_start_of_configs_and_manifests(tmp_path):
     line = '{"items": [{"text": "é"}]}\r\n'
     manifest = tmp_path / "a.jsonl"
     manifest.write_bytes((line + line).encode("utf-8-sig"))
-    assert len(open_lines(manifest, 0).train) == 2
+    assert len(open_dataset(manifest, 0).train) == 2
     manifest.write_bytes(line.encode("utf-16"))
     with pytest.raises(MdnnError, match=r"jsonl:1: not UTF-8 .*seems to be utf-16, expected UTF-8"):
-        open_lines(manifest, 0)
+        open_dataset(manifest, 0)

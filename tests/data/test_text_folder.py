@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mdnn.data.sources import read_text
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
 
 

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image, features
 
-from mdnn.data.picture_files import check_pixels, signature
 from mdnn.datasets.media.conversion import is_grey, without_alpha
+from mdnn.datasets.media.picture_files import check_pixels, signature
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
@@ -27,8 +27,8 @@ def decode_picture(data, form, name, convert=False):
         all colours are; a WebP file always gives RGB.
 
     Raises:
-        MdnnError: Bytes of another format, more than `mdnn.data.picture_files.MAX_PIXELS` pixels,
-            a truncated or damaged file; without `convert` transparent pixels.
+        MdnnError: Bytes of another format, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
+            pixels, a truncated or damaged file; without `convert` transparent pixels.
     """
     if not data.startswith(_BEGINS[form]) or (form == "WEBP" and data[8:12] != b"WEBP"):
         raise MdnnError(f"{name}: expected a {form} file, received {signature(data)}")

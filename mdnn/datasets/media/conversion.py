@@ -110,10 +110,10 @@ def to_mono(samples, name, convert):
     Args:
         samples: Integers or floats `[frames, channels]`.
         name: String, what errors call the file.
-        convert: Boolean, whether channels that differ are averaged.
+        convert: Boolean, whether channels that differ are swapped_in.
 
     Returns:
-        The samples `[frames]`, of the same dtype; float64 where channels are averaged.
+        The samples `[frames]`, of the same dtype; float64 where channels are swapped_in.
 
     Raises:
         MdnnError: If channels differ and `convert` is false.
