@@ -34,10 +34,6 @@ OF_PUZZLES = (
     ("data.loops", 0.0),
     ("data.validation_size", 1000),
     ("tokens.candidates", 0),
-    ("refeed.inner_steps", 0),
-    ("refeed.feedback", "state"),
-    ("refeed.damping", 0.0),
-    ("refeed.noise", 0.0),
     ("refeed.step_schedule", "fixed"),
     ("refeed.supervision_steps", 1),
 )

@@ -63,11 +63,6 @@ def check_no_puzzle(config):
         MdnnError: the first such key.
     """
     check_fixed(config, OF_PUZZLES, why="; it belongs to context.layout = 'puzzle'")
-    if config.refeed.initial_state == "random":
-        raise MdnnError(
-            "refeed.initial_state: expected 'zeros' or 'learned', received 'random'; it belongs to "
-            "context.layout = 'puzzle'"
-        )
     if "symbol" in config.tokens.modalities:
         raise MdnnError("tokens.modalities: 'symbol' belongs to context.layout = 'puzzle'")
     if puzzle_source(config.data.source)[0] is not None:
