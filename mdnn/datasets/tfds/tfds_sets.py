@@ -133,8 +133,8 @@ def _unreachable(url):
     reasons = [f"no answer for {PATIENCE:g} s"]
 
     def ask():
-        request = urllib.request.Request(url, method="HEAD")
         try:
+            request = urllib.request.Request(url, method="HEAD")
             # A new opener: the usual one keeps the proxies of its first use.
             with urllib.request.build_opener().open(request, timeout=PATIENCE):
                 reasons.append(None)
