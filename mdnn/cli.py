@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import sys
 
+from mdnn import standard_streams
 from mdnn.commands import (
     run_evaluate,
     run_export,
@@ -14,6 +15,7 @@ from mdnn.commands import (
 )
 from mdnn.errors import MdnnError
 from mdnn.serving.server.words import add_serve
+from mdnn.training.stopping import TerminationSignal, exit_status, raising_signals, signal_number
 
 
 def main(arguments=None):
@@ -23,24 +25,29 @@ def main(arguments=None):
         arguments: list of words; None for the process's own.
 
     Returns:
-        int, the exit status: 0; 2 for input that cannot be used, with one line on standard
-        error; 130 after Ctrl-C.
+        int, the exit status: 0; 2 for input that cannot be used, with one line on standard error;
+        130 after Ctrl-C and 143 after SIGTERM, a training among them that saved everything.
     """
-    options = parser().parse_args(arguments)
-    # A terminal that cannot show a character is no reason to stop.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(errors="replace")
+    standard_streams.open_missing()
+    standard_streams.show_any_character()
     try:
-        with contextlib.suppress(BrokenPipeError):
-            options.run_command(options)
-        return 0
+        options = parser().parse_args(arguments)
+        with raising_signals():
+            status = options.run_command(options) or 0
+        standard_streams.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
+        status = 0
     except (MdnnError, OSError) as error:
-        print(f"mdnn: error: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nmdnn: stopped", file=sys.stderr)
-        return 130
+        standard_streams.say(f"mdnn: error: {_one_line(error)}")
+        status = 2
+    except (KeyboardInterrupt, TerminationSignal) as error:
+        standard_streams.say("\nmdnn: stopped")
+        status = exit_status(signal_number(error))
+    finally:
+        with contextlib.suppress(OSError):
+            standard_streams.flush()
+    return status
 
 
 def _one_line(error):

@@ -1,34 +1,45 @@
 """What each command does. What is heavy is imported when it is needed."""
 
 import json
-from pathlib import Path
+import signal
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder
 from mdnn.quiet import quiet_import
+from mdnn.training.stopping import exit_status
 
 
 def run_train(options):
-    """Trains a network."""
+    """Trains a network; returns the exit status."""
     from mdnn.models.config import load_config
 
     config = load_config(options.config, options.set)
     if options.resume:
         _check_resumed(options.set)
     else:
-        check_new_folder(options.out)
+        check_new_folder(as_path(options.out, "--out"))
     quiet_import(lambda: _share_cores(config))
-    from mdnn.training.display import print_ways
     from mdnn.training.loop import train
 
     result = train(config, options.out, resume=options.resume)
-    if options.json:
+    _print_training(result, options.json)
+    if result["stopped"]:
+        return exit_status(getattr(signal, result["signal"]))
+    return 0
+
+
+def _print_training(result, as_json):
+    if as_json:
         print(json.dumps(result))
         return
     if "items" in result:
+        from mdnn.training.display import print_ways
+
         print_ways(result["ways"])
         figures = ""
     elif "puzzles" in result:
+        # imported late: a text needs no puzzles
         from mdnn.training.puzzle_scores import in_words
 
         figures = f"{in_words(result)}; "
@@ -125,23 +136,20 @@ def run_inspect(options):
     from mdnn.models.config import load_config
     from mdnn.serving.saved_model_ops import is_saved_model
 
-    folder = Path(options.what).is_dir()
+    path = as_path(options.what, "inspect")
+    folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
     config = None if folder else load_config(options.what, options.set)
     quiet_import()
-    if (
-        folder
-        and not (Path(options.what) / "config.toml").exists()
-        and is_saved_model(options.what)
-    ):
+    if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return
     from mdnn.models.inspection import inspect
     from mdnn.models.run import open_run
 
     if folder:
-        run = open_run(options.what)
+        run = open_run(path)
         facts = inspect(run.config, run.words, run.model)
     else:
         facts = inspect(config)
@@ -167,5 +175,5 @@ def run_inspect(options):
 def _inspect_saved_model(options):
     from mdnn.serving.saved_model_ops import inspect_saved_model, saved_model_lines
 
-    facts = inspect_saved_model(options.what)
+    facts = inspect_saved_model(as_path(options.what, "inspect"))
     print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

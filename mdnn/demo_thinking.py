@@ -5,7 +5,7 @@
 
 import sys
 
-from mdnn.demo import command, missing, new_run, shown
+from mdnn.demo import TRAINED, command, missing, new_run, shown
 
 CONFIG = "configs/sudoku-4x4.toml"
 PICTURE = "steps.png"
@@ -24,7 +24,7 @@ def main(config=CONFIG, folder="runs"):
         "computer. It is run on its own output again and again, and the answer settles. Ctrl-C\n"
         "ends the training early and goes on with what was learnt."
     )
-    if status := command("train", str(config), "--out", str(run)):
+    if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
     if status := shown(_show, run):
         return status

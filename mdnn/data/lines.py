@@ -1,7 +1,6 @@
 """Sources of items: the digits inside scikit-learn, a folder with a manifest, a TFDS set."""
 
 import os
-import pathlib
 from dataclasses import dataclass
 
 from mdnn.data.digits import digit_lines
@@ -10,6 +9,7 @@ from mdnn.data.line_split import split_lines
 from mdnn.data.manifest import read_manifest
 from mdnn.data.sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.items import Item
 
 __all__ = ["FAMILIES", "FileItem", "Line", "LineCorpus", "load", "open_lines"]
@@ -83,7 +83,7 @@ def open_lines(source, validation=0.1, seed=0, rate=None, kinds=None):
 
 def _manifest(name):
     """Returns the path of a source's manifest."""
-    path = pathlib.Path(name).expanduser()
+    path = as_path(name, "source")
     if name.strip() and path.is_dir():
         if not (path / MANIFEST).is_file():
             raise MdnnError(

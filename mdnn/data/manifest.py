@@ -9,6 +9,7 @@ from mdnn.data.line import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.data.line_split import SPLITS, SourceLine, SourcePart
 from mdnn.data.sources import TFDS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
 from mdnn.tokens.items import Item
 
@@ -62,7 +63,7 @@ def read_manifest(path, rate=None, kinds=None):
 
     >>> {"items": [{"text": "seven"}, {"image": ["a.png", "b.png"]}], "split": "train"}
     """
-    path = pathlib.Path(path)
+    path = as_path(path, "manifest")
     # looked at without reading: a pipe would wait for ever
     if path.exists() and not path.is_file():
         raise MdnnError(f"cannot read {str(path)!r}: it is no file")

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pathlib
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from mdnn.data.picture_files import check_pixels, decode_jpeg
 from mdnn.data.png_files import decode_png, encode_png
 from mdnn.data.sound_files import decode_wav, encode_wav, resample
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making, replacing
 from mdnn.tokens.items import Item, as_item
 
@@ -51,7 +51,7 @@ def read_item(path, rate=None):
     Raises:
         MdnnError: If the file cannot be read, is of another kind, truncated or too large.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         if path.is_dir():
@@ -128,7 +128,7 @@ def read_video(paths):
     name = None
     if isinstance(paths, str | os.PathLike):
         name = str(paths)
-        folder = pathlib.Path(paths)
+        folder = as_path(paths)
         paths = [paths] if not folder.is_dir() else _pictures(folder)
     paths = [str(path) for path in paths]
     if not paths:
@@ -199,7 +199,7 @@ def write_item(item, path, rate=None):
         MdnnError: What is no item, another end of the name, a folder that is not empty, an item
             that its file cannot hold (see `item_bytes`), a path that cannot be written.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     item = as_item(item, str(path))
     try:
         if item.kind in _FILMS and not path.suffix:

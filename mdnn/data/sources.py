@@ -6,6 +6,7 @@ import pathlib
 import re
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 
 PYTHON_DOCS = "python-docs"
 """Name of the text that ships with Python: the reference texts of `pydoc_data.topics`."""
@@ -67,7 +68,7 @@ def read_text(source):
 
         text = read_tfds(name[len(TFDS) :])
     else:
-        path = pathlib.Path(name).expanduser()
+        path = as_path(name, "source")
         if path.is_dir():
             text = _read_folder(path)
         elif path.is_file():

@@ -1,9 +1,9 @@
 """`mdnn generate`: a prompt from the command line, answers onto the screen and into files."""
 
-import pathlib
 import sys
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.generation.answers import generate
 from mdnn.generation.wants import parse_want
 from mdnn.models.run import open_run
@@ -43,7 +43,7 @@ def write_answer(options):
     if run.config.context.layout == "stream":
         _continue(run, options, settings)
         return
-    prompt = [pathlib.Path(v) if option == "--item" else v for option, v in options.items]
+    prompt = [as_path(v, option) if option == "--item" else v for option, v in options.items]
     want = options.want
     if want is not None:
         wants = [parse_want(word, run.config.tokens.modalities) for word in want]
@@ -94,7 +94,9 @@ def _solve(run, options, settings):
             # imported late: a wrong word on the command line is told without it
             from mdnn.files import read_text
 
-            puzzles += [line for line in read_text(value, 1 << 20).splitlines() if line]
+            puzzles += [
+                line for line in read_text(as_path(value, option), 1 << 20).splitlines() if line
+            ]
     if options.out is not None:
         _check_out(["text"], options.out)
     settings |= {"want": options.want, "length": options.length}
@@ -111,7 +113,7 @@ def _check_out(kinds, out):
             if kind != "text":
                 raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
             continue
-        path = pathlib.Path(out)
+        path = as_path(out, "--out")
         if path.suffix.lower() != suffix and len(kinds) == 1:
             raise MdnnError(f"--out: expected a file {suffix} for {kind}, received {out}")
         if not path.parent.is_dir():
@@ -133,7 +135,7 @@ def _save(items, out, rate=None):
         for item in items:
             print(item.value)
         return
-    path, files = pathlib.Path(out), []
+    path, files = as_path(out, "--out"), []
     for number, item in enumerate(items, 1):
         data, suffix = item_bytes(item, rate)
         if len(items) > 1:

@@ -7,14 +7,14 @@ A config is a TOML file; nothing in it is run or imported. `load_config` reads i
 import dataclasses
 import re
 import tomllib
-from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import read_text
 from mdnn.models.config_check import check
 from mdnn.models.data_tables import Context, Data, Tokens
 from mdnn.models.network_tables import Backbone
-from mdnn.models.schema import dump, option, parse
+from mdnn.models.schema import dump, option, parse, type_at
 from mdnn.models.training_tables import Loss, Refeed, Train
 
 MOST, DOTS = 1 << 20, 100
@@ -71,13 +71,14 @@ def load_config(path, set=()):
     Args:
         path: a TOML file.
         set: texts `KEY=VALUE`, each replacing one key: `train.minutes=3`,
-            `data.source=python-docs`, `backbone.branch.0.gate=gelu`. A VALUE that is no TOML
-            value is taken as a text.
+            `data.source=python-docs`, `backbone.branch.0.gate=gelu`. The VALUE of a key of
+            texts is a text as it stands (`data.source=1984`), or a TOML string in quotes; other
+            keys take a TOML value.
 
     Raises:
         MdnnError: no such file, not TOML, an unknown or impossible key or value.
     """
-    path = Path(path)
+    path = as_path(path, "config")
     if not path.exists():
         raise MdnnError(f"no config file at {path}")
     if path.is_dir():
@@ -98,15 +99,30 @@ def load_config(path, set=()):
         raise MdnnError(f"{path}: {error}") from None
 
 
+def _value(text, kind):
+    """The value that a text on the command line stands for, at a key of this type.
+
+    A key of texts takes the text as it is, blanks included, unless it is a TOML string in quotes.
+    Other keys take TOML values; what is none is a text, which the schema then refuses.
+    """
+    quoted = text.strip()[:1] in ('"', "'") and text.strip()[:1]
+    if kind is str and not quoted:
+        return text
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text if kind is str else text.strip()
+    if set(table) != {"value"} or (kind is str and not isinstance(table["value"], str)):
+        return text
+    return table["value"]
+
+
 def _set(table, text):
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise MdnnError(f"expected KEY=VALUE, received {text!r}")
     *path, last = key.strip().split(".")
-    try:
-        value = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        value = value.strip()
+    value = _value(value, type_at(Config, [*path, last]))
     place = table
     for part in path:
         if isinstance(place, list):

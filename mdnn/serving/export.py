@@ -1,12 +1,12 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
 import contextlib
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.models.run import cached_run
 from mdnn.serving.answers import ServedItems
@@ -63,7 +63,7 @@ def export(run, directory, xla=True):
         )
     run = cached_run(run)
     refuse_puzzles(run.config, "export")
-    directory = Path(directory)
+    directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
     served = _served(run, xla)

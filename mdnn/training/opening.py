@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-from pathlib import Path
 
 from mdnn.data.sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.models.config import load_config
 from mdnn.models.run import CONFIG, WEIGHTS, check_format, weights_dtype
 from mdnn.tokens.puzzles import puzzle_source
@@ -38,14 +38,17 @@ def anchored(config):
     source = config.data.source
     if config.context.layout == "puzzle":
         name, path = puzzle_source(source)
-        if path is None or not Path(path).exists():
+        if path is None or not as_path(path, "source").exists():
             return config
-        path = str(Path(path).resolve())
+        path = str(as_path(path, "source").resolve())
         data = dataclasses.replace(config.data, source=path if name is None else f"{name}:{path}")
         return dataclasses.replace(config, data=data)
-    if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
+    if source in (PYTHON_DOCS, DIGITS) or not source.strip():
         return config
-    data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
+    path = as_path(source, "source")
+    if not path.exists():
+        return config
+    data = dataclasses.replace(config.data, source=str(path.resolve()))
     return dataclasses.replace(config, data=data)
 
 

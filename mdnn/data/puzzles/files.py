@@ -1,12 +1,12 @@
 """Files of puzzles: CSV with a header, a puzzle and its solution in each row."""
 
 import csv
-import pathlib
 
 import numpy as np
 
 from mdnn.data.puzzles.sudoku import BOXES
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.puzzles import PuzzleName
 
 PUZZLE, SOLUTION = ("puzzle", "question", "quizzes"), ("solution", "answer", "solutions")
@@ -41,7 +41,7 @@ def read_puzzles(path, name, make):
             puzzle that has no solution, several, or another one than said. The message names the
             line. Of a second solution at most `CHECKED` puzzles are suspected.
     """
-    path = pathlib.Path(path).expanduser()
+    path = as_path(path, "source")
     lines, puzzles, solutions = _rows(path)
     if name is None:
         sizes = {size**2: size for size in BOXES}
