@@ -2,12 +2,17 @@
 
 import json
 import signal
+import sys
+import time
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder
 from mdnn.quiet import quiet_import
 from mdnn.training.stopping import exit_status
+
+STARTED = time.perf_counter()
+"""When the command line was imported, nearly when the process began."""
 
 
 def run_train(options):
@@ -23,6 +28,7 @@ def run_train(options):
     from mdnn.training.loop import train
 
     result = train(config, options.out, resume=options.resume)
+    result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
     _print_training(result, options.json)
     if result["stopped"]:
         return exit_status(getattr(signal, result["signal"]))
@@ -50,7 +56,8 @@ def _print_training(result, as_json):
         )
     print(
         f"{figures}{result['parameters']:,} parameters, "
-        f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
+        f"{result['steps']:,} steps in {result['seconds']:.0f} s "
+        f"({result['wall_seconds']:.0f} s since the command began); saved in {result['run']}"
     )
 
 
@@ -70,6 +77,34 @@ def _check_resumed(changes):
                 "--resume goes on with the run's own config: only train.minutes and train.steps "
                 f"can be set, received {change!r}"
             )
+
+
+def run_configs(options):
+    """Lists the shipped configs with their heads, or prints one of them."""
+    from mdnn.config.shipped import config_head, find_config, shipped_configs
+
+    if options.name is not None:
+        sys.stdout.write(find_config(options.name).read_text(encoding="utf-8"))
+        return
+    heads = {name: config_head(path) for name, path in shipped_configs().items()}
+    if options.json:
+        print(json.dumps(heads))
+        return
+    for name, head in heads.items():
+        print(f"{name}: {head.pop('about')}")
+        for key, text in head.items():
+            print(f"    {key + ':':<10}{text}")
+
+
+def run_demo(options):
+    """Runs a demonstration; returns the exit status."""
+    if options.name == "digits":
+        from mdnn.demo_digits import main
+    elif options.name == "thinking":
+        from mdnn.demo_thinking import main
+    else:
+        from mdnn.demo import main
+    return main()
 
 
 def run_generate(options):

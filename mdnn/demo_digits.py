@@ -6,7 +6,7 @@ import sys
 
 from mdnn.demo import TRAINED, command, failed, missing, new_run, shown
 
-CONFIG = "configs/digits-small.toml"
+CONFIG = "digits-small"
 SHEET = "answers.png"
 # Of pictures: a little more careful than the network's own probabilities.
 TEMPERATURE = 0.5

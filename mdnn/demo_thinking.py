@@ -7,7 +7,7 @@ import sys
 
 from mdnn.demo import TRAINED, command, missing, new_run, shown
 
-CONFIG = "configs/sudoku-4x4.toml"
+CONFIG = "sudoku-4x4"
 PICTURE = "steps.png"
 # Steps that are drawn, and those after which exact answers are counted.
 SHOWN, COUNTED = (1, 2, 3, 4, 6, 8), [1, 2, 4, 8, 16, 48, 96]

@@ -47,9 +47,9 @@ def flush():
         return
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         _drop(sys.stdout)
-        raise
+        raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 class Unfailing:

@@ -8,8 +8,8 @@ import dataclasses
 import re
 import tomllib
 
+from mdnn.config.shipped import find_config
 from mdnn.errors import MdnnError
-from mdnn.file_systems import as_path
 from mdnn.files import read_text
 from mdnn.models.config_check import check
 from mdnn.models.data_tables import Context, Data, Tokens
@@ -69,7 +69,7 @@ def load_config(path, set=()):
     """Reads a config.
 
     Args:
-        path: a TOML file.
+        path: a TOML file; or the name of a config that comes with mdnn, such as `text`.
         set: texts `KEY=VALUE`, each replacing one key: `train.minutes=3`,
             `data.source=python-docs`, `backbone.branch.0.gate=gelu`. The VALUE of a key of
             texts is a text as it stands (`data.source=1984`), or a TOML string in quotes; other
@@ -78,11 +78,7 @@ def load_config(path, set=()):
     Raises:
         MdnnError: no such file, not TOML, an unknown or impossible key or value.
     """
-    path = as_path(path, "config")
-    if not path.exists():
-        raise MdnnError(f"no config file at {path}")
-    if path.is_dir():
-        raise MdnnError(f"{path} is a folder, expected a config file (.toml)")
+    path = find_config(path)
     text = read_text(path, MOST)
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
@@ -105,7 +101,7 @@ def _value(text, kind):
     A key of texts takes the text as it is, blanks included, unless it is a TOML string in quotes.
     Other keys take TOML values; what is none is a text, which the schema then refuses.
     """
-    quoted = text.strip()[:1] in ('"', "'") and text.strip()[:1]
+    quoted = text.strip().startswith(('"', "'"))
     if kind is str and not quoted:
         return text
     try:

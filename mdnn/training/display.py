@@ -72,6 +72,22 @@ class Display:
         if self.show:
             self.console.print(text, markup=False)
 
+    def compiling(self, way, parts):
+        """Shows that the first step of a way to write is traced and compiled.
+
+        Args:
+            way: the way's name.
+            parts: int, microbatches of a step.
+        """
+        if self.bar is not None:
+            what = f"compiling ({way}, {parts} microbatches)" if parts > 1 else f"compiling ({way})"
+            self.bar.update(self.task, place=what)
+
+    def compiled(self, way, parts, seconds):
+        """Says how long the first step of a way to write took."""
+        split = f" as {parts} microbatches" if parts > 1 else ""
+        self.say(f"{way}: the first step was traced and compiled{split} in {seconds:.1f} s")
+
     def update(self, part, nats, speed, left, step, validation=None):
         """Shows how far the run is.
 

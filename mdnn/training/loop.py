@@ -120,7 +120,7 @@ class Training:
         self.thinking = thinking_of(run.config, data)
         made = functools.partial(learner_of, config=run.config)
         how = {"precision": precision, "learner": made, "xla": spec.xla}
-        how["parts"] = parts_of(spec.batch)
+        how["parts"] = self.microbatches = parts_of(spec.batch)
         self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
         self.thinking.follow(self.step)
         self.scorer = data.scorer(networks)
@@ -219,6 +219,9 @@ class Training:
             while (part := self._part()) < 1 and not stopping.asked:
                 rate = rate_at(spec.optimizer, progress.step, part)
                 way = self.batches.objective(progress.step)
+                if way not in compiled:
+                    self.display.compiling(way, self.microbatches)
+                    traced = time.perf_counter()
                 loss = self.step(self.thinking.batch(progress.step), rate, way)
                 self.thinking.settle()
                 progress.step += 1
@@ -229,6 +232,7 @@ class Training:
                 if way not in compiled:
                     # A first step compiles: it says nothing of how long the others take.
                     compiled.add(way)
+                    self.display.compiled(way, self.microbatches, now - traced)
                     warm, first = now, progress.step
                 part = self._part()
                 check = spec.checks and part * spec.checks >= checks + 1
