@@ -265,6 +265,8 @@ class _Item(argparse.Action):
     """Keeps texts and files of a prompt in the order of the command line."""
 
     def __call__(self, parser, options, value, option=None):
+        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
+        value = "--" if value == [] else value
         kept = getattr(options, self.dest) or []
         setattr(options, self.dest, [*kept, (option, value)])
 

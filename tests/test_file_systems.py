@@ -123,9 +123,14 @@ def test_files_are_replaced(tmp_path):
     append_text(tmp_path / "a.txt", "more\n")
     assert (tmp_path / "a.txt").read_bytes() == "ä\nmore\n".encode()
     assert os.listdir(tmp_path) == ["a.txt"]
-    with pytest.raises(KeyError), replacing(tmp_path / "a.txt") as part:
-        part.write_text("half")
-        raise KeyError
+
+    def write_half():
+        with replacing(tmp_path / "a.txt") as part:
+            part.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
     assert (tmp_path / "a.txt").read_bytes() == "ä\nmore\n".encode()
     assert os.listdir(tmp_path) == ["a.txt"]
 
