@@ -4,8 +4,8 @@ import pytest
 
 import mdnn
 from mdnn.cli import main, parser
-from mdnn.models.config import Config
-from mdnn.models.schema import type_at
+from mdnn.config.load import Config
+from mdnn.config.schema import type_at
 
 
 @pytest.mark.parametrize("prompt", ["-x", "-", "--", "-1", "-x y", "---\n", "- a list", "-p"])
@@ -49,7 +49,7 @@ def test_an_option_as_a_prompt():
         ("train.prompt=Once ", "Once "),
         ("train.prompt=\n", "\n"),
         ("train.prompt=-", "-"),
-        ("backbone.branch.0.gate=gelu", "gelu"),
+        ("backbone.layer.0.gate=gelu", "gelu"),
         ("seed= 4 ", 4),
         ("train.minutes=2", 2.0),
         ("context.grid=[2, 32]", (2, 32)),
@@ -86,9 +86,9 @@ def test_types_of_keys():
 
     assert kind("data.source") is str
     assert kind("train.steps") is int
-    assert kind("backbone.branch.3.gate") is str
-    assert kind("backbone.branch.0.mixer.1.groups") is int
-    for key in ("data.nothing", "data.source.more", "nothing", "backbone.branch.x.gate"):
+    assert kind("backbone.layer.3.gate") is str
+    assert kind("backbone.layer.0.mixer.1.groups") is int
+    for key in ("data.nothing", "data.source.more", "nothing", "backbone.layer.x.gate"):
         assert kind(key) is None
 
 

@@ -150,8 +150,8 @@ def test_folders_are_made(tmp_path):
 @pytest.mark.usefixtures("system")
 def test_checkpoints_metrics_and_locks(tmp_path):
     from mdnn.training import checkpoint
-    from mdnn.training.lock import locked
-    from mdnn.training.metrics import Metrics, read_metrics, sync
+    from mdnn.training.metrics_log import Metrics, read_metrics, sync
+    from mdnn.training.run_lock import locked
 
     class Variable:
         def __init__(self, value):
@@ -165,10 +165,10 @@ def test_checkpoints_metrics_and_locks(tmp_path):
 
     parts = {"model": {"a": Variable(np.float32([1, 2]))}}
     with locked(tmp_path):
-        metrics = Metrics(tmp_path, ["step", "train_nats"], 0)
+        metrics = Metrics(tmp_path, ["step", "train_loss"], 0)
         for step in (1, 2, 3):
             parts["model"]["a"].value = np.float32([step, 2])
-            metrics.write({"step": str(step), "train_nats": "2.0", "seconds": "1.0"})
+            metrics.write({"step": str(step), "train_loss": "2.0", "seconds": "1.0"})
             sync(tmp_path)
             checkpoint.save(tmp_path, parts, checkpoint.Progress(step=step), keep=2)
     assert len(list((tmp_path / checkpoint.FOLDER).iterdir())) == 2

@@ -70,7 +70,7 @@ class Broken:
 
 
 def test_a_broken_stream_stops_nobody():
-    from mdnn.training.display import Display, Ticker
+    from mdnn.training.progress import Display, Ticker
 
     broken = Broken()
     stream = Unfailing(broken)
@@ -89,7 +89,7 @@ def test_a_broken_stream_stops_nobody():
 
 
 def test_what_is_said_is_shown_as_it_is(capsys):
-    from mdnn.training.display import Display
+    from mdnn.training.progress import Display
 
     Display().say("runs/[bold]a[/bold]:smile:%d is kept")
     assert capsys.readouterr().err == "runs/[bold]a[/bold]:smile:%d is kept\n"

@@ -1,0 +1,277 @@
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, inspect."""
+
+import argparse
+import contextlib
+import sys
+
+import mdnn
+from mdnn import standard_streams
+from mdnn.cli.commands import (
+    run_configs,
+    run_demo,
+    run_evaluate,
+    run_export,
+    run_generate,
+    run_inspect,
+    run_quantize,
+    run_train,
+)
+from mdnn.errors import MdnnError
+from mdnn.serving.server.serve_options import add_serve
+from mdnn.training.signals import TerminationSignal, exit_status, raising_signals, signal_number
+
+
+def main(arguments=None):
+    """Runs one command.
+
+    Args:
+        arguments: list of words; None for the process's own.
+
+    Returns:
+        int, the exit status: 0; 2 for input that cannot be used, with one line on standard error;
+        130 after Ctrl-C and 143 after SIGTERM, a training among them that saved everything.
+    """
+    standard_streams.open_missing()
+    standard_streams.show_any_character()
+    try:
+        options = _parsed(arguments)
+        with raising_signals():
+            status = options.run_command(options) or 0
+        standard_streams.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
+        status = 0
+    except (MdnnError, OSError) as error:
+        standard_streams.say(f"mdnn: error: {_one_line(error)}")
+        status = 2
+    except (KeyboardInterrupt, TerminationSignal) as error:
+        standard_streams.say("\nmdnn: stopped")
+        status = exit_status(signal_number(error))
+    finally:
+        with contextlib.suppress(OSError):
+            standard_streams.flush()
+    return status
+
+
+def _parsed(arguments):
+    try:
+        return parser().parse_args(arguments)
+    except SystemExit:
+        # --help and --version print, too.
+        standard_streams.flush()
+        raise
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        error = f"{error.strerror}{where}"
+    # It may name a file, and a file's name may be anything.
+    return " ".join(str(MdnnError(error)).split())
+
+
+def parser():
+    """The parser of all commands."""
+    top = _Parser(prog="mdnn", description="Multidimensional neural networks on your own computer.")
+    top.add_argument("--version", action="version", version=f"mdnn {mdnn.__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network into a run folder")
+    train.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="a config file (.toml), or the name of one that comes with mdnn: text",
+    )
+    train.add_argument("--out", metavar="RUN", required=True, help="the run folder to make")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in RUN, with its own config; --set train.minutes or train.steps",
+    )
+    _set(train)
+    _json(train)
+    train.set_defaults(run_command=run_train)
+
+    generate = commands.add_parser("generate", help="texts, pictures and sounds from a network")
+    generate.add_argument("run", metavar="RUN", help="a run folder")
+    generate.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        dest="items",
+        action=_Item,
+        help="a text to continue, or one item of the prompt; options --prompt and --item keep "
+        "their order",
+    )
+    generate.add_argument(
+        "--item",
+        metavar="FILE",
+        dest="items",
+        action=_Item,
+        help="an item of the prompt: a .txt, .png, .jpg or .wav",
+    )
+    generate.add_argument(
+        "--output",
+        action="append",
+        help="what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
+        "'video 4x8x8'; several times for several (default: the network decides)",
+    )
+    generate.add_argument(
+        "--decoding",
+        default="autoregressive",
+        help="autoregressive: one unit after another (default); parallel: all at once; "
+        "masked_diffusion: over several passes, the most certain first",
+    )
+    generate.add_argument("--preset", help="factual, creative or reasoning")
+    generate.add_argument(
+        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
+    )
+    generate.add_argument(
+        "--length", type=int, help="characters (default 400), or units of an item at most"
+    )
+    generate.add_argument("--temperature", type=float, help="0: greedy; higher: more daring (0.8)")
+    generate.add_argument("--greedy", action="store_true", help="the same as --temperature 0")
+    generate.add_argument("--top-k", type=int, help="among the k likeliest (0: all)")
+    generate.add_argument(
+        "--top-p", type=float, help="among the likeliest of this probability (1: all)"
+    )
+    generate.add_argument(
+        "--steps", type=int, help="runs of the network on its own output (as in training)"
+    )
+    generate.add_argument(
+        "--num-starts", type=int, default=1, help="of a puzzle, random states to begin in (1)"
+    )
+    generate.add_argument(
+        "--adaptive", action="store_true", help="of a puzzle, until the halting head says stop"
+    )
+    generate.add_argument(
+        "--num-denoising-steps", type=int, help="passes of --decoding masked_diffusion (16)"
+    )
+    generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
+    generate.set_defaults(run_command=run_generate)
+
+    evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
+    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    evaluate.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
+        "folder with a manifest or tfds:NAME; of puzzles: maze-25x25 and the like, or FILE.csv "
+        "(default: the run's own validation part)",
+    )
+    evaluate.add_argument(
+        "--steps",
+        metavar="LIST",
+        help="runs of the network on its own output, several for a table: 1,2,4,8",
+    )
+    evaluate.add_argument(
+        "--num-starts",
+        type=int,
+        default=1,
+        help="of puzzles, random states to begin in; the answer is that of the stillest (1)",
+    )
+    evaluate.add_argument(
+        "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
+    )
+    _json(evaluate)
+    evaluate.set_defaults(run_command=run_evaluate)
+
+    export = commands.add_parser("export", help="a SavedModel for serving")
+    export.add_argument("run", metavar="RUN", help="a run folder")
+    export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
+    export.add_argument(
+        "--no-xla",
+        action="store_true",
+        help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
+    )
+    export.set_defaults(run_command=run_export)
+
+    quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
+    quantize.add_argument("run", metavar="RUN", help="a run folder")
+    quantize.add_argument("--to", metavar="DTYPE", required=True, help="int8, int4 or float16")
+    quantize.add_argument(
+        "--out", metavar="RUN", help="the run folder to make (default: RUN-int8, ...)"
+    )
+    quantize.add_argument(
+        "--data", metavar="SOURCE", help="what to evaluate on, as for mdnn evaluate"
+    )
+    _json(quantize)
+    quantize.set_defaults(run_command=run_quantize)
+    add_serve(commands)
+
+    inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
+    inspect.add_argument(
+        "what",
+        metavar="CONFIG|RUN|SAVED",
+        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+    )
+    _set(inspect)
+    _json(inspect)
+    inspect.set_defaults(run_command=run_inspect)
+    configs = commands.add_parser("configs", help="the configs that come with mdnn")
+    configs.add_argument(
+        "name", metavar="NAME", nargs="?", help="print this one: mdnn configs text > mine.toml"
+    )
+    _json(configs)
+    configs.set_defaults(run_command=run_configs)
+
+    demo = commands.add_parser("demo", help="trains for some minutes and shows what it learnt")
+    demo.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        default="text",
+        choices=("text", "digits", "thinking"),
+        help="text (default), digits (words and pictures) or thinking (sudokus)",
+    )
+    demo.set_defaults(run_command=run_demo)
+    return top
+
+
+def _set(command):
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a config key: train.minutes=1, data.source=book.txt",
+    )
+
+
+def _json(command):
+    command.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else does."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parses words; a value may begin with a dash, unless it is an option of the command."""
+        words = list(sys.argv[1:] if args is None else args)
+        known, joined = self._option_string_actions, []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                joined += [word, *words]
+                break
+            takes_value = word in known and known[word].nargs is None and word.startswith("--")
+            if takes_value and words and words[0].startswith("-") and words[0] not in known:
+                word = f"{word}={words.pop(0)}"
+            joined.append(word)
+        return super().parse_known_args(joined, namespace)
+
+    def error(self, message):
+        self.exit(2, f"mdnn: error: {message}; {self.prog} --help says more\n")
+
+
+class _Item(argparse.Action):
+    """Keeps texts and files of a prompt in the order of the command line."""
+
+    def __call__(self, parser, options, value, option=None):
+        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
+        value = "--" if value == [] else value
+        kept = getattr(options, self.dest) or []
+        setattr(options, self.dest, [*kept, (option, value)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
