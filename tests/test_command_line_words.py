@@ -3,7 +3,7 @@
 import pytest
 
 import mdnn
-from mdnn.cli import main, parser
+from mdnn.cli.parser import main, parser
 from mdnn.config.load import Config
 from mdnn.config.schema import type_at
 

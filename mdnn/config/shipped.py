@@ -41,10 +41,10 @@ def find_config(path):
         raise MdnnError(f"{path} is a folder, expected a config file (.toml)")
     if path.exists():
         return path
-    raise MdnnError(
-        f"no config file at {path}{did_you_mean(name, shipped)}; mdnn configs lists those that "
-        "come with mdnn"
-    )
+    hint = ""
+    if path.parent == Path():
+        hint = f"{did_you_mean(name, shipped)}; mdnn configs lists those that come with mdnn"
+    raise MdnnError(f"no config file at {path}{hint}")
 
 
 def config_head(path):

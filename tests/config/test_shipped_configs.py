@@ -60,7 +60,7 @@ def test_from_the_package_alone(monkeypatch):
     ("name", "said"),
     [
         ("txt", r"no config file at txt \(did you mean 'text'\?\); mdnn configs lists"),
-        ("other/text.toml", "no config file at other/text.toml"),
+        ("other/text.toml", "no config file at other/text.toml$"),
         ("folder", "folder is a folder, expected a config file"),
         ("", "config: expected a path, received an empty text"),
     ],

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mdnn import cli
+from mdnn.cli import parser as cli
 from mdnn.training import signals as stopping
 from mdnn.training.signals import (
     Stopping,

@@ -1,6 +1,7 @@
 """Sources of items: the digits inside scikit-learn, a folder with a manifest, a TFDS set."""
 
 import os
+import pathlib
 from dataclasses import dataclass
 
 from mdnn.datasets.items.digits import digit_lines

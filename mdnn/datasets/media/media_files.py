@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 
 import numpy as np
 

@@ -11,10 +11,10 @@ from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
 from mdnn.serving.export.exported_network import ServedNetwork
 from mdnn.serving.export.item_signatures import ServedItems
+from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.text_signature import ServedTexts
 from mdnn.serving.export.token_checks import refuse_puzzles
 from mdnn.serving.export.warmup import write_warmup
-from mdnn.serving.lifetime import keep_variables
 
 
 def export(run, directory, xla=True):
