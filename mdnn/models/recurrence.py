@@ -256,8 +256,8 @@ class Refeed(RuledLayer):
     def get_config(self):
         if self.feedback != "state":
             raise ValueError(
-                f"a network that is refed feedback = {self.feedback!r} is saved as a run folder "
-                "alone"
+                f"a Refeed of feedback = {self.feedback!r} takes its answers from a network's "
+                "heads and is saved with the network alone"
             )
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:
