@@ -80,7 +80,7 @@ def run_evaluate(options):
     steps = None if options.steps is None else _numbers("--steps", options.steps)
     run = open_run(options.run)
     data = {} if options.data is None else open_text_or_lines(run.config, options.data)
-    thought = {"steps": steps, "num_starts": options.num_starts, "halt": options.adaptive}
+    thought = {"steps": steps, "num_starts": options.num_starts, "adaptive": options.adaptive}
     result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
     if options.json:
         print(json.dumps(result))

@@ -126,7 +126,8 @@ def open_run(run):
         return run_of(run)
     path = Path(run)
     if path.suffix == ".keras" and path.is_file():
-        return run_of(load(path))
+        network = load(path)
+        return Run(None, network.config, network.words).holding(network)
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{path} is no run folder: there is {what} there")
@@ -221,7 +222,9 @@ def cached_run(run):
         if opened is None or before != state:
             # The folder is named as the caller names it in errors, but stays the same folder
             # when the process changes its working directory.
-            opened = dataclasses.replace(open_run(run), path=path)
+            opened = open_run(run)
+            if opened.path is not None:
+                opened = dataclasses.replace(opened, path=path)
         _OPENED[path] = state, opened
         while len(_OPENED) > MAX_OPENED:
             _OPENED.popitem(last=False)
@@ -231,9 +234,10 @@ def cached_run(run):
 def _state_of(path):
     """Returns what tells two states of a run folder apart, without reading its files."""
     state = []
-    for name in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+    files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
+    for file in files:
         try:
-            about = (path / name).stat()
+            about = file.stat()
         except OSError:
             state.append(None)
             continue
