@@ -12,6 +12,7 @@ import keras
 
 import mdnn
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, write_text
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
@@ -124,7 +125,7 @@ def open_run(run):
         return run
     if isinstance(run, keras.Model):
         return run_of(run)
-    path = Path(run)
+    path = as_path(run, "run")
     if path.suffix == ".keras" and path.is_file():
         network = load(path)
         return Run(None, network.config, network.words).holding(network)
@@ -180,7 +181,7 @@ def save(network, path):
     >>> model = mdnn.build(mdnn.load_config("configs/text.toml"))
     >>> mdnn.save(model, "runs/mine")
     """
-    run, path = open_run(network), Path(path).expanduser()
+    run, path = open_run(network), as_path(path, "path")
     check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
     if run.config.context.layout == "items":
@@ -212,7 +213,7 @@ def cached_run(run):
     if isinstance(run, (Run, keras.Model)):
         return open_run(run)
     try:
-        path = Path(run).resolve()
+        path = as_path(run, "run").resolve()
     except (OSError, RuntimeError, ValueError):
         # No path of a folder; `open_run` says so.
         return open_run(run)
@@ -254,7 +255,7 @@ def load(run):
     Raises:
         MdnnError: neither, or one that is damaged.
     """
-    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+    if not isinstance(run, Run) and as_path(run, "run").suffix == ".keras":
         # imported late: runs need nothing of it
         from mdnn.runs.keras_files import load_keras
 
