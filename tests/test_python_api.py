@@ -40,7 +40,7 @@ def test_what_fit_trained_is_used_at_once(trained):
 
 
 def test_further_training_is_seen(trained):
-    model, folder = trained
+    model, _ = trained
     before = mdnn.evaluate(model, tiny.TEXT)["loss"]
     kept = model.get_weights()
     model.set_weights([0.5 * values for values in kept])
