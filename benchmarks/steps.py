@@ -100,25 +100,24 @@ class Steps:
         from mdnn import build, load_config
         from mdnn.models.inspection import inspect
         from mdnn.models.loss import loss_for
+        from mdnn.tasks import task_for
         from mdnn.training.cores import parts_of
         from mdnn.training.gradients import make_step
-        from mdnn.training.loop import open_training_data
         from mdnn.training.optimizers import make_optimizer
         from mdnn.training.precision import resolved
-        from mdnn.training.ways import wired
 
         config = load_config(path, [] if batch is None else [f"train.batch={batch}"])
-        self.data = open_training_data(config)
+        self.data = task_for(config)
         model = build(config, self.data.words)
         self.rate = config.train.optimizer.rate
-        spec, networks, loss = config.train, wired(model, config), loss_for(config)
+        spec, networks, loss = config.train, self.data.networks(model), loss_for(config)
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
         how = {"precision": precision, "parts": parts_of(config.train.batch)}
         self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
         self.number = 0
-        self.characters = self.data.per_step
+        self.characters = self.data.units_per_step
         slots = config.train.batch * config.context.slots
         # A multiply-add is two operations; the way back takes two passes' worth.
         about = inspect(config, self.data.words, model)

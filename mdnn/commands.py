@@ -18,36 +18,26 @@ def run_train(options):
     else:
         check_new_folder(options.out)
     quiet_import(lambda: _share_cores(config))
-    from mdnn.training.display import print_ways
+    from mdnn.tasks import task_for
     from mdnn.training.loop import train
 
     result = train(config, options.out, resume=options.resume)
     if options.json:
         print(json.dumps(result))
         return
-    if "items" in result:
-        print_ways(result["ways"])
-        figures = ""
-    elif "puzzles" in result:
-        from mdnn.training.puzzle_scores import in_words
-
-        figures = f"{in_words(result)}; "
-    else:
-        figures = (
-            f"{result['nats']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
-            f"{result['characters']:,} validation characters; "
-        )
+    print("\n".join(task_for(config).format_metrics(result)))
     print(
-        f"{figures}{result['parameters']:,} parameters, "
+        f"{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
     )
 
 
 def _share_cores(config):
-    """Prepares TensorFlow for steps whose batch is computed in parts; others want all cores."""
+    """Prepares TensorFlow for steps that compute groups of examples side by side."""
+    from mdnn.tasks.registry import task_class
     from mdnn.training.cores import share_cores
 
-    if config.context.layout != "puzzle" and not config.train.xla:
+    if task_class(config).divisible and not config.train.xla:
         share_cores(config.train.batch)
 
 
@@ -73,27 +63,24 @@ def run_evaluate(options):
     """Prints what a network reaches."""
     quiet_import()
     from mdnn.models.run import open_run
-    from mdnn.training.display import Ticker, print_text_figures, print_ways
-    from mdnn.training.evaluation import evaluate, open_text_or_lines
-    from mdnn.training.puzzle_scores import curve_lines
+    from mdnn.tasks import task_for
+    from mdnn.training.display import Ticker
+    from mdnn.training.evaluation import evaluate
 
     refeeds = None if options.refeeds is None else _numbers("--refeeds", options.refeeds)
     run = open_run(options.run)
-    data = {} if options.data is None else open_text_or_lines(run.config, options.data)
-    thought = {"refeeds": refeeds, "restarts": options.restarts, "halt": options.halt}
-    result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
+    task = task_for(run.config, run.words)
+    data = None if options.data is None else task.open_source(options.data)
+    # Options that were not given are not passed on: they belong to some tasks only.
+    given = {"restarts": options.restarts, "halt": options.halt or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    result = evaluate(run, data, refeeds, Ticker("evaluating"), **given)
     if options.json:
         print(json.dumps(result))
     elif "curve" in result:
-        print("\n".join(curve_lines(result["curve"])))
-    elif "items" in result:
-        print_ways(result["ways"])
-    elif "puzzles" in result:
-        from mdnn.training.puzzle_scores import in_words
-
-        print(in_words(result))
+        print("\n".join(task.format_curve(result["curve"])))
     else:
-        print_text_figures(result, run.config.context.slots)
+        print("\n".join(task.format_metrics(result)))
 
 
 def _numbers(option, words):

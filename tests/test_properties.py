@@ -20,12 +20,11 @@ import mdnn
 from mdnn.data.media import item_bytes, read_png, read_wav
 from mdnn.models.config import Config
 from mdnn.models.loss import loss_for
+from mdnn.tasks import task_for
 from mdnn.tokens.codec import ItemCodec
 from mdnn.tokens.items import Item
 from mdnn.tokens.text import TextCodec
 from mdnn.training.gradients import loss_and_gradients
-from mdnn.training.loop import open_training_data
-from mdnn.training.ways import wired
 
 QUICK = hypothesis.settings(
     deadline=None,
@@ -151,9 +150,9 @@ def check_config(table):
         config = Config.from_dict(table)
         # What is written is what is read.
         assert Config.from_dict(tomllib.loads(config.to_toml())) == config
-        data = open_training_data(config)
+        data = task_for(config)
         model = mdnn.build(config, data.words)
-        networks = wired(model, config)
+        networks = data.networks(model)
     except mdnn.MdnnError as error:
         line = str(error)
         assert line.isprintable()

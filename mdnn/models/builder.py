@@ -6,6 +6,7 @@ import math
 import keras
 from keras import layers
 
+from mdnn.config.task_rules import rules_of
 from mdnn.errors import MdnnError
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
@@ -143,7 +144,7 @@ def make_refeed(config, branches):
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
     refeed = config.refeed
-    if refeed.steps == 1 and refeed.start == "zeros" and config.context.layout != "puzzle":
+    if refeed.steps == 1 and refeed.start == "zeros" and not rules_of(config).always_recurrent:
         return None
     words = {name: getattr(refeed, name) for name in OF_LAYER}
     return Refeed(branches, **words, seed=config.seed, name="refeed")

@@ -28,8 +28,7 @@ def check_refeed(config):
             "refeed.start: no gradient reaches a learned start through refeed.backprop = "
             f"{refeed.backprop} of refeed.steps = {refeed.steps} steps; take 0 (all)"
         )
-    if config.context.layout == "puzzle":
-        _check_rule(refeed, config)
+    _check_rule(refeed, config)
 
 
 def _has_dropout(config):

@@ -12,11 +12,10 @@ from mdnn.data.puzzle_batches import PuzzleBatches, exact
 from mdnn.data.puzzles.corpus import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
+from mdnn.tasks import task_for
 from mdnn.tokens.puzzles import to_units
 from mdnn.tokens.units import MODALITY, modality
 from mdnn.training.opening import anchored
-from mdnn.training.puzzle_scores import PuzzleScorer
-from mdnn.training.ways import wired
 
 CONFIG = """
 data.source = "sudoku-4x4"
@@ -113,9 +112,10 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     again = mdnn.evaluate(run)
     assert {key: trained[key] for key in again} == pytest.approx(again)
     corpus = open_puzzles("sudoku-4x4", seed=0, givens=(8, 12))
-    network = wired(mdnn.load(run), config)
+    own = task_for(config)
     cases = corpus.held.different(40)
-    answers, nats, _ = PuzzleScorer(network, config).answers(corpus.task, *cases)
+    evaluator = own.evaluator(own.networks(mdnn.load(run)))
+    answers, nats, _ = evaluator.answers((corpus.task, *cases))
     asked = cases[0] == 0
     assert (answers[~asked] == cases[0][~asked]).all()
     assert nats[asked].mean() == pytest.approx(again["nats"])
@@ -147,7 +147,10 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("data.source=python-docs", "data.source: expected a source of puzzles"),
         ("data.source=sudoku-5x5", "sizes of sudoku: expected 4x4, 6x6, 9x9; received 5x5"),
         ("data.source=maze:file.csv", "expected a puzzle with its size, as sudoku-9x9"),
-        ("tokens.modalities=['text']", "tokens.modalities: .* expected .'symbol'., received"),
+        (
+            "tokens.modalities=['text']",
+            "tokens.modalities: expected symbol .* received 'text'",
+        ),
         ("train.objectives.turn=1", "train.objectives.turn: expected 0.0 of a puzzle"),
         ("context.padding=random", "context.padding: expected 'none' of a puzzle"),
         (
@@ -157,7 +160,7 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
         ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),
         ("data.validation=0.0", "data.validation: expected a share of the puzzles above 0"),
-        ("context.layout=stream", "'symbol' belongs to context.layout = 'puzzle'"),
+        ("context.layout=stream", "'symbol', which belongs to context.layout = 'puzzle'"),
     ],
 )
 def test_configs_that_do_not_go_together(tmp_path, setting, words):
@@ -167,8 +170,8 @@ def test_configs_that_do_not_go_together(tmp_path, setting, words):
 
 def test_keys_of_puzzles_elsewhere(tmp_path):
     assert load(tmp_path, "data.givens=[5, 7]").data.givens == (5, 7)
-    text = ("context.layout=stream", "tokens.modalities=['text']")
+    text = ("context.layout=stream", "tokens.modalities=['text']", "loss.prompt=1.0")
     with pytest.raises(MdnnError, match=r"data.givens: .* belongs to context.layout = 'puzzle'"):
         load(tmp_path, *text, "data.givens=[5, 7]")
-    with pytest.raises(MdnnError, match="'sudoku-4x4' is a source of puzzles; take"):
+    with pytest.raises(MdnnError, match=r"'sudoku-4x4' belongs to context.layout = 'puzzle'"):
         load(tmp_path, *text)

@@ -247,7 +247,7 @@ MIXER = "backbone.branch.0.mixer.0"
         (["tokens={table='bits', start='ordered'}"], "tokens.start: tokens.table = 'bits' has no"),
         (
             ["tokens.modalities=['text', 'grey']"],
-            "context.layout: a stream holds text and words, received 'grey' in",
+            "tokens.modalities: expected text, word with context.layout = 'stream', received 'gr",
         ),
         (
             ["data.order=any"],

@@ -14,8 +14,8 @@ from mdnn.models.resizing import resized
 from mdnn.models.solving import Solver, check_refeeds, steps_by_length
 from mdnn.models.training_tables import Length
 from mdnn.models.variants import variant
+from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator
 from mdnn.tokens.puzzles import PuzzleName, to_tokens
-from mdnn.training.puzzle_scores import PuzzleScorer
 
 
 def cases(count=10):
@@ -103,14 +103,14 @@ def test_the_stillest_of_several_starts_answers(tmp_path):
     config = load_sudoku(tmp_path, "refeed.start=random")
     model = randomize(mdnn.build(config))
     task, puzzles, solutions = cases(6)
-    scorer = PuzzleScorer({"once": model}, config)
-    (several,) = scorer.curve(task, puzzles, solutions, [2], restarts=3)
+    scorer = PuzzleEvaluator({"once": model}, config)
+    (several,) = scorer.curve((task, puzzles, solutions), [2], restarts=3)
     singles = []
     for seed in range(3):
         for _, _, found in scorer.solver(task).curve(to_tokens(puzzles, task.shape), [2], seed):
             singles.append(found["change"])
     assert several["change"] == pytest.approx(np.min(singles, axis=0).mean(), rel=1e-4)
-    (one,) = scorer.curve(task, puzzles, solutions, [2])
+    (one,) = scorer.curve((task, puzzles, solutions), [2])
     assert several["change"] < one["change"]
 
 

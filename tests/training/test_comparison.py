@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import mdnn
+from mdnn.generation import answers
 from mdnn.training import comparison
 from mdnn.training.comparison import speeds, table
 
@@ -18,13 +19,13 @@ def test_the_median_speed_of_turns(monkeypatch):
         now[0] += next(spent[run.name])
         return "x" * length
 
-    monkeypatch.setattr(comparison, "generate", write)
+    monkeypatch.setattr(answers, "generate", write)
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {"train": {"steps": 1, "sample": 0, "prompt": "", "objectives": {"turn": 0, "once": 1}}}
         | {"backbone": {"branch": [{"kind": "linear"}]}}
     )
-    runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
+    runs = [SimpleNamespace(name=name, config=config, words=()) for name in "ab"]
     assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]
     assert calls == [(name, "The ", "once") for name in "abababab"]
 

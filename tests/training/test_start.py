@@ -5,12 +5,12 @@ import numpy as np
 
 from mdnn.layers import ModalityHeads
 from mdnn.layers.decoding_steps import decoding_steps
+from mdnn.tasks.head_init import frequency_biases, init_head_bias, text_tokens
 from mdnn.tokens.text import TextCodec
-from mdnn.training.start import frequency_biases, start_heads, text_rows
 
 
 def rows(codec, text):
-    return text_rows(codec.units(text), codec)
+    return text_tokens(codec.units(text), codec)
 
 
 def test_frequencies_of_characters():
@@ -44,7 +44,7 @@ def test_heads_take_them():
     codec = TextCodec()
     heads = ModalityHeads()
     heads.build((None, 4, 6))
-    start_heads(heads, rows(codec, "abba"))
+    init_head_bias(heads, rows(codec, "abba"))
     scores = heads(np.zeros((1, 4, 6), "float32"))
     expected = np.concatenate(list(frequency_biases(rows(codec, "abba"), heads.steps).values()))
     for row in keras.ops.convert_to_numpy(scores)[0]:
@@ -78,11 +78,11 @@ def test_frequencies_of_code_points():
 def test_bits_have_no_start():
     heads = ModalityHeads(table="bits")
     heads.build((None, 4, 28))
-    start_heads(heads, rows(TextCodec(), "abba"))
+    init_head_bias(heads, rows(TextCodec(), "abba"))
     assert heads.weights == []
 
 
 def test_rows_of_a_long_text_are_spread(monkeypatch):
-    monkeypatch.setattr("mdnn.training.start.MOST", 3)
+    monkeypatch.setattr("mdnn.tasks.head_init.MOST", 3)
     found = rows(TextCodec(), "abcdefghij")
     assert "".join(map(chr, found[:, 3])) == "adgj"

@@ -5,24 +5,26 @@ import numpy as np
 from mdnn.data.bits import VALIDATION, raw_bits
 from mdnn.data.line import load
 from mdnn.tokens.items import Item
-from mdnn.training.pictures import contact_sheet
-from mdnn.training.ways import trained_ways
 
 PROMPTS = 6
 
 
-def sample_sheet(run, lines, path, title="", prompts=PROMPTS):
-    """Draws prompts, the network's answers in every way that is trained, and what is right.
+def sample_sheet(run, lines, modes, path, title="", prompts=PROMPTS):
+    """Draws prompts, the network's answers in every mode that is trained, and the right ones.
 
     Args:
         run: `mdnn.models.run.Run` of a network of items.
         lines: list of `mdnn.data.lines.Line`; prompts are spread over them, always the same.
+        modes: names of the decoding modes.
         path: the PNG to write.
         title: text above.
         prompts: how many.
     """
+    # imported late: matplotlib is needed while training only
+    from mdnn.tasks.contact_sheet import contact_sheet
+
     drawn = sample_draws(lines, prompts, run.config.seed, run.config.data.order)
-    answers = {way: sample_answers(run, drawn, way) for way in trained_ways(run.config)}
+    answers = {mode: sample_answers(run, drawn, mode) for mode in modes}
     longest = max(len(items) for items in drawn) - 1
     rows = []
     for number, items in enumerate(drawn):

@@ -1,0 +1,162 @@
+"""Puzzles: a grid of symbols, each position of which answers its own symbol, over many steps."""
+
+import functools
+from pathlib import Path
+
+from mdnn.config.built_in_tasks import PUZZLE_RULES
+from mdnn.data.puzzle_batches import PuzzleBatches
+from mdnn.data.puzzles.corpus import open_puzzles
+from mdnn.data.puzzles.drawing import drawn, side_by_side
+from mdnn.errors import MdnnError
+from mdnn.files import write_text
+from mdnn.models.solving import check_halts, check_restarts
+from mdnn.models.thinker import Thinker
+from mdnn.tasks.base import Task
+from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
+from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
+from mdnn.tokens.puzzles import puzzle_source
+
+# Puzzles that are solved at once to measure how fast a network solves them.
+MEASURED_PUZZLES = 64
+
+
+class PuzzleTask(Task):
+    """Puzzles to train on, `context.layout = "puzzle"`.
+
+    Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.data.puzzles.task.Task` and two
+    arrays uint8 `[n, slots]`.
+    """
+
+    rules = PUZZLE_RULES
+    unit = "slot"
+    evaluation_options = ("restarts", "halt")
+    # The states of refeeding are those of the whole batch.
+    divisible = False
+
+    # === Data ===
+
+    @functools.cached_property
+    def splits(self):
+        """The source's puzzles in two parts, a `mdnn.data.puzzles.corpus.PuzzleCorpus`."""
+        data = self.config.data
+        corpus = open_puzzles(
+            data.source, data.validation, self.config.seed, data.givens, data.loops
+        )
+        check_size(corpus.task, self.config)
+        return corpus
+
+    @functools.cached_property
+    def batches(self):
+        config = self.config
+        return PuzzleBatches(self.splits.train, config.train.batch, config.loss.prompt)
+
+    @functools.cached_property
+    def validation(self):
+        return self.splits.task, *self.splits.held.different(self.config.data.cases)
+
+    def open_source(self, source):
+        """Opens puzzles of another source: all of a file, those held out of a drawn task."""
+        kind, path = puzzle_source(source)
+        data = self.config.data
+        expected = puzzle_source(data.source)[0]
+        same = None not in (kind, expected) and kind.kind == expected.kind
+        options = (data.givens, data.loops) if same else ((), 0.0)
+        share = data.validation if path is None else 0.0
+        corpus = open_puzzles(source, share, 0, *options, expected)
+        check_size(corpus.task, self.config)
+        return corpus.task, *corpus.held.different(data.cases if path is None else 10**9)
+
+    def check_data(self, data):
+        if not isinstance(data, tuple) or len(data) != 3:
+            raise MdnnError(
+                "a network of puzzles is evaluated on (kind, puzzles, solutions), received "
+                f"{type(data).__name__}"
+            )
+        return data
+
+    @staticmethod
+    def absolute_source(source):
+        name, path = puzzle_source(source)
+        if path is None or not Path(path).exists():
+            return source
+        path = str(Path(path).resolve())
+        return path if name is None else f"{name}:{path}"
+
+    @functools.cached_property
+    def units_per_step(self):
+        kind, puzzles, _ = self.validation
+        return self.config.train.batch * float(kind.asked(puzzles).sum(1).mean())
+
+    # === Learning ===
+
+    def loss_model(self, network, loss):
+        return Thinker(network, loss, self.config)
+
+    def feed(self):
+        carried = self.config.refeed.segments > 1
+        make = CarriedPuzzles if carried else VariableDepthPuzzles
+        return make(self.config, self.batches, self.splits.task)
+
+    # === Figures ===
+
+    def evaluator(self, networks):
+        return PuzzleEvaluator(networks, self.config)
+
+    def evaluate(self, model, data=None, refeeds=None, progress=None, restarts=1, halt=False):
+        """Returns the metrics of a network; see `mdnn.evaluate`.
+
+        Args:
+            model, data, refeeds, progress: see `mdnn.tasks.base.Task.evaluate`.
+            restarts: integer, with `refeeds`: random states that each puzzle begins in, of which
+                the one that the last step moved least gives the answer.
+            halt: whether the halting head ends each puzzle.
+        """
+        if halt:
+            if refeeds is not None:
+                raise MdnnError("halt: expected no refeeds beside it, received both")
+            check_halts(self.config)
+        if refeeds is None and restarts != 1:
+            raise MdnnError(f"restarts: expected refeeds, too, received restarts = {restarts}")
+        check_restarts(restarts, self.config)
+        data = self.validation if data is None else self.check_data(data)
+        evaluator = self.evaluator(self.networks(model))
+        if refeeds is None:
+            return evaluator.metrics(data, progress, halt)
+        return evaluator.curve(data, refeeds, restarts, progress)
+
+    def format_metrics(self, metrics):
+        # The number of steps is whole where every puzzle took as many.
+        mean = "" if metrics["refeeds"] == int(metrics["refeeds"]) else " in the mean"
+        steps = f" after {metrics['refeeds']:.4g} refeeds{mean}" if metrics["refeeds"] > 1 else ""
+        return [
+            f"{100 * metrics['exact']:.2f}% of {metrics['puzzles']:,} puzzles exact{steps}, "
+            f"{100 * metrics['right']:.2f}% of slots right, {metrics['nats']:.4f} nats per slot"
+        ]
+
+    def measured_writer(self, run, data):
+        kind, puzzles, solutions = data
+        puzzles, solutions = puzzles[:MEASURED_PUZZLES], solutions[:MEASURED_PUZZLES]
+        evaluator = self.evaluator(self.networks(run.model))
+
+        def solve():
+            evaluator.answers((kind, puzzles, solutions))
+            return int(kind.asked(puzzles).sum())
+
+        return solve
+
+    # === Answering ===
+
+    def sample(self, run, step, title, say):
+        """Draws a puzzle and its answer into `samples/`, and shows them."""
+        kind, puzzles, solutions = self.validation
+        evaluator = self.evaluator(self.networks(run.model))
+        answers, _, _ = evaluator.answers((kind, puzzles[:1], solutions[:1]))
+        boards = [
+            ("puzzle", drawn(kind, puzzles[0])),
+            ("answer", drawn(kind, answers[0], puzzles[0], solutions[0])),
+        ]
+        text = side_by_side(boards)
+        folder = run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / f"step-{step:07d}.txt", text + "\n")
+        say(f"{title}:\n{text}\n")
