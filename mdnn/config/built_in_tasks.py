@@ -1,8 +1,7 @@
 """The rules of the tasks that come with mdnn: texts, items and puzzles."""
 
 from mdnn.config.task_rules import TaskRules, register_rules
-from mdnn.errors import MdnnError
-from mdnn.models.schema import nearest
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tokens.puzzles import KNOWN, puzzle_source
 from mdnn.tokens.units import UNITS
 
@@ -46,7 +45,7 @@ def _check_puzzle(config):
     if name is None and path is None:
         raise MdnnError(
             f"data.source: expected a source of puzzles, {KNOWN} or FILE.csv, received {source!r}"
-            f"{nearest(source, KNOWN.split(', '))}"
+            f"{did_you_mean(source, KNOWN.split(', '))}"
         )
     if not data.validation:
         raise MdnnError("data.validation: expected a share of the puzzles above 0, received 0.0")
@@ -104,7 +103,6 @@ ITEM_RULES = TaskRules(
         "data.vary.shift",
         "tokens.answer_places",
         "context.align",
-        "context.prompts",
         "loss.prompt",
     ),
     check=_check_items,

@@ -10,8 +10,7 @@ import importlib.metadata
 import operator
 from collections.abc import Callable
 
-from mdnn.errors import MdnnError
-from mdnn.models.schema import nearest
+from mdnn.errors import MdnnError, did_you_mean
 
 ENTRY_POINTS = "mdnn.tasks"
 """Group of the entry points by which an installed package offers tasks: a name, and a module that
@@ -35,7 +34,6 @@ TASK_KEYS = (
     "tokens.fields",
     "context.padding",
     "context.align",
-    "context.prompts",
     "loss.prompt",
     "refeed.inner",
     "refeed.what",
@@ -79,7 +77,7 @@ class TaskRules:
     def __post_init__(self):
         if unknown := [key for key in self.keys if key not in TASK_KEYS]:
             raise MdnnError(
-                f"TaskRules.keys: unknown key {unknown[0]!r}{nearest(unknown[0], TASK_KEYS)}; "
+                f"TaskRules.keys: unknown key {unknown[0]!r}{did_you_mean(unknown[0], TASK_KEYS)}; "
                 f"known: {', '.join(TASK_KEYS)}"
             )
 
@@ -110,7 +108,7 @@ def rules_of(config):
     if name not in RULES:
         raise MdnnError(
             f"context.layout: expected one of {', '.join(RULES)}; received {name!r}"
-            f"{nearest(name, RULES)}"
+            f"{did_you_mean(name, RULES)}"
         )
     return RULES[name]
 

@@ -66,8 +66,7 @@ class ItemEvaluator:
     def __init__(self, networks, config, codec):
         self.models = compile_models(networks, TargetNats)
         self.config, self.codec = config, codec
-        slots = config.context.prompts * config.context.slots
-        self.batch = min(32, max(1, CALL_SLOTS // slots))
+        self.batch = min(32, max(1, CALL_SLOTS // config.context.slots))
 
     def metrics(self, lines, progress=None):
         """Returns what `mdnn.evaluate` says of lines.

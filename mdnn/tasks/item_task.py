@@ -140,7 +140,7 @@ class ItemTask(Task):
             tokens = window["tokens"].reshape(-1, context.slots, 8)
             units = (tokens[..., MODALITY] > 0).sum(axis=1)
             filled, number = filled + units.sum(), number + (units > 0).sum()
-        return float(self.config.train.batch * context.prompts * filled / number)
+        return float(self.config.train.batch * filled / number)
 
     def write_about(self, path):
         write_seen(path, item_statistics(self.splits.train, self.codec))

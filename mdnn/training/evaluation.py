@@ -1,7 +1,7 @@
 """`evaluate`: how well a trained network predicts the data of its task."""
 
 from mdnn.errors import MdnnError
-from mdnn.models.run import open_run
+from mdnn.models.run import cached_run
 from mdnn.models.solving import check_refeeds
 from mdnn.tasks.registry import task_for
 
@@ -39,7 +39,7 @@ def evaluate(run, data=None, refeeds=None, progress=None, **options):
     >>> mdnn.evaluate("runs/mine")["bits_per_character"]
     >>> mdnn.evaluate("runs/mine", "Some text of yours.")
     """
-    run = open_run(run)
+    run = cached_run(run)
     task = task_for(run.config, run.words)
     for name in options:
         if name not in task.evaluation_options:
