@@ -83,6 +83,6 @@ def test_bits_have_no_start():
 
 
 def test_rows_of_a_long_text_are_spread(monkeypatch):
-    monkeypatch.setattr("mdnn.tasks.head_init.MOST", 3)
+    monkeypatch.setattr("mdnn.tasks.head_init.COUNTED_UNITS", 3)
     found = rows(TextCodec(), "abcdefghij")
     assert "".join(map(chr, found[:, 3])) == "adgj"
