@@ -32,9 +32,7 @@ import numpy as np
 
 from mdnn.data.objectives import OBJECTIVES, objective_weights
 from mdnn.errors import MdnnError
-from mdnn.models.builder import is_causal
 from mdnn.models.learner import Learner
-from mdnn.models.variants import variant
 from mdnn.tasks.batch_evaluator import BatchEvaluator
 from mdnn.tasks.feed import BatchFeed
 from mdnn.tokens.units import MODALITY
@@ -182,11 +180,11 @@ class Task(abc.ABC):
         Returns:
             Dict from the names of modes to a `keras.Model`.
         """
-        modes, made = self.mode_shares, {}
-        for causal in {mode == "turn" for mode in modes}:
-            same = refeeds is None and (causal == is_causal(self.config) or len(modes) == 1)
-            made[causal] = model if same else variant(model, causal, refeeds)
-        return {mode: made[mode == "turn"] for mode in modes}
+        made = {}
+        for causal in {mode == "turn" for mode in self.mode_shares}:
+            same = refeeds is None and causal == model.causal
+            made[causal] = model if same else model.with_options(causal, refeeds)
+        return {mode: made[mode == "turn"] for mode in self.mode_shares}
 
     def loss_model(self, network, loss):
         """Returns the model that maps a batch to its loss, a `mdnn.models.learner.Learner`."""

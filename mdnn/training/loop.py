@@ -91,7 +91,7 @@ def train(config, out, resume=False, show=True):
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            init_head_bias(model.get_layer("heads"), task.head_tokens())
+            init_head_bias(model.heads, task.head_tokens())
             write_about(path, config, run.words)
             task.write_about(path)
         return training.run_all()
