@@ -2,16 +2,16 @@
 
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.tokens.puzzles import KNOWN, puzzle_source
-from mdnn.tokens.units import UNITS
+from mdnn.tokens.features import UNITS
+from mdnn.tokens.symbols import KNOWN, puzzle_source
 
 _PUZZLE_REFEED = (
-    "refeed.inner",
-    "refeed.what",
+    "refeed.inner_steps",
+    "refeed.feedback",
     "refeed.damping",
     "refeed.noise",
-    "refeed.rule",
-    "refeed.segments",
+    "refeed.step_schedule",
+    "refeed.supervision_steps",
 )
 
 
@@ -21,20 +21,20 @@ def _check_text(config):
 
 def _check_items(config):
     _check_start(config)
-    tokens, slots = config.tokens, config.context.slots
+    tokens, positions = config.tokens, config.context.positions
     # A coordinate is below the number of positions of one context, so that it is told exactly.
-    if (tokens.places or tokens.answer_places) and tokens.base**tokens.digits < slots:
+    if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
             f"{tokens.base**tokens.digits} places apart, expected at least the context's "
-            f"{slots} slots"
+            f"{positions} positions"
         )
 
 
 def _check_start(config):
-    if config.refeed.start == "random":
+    if config.refeed.initial_state == "random":
         raise MdnnError(
-            "refeed.start: expected 'zeros' or 'learned', received 'random'; it belongs to "
+            "refeed.initial_state: expected 'zeros' or 'learned', received 'random'; it belongs to "
             "context.layout = 'puzzle'"
         )
 
@@ -55,30 +55,32 @@ def _check_puzzle(config):
     if name is not None:
         _check_named_puzzle(config, name)
     # The sides of sudokus from a file of unknown size are at most the number of positions.
-    longest = config.context.slots if name is None else max(name.shape)
-    if tokens.places and tokens.base**tokens.digits < longest:
+    longest = config.context.positions if name is None else max(name.shape)
+    if tokens.coordinates and tokens.base**tokens.digits < longest:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the slots of "
+            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the "
+            "positions of "
             "a side"
         )
 
 
 def _check_named_puzzle(config, name):
     """Compares the grid and the fields of a config with a puzzle whose size is known."""
-    fields = config.tokens.fields
-    if config.context.slots != name.slots:
+    fields = config.tokens.candidates
+    if config.context.positions != name.positions:
         raise MdnnError(
-            f"context.grid: expected the {name.slots} slots of a {name}, as {list(name.shape)}, "
+            f"context.grid: expected the {name.positions} positions of a {name}, as "
+            f"{list(name.shape)}, "
             f"received {list(config.context.grid)}"
         )
     if fields and name.kind != "sudoku":
         raise MdnnError(
-            f"tokens.fields: a key of sudokus, received data.source = {config.data.source!r}"
+            f"tokens.candidates: a key of sudokus, received data.source = {config.data.source!r}"
         )
     if fields and fields != name.sizes[0]:
         raise MdnnError(
-            f"tokens.fields: expected the {name.sizes[0]} digits of a {name}, received {fields}"
+            f"tokens.candidates: expected the {name.sizes[0]} digits of a {name}, received {fields}"
         )
 
 
@@ -96,13 +98,13 @@ ITEM_RULES = TaskRules(
     keys=(
         *_TOKENS,
         "data.order",
-        "data.cut",
-        "data.vary.speed",
-        "data.vary.volume",
-        "data.vary.noise",
-        "data.vary.shift",
-        "tokens.answer_places",
-        "context.align",
+        "data.truncate",
+        "data.augment.speed",
+        "data.augment.volume",
+        "data.augment.noise",
+        "data.augment.shift",
+        "tokens.answer_coordinates",
+        "context.pad_to_multiple_of",
         "loss.prompt",
     ),
     check=_check_items,
@@ -113,12 +115,12 @@ PUZZLE_RULES = TaskRules(
     keys=(
         "data.givens",
         "data.loops",
-        "data.cases",
-        "tokens.fields",
+        "data.validation_size",
+        "tokens.candidates",
         "loss.prompt",
         *_PUZZLE_REFEED,
     ),
-    modes=("once",),
+    modes=("parallel",),
     phrase="of a puzzle",
     check=_check_puzzle,
     is_source=_is_puzzle,

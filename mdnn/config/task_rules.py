@@ -18,29 +18,29 @@ calls `mdnn.tasks.register_task` when it is imported."""
 
 TASK_KEYS = (
     "data.order",
-    "data.cut",
-    "data.vary.speed",
-    "data.vary.volume",
-    "data.vary.noise",
-    "data.vary.shift",
+    "data.truncate",
+    "data.augment.speed",
+    "data.augment.volume",
+    "data.augment.noise",
+    "data.augment.shift",
     "data.givens",
     "data.loops",
-    "data.cases",
+    "data.validation_size",
     "tokens.table",
     "tokens.heads",
     "tokens.words",
     "tokens.items",
-    "tokens.answer_places",
-    "tokens.fields",
+    "tokens.answer_coordinates",
+    "tokens.candidates",
     "context.padding",
-    "context.align",
+    "context.pad_to_multiple_of",
     "loss.prompt",
-    "refeed.inner",
-    "refeed.what",
+    "refeed.inner_steps",
+    "refeed.feedback",
     "refeed.damping",
     "refeed.noise",
-    "refeed.rule",
-    "refeed.segments",
+    "refeed.step_schedule",
+    "refeed.supervision_steps",
 )
 """Config keys that have a meaning in some tasks only. In the others they keep their defaults."""
 
@@ -66,7 +66,7 @@ class TaskRules:
 
     modalities: tuple[str, ...]
     keys: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ("turn", "once", "unmask")
+    modes: tuple[str, ...] = ("autoregressive", "parallel", "masked_diffusion")
     phrase: str = ""
     check: Callable = lambda config: None
     is_source: Callable = lambda source: False
@@ -153,7 +153,7 @@ def _check_modalities(config, rules):
 
 def _check_keys(config, rules):
     """Refuses keys that have no meaning in the task, and modes that it cannot train."""
-    for mode in ("turn", "once", "unmask"):
+    for mode in ("autoregressive", "parallel", "masked_diffusion"):
         if mode not in rules.modes and (weight := getattr(config.train.objectives, mode)):
             raise MdnnError(
                 f"train.objectives.{mode}: expected 0.0{_behind(rules)}, received {weight!r}"

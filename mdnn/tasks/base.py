@@ -30,20 +30,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnn.data.objectives import OBJECTIVES, objective_weights
+from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
 from mdnn.errors import MdnnError
-from mdnn.models.learner import Learner
+from mdnn.models.loss_model import LossModel
 from mdnn.tasks.batch_evaluator import BatchEvaluator
 from mdnn.tasks.feed import BatchFeed
-from mdnn.tokens.units import MODALITY
+from mdnn.tokens.features import MODALITY
 
 # Columns of a table of metrics by steps: key, head, and form of a number.
 CURVE_COLUMNS = (
-    ("refeeds", "refeeds", "{:,}"),
+    ("steps", "steps", "{:,}"),
     ("exact", "exact", "{:.2%}"),
     ("right", "right", "{:.2%}"),
-    ("nats", "nats", "{:.4f}"),
-    ("nats_sliding", "nats, sliding", "{:.4f}"),
+    ("loss", "loss", "{:.4f}"),
+    ("loss_sliding", "nats, sliding", "{:.4f}"),
     ("change", "last change", "{:.2e}"),
 )
 
@@ -58,7 +58,7 @@ class Task(abc.ABC):
 
     Attributes:
         rules: class attribute, the `mdnn.config.task_rules.TaskRules`.
-        unit: class attribute, what losses and speeds are per: `"character"`, `"slot"`.
+        unit: class attribute, what losses and speeds are per: `"character"`, `"position"`.
         evaluation_options: class attribute, names of the keyword arguments that `evaluate` takes
             beside the common ones.
         divisible: class attribute, whether TensorFlow may compute a batch in several groups of
@@ -79,7 +79,8 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def batches(self):
-        """The training batches, a `mdnn.data.batches.StepBatches` with `objective(step)`.
+        """The training batches, a `mdnn.datasets.batches.text_batches.StepBatches` with
+        `objective(step)`.
 
         Opens the data; a property to be cached.
 
@@ -168,27 +169,27 @@ class Task(abc.ABC):
         shares = objective_weights(self.config.train.objectives).tolist()
         return {mode: share for mode, share in zip(OBJECTIVES, shares, strict=True) if share}
 
-    def networks(self, model, refeeds=None):
+    def networks(self, model, steps=None):
         """Returns the network for each decoding mode that is trained, all with one set of weights.
 
         In turn no position sees those after it; the other modes see the whole context.
 
         Args:
             model: the network as `mdnn.build` makes it.
-            refeeds: number of refeeding steps; `None`: as the network was built.
+            steps: number of refeeding steps; `None`: as the network was built.
 
         Returns:
             Dict from the names of modes to a `keras.Model`.
         """
         made = {}
-        for causal in {mode == "turn" for mode in self.mode_shares}:
-            same = refeeds is None and causal == model.causal
-            made[causal] = model if same else model.with_options(causal, refeeds)
-        return {mode: made[mode == "turn"] for mode in self.mode_shares}
+        for causal in {mode == "autoregressive" for mode in self.mode_shares}:
+            same = steps is None and causal == model.causal
+            made[causal] = model if same else model.with_options(causal, steps)
+        return {mode: made[mode == "autoregressive"] for mode in self.mode_shares}
 
     def loss_model(self, network, loss):
-        """Returns the model that maps a batch to its loss, a `mdnn.models.learner.Learner`."""
-        return Learner(network, loss)
+        """Returns the model that maps a batch to its loss, a `mdnn.models.loss_model.LossModel`."""
+        return LossModel(network, loss)
 
     def feed(self):
         """Returns what hands batches to the steps of a run, a `mdnn.tasks.feed.BatchFeed`.
@@ -212,31 +213,31 @@ class Task(abc.ABC):
         """
         return BatchEvaluator(networks, self.config)
 
-    def evaluate(self, model, data=None, refeeds=None, progress=None, **options):
+    def evaluate(self, model, data=None, steps=None, progress=None, **options):
         """Returns the metrics of a network; see `mdnn.evaluate`, which checks the arguments.
 
         Args:
             model: the network as `mdnn.build` makes it.
             data: as `check_data` takes them; `None`: the validation data.
-            refeeds: list of numbers of refeeding steps, or `None`.
+            steps: list of numbers of refeeding steps, or `None`.
             progress: function called with the fraction that is done, 0 to 1.
             **options: those of the evaluator's `metrics`.
 
         Returns:
-            Dict of metrics; with `refeeds` a list of them, each with its `refeeds`.
+            Dict of metrics; with `steps` a list of them, each with its `steps`.
         """
         data = self.validation if data is None else self.check_data(data)
-        if refeeds is None:
+        if steps is None:
             return self.evaluator(self.networks(model)).metrics(data, progress, **options)
         return [
-            {"refeeds": steps}
+            {"steps": steps}
             | self.evaluator(self.networks(model, steps)).metrics(data, progress, **options)
-            for steps in refeeds
+            for steps in steps
         ]
 
     def format_metrics(self, metrics):
         """Returns what a person reads of metrics, a list of lines."""
-        return [f"{metrics['nats']:.4f} nats per {self.unit}"]
+        return [f"{metrics['loss']:.4f} nats per {self.unit}"]
 
     def format_curve(self, curve):
         """Returns a table of the metrics after several numbers of steps, a list of lines."""
@@ -252,7 +253,7 @@ class Task(abc.ABC):
         `mdnn quantize` compares how fast runs write.
 
         Args:
-            run: `mdnn.models.run.Run`.
+            run: `mdnn.runs.run_folder.Run`.
             data: as `validation` has them.
 
         Raises:
@@ -260,13 +261,13 @@ class Task(abc.ABC):
         """
         raise MdnnError(f"a network of {self.config.context.layout} writes nothing")
 
-    # === Answering ===
+    # === ItemGenerator ===
 
     def sample(self, run, step, title, say):  # noqa: B027 - nothing by default
         """Lets a network answer something into `samples/` of its run folder while it trains.
 
         Args:
-            run: `mdnn.models.run.Run`, with the network at hand.
+            run: `mdnn.runs.run_folder.Run`, with the network at hand.
             step: integer, for the file's name.
             title: text that says when this is.
             say: function that shows a text.

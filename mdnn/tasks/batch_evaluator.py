@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from mdnn.models.compiling import without_xla
-from mdnn.models.learner import TargetNats
+from mdnn.models.loss_model import TargetNLL
 
 # Batches of a quick evaluation.
 QUICK_BATCHES = 8
@@ -21,13 +21,14 @@ class BatchEvaluator:
     """
 
     def __init__(self, networks, config):
-        self.models, self.config = compile_models(networks, TargetNats), config
+        self.models, self.config = compile_models(networks, TargetNLL), config
 
     def metrics(self, data, progress=None):
         """Returns the metrics of batches.
 
         Args:
-            data: `mdnn.data.batches.StepBatches`; the steps from 0 to `data.steps` are taken.
+            data: `mdnn.datasets.batches.text_batches.StepBatches`; the steps from 0 to `data.steps`
+                are taken.
             progress: function called with the fraction that is done, 0 to 1.
 
         Returns:
@@ -36,7 +37,7 @@ class BatchEvaluator:
         """
         totals = self._totals(data, data.steps, progress)
         modes = {
-            mode: {"nats": nats / max(weight, 1e-9), "tokens": tokens}
+            mode: {"loss": nats / max(weight, 1e-9), "tokens": tokens}
             for mode, (nats, weight, tokens) in totals.items()
         }
         return next(iter(modes.values())) | {"ways": modes}
@@ -81,7 +82,7 @@ def per_character(nats, characters):
     """Returns the metrics of a total of nats over so many characters, a dict."""
     mean = nats / characters
     return {
-        "nats": mean,
+        "loss": mean,
         "bits_per_character": mean / math.log(2),
         "characters": int(characters),
     }

@@ -5,7 +5,7 @@ class BatchFeed:
     """Hands out batches as they are; a subclass adds to them, or keeps state between steps.
 
     Args:
-        batches: `mdnn.data.batches.StepBatches`.
+        batches: `mdnn.datasets.batches.text_batches.StepBatches`.
     """
 
     def __init__(self, batches):

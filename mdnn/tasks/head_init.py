@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from mdnn.tokens.units import MODALITY
+from mdnn.tokens.features import MODALITY
 
 # Units that are counted, evenly spread over the data.
 COUNTED_UNITS = 1_000_000
@@ -36,17 +36,17 @@ def frequency_biases(rows, steps):
     return biases
 
 
-def text_tokens(units, codec):
+def text_tokens(units, tokenizer):
     """Returns tokens of at most about `COUNTED_UNITS` of a text's units, evenly spread.
 
     Args:
         units: int32 `[n]`, the text's units.
-        codec: the `TextCodec` that made them.
+        tokenizer: the `TextTokenizer` that made them.
 
     Returns:
         int32 `[m, 8]`.
     """
-    return codec.tokens(units[:: max(1, len(units) // COUNTED_UNITS)])
+    return tokenizer.tokens(units[:: max(1, len(units) // COUNTED_UNITS)])
 
 
 def init_head_bias(heads, tokens):

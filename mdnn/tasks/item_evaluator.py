@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
-from mdnn.data.item_batches import item_windows
-from mdnn.models.learner import TargetNats
+from mdnn.datasets.batches.item_batches import item_windows
+from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import compile_models
-from mdnn.tokens.units import ITEM, MODALITIES, MODALITY, modality
+from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
 
 # Positions in one call: a large context leaves room for few examples.
 CALL_SLOTS = 32_768
@@ -41,10 +41,10 @@ class Total:
         """Returns the metrics, a dict."""
         mean = self.nats / max(self.units, 1e-9)
         return {
-            "nats": mean,
+            "loss": mean,
             "bits_per_unit": mean / math.log(2),
             "units": round(self.units),
-            "nats_per_item": self.nats / max(self.items, 1),
+            "loss_per_item": self.nats / max(self.items, 1),
             "items": self.items,
         }
 
@@ -60,24 +60,25 @@ class ItemEvaluator:
         networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
             returns it.
         config: their config.
-        codec: `mdnn.tokens.codec.ItemCodec`.
+        tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
     """
 
-    def __init__(self, networks, config, codec):
-        self.models = compile_models(networks, TargetNats)
-        self.config, self.codec = config, codec
-        self.batch = min(32, max(1, CALL_SLOTS // config.context.slots))
+    def __init__(self, networks, config, tokenizer):
+        self.models = compile_models(networks, TargetNLL)
+        self.config, self.tokenizer = config, tokenizer
+        self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
 
     def metrics(self, lines, progress=None):
         """Returns what `mdnn.evaluate` says of lines.
 
         Args:
-            lines: list of `mdnn.data.lines.Line`; every alternative of every line comes once.
+            lines: list of `mdnn.datasets.items.item_splits.Example`; every alternative of every
+                line comes once.
             progress: function called with the fraction that is done, 0 to 1.
 
         Returns:
             dict: `nats` (mean of a unit of the answers, the end being one), `bits_per_unit`,
-            `units`, `nats_per_item`, `items`, all of the first mode that is trained; and `ways`, a
+            `units`, `loss_per_item`, `items`, all of the first mode that is trained; and `ways`, a
             dict from each mode to the same metrics of it and `kinds`, a dict from kinds of answers
             to theirs.
 
@@ -99,7 +100,7 @@ class ItemEvaluator:
 
     def quick(self, lines):
         """Returns nats per unit of each mode, weighted as in training, on some contexts."""
-        most = QUICK_SLOTS // self.config.context.slots
+        most = QUICK_SLOTS // self.config.context.positions
         most = min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most))
         losses = {}
         for name in self.models:
@@ -119,18 +120,18 @@ class ItemEvaluator:
         config, totals, prompts = self.config, {}, Total()
         for window in item_windows(
             lines,
-            self.codec,
+            self.tokenizer,
             config.context,
             self.batch,
             mode,
             config.seed,
             config.data.order,
-            config.data.cut,
+            config.data.truncate,
             most=most,
         ):
             counted, weights = window.pop("counted"), window.pop("weights")
             nats = self.models[mode].nats(window["tokens"], window["targets"])
-            one = (-1, config.context.slots)
+            one = (-1, config.context.positions)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
             nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
             kinds, answer = _answers(tokens, targets, counted.reshape(one))
@@ -147,8 +148,8 @@ def _answers(tokens, targets, counted):
     """Returns the kind of each context's answer (0: none), and the positions that answer it.
 
     Args:
-        tokens, targets: int32 `[n, slots, 8]`.
-        counted: bool `[n, slots]`.
+        tokens, targets: int32 `[n, positions, 8]`.
+        counted: bool `[n, positions]`.
     """
     kind = targets[..., MODALITY]
     blank = tokens[..., MODALITY] == _BLANK

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mdnn.data.bits import VALIDATION, raw_bits
-from mdnn.data.line import load
+from mdnn.datasets.items.example import load
+from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
 
 PROMPTS = 6
@@ -13,8 +13,9 @@ def sample_sheet(run, lines, modes, path, title="", prompts=PROMPTS):
     """Draws prompts, the network's answers in every mode that is trained, and the right ones.
 
     Args:
-        run: `mdnn.models.run.Run` of a network of items.
-        lines: list of `mdnn.data.lines.Line`; prompts are spread over them, always the same.
+        run: `mdnn.runs.run_folder.Run` of a network of items.
+        lines: list of `mdnn.datasets.items.item_splits.Example`; prompts are spread over them,
+            always the same.
         modes: names of the decoding modes.
         path: the PNG to write.
         title: text above.
@@ -65,9 +66,13 @@ def sample_answers(run, drawn, way):
     for want in dict.fromkeys(wants):
         own = [number for number, other in enumerate(wants) if other == want]
         prompts = [drawn[number][:-1] for number in own]
-        for number, answer in zip(own, generate(run, prompts, want=want, how=way), strict=True):
+        for number, answer in zip(
+            own, generate(run, prompts, want=want, decoding=way), strict=True
+        ):
             if len(answer):
-                answers[number] = Item(drawn[number][-1].kind, answer, rate=run.config.tokens.rate)
+                answers[number] = Item(
+                    drawn[number][-1].kind, answer, rate=run.config.tokens.sample_rate
+                )
     return answers
 
 

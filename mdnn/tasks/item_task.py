@@ -6,18 +6,18 @@ import functools
 import numpy as np
 
 from mdnn.config.built_in_tasks import ITEM_RULES
-from mdnn.data.item_batches import ItemBatches, item_windows
-from mdnn.data.line import load
-from mdnn.data.lines import open_lines
-from mdnn.data.sources import DIGITS
+from mdnn.datasets.batches.item_batches import ItemBatches, item_windows
+from mdnn.datasets.items.example import load
+from mdnn.datasets.items.item_splits import open_dataset
+from mdnn.datasets.text.text_sources import DIGITS
 from mdnn.errors import MdnnError
-from mdnn.models.run import write_seen
+from mdnn.runs.run_folder import write_item_statistics
 from mdnn.tasks.base import Task
 from mdnn.tasks.item_evaluator import ItemEvaluator
 from mdnn.tasks.item_samples import sample_answers, sample_draws, sample_sheet
-from mdnn.tokens.codec import ItemCodec
-from mdnn.tokens.text import word_table
-from mdnn.tokens.units import MODALITY
+from mdnn.tokens.characters import word_table
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.item_tokenizer import ItemTokenizer
 
 # Positions of the contexts from which the heads' biases and the units of a step are estimated,
 # and the fewest and most contexts that this makes.
@@ -31,7 +31,7 @@ MEASURED_PROMPTS = 4
 class ItemTask(Task):
     """Lines of items to train on, `context.layout = "items"`.
 
-    Its evaluation data are lists of `mdnn.data.lines.Line`.
+    Its evaluation data are lists of `mdnn.datasets.items.item_splits.Example`.
     """
 
     rules = ITEM_RULES
@@ -41,13 +41,13 @@ class ItemTask(Task):
 
     @functools.cached_property
     def splits(self):
-        """The source's lines in two parts, a `mdnn.data.lines.LineCorpus`."""
+        """The source's lines in two parts, a `mdnn.datasets.items.item_splits.DatasetSplits`."""
         return self._open(self.config.data.source, self.config.data.validation)
 
     def _open(self, source, validation):
         config = self.config
         kinds = tuple(name for name in config.tokens.modalities if name != "word")
-        return open_lines(source, validation, config.seed, config.tokens.rate, kinds)
+        return open_dataset(source, validation, config.seed, config.tokens.sample_rate, kinds)
 
     @functools.cached_property
     def validation(self):
@@ -85,25 +85,25 @@ class ItemTask(Task):
         return tuple(word_table(text, size))
 
     @functools.cached_property
-    def codec(self):
-        """The `mdnn.tokens.codec.ItemCodec`."""
-        return ItemCodec(self.words, self.config.tokens.rate)
+    def tokenizer(self):
+        """The `mdnn.tokens.item_tokenizer.ItemTokenizer`."""
+        return ItemTokenizer(self.words, self.config.tokens.sample_rate)
 
     @functools.cached_property
     def batches(self):
         config = self.config
         return ItemBatches(
             self.splits.train,
-            self.codec,
+            self.tokenizer,
             config.context,
-            config.train.batch,
+            config.train.batch_size,
             config.seed,
             config.train.objectives,
             order=config.data.order,
-            cut=config.data.cut,
+            cut=config.data.truncate,
             prompt_weight=config.loss.prompt,
-            hide=config.tokens.answer_places,
-            vary=config.data.vary,
+            hide=config.tokens.answer_coordinates,
+            augment=config.data.augment,
         )
 
     def open(self):
@@ -116,16 +116,16 @@ class ItemTask(Task):
         data = self.config.data
         return item_windows(
             lines,
-            self.codec,
+            self.tokenizer,
             self.config.context,
             batch=1,
             order=data.order,
-            cut=data.cut,
+            cut=data.truncate,
             most=most,
         )
 
     def _sample_windows(self):
-        most = START_SLOTS // self.config.context.slots
+        most = START_SLOTS // self.config.context.positions
         return self._windows(self.splits.train, min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most)))
 
     def head_tokens(self):
@@ -137,25 +137,25 @@ class ItemTask(Task):
     def units_per_step(self):
         context, filled, number = self.config.context, 0, 0
         for window in self._sample_windows():
-            tokens = window["tokens"].reshape(-1, context.slots, 8)
+            tokens = window["tokens"].reshape(-1, context.positions, 8)
             units = (tokens[..., MODALITY] > 0).sum(axis=1)
             filled, number = filled + units.sum(), number + (units > 0).sum()
-        return float(self.config.train.batch * filled / number)
+        return float(self.config.train.batch_size * filled / number)
 
     def write_about(self, path):
-        write_seen(path, item_statistics(self.splits.train, self.codec))
+        write_item_statistics(path, item_statistics(self.splits.train, self.tokenizer))
 
     # === Figures ===
 
     def evaluator(self, networks):
-        return ItemEvaluator(networks, self.config, self.codec)
+        return ItemEvaluator(networks, self.config, self.tokenizer)
 
     def format_metrics(self, metrics):
         row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
         lines = [row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units")]
         for mode, own in metrics["ways"].items():
             for kind, one in (*own["kinds"].items(), ("all", own)):
-                means = (f"{one[key]:.4f}" for key in ("nats", "bits_per_unit", "nats_per_item"))
+                means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
                 lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['units']:,}"))
         return lines
 
@@ -165,11 +165,11 @@ class ItemTask(Task):
         def write():
             drawn = sample_draws(data, MEASURED_PROMPTS, self.config.seed, self.config.data.order)
             answers = sample_answers(run, drawn, mode)
-            return sum(self.codec.count(item) for item in answers if item is not None)
+            return sum(self.tokenizer.count(item) for item in answers if item is not None)
 
         return write
 
-    # === Answering ===
+    # === ItemGenerator ===
 
     def sample(self, run, step, title, say):
         """Draws some answers into `samples/`, and says where."""
@@ -179,17 +179,17 @@ class ItemTask(Task):
         say(f"{title}: {file}")
 
 
-def item_statistics(lines, codec):
-    """Returns which items lines hold, as `mdnn.models.run.Run.seen` has it.
+def item_statistics(lines, tokenizer):
+    """Returns which items lines hold, as `mdnn.runs.run_folder.Run.item_statistics` has it.
 
     Args:
-        lines: list of `mdnn.data.lines.Line`.
-        codec: `mdnn.tokens.codec.ItemCodec`.
+        lines: list of `mdnn.datasets.items.item_splits.Example`.
+        tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
     """
     longest, shapes = {}, {}
     entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
     for item in map(load, entries.values()):
-        longest[item.kind] = max(longest.get(item.kind, 0), codec.count(item))
+        longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
         if item.kind not in ("text", "audio"):
             shape = item.value.shape[:-1] if item.kind in ("image", "video") else item.value.shape
             shapes.setdefault(item.kind, collections.Counter())[shape] += 1

@@ -1,11 +1,16 @@
-"""How well a network solves puzzles: exact answers, right slots, nats."""
+"""How well a network solves puzzles: exact answers, right positions, nats."""
 
 import numpy as np
 
-from mdnn.data.puzzle_batches import exact
-from mdnn.models.resizing import check_size_free, resized
-from mdnn.models.solving import Solver, check_halts, check_restarts, steps_by_length
-from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
+from mdnn.datasets.batches.puzzle_batches import exact
+from mdnn.models.grid_resizing import at_grid_size, check_size_free
+from mdnn.models.recurrent_inference import (
+    RecurrentInference,
+    check_halts,
+    check_restarts,
+    steps_by_length,
+)
+from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 
 # Puzzles that a quick evaluation looks at.
 QUICK_PUZZLES = 256
@@ -18,13 +23,15 @@ def check_size(kind, config):
         MdnnError: the network's weights belong to a grid of another size.
     """
     if not fits(kind, config):
-        check_size_free(config, f"a {kind.name} of {kind.slots} slots")
+        check_size_free(config, f"a {kind.name} of {kind.positions} positions")
 
 
 def fits(kind, config):
     """Returns whether puzzles of a kind are of the size that a network was built for."""
     trained = puzzle_source(config.data.source)[0]
-    return kind.slots == config.context.slots if trained is None else kind.name == str(trained)
+    return (
+        kind.positions == config.context.positions if trained is None else kind.name == str(trained)
+    )
 
 
 class PuzzleEvaluator:
@@ -37,41 +44,42 @@ class PuzzleEvaluator:
     """
 
     def __init__(self, networks, config):
-        self.model, self.config = networks["once"], config
+        self.model, self.config = networks["parallel"], config
         self.solvers = {}
 
     def solver(self, kind):
-        """Returns the `mdnn.models.solving.Solver` of the size of a kind of puzzles."""
+        """Returns the `mdnn.models.recurrent_inference.RecurrentInference` of the size of a kind of
+        puzzles."""
         if kind.shape not in self.solvers:
             model, config = self.model, self.config
             if not fits(kind, config):
-                model, config = resized(model, config, PuzzleName.of(kind.name))
-            self.solvers[kind.shape] = Solver(model, config)
+                model, config = at_grid_size(model, config, PuzzleName.of(kind.name))
+            self.solvers[kind.shape] = RecurrentInference(model, config)
         return self.solvers[kind.shape]
 
     def answers(self, data, progress=None, halt=False):
         """Answers puzzles in as many steps as the config says.
 
         Args:
-            data: `(kind, puzzles, solutions)`: a `mdnn.data.puzzles.task.Task` and two arrays
-                uint8 `[n, slots]`.
+            data: `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle` and two
+                arrays uint8 `[n, positions]`.
             progress: function called with the fraction that is done, 0 to 1.
             halt: whether the halting head ends a puzzle before.
 
         Returns:
-            Answers, uint8 `[n, slots]`, the given symbols among them; the nats of each slot's
-            solution, float64 `[n, slots]`, 0 where nothing is asked for; and the steps of each
-            puzzle, integers `[n]`.
+            Answers, uint8 `[n, positions]`, the given symbols among them; the nats of each
+            position's solution, float64 `[n, positions]`, 0 where nothing is asked for; and the
+            steps of each puzzle, integers `[n]`.
         """
         kind, puzzles, solutions = data
         refeed = self.config.refeed
         if halt:
             check_halts(self.config)
         asked = kind.asked(puzzles)
-        if refeed.rule == "length":
-            steps = steps_by_length(refeed.length, asked)
+        if refeed.step_schedule == "length":
+            steps = steps_by_length(refeed.steps_by_length, asked)
         else:
-            steps = np.full(len(puzzles), refeed.steps * refeed.segments)
+            steps = np.full(len(puzzles), refeed.steps * refeed.supervision_steps)
         answers, nats = puzzles.copy(), np.zeros(puzzles.shape)
         taken = np.zeros(len(puzzles), dtype=np.int64)
         finished = self.solver(kind).finished(
@@ -86,25 +94,25 @@ class PuzzleEvaluator:
     def metrics(self, data, progress=None, halt=False):
         """Returns what `mdnn.evaluate` says of puzzles, a dict.
 
-        `puzzles` (how many), `exact` (the share of puzzles all of whose asked slots are right),
-        `right` (the share of the asked slots), `nats` per slot, and `refeeds`, the mean number of
-        steps.
+        `puzzles` (how many), `exact` (the share of puzzles all of whose asked positions are right),
+        `right` (the share of the asked positions), `nats` per position, and `steps`, the mean
+        number of steps.
         """
         answers, nats, taken = self.answers(data, progress, halt)
-        return counted(*data, answers, nats) | {"refeeds": float(taken.mean())}
+        return counted(*data, answers, nats) | {"steps": float(taken.mean())}
 
     def quick(self, data):
-        """Returns nats per slot on some of the puzzles, a dict."""
+        """Returns nats per position on some of the puzzles, a dict."""
         kind, puzzles, solutions = data
         some = kind, puzzles[:QUICK_PUZZLES], solutions[:QUICK_PUZZLES]
-        return {"once": self.metrics(some)["nats"]}
+        return {"parallel": self.metrics(some)["loss"]}
 
-    def curve(self, data, refeeds, restarts=1, progress=None):
+    def curve(self, data, steps, restarts=1, progress=None):
         """Returns the metrics after each of some numbers of steps, a list of dicts.
 
         Args:
             data, progress: as for `answers`.
-            refeeds: increasing list of ints from 1.
+            steps: increasing list of ints from 1.
             restarts: int, random states that each puzzle begins in; its answer is that of the one
                 which the last step moved least.
 
@@ -117,7 +125,7 @@ class PuzzleEvaluator:
         tokens = to_tokens(puzzles, kind.shape)
         best = {
             steps: (puzzles.copy(), np.zeros(puzzles.shape), np.full(len(puzzles), np.inf))
-            for steps in refeeds
+            for steps in steps
         }
         for seed in range(restarts):
 
@@ -125,7 +133,7 @@ class PuzzleEvaluator:
                 if progress is not None:
                     progress((before + fraction) / restarts)
 
-            for index, steps, outputs in self.solver(kind).curve(tokens, refeeds, seed, tell):
+            for index, steps, outputs in self.solver(kind).curve(tokens, steps, seed, tell):
                 answers, nats, change = (array[index] for array in best[steps])
                 one = read(kind, puzzles[index], solutions[index], outputs["scores"])
                 # A change that is not a number counts as the largest one.
@@ -134,7 +142,7 @@ class PuzzleEvaluator:
                 answers[stiller], nats[stiller] = (array[stiller] for array in one)
                 change[stiller] = moved[stiller]
         return [
-            {"refeeds": steps}
+            {"steps": steps}
             | counted(kind, puzzles, solutions, answers, nats)
             | {"change": float(change.mean())}
             for steps, (answers, nats, change) in best.items()
@@ -158,5 +166,5 @@ def counted(kind, puzzles, solutions, answers, nats):
         "puzzles": len(puzzles),
         "exact": float(exact(kind, puzzles, solutions, answers).mean()),
         "right": float((answers == solutions)[asked].mean()),
-        "nats": float(nats.sum() / max(1, asked.sum())),
+        "loss": float(nats.sum() / max(1, asked.sum())),
     }

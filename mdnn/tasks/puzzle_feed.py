@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
-from mdnn.data.bits import EXPLORE, STEPS, raw_bits
-from mdnn.data.puzzle_batches import puzzle_batch
-from mdnn.models.solving import steps_by_length
-from mdnn.models.thinker import RIGHT, SOUND, STOP
+from mdnn.datasets.batches.puzzle_batches import puzzle_batch
+from mdnn.datasets.random_bits import EXPLORE, STEPS, raw_bits
+from mdnn.models.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.recurrent_inference import steps_by_length
 from mdnn.tasks.feed import BatchFeed
-from mdnn.tokens.puzzles import to_units
+from mdnn.tokens.symbols import to_units
 
 
 class VariableDepthPuzzles(BatchFeed):
@@ -16,8 +16,8 @@ class VariableDepthPuzzles(BatchFeed):
 
     Args:
         config: the config of puzzles.
-        batches: `mdnn.data.puzzle_batches.PuzzleBatches`.
-        kind: their `mdnn.data.puzzles.task.Task`.
+        batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
+        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
     """
 
     def __init__(self, config, batches, kind):
@@ -27,18 +27,18 @@ class VariableDepthPuzzles(BatchFeed):
     def batch(self, step):
         batch = with_asked(self.batches.at(step), self.kind)
         refeed = self.config.refeed
-        if refeed.rule == "sampled":
+        if refeed.step_schedule == "sampled":
             drawn = int(raw_bits(self.config.seed, step, 1, STEPS)[0])
-            free = drawn % (refeed.steps - refeed.backprop + 1)
+            free = drawn % (refeed.steps - refeed.bptt_steps + 1)
             batch["free"] = np.array([free], dtype="int32")
-        if refeed.rule == "length":
-            steps = int(steps_by_length(refeed.length, batch["asked"]).max())
-            batch["free"] = np.array([max(0, steps - (refeed.backprop or 1))], dtype="int32")
+        if refeed.step_schedule == "length":
+            steps = int(steps_by_length(refeed.steps_by_length, batch["asked"]).max())
+            batch["free"] = np.array([max(0, steps - (refeed.bptt_steps or 1))], dtype="int32")
         return batch
 
 
 def with_asked(batch, kind):
-    """Returns a batch of puzzles with `asked`, boolean `[batch, slots]`: what to answer."""
+    """Returns a batch of puzzles with `asked`, boolean `[batch, positions]`: what to answer."""
     return batch | {"asked": kind.asked(to_units(batch["tokens"]))}
 
 
@@ -50,15 +50,15 @@ class CarriedPuzzles(BatchFeed):
     states alone.
 
     Args:
-        config: the config of puzzles, `refeed.segments` above 1.
-        batches: `mdnn.data.puzzle_batches.PuzzleBatches`.
-        kind: their `mdnn.data.puzzles.task.Task`.
+        config: the config of puzzles, `refeed.supervision_steps` above 1.
+        batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
+        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
     """
 
     def __init__(self, config, batches, kind):
         super().__init__(batches)
         self.config, self.kind = config, kind
-        size = config.train.batch
+        size = config.train.batch_size
         # For each example of the batch: the number of its puzzle, the segments that it has had
         # and those that it has to have at least; and the next puzzle's number.
         self.number, self.next = np.arange(size), size
@@ -86,11 +86,11 @@ class CarriedPuzzles(BatchFeed):
         refeed = self.config.refeed
         verdict = self.training_step.read(self.learner.verdict)
         self.age += 1
-        stopped = self.age >= refeed.segments
-        if refeed.rule == "halt":
+        stopped = self.age >= refeed.supervision_steps
+        if refeed.step_schedule == "halt":
             stopped |= (verdict[STOP] > 0) & (self.age >= self.least)
-        if refeed.rule == "length":
-            steps = steps_by_length(refeed.length, self.asked)
+        if refeed.step_schedule == "length":
+            steps = steps_by_length(refeed.steps_by_length, self.asked)
             stopped |= self.age * refeed.steps >= steps
         stopped |= verdict[SOUND] == 0
         self.right = verdict[RIGHT]
@@ -104,10 +104,10 @@ class CarriedPuzzles(BatchFeed):
 
     def _least(self, step):
         """Returns the least segments of puzzles that begin at a step."""
-        refeed, size = self.config.refeed, self.config.train.batch
+        refeed, size = self.config.refeed, self.config.train.batch_size
         words = raw_bits(self.config.seed, step, (2, size), EXPLORE)
-        explores = (words[0] >> np.uint64(11)) * 2.0**-53 < refeed.explore
-        drawn = 2 + (words[1] % np.uint64(max(1, refeed.segments - 1))).astype("int64")
+        explores = (words[0] >> np.uint64(11)) * 2.0**-53 < refeed.halt_exploration_prob
+        drawn = 2 + (words[1] % np.uint64(max(1, refeed.supervision_steps - 1))).astype("int64")
         return np.where(explores, drawn, 1)
 
     def state(self):

@@ -4,31 +4,31 @@ import functools
 from pathlib import Path
 
 from mdnn.config.built_in_tasks import PUZZLE_RULES
-from mdnn.data.puzzle_batches import PuzzleBatches
-from mdnn.data.puzzles.corpus import open_puzzles
-from mdnn.data.puzzles.drawing import drawn, side_by_side
+from mdnn.datasets.batches.puzzle_batches import PuzzleBatches
+from mdnn.datasets.puzzles.board_text import drawn, side_by_side
+from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
-from mdnn.models.solving import check_halts, check_restarts
-from mdnn.models.thinker import Thinker
-from mdnn.tasks.base import Task
+from mdnn.models.deep_supervision import DeepSupervisionLoss
+from mdnn.models.recurrent_inference import check_halts, check_restarts
+from mdnn.tasks.base import Puzzle
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
-from mdnn.tokens.puzzles import puzzle_source
+from mdnn.tokens.symbols import puzzle_source
 
 # Puzzles that are solved at once to measure how fast a network solves them.
 MEASURED_PUZZLES = 64
 
 
-class PuzzleTask(Task):
+class PuzzleTask(Puzzle):
     """Puzzles to train on, `context.layout = "puzzle"`.
 
-    Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.data.puzzles.task.Task` and two
-    arrays uint8 `[n, slots]`.
+    Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle`
+    and two arrays uint8 `[n, positions]`.
     """
 
     rules = PUZZLE_RULES
-    unit = "slot"
+    unit = "position"
     evaluation_options = ("restarts", "halt")
     # The states of refeeding are those of the whole batch.
     divisible = False
@@ -37,7 +37,8 @@ class PuzzleTask(Task):
 
     @functools.cached_property
     def splits(self):
-        """The source's puzzles in two parts, a `mdnn.data.puzzles.corpus.PuzzleCorpus`."""
+        """The source's puzzles in two parts, a
+        `mdnn.datasets.puzzles.puzzle_splits.PuzzleCorpus`."""
         data = self.config.data
         corpus = open_puzzles(
             data.source, data.validation, self.config.seed, data.givens, data.loops
@@ -48,11 +49,11 @@ class PuzzleTask(Task):
     @functools.cached_property
     def batches(self):
         config = self.config
-        return PuzzleBatches(self.splits.train, config.train.batch, config.loss.prompt)
+        return PuzzleBatches(self.splits.train, config.train.batch_size, config.loss.prompt)
 
     @functools.cached_property
     def validation(self):
-        return self.splits.task, *self.splits.held.different(self.config.data.cases)
+        return self.splits.task, *self.splits.held.different(self.config.data.validation_size)
 
     def open_source(self, source):
         """Opens puzzles of another source: all of a file, those held out of a drawn task."""
@@ -64,7 +65,7 @@ class PuzzleTask(Task):
         share = data.validation if path is None else 0.0
         corpus = open_puzzles(source, share, 0, *options, expected)
         check_size(corpus.task, self.config)
-        return corpus.task, *corpus.held.different(data.cases if path is None else 10**9)
+        return corpus.task, *corpus.held.different(data.validation_size if path is None else 10**9)
 
     def check_data(self, data):
         if not isinstance(data, tuple) or len(data) != 3:
@@ -85,15 +86,15 @@ class PuzzleTask(Task):
     @functools.cached_property
     def units_per_step(self):
         kind, puzzles, _ = self.validation
-        return self.config.train.batch * float(kind.asked(puzzles).sum(1).mean())
+        return self.config.train.batch_size * float(kind.asked(puzzles).sum(1).mean())
 
     # === Learning ===
 
     def loss_model(self, network, loss):
-        return Thinker(network, loss, self.config)
+        return DeepSupervisionLoss(network, loss, self.config)
 
     def feed(self):
-        carried = self.config.refeed.segments > 1
+        carried = self.config.refeed.supervision_steps > 1
         make = CarriedPuzzles if carried else VariableDepthPuzzles
         return make(self.config, self.batches, self.splits.task)
 
@@ -102,35 +103,36 @@ class PuzzleTask(Task):
     def evaluator(self, networks):
         return PuzzleEvaluator(networks, self.config)
 
-    def evaluate(self, model, data=None, refeeds=None, progress=None, restarts=1, halt=False):
+    def evaluate(self, model, data=None, steps=None, progress=None, restarts=1, halt=False):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
-            model, data, refeeds, progress: see `mdnn.tasks.base.Task.evaluate`.
-            restarts: integer, with `refeeds`: random states that each puzzle begins in, of which
+            model, data, steps, progress: see `mdnn.tasks.base.Task.evaluate`.
+            restarts: integer, with `steps`: random states that each puzzle begins in, of which
                 the one that the last step moved least gives the answer.
             halt: whether the halting head ends each puzzle.
         """
         if halt:
-            if refeeds is not None:
-                raise MdnnError("halt: expected no refeeds beside it, received both")
+            if steps is not None:
+                raise MdnnError("halt: expected no steps beside it, received both")
             check_halts(self.config)
-        if refeeds is None and restarts != 1:
-            raise MdnnError(f"restarts: expected refeeds, too, received restarts = {restarts}")
+        if steps is None and restarts != 1:
+            raise MdnnError(f"restarts: expected steps, too, received restarts = {restarts}")
         check_restarts(restarts, self.config)
         data = self.validation if data is None else self.check_data(data)
         evaluator = self.evaluator(self.networks(model))
-        if refeeds is None:
+        if steps is None:
             return evaluator.metrics(data, progress, halt)
-        return evaluator.curve(data, refeeds, restarts, progress)
+        return evaluator.curve(data, steps, restarts, progress)
 
     def format_metrics(self, metrics):
         # The number of steps is whole where every puzzle took as many.
-        mean = "" if metrics["refeeds"] == int(metrics["refeeds"]) else " in the mean"
-        steps = f" after {metrics['refeeds']:.4g} refeeds{mean}" if metrics["refeeds"] > 1 else ""
+        mean = "" if metrics["steps"] == int(metrics["steps"]) else " in the mean"
+        steps = f" after {metrics['steps']:.4g} steps{mean}" if metrics["steps"] > 1 else ""
         return [
             f"{100 * metrics['exact']:.2f}% of {metrics['puzzles']:,} puzzles exact{steps}, "
-            f"{100 * metrics['right']:.2f}% of slots right, {metrics['nats']:.4f} nats per slot"
+            f"{100 * metrics['right']:.2f}% of positions right, {metrics['loss']:.4f} nats per "
+            "position"
         ]
 
     def measured_writer(self, run, data):
@@ -144,7 +146,7 @@ class PuzzleTask(Task):
 
         return solve
 
-    # === Answering ===
+    # === ItemGenerator ===
 
     def sample(self, run, step, title, say):
         """Draws a puzzle and its answer into `samples/`, and shows them."""

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mdnn.data.batches import Batches, windows
+from mdnn.config.training_tables import Objectives
+from mdnn.datasets.batches.text_batches import TextBatches, windows
 from mdnn.errors import MdnnError
-from mdnn.models.loss import nats_model
-from mdnn.models.training_tables import Objectives
-from mdnn.models.vocabulary import decoding
+from mdnn.models.head_options import decoding
+from mdnn.models.loss import nll_model
 from mdnn.tasks.batch_evaluator import compile_models, per_character
 
 # Units that a quick evaluation looks at, from all over the text.
@@ -20,16 +20,16 @@ class TextEvaluator:
         networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
             returns it.
         config: their config.
-        codec: `mdnn.tokens.text.TextCodec`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
         batch: windows in one call.
     """
 
-    def __init__(self, networks, config, codec, batch=32):
+    def __init__(self, networks, config, tokenizer, batch=32):
         self.models = compile_models(
-            networks, lambda network: nats_model(network, **decoding(config))
+            networks, lambda network: nll_model(network, **decoding(config))
         )
-        self.config, self.codec, self.batch = config, codec, batch
-        self.slots = config.context.slots
+        self.config, self.tokenizer, self.batch = config, tokenizer, batch
+        self.positions = config.context.positions
 
     def metrics(self, units, progress=None, sliding=False):
         """Returns what `mdnn.evaluate` says of a text.
@@ -50,14 +50,14 @@ class TextEvaluator:
         Raises:
             MdnnError: a text that is too short.
         """
-        least = 2 if list(self.models) == ["turn"] else self.slots + 1
+        least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
         if len(units) < least:
-            kind = "characters or words" if self.codec.words else "characters"
+            kind = "characters or words" if self.tokenizer.words else "characters"
             number = {2: "two"}.get(least, least)
             raise MdnnError(
                 f"expected a text of at least {number} {kind} to evaluate, received {len(units)}"
             )
-        sliding = sliding and "turn" in self.models
+        sliding = sliding and "autoregressive" in self.models
         # The sliding windows read every character about twice.
         passes = len(self.models) + 2 * sliding
         tell = progress or (lambda part: None)
@@ -65,17 +65,17 @@ class TextEvaluator:
         result = dict(next(iter(modes.values())))
         if sliding:
             start = len(self.models) / passes
-            stride = max(1, self.slots // 2)
+            stride = max(1, self.positions // 2)
             total = self.total(units, stride, lambda p: tell(start + p * (1 - start)))
             for name, value in per_character(*total).items():
                 result[f"{name}_sliding"] = value
-        if list(modes) != ["turn"]:
+        if list(modes) != ["autoregressive"]:
             result["ways"] = modes
         return result
 
     def quick(self, units):
         """Returns nats per character of each mode on pieces from all over a text, a dict."""
-        return {name: metrics["nats"] for name, metrics in self.modes(units, QUICK_UNITS).items()}
+        return {name: metrics["loss"] for name, metrics in self.modes(units, QUICK_UNITS).items()}
 
     def modes(self, units, limit=None, progress=None):
         """Returns the metrics of every mode on a text of units (on at most `limit`, spread)."""
@@ -86,9 +86,9 @@ class TextEvaluator:
                 if progress is not None:
                     progress((done + fraction) / len(self.models))
 
-            if name == "turn":
+            if name == "autoregressive":
                 some = units if limit is None else spread(units, limit)
-                metrics[name] = per_character(*self.total(some, self.slots, tell))
+                metrics[name] = per_character(*self.total(some, self.positions, tell))
             else:
                 metrics[name] = per_character(*self.masked_total(units, name, limit, tell))
         return metrics
@@ -96,12 +96,14 @@ class TextEvaluator:
     def total(self, units, stride, progress=None):
         """Returns all nats and the characters predicted over a text of units, in turn."""
         nats, characters, done = 0.0, 0, 0
-        for window in windows(units, self.codec, self.slots, stride, self.batch):
+        for window in windows(units, self.tokenizer, self.positions, stride, self.batch):
             counted = window.pop("counted")
-            found = np.asarray(self.models["turn"].predict_on_batch(window), dtype="float64")
+            found = np.asarray(
+                self.models["autoregressive"].predict_on_batch(window), dtype="float64"
+            )
             nats += float(found[counted].sum())
-            predicted = self.codec.units_from_tokens(window["targets"][counted])
-            characters += int(self.codec.lengths(predicted).sum())
+            predicted = self.tokenizer.units_from_tokens(window["targets"][counted])
+            characters += int(self.tokenizer.lengths(predicted).sum())
             done += int(counted.sum())
             if progress is not None:
                 progress(done / (len(units) - 1))
@@ -110,15 +112,15 @@ class TextEvaluator:
     def masked_total(self, units, mode, limit=None, progress=None):
         """Returns nats and characters of masked positions in random windows, always the same.
 
-        The windows read about as many units as the text has, at most `limit`. With `"unmask"`
-        masked positions weigh the inverse of their share, so that the nats per character are
-        those of a bound.
+        The windows read about as many units as the text has, at most `limit`. With
+        `"masked_diffusion"` masked positions weigh the inverse of their share, so that the nats per
+        character are those of a bound.
         """
-        one = Objectives(**{"turn": 0.0, mode: 1.0})
-        batches = Batches(
-            units, self.codec, self.slots, self.batch, self.config.seed, objectives=one
+        one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
+        batches = TextBatches(
+            units, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
         )
-        steps = max(1, round(min(len(units), limit or len(units)) / (self.slots * self.batch)))
+        steps = max(1, round(min(len(units), limit or len(units)) / (self.positions * self.batch)))
         nats = characters = 0.0
         for step in range(steps):
             batch = batches.at(step)
@@ -126,8 +128,8 @@ class TextEvaluator:
             found = np.asarray(self.models[mode].predict_on_batch(batch), dtype="float64")
             nats += float((weights * found).sum())
             counted = batch["targets"][..., 0] > 0
-            predicted = self.codec.units_from_tokens(batch["targets"][counted])
-            characters += float((weights[counted] * self.codec.lengths(predicted)).sum())
+            predicted = self.tokenizer.units_from_tokens(batch["targets"][counted])
+            characters += float((weights[counted] * self.tokenizer.lengths(predicted)).sum())
             if progress is not None:
                 progress((step + 1) / steps)
         return nats, characters

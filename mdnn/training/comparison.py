@@ -4,7 +4,7 @@ import statistics
 import time
 from pathlib import Path
 
-from mdnn.models.run import WEIGHTS
+from mdnn.runs.run_folder import WEIGHTS
 from mdnn.tasks.registry import task_for
 
 # How often the writing speed of each run is measured.
@@ -15,7 +15,7 @@ def figures(run, data=None, progress=None):
     """Returns what is compared of a run but its speed.
 
     Args:
-        run: `mdnn.models.run.Run`.
+        run: `mdnn.runs.run_folder.Run`.
         data, progress: as for `mdnn.training.evaluation.evaluate`.
 
     Returns:
@@ -29,7 +29,7 @@ def figures(run, data=None, progress=None):
     return {
         "weights": run.dtype,
         "bytes": (Path(run.path) / WEIGHTS).stat().st_size,
-        "nats": {mode: own["nats"] for mode, own in modes.items()},
+        "loss": {mode: own["loss"] for mode, own in modes.items()},
     }
 
 
@@ -40,7 +40,7 @@ def speeds(runs, data=None, rounds=ROUNDS):
     does meets all of them.
 
     Args:
-        runs: list of `mdnn.models.run.Run`.
+        runs: list of `mdnn.runs.run_folder.Run`.
         data: as for `mdnn.training.evaluation.evaluate`; prompts are taken from them.
         rounds: int, how often each is measured.
 
@@ -65,8 +65,8 @@ def table(rows, unit="character"):
     line = "{:<8} {:>11} {:>7} {:<7} {:>14} {:>8} {:>13}".format
     lines = [line("weights", "bytes", "of it", "way", f"nats/{unit}", "cost", f"{unit}s/s")]
     for row in rows:
-        for number, (way, nats) in enumerate(row["nats"].items()):
-            first = rows[0]["nats"][way]
+        for number, (way, nats) in enumerate(row["loss"].items()):
+            first = rows[0]["loss"][way]
             own = (
                 (row["weights"], f"{row['bytes']:,}", f"{row['bytes'] / rows[0]['bytes']:.1%}")
                 if number == 0

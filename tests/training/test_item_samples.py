@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 from mdnn.tasks import task_for
 from mdnn.tasks.contact_sheet import contact_sheet
 from mdnn.tasks.item_samples import sample_draws, wanted
@@ -66,7 +66,9 @@ def test_a_sheet_of_answers(items_run, tmp_path, monkeypatch):
         ("audio", [["text"], ["grey"]]),
         ("text", [["grey"], ["audio"]]),
     ]
-    assert asked == [(how, *one) for how in ("turn", "once", "unmask") for one in of_each]
+    assert asked == [
+        (how, *one) for how in ("autoregressive", "parallel", "masked_diffusion") for one in of_each
+    ]
 
 
 def test_items_of_every_kind_are_drawn(tmp_path):

@@ -1,0 +1,36 @@
+"""`mdnn quantize`: a run with small weights, and what they cost, in one table."""
+
+import json
+
+from mdnn.runs.quantize_run import check_quantize, quantize
+from mdnn.runs.run_folder import open_run
+from mdnn.tasks.registry import task_for
+from mdnn.training.comparison import figures, speeds, table
+from mdnn.training.progress import Ticker
+
+
+def write_small(options):
+    """Runs `mdnn quantize`.
+
+    The run is evaluated before the new one is made: data that cannot be read leave nothing behind.
+
+    Args:
+        options: what `mdnn.cli.parser` makes of the command line.
+
+    Raises:
+        MdnnError: see `mdnn.quantize` and `mdnn.evaluate`.
+    """
+    run, out = check_quantize(options.run, options.to, options.out)
+    task = task_for(run.config, run.words)
+    data = task.validation if options.data is None else task.open_source(options.data)
+    rows = [figures(run, data, Ticker("evaluating as it is"))]
+    small = open_run(quantize(run, options.to, out))
+    rows.append(figures(small, data, Ticker(f"evaluating {options.to}")))
+    measured = speeds([run, small], data)
+    for row, speed in zip(rows, measured, strict=True):
+        row["speed"] = speed
+    if options.json:
+        print(json.dumps({"run": str(out), "rows": rows}))
+        return
+    print("\n".join(table(rows, task.unit)))
+    print(f"saved in {out}")

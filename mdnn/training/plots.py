@@ -1,0 +1,44 @@
+"""The loss curve as a picture."""
+
+import matplotlib.figure
+
+from mdnn.files import replacing
+
+
+def loss_curve(metrics, path, title="", unit="character"):
+    """Draws nats per character against seconds.
+
+    Args:
+        metrics: what `mdnn.training.metrics_log.read_metrics` returns.
+        path: the PNG to write.
+        title: text above.
+        unit: what the nats are per.
+    """
+    # Rows in which every step was skipped have none.
+    train = [value for value in metrics["train_loss"] if value is not None]
+    if not train:
+        return
+    figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    seconds = metrics["seconds"]
+    when = [s for s, value in zip(seconds, metrics["train_loss"], strict=True) if value is not None]
+    axes.plot(when, train, color="#9db8d9", linewidth=1, label="training batches")
+    shown = list(train)
+    for name, values in metrics.items():
+        checks = [(s, v) for s, v in zip(seconds, values, strict=True) if v is not None]
+        if not name.startswith("validation") or not checks:
+            continue
+        shown += [v for _, v in checks]
+        if name == "validation_loss":
+            style = {"color": "#1f4e8c", "marker": "o", "label": "validation"}
+        else:
+            way = name.removeprefix("validation_").removesuffix("_nats")
+            style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
+        axes.plot(*zip(*checks, strict=True), **style)
+    low = min(shown)
+    axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
+    axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
