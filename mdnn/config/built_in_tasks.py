@@ -99,6 +99,7 @@ ITEM_RULES = TaskRules(
         *_TOKENS,
         "data.order",
         "data.truncate",
+        "data.convert",
         "data.augment.speed",
         "data.augment.volume",
         "data.augment.noise",

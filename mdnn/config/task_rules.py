@@ -19,6 +19,7 @@ calls `mdnn.tasks.register_task` when it is imported."""
 TASK_KEYS = (
     "data.order",
     "data.truncate",
+    "data.convert",
     "data.augment.speed",
     "data.augment.volume",
     "data.augment.noise",

@@ -8,6 +8,7 @@ from mdnn.config.refeed_rules import check_refeed
 from mdnn.config.schema import nearest
 from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError
+from mdnn.text_encodings import check_encoding
 from mdnn.tokens.features import MODALITIES
 
 
@@ -21,6 +22,7 @@ def check(config):
         MdnnError: the first key that does not go with the others.
     """
     rules_of(config)
+    check_encoding(config.data.encoding)
     _check_context(config)
     _check_train(config)
     check_refeed(config)
