@@ -213,26 +213,26 @@ class Task(abc.ABC):
         """
         return BatchEvaluator(networks, self.config)
 
-    def evaluate(self, model, data=None, steps=None, progress=None, **options):
+    def evaluate(self, model, data=None, step_counts=None, progress=None, **options):
         """Returns the metrics of a network; see `mdnn.evaluate`, which checks the arguments.
 
         Args:
             model: the network as `mdnn.build` makes it.
             data: as `check_data` takes them; `None`: the validation data.
-            steps: list of numbers of refeeding steps, or `None`.
+            step_counts: list of numbers of refeeding steps, or `None`.
             progress: function called with the fraction that is done, 0 to 1.
             **options: those of the evaluator's `metrics`.
 
         Returns:
-            Dict of metrics; with `steps` a list of them, each with its `steps`.
+            Dict of metrics; with `step_counts` a list of them, each with its `steps`.
         """
         data = self.validation if data is None else self.check_data(data)
-        if steps is None:
+        if step_counts is None:
             return self.evaluator(self.networks(model)).metrics(data, progress, **options)
         return [
             {"steps": steps}
             | self.evaluator(self.networks(model, steps)).metrics(data, progress, **options)
-            for steps in steps
+            for steps in step_counts
         ]
 
     def format_metrics(self, metrics):

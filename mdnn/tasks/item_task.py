@@ -47,7 +47,15 @@ class ItemTask(Task):
     def _open(self, source, validation):
         config = self.config
         kinds = tuple(name for name in config.tokens.modalities if name != "word")
-        return open_dataset(source, validation, config.seed, config.tokens.sample_rate, kinds)
+        return open_dataset(
+            source,
+            validation,
+            config.seed,
+            config.tokens.sample_rate,
+            kinds,
+            config.data.convert,
+            config.data.encoding,
+        )
 
     @functools.cached_property
     def validation(self):

@@ -57,14 +57,14 @@ class PuzzleEvaluator:
             self.solvers[kind.shape] = RecurrentInference(model, config)
         return self.solvers[kind.shape]
 
-    def answers(self, data, progress=None, halt=False):
+    def answers(self, data, progress=None, adaptive=False):
         """Answers puzzles in as many steps as the config says.
 
         Args:
             data: `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle` and two
                 arrays uint8 `[n, positions]`.
             progress: function called with the fraction that is done, 0 to 1.
-            halt: whether the halting head ends a puzzle before.
+            adaptive: whether the halting head ends a puzzle before.
 
         Returns:
             Answers, uint8 `[n, positions]`, the given symbols among them; the nats of each
@@ -73,7 +73,7 @@ class PuzzleEvaluator:
         """
         kind, puzzles, solutions = data
         refeed = self.config.refeed
-        if halt:
+        if adaptive:
             check_halts(self.config)
         asked = kind.asked(puzzles)
         if refeed.step_schedule == "length":
@@ -83,7 +83,7 @@ class PuzzleEvaluator:
         answers, nats = puzzles.copy(), np.zeros(puzzles.shape)
         taken = np.zeros(len(puzzles), dtype=np.int64)
         finished = self.solver(kind).finished(
-            to_tokens(puzzles, kind.shape), steps, halt, progress=progress
+            to_tokens(puzzles, kind.shape), steps, adaptive, progress=progress
         )
         for number, count, scores in finished:
             one = slice(number, number + 1)
@@ -91,14 +91,14 @@ class PuzzleEvaluator:
             taken[number] = count
         return answers, nats, taken
 
-    def metrics(self, data, progress=None, halt=False):
+    def metrics(self, data, progress=None, adaptive=False):
         """Returns what `mdnn.evaluate` says of puzzles, a dict.
 
         `puzzles` (how many), `exact` (the share of puzzles all of whose asked positions are right),
         `right` (the share of the asked positions), `nats` per position, and `steps`, the mean
         number of steps.
         """
-        answers, nats, taken = self.answers(data, progress, halt)
+        answers, nats, taken = self.answers(data, progress, adaptive)
         return counted(*data, answers, nats) | {"steps": float(taken.mean())}
 
     def quick(self, data):
@@ -107,13 +107,13 @@ class PuzzleEvaluator:
         some = kind, puzzles[:QUICK_PUZZLES], solutions[:QUICK_PUZZLES]
         return {"parallel": self.metrics(some)["loss"]}
 
-    def curve(self, data, steps, restarts=1, progress=None):
+    def curve(self, data, step_counts, num_starts=1, progress=None):
         """Returns the metrics after each of some numbers of steps, a list of dicts.
 
         Args:
             data, progress: as for `answers`.
-            steps: increasing list of ints from 1.
-            restarts: int, random states that each puzzle begins in; its answer is that of the one
+            step_counts: increasing list of ints from 1.
+            num_starts: int, random states that each puzzle begins in; its answer is that of the one
                 which the last step moved least.
 
         Returns:
@@ -121,19 +121,19 @@ class PuzzleEvaluator:
             moved a state, as a share of its norm, the mean of all puzzles.
         """
         kind, puzzles, solutions = data
-        check_restarts(restarts, self.config)
+        check_restarts(num_starts, self.config)
         tokens = to_tokens(puzzles, kind.shape)
         best = {
             steps: (puzzles.copy(), np.zeros(puzzles.shape), np.full(len(puzzles), np.inf))
-            for steps in steps
+            for steps in step_counts
         }
-        for seed in range(restarts):
+        for seed in range(num_starts):
 
             def tell(fraction, before=seed):
                 if progress is not None:
-                    progress((before + fraction) / restarts)
+                    progress((before + fraction) / num_starts)
 
-            for index, steps, outputs in self.solver(kind).curve(tokens, steps, seed, tell):
+            for index, steps, outputs in self.solver(kind).curve(tokens, step_counts, seed, tell):
                 answers, nats, change = (array[index] for array in best[steps])
                 one = read(kind, puzzles[index], solutions[index], outputs["scores"])
                 # A change that is not a number counts as the largest one.

@@ -29,7 +29,7 @@ class PuzzleTask(Puzzle):
 
     rules = PUZZLE_RULES
     unit = "position"
-    evaluation_options = ("restarts", "halt")
+    evaluation_options = ("num_starts", "adaptive")
     # The states of refeeding are those of the whole batch.
     divisible = False
 
@@ -41,7 +41,12 @@ class PuzzleTask(Puzzle):
         `mdnn.datasets.puzzles.puzzle_splits.PuzzleCorpus`."""
         data = self.config.data
         corpus = open_puzzles(
-            data.source, data.validation, self.config.seed, data.givens, data.loops
+            data.source,
+            data.validation,
+            self.config.seed,
+            data.givens,
+            data.loops,
+            encoding=data.encoding,
         )
         check_size(corpus.task, self.config)
         return corpus
@@ -63,7 +68,7 @@ class PuzzleTask(Puzzle):
         same = None not in (kind, expected) and kind.kind == expected.kind
         options = (data.givens, data.loops) if same else ((), 0.0)
         share = data.validation if path is None else 0.0
-        corpus = open_puzzles(source, share, 0, *options, expected)
+        corpus = open_puzzles(source, share, 0, *options, expected, data.encoding)
         check_size(corpus.task, self.config)
         return corpus.task, *corpus.held.different(data.validation_size if path is None else 10**9)
 
@@ -103,27 +108,29 @@ class PuzzleTask(Puzzle):
     def evaluator(self, networks):
         return PuzzleEvaluator(networks, self.config)
 
-    def evaluate(self, model, data=None, steps=None, progress=None, restarts=1, halt=False):
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, num_starts=1, adaptive=False
+    ):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
-            model, data, steps, progress: see `mdnn.tasks.base.Task.evaluate`.
-            restarts: integer, with `steps`: random states that each puzzle begins in, of which
-                the one that the last step moved least gives the answer.
-            halt: whether the halting head ends each puzzle.
+            model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
+            num_starts: integer, with `step_counts`: random states that each puzzle begins in, of
+                which the one that the last step moved least gives the answer.
+            adaptive: whether the halting head ends each puzzle.
         """
-        if halt:
-            if steps is not None:
-                raise MdnnError("halt: expected no steps beside it, received both")
+        if adaptive:
+            if step_counts is not None:
+                raise MdnnError("adaptive: expected no steps beside it, received both")
             check_halts(self.config)
-        if steps is None and restarts != 1:
-            raise MdnnError(f"restarts: expected steps, too, received restarts = {restarts}")
-        check_restarts(restarts, self.config)
+        if step_counts is None and num_starts != 1:
+            raise MdnnError(f"num_starts: expected steps, too, received num_starts = {num_starts}")
+        check_restarts(num_starts, self.config)
         data = self.validation if data is None else self.check_data(data)
         evaluator = self.evaluator(self.networks(model))
-        if steps is None:
-            return evaluator.metrics(data, progress, halt)
-        return evaluator.curve(data, steps, restarts, progress)
+        if step_counts is None:
+            return evaluator.metrics(data, progress, adaptive)
+        return evaluator.curve(data, step_counts, num_starts, progress)
 
     def format_metrics(self, metrics):
         # The number of steps is whole where every puzzle took as many.

@@ -44,6 +44,7 @@ class TextTask(Task):
             tokenizer,
             self.config.tokens.words,
             at_least=self.config.context.positions + 1,
+            encoding=data.encoding,
         )
 
     @functools.cached_property
@@ -77,7 +78,7 @@ class TextTask(Task):
         return self.splits.validation
 
     def open_source(self, source):
-        return read_text(source)
+        return read_text(source, self.config.data.encoding)
 
     def check_data(self, data):
         if isinstance(data, str):
@@ -106,14 +107,14 @@ class TextTask(Task):
     def evaluator(self, networks):
         return TextEvaluator(networks, self.config, self.tokenizer)
 
-    def evaluate(self, model, data=None, steps=None, progress=None, sliding=True):
+    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
-            model, data, steps, progress: see `mdnn.tasks.base.Task.evaluate`.
+            model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
             sliding: whether the text is also read in windows that overlap by half.
         """
-        return super().evaluate(model, data, steps, progress, sliding=sliding)
+        return super().evaluate(model, data, step_counts, progress, sliding=sliding)
 
     def format_metrics(self, metrics):
         modes, positions = (

@@ -21,7 +21,7 @@ def evaluate(run, data=None, steps=None, progress=None, **options):
         **options: options of the task. A text: `sliding=False` leaves out the second pass over
             it, in windows that overlap by half. Puzzles: `num_starts`, with `steps`: how many
             random states each begins in, of which the one that settles best gives the answer;
-            `halt`: whether the halting head ends each puzzle.
+            `adaptive`: whether the halting head ends each puzzle.
 
     Returns:
         dict with `nats` (per character of a text, per unit of items, per position of puzzles) and
@@ -48,8 +48,8 @@ def evaluate(run, data=None, steps=None, progress=None, **options):
                 f"{name}: a network of {run.config.context.layout} is not evaluated with it; "
                 f"options: {known}"
             )
-    steps = None if steps is None else check_refeeds(steps)
-    metrics = task.evaluate(run.model, data, steps, progress, **options)
+    step_counts = None if steps is None else check_refeeds(steps)
+    metrics = task.evaluate(run.model, data, step_counts, progress, **options)
     if steps is None:
         return metrics
     return metrics[0] if isinstance(steps, int) else {"curve": metrics}
