@@ -26,12 +26,12 @@ What it may replace, each with a default that fits a task whose batches say ever
 
 import abc
 import functools
-from pathlib import Path
 
 import numpy as np
 
 from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.models.loss_model import LossModel
 from mdnn.tasks.batch_evaluator import BatchEvaluator
 from mdnn.tasks.feed import BatchFeed
@@ -118,9 +118,10 @@ class Task(abc.ABC):
     @staticmethod
     def absolute_source(source):
         """Returns `data.source` with a path on disk made absolute; other names stay."""
-        if not source.strip() or not Path(source).exists():
+        if not source.strip():
             return source
-        return str(Path(source).resolve())
+        path = as_path(source, "source")
+        return str(path.resolve()) if path.exists() else source
 
     @property
     def words(self):

@@ -52,7 +52,7 @@ class BatchEvaluator:
         totals = dict.fromkeys(self.models, (0.0, 0.0, 0))
         for step in range(steps):
             batch, mode = data.at(step), data.objective(step)
-            nats = self.models[mode].nats(batch["tokens"], batch["targets"])
+            nats = self.models[mode].nll(batch["tokens"], batch["targets"])
             counted = batch["targets"][..., 0] > 0
             weights = batch.get("weights", np.ones(counted.shape)) * counted
             sums = float((weights * nats).sum()), float(weights.sum()), int(counted.sum())

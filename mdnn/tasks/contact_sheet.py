@@ -1,5 +1,6 @@
 """Items in rows and columns as one picture."""
 
+import contextlib
 import textwrap
 import warnings
 
@@ -10,6 +11,8 @@ from mdnn.files import replacing
 
 # Letters that are drawn of a text, and letters in a line.
 LETTERS, LINE = 60, 12
+# Characters of a title.
+TITLE = 72
 
 
 def contact_sheet(rows, heads, path, title=""):
@@ -30,14 +33,31 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(head, fontsize=9)
+                axes.set_title(head, fontsize=9, parse_math=False)
             if item is not None:
                 _draw(axes, item)
-    figure.suptitle(title, fontsize=10)
-    with replacing(path) as part, warnings.catch_warnings():
-        # A network may write any character, whatever the font has.
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+    figure.suptitle(shown_title(title), fontsize=10, parse_math=False)
+    with replacing(path) as part, any_glyph():
         figure.savefig(part, format="png")
+
+
+@contextlib.contextmanager
+def any_glyph():
+    """Draws characters that the font lacks as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph|Matplotlib currently does not support", UserWarning
+        )
+        yield
+
+
+def shown_title(title):
+    """Returns a title as one printable line that fits the picture; a long one keeps its end."""
+    title = "".join(c if c.isprintable() else " " for c in title)
+    if len(title) <= TITLE:
+        return title
+    start = TITLE // 3
+    return f"{title[:start]}…{title[start + 1 - TITLE :]}"
 
 
 def _draw(axes, item):

@@ -1,13 +1,13 @@
 """Puzzles: a grid of symbols, each position of which answers its own symbol, over many steps."""
 
 import functools
-from pathlib import Path
 
 from mdnn.config.built_in_tasks import PUZZLE_RULES
 from mdnn.datasets.batches.puzzle_batches import PuzzleBatches
 from mdnn.datasets.puzzles.board_text import drawn, side_by_side
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import write_text
 from mdnn.models.deep_supervision import DeepSupervisionLoss
 from mdnn.models.recurrent_inference import check_halts, check_restarts
@@ -83,9 +83,9 @@ class PuzzleTask(Puzzle):
     @staticmethod
     def absolute_source(source):
         name, path = puzzle_source(source)
-        if path is None or not Path(path).exists():
+        if path is None or not as_path(path, "source").exists():
             return source
-        path = str(Path(path).resolve())
+        path = str(as_path(path, "source").resolve())
         return path if name is None else f"{name}:{path}"
 
     @functools.cached_property

@@ -61,9 +61,9 @@ def speeds(runs, data=None, rounds=ROUNDS):
 
 
 def table(rows, unit="character"):
-    """Rows of `figures`, each with its `speed`, as lines of text, the first one being the norm."""
-    line = "{:<8} {:>11} {:>7} {:<7} {:>14} {:>8} {:>13}".format
-    lines = [line("weights", "bytes", "of it", "way", f"nats/{unit}", "cost", f"{unit}s/s")]
+    """Returns rows of `figures`, each with its `speed`, as lines; the first is the reference."""
+    line = "{:<8} {:>11} {:>7} {:<16} {:>14} {:>8} {:>13}".format
+    lines = [line("weights", "bytes", "of it", "mode", f"nats/{unit}", "cost", f"{unit}s/s")]
     for row in rows:
         for number, (way, nats) in enumerate(row["loss"].items()):
             first = rows[0]["loss"][way]

@@ -3,6 +3,7 @@
 import matplotlib.figure
 
 from mdnn.files import replacing
+from mdnn.tasks.contact_sheet import any_glyph, shown_title
 
 
 def loss_curve(metrics, path, title="", unit="character"):
@@ -36,9 +37,10 @@ def loss_curve(metrics, path, title="", unit="character"):
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
     low = min(shown)
-    axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
+    axes.set(xlabel="seconds", ylabel=f"nats per {unit}")
+    axes.set_title(shown_title(title), parse_math=False)
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with replacing(path) as part:
+    with replacing(path) as part, any_glyph():
         figure.savefig(part, format="png")

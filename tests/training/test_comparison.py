@@ -1,9 +1,9 @@
 """Runs side by side: what is measured of them, and the table."""
 
+import importlib
 from types import SimpleNamespace
 
 import mdnn
-from mdnn.generation import generate as answers
 from mdnn.training import comparison
 from mdnn.training.comparison import speeds, table
 
@@ -19,7 +19,7 @@ def test_the_median_speed_of_turns(monkeypatch):
         now[0] += next(spent[run.name])
         return "x" * length
 
-    monkeypatch.setattr(answers, "generate", write)
+    monkeypatch.setattr(importlib.import_module("mdnn.generation.generate"), "generate", write)
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {
@@ -53,10 +53,10 @@ def test_table():
         },
     ]
     assert table(rows) == [
-        "weights        bytes   of it way     nats/character     cost  characters/s",
-        "float32    3,000,000  100.0% turn            1.2500                     99",
-        "                             once            2.0000",
-        "int4         500,000   16.7% turn            1.2600   +0.80%         1,234",
-        "                             once            1.9900   -0.50%",
+        "weights        bytes   of it mode             nats/character     cost  characters/s",
+        "float32    3,000,000  100.0% autoregressive           1.2500                     99",
+        "                             parallel                 2.0000",
+        "int4         500,000   16.7% autoregressive           1.2600   +0.80%         1,234",
+        "                             parallel                 1.9900   -0.50%",
     ]
     assert table(rows[:1], "unit")[0].split()[-2:] == ["cost", "units/s"]
