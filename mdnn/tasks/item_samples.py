@@ -67,7 +67,7 @@ def sample_answers(run, drawn, way):
         own = [number for number, other in enumerate(wants) if other == want]
         prompts = [drawn[number][:-1] for number in own]
         for number, answer in zip(
-            own, generate(run, prompts, want=want, decoding=way), strict=True
+            own, generate(run, prompts, output=want, decoding=way), strict=True
         ):
             if len(answer):
                 answers[number] = Item(

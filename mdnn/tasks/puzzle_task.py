@@ -11,7 +11,7 @@ from mdnn.file_systems import as_path
 from mdnn.files import write_text
 from mdnn.models.deep_supervision import DeepSupervisionLoss
 from mdnn.models.recurrent_inference import check_halts, check_restarts
-from mdnn.tasks.base import Puzzle
+from mdnn.tasks.base import Task
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
 from mdnn.tokens.symbols import puzzle_source
@@ -20,7 +20,7 @@ from mdnn.tokens.symbols import puzzle_source
 MEASURED_PUZZLES = 64
 
 
-class PuzzleTask(Puzzle):
+class PuzzleTask(Task):
     """Puzzles to train on, `context.layout = "puzzle"`.
 
     Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle`

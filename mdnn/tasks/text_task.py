@@ -148,7 +148,7 @@ class TextTask(Task):
         from mdnn.generation.generate import generate
 
         mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "
-        return lambda: len(generate(run, prompt, length=MEASURED_CHARACTERS, how=mode))
+        return lambda: len(generate(run, prompt, length=MEASURED_CHARACTERS, decoding=mode))
 
     # === ItemGenerator ===
 

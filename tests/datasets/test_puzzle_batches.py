@@ -34,7 +34,7 @@ wiring = "full"
 steps = 10
 batch_size = 32
 sample = 0
-objectives = { turn = 0.0, once = 1.0 }
+objectives = { autoregressive = 0.0, parallel = 1.0 }
 """
 
 

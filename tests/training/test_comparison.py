@@ -14,8 +14,8 @@ def test_the_median_speed_of_turns(monkeypatch):
     # A run that takes 1, 5, 2 seconds, and one that takes twice as long.
     spent = {"a": iter([9, 1, 5, 2]), "b": iter([9, 2, 10, 4])}
 
-    def write(run, prompt, length, how):
-        calls.append((run.name, prompt, how))
+    def write(run, prompt, length, decoding):
+        calls.append((run.name, prompt, decoding))
         now[0] += next(spent[run.name])
         return "x" * length
 

@@ -48,10 +48,10 @@ def test_every_direction_of_pairs_comes(tmp_path):
 def test_a_sheet_of_answers(items_run, tmp_path, monkeypatch):
     asked = []
 
-    def generate(run, prompts, want, how):
-        asked.append((how, want, [[item.kind for item in prompt] for prompt in prompts]))
+    def generate(run, prompts, output, decoding):
+        asked.append((decoding, output, [[item.kind for item in prompt] for prompt in prompts]))
         answers = {"text": "$x\x00", "audio": np.zeros(0, "int16")}
-        return [answers.get(want, np.zeros((4, 4), "uint8"))] * len(prompts)
+        return [answers.get(output, np.zeros((4, 4), "uint8"))] * len(prompts)
 
     monkeypatch.setattr(mdnn, "generate", generate, raising=False)
     run, said = open_run(items_run), []
