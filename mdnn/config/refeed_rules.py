@@ -30,8 +30,7 @@ def check_refeed(config):
         )
     if refeed.feedback != "state":
         _check_feedback(config)
-    if config.context.layout == "puzzle":
-        _check_rule(refeed, config)
+    _check_rule(refeed, config)
 
 
 def _check_feedback(config):

@@ -9,6 +9,7 @@ from keras import layers
 
 from mdnn.config import training_tables
 from mdnn.config.network_tables import FoldLayer
+from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.answer_feedback import AnswerFeedback
@@ -140,7 +141,7 @@ def make_refeed(config, branches):
     """
     words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
     plain = all(words[name] == getattr(training_tables.Refeed, name) for name in OF_RECURRENCE)
-    if plain and config.context.layout != "puzzle":
+    if plain and not rules_of(config).always_recurrent:
         return None
     return Refeed(branches, **words, seed=config.seed, name="refeed")
 
