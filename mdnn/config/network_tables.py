@@ -9,11 +9,12 @@ NORMS = ("rms", "layer", "none")
 
 @dataclasses.dataclass(frozen=True)
 class Mixer:
-    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels."""
+    """One way to mix axes: names of `context.axes` and "channels"; or numbers, of which 1 is the
+    slowest axis and -1 the channels."""
 
     kind: str = option("dense", choices=("dense", "attention", "conv", "local", "mean"))
     # Empty: all context axes.
-    axes: tuple[int, ...] = ()
+    axes: tuple[int | str, ...] = ()
     sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
     # Channel groups with a kernel each, for sharing = "groups".
     groups: int = option(1, least=1)
@@ -35,6 +36,8 @@ class FoldLayer:
     """One step of a fold's block."""
 
     kind: str = option("mix", choices=("mix", "feedforward"))
+    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    name: str = ""
     mixer: tuple[Mixer, ...] = ()
     gate: str = "none"
     activation: str = "none"
@@ -51,6 +54,8 @@ class LayerTable:
     """One step of a block: h becomes h + f(norm(h)), or as `residual` says."""
 
     kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
+    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    name: str = ""
     # fold: branches of each of its blocks, and how many blocks there are; the fastest context
     # axis is folded into `width` channels, mixed along the slower axes and spread again.
     block: tuple["FoldLayer", ...] = ()

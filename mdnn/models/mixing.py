@@ -105,6 +105,7 @@ class MixingBlock(ResidualBlock):
             mixers = []
             for k, spec in enumerate(self.mixers):
                 mixer = make_mixer(spec, len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
+                mixer.axis_names = self.axis_names
                 mixer.build(self._mixed_shape(shape, spec))
                 mixers.append(mixer)
             self.sets.append(mixers)
