@@ -22,7 +22,16 @@ from mdnn.models.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
-OF_LAYER = ("steps", "backprop", "start", "remat", "inner", "damping", "noise", "what")
+OF_LAYER = (
+    "steps",
+    "bptt_steps",
+    "initial_state",
+    "remat",
+    "inner_steps",
+    "damping",
+    "noise",
+    "feedback",
+)
 
 
 @dataclasses.dataclass(frozen=True)
