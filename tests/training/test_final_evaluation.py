@@ -7,6 +7,7 @@ import tiny
 
 import mdnn
 from mdnn.datasets.fingerprint import SOURCE
+from mdnn.runs.run_folder import open_run
 from mdnn.tasks.registry import task_for
 
 LIMIT = "train.final_evaluation=64"
@@ -38,7 +39,7 @@ def test_a_text(tmp_path, capsys):
 
 
 def test_items(tmp_path, items_run):
-    task = task_for(mdnn.load(items_run).config)
+    task = task_for(open_run(items_run).config)
     seen, said = [], []
 
     class Evaluator:
@@ -55,8 +56,8 @@ def test_items(tmp_path, items_run):
 
 
 def test_progress_of_items(items_run):
-    run = mdnn.load(items_run)
-    task = task_for(run.config)
+    run = open_run(items_run)
+    task = task_for(run.config, run.words)
     evaluator, told = task.evaluator(task.networks(run.model)), []
     metrics = evaluator.metrics(task.validation, told.append, most=2)
     assert metrics["items"] == 2
