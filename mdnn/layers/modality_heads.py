@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.class_nats import class_nats
 from mdnn.layers.decoding_steps import (
     LARGEST,
     bit_channels,
@@ -13,7 +12,8 @@ from mdnn.layers.decoding_steps import (
     decoding_steps,
     number_bits,
 )
-from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.fused_ops import sparse_cross_entropy
+from mdnn.layers.initializers import initializer_copy
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 
@@ -180,7 +180,7 @@ class ModalityHeads(keras.layers.Layer):
             weight = weights.get(step.part, 1.0)
             if weight:
                 score = self._score(step, hidden, answers)
-                total = total + weight * class_nats(score, answers[step.name])
+                total = total + weight * sparse_cross_entropy(score, answers[step.name])
         return total
 
     def decode(self, hidden, choose, allowed=None, kinds=None):

@@ -1,6 +1,5 @@
 """From a config to a functional keras.Model."""
 
-import dataclasses
 import math
 
 import keras
@@ -200,7 +199,7 @@ def make_branch(spec, width, scale, name, causal):
     if spec.kind == "fold":
         inner = make_blocks(spec.block, spec.depth, spec.width, causal)
         return FoldBranch(spec.width, inner, causal, **common)
-    mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
+    mixers = spec.mixer
     if isinstance(spec, Inner):
         return MixBranch(mixers, gate=spec.gate, activation=spec.activation, **common)
     return MixBranch(

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.class_nats import class_nats
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
+from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.schema import nearest
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens.units import MODALITIES, MODALITY, WIDTH, modality
@@ -48,7 +48,7 @@ def unit_nats(targets, scores, modalities, step_weights=None, **how):
         weight = weights.get(step.part, 1.0)
         if weight == 0 or step.kinds == ():
             continue
-        nats = class_nats(piece, step.answer(targets))
+        nats = sparse_cross_entropy(piece, step.answer(targets))
         has = counted if step.kinds is None else step.has(targets)
         total = total + nats * (has if weight == 1 else has * weight)
     return total, counted

@@ -1,6 +1,5 @@
 """Every layer through the test that Keras runs on its own layers."""
 
-import dataclasses
 import functools
 import inspect
 
@@ -16,13 +15,14 @@ from mdnn.models.branches import FeedForwardBranch
 from mdnn.models.folding import FoldBranch
 from mdnn.models.halting import HaltHead
 from mdnn.models.mixing import MixBranch
-from mdnn.models.network_tables import Mixer
 
 
 def fold(dtype=None):
     """Branches belong to one layer: new ones each time."""
-    mixer = dataclasses.asdict(Mixer(sharing="shared"))
-    branches = [MixBranch([mixer], name="mix", dtype=dtype), FeedForwardBranch(3, dtype=dtype)]
+    branches = [
+        MixBranch([{"sharing": "shared"}], name="mix", dtype=dtype),
+        FeedForwardBranch(3, dtype=dtype),
+    ]
     return FoldBranch(5, branches, causal=False, bias=True, dtype=dtype)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdnn.errors import MdnnError
+from mdnn.layers.mixing import MIXERS, Mixer
 from mdnn.models import config as configs
 from mdnn.models import data_tables, network_tables, training_tables
 from mdnn.models.config import Config, load_config
@@ -28,7 +29,7 @@ ALL_LISTS = """
 [[backbone.branch.mixer]]
 [[backbone.branch.block]]
 [[backbone.branch.block.mixer]]
-"""
+""" + "".join(f"[[backbone.branch.mixer]]\nkind = {kind!r}\n" for kind in MIXERS)
 
 TABLES = {
     "": configs.Config,
@@ -38,7 +39,7 @@ TABLES = {
     "context.": data_tables.Context,
     "backbone.": network_tables.Backbone,
     "backbone.branch.0.": network_tables.Branch,
-    "backbone.branch.0.mixer.0.": network_tables.Mixer,
+    **{f"backbone.branch.0.mixer.{k}.": kind for k, kind in enumerate(MIXERS.values(), 1)},
     "backbone.branch.0.block.0.": network_tables.Inner,
     "refeed.": training_tables.Refeed,
     "refeed.length.": training_tables.Length,
@@ -91,7 +92,8 @@ def refused(path, *settings):
 
 def test_tables_are_all_tables():
     used = {kind for where, f in KEYS for kind in kinds(where, f) if dataclasses.is_dataclass(kind)}
-    assert used | {Config} == set(TABLES.values())
+    mixers = {table for table in TABLES.values() if issubclass(table, Mixer)}
+    assert (used - {Mixer}) | {Config} | mixers == set(TABLES.values())
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda path: path.stem)
@@ -105,7 +107,8 @@ def test_shipped_configs_are_read_and_written(shipped, tmp_path):
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))
 def test_a_wrong_name_offers_the_nearest(all_lists, where, field):
     message = refused(all_lists, f"{where}{field.name}x=1")
-    assert message == f"unknown key '{where}{field.name}x' (did you mean '{field.name}'?)"
+    kind = f" of kind = {TABLES[where].kind!r}" if issubclass(TABLES[where], Mixer) else ""
+    assert message == f"unknown key '{where}{field.name}x'{kind} (did you mean '{field.name}'?)"
 
 
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))

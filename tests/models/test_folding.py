@@ -1,7 +1,5 @@
 """Folds: against numpy, with additions given, and through the checks of every layer."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from backends import to_numpy, values
@@ -11,9 +9,8 @@ from networks import randomize
 from mdnn.models.branches import FeedForwardBranch, LinearBranch
 from mdnn.models.folding import FoldBranch
 from mdnn.models.mixing import MixBranch
-from mdnn.models.network_tables import Mixer
 
-OVER_ROWS = dataclasses.asdict(Mixer(sharing="shared"))
+OVER_ROWS = {"sharing": "shared"}
 
 
 def fold(width, **options):

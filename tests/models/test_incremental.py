@@ -1,13 +1,13 @@
-"""Networks run slot by slot against the whole pass."""
+"""Networks run position by position against the whole pass."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
 from networks import make_config, mix, randomize, text_tokens
+from streaming import compiled, position_by_position
 
 from mdnn.models.builder import build
-from mdnn.models.columns import Columns
+from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.variants import Parts
 
 FEED = {"kind": "feedforward", "gate": "silu"}
@@ -121,38 +121,6 @@ def network(name):
     return Parts(randomize(build(config))), config
 
 
-def compiled(columns):
-    """`Columns` whose steps are compiled on JAX, where op by op each would be compiled alone."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        for name in ("prepare", "begin", "end", "column", "read", "row_of"):
-            setattr(columns, name, jax.jit(getattr(columns, name)))
-    return columns
-
-
-def slot_by_slot(columns, tokens, begin=0, together=False):
-    """What the heads are given, row by row and column by column from slot `begin` on.
-
-    `together`: whether all contexts are told to be at the same row, by one number.
-    """
-    tokens = ops.convert_to_tensor(tokens)
-    prepared, found, kept = columns.prepare(), [], columns.empty(tokens)
-    rows, inputs = columns.read(tokens, prepared) if begin else (columns.no_rows(tokens), None)
-    for row in range(begin // columns.row, columns.rows):
-        at = ops.full((1 if together else tokens.shape[0],), row, dtype="int32")
-        given, first = columns.begin(prepared, rows, at), 0
-        if row == begin // columns.row and begin % columns.row:
-            kept, first = columns.row_of(inputs, at[:1]), begin % columns.row
-        for column in range(first, columns.row):
-            here = tokens[:, row * columns.row + column]
-            number = ops.convert_to_tensor(np.int32(column))
-            hidden, kept = columns.column(here, number, prepared, given, kept)
-            found.append(ops.convert_to_numpy(hidden))
-        rows = columns.end(prepared, rows, at, kept)
-    return np.stack(found, axis=1)
-
-
 CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
 
 
@@ -162,12 +130,12 @@ def test_the_same_as_the_whole_pass(name, refeeds):
     slots = config.context.slots
     tokens = text_tokens((2, slots))
     whole = ops.convert_to_numpy(parts.hidden(tokens, True, refeeds))
-    columns = compiled(Columns(parts, refeeds))
-    assert (columns.rows, columns.row) == (slots // parts.row, parts.row)
+    decoder = compiled(IncrementalDecoder(parts, refeeds))
+    assert (decoder.num_rows, decoder.num_columns) == (slots // parts.row, parts.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
     def compare(begin, together):
-        found = slot_by_slot(columns, tokens, begin, together)
+        found = position_by_position(decoder, tokens, begin, together)
         np.testing.assert_allclose(found, whole[:, begin:], atol=tolerance)
 
     compare(0, False)
@@ -180,17 +148,21 @@ def test_the_same_as_the_whole_pass(name, refeeds):
 def test_reading_the_beginning_alone(name):
     parts, config = network(name)
     slots = config.context.slots
-    columns, tokens = compiled(Columns(parts)), text_tokens((2, slots))
-    half = slots // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
-    assert columns.shortens
-    prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // parts.row]))
+    decoder, tokens = compiled(IncrementalDecoder(parts)), text_tokens((2, slots))
+    half = slots // 2 if decoder.num_rows == 1 else decoder.num_rows // 2 * decoder.num_columns
+    assert decoder.takes_prefix
+    weights, row = (
+        decoder.prepare_weights(),
+        ops.convert_to_tensor(np.int32([(half - 1) // parts.row])),
+    )
     found = []
     for seen in (half, slots):
-        rows, inputs = columns.read(ops.convert_to_tensor(tokens[:, :seen]), prepared)
-        given, kept = columns.begin(prepared, rows, row), columns.row_of(inputs, row)
+        rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights)
+        context = decoder.start_row(weights, rows, row)
+        current = decoder.restore_row(inputs, row)
         number = ops.convert_to_tensor(np.int32((half - 1) % parts.row))
         here = ops.convert_to_tensor(tokens[:, half - 1])
-        found.append(columns.column(here, number, prepared, given, kept)[0])
+        found.append(decoder.step(here, number, weights, context, current)[0])
     one, two = map(ops.convert_to_numpy, found)
     np.testing.assert_allclose(one, two, atol=1e-5 * np.abs(two).max())
 
@@ -199,17 +171,17 @@ def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
         parts, config = network(name)
         slots, row = config.context.slots, parts.row
-        columns, tokens = compiled(Columns(parts)), text_tokens((1, slots))
+        decoder, tokens = compiled(IncrementalDecoder(parts)), text_tokens((1, slots))
         other = tokens.copy()
         other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
-        prepared, at = columns.prepare(), ops.full((1,), 1, dtype="int32")
+        weights, at = decoder.prepare_weights(), ops.full((1,), 1, dtype="int32")
         one, two = (
-            columns.begin(prepared, columns.read(ops.convert_to_tensor(t), prepared)[0], at)
+            decoder.start_row(weights, decoder.prefill(ops.convert_to_tensor(t), weights)[0], at)
             for t in (tokens, other)
         )
         compared = 0
         for given, changed in zip(one, two, strict=True):
-            for key in set(given) & {"added"}:
+            for key in set(given) & {"past_sum"}:
                 a, b = map(ops.convert_to_numpy, (given[key], changed[key]))
                 np.testing.assert_allclose(a, b, atol=1e-6)
                 compared += 1

@@ -1,0 +1,100 @@
+"""A causal network, one position at a time: what earlier positions gave is kept."""
+
+from keras import ops
+
+from mdnn.models.branches import product
+from mdnn.models.cached_mixing import CachedMixing
+
+
+class IncrementalDecoder:
+    """Runs a causal network position by position along a row, all contexts at the same column.
+
+    A row is all positions of the fastest axis. Each use of a mixer or fold keeps what it needs of
+    earlier positions (`mdnn.layers.mixing.DecodingCache`: `weights`, `past_rows`, `row_context`
+    and `current_row` are lists of its dicts, one for each use). A position costs the dense layers
+    of one position, the mixers' sums over one row, and a share of what is done once for each row.
+    Everything runs inside a compiled function.
+
+    Args:
+        parts: `mdnn.models.variants.Parts` that can be causal.
+        refeeds: int, steps; `None`: as the network was built.
+
+    Attributes:
+        num_columns: int, positions of a row.
+        num_rows: int, rows of one context.
+        grid: tuple of ints.
+        width: int, channels.
+        takes_prefix: whether `prefill` takes a context's beginning alone.
+        dtype: of what is computed and kept.
+    """
+
+    def __init__(self, parts, refeeds=None):
+        self.parts, self.steps = parts, refeeds or parts.refeeds
+        self.grid, self.width = parts.grid, parts.width
+        self.num_columns, self.num_rows = self.grid[-1], product(self.grid[:-1])
+        self.caches = CachedMixing(parts.branches, self.grid, self.width, self.steps)
+        self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
+        self.prepare_weights = self.caches.prepare_weights
+        self.start_row, self.finish_row = self.caches.start_row, self.caches.finish_row
+        self.restore_row = self.caches.restore_row
+
+    def empty_rows(self, tokens):
+        """Returns `past_rows` before the first row, for contexts like `tokens`."""
+        return self.caches.empty_rows(ops.shape(tokens)[0])
+
+    def empty_row(self, tokens):
+        """Returns `current_row` before a row's first column, for contexts like `tokens`."""
+        return self.caches.empty_row(ops.shape(tokens)[0])
+
+    def step(self, tokens, column, weights, row_context, current_row):
+        """Runs one column of a row.
+
+        Args:
+            tokens: int32 `[batch, 8]`, of that column.
+            column: int32, its number.
+            weights: what `prepare_weights` returned.
+            row_context: what `start_row` returned for the row.
+            current_row: what `empty_row`, `restore_row` or this function returned for the columns
+                before.
+
+        Returns:
+            What the heads are given, `[batch, width]`, and the new `current_row`.
+        """
+        x = ops.reshape(self.parts.embedding(tokens[:, None]), self.caches.shape(1, 1))
+        run = self._running(x)
+        x, current_row = self.caches.step(run, weights, row_context, current_row, column)
+        if self.parts.final_norm is not None:
+            x = self.parts.final_norm(x)
+        return ops.reshape(x, (-1, self.width)), current_row
+
+    def prefill(self, tokens, weights):
+        """Runs contexts at once, or their beginning.
+
+        Args:
+            tokens: int32 `[batch, positions, 8]`. Where `takes_prefix`, perhaps the first rows
+                alone, or of a single row the first columns.
+            weights: what `prepare_weights` returned.
+
+        Returns:
+            `past_rows`, and the inputs of each use, `[batch, rows, columns, width]`, for
+            `restore_row`.
+        """
+        positions, n = tokens.shape[1], self.num_columns
+        rows, columns = (positions // n, n) if positions >= n else (1, positions)
+        x = ops.reshape(self.parts.embedding(tokens), self.caches.shape(rows, columns))
+        _, past_rows, inputs = self.caches.prefill(self._running(x), weights, rows, columns)
+        return past_rows, inputs
+
+    def _running(self, x):
+        """Returns the function that runs the backbone, with its refeeds, on embedded tokens."""
+
+        def run(mix):
+            refeed = self.parts.refeed
+            y = None if refeed is None else refeed.first_states(x)[0]
+            for _ in range(self.steps):
+                y = x if y is None else x + y
+                for block in self.parts.branches:
+                    y = block.run_with(y, mix)
+            return y
+
+        return run
