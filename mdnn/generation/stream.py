@@ -7,7 +7,6 @@ from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known, reread, token_rows_at
 from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.models.incremental import IncrementalDecoder
-from mdnn.models.variants import Parts
 
 
 class StreamWriter(keras.Model):
@@ -56,9 +55,9 @@ class StreamWriter(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.decoder = IncrementalDecoder(self.parts, refeeds)
-        self.heads = self.parts.heads
+        self.network = model
+        self.decoder = IncrementalDecoder(model, refeeds)
+        self.heads = model.heads
         self.slots = self.decoder.num_rows * self.decoder.num_columns
         self.keep = reread(self.decoder.grid)
         self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows

@@ -34,7 +34,7 @@ class TurnWriter(ItemWriter):
         super().__init__(model, **kwargs)
         self.decoder = None
         if by_columns:
-            self.decoder = IncrementalDecoder(self.parts, self.refeeds)
+            self.decoder = IncrementalDecoder(self.network, self.refeeds)
             if xla:
                 self.jit_compile = True
 

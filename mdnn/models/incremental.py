@@ -16,8 +16,8 @@ class IncrementalDecoder:
     Everything runs inside a compiled function.
 
     Args:
-        parts: `mdnn.models.variants.Parts` that can be causal.
-        refeeds: int, steps; `None`: as the network was built.
+        network: `mdnn.Network` that can be causal.
+        refeeds: int, steps; `None`: as the network's options say.
 
     Attributes:
         num_columns: int, positions of a row.
@@ -28,11 +28,12 @@ class IncrementalDecoder:
         dtype: of what is computed and kept.
     """
 
-    def __init__(self, parts, refeeds=None):
-        self.parts, self.steps = parts, refeeds or parts.refeeds
-        self.grid, self.width = parts.grid, parts.width
+    def __init__(self, network, refeeds=None):
+        self.network = network
+        self.options = network.options.changed(causal=True, steps=refeeds)
+        self.grid, self.width = network.grid, network.width
         self.num_columns, self.num_rows = self.grid[-1], product(self.grid[:-1])
-        self.caches = CachedMixing(parts.branches, self.grid, self.width, self.steps)
+        self.caches = CachedMixing(network.blocks, self.grid, self.width, self.options.steps)
         self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
         self.prepare_weights = self.caches.prepare_weights
         self.start_row, self.finish_row = self.caches.start_row, self.caches.finish_row
@@ -60,12 +61,10 @@ class IncrementalDecoder:
         Returns:
             What the heads are given, `[batch, width]`, and the new `current_row`.
         """
-        x = ops.reshape(self.parts.embedding(tokens[:, None]), self.caches.shape(1, 1))
+        x = ops.reshape(self.network.embedding(tokens[:, None]), self.caches.shape(1, 1))
         run = self._running(x)
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
-        if self.parts.final_norm is not None:
-            x = self.parts.final_norm(x)
-        return ops.reshape(x, (-1, self.width)), current_row
+        return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
     def prefill(self, tokens, weights):
         """Runs contexts at once, or their beginning.
@@ -81,20 +80,22 @@ class IncrementalDecoder:
         """
         positions, n = tokens.shape[1], self.num_columns
         rows, columns = (positions // n, n) if positions >= n else (1, positions)
-        x = ops.reshape(self.parts.embedding(tokens), self.caches.shape(rows, columns))
+        x = ops.reshape(self.network.embedding(tokens), self.caches.shape(rows, columns))
         _, past_rows, inputs = self.caches.prefill(self._running(x), weights, rows, columns)
         return past_rows, inputs
 
     def _running(self, x):
         """Returns the function that runs the backbone, with its refeeds, on embedded tokens."""
+        network, options = self.network, self.options
 
         def run(mix):
-            refeed = self.parts.refeed
-            y = None if refeed is None else refeed.first_states(x)[0]
-            for _ in range(self.steps):
-                y = x if y is None else x + y
-                for block in self.parts.branches:
-                    y = block.run_with(y, mix)
-            return y
+            return network.iterate(
+                x,
+                network.first_states(x),
+                options.steps,
+                options=options,
+                training=False,
+                run_block=lambda block, y: block.run_with(y, mix),
+            )[0]
 
         return run

@@ -8,7 +8,6 @@ from streaming import compiled, position_by_position
 
 from mdnn.models.builder import build
 from mdnn.models.incremental import IncrementalDecoder
-from mdnn.models.variants import Parts
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 ROW = {"axes": [2], "groups": 2}
@@ -118,7 +117,7 @@ def network(name):
     branches, grid, tables = NETWORKS[name]
     tables = {"context": {"grid": list(grid)}, **tables}
     config = make_config(*branches, grid=grid, width=8, **tables)
-    return Parts(randomize(build(config))), config
+    return randomize(build(config)), config
 
 
 CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
@@ -126,12 +125,12 @@ CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes",
 
 @pytest.mark.parametrize(("name", "refeeds"), CASES)
 def test_the_same_as_the_whole_pass(name, refeeds):
-    parts, config = network(name)
+    model, config = network(name)
     slots = config.context.slots
     tokens = text_tokens((2, slots))
-    whole = ops.convert_to_numpy(parts.hidden(tokens, True, refeeds))
-    decoder = compiled(IncrementalDecoder(parts, refeeds))
-    assert (decoder.num_rows, decoder.num_columns) == (slots // parts.row, parts.row)
+    whole = ops.convert_to_numpy(model.hidden(tokens, True, refeeds))
+    decoder = compiled(IncrementalDecoder(model, refeeds))
+    assert (decoder.num_rows, decoder.num_columns) == (slots // model.row, model.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
     def compare(begin, together):
@@ -146,21 +145,21 @@ def test_the_same_as_the_whole_pass(name, refeeds):
 
 @pytest.mark.parametrize("name", ["one axis", "three axes", "separate", "no matrix"])
 def test_reading_the_beginning_alone(name):
-    parts, config = network(name)
+    model, config = network(name)
     slots = config.context.slots
-    decoder, tokens = compiled(IncrementalDecoder(parts)), text_tokens((2, slots))
+    decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((2, slots))
     half = slots // 2 if decoder.num_rows == 1 else decoder.num_rows // 2 * decoder.num_columns
     assert decoder.takes_prefix
     weights, row = (
         decoder.prepare_weights(),
-        ops.convert_to_tensor(np.int32([(half - 1) // parts.row])),
+        ops.convert_to_tensor(np.int32([(half - 1) // model.row])),
     )
     found = []
     for seen in (half, slots):
         rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights)
         context = decoder.start_row(weights, rows, row)
         current = decoder.restore_row(inputs, row)
-        number = ops.convert_to_tensor(np.int32((half - 1) % parts.row))
+        number = ops.convert_to_tensor(np.int32((half - 1) % model.row))
         here = ops.convert_to_tensor(tokens[:, half - 1])
         found.append(decoder.step(here, number, weights, context, current)[0])
     one, two = map(ops.convert_to_numpy, found)
@@ -169,9 +168,9 @@ def test_reading_the_beginning_alone(name):
 
 def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
-        parts, config = network(name)
-        slots, row = config.context.slots, parts.row
-        decoder, tokens = compiled(IncrementalDecoder(parts)), text_tokens((1, slots))
+        model, config = network(name)
+        slots, row = config.context.slots, model.row
+        decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((1, slots))
         other = tokens.copy()
         other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
         weights, at = decoder.prepare_weights(), ops.full((1,), 1, dtype="int32")

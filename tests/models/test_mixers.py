@@ -23,7 +23,6 @@ from mdnn.models.loss import loss_for
 from mdnn.models.mixing import MixBranch
 from mdnn.models.resizing import check_size_free
 from mdnn.models.run import open_run, write_run
-from mdnn.models.variants import Parts
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
@@ -86,7 +85,7 @@ def kind_has_no_future(mixer):
 def test_streamed_equals_whole(kind, grid):
     branches = [mix(table) for table in tables(grid) if table["kind"] == kind]
     config = make_config(*branches, grid=grid, width=4)
-    streamed_equals_whole(Parts(randomize(build(config))), int(np.prod(grid)))
+    streamed_equals_whole(randomize(build(config)), int(np.prod(grid)))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MIXERS if kind not in NEVER_CAUSAL])
@@ -99,13 +98,13 @@ def test_streamed_equals_whole_inside_a_fold(kind):
     ]
     fold = {"kind": "fold", "width": 4, "block": inner}
     config = make_config(fold, mix({"axes": [3]}), grid=(*slower, 2), width=4)
-    streamed_equals_whole(Parts(randomize(build(config))), 12)
+    streamed_equals_whole(randomize(build(config)), 12)
 
 
-def streamed_equals_whole(parts, positions):
+def streamed_equals_whole(network, positions):
     tokens = text_tokens((2, positions))
-    whole = ops.convert_to_numpy(parts.hidden(tokens, True))
-    decoder = compiled(IncrementalDecoder(parts))
+    whole = ops.convert_to_numpy(network.hidden(tokens, True))
+    decoder = compiled(IncrementalDecoder(network))
     for begin, together in ((0, False), (positions // 2 + 1, True)):
         found = position_by_position(decoder, tokens, begin, together)
         np.testing.assert_allclose(found, whole[:, begin:], atol=1e-5 * np.abs(whole).max())
@@ -200,7 +199,7 @@ def test_a_mixer_of_ones_own_trains_and_streams():
     history = model.fit(batch, batch["targets"], epochs=6, batch_size=16, verbose=0).history
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert np.abs(to_numpy(decay) - 0.9).max() > 1e-3
-    streamed_equals_whole(Parts(model), 4)
+    streamed_equals_whole(model, 4)
 
 
 def test_a_kind_belongs_to_one_class():
