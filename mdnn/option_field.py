@@ -4,7 +4,7 @@ import dataclasses
 
 
 def option(default=dataclasses.MISSING, *, choices=None, least=None, most=None, factory=None):
-    """Returns a dataclass field that `mdnn.models.schema.parse` checks.
+    """Returns a dataclass field that `mdnn.config.schema.parse` checks.
 
     Args:
         default: value where the table lacks the key; without one the key is required.

@@ -13,7 +13,7 @@ class FoldCache(DecodingCache):
     keep what they need in their own caches.
 
     Args:
-        fold: a built `mdnn.models.folding.FoldBranch`.
+        fold: a built `mdnn.models.fold.RowBottleneck`.
         grid, width: see `DecodingCache`.
     """
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from mdnn.models.branches import product
+from mdnn.models.blocks import product
 from mdnn.models.cached_mixing import CachedMixing
 
 
@@ -17,7 +17,7 @@ class IncrementalDecoder:
 
     Args:
         network: `mdnn.Network` that can be causal.
-        refeeds: int, steps; `None`: as the network's options say.
+        steps: int, steps; `None`: as the network's options say.
 
     Attributes:
         num_columns: int, positions of a row.
@@ -28,9 +28,9 @@ class IncrementalDecoder:
         dtype: of what is computed and kept.
     """
 
-    def __init__(self, network, refeeds=None):
+    def __init__(self, network, steps=None):
         self.network = network
-        self.options = network.options.changed(causal=True, steps=refeeds)
+        self.options = network.options.changed(causal=True, steps=steps)
         self.grid, self.width = network.grid, network.width
         self.num_columns, self.num_rows = self.grid[-1], product(self.grid[:-1])
         self.caches = CachedMixing(network.blocks, self.grid, self.width, self.options.steps)
@@ -85,7 +85,7 @@ class IncrementalDecoder:
         return past_rows, inputs
 
     def _running(self, x):
-        """Returns the function that runs the backbone, with its refeeds, on embedded tokens."""
+        """Returns the function that runs the backbone, with its steps, on embedded tokens."""
         network, options = self.network, self.options
 
         def run(mix):

@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from mdnn.layers.mixing import make_mixer
-from mdnn.models.branches import Branch, check_width, ends, gated, make_activation, product
+from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class MixBranch(Branch):
+class MixingBlock(ResidualBlock):
     """Mixers side by side, their sum taken, between two dense layers over the channels.
 
     `f(h) = W_out(act(u) * M(W_in h))` with a gate, where `u` is a second dense of h and `M` is

@@ -30,7 +30,7 @@ NETWORKS = {
             mix(ROW, residual="post"),
         ],
         (4, 3),
-        {"refeed": {"steps": 2, "start": "learned"}},
+        {"refeed": {"steps": 2, "initial_state": "learned"}},
     ),
     "fold of attention": (
         [fold(mix({"kind": "attention", "axes": [1], "heads": 1})), mix(ROW)],
@@ -123,14 +123,14 @@ def network(name):
 CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
 
 
-@pytest.mark.parametrize(("name", "refeeds"), CASES)
-def test_the_same_as_the_whole_pass(name, refeeds):
+@pytest.mark.parametrize(("name", "steps"), CASES)
+def test_the_same_as_the_whole_pass(name, steps):
     model, config = network(name)
-    slots = config.context.slots
-    tokens = text_tokens((2, slots))
-    whole = ops.convert_to_numpy(model.hidden(tokens, True, refeeds))
-    decoder = compiled(IncrementalDecoder(model, refeeds))
-    assert (decoder.num_rows, decoder.num_columns) == (slots // model.row, model.row)
+    positions = config.context.positions
+    tokens = text_tokens((2, positions))
+    whole = ops.convert_to_numpy(model.hidden(tokens, True, steps))
+    decoder = compiled(IncrementalDecoder(model, steps))
+    assert (decoder.num_rows, decoder.num_columns) == (positions // model.row, model.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
     def compare(begin, together):
@@ -139,23 +139,23 @@ def test_the_same_as_the_whole_pass(name, refeeds):
 
     compare(0, False)
     # From the middle on, where there is one.
-    compare(min(slots // 2 + 1, slots - 1), True)
+    compare(min(positions // 2 + 1, positions - 1), True)
     assert np.abs(whole).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["one axis", "three axes", "separate", "no matrix"])
 def test_reading_the_beginning_alone(name):
     model, config = network(name)
-    slots = config.context.slots
-    decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((2, slots))
-    half = slots // 2 if decoder.num_rows == 1 else decoder.num_rows // 2 * decoder.num_columns
+    positions = config.context.positions
+    decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((2, positions))
+    half = positions // 2 if decoder.num_rows == 1 else decoder.num_rows // 2 * decoder.num_columns
     assert decoder.takes_prefix
     weights, row = (
         decoder.prepare_weights(),
         ops.convert_to_tensor(np.int32([(half - 1) // model.row])),
     )
     found = []
-    for seen in (half, slots):
+    for seen in (half, positions):
         rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights)
         context = decoder.start_row(weights, rows, row)
         current = decoder.restore_row(inputs, row)
@@ -169,10 +169,10 @@ def test_reading_the_beginning_alone(name):
 def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
         model, config = network(name)
-        slots, row = config.context.slots, model.row
-        decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((1, slots))
+        positions, row = config.context.positions, model.row
+        decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((1, positions))
         other = tokens.copy()
-        other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
+        other[:, row + 1 :] = text_tokens((1, positions - row - 1), seed=1)
         weights, at = decoder.prepare_weights(), ops.full((1,), 1, dtype="int32")
         one, two = (
             decoder.start_row(weights, decoder.prefill(ops.convert_to_tensor(t), weights)[0], at)

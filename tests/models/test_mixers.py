@@ -16,17 +16,17 @@ from networks import make_config, mix, randomize, text_tokens
 from streaming import compiled, position_by_position
 
 from mdnn import MdnnError, build, load_config
+from mdnn.config.load import Config
 from mdnn.layers.mixing import MIXERS, Mixer, make_mixer, register_mixer
-from mdnn.models.config import Config
+from mdnn.models.grid_resizing import check_size_free
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.loss import loss_for
-from mdnn.models.mixing import MixBranch
-from mdnn.models.resizing import check_size_free
-from mdnn.models.run import open_run, write_run
+from mdnn.models.mixing import MixingBlock
+from mdnn.runs.run_folder import open_run, write_run
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
-PUZZLE = {"steps": 1, "objectives": {"turn": 0, "once": 1}}
+PUZZLE = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
 
 
 def tables(grid):
@@ -117,7 +117,7 @@ def test_config_round_trip(kind):
     mixer = make_mixer(table)
     assert make_mixer(json.loads(json.dumps(mixer.to_table()))) == mixer
     config = config_of(table, (5,))
-    assert config.backbone.branch[0].mixer == (mixer,)
+    assert config.backbone.layer[0].mixer == (mixer,)
     assert Config.from_dict(tomllib.loads(config.to_toml())) == config
     with pytest.raises(MdnnError, match=f"{kind}: unknown key 'colour'; known: kind, axes"):
         make_mixer({**table, "colour": 3})
@@ -139,13 +139,13 @@ def test_what_the_config_refuses(kind):
 @pytest.mark.parametrize("kind", MIXERS)
 def test_layer_checks(kind, check, tmp_path):
     table = {"kind": kind, **MIXERS[kind].example}
-    check(Case(partial(MixBranch, [table]), (3, 4)), tmp_path)
+    check(Case(partial(MixingBlock, [table]), (3, 4)), tmp_path)
 
 
 @pytest.mark.parametrize(("table", "grid"), CASES, ids=ids)
 def test_cost(table, grid):
     mixer, shape = make_mixer(table), (None, *grid, 4)
-    branch = MixBranch([table], project=False, norm="none", residual="none", times=3)
+    branch = MixingBlock([table], project=False, norm="none", residual="none", times=3)
     branch.build(shape)
     operations = mixer.operations(branch.sets[0][0], shape)
     assert branch.operations(shape) == 3 * operations
@@ -219,7 +219,7 @@ def test_a_kind_belongs_to_one_class():
 
 def test_an_unknown_kind(tmp_path):
     path = tmp_path / "net.toml"
-    path.write_text("[[backbone.branch]]\n[[backbone.branch.mixer]]\nkind = 'dens'\n")
+    path.write_text("[[backbone.layer]]\n[[backbone.layer.mixer]]\nkind = 'dens'\n")
     with pytest.raises(MdnnError, match=r"mixer\.0\.kind: expected one of .*mean 'dense'"):
         load_config(path)
     with pytest.raises(MdnnError, match=r"kind: expected one of .*; received 'dens'"):

@@ -29,7 +29,7 @@ def make_mixer(table):
     """Returns the mixer of a table.
 
     Args:
-        table: dict of the keys of a `[[backbone.branch.mixer]]` table (`kind` is `"dense"` where
+        table: dict of the keys of a `[[backbone.layer.mixer]]` table (`kind` is `"dense"` where
             it is missing), or a `Mixer`.
 
     Raises:
@@ -81,7 +81,7 @@ class Mixer:
 
     @classmethod
     def variants(cls):
-        """Returns the tables that a config chooses from: see `mdnn.models.schema.parse`."""
+        """Returns the tables that a config chooses from: see `mdnn.config.schema.parse`."""
         return MIXERS
 
     def context_axes(self, rank):
