@@ -11,7 +11,7 @@ class CachedMixing:
     prepares its weights once.
 
     Args:
-        blocks: list of `mdnn.models.blocks.Branch`.
+        blocks: list of `mdnn.models.blocks.ResidualBlock`.
         grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
         width: int, channels.
         steps: int, how many times the blocks run, one after another.
@@ -72,7 +72,7 @@ class CachedMixing:
         """Runs one position of each context.
 
         Args:
-            run: function that is given a function `mix` (see `mdnn.models.blocks.Branch`), and
+            run: function that is given a function `mix` (see `mdnn.models.blocks.ResidualBlock`), and
                 runs the blocks with it on inputs of `shape(1, 1)`.
             weights, row_context, current_row: lists, see the class.
             column: int32, the number of the column.
