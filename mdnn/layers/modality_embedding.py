@@ -14,6 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
 from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
 # Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
@@ -25,7 +26,7 @@ SHADES = ("image", "grey", "video", "grey_video", "audio")
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class ModalityEmbedding(keras.layers.Layer):
+class ModalityEmbedding(RuledLayer):
     """One vector per position: the sum of small tables, one for each byte of the position's unit.
 
     The paper embeds a pixel as the sum of three 256-row tables, one per colour; here every

@@ -20,11 +20,12 @@ from mdnn.layers.axis_product import (
 )
 from mdnn.layers.multidim_kernels import make_passes
 from mdnn.layers.multidim_plan import count_operations, make_plan
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.layers.wiring import parse_wiring, toeplitz
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class MultidimDense(keras.layers.Layer):
+class MultidimDense(RuledLayer):
     """A dense layer along each named axis of a grid.
 
     A pass along the axis `a` computes
