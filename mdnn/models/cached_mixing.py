@@ -72,7 +72,7 @@ class CachedMixing:
         """Runs one position of each context.
 
         Args:
-            run: function that is given a function `mix` (see `mdnn.models.blocks.ResidualBlock`), and
+            run: function of a function `mix` (see `mdnn.models.blocks.ResidualBlock`) that
                 runs the blocks with it on inputs of `shape(1, 1)`.
             weights, row_context, current_row: lists, see the class.
             column: int32, the number of the column.
