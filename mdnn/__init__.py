@@ -29,10 +29,11 @@ _PLACES = {
     "quantize": "mdnn.runs.quantize_run",
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",
+    "save": "mdnn.runs.run_folder",
     "train": "mdnn.training.trainer",
     "write_item": "mdnn.datasets.media.media_files",
 }
-_ROOMS = ("activations", "data", "generation", "layer", "layers", "models", "serving", "tokens")
+_ROOMS = ("activations", "datasets", "generation", "layer", "layers", "models", "serving", "tokens")
 
 __all__ = [*_PLACES, *_ROOMS, "training"]
 

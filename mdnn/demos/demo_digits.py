@@ -4,9 +4,9 @@ import importlib.util
 import logging
 import sys
 
-from mdnn.demos.demo_text import command, failed, missing, new_run, shown
+from mdnn.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
 
-CONFIG = "configs/digits-small.toml"
+CONFIG = "digits-small"
 SHEET = "answers.png"
 # Of pictures: a little more careful than the network's own probabilities.
 TEMPERATURE = 0.5
@@ -33,7 +33,7 @@ def main(config=CONFIG, folder="runs"):
         "the ten digits, 1,797 of them written by hand, 8x8 pixels. It answers either with the\n"
         "other. Ctrl-C ends the training early and goes on with what was learnt."
     )
-    if status := command("train", str(config), "--out", str(run)):
+    if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}", flush=True)
     if status := shown(_show, run):
@@ -57,14 +57,14 @@ def _show(run):
     from mdnn import open_dataset
     from mdnn.datasets.items.digits import WORDS
     from mdnn.runs.run_folder import open_run
+    from mdnn.tasks import task_for
+    from mdnn.tasks.contact_sheet import contact_sheet
     from mdnn.tokens.items import Item
-    from mdnn.training.decoding_modes import decoding_mode_shares
-    from mdnn.training.plots import contact_sheet
 
     # Each kind of question is compiled once; TensorFlow would warn that there are several.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     network = open_run(run)
-    data, ways = network.config.data, decoding_mode_shares(network.config)
+    data, ways = network.config.data, task_for(network.config).mode_shares
     lines = open_dataset(data.source, data.validation, network.config.seed).validation
     # The ten words, one validation picture of each, and then all others.
     drawn = [(line.parts[0][0].value, item.value) for line in lines for item in line.parts[1]]

@@ -5,9 +5,9 @@
 
 import sys
 
-from mdnn.demos.demo_text import command, missing, new_run, shown
+from mdnn.demos.demo_text import TRAINED, command, missing, new_run, shown
 
-CONFIG = "configs/sudoku-4x4.toml"
+CONFIG = "sudoku-4x4"
 PICTURE = "steps.png"
 # Steps that are drawn, and those after which exact answers are counted.
 SHOWN, COUNTED = (1, 2, 3, 4, 6, 8), [1, 2, 4, 8, 16, 48, 96]
@@ -24,7 +24,7 @@ def main(config=CONFIG, folder="runs"):
         "computer. It is run on its own output again and again, and the answer settles. Ctrl-C\n"
         "ends the training early and goes on with what was learnt."
     )
-    if status := command("train", str(config), "--out", str(run)):
+    if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
     if status := shown(_show, run):
         return status
@@ -43,14 +43,15 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
 
 def _show(run):
     """Prints puzzles while they are solved, and exact answers against steps; draws one."""
-    from mdnn import generate
+    from mdnn import evaluate, generate
     from mdnn.datasets.puzzles.board_picture import picture
     from mdnn.datasets.puzzles.board_text import drawn, side_by_side
     from mdnn.runs.run_folder import open_run
-    from mdnn.training.puzzle_evaluator import PuzzleEvaluator, curve_lines, open_other_puzzles
+    from mdnn.tasks import task_for
 
     network = open_run(run)
-    task, puzzles, solutions = open_other_puzzles(network.config, network.config.data.source)
+    puzzle_task = task_for(network.config)
+    task, puzzles, solutions = data = puzzle_task.open_source(network.config.data.source)
     for number in range(min(PUZZLES, len(puzzles))):
         puzzle, solution = puzzles[number], solutions[number]
         steps = {}
@@ -67,8 +68,8 @@ def _show(run):
             picture(task, boards, run / PICTURE, puzzle, solution)
     print("\n! marks what is wrong still. The first of them as a picture:", run / PICTURE)
     print(f"\n{len(puzzles):,} puzzles that it was not trained on, after more and more steps:\n")
-    evaluator = PuzzleEvaluator({"parallel": network.model}, network.config)
-    print("\n".join(curve_lines(evaluator.curve(task, puzzles, solutions, COUNTED))))
+    curve = evaluate(network, data, steps=COUNTED)["curve"]
+    print("\n".join(puzzle_task.format_curve(curve)))
 
 
 if __name__ == "__main__":

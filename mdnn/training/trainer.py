@@ -1,6 +1,5 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
-import functools
 import time
 from pathlib import Path
 
@@ -9,25 +8,25 @@ import numpy as np
 
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.runs.run_folder import Run, read_words, write_about, write_run
+from mdnn.tasks.head_init import init_head_bias
+from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
-from mdnn.training.carry import batches_for, loss_model_for
-from mdnn.training.decoding_modes import decoding_mode_shares, networks_by_mode
 from mdnn.training.ema import swapped_in, take_averages
-from mdnn.training.head_init import init_head_bias
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
-from mdnn.training.preparation import anchored, open_training_data, own_folders, resumed_config
+from mdnn.training.preparation import anchored, own_folders, resumed_config
 from mdnn.training.progress import Display, clock
 from mdnn.training.run_lock import locked
-from mdnn.training.signals import Stopping
+from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.step import make_step
 
 PICTURE = "loss.png"
@@ -53,7 +52,8 @@ def train(config, out, resume=False, show=True):
     Returns:
         dict: what `evaluate` says of the validation text (without the sliding figure) or lines,
         and `parameters`, `steps`, `seconds`, `characters_per_second` (of items:
-        `units_per_second`), `stopped`, `run`; with `train.not_finite = "skip"` also `skipped`.
+        `units_per_second`), `stopped`, `signal` (the name of the signal that stopped it, or
+        None), `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
         MdnnError: an `out` that holds something else, a source that cannot be read, a text too
@@ -64,7 +64,7 @@ def train(config, out, resume=False, show=True):
     if isinstance(config, (str, Path)):
         config = load_config(config)
     config = anchored(config)
-    path = Path(out)
+    path = as_path(out, "out")
     words = None
     if resume:
         config = resumed_config(config, path)
@@ -77,10 +77,10 @@ def train(config, out, resume=False, show=True):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    data = open_training_data(config, words)
-    run = Run(path, config, data.words)
+    task = task_for(config, words).open()
+    run = Run(path, config, task.words)
     model = build(config, run.words)
-    training = Training(run.holding(model), data, Display(show, unit=data.unit))
+    training = Training(run.holding(model), task, Display(show, unit=task.unit))
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         for folder in own_folders(path):
@@ -93,9 +93,9 @@ def train(config, out, resume=False, show=True):
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            init_head_bias(model.heads, data.rows())
+            init_head_bias(model.heads, task.head_tokens())
             write_about(path, config, run.words)
-            data.write_about(path)
+            task.write_about(path)
         return training.run_all()
 
 
@@ -104,73 +104,93 @@ class Training:
 
     Args:
         run: `mdnn.runs.run_folder.Run`, the folder and config, with the network at hand.
-        data: what `open_training_data` gives.
+        task: `mdnn.tasks.base.Task`, opened.
         display: `mdnn.training.progress.Display`.
     """
 
-    def __init__(self, run, data, display):
-        self.run, self.model, self.data, self.display = run, run.model, data, display
-        self.batches, self.ways = data.batches, decoding_mode_shares(run.config)
+    def __init__(self, run, task, display):
+        self.run, self.model, self.task, self.display = run, run.model, task, display
+        self.batches, self.ways = task.batches, task.mode_shares
         spec, variables = run.config.train, self.model.trainable_variables
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
-        networks, loss = networks_by_mode(self.model, run.config), loss_for(run.config)
-        self.thinking = batches_for(run.config, data)
-        made = functools.partial(loss_model_for, config=run.config)
-        how = {"precision": precision, "learner": made, "xla": spec.xla}
-        how["parts"] = num_microbatches(spec.batch_size)
-        self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
-        self.thinking.follow(self.step)
-        self.evaluator = data.evaluator(networks)
+        networks, loss = task.networks(self.model), loss_for(run.config)
+        self.microbatches = num_microbatches(spec.batch_size) if task.divisible else 1
+        self.step = make_step(
+            networks,
+            loss,
+            self.optimizer,
+            self.batches,
+            precision=precision,
+            learner=task.loss_model,
+            xla=spec.xla,
+            parts=self.microbatches,
+        )
+        self.feed = task.feed()
+        self.feed.follow(self.step)
+        self.evaluator = task.evaluator(networks)
         self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
         self.losses = LossMonitor(names, spec.not_finite == "skip", display.say)
 
     def parts(self):
         """What a checkpoint holds: a dict of dicts of variables, see `checkpoint.parts_of`."""
-        return checkpoint.parts_of(self.model, self.optimizer) | self.thinking.parts()
+        return checkpoint.parts_of(self.model, self.optimizer) | self.feed.state()
 
     def restore(self):
         """Goes on from the newest checkpoint in the run folder that can be read."""
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
-        self.thinking.restored()
+        self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
-        stopped = False
+        number = None
         try:
             with self.display:
                 if self.progress.step == 0:
                     self._sample("Before training it writes")
-                stopped = self._train()
-        except KeyboardInterrupt:
-            stopped = True
-        self._settle()
-        self._save()
-        take_averages(self.optimizer, self.model.trainable_variables)
-        write_run(self.run.path, self.run.config, self.run.words, self.model)
+                number = self._train()
+        except (KeyboardInterrupt, TerminationSignal) as error:
+            number = signal_number(error)
+        # A signal that comes meanwhile waits until everything is saved.
+        with Stopping() as stopping:
+            self._settle()
+            self._save()
+            take_averages(self.optimizer, self.model.trainable_variables)
+            write_run(self.run.path, self.run.config, self.run.words, self.model)
+        number = stopping.number if number is None else number
         # None where training was stopped before its first figures.
         if metrics := read_metrics(self.run.path):
             title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
-            loss_curve(metrics, self.run.path / PICTURE, title, self.data.unit)
-        if stopped:
+            self._draw(metrics, title)
+        if number is not None:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
-        units = self.progress.step * self.data.per_step
+        units = self.progress.step * self.task.units_per_step
         skips = self.run.config.train.not_finite == "skip"
         skipped = {"skipped": self.progress.skipped} if skips else {}
-        return self.data.figures(self.evaluator) | {
+        return self.evaluator.metrics(self.task.validation) | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
-            f"{self.data.unit}s_per_second": round(units / seconds) if seconds else 0,
-            "stopped": stopped,
+            f"{self.task.unit}s_per_second": round(units / seconds) if seconds else 0,
+            "stopped": number is not None,
+            "signal": signal_name(number),
             "run": str(self.run.path),
             **skipped,
         }
+
+    def _draw(self, metrics, title):
+        """Draws the loss curve; a failure ends no training that is saved already."""
+        try:
+            loss_curve(metrics, self.run.path / PICTURE, title, self.task.unit)
+        except OSError:
+            raise
+        except Exception as error:
+            self.display.say(f"{self.run.path / PICTURE} is not drawn: {error}")
 
     def _save(self):
         """Writes a checkpoint."""
@@ -183,7 +203,7 @@ class Training:
         """Lets the network write something into samples/, where the config asks for it."""
         if self.run.config.train.sample:
             self.step.sync()
-            self.data.sample(self.run, self.progress.step, title, self.display.say)
+            self.task.sample(self.run, self.progress.step, title, self.display.say)
 
     def _part(self):
         """The part of the budget that is spent."""
@@ -193,7 +213,7 @@ class Training:
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
     def _train(self):
-        """Takes steps until the budget is spent; returns whether it was stopped before."""
+        """Takes steps until the budget is spent; returns the signal that stopped it, or `None`."""
         spec, progress = self.run.config.train, self.progress
         metrics = Metrics(self.run.path, self._columns(), progress.step)
         before = progress.seconds
@@ -204,8 +224,11 @@ class Training:
             while (part := self._part()) < 1 and not stopping.asked:
                 rate = rate_at(spec.optimizer, progress.step, part)
                 way = self.batches.objective(progress.step)
-                loss = self.step(self.thinking.batch(progress.step), rate, way)
-                self.thinking.settle()
+                if way not in compiled:
+                    self.display.compiling(way, self.microbatches)
+                    traced = time.perf_counter()
+                loss = self.step(self.feed.batch(progress.step), rate, way)
+                self.feed.update()
                 progress.step += 1
                 self.losses.add(progress.step, rate, way, loss, self.step.fault)
                 self._settle(but=1)
@@ -214,6 +237,7 @@ class Training:
                 if way not in compiled:
                     # A first step compiles: it says nothing of how long the others take.
                     compiled.add(way)
+                    self.display.compiled(way, self.microbatches, now - traced)
                     warm, first = now, progress.step
                 part = self._part()
                 check = spec.num_evaluations and part * spec.num_evaluations >= checks + 1
@@ -234,7 +258,7 @@ class Training:
                     self._settle()
                     self._save()
                     kept = time.perf_counter()
-        return self._part() < 1
+        return stopping.number if self._part() < 1 else None
 
     def _row_is_due(self, seconds, steps):
         """Whether metrics.csv gets a row: of a budget in steps the clock has no say in it."""
@@ -275,14 +299,13 @@ class Training:
         found = dict(self.progress.train_loss)
         for way in dict(self.progress.losses):
             own = [loss for name, loss in self.progress.losses if name == way]
-            found[way] = float(np.mean(own)) / self.data.per_unit
+            found[way] = float(np.mean(own)) / self.task.units_per_token
         return found
 
     def _together(self, nats):
-        """The mean of a dict of the ways' nats, each as often as it is trained.
+        """Returns the mean of a dict from modes to nats, weighted by their training shares.
 
-        Not by which of them a few steps happened to train: otherwise the curve would show little
-        else.
+        Otherwise the curve mostly shows which mode the last few steps sampled.
         """
         shares = sum(self.ways[way] for way in nats)
         return sum(self.ways[way] * value for way, value in nats.items()) / shares
@@ -296,7 +319,7 @@ class Training:
     def _check_weights(self):
         """Takes validation nats of the network as it stands, and keeps it where it is the best."""
         progress = self.progress
-        checked = self.data.check(self.evaluator)
+        checked = self.evaluator.quick(self.task.validation)
         nats = self._together(checked)
         if not np.isfinite(nats):
             self.display.say(f"the validation loss is {nats} at step {progress.step:,}")
@@ -318,6 +341,6 @@ class Training:
         nats, checked = self._nats(), self.progress.validation
         if not nats:
             return
-        speed = self.data.per_step / per_step
+        speed = self.task.units_per_step / per_step
         validation = self._together(checked) if checked else None
         self.display.update(part, self._together(nats), speed, left, self.progress.step, validation)
