@@ -14,7 +14,7 @@ class CachedMixing:
         blocks: list of `mdnn.models.blocks.ResidualBlock`.
         grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
         width: int, channels.
-        steps: int, how many times the blocks run, one after another.
+        runs: int, how many times the blocks run, one after another.
         columns: boolean, whether the grid's last axis is one of the layers' (see
             `mdnn.layers.mixing.Mixer.make_caches`).
 
@@ -24,16 +24,15 @@ class CachedMixing:
         dtype: of what is computed and kept.
     """
 
-    def __init__(self, blocks, grid, width, steps=1, columns=True):
+    def __init__(self, blocks, grid, width, runs=1, columns=True):
         self.blocks, self.grid, self.width, self.columns = blocks, tuple(grid), width, columns
-        self.steps = steps
         self._caches, uses = {}, []
         for block in blocks:
             for layer, mixer in block.mixing_uses():
                 if id(layer) not in self._caches:
                     self._caches[id(layer)] = mixer.make_caches(layer, grid, width, columns)
                 uses += self._caches[id(layer)]
-        self.uses = uses * steps
+        self.uses = uses * runs
         self.takes_prefix = all(cache.takes_prefix for cache in uses)
         self.dtype = blocks[0].compute_dtype if blocks else None
 

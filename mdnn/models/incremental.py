@@ -33,7 +33,8 @@ class IncrementalDecoder:
         self.options = network.options.changed(causal=True, steps=steps)
         self.grid, self.width = network.grid, network.width
         self.num_columns, self.num_rows = self.grid[-1], product(self.grid[:-1])
-        self.caches = CachedMixing(network.blocks, self.grid, self.width, self.options.steps)
+        runs = network.runs(self.options.steps)
+        self.caches = CachedMixing(network.blocks, self.grid, self.width, runs)
         self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
         self.prepare_weights = self.caches.prepare_weights
         self.start_row, self.finish_row = self.caches.start_row, self.caches.finish_row
