@@ -220,7 +220,7 @@ def make_branch(spec, width, scale, path, layout):
         rows = {**layout, "axes": layout["axes"][:-1]}
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
-    mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
+    mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)
     return MixingBlock(
