@@ -272,7 +272,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["tokens.modalities=['text', 'grey']"],
-            "context.layout: a stream holds text and words, received 'grey' in",
+            "tokens.modalities: expected text, word with context.layout = 'stream', received 'gr",
         ),
         (
             ["data.order=any"],
