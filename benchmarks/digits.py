@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=0.8)
-    parser.add_argument("--passes", type=int, default=16, help="of unmasking")
+    parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
     parser.add_argument("--json", help="a file for all figures")
@@ -165,12 +165,12 @@ def _answers(network, asked, answer, how, options):
     return mdnn.generate(
         network,
         [[value] for value in asked],
-        want=WANTS[answer],
-        how=how,
-        style="factual" if careful else None,
+        output=WANTS[answer],
+        decoding=how,
+        preset="factual" if careful else None,
         temperature=temperatures.get(answer),
         seed=list(range(len(asked))),
-        passes=options.passes,
+        num_denoising_steps=options.passes,
     )
 
 

@@ -19,7 +19,7 @@ _PLACES = {
     "build": "mdnn.models.builder",
     "evaluate": "mdnn.training.evaluation",
     "export": "mdnn.serving.export",
-    "generate": "mdnn.generation.answers",
+    "generate": "mdnn.generation.generate",
     "load": "mdnn.models.run",
     "load_config": "mdnn.models.config",
     "open_data": "mdnn.data.corpus",

@@ -7,12 +7,12 @@ import sys
 from mdnn.commands import (
     run_evaluate,
     run_export,
-    run_generate,
     run_inspect,
     run_quantize,
     run_train,
 )
 from mdnn.errors import MdnnError
+from mdnn.generation.command import add_generate
 from mdnn.serving.server.words import add_serve
 
 
@@ -67,60 +67,7 @@ def parser():
     _json(train)
     train.set_defaults(run_command=run_train)
 
-    generate = commands.add_parser("generate", help="texts, pictures and sounds from a network")
-    generate.add_argument("run", metavar="RUN", help="a run folder")
-    generate.add_argument(
-        "--prompt",
-        metavar="TEXT",
-        dest="items",
-        action=_Item,
-        help="a text to continue, or one item of the prompt; options --prompt and --item keep "
-        "their order",
-    )
-    generate.add_argument(
-        "--item",
-        metavar="FILE",
-        dest="items",
-        action=_Item,
-        help="an item of the prompt: a .txt, .png, .jpg or .wav",
-    )
-    generate.add_argument(
-        "--want",
-        action="append",
-        help="what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
-        "'video 4x8x8'; several times for several (default: the network decides)",
-    )
-    generate.add_argument(
-        "--how",
-        default="turn",
-        help="turn: one unit after another (default); once: all at once; unmask: over several "
-        "passes, the most certain first",
-    )
-    generate.add_argument("--style", help="factual, creative or reasoning")
-    generate.add_argument(
-        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
-    )
-    generate.add_argument(
-        "--length", type=int, help="characters (default 400), or units of an item at most"
-    )
-    generate.add_argument("--temperature", type=float, help="0: greedy; higher: more daring (0.8)")
-    generate.add_argument("--greedy", action="store_true", help="the same as --temperature 0")
-    generate.add_argument("--top-k", type=int, help="among the k likeliest (0: all)")
-    generate.add_argument(
-        "--top-p", type=float, help="among the likeliest of this probability (1: all)"
-    )
-    generate.add_argument(
-        "--refeeds", type=int, help="runs of the network on its own output (as in training)"
-    )
-    generate.add_argument(
-        "--restarts", type=int, default=1, help="of a puzzle, random states to begin in (1)"
-    )
-    generate.add_argument(
-        "--halt", action="store_true", help="of a puzzle, until the halting head says stop"
-    )
-    generate.add_argument("--passes", type=int, help="passes of --how unmask (16)")
-    generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
-    generate.set_defaults(run_command=run_generate)
+    add_generate(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
@@ -202,14 +149,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"mdnn: error: {message}; {self.prog} --help says more\n")
-
-
-class _Item(argparse.Action):
-    """Keeps texts and files of a prompt in the order of the command line."""
-
-    def __call__(self, parser, options, value, option=None):
-        kept = getattr(options, self.dest) or []
-        setattr(options, self.dest, [*kept, (option, value)])
 
 
 if __name__ == "__main__":

@@ -61,14 +61,6 @@ def _check_resumed(changes):
             )
 
 
-def run_generate(options):
-    """Answers a prompt."""
-    quiet_import()
-    from mdnn.generation.command import write_answer
-
-    write_answer(options)
-
-
 def run_evaluate(options):
     """Prints what a network reaches."""
     quiet_import()

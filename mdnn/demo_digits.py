@@ -41,9 +41,9 @@ def main(config=CONFIG, folder="runs"):
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
-  mdnn generate {run} --prompt seven --want "grey 8x8" --temperature 0.5 --out seven.png
-  mdnn generate {run} --item seven.png --want text --how once
-  mdnn generate {run} --prompt two --want "grey 8x8" --how unmask --style creative --out two.png
+  mdnn generate {run} --prompt seven --output "grey 8x8" --temperature 0.5 --out seven.png
+  mdnn generate {run} --item seven.png --output text --decoding once
+  mdnn generate {run} --prompt two --output "grey 8x8" --decoding unmask --out two.png
   mdnn evaluate {run}
   mdnn train {config} --out {run} --resume --set train.minutes=6
   mdnn inspect {config}"""
@@ -110,11 +110,11 @@ def _answers(network, prompts, want, how):
     return generate(
         network,
         [[prompt] for prompt in prompts],
-        want=want,
-        how=how,
+        output=want,
+        decoding=how,
         temperature=0.0 if want == "text" else TEMPERATURE,
         seed=list(range(len(prompts))),
-        batch=256,
+        batch_size=256,
     )
 
 

@@ -32,9 +32,9 @@ def main(config=CONFIG, folder="runs"):
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
   mdnn generate {run} --prompt ......4..3.41..2
-  mdnn generate {run} --prompt ......4..3.41..2 --refeeds 1
-  mdnn evaluate {run} --refeeds 1,2,4,8,16,64
-  mdnn evaluate {run} --halt
+  mdnn generate {run} --prompt ......4..3.41..2 --steps 1
+  mdnn evaluate {run} --steps 1,2,4,8,16,64
+  mdnn evaluate {run} --adaptive
   mdnn train {config} --out {run} --resume --set train.minutes=4
   mdnn train configs/maze.toml --out runs/maze"""
     )
@@ -54,7 +54,7 @@ def _show(run):
     for number in range(min(PUZZLES, len(puzzles))):
         puzzle, solution = puzzles[number], solutions[number]
         steps = {}
-        generate(network, task.text(puzzle), refeeds=SHOWN[-1], stream=steps.__setitem__)
+        generate(network, task.text(puzzle), steps=SHOWN[-1], stream=steps.__setitem__)
         boards = [("puzzle", puzzle), *((f"step {n}", task.units(steps[n])) for n in SHOWN)]
         # The puzzle itself is not marked: nothing in it is wrong.
         marked = [(None, None), *[(puzzle, solution)] * len(SHOWN)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.data.objectives import blank_rows, blank_slots
 from mdnn.data.vary import vary
-from mdnn.tokens.context import pack_items
+from mdnn.tokens.context import aligned, pack_items
 from mdnn.tokens.units import ITEM, MODALITY, PLACES, WIDTH, modality
 
 WORDS = 5
@@ -29,7 +29,7 @@ def slots_needed(counts, align):
         counts: List of integers, units of each item, in their order.
         align: Integer; every item begins at a multiple of so many slots.
     """
-    return sum(-(-count // align) * align for count in counts[:-1]) + counts[-1] + 1
+    return sum(aligned(count, align) for count in counts[:-1]) + counts[-1] + 1
 
 
 def _bits_of(varied, count):

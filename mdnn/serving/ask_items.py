@@ -3,7 +3,7 @@
 Usage: python ask_items.py SAVED_MODEL KIND OUT [FILE ...] [NAME=VALUE ...]
 
 KIND is text, image, grey or audio. Each FILE is a .txt, .png or .wav of the prompt, at most one
-of each. NAME=VALUE: seed=0 temperature=0.8 how=turn, and, where the signature has them, samples=0,
+of each. NAME=VALUE: seed=0 temperature=0.8 decoding=turn, and, where the signature has them, samples=0,
 height=8 width=8.
 """
 
@@ -20,7 +20,7 @@ def main(directory, kind, out, *words):
     import tensorflow as tf
 
     inputs = {"text": b"", "image": b"", "audio": b""}
-    settings = {"seed": "0", "temperature": "0.8", "how": "turn"}
+    settings = {"seed": "0", "temperature": "0.8", "decoding": "turn"}
     for word in words:
         if "=" in word:
             name, _, settings[name] = word.partition("=")
@@ -33,7 +33,7 @@ def main(directory, kind, out, *words):
     for name in dtypes.keys() - inputs.keys():
         value = settings.get(name, "0")
         value = tf.constant(value)
-        inputs[name] = value if name == "how" else tf.strings.to_number(value, dtypes[name])
+        inputs[name] = value if name == "decoding" else tf.strings.to_number(value, dtypes[name])
     (answer,) = signature(**inputs).values()
     pathlib.Path(out).write_bytes(answer.numpy()[0])
 

@@ -1,6 +1,7 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
 import contextlib
+import importlib
 from pathlib import Path
 
 import keras
@@ -8,11 +9,8 @@ import tensorflow as tf
 
 from mdnn.errors import MdnnError
 from mdnn.files import making
+from mdnn.generation.task_generation import generation_of
 from mdnn.models.run import cached_run
-from mdnn.serving.answers import ServedItems
-from mdnn.serving.network import ServedNetwork
-from mdnn.serving.rows import refuse_puzzles
-from mdnn.serving.texts import ServedTexts
 from mdnn.serving.warmup import write_warmup
 
 
@@ -24,7 +22,7 @@ def export(run, directory, xla=True):
 
     - `serving_default`: `tokens` int32 `[batch, slots, 8]` to `scores` float32
       `[batch, slots, classes]` (bytes conditioned on the likeliest earlier ones; left out where a
-      context has more than `mdnn.serving.network.MOST_SCORES`) and `unit` int32
+      context has more than `mdnn.serving.network.MAX_SCORES`) and `unit` int32
       `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes. Rows that the
       network has no tables for are refused.
     - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
@@ -34,7 +32,7 @@ def export(run, directory, xla=True):
     - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
       each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
       `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
-      this order, `""` where there is none; `seed` int32, `temperature` float32 and `how` string
+      this order, `""` where there is none; `seed` int32, `temperature` float32 and `decoding` string
       (`"turn"`, `"once"` or `"unmask"`, those that were trained), one value for all rows or
       `[batch]`. To these, of sounds, `samples` int32, 0 for the network's own length; of
       pictures, unless one shape alone was trained, `height` and `width` int32. To `text`, UTF-8,
@@ -61,36 +59,53 @@ def export(run, directory, xla=True):
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     run = cached_run(run)
-    refuse_puzzles(run.config, "export")
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
-    served = _served(run, xla)
+    exported = exported_network(run, xla)
     taken = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     with making(target) as part:
         with _quiet():
-            module, signatures = _module(served)
+            module, signatures = _module(exported)
             tf.saved_model.save(module, str(part), signatures=signatures)
-        write_warmup(part, served.examples())
+        write_warmup(part, exported.examples())
     return target
 
 
-def _served(run, xla):
-    """What the SavedModel of a run holds."""
-    if run.config.context.layout == "items":
-        return ServedItems(run)
-    return ServedTexts(run, xla) if run.config.train.objectives.turn else ServedNetwork(run)
+def exported_network(run, xla=True):
+    """Returns a network as its task exports it.
+
+    Args:
+        run: `mdnn.models.run.Run`.
+        xla: see `export`.
+
+    Returns:
+        `mdnn.serving.network.ExportedNetwork`, or the subclass that the task names.
+
+    Raises:
+        MdnnError: a task whose networks are not exported.
+    """
+    place = generation_of(run).exported_as
+    if place is None:
+        raise MdnnError(
+            f"a network of {run.config.context.layout} ({run.config.data.source}) has no "
+            "signatures to export or serve; mdnn generate runs it"
+        )
+    if isinstance(place, str):
+        module, _, name = place.partition(":")
+        place = getattr(importlib.import_module(module), name)
+    return place(run, xla)
 
 
-def _module(served):
-    """What is saved: a module with what the functions need and nothing else, and the functions.
+def _module(exported):
+    """Returns what is saved: a module with what the functions need alone, and the functions.
 
     They are its attributes, too, so that they can be called by name after loading.
     """
-    module, signatures = tf.Module(), served.signatures()
-    module.held = served.held
+    module, signatures = tf.Module(), exported.signatures()
+    module.held = exported.held
     for name, function in signatures.items():
         setattr(module, name, function)
     return module, signatures

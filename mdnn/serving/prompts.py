@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mdnn.serving.files import png_rows, require, wav_rows
+from mdnn.tokens.context import aligned
 from mdnn.tokens.units import WIDTH, modality
 
 PROMPT = ("text", "image", "audio")
@@ -53,7 +54,7 @@ class PromptContexts:
             rows = self._rows(name, prompt[name])
             count = tf.cast(rows.row_lengths(), tf.int32)
             # An item begins at a multiple of `align`.
-            start = -(-stop // self.align) * self.align
+            start = aligned(stop, self.align)
             left = require_of_prompts(
                 (count == 0) | (start + count < self.slots),
                 f": {name}: ",

@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from mdnn.errors import MdnnError
 from mdnn.layers.decoding_steps import column
 from mdnn.serving.files import require
 from mdnn.tokens.rows import LARGEST
@@ -80,20 +79,3 @@ def _most(words):
     if words:
         most[modality("word").index, BYTES][0] = (words - 1) // 256
     return most
-
-
-def refuse_puzzles(config, command):
-    """Refuses a network of puzzles, for which there is no signature yet.
-
-    Args:
-        config: `mdnn.Config`.
-        command: what was asked for, for the error.
-
-    Raises:
-        MdnnError: the config's layout is "puzzle".
-    """
-    if config.context.layout == "puzzle":
-        raise MdnnError(
-            f"{command}: expected a network of texts or items, received one of puzzles "
-            f"({config.data.source}), which mdnn generate asks"
-        )

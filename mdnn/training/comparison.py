@@ -4,7 +4,7 @@ import statistics
 import time
 from pathlib import Path
 
-from mdnn.generation.answers import generate
+from mdnn.generation.generate import generate
 from mdnn.models.run import WEIGHTS
 from mdnn.training.evaluation import evaluate
 from mdnn.training.ways import trained_ways
@@ -73,7 +73,7 @@ def _way(run):
 
 def _write_text(run):
     prompt = run.config.train.prompt or "The "
-    return len(generate(run, prompt, length=CHARACTERS, how=_way(run)))
+    return len(generate(run, prompt, length=CHARACTERS, decoding=_way(run)))
 
 
 def _writing_of_items(lines):

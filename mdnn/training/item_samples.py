@@ -63,7 +63,7 @@ def sample_answers(run, drawn, way):
     for want in dict.fromkeys(wants):
         own = [number for number, other in enumerate(wants) if other == want]
         prompts = [drawn[number][:-1] for number in own]
-        for number, answer in zip(own, generate(run, prompts, want=want, how=way), strict=True):
+        for number, answer in zip(own, generate(run, prompts, want, decoding=way), strict=True):
             if len(answer):
                 answers[number] = Item(drawn[number][-1].kind, answer, rate=run.config.tokens.rate)
     return answers

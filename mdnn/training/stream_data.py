@@ -3,7 +3,7 @@
 from mdnn.data.batches import Batches
 from mdnn.data.corpus import open_data
 from mdnn.files import write_text
-from mdnn.generation.text import write
+from mdnn.generation.text_decoding import stream_text
 from mdnn.tokens.text import TextCodec
 from mdnn.training.evaluation import StreamScorer
 from mdnn.training.start import text_rows
@@ -82,7 +82,7 @@ class StreamData:
         spec = self.config.train
         if "turn" not in trained_ways(self.config):
             return
-        text = spec.prompt + "".join(write(run.model, self.codec, spec.prompt, spec.sample))
+        text = spec.prompt + "".join(stream_text(run.model, self.codec, spec.prompt, spec.sample))
         folder = run.path / "samples"
         folder.mkdir(exist_ok=True)
         write_text(folder / f"step-{step:07d}.txt", text + "\n")

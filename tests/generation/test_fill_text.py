@@ -42,9 +42,9 @@ def filled(run, prompt):
 
 def test_at_once_it_is_the_likeliest(run):
     expected = filled(run, "The")
-    settings = {"how": "once", "temperature": 0}
+    settings = {"decoding": "once", "temperature": 0}
     assert mdnn.generate(run, "The", length=5, **settings) == expected
-    assert mdnn.generate(run, "The", want="text 2", **settings) == expected[:2]
+    assert mdnn.generate(run, "The", output="text 2", **settings) == expected[:2]
     # Of a long prompt the end counts, as much as leaves room for the answer.
     assert mdnn.generate(run, "xyz" * 5 + "The c", length=3, **settings) == filled(run, "The c")
     long = mdnn.generate(run, "The", length=13, **settings)
@@ -54,7 +54,9 @@ def test_at_once_it_is_the_likeliest(run):
 
 def test_a_seed_is_a_text(run):
     def write(seed, **settings):
-        return mdnn.generate(run, "The", length=20, seed=seed, passes=3, how="unmask", **settings)
+        return mdnn.generate(
+            run, "The", length=20, seed=seed, num_denoising_steps=3, decoding="unmask", **settings
+        )
 
     pieces = []
     found = write(1, stream=pieces.append)
@@ -67,12 +69,12 @@ def test_a_seed_is_a_text(run):
 
 def test_refeeds_in_turn(run):
     plain = mdnn.generate(run, "The ", length=16, temperature=1)
-    assert mdnn.generate(run, "The ", length=16, temperature=1, refeeds=1) == plain
+    assert mdnn.generate(run, "The ", length=16, temperature=1, steps=1) == plain
     config = dataclasses.replace(run.config, refeed=dataclasses.replace(run.config.refeed, steps=2))
     twice = mdnn.build(config)
     twice.set_weights(run.model.get_weights())
     expected = dataclasses.replace(run, config=config).holding(twice)
-    found = mdnn.generate(run, "The ", length=16, temperature=1, refeeds=2)
+    found = mdnn.generate(run, "The ", length=16, temperature=1, steps=2)
     assert found == mdnn.generate(expected, "The ", length=16, temperature=1)
     assert found != plain
 
@@ -81,11 +83,11 @@ def test_refeeds_in_turn(run):
     ("settings", "message"),
     [
         ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
-        ({"want": "grey 2x2"}, "want: 'grey 2x2': this network knows text, not grey"),
-        ({"want": ["text"]}, "want: expected a word"),
+        ({"output": "grey 2x2"}, "output: 'grey 2x2': this network knows text, not grey"),
+        ({"output": ["text"]}, "output: expected a word"),
     ],
 )
 def test_what_a_network_of_texts_refuses(run, settings, message):
     with pytest.raises(mdnn.MdnnError) as error:
-        mdnn.generate(run, **{"prompt": "The", "how": "once"} | settings)
+        mdnn.generate(run, **{"prompt": "The", "decoding": "once"} | settings)
     assert str(error.value).startswith(message)

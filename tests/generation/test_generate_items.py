@@ -7,12 +7,16 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from whole_pass import WholePassDecoder
 
 import mdnn
 from mdnn.data.media import write_item
-from mdnn.generation.items import Answering
-from mdnn.generation.turn import TurnWriter
-from mdnn.generation.whole import BlankWriter
+from mdnn.generation.autoregressive import AutoregressiveDecoder
+from mdnn.generation.item_generator import ItemGenerator
+from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
+from mdnn.generation.options import GenerationOptions
+from mdnn.generation.output_spec import OutputSpec
+from mdnn.generation.requests import OutputRequest, PromptContext, decoder_for, run_decoder
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.loss import unit_nats
 from mdnn.models.run import open_run
@@ -61,7 +65,7 @@ def test_pictures_in_turn_are_the_likeliest_by_the_whole_network(run):
         scores = run.model({"tokens": context[None], "targets": None})
         byte = greys(run, scores)[0, first + unit - 1]
         context[first + unit] = (4, byte, 0, 0, unit // 4, unit % 4, 0, 1)
-    found = mdnn.generate(run, ["seven"], want="grey 4x4", temperature=0)
+    found = mdnn.generate(run, ["seven"], output="grey 4x4", temperature=0)
     np.testing.assert_array_equal(found, context[first : first + 16, 1].reshape(4, 4))
     assert found.dtype == np.uint8
     assert len(set(found.ravel().tolist())) > 1
@@ -73,14 +77,16 @@ def test_pictures_at_once_are_the_likeliest_by_the_whole_network(run, whole):
     context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)
     bytes = greys(run, whole({"tokens": context[None], "targets": None}))
     expected = bytes[0, first - 1 : first + 15].reshape(4, 4)
-    found = mdnn.generate(run, ["two"], want="grey 4x4", how="once", style="factual")
+    found = mdnn.generate(run, ["two"], output="grey 4x4", decoding="once", preset="factual")
     np.testing.assert_array_equal(found, expected)
-    one_pass = mdnn.generate(run, ["two"], want="grey", how="unmask", temperature=0, passes=1)
+    one_pass = mdnn.generate(
+        run, ["two"], output="grey", decoding="unmask", temperature=0, num_denoising_steps=1
+    )
     np.testing.assert_array_equal(one_pass, expected)
 
 
 def test_unmasking_keeps_the_most_certain(run):
-    """The rule of `BlankWriter`, written down again; not trained, every pass changes much."""
+    """The rule of `MaskedDiffusionDecoder`, again; untrained, every pass changes much."""
     rng, model = np.random.default_rng(0), mdnn.build(run.config)
     for weight in model.weights:
         weight.assign(rng.normal(size=weight.shape) * 0.3)
@@ -106,21 +112,21 @@ def test_unmasking_keeps_the_most_certain(run):
         best = np.argsort(-certain, kind="stable")[: -(-count * (turn + 1) // passes)]
         kept = np.zeros(16, bool)
         kept[best] = True
-    settings = {"how": "unmask", "temperature": 0, "passes": passes}
-    found = mdnn.generate(run, ["two"], want="grey 4x4", **settings)
+    settings = {"decoding": "unmask", "temperature": 0, "num_denoising_steps": passes}
+    found = mdnn.generate(run, ["two"], output="grey 4x4", **settings)
     np.testing.assert_array_equal(found, rows[:, 1].reshape(4, 4))
 
 
 def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
-    writer = BlankWriter(run.model, 16)
+    decoder = MaskedDiffusionDecoder(run.model, 16)
     ones = np.ones(3, "int32")
     inputs = {
         "seed": np.array([1, 2, 1], "int32"),
         "temperature": np.array([1.0, 2.0, 0.0], "float32"),
-        "passes": 4 * ones,
+        "num_denoising_steps": 4 * ones,
     }
     slots = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
-    chance = [np.asarray(writer._chance(inputs, slots, turn)) for turn in range(5)]
+    chance = [np.asarray(decoder._noise(inputs, slots, turn)) for turn in range(5)]
     # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6.
     for turn, left in enumerate((0.75, 0.5, 0.25)):
         np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], [0.58 * left, 1.15 * left], 0.05)
@@ -135,9 +141,11 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
 @pytest.mark.parametrize("how", WAYS)
 def test_what_was_learnt_comes_back(run, how):
     pictures = [[tiny.picture(word)] for word in WORDS]
-    words = mdnn.generate(run, pictures, want="text", how=how, style="factual")
+    words = mdnn.generate(run, pictures, output="text", decoding=how, preset="factual")
     assert sum(found == word for found, word in zip(words, WORDS, strict=True)) >= 2
-    sounds = mdnn.generate(run, [[word] for word in WORDS], want="audio", how=how, style="factual")
+    sounds = mdnn.generate(
+        run, [[word] for word in WORDS], output="audio", decoding=how, preset="factual"
+    )
     longest = max(len(tiny.sound(word)) for word in WORDS)
     for sound in sounds:
         assert sound.dtype == np.int16
@@ -150,7 +158,7 @@ def test_what_was_learnt_comes_back(run, how):
 )
 def test_an_answer_does_not_depend_on_the_others(run, how, want):
     prompts = [["seven", tiny.sound("one")], ["one"], [Item("text", "two")]]
-    settings = {"want": want, "how": how, "temperature": 2.0}
+    settings = {"output": want, "decoding": how, "temperature": 2.0}
     seeds = [3, 4, 3]
     together = mdnn.generate(run, prompts, seed=seeds, **settings)
     assert len(together) == 3
@@ -167,7 +175,7 @@ def test_an_answer_does_not_depend_on_the_others(run, how, want):
 @pytest.mark.parametrize("how", ["turn", "unmask"])
 def test_a_seed_is_an_answer(run, how):
     def write(seed):
-        settings = {"want": "audio 6", "how": how, "temperature": 20.0, "batch": 3}
+        settings = {"output": "audio 6", "decoding": how, "temperature": 20.0, "batch_size": 3}
         return mdnn.generate(run, [["one"]] * 4, seed=seed, **settings)
 
     found = write([5, 6, 5, 7])
@@ -194,7 +202,7 @@ def test_column_by_column_is_what_whole_passes_give(run):
         "count": np.int32([20, 16, 0]),
         "least": np.int32([1, 1, 1]),
         "item": np.int32([1, 2, 1]),
-        "own": own,
+        "answer": own,
         "allowed": allowed,
         "decoded": np.zeros(3, "int32"),
         "seed": rng.integers(-9, 9, 3).astype("int32"),
@@ -205,11 +213,8 @@ def test_column_by_column_is_what_whole_passes_give(run):
         "sizes": np.int32([[99, 1, 1]] * 3),
     }
     kinds = ("audio", "end")
-    fast = TurnWriter(run.model, kinds=kinds)
-    assert fast.columns is not None
-    slow = TurnWriter(run.model, kinds=kinds, by_columns=False)
-    assert slow.columns is None
-    found, expected = (writer.predict_on_batch(inputs) for writer in (fast, slow))
+    decoders = (kind(run.model, kinds=kinds) for kind in (AutoregressiveDecoder, WholePassDecoder))
+    found, expected = (decoder.predict_on_batch(inputs) for decoder in decoders)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert expected["written"][2] == 0
@@ -220,49 +225,49 @@ def test_column_by_column_is_what_whole_passes_give(run):
 @pytest.mark.parametrize("how", WAYS)
 def test_several_answers_see_the_ones_before(run, how):
     pieces = []
-    settings = {"how": how, "style": "factual"}
-    found = mdnn.generate(run, ["one"], want=["grey", "audio"], stream=pieces.append, **settings)
+    settings = {"decoding": how, "preset": "factual"}
+    found = mdnn.generate(run, ["one"], output=["grey", "audio"], stream=pieces.append, **settings)
     picture, sound = found
     assert picture.shape == (4, 4)
     assert all(map(np.array_equal, pieces, found))
-    np.testing.assert_array_equal(picture, mdnn.generate(run, ["one"], want="grey", **settings))
-    after = mdnn.generate(run, ["one", picture], want="audio", **settings)
+    np.testing.assert_array_equal(picture, mdnn.generate(run, ["one"], output="grey", **settings))
+    after = mdnn.generate(run, ["one", picture], output="audio", **settings)
     np.testing.assert_array_equal(sound, after)
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_sizes_are_those_asked_for(run, how):
-    settings = {"how": how, "style": "factual"}
-    assert mdnn.generate(run, "one", want="grey 3x6", **settings).shape == (3, 6)
-    assert len(mdnn.generate(run, ["one"], want="audio", length=2, **settings)) <= 2
+    settings = {"decoding": how, "preset": "factual"}
+    assert mdnn.generate(run, "one", output="grey 3x6", **settings).shape == (3, 6)
+    assert len(mdnn.generate(run, ["one"], output="audio", length=2, **settings)) <= 2
 
 
 def test_up_to_the_last_slot(run):
-    assert len(mdnn.generate(run, ["one"], want="audio 32", temperature=0)) == 32
+    assert len(mdnn.generate(run, ["one"], output="audio 32", temperature=0)) == 32
     # In ways that see the whole context the `end` then has no slot.
-    assert len(mdnn.generate(run, ["one"], want="audio 32", how="once", temperature=0)) == 32
-    assert len(mdnn.generate(run, [tiny.picture("one")], want="text 4", temperature=0)) == 4
+    assert len(mdnn.generate(run, ["one"], output="audio 32", decoding="once", temperature=0)) == 32
+    assert len(mdnn.generate(run, [tiny.picture("one")], output="text 4", temperature=0)) == 4
 
 
 def test_nothing_before_the_answer(run):
-    assert mdnn.generate(run, [], want="grey", temperature=0).shape == (4, 4)
+    assert mdnn.generate(run, [], output="grey", temperature=0).shape == (4, 4)
 
 
 def test_files_are_items(run, tmp_path):
     path = tmp_path / "seven.png"
     write_item(Item("grey", tiny.picture("seven")), path)
-    found = mdnn.generate(run, [path], want="audio", temperature=0)
-    expected = mdnn.generate(run, [tiny.picture("seven")], want="audio", temperature=0)
+    found = mdnn.generate(run, [path], output="audio", temperature=0)
+    expected = mdnn.generate(run, [tiny.picture("seven")], output="audio", temperature=0)
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(mdnn.MdnnError, match=r"cannot read .*none\.png"):
-        mdnn.generate(run, [pathlib.Path("none.png")], want="text")
+        mdnn.generate(run, [pathlib.Path("none.png")], output="text")
 
 
 def test_what_nobody_asked_for_ends_where_it_does_not_fit(run, monkeypatch):
     def always_pictures(self, contexts, number):
         return ["grey"] * len(contexts)
 
-    monkeypatch.setattr(Answering, "_kinds", always_pictures)
+    monkeypatch.setattr(ItemGenerator, "_kinds", always_pictures)
     # Behind a word of one row of 8 there are four rows, and a picture takes two.
     answers = mdnn.generate(run, [["one"], ["one", "two"]], temperature=0)
     assert [[item.kind for item in items] for items in answers] == [["grey"] * 2, ["grey"]]
@@ -275,28 +280,31 @@ def test_places_that_the_network_decides(run):
     vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
     for how in ("turn", "once"):
         with pytest.raises(mdnn.MdnnError, match=r"places make no grey \(.*say its size"):
-            mdnn.generate(side, ["one"], want="grey", how=how, temperature=5.0)
+            mdnn.generate(side, ["one"], output="grey", decoding=how, temperature=5.0)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"how": "unmas"}, "how: unknown 'unmas' (did you mean 'unmask'?); known: turn, once"),
-        ({"how": None}, "how: unknown None; known"),
-        ({"style": "factal"}, "style: unknown 'factal' (did you mean 'factual'?)"),
-        ({"want": "gray"}, "want: unknown 'gray' (did you mean 'grey'?)"),
-        ({"want": "image 4x4"}, "want: 'image 4x4': this network knows text, grey, audio"),
-        ({"want": []}, "want: expected a word or a list of words, received []"),
-        ({"want": "audio 33"}, "audio 33 takes 33 slots: a context of 40 slots has 32 left "),
-        ({"refeeds": 0}, "refeeds: expected a whole number from 1 to 1000, received 0"),
+        (
+            {"decoding": "unmas"},
+            "decoding: unknown 'unmas' (did you mean 'unmask'?); known: turn, once",
+        ),
+        ({"decoding": None}, "decoding: unknown None; known"),
+        ({"preset": "factal"}, "preset: unknown 'factal' (did you mean 'factual'?)"),
+        ({"output": "gray"}, "output: unknown 'gray' (did you mean 'grey'?)"),
+        ({"output": "image 4x4"}, "output: 'image 4x4': this network knows text, grey, audio"),
+        ({"output": []}, "output: expected a word or a list of words, received []"),
+        ({"output": "audio 33"}, "audio 33 takes 33 slots: a context of 40 slots has 32 left "),
+        ({"steps": 0}, "steps: expected a whole number from 1 to 1000, received 0"),
         ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
-        ({"batch": 0}, "batch: expected a whole number from 1 on, received 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number from 1 to 65,536, received 0"),
         ({"prompt": [""]}, "prompt: expected a text of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
         ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
         ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 units from slot 8"),
         ({"prompt": ["x" * 39]}, "text takes 1 slots: a context of 40 slots has 0 left behind"),
-        ({"prompt": ["x" * 39], "want": None}, "an answer takes 1 slots: a context of 40 slots"),
+        ({"prompt": ["x" * 39], "output": None}, "an answer takes 1 slots: a context of 40 slots"),
         (
             {"prompt": [[tiny.sound("one")], ["a", "b"]], "seed": [1]},
             "seed: expected one for each of 2 prompts, received 1",
@@ -306,14 +314,14 @@ def test_places_that_the_network_decides(run):
 )
 def test_what_cannot_be_asked_for(run, settings, message):
     with pytest.raises(mdnn.MdnnError) as error:
-        mdnn.generate(run, **{"prompt": ["one"], "want": "text"} | settings)
+        mdnn.generate(run, **{"prompt": ["one"], "output": "text"} | settings)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
 def test_what_was_not_trained(run, tiny_run):
     with pytest.raises(mdnn.MdnnError, match=r"not trained for 'once'.*; it was for turn"):
-        mdnn.generate(tiny_run, "The ", how="once")
+        mdnn.generate(tiny_run, "The ", decoding="once")
     objectives = dataclasses.replace(run.config.train.objectives, turn=0.0)
     config = dataclasses.replace(
         run.config, train=dataclasses.replace(run.config.train, objectives=objectives)
@@ -321,25 +329,23 @@ def test_what_was_not_trained(run, tiny_run):
     side = dataclasses.replace(run, config=config).holding(run.model)
     with pytest.raises(mdnn.MdnnError, match=r"not trained for 'turn'.*; it was for once, unmask"):
         mdnn.generate(side, ["one"])
-    with pytest.raises(mdnn.MdnnError, match="want: say what is wanted"):
-        mdnn.generate(side, ["one"], how="once")
+    with pytest.raises(mdnn.MdnnError, match="output: say what is wanted"):
+        mdnn.generate(side, ["one"], decoding="once")
     vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
-    with pytest.raises(mdnn.MdnnError, match=r"want: say the size of grey.*trained on 4x4, 2x8"):
-        mdnn.generate(side, ["one"], want="grey", how="once")
+    with pytest.raises(mdnn.MdnnError, match=r"output: say the size of grey.*trained on 4x4, 2x8"):
+        mdnn.generate(side, ["one"], output="grey", decoding="once")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend is enough")
 def test_xla_writes_the_same(run):
     context, first = packed(run, "seven")
-    from mdnn.generation.asks import Ask, Context, writer_of, written
-    from mdnn.generation.styles import settings
-    from mdnn.generation.wants import Want
-
-    ask = Ask(Want("grey", (4, 4)), first, 16, ("grey",))
-    contexts = [Context(context, 5, [Item("text", "seven")], 1, 0)]
+    request = OutputRequest(OutputSpec("grey", (4, 4)), first, 16, ("grey",))
+    settings = GenerationOptions(preset="factual").settings
+    contexts = [PromptContext(context, 5, [Item("text", "seven")], 1, 0)]
     found = []
     for xla in (False, True):
-        writer = writer_of(TurnWriter, run.model, kinds=("grey",), sampler="greedy", xla=xla)
-        assert writer.jit_compile is xla
-        found += written(writer, contexts, [ask], run.item_codec, settings("factual"), 1)
+        options = {"kinds": ("grey",), "sampler": "greedy", "xla": xla}
+        decoder = decoder_for(AutoregressiveDecoder, run.model, **options)
+        assert decoder.jit_compile is xla
+        found += run_decoder(decoder, contexts, [request], run.item_codec, settings, 1)
     np.testing.assert_array_equal(found[0][0], found[1][0])

@@ -22,7 +22,7 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from mdnn.serving import ask_items, network
-from mdnn.serving.network import ServedNetwork
+from mdnn.serving.network import ExportedNetwork
 
 # Runs where neither mdnn nor keras can be imported; answers requests, a line of JSON each.
 ALONE = """
@@ -73,14 +73,14 @@ class Server:
             found = [base64.b64decode(one) for one in found]
         return found, names
 
-    def answer(self, kind, prompts, seed=0, temperature=0.0, how="turn", **sizes):
+    def answer(self, kind, prompts, seed=0, temperature=0.0, decoding="turn", **sizes):
         """Answers to prompts, dicts of the bytes of their items; or the error's text."""
         inputs = {
             name: [prompt.get(name, b"") for prompt in prompts]
             for name in ("text", "image", "audio")
         }
         hows = [how] if isinstance(how, str) else how
-        inputs |= {"seed": seed, "temperature": temperature, "how": [h.encode() for h in hows]}
+        inputs |= {"seed": seed, "temperature": temperature, "decoding": [h.encode() for h in hows]}
         return self.request(f"answer_{kind}", inputs | sizes)[0]
 
     def close(self):
@@ -131,7 +131,7 @@ def value(kind, raw):
 
 
 def expected(run, kind, want, prompts, **settings):
-    found = mdnn.generate(run, prompts, want=want, **settings)
+    found = mdnn.generate(run, prompts, output=want, **settings)
     if kind == "audio":
         return [file(Item("audio", samples, rate=1000)) for samples in found]
     return found if kind == "text" else [picture.tolist() for picture in found]
@@ -150,7 +150,7 @@ def expected(run, kind, want, prompts, **settings):
 def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, how):
     answers = set()
     for temperature, seed in ((0.0, 0), (0.8, 3), (2.0, -5)):
-        settings = {"temperature": temperature, "seed": seed, "how": how}
+        settings = {"temperature": temperature, "seed": seed, "decoding": how}
         found = server.answer(kind, RAW, **settings, **sizes)
         found = [value(kind, raw) for raw in found]
         assert found == expected(run, kind, want, VALUES, **settings)
@@ -162,11 +162,11 @@ def test_one_value_each(server, run):
     hows = ["turn", "once", "unmask", "turn", "unmask", "once"]
     samples, seeds = [0, 3, 0, 7, 5, 0], [1, 2, 3, 4, 5, 6]
     warmth = [0.0, 1.0, 2.0, 2.0, 0.5, 1.5]
-    settings = {"seed": seeds, "temperature": warmth, "how": hows}
+    settings = {"seed": seeds, "temperature": warmth, "decoding": hows}
     found = server.answer("audio", RAW, **settings, samples=samples)
     for n, raw in enumerate(found):
         want = f"audio {samples[n]}" if samples[n] else "audio"
-        one = {"seed": seeds[n], "temperature": warmth[n], "how": hows[n]}
+        one = {"seed": seeds[n], "temperature": warmth[n], "decoding": hows[n]}
         # All of them, as above, so that nothing new is compiled.
         assert raw == expected(run, "audio", want, VALUES, **one)[n]
 
@@ -174,7 +174,7 @@ def test_one_value_each(server, run):
 def test_no_prompts_at_all(server):
     nothing = {name: [] for name in ("text", "image", "audio", "seed", "temperature")}
     for name, sizes in (("text", {}), ("grey", {}), ("audio", {"samples": []})):
-        found, _ = server.request(f"answer_{name}", nothing | {"how": []} | sizes)
+        found, _ = server.request(f"answer_{name}", nothing | {"decoding": []} | sizes)
         assert found == []
 
 
@@ -220,7 +220,12 @@ def test_no_prompts_at_all(server):
         ("audio", {}, {"samples": 33}, "prompt 1: audio 33 does not fit: .* has 32 left"),
         ("audio", {}, {"samples": 2**31 - 1}, "prompt 1: audio 2147483647 does not fit"),
         ("audio", {}, {"samples": [0, -1]}, "samples: expected 0 or more, received -1"),
-        ("text", {}, {"how": "twice"}, "how: expected turn, once, unmask, received twice"),
+        (
+            "text",
+            {},
+            {"decoding": "twice"},
+            "decoding: expected turn, once, unmask, received twice",
+        ),
         ("text", {}, {"temperature": -0.5}, "temperature: expected 0 or more"),
         ("text", {}, {"temperature": float("nan")}, "temperature: expected 0 or more"),
         ("text", {}, {"seed": [1, 2, 3]}, "ncompatible shapes"),
@@ -237,7 +242,7 @@ def test_what_a_signature_refuses(server, kind, prompt, settings, message):
 def test_prompts_that_are_not_as_many(server):
     inputs = {"text": [b"", b""], "image": [b""], "audio": [b"", b""]}
     found, _ = server.request(
-        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "how": [b"turn"]}
+        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "decoding": [b"turn"]}
     )
     assert "image: expected as many as of text" in found
 
@@ -252,9 +257,9 @@ def test_warmup_requests(server, exported):
         inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
         if name == "serving_default":
             continue
-        how = inputs["how"].item().decode()
+        how = inputs["decoding"].item().decode()
         asked.append((name, how))
-        lists = {k: v.tolist() for k, v in inputs.items()} | {"how": [how.encode()]}
+        lists = {k: v.tolist() for k, v in inputs.items()} | {"decoding": [how.encode()]}
         found, names = server.request(name, lists)
         assert isinstance(found, list)
         assert len(found) == 1
@@ -267,7 +272,7 @@ def test_warmup_requests(server, exported):
 
 def test_ask_items(tmp_path, monkeypatch):
     """The program alone: a SavedModel takes long to load."""
-    dtypes = dict.fromkeys(("text", "image", "audio", "how"), tf.string)
+    dtypes = dict.fromkeys(("text", "image", "audio", "decoding"), tf.string)
     dtypes |= {"seed": tf.int32, "temperature": tf.float32, "samples": tf.int32}
 
     class Signature:
@@ -322,35 +327,35 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     sizes = [(2, 3), (3, 1)]
     height, width = ([size[k] for size in sizes] for k in (0, 1))
     for how in ("once", "unmask"):
-        settings = {"how": how, "temperature": 1.0, "seed": 4}
+        settings = {"decoding": how, "temperature": 1.0, "seed": 4}
         texts = [text.decode() for text in server.answer("text", raw, **settings)]
-        assert texts == mdnn.generate(run, values, want="text", **settings)
+        assert texts == mdnn.generate(run, values, output="text", **settings)
         found = server.answer("image", raw, **settings, height=height, width=width)
         for png, prompt, size in zip(found, values, sizes, strict=True):
             want = "image {}x{}".format(*size)
             np.testing.assert_array_equal(
-                read_png(png).value, mdnn.generate(run, prompt, want=want, **settings)
+                read_png(png).value, mdnn.generate(run, prompt, output=want, **settings)
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
-        assert message in server.answer("image", raw, how="once", height=height, width=3)
-    message = "how: expected once, unmask, received turn"
+        assert message in server.answer("image", raw, decoding="once", height=height, width=3)
+    message = "decoding: expected once, unmask, received turn"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
     message = "audio: this network knows text, image, not audio"
-    assert message in server.answer("text", [wav], how="once")
-    assert server.answer("text", [{}], how="once")
+    assert message in server.answer("text", [wav], decoding="once")
+    assert server.answer("text", [{}], decoding="once")
     server.close()
 
 
 def test_scores_are_answered_where_there_is_room(run, monkeypatch):
     tokens = np.zeros((1, 40, 8), "int32")
     tokens[0, :3] = run.item_codec.tokens("one")
-    served = ServedNetwork(run)
+    served = ExportedNetwork(run)
     found = served.signatures()["serving_default"](tf.constant(tokens))
     assert sorted(found) == ["scores", "unit"]
     scores = np.asarray(run.model({"tokens": tokens, "targets": None}))
     np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
-    monkeypatch.setattr(network, "MOST_SCORES", scores.size - 1)
-    fewer = ServedNetwork(run).signatures()["serving_default"](tf.constant(tokens))
+    monkeypatch.setattr(network, "MAX_SCORES", scores.size - 1)
+    fewer = ExportedNetwork(run).signatures()["serving_default"](tf.constant(tokens))
     assert list(fewer) == ["unit"]
     np.testing.assert_array_equal(fewer["unit"], found["unit"])

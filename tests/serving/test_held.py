@@ -14,8 +14,8 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from mdnn.serving.held import HeldWeights
-from mdnn.serving.network import ServedNetwork
+from mdnn.serving.held import SavedModelWeights
+from mdnn.serving.network import ExportedNetwork
 
 
 @pytest.fixture(scope="module", params=DTYPES)
@@ -26,16 +26,16 @@ def small(request, tiny_run, tmp_path_factory):
 def test_what_is_held(small, tiny_run):
     """The arrays of the weights file, and no weight as float32 beside them."""
     arrays, _ = read_arrays(small.path / WEIGHTS)
-    held = HeldWeights(small).variables
+    held = SavedModelWeights(small).variables
     assert len(held) == len(arrays) + len(small.model.variables) - len(small.model.weights)
     for variable, array in zip(held, arrays.values(), strict=False):
         np.testing.assert_array_equal(variable.numpy(), array)
-    whole = HeldWeights(open_run(tiny_run)).variables
+    whole = SavedModelWeights(open_run(tiny_run)).variables
     assert [v.shape for v in whole] == [v.shape for v in small.model.variables]
 
 
 def test_the_network_is_run_with_what_is_held(small):
-    served = ServedNetwork(small)
+    served = ExportedNetwork(small)
     tokens = np.zeros((2, 8, 8), "int32")
     tokens[:, :5] = small.codec.tokens(small.codec.units("The c"))
     # The network's own weights are not looked at: they are put out of the way.

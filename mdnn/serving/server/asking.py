@@ -69,7 +69,10 @@ def is_own(signature):
         and (
             signature == GENERATE
             or (signature.name == "serving_default" and names == {"tokens"})
-            or (signature.name.startswith("answer_") and names >= {"text", "image", "audio", "how"})
+            or (
+                signature.name.startswith("answer_")
+                and names >= {"text", "image", "audio", "decoding"}
+            )
         )
     )
 

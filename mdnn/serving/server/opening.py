@@ -8,14 +8,12 @@ import tensorflow as tf
 
 from mdnn.errors import MdnnError
 from mdnn.models.run import CONFIG, open_run
-from mdnn.serving.answers import ServedItems
-from mdnn.serving.network import ServedNetwork
-from mdnn.serving.rows import refuse_puzzles
+from mdnn.serving.export import exported_network
 from mdnn.serving.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.server.limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.network import GENERATE, Network
 from mdnn.serving.server.signatures import Signature, Spec
-from mdnn.serving.server.texts import RunTexts, SavedTexts
+from mdnn.serving.server.texts import SavedTexts
 
 
 def open_network(path):
@@ -40,16 +38,15 @@ def open_run_network(run):
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
-    refuse_puzzles(run.config, "serve")
-    if run.config.context.layout == "items":
-        served = ServedItems(run)
-        return Network("1", _functions(served.signatures()), kept=served)
-    served = ServedNetwork(run)
-    functions, write = _functions(served.signatures()), None
-    if run.config.train.objectives.turn:
+    exported = exported_network(run)
+    signatures, write = exported.signatures(), exported.text_stream()
+    if write is not None:
+        # Whole texts are put together from the stream's pieces: never traced or compiled.
+        signatures.pop(GENERATE.name, None)
+    functions = _functions(signatures)
+    if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
-        write = RunTexts(run).write
-    return Network("1", functions, write, kept=served)
+    return Network("1", functions, write, kept=exported)
 
 
 def _open_saved(path):

@@ -11,9 +11,9 @@ is written is what `mdnn.generate` writes for the same prompt, temperature and s
 
 import numpy as np
 
-from mdnn.generation.stream import StreamWriter
-from mdnn.generation.together import Together
-from mdnn.generation.writer import start_window, token_rows
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.serving.server.network import size
 
 # Characters of a first step, which is to be there at once, and of a later one: batches that are
@@ -30,24 +30,24 @@ class RunTexts:
 
     def __init__(self, run):
         self.codec = run.codec
-        self.writer = StreamWriter(run.model, STEP, sampler="plain", words=len(run.words))
+        self.decoder = TextDecoder(run.model, STEP, sampler="plain", words=len(run.words))
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see this module."""
-        window, filled = start_window(self.codec, prompts, self.writer.slots)
+        window, filled = encode_prompts(self.codec, prompts, self.decoder.positions)
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        together = Together(self.writer, window, filled, settings)
+        groups = BatchGroups(self.decoder, window, filled, settings)
         left, count = list(lengths), FIRST
         while any(left):
             new = [""] * len(prompts)
-            for row, units in enumerate(together.write(count, left)):
+            for row, units in enumerate(groups.decode(count, left)):
                 if left[row]:
-                    found = self.codec.text(self.codec.units_from_tokens(token_rows(units)))
+                    found = self.codec.text(self.codec.units_from_tokens(pad_features(units)))
                     new[row] = found[: left[row]]
                     left[row] -= len(new[row])
             count = STEP

@@ -32,16 +32,18 @@ def test_items(items_run):
     run = open_run(items_run)
     picture = tiny.picture("seven", 1)
     asked = {"text": "", "image": b64(item_bytes(Item("grey", picture))[0]), "audio": ""}
-    settings = {"seed": 3, "temperature": 0.0, "how": "turn"}
+    settings = {"seed": 3, "temperature": 0.0, "decoding": "turn"}
     with serving(open_network(items_run)) as client:
         about = client.get("/about.json")[1]
         kinds = {"answer_text", "answer_grey", "answer_audio"}
         assert set(about["signatures"]) == {"serving_default", *kinds}
         assert about["stream"] is None
-        rows = [asked | settings | {"how": how} for how in ("turn", "once", "unmask")]
+        rows = [asked | settings | {"decoding": how} for how in ("turn", "once", "unmask")]
         code, found = client.post("predict", {"signature_name": "answer_text", "instances": rows})
         expected = [
-            mdnn.generate(run, [picture], want="text", how=row["how"], temperature=0, seed=3)
+            mdnn.generate(
+                run, [picture], output="text", decoding=row["decoding"], temperature=0, seed=3
+            )
             for row in rows
         ]
         assert (code, found) == (200, {"predictions": expected})
@@ -51,14 +53,14 @@ def test_items(items_run):
         code, found = client.post("predict", {"signature_name": "answer_grey", "inputs": inputs})
         assert code == 200
         for word, one in zip(words, found["outputs"], strict=True):
-            drawn = mdnn.generate(run, [word], want="grey 4x4", temperature=0, seed=3)
+            drawn = mdnn.generate(run, [word], output="grey 4x4", temperature=0, seed=3)
             np.testing.assert_array_equal(read_png(base64.b64decode(one["b64"])).value, drawn)
 
         inputs = inputs | {"samples": 0}
         code, found = client.post("predict", {"signature_name": "answer_audio", "inputs": inputs})
         assert code == 200
         for word, one in zip(words, found["outputs"], strict=True):
-            said = mdnn.generate(run, [word], want="audio", temperature=0, seed=3)
+            said = mdnn.generate(run, [word], output="audio", temperature=0, seed=3)
             with wave.open(io.BytesIO(base64.b64decode(one["b64"]))) as file:
                 samples = np.frombuffer(file.readframes(1000), "<i2")
             np.testing.assert_array_equal(samples, said)
@@ -67,7 +69,7 @@ def test_items(items_run):
             ("image", b64(b"\x89PNG no"), "prompt 1: image: "),
             ("audio", b64(b"RIFF"), "prompt 1: audio: "),
             ("text", b64(b"\xff"), "prompt: expected UTF-8"),
-            ("how", "never", "how: expected turn, once, unmask, received never"),
+            ("decoding", "never", "decoding: expected turn, once, unmask, received never"),
             ("temperature", -1, "temperature: expected 0 to 100"),
         ):
             row = asked | settings | {name: value}

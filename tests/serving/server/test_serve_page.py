@@ -143,7 +143,13 @@ def test_items(show):
     numbers = {
         name: Spec(kind, None) for name, kind in (("seed", "int32"), ("temperature", "float32"))
     }
-    inputs = {"text": text, "image": text, "audio": text, "how": Spec("string", None), **numbers}
+    inputs = {
+        "text": text,
+        "image": text,
+        "audio": text,
+        "decoding": Spec("string", None),
+        **numbers,
+    }
     asked = []
 
     def answer(given):
@@ -161,6 +167,6 @@ def test_items(show):
         window.until(width)
         assert window.script(width) == 2
         show(window, "items")
-        expected = {"text": [b"seven"], "image": [b""], "audio": [b""], "how": [b"turn"]}
+        expected = {"text": [b"seven"], "image": [b""], "audio": [b""], "decoding": [b"turn"]}
         assert {name: asked[0][name] for name in expected} == expected
         assert window.log() == []

@@ -1,0 +1,156 @@
+"""Generation with networks of puzzles: answers, step by step."""
+
+import functools
+import math
+
+import numpy as np
+
+from mdnn.data.puzzles.corpus import make_task
+from mdnn.errors import MdnnError
+from mdnn.generation.options import check_seed
+from mdnn.models.halting import CERTAIN
+from mdnn.models.resizing import resized
+from mdnn.models.solving import Solver, check_halts, check_restarts, steps_by_length
+from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
+
+WRITING_OPTIONS = (
+    "output",
+    "length",
+    "preset",
+    "temperature",
+    "top_k",
+    "top_p",
+    "num_denoising_steps",
+)
+"""Options that have no effect on puzzles."""
+
+
+def solve_puzzles(run, prompt, options, stream=None):
+    """Solves puzzles with a network; see `mdnn.generate`.
+
+    Args:
+        run: `mdnn.models.run.Run` of a network of puzzles.
+        prompt: a puzzle: its symbols in a row, as a string, or line by line; then its size is
+            that of the lines, and may differ from the one in training where the weights allow it.
+            A list of such strings: several puzzles.
+        options: `GenerationOptions`.
+        stream: function called with the number of steps and the answer so far, a string, after
+            every step of a single puzzle with one start.
+
+    Returns:
+        The answer, a string of the puzzle's form; or a list of them.
+
+    Raises:
+        MdnnError: no such puzzle, one without a solution, a size that the network was not built
+            for, an option beyond its limits.
+    """
+    options.refuse(WRITING_OPTIONS, "puzzle")
+    if options.decoding not in (None, "once"):
+        raise MdnnError(
+            f"decoding has no effect on puzzle models; remove it (got {options.decoding!r})"
+        )
+    check_restarts(options.num_starts, run.config)
+    if options.adaptive:
+        if options.steps is not None:
+            raise MdnnError("adaptive: expected no steps beside it, received both")
+        check_halts(run.config)
+    if not isinstance(prompt, (list, tuple)):
+        return _solve(run, prompt, options, stream)
+    if not prompt:
+        raise MdnnError("expected at least one puzzle, received none")
+    return [_solve(run, puzzle, options) for puzzle in prompt]
+
+
+def _solve(run, puzzle, options, stream=None):
+    task, units = read_puzzle(run.config, puzzle)
+    solver, asked = _solver(run, task), task.asked(units[None])
+    tokens, stillest, best = to_tokens(units[None], task.shape), math.inf, None
+    tell = stream if options.num_starts == 1 else None
+    seed = check_seed(options.seed)
+    for start in range(seed, seed + options.num_starts):
+        each = tell is not None
+        for steps, state in _iterate(solver, tokens, asked, start, options, each):
+            chosen = state["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
+            answer = _format(task, np.where(asked[0], chosen, units), puzzle)
+            if tell is not None:
+                tell(steps, answer)
+        if best is None or state["change"][0] < stillest:
+            stillest, best = state["change"][0], answer
+    return best
+
+
+def read_puzzle(config, puzzle):
+    """Parses a puzzle that is written as text.
+
+    Args:
+        config: the config of the network that is to solve it.
+        puzzle: string, see `solve_puzzles`.
+
+    Returns:
+        The puzzle's task and its units.
+
+    Raises:
+        MdnnError: another kind or size, an unknown symbol, a puzzle that cannot be solved.
+    """
+    if not isinstance(puzzle, str) or not puzzle.strip("\n"):
+        raise MdnnError(f"prompt: expected a puzzle's symbols, received {puzzle!r}")
+    task, lines = _task(config), puzzle.strip("\n").split("\n")
+    if len(lines) > 1 or (len(task.shape) == 1 and len(lines[0]) != task.slots):
+        if len(set(map(len, lines))) > 1:
+            raise MdnnError(f"prompt: expected lines of one length, received {puzzle!r}")
+        sizes = (len(lines), len(lines[0])) if len(lines) > 1 else (len(lines[0]),)
+        kind = task.name.rpartition("-")[0]
+        if kind != "addition" and sizes != task.shape:
+            task = make_task(PuzzleName(kind, sizes))
+    units = task.units("".join(lines))
+    wrong, _ = task.solve(units[None])
+    if wrong:
+        raise MdnnError(f"this {task.name} cannot be solved: {wrong[0]}")
+    return task, units
+
+
+def _task(config):
+    """Returns the task that a network was trained on."""
+    name = puzzle_source(config.data.source)[0]
+    if name is None:
+        side = math.isqrt(config.context.slots)
+        name = PuzzleName("sudoku", (side, side))
+    return make_task(name)
+
+
+def _solver(run, task):
+    """Returns the `Solver` of a run for a task's size."""
+    model, config = run.model, run.config
+    own_size = task.name == _task(config).name
+    return _compiled_solver(model, config, None if own_size else task.name)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_solver(model, config, name):
+    """Returns the `Solver` of a network, perhaps for puzzles of another size, kept compiled."""
+    if name is not None:
+        model, config = resized(model, config, PuzzleName.of(name))
+    return Solver(model, config, batch=1)
+
+
+def _iterate(solver, tokens, asked, seed, options, each):
+    """Yields `(steps, what Solver.advance returns)` after every step, or at the last one."""
+    refeed, states, steps = solver.refeed, solver.begin([0], seed), 0
+    most = options.steps
+    if most is None and refeed.rule == "length":
+        most = int(steps_by_length(refeed.length, asked)[0])
+    most = most or refeed.steps * refeed.segments
+    while steps < most:
+        count = 1 if each else refeed.steps if options.adaptive else most
+        state = solver.advance(tokens, states, count)
+        states, steps = state["states"], steps + count
+        yield steps, state
+        if options.adaptive and steps % refeed.steps == 0 and state["stop"][0] > CERTAIN:
+            return
+
+
+def _format(task, units, puzzle):
+    """Returns an answer as text in the form of its puzzle."""
+    text = task.text(units)
+    width = len(puzzle.strip("\n").split("\n")[0])
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))

@@ -1,0 +1,183 @@
+"""Generation with networks of texts: a prompt is continued."""
+
+import functools
+import re
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
+from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
+from mdnn.generation.output_spec import parse_output
+from mdnn.generation.requests import decoder_for
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
+
+PUZZLE_OPTIONS = ("num_starts", "adaptive")
+
+FIRST_CHUNK = 16
+"""Tokens of a first piece, which is to be there at once; later pieces have a decoder's chunk."""
+
+
+def generate_text(run, prompt, options, stream=None):
+    """Continues a text; see `mdnn.generate`.
+
+    Args:
+        run: `mdnn.models.run.Run` of a network of texts.
+        prompt: str, at least one character. Of a prompt longer than the context the network is
+            given the end: the context slides.
+        options: `GenerationOptions`. In parallel decoding and masked diffusion the network fills a
+            whole context behind the prompt; a longer answer is written piece by piece, each behind
+            the last half of a context.
+        stream: function called with each piece of text as it is written.
+
+    Returns:
+        str: the text written, without the prompt.
+
+    Raises:
+        MdnnError: no text, an option that the network does not have.
+    """
+    options.refuse(PUZZLE_OPTIONS, "text")
+    length = text_length(options)
+    check_text(prompt)
+    seed = check_seed(options.seed)
+    decoding = options.decoding_of(run.config.train.objectives)
+    settings = options.settings_for(run.config.refeed.steps)
+    if decoding == "turn":
+        pieces = stream_text(run.model, run.codec, prompt, length, settings, seed)
+    else:
+        tokens = _fill(run, run.codec.units(prompt), length, decoding, settings, seed)
+        pieces = _truncate(tokens, run.codec, length)
+    written = []
+    for piece in pieces:
+        written.append(piece)
+        if stream is not None:
+            stream(piece)
+    return "".join(written)
+
+
+def text_length(options):
+    """Returns the number of characters by which options continue a text."""
+    length = DEFAULT_LENGTH if options.length is None else options.length
+    if options.output is None:
+        return length
+    specs = parse_output(options.output, ("text",))
+    if len(specs) > 1:
+        raise MdnnError("output: this network continues one text, received several outputs")
+    return length if specs[0].shape is None else specs[0].num_tokens
+
+
+def check_text(prompt):
+    """Refuses a prompt that is no text of at least one Unicode character."""
+    if not isinstance(prompt, str) or not prompt:
+        raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
+    # Bytes of a command line that are not UTF-8 arrive as unpaired surrogates.
+    if re.search("[\ud800-\udfff]", prompt):
+        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
+
+
+def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
+    """Continues a text autoregressively: a Python generator of its pieces.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        tokenizer: its `mdnn.tokens.text.TextCodec`.
+        prompt: str.
+        length: int, characters.
+        settings: `mdnn.generation.options.SamplingSettings`; `None`: the defaults.
+        seed: int.
+    """
+    settings = settings or GenerationOptions().settings
+    return _truncate(_continue(model, tokenizer, prompt, length, settings, seed), tokenizer, length)
+
+
+def _truncate(decoded, tokenizer, length):
+    """Yields pieces of text, `length` characters in all, of arrays of unit numbers."""
+    left = length
+    if left <= 0:
+        return
+    for units in decoded:
+        piece = tokenizer.text(units)[:left]
+        left -= len(piece)
+        if piece:
+            yield piece
+        if left <= 0:
+            return
+
+
+def _continue(model, tokenizer, prompt, limit, settings, seed):
+    """Yields arrays of unit numbers, at least `limit` units in all."""
+    # What is compiled is the same for every temperature, so none is `"greedy"`.
+    sampler = "filtered" if settings.top_k or settings.top_p < 1 else "plain"
+    decoder = _text_decoder(model, len(tokenizer.words), settings.steps, sampler)
+    window, filled = encode_prompts(tokenizer, [prompt], decoder.positions)
+    arrays = {
+        "seed": np.array([seed], "int32"),
+        "temperature": np.array([settings.temperature], "float32"),
+        "top_k": np.array([settings.top_k], "int32"),
+        "top_p": np.array([settings.top_p], "float32"),
+    }
+    groups = BatchGroups(decoder, window, filled, arrays)
+    done = 0
+    while done < limit:
+        count = min(decoder.chunk if done else FIRST_CHUNK, limit - done)
+        (tokens,) = groups.decode(count)
+        yield tokenizer.units_from_tokens(pad_features(tokens))
+        done += count
+
+
+@functools.lru_cache(maxsize=4)
+def _text_decoder(model, words, steps, sampler):
+    """Returns the decoder of a network, kept: compiling takes longer than many pages of text."""
+    return TextDecoder(model, words=words, steps=steps, sampler=sampler)
+
+
+def _fill(run, units, limit, decoding, settings, seed):
+    """Yields arrays of unit numbers that masked positions become, at least `limit` in all."""
+    tokenizer, positions = run.codec, run.config.context.slots
+    if positions < 2:
+        raise MdnnError(
+            f"decoding: {decoding!r} needs a context of at least 2 positions, this one has 1"
+        )
+    decoder = decoder_for(
+        MaskedDiffusionDecoder,
+        run.model,
+        max_tokens=positions,
+        steps=settings.steps,
+        sampler=settings.sampler,
+        words=len(tokenizer.words),
+        parallel=decoding == "once",
+    )
+    everything = np.ones((1, len(decoder.heads.modalities)), "int32")
+    inputs = {
+        "answer": everything,
+        "allowed": everything,
+        "temperature": np.array([settings.temperature], "float32"),
+        "top_p": np.array([settings.top_p], "float32"),
+    }
+    numbers = {"least": 0, "item": 0, "decoded": 0, "top_k": settings.top_k}
+    numbers["num_denoising_steps"] = settings.num_denoising_steps
+    masks = np.zeros((positions, WIDTH), "int32")
+    masks[:, MODALITY] = modality("blank").index
+    masks[:, BYTES.start] = modality("text").index
+    masks[:, PLACES.start] = np.arange(positions)
+    written = 0
+    while written < limit:
+        # Full contexts, as in training; the prompt's end, or the last half of a context.
+        room = positions - 1 if written == 0 else positions // 2
+        before = units[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
+        tokens = np.zeros((1, positions, WIDTH), "int32")
+        tokens[0, : len(before)] = tokenizer.tokens(before)
+        count = positions - len(before)
+        # Another seed for each piece: the positions are the same ones.
+        numbers |= {"first": len(before), "count": count, "num_masked": count}
+        numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
+        scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
+        arrays = {"tokens": tokens, "masks": np.roll(masks, -len(before), axis=0)[None]}
+        decoded = decoder.predict_on_batch(inputs | scalars | arrays)
+        new = tokenizer.units_from_tokens(np.asarray(decoded["tokens"])[0, :count])
+        yield new
+        written += count
+        units = np.concatenate([units, new])
