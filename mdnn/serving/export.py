@@ -11,6 +11,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import making
 from mdnn.generation.task_generation import generation_of
 from mdnn.models.run import cached_run
+from mdnn.serving.lifetime import keep_variables
 from mdnn.serving.warmup import write_warmup
 
 
@@ -70,6 +71,7 @@ def export(run, directory, xla=True):
         with _quiet():
             module, signatures = _module(exported)
             tf.saved_model.save(module, str(part), signatures=signatures)
+        keep_variables(part)
         write_warmup(part, exported.examples())
     return target
 
