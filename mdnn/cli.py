@@ -13,7 +13,7 @@ from mdnn.commands import (
 )
 from mdnn.errors import MdnnError
 from mdnn.generation.command import add_generate
-from mdnn.serving.server.words import add_serve
+from mdnn.serving.server.command import add_serve
 
 
 def main(arguments=None):

@@ -12,7 +12,6 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.models.run import open_run
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 

@@ -19,27 +19,27 @@ def export(run, directory, xla=True):
     """Exports a trained network for serving.
 
     `directory`/1 (or the next number that is free) is a SavedModel as TensorFlow Serving loads
-    it, with the signatures:
+    it, with the signatures of the network's task:
 
     - `serving_default`: `tokens` int32 `[batch, slots, 8]` to `scores` float32
       `[batch, slots, classes]` (bytes conditioned on the likeliest earlier ones; left out where a
       context has more than `mdnn.serving.network.MAX_SCORES`) and `unit` int32
-      `[batch, slots, 4]`, the likeliest answer of every slot: modality and bytes. Rows that the
+      `[batch, slots, 4]`, the likeliest token of every slot: modality and bytes. Tokens that the
       network has no tables for are refused.
-    - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
-      int32, `temperature` float32 and `seed` int32 (each one number for all rows, or `[batch]`)
-      to `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of
-      two of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
+    - `generate`, of a network of texts that decodes autoregressively: `prompt` string `[batch]`,
+      `length` int32, `temperature` float32 and `seed` int32 (each one value, or `[batch]`) to
+      `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of two
+      of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
     - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
       each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
       `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
-      this order, `""` where there is none; `seed` int32, `temperature` float32 and `decoding` string
-      (`"turn"`, `"once"` or `"unmask"`, those that were trained), one value for all rows or
-      `[batch]`. To these, of sounds, `samples` int32, 0 for the network's own length; of
-      pictures, unless one shape alone was trained, `height` and `width` int32. To `text`, UTF-8,
-      `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
+      this order, `""` where there is none; `seed` int32, `temperature` float32 and `decoding`
+      string (`"turn"`, `"once"` or `"unmask"`, those that were trained), one value or `[batch]`.
+      To these, of sounds, `samples` int32, 0 for the network's own length; of pictures, unless
+      one shape alone was trained, `height` and `width` int32. To `text`, UTF-8, `image`, PNG, or
+      `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
 
-    Answers are what `mdnn.generate` gives for the same prompt, settings and seed. Small weights
+    Answers are those of `mdnn.generate` for the same prompt, options and seed. Quantized weights
     (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is
     an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
 

@@ -56,7 +56,6 @@ class ExportedNetwork:
 
         See `mdnn.serving.server.texts`; `None` for a network that writes no texts.
         """
-        return None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""

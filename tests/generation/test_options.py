@@ -3,7 +3,7 @@
 import pytest
 
 from mdnn.errors import MdnnError
-from mdnn.generation.options import PRESETS, GenerationOptions, SamplingSettings, options_of
+from mdnn.generation.options import PRESETS, GenerationOptions, SamplingSettings
 from mdnn.generation.output_spec import OutputSpec, parse_output_spec
 
 KINDS = ("text", "word", "grey", "audio", "video")

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from whole_pass import continue_texts
 from keras import ops
+from whole_pass import continue_texts
 
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, overlap_length, pad_features

@@ -79,7 +79,7 @@ class Server:
             name: [prompt.get(name, b"") for prompt in prompts]
             for name in ("text", "image", "audio")
         }
-        hows = [how] if isinstance(how, str) else how
+        hows = [decoding] if isinstance(decoding, str) else decoding
         inputs |= {"seed": seed, "temperature": temperature, "decoding": [h.encode() for h in hows]}
         return self.request(f"answer_{kind}", inputs | sizes)[0]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +26,6 @@ from mdnn.serving.server.limits import (
     RefusalError,
 )
 from mdnn.serving.server.network import GENERATE
-from mdnn.serving.server.page import page_routes
 from mdnn.serving.server.waiting import Waiting
 
 # What `:stream` takes, which is mdnn's own, and what it takes where nothing is said.
@@ -34,6 +34,15 @@ SETTINGS = {"prompt": None, "length": 400, "temperature": 0.8, "seed": 0}
 # As TensorFlow Serving's http_rest_api_util.cc has them, but for labels, which nothing here has.
 ASKED = re.compile(r"models/([^/:]+)(?:/versions/(\d+))?:(\w+)")
 SHOWN = re.compile(r"models(?:/([^/:]+))?(?:/versions/(\d+))?(/metadata)?")
+
+PAGE = Path(__file__).parent / "page"
+PAGE_FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""The files of the page at `/` and their media types."""
 
 
 class App:
@@ -49,7 +58,7 @@ class App:
 
     def __init__(self, network, name, limits, batcher, hosts=None):
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
-        about = {
+        self.facts = {
             "name": name,
             "version": network.version,
             "signatures": {key: sorted(own.inputs) for key, own in network.signatures.items()},
@@ -61,7 +70,8 @@ class App:
         self.asgi = Starlette(
             routes=[
                 Route("/v1/{path:path}", self.rest, methods=["GET", "POST"]),
-                *page_routes(about),
+                Route("/about.json", self.about),
+                *(_page_route(*page) for page in PAGE_FILES.items()),
             ],
             exception_handlers={
                 RefusalError: lambda _, error: _error(error.status, str(error)),
@@ -76,6 +86,10 @@ class App:
 
     async def __call__(self, scope, receive, send):
         await self.asgi(scope, receive, send)
+
+    async def about(self, _):
+        """Returns what the page has to know of the network."""
+        return JSONResponse(self.facts)
 
     async def rest(self, request):
         """Answers what lies under `/v1/`."""
@@ -216,3 +230,13 @@ def _event(name, data):
 
 def _error(status, message, headers=None):
     return JSONResponse({"error": message}, status, headers)
+
+
+def _page_route(name, kind):
+    """Returns the route of a file of the page, which is read once."""
+    content = (PAGE / name).read_bytes()
+
+    async def answer(_):
+        return Response(content, media_type=kind)
+
+    return Route("/" if name == "index.html" else f"/{name}", answer)

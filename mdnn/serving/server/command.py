@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import ipaddress
 import os
@@ -13,10 +14,42 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 from mdnn.quiet import quiet_import
-from mdnn.serving.server.limits import WORDS, Limits
+from mdnn.serving.server.limits import Limits
 
 
-def serve(options):
+def add_serve(commands):
+    """Adds `mdnn serve` to the subparsers of the command line."""
+    serve = commands.add_parser(
+        "serve",
+        help="a network behind HTTP: TensorFlow Serving's REST forms, and a page",
+        description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
+        "POST /v1/models/NAME:predict), POST /v1/models/NAME:stream, a text as it is written, and "
+        "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
+        "code, use the network or other files than its own is refused (mdnn inspect lists them).",
+    )
+    serve.add_argument("run", metavar="RUN", help="a run folder, or an exported SavedModel")
+    serve.add_argument("--port", type=int, default=8501, help="(8501); 0: any that is free")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
+        "computer that reaches this one may",
+    )
+    serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
+    for field in dataclasses.fields(Limits):
+        default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
+        serve.add_argument(
+            f"--{field.metadata['option']}",
+            dest=f"limit_{field.name}",
+            type=field.type,
+            default=field.default,
+            metavar="N",
+            help=f"{field.metadata['help']} ({default})",
+        )
+    serve.set_defaults(run_command=serve_network)
+
+
+def serve_network(options):
     """Runs `mdnn serve`.
 
     Args:
@@ -26,8 +59,8 @@ def serve(options):
         MdnnError: no run folder or SavedModel, an address that cannot be listened at, a limit
             below its least, packages that are missing.
     """
-    words = {name: word.replace("-", "_") for name, word in WORDS.items()}
-    limits = Limits(**{name: getattr(options, word) for name, word in words.items()})
+    names = [field.name for field in dataclasses.fields(Limits)]
+    limits = Limits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
