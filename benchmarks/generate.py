@@ -220,16 +220,15 @@ def _full_pass(run):
     from mdnn.generation.token_decoder import at_positions
     from mdnn.generation.windows import sanitize_tokens, with_coordinates
     from mdnn.models.compiling import without_xla
-    from mdnn.models.variants import Parts
 
     class FullPass(keras.Model):
         def __init__(self):
             super().__init__()
-            self.parts, self.built = Parts(run.model), True
+            self.network, self.built = run.model, True
             without_xla(self)
 
         def call(self, inputs):
-            hidden = self.parts.hidden(with_coordinates(inputs["window"]), training=False)
+            hidden = self.network.hidden(with_coordinates(inputs["window"]), True)
             last = at_positions(hidden, inputs["filled"][:, None] - 1)[:, 0]
             settings = [inputs[name] for name in ("temperature", "top_k", "top_p")]
 
@@ -237,7 +236,7 @@ def _full_pass(run):
                 u = uniform(inputs["seed"], inputs["written"], step)
                 return sample(logits, u, *settings, sampler="plain")
 
-            return sanitize_tokens(self.parts.heads.decode(last, pick)[:, :4], len(run.words))
+            return sanitize_tokens(self.network.heads.decode(last, pick)[:, :4], len(run.words))
 
     return FullPass()
 
@@ -279,7 +278,7 @@ def _compared(run):
         found[name] = bool(np.array_equal(units, whole(1, count, temperature)))
     targets = pad_features(units[:, 0])
     hidden = _Streaming(run, return_hidden=True).hidden(count, 0.0)
-    ours = np.asarray(run.model.get_layer("heads")(hidden[None], targets[None]))[0]
+    ours = np.asarray(run.model.heads(hidden[None], targets[None]))[0]
     # The same windows, each through the whole network.
     window = [list(row) for row in _start(run, 1)["window"][0] if row[0]]
     places = []

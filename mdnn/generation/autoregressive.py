@@ -68,7 +68,7 @@ class AutoregressiveDecoder(TokenDecoder):
     go through their rows column by column, from the first column of the row before the answer on.
 
     Args:
-        model, kinds, steps, sampler, words: see `TokenDecoder`.
+        network, kinds, steps, sampler, words: see `TokenDecoder`.
         xla: whether XLA compiles it: on a CPU that takes some seconds more once, and a third of
             the time from then on.
 
@@ -81,9 +81,9 @@ class AutoregressiveDecoder(TokenDecoder):
         many tokens they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
     """
 
-    def __init__(self, model, xla=False, **kwargs):
-        super().__init__(model, **kwargs)
-        self.incremental = Columns(self.parts, self.steps)
+    def __init__(self, network, xla=False, **kwargs):
+        super().__init__(network, **kwargs)
+        self.incremental = Columns(network, self.steps)
         if xla:
             self.jit_compile = True
 

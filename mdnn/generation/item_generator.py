@@ -45,7 +45,7 @@ class ItemGenerator:
         self.tokenizer, self.config = run.item_codec, run.config
         self.positions, self.alignment = self.config.context.slots, self.config.context.align
         self.modalities = self.config.tokens.modalities
-        self.heads = tuple(run.model.get_layer("heads").modalities)
+        self.heads = tuple(run.model.heads.modalities)
 
     def generate(self, prompts, specs, seeds, on_item=None):
         """Answers prompts.

@@ -34,7 +34,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
     that is kept ends the answer: positions behind it become padding, unless it is masked again.
 
     Args:
-        model, kinds, steps, sampler, words: see `TokenDecoder`.
+        network, kinds, steps, sampler, words: see `TokenDecoder`.
         max_tokens: int, positions of the longest answer.
         parallel: whether there is one pass; `num_denoising_steps` is then ignored.
         coordinates: whether confidence counts the coordinates that the heads decide.
@@ -50,8 +50,8 @@ class MaskedDiffusionDecoder(TokenDecoder):
         the answer, and `stopped` int32 `[n]`, 1 where an [EOS] follows them.
     """
 
-    def __init__(self, model, max_tokens, parallel=False, coordinates=False, **kwargs):
-        super().__init__(model, **kwargs)
+    def __init__(self, network, max_tokens, parallel=False, coordinates=False, **kwargs):
+        super().__init__(network, **kwargs)
         self.max_tokens, self.parallel, self.coordinates = max_tokens, parallel, coordinates
 
     def call(self, inputs):
@@ -91,7 +91,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         shown = ops.where((number <= end)[..., None], shown, 0)
         positions = inputs["first"][:, None] + number
         context = self._context(shown, inputs)
-        hidden = self.parts.hidden(context, False, self.steps, training=False)
+        hidden = self.network.hidden(context, False, self.steps, training=False)
         hidden = at_positions(hidden, positions - 1)
         decoded = self.decode(hidden, inputs, positions, number, step)
         new = self.placed(decoded, inputs["masks"][..., PLACES], inputs)

@@ -13,7 +13,6 @@ from mdnn.generation.windows import (
 )
 from mdnn.models.columns import Columns
 from mdnn.models.pasts import put
-from mdnn.models.variants import Parts
 
 
 class TextDecoder(keras.Model):
@@ -28,7 +27,7 @@ class TextDecoder(keras.Model):
     operations, of which XLA makes one loop.
 
     Args:
-        model: a network as `mdnn.build` makes it, causal.
+        network: `mdnn.models.network.Network` that can be causal.
         chunk: int, the most tokens that a call decodes.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
         words: int, size of the network's table of words.
@@ -54,7 +53,7 @@ class TextDecoder(keras.Model):
 
     def __init__(
         self,
-        model,
+        network,
         chunk=256,
         sampler="filtered",
         words=0,
@@ -64,9 +63,8 @@ class TextDecoder(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.incremental = Columns(self.parts, steps)
-        self.heads = self.parts.heads
+        self.network, self.heads = network, network.heads
+        self.incremental = Columns(network, steps)
         self.positions = self.incremental.rows * self.incremental.row
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words

@@ -7,7 +7,6 @@ from keras import ops
 from mdnn.generation.sampling import sample, uniform
 from mdnn.generation.windows import TOKEN_BYTES, sanitize_tokens
 from mdnn.models.compiling import without_xla
-from mdnn.models.variants import Parts
 from mdnn.tokens.units import MODALITY, PLACES, modality
 
 
@@ -17,7 +16,7 @@ class TokenDecoder(keras.Model):
     The answer of a context depends on its own tokens and seed alone, not on the rest of the batch.
 
     Args:
-        model: a network as `mdnn.build` makes it.
+        network: `mdnn.models.network.Network`.
         kinds: names of the modalities that tokens are sampled from; `None`: all.
         steps: int, how often the network is run on its own output; `None`: as it was built.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
@@ -36,13 +35,12 @@ class TokenDecoder(keras.Model):
             `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`.
     """
 
-    def __init__(self, model, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
+    def __init__(self, network, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.heads, self.steps = self.parts.heads, steps
+        self.network, self.heads, self.steps = network, network.heads, steps
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
-        self.positions = int(np.prod(self.parts.grid))
+        self.positions = network.positions
         self.built = True
         without_xla(self)
 

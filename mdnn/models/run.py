@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import json
+import stat
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mdnn.models.arrays import assign, named, opened, read_arrays, spec_of, writ
 from mdnn.models.builder import build
 from mdnn.models.config import Config, load_config
 from mdnn.models.limits import TooLargeError
+from mdnn.models.network import Network
 from mdnn.models.quantization import packed_dtype, unpack
 from mdnn.strict_json import read_json
 from mdnn.tokens.codec import ItemCodec
@@ -31,7 +33,7 @@ class Run:
     """A trained network and what is needed to feed it.
 
     Args:
-        path: the run folder.
+        path: the run folder; `None` for a network that is in none.
         config: the config it was trained with.
         words: its table of words, empty for characters alone.
     """
@@ -80,6 +82,9 @@ class Run:
         pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
         frequent first; a long list is cut.
         """
+        if self.path is None:
+            # A network that is in no run folder was trained on nothing that is known.
+            return {"longest": {}, "shapes": {}}
         return read_seen(self.path)
 
     def holding(self, model):
@@ -117,19 +122,22 @@ _OPENED_LOCK = threading.Lock()
 
 
 def cached_run(run):
-    """Opens a run folder once and returns the same `Run` as long as its files stay the same.
+    """Opens a run folder or file once and returns the same `Run` as long as its files stay so.
 
     The network of the returned run, and whatever was compiled for it, is shared by all callers:
     do not change its weights. `open_run` and `load` give a network of its own.
 
     Args:
-        run: a run folder, or a `Run`, which is returned as it is.
+        run: a run folder, or a `.keras` file of a network; a `Run`, which is returned as it is; or
+            a `Network`.
 
     Raises:
-        MdnnError: no such folder, or one that holds no finished run.
+        MdnnError: no such folder or file, or one that holds no finished run.
     """
     if isinstance(run, Run):
         return run
+    if isinstance(run, Network):
+        return Run(None, run.config, run.words).holding(run)
     try:
         path = Path(run).resolve()
     except (OSError, RuntimeError, ValueError):
@@ -141,23 +149,36 @@ def cached_run(run):
         if opened is None or before != state:
             # The folder is named as the caller names it in errors, but stays the same folder
             # when the process changes its working directory.
-            opened = dataclasses.replace(open_run(run), path=path)
+            opened = _open_path(run, path)
         _OPENED[path] = state, opened
         while len(_OPENED) > MAX_OPENED:
             _OPENED.popitem(last=False)
     return opened
 
 
+def _open_path(name, path):
+    """Opens a run folder or a `.keras` file; errors call it `name`."""
+    if path.suffix != ".keras" or path.is_dir():
+        return dataclasses.replace(open_run(name), path=path)
+    network = load(name)
+    if not isinstance(network, Network):
+        raise MdnnError(f"{name}: expected a network made by mdnn.build")
+    return Run(None, network.config, network.words).holding(network)
+
+
 def _state_of(path):
-    """Returns what tells two states of a run folder apart, without reading its files."""
+    """Returns what tells two states of a run folder or file apart, without reading files."""
     state = []
-    for name in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+    for name in ("", CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
         try:
             about = (path / name).stat()
         except OSError:
             state.append(None)
             continue
-        state.append((about.st_mtime_ns, about.st_size, about.st_ino))
+        # A folder's own time changes with checkpoints and samples, which are not read.
+        is_folder = stat.S_ISDIR(about.st_mode)
+        times = () if is_folder else (about.st_mtime_ns, about.st_size)
+        state.append((*times, about.st_ino))
     return tuple(state)
 
 

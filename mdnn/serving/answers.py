@@ -61,7 +61,7 @@ class ExportedItems(ExportedNetwork):
         self.slots, self.alignment = config.context.slots, config.context.align
         self.rate = config.tokens.rate
         self.kinds = tuple(kind for kind in KINDS if kind in config.tokens.modalities)
-        self.heads = tuple(run.model.get_layer("heads").modalities)
+        self.heads = tuple(run.model.heads.modalities)
         self.decodings = tuple(m for m in DECODINGS if getattr(config.train.objectives, m))
         self.longest = {kind: run.seen["longest"].get(kind, self.slots) for kind in self.kinds}
         shapes = run.seen["shapes"]

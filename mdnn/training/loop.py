@@ -93,7 +93,7 @@ def train(config, out, resume=False, show=True):
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            start_heads(model.get_layer("heads"), data.rows())
+            start_heads(model.heads, data.rows())
             write_about(path, config, run.words)
             data.write_about(path)
         return training.run_all()

@@ -10,7 +10,6 @@ from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, overlap_length, pad_features
 from mdnn.models.builder import build
 from mdnn.models.config import Config
-from mdnn.models.variants import Parts
 from mdnn.tokens.text import TextCodec
 
 FEED = {"kind": "feedforward", "gate": "silu"}
@@ -106,7 +105,7 @@ def test_the_same_units_from_the_same_scores(name):
     found, hidden = stream(decoder, begin(slots, PROMPTS), chosen, 5, count - 5)
     window, filled = encode_prompts(TextCodec(()), PROMPTS, slots)
     expected = continue_texts(model, window, filled, chosen, count)
-    parts, windows, rows = Parts(model), [], []
+    windows, rows = [], []
     for row, wait in enumerate(waits):
         own = found[wait:, row]
         np.testing.assert_array_equal(own, expected[row, : count - wait])
@@ -118,7 +117,7 @@ def test_the_same_units_from_the_same_scores(name):
     assert len(np.unique(found[:, 2], axis=0)) > 3
     tokens = pad_features(np.stack([window for window, _ in windows]))
     tokens[..., 4] = np.arange(slots) * (tokens[..., 0] > 0)
-    given = ops.convert_to_numpy(parts.hidden(ops.convert_to_tensor(tokens)))
+    given = ops.convert_to_numpy(model.hidden(ops.convert_to_tensor(tokens)))
     given = np.stack([given[k, filled - 1] for k, (_, filled) in enumerate(windows)])
     np.testing.assert_allclose(np.stack(rows), given, atol=1e-5 * np.abs(given).max())
 

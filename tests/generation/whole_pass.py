@@ -12,7 +12,6 @@ from mdnn.generation.windows import (
     pad_features,
     sanitize_tokens,
 )
-from mdnn.models.variants import Parts
 
 
 class WholePassDecoder(AutoregressiveDecoder):
@@ -24,7 +23,7 @@ class WholePassDecoder(AutoregressiveDecoder):
 
         def write(state):
             position = inputs["first"] + state["written"]
-            hidden = self.parts.hidden(state["tokens"], True, self.steps, training=False)
+            hidden = self.network.hidden(state["tokens"], True, self.steps, training=False)
             hidden = at_positions(hidden, position[:, None] - 1)
             return (self._write(state, hidden, position, inputs),)
 
@@ -47,14 +46,13 @@ def continue_texts(model, window, filled, settings, count, words=0):
     Returns:
         int32 `[texts, count, 4]`.
     """
-    parts = Parts(model)
-    overlap = overlap_length(parts.grid)
+    overlap = overlap_length(model.grid)
     window, filled, decoded = window.copy(), filled.copy(), []
     rows = np.arange(len(filled))
     for number in range(count):
         tokens = pad_features(window)
         tokens[..., TOKEN_BYTES] = np.arange(window.shape[1]) * (window[..., 0] > 0)
-        hidden = parts.hidden(ops.convert_to_tensor(tokens), True)
+        hidden = model.hidden(ops.convert_to_tensor(tokens), True)
         last = ops.convert_to_tensor(ops.convert_to_numpy(hidden)[rows, filled - 1])
 
         def pick(logits, step, number=number):
@@ -62,7 +60,7 @@ def continue_texts(model, window, filled, settings, count, words=0):
             u = uniform(settings["seed"], written, step)
             return sample(logits, u, *(settings[k] for k in ("temperature", "top_k", "top_p")))
 
-        token = sanitize_tokens(parts.heads.decode(last, pick)[:, :TOKEN_BYTES], words)
+        token = sanitize_tokens(model.heads.decode(last, pick)[:, :TOKEN_BYTES], words)
         token = ops.convert_to_numpy(token)
         decoded.append(token)
         for row in rows:
