@@ -115,7 +115,7 @@ def _module(exported):
 
 @contextlib.contextmanager
 def _quiet():
-    """TensorFlow's word on where it writes names a folder that is about to be renamed."""
+    """Silences TensorFlow's message about a folder that is renamed right after."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("WARNING")

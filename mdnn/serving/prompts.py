@@ -11,7 +11,7 @@ PROMPT = ("text", "image", "audio")
 
 
 def require_of_prompts(good, *message):
-    """An op that fails where one of a batch of prompts is not good, and names the first such.
+    """Returns an op that fails where a prompt is not good, and names the first such one.
 
     Args:
         good: boolean `[batch]`.
@@ -37,7 +37,7 @@ class PromptContexts:
         self.slots, self.align, self.rate = slots, align, rate
 
     def __call__(self, prompt):
-        """Prompts as contexts.
+        """Returns prompts as contexts.
 
         Args:
             prompt: dict from `PROMPT` to string `[batch]`.
@@ -77,7 +77,7 @@ class PromptContexts:
         return tokens, stop, item
 
     def _rows(self, name, data):
-        """Ragged int32 `[batch, (units), 7]` of the prompts' texts, pictures or sounds."""
+        """Returns the prompts' texts, pictures or sounds, ragged int32 `[batch, (tokens), 7]`."""
         kinds = ("image", "grey") if name == "image" else (name,)
         indices = {kind: modality(kind).index for kind in kinds if kind in self.kinds}
         known = ", ".join(self.kinds)

@@ -1,4 +1,4 @@
-"""Token rows that strangers send, checked inside a graph before a network sees them."""
+"""Validates tokens of a request inside a graph, before the network runs."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from mdnn.tokens.units import BYTES, COLUMNS, MODALITIES, MODALITY, WIDTH, modal
 
 
 def known_rows(tokens, modalities, words=0):
-    """Token rows, once each has been found to be one that the network has tables for.
+    """Returns tokens after a check that the network has tables for all of them.
 
     A table gives something for any number: without this a row that means nothing would be
     answered as if it were another one. Places and items wrap around (see
@@ -67,7 +67,7 @@ def known_rows(tokens, modalities, words=0):
 
 
 def _most(words):
-    """The largest number of each column for each modality, int32 `[modalities, 8]`.
+    """Returns the largest value of each column for each modality, int32 `[modalities, 8]`.
 
     What a modality leaves empty is a byte at most, as it is in any other.
     """

@@ -11,7 +11,7 @@ MARK = b"\xff"
 
 
 class GraphCodec(tf.Module):
-    """Between strings and units in a graph.
+    """Converts between strings and tokens in a graph.
 
     Args:
         words: the network's table of words, maybe empty.
@@ -27,7 +27,7 @@ class GraphCodec(tf.Module):
             )
 
     def units(self, prompt):
-        """Units of strings.
+        """Returns the tokens of strings.
 
         Args:
             prompt: string `[batch]`, UTF-8. What is not UTF-8 is an InvalidArgumentError.
@@ -53,7 +53,7 @@ class GraphCodec(tf.Module):
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(rows, kept), per_text)
 
     def window(self, prompt, slots):
-        """The last `slots` units of each prompt, as `mdnn.generation.writer.start_window`.
+        """Returns the last `slots` tokens of prompts; see `mdnn.generation.windows.encode_prompts`.
 
         Returns:
             int32 `[batch, slots, 4]` and int32 `[batch]`.
@@ -63,7 +63,7 @@ class GraphCodec(tf.Module):
         return window, tf.cast(units.row_lengths(), tf.int32)
 
     def lengths(self, unit):
-        """Characters of units `[..., 4]`: 1, or the word's."""
+        """Returns the number of characters of tokens `[..., 4]`: 1, or the word's."""
         ones = tf.ones(tf.shape(unit)[:-1], tf.int32)
         if self.words is None:
             return ones
@@ -71,7 +71,7 @@ class GraphCodec(tf.Module):
         return tf.where(unit[..., 0] == WORD, letters, ones)
 
     def text(self, units, length):
-        """Strings of units.
+        """Returns the strings of tokens.
 
         Args:
             units: int32 `[batch, n, 4]`.

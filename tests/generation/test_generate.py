@@ -195,6 +195,29 @@ def test_bad_settings(run, settings, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_network_or_its_file_is_enough(run, tmp_path):
+    expected = mdnn.generate(run, "The ", length=20, seed=3)
+    assert mdnn.generate(run.model, "The ", length=20, seed=3) == expected
+    run.model.save(tmp_path / "net.keras")
+    assert mdnn.generate(tmp_path / "net.keras", "The ", length=20, seed=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temprature": 1}, "unknown option 'temprature' (did you mean 'temperature'?); known: "),
+        ({"num_starts": 2}, "num_starts has no effect on text models; remove it (got 2)"),
+        ({"adaptive": True}, "adaptive has no effect on text models; remove it (got True)"),
+        ({"decoding": "paralel"}, "decoding: unknown 'paralel'"),
+        ({"output": ["text", "text"]}, "output: this network continues one text"),
+    ],
+)
+def test_options_without_effect(run, options, message):
+    with pytest.raises(mdnn.MdnnError) as error:
+        mdnn.generate(run, "The ", **options)
+    assert str(error.value).startswith(message)
+
+
 def test_numbers_of_numpy_are_numbers(run):
     names = "length", "temperature", "seed", "top_k", "top_p"
 

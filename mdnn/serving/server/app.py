@@ -168,7 +168,7 @@ class App:
         )
 
     async def _events(self, waiting, end):
-        """The events of a text that is written, bytes."""
+        """Yields the events of a text that is written, bytes."""
         characters = 0
         with waiting:
             try:
@@ -184,13 +184,13 @@ class App:
             return await found
 
     def _submitted(self, signature, inputs, write):
-        """The `Waiting` of a request that is to be answered."""
+        """Submits a request and returns its `Waiting`."""
         waiting = Waiting(lambda tell: as_job(signature, inputs, self.limits, tell, write))
         self.batcher.submit(waiting.job)
         return waiting
 
     async def _body(self, request):
-        """A request's body, bytes."""
+        """Returns a request's body, bytes."""
         most = self.limits.body
         refusal = RefusalError(TOO_LARGE, f"the body has more than {most} bytes")
         # Digits alone: h11 has seen to that.
@@ -205,12 +205,12 @@ class App:
         return b"".join(parts)
 
     def _end(self):
-        """When a request that comes now has to be answered, in the event loop's time."""
+        """Returns the deadline of a request that arrives now, in the event loop's time."""
         return asyncio.get_running_loop().time() + self.limits.seconds
 
     @contextlib.asynccontextmanager
     async def _in_time(self, end):
-        """Refuses what is not done by then."""
+        """Refuses a request that is not answered by its deadline."""
         try:
             async with asyncio.timeout_at(end):
                 yield

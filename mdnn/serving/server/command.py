@@ -102,7 +102,7 @@ def check_name(name):
 
 
 def listen(host, port):
-    """A socket that listens at an address.
+    """Returns a socket that listens at an address.
 
     Raises:
         MdnnError: no such port or host, or one that cannot be had.
@@ -131,7 +131,7 @@ def listen(host, port):
 
 
 def _resolved(host, port):
-    """The family and the address of a host."""
+    """Returns the family and the address of a host."""
     try:
         # An address is looked up nowhere.
         version = ipaddress.ip_address(host).version

@@ -1,4 +1,4 @@
-"""What every request must pass, and what every answer carries."""
+"""Checks the headers of every request and sets those of every answer."""
 
 import re
 from urllib.parse import urlsplit
@@ -79,7 +79,7 @@ def _netloc(origin):
 
 
 def hosts_of(host):
-    """The names that Host may have where a server is bound to an address; `None`: any.
+    """Returns the names that Host may have at an address; `None`: any.
 
     Args:
         host: the address or name, as the command has it.

@@ -1,4 +1,4 @@
-"""How much one request may ask for, and what is said to one that asks for more."""
+"""Limits of a request, and the refusal of one that exceeds them."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ BAD, NOT_FOUND, TOO_LARGE, FAILED, UNAVAILABLE, TOO_LATE = 400, 404, 413, 500, 5
 
 
 class RefusalError(Exception):
-    """A request that is not answered.
+    """Says why a request is refused.
 
     Args:
         status: int, the HTTP status.
@@ -22,7 +22,7 @@ class RefusalError(Exception):
 
 
 def _limit(default, option, text, least=1):
-    """A field of `Limits`, with the command's option for it and what its help says."""
+    """Returns a field of `Limits` with the command's option for it and the option's help."""
     about = {"option": option, "help": text, "least": least}
     return dataclasses.field(default=default, metadata=about)
 

@@ -1,4 +1,4 @@
-"""A run folder or a SavedModel as the `Network` that is served."""
+"""Opens run folders and SavedModels for the server."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from mdnn.serving.server.texts import SavedTexts
 
 
 def open_network(path):
-    """The `Network` of a run folder or of a SavedModel.
+    """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
@@ -32,7 +32,7 @@ def open_network(path):
 
 
 def open_run_network(run):
-    """The `Network` of a run folder, or of what `mdnn.models.run.open_run` returns."""
+    """Returns the `Network` of a run folder, or of what `mdnn.models.run.open_run` returns."""
     run = open_run(run)
     if keras.backend.backend() != "tensorflow":
         raise MdnnError(
@@ -46,7 +46,7 @@ def open_run_network(run):
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
-    return Network("1", functions, write, kept=exported)
+    return Network("1", functions, write, resources=exported)
 
 
 def _open_saved(path):
@@ -68,11 +68,11 @@ def _open_saved(path):
     if GENERATE.name in functions and functions[GENERATE.name][0] == GENERATE:
         write = SavedTexts(functions[GENERATE.name][1]).write
     version = path.name if path.name.isdecimal() else "1"
-    return Network(version, functions, write, kept=loaded)
+    return Network(version, functions, write, resources=loaded)
 
 
 def _functions(signatures):
-    """Signatures of TensorFlow's functions, as `Network` takes them."""
+    """Returns TensorFlow's functions with their signatures, as `Network` takes them."""
     found = {}
     for name, function in signatures.items():
         if hasattr(function, "get_concrete_function"):
@@ -94,7 +94,7 @@ def _specs(tensors):
 
 
 def _called(function, places, names):
-    """A TensorFlow function as one of arrays, whose errors are `RefusalError`s.
+    """Returns a TensorFlow function as one of arrays, whose errors are `RefusalError`s.
 
     Args:
         function: TensorFlow's.
@@ -116,7 +116,7 @@ def _called(function, places, names):
 
 
 def _line(error):
-    """What an error of TensorFlow says, in one line."""
+    """Returns the message of a TensorFlow error in one line."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     # As `tf.debugging` and `mdnn.serving.files.require` word it.
     found = re.search(r"assertion failed: \[+[\"']?(.*?)[\"']?\]", text, re.DOTALL)

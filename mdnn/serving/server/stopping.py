@@ -1,4 +1,4 @@
-"""A uvicorn server that stops as promised: what was asked is answered, or told that it is not."""
+"""A uvicorn server that answers or refuses every accepted request before it stops."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def shutdown(self, sockets=None):
-        """Takes no more requests, and waits for those that are there."""
+        """Accepts no more requests and waits for those that are there."""
         self.batcher.stop()
         telling = asyncio.get_running_loop().call_later(GRACE, self.batcher.tell_all)
         await super().shutdown(sockets)
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self):
-        """Stops at Ctrl-C or SIGTERM; uvicorn's own would raise them again at the end."""
+        """Stops at Ctrl-C or SIGTERM without raising them again at the end, as uvicorn does."""
         names = (signal.SIGINT, signal.SIGTERM)
         try:
             kept = {name: signal.signal(name, self.handle_exit) for name in names}
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
                 signal.signal(name, handler)
 
     def end(self):
-        """Ends the thread that computes; whether it has ended."""
+        """Ends the computing thread and returns whether it has ended."""
         self.batcher.tell_all()
         self.batcher.thread.join(TOLD)
         return not self.batcher.thread.is_alive()

@@ -1,6 +1,6 @@
-"""Texts that are written piece by piece, several prompts at once.
+"""Streams of texts: several prompts continued at once, piece by piece.
 
-The one thing that the server asks of a network of texts is a generator function
+The server streams texts of any network that comes with a generator function
 
     write(prompts, lengths, temperatures, seeds)
 
@@ -22,7 +22,7 @@ FIRST, STEP = 16, 64
 
 
 class RunTexts:
-    """Texts by the network of a run folder.
+    """Streams texts of a run's network.
 
     Args:
         run: `mdnn.models.run.Run`.
@@ -55,7 +55,7 @@ class RunTexts:
 
 
 class SavedTexts:
-    """Texts by a SavedModel's signature `generate`, which answers whole texts only.
+    """Streams texts of a SavedModel, whose signature `generate` answers whole texts only.
 
     The same prompt and seed give the same text, however long it is to be: it is asked for again
     and again, each time for twice as much, which takes twice the time of asking once.
