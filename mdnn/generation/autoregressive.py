@@ -7,8 +7,8 @@ it, `mdnn.generation.text_decoder.TextDecoder` texts.
 from keras import ops
 
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
-from mdnn.models.columns import Columns
-from mdnn.tokens.units import MODALITY
+from mdnn.models.incremental import Columns
+from mdnn.tokens.features import MODALITY
 
 
 def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished, next_row):
@@ -18,7 +18,7 @@ def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished,
     outer one the rows, so that what is computed once for a row is no branch of each position.
 
     Args:
-        network: `mdnn.models.columns.Columns`.
+        network: `mdnn.models.incremental.Columns`.
         weights: as its `prepare` returns them.
         cursor: dict, where the loop is: `row` int32 `[batch]`, or `[1]` where all contexts are at
             the same row; `column` int32, the next column to run; `past_rows`, `row_context` and

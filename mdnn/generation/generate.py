@@ -2,7 +2,7 @@
 
 from mdnn.generation.options import options_of
 from mdnn.generation.task_generation import generation_of
-from mdnn.models.run import cached_run
+from mdnn.runs.run_folder import cached_run
 
 
 def generate(run, prompt, output=None, stream=None, **options):
@@ -14,7 +14,7 @@ def generate(run, prompt, output=None, stream=None, **options):
 
     Args:
         run: a run folder, which is opened and compiled once and kept until its files change; or
-            what `mdnn.models.run.open_run` returns.
+            what `mdnn.runs.run_folder.open_run` returns.
         prompt: of networks of texts a text to continue; of items a list of what belongs together,
             in order: strings, arrays (uint8 `[h, w]`, `[h, w, 3]` and `[n, h, w, 3]`, int16
             `[n]`), `Item`s, and `pathlib.Path`s of files, or a list of such lists; of puzzles a

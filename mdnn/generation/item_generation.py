@@ -16,7 +16,7 @@ def generate_items(run, prompt, options, stream=None):
     """Answers prompts with a network of items; see `mdnn.generate`.
 
     Args:
-        run: `mdnn.models.run.Run`.
+        run: `mdnn.runs.run_folder.Run`.
         prompt: list of what belongs together, in order: strings, arrays, `Item`s, paths of files;
             or a list of such lists.
         options: `GenerationOptions`.
@@ -69,9 +69,9 @@ def _items(run, prompt):
     for number, value in enumerate(prompt if isinstance(prompt, (list, tuple)) else [prompt]):
         if isinstance(value, os.PathLike):
             # Imported late: most prompts need no decoder of files.
-            from mdnn.data.media import read_item
+            from mdnn.datasets.media.media_files import read_item
 
-            items.append(read_item(value, rate=run.item_codec.rate))
+            items.append(read_item(value, rate=run.item_tokenizer.rate))
             continue
         item = as_item(value, f"item {number + 1} of the prompt")
         if item.kind == "text":

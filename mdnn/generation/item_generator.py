@@ -18,7 +18,7 @@ from mdnn.generation.requests import (
     decoder_for,
     run_decoder,
 )
-from mdnn.tokens.units import ITEM, MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, WIDTH, modality
 
 MAX_ITEMS = 64
 """The most items of an answer whose end the network chooses."""
@@ -31,7 +31,7 @@ class ItemGenerator:
     """Generates items with one network in one decoding mode.
 
     Args:
-        run: `mdnn.models.run.Run` of a network of items.
+        run: `mdnn.runs.run_folder.Run` of a network of items.
         decoding: one of `mdnn.generation.options.DECODINGS`.
         settings: `mdnn.generation.options.SamplingSettings`.
         length: int, the most tokens of a text or sound whose length is not specified; `None`: as
@@ -42,8 +42,11 @@ class ItemGenerator:
     def __init__(self, run, decoding, settings, length=None, batch_size=32):
         self.run, self.decoding, self.settings = run, decoding, settings
         self.length, self.batch_size = length, batch_size
-        self.tokenizer, self.config = run.item_codec, run.config
-        self.positions, self.alignment = self.config.context.slots, self.config.context.align
+        self.tokenizer, self.config = run.item_tokenizer, run.config
+        self.positions, self.alignment = (
+            self.config.context.positions,
+            self.config.context.pad_to_multiple_of,
+        )
         self.modalities = self.config.tokens.modalities
         self.heads = tuple(run.model.heads.modalities)
 
@@ -141,13 +144,13 @@ class ItemGenerator:
         """Returns the request for an item, with the shape of training where there was one."""
         first, kind = self._start(context), spec.kind
         answer = modalities_of(kind, self.heads)
-        shapes = self.run.seen["shapes"].get(kind, [])
+        shapes = self.run.item_statistics["shapes"].get(kind, [])
         if spec.shape is None and not spec.flat and len(shapes) == 1:
             spec = OutputSpec(kind, tuple(shapes[0]))
         if spec.shape is not None:
             self._room(context, f"{kind} {'x'.join(map(str, spec.shape))}", spec.num_tokens)
             return OutputRequest(spec, first, spec.num_tokens, answer)
-        if not spec.flat and not self.config.tokens.answer_places:
+        if not spec.flat and not self.config.tokens.answer_coordinates:
             trained = ", ".join("x".join(map(str, shape)) for shape in shapes[:4])
             sizes = "8x8" if modality(kind).places == 2 else "4x8x8"
             raise MdnnError(
@@ -164,7 +167,7 @@ class ItemGenerator:
             return spec.num_tokens
         if spec.flat and self.length is not None:
             return self.length
-        return self.run.seen["longest"].get(spec.kind, self.positions)
+        return self.run.item_statistics["longest"].get(spec.kind, self.positions)
 
     def _choose_kinds(self, contexts, number):
         """Returns the kind of the next item of each context, `None` where none follows."""
@@ -176,9 +179,9 @@ class ItemGenerator:
             OutputRequest(spec, self._start(c), 1, answer, ("end",), least, hidden=True)
             for c in contexts
         ]
-        if self.config.train.objectives.turn:
+        if self.config.train.objectives.autoregressive:
             decoder = self._autoregressive(self.heads)
-        elif self.config.tokens.answer_places:
+        elif self.config.tokens.answer_coordinates:
             decoder = self._masked_diffusion(self.heads, self.positions, parallel=True)
         else:
             raise MdnnError(
@@ -205,7 +208,7 @@ class ItemGenerator:
         requests = []
         for context, spec in zip(contexts, specs, strict=True):
             ends = ("end",)
-            if following is not None and self.alignment == 1 and self.decoding == "turn":
+            if following is not None and self.alignment == 1 and self.decoding == "autoregressive":
                 answer = modalities_of(spec.kind, self.heads)
                 behind = modalities_of(following.kind, self.heads)
                 ends += tuple(name for name in behind if name not in answer)
@@ -225,14 +228,14 @@ class ItemGenerator:
         # What is compiled depends on what is requested, so that an answer is the same beside any.
         allowed = requests[0].allowed
         kinds = self.heads if chosen else tuple(n for n in self.heads if n in allowed)
-        if self.decoding == "turn":
+        if self.decoding == "autoregressive":
             is_long = self._longest(requests[0].spec) >= XLA_TOKENS
             decoder = self._autoregressive(kinds, xla=not chosen and is_long)
         else:
             most = max(request.num_masked(self.positions) for request in requests)
             # Few lengths, so that few decoders are compiled.
             most = min(self.positions, max(16, 2 ** math.ceil(math.log2(most))))
-            parallel = self.decoding == "once"
+            parallel = self.decoding == "parallel"
             coordinates = any(request.decoded for request in requests)
             decoder = self._masked_diffusion(kinds, most, parallel, coordinates)
         decoded = self._run(decoder, contexts, requests)

@@ -8,8 +8,8 @@ from keras import ops
 from mdnn.generation.sampling import uniform
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
 from mdnn.layers.decoding_steps import is_any
-from mdnn.models.loss import unit_nats
-from mdnn.tokens.units import MODALITY, PLACES
+from mdnn.models.loss import token_nll
+from mdnn.tokens.features import MODALITY, PLACES
 
 _NEVER = -1e30
 
@@ -136,12 +136,12 @@ class MaskedDiffusionDecoder(TokenDecoder):
             options = {"places": heads.places, "base": heads.base, "digits": heads.digits}
             scores = heads(hidden, tokens)
             options |= {"table": "bits"}
-            return -unit_nats(tokens, scores, heads.modalities, weights, **options)[0]
+            return -token_nll(tokens, scores, heads.modalities, weights, **options)[0]
         # Of the kinds alone that may be answered: the logits of all would be many times as many.
         flat = ops.reshape(hidden, (-1, hidden.shape[-1]))
         each = ops.reshape(tokens, (-1, tokens.shape[-1]))
         total = 0.0
         for name in self.kinds:
             belongs = is_any(each[:, MODALITY], [name])
-            total = total + belongs * heads.nats(name, flat, each, weights)
+            total = total + belongs * heads.nll(name, flat, each, weights)
         return -ops.reshape(total, ops.shape(tokens)[:-1])

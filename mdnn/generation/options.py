@@ -5,7 +5,7 @@ import numbers
 
 from mdnn.errors import MdnnError, did_you_mean
 
-DECODINGS = ("turn", "once", "unmask")
+DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """The ways to decode an answer, in the order in which a network's default is chosen."""
 
 DEFAULT_LENGTH = 400
@@ -85,8 +85,8 @@ class GenerationOptions:
             the network's choice. `None`: the network chooses what comes back.
         length: characters by which a text is continued (400); of items, the most tokens of a text
             or sound without a size (as many as the longest one of training).
-        decoding: `"turn"`, one token after another; `"once"`, all in one pass;
-            `"unmask"`, over several passes, the most confident tokens first. `None`:
+        decoding: `"autoregressive"`, one token after another; `"parallel"`, all in one pass;
+            `"masked_diffusion"`, over several passes, the most confident tokens first. `None`:
             the first of these that the network was trained for.
         preset: `"factual"`, `"creative"` or `"reasoning"`: values of the five options below.
         temperature: 0 for the likeliest class each time; above 1 more daring.

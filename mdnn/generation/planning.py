@@ -6,7 +6,7 @@ All functions take and return integers, be they Python's, numpy's arrays or Tens
 
 import math
 
-from mdnn.tokens.context import aligned
+from mdnn.tokens.packing import aligned
 
 MAX_INT32 = 2**31 - 1
 """Stands for a size without a limit."""

@@ -5,13 +5,18 @@ import math
 
 import numpy as np
 
-from mdnn.data.puzzles.corpus import make_task
+from mdnn.datasets.puzzles.puzzle_splits import make_task
 from mdnn.errors import MdnnError
 from mdnn.generation.options import check_seed
+from mdnn.models.grid_resizing import at_grid_size
 from mdnn.models.halting import CERTAIN
-from mdnn.models.resizing import resized
-from mdnn.models.solving import Solver, check_halts, check_restarts, steps_by_length
-from mdnn.tokens.puzzles import PuzzleName, puzzle_source, to_tokens
+from mdnn.models.recurrent_inference import (
+    RecurrentInference,
+    check_halts,
+    check_restarts,
+    steps_by_length,
+)
+from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 
 WRITING_OPTIONS = (
     "output",
@@ -29,7 +34,7 @@ def solve_puzzles(run, prompt, options, stream=None):
     """Solves puzzles with a network; see `mdnn.generate`.
 
     Args:
-        run: `mdnn.models.run.Run` of a network of puzzles.
+        run: `mdnn.runs.run_folder.Run` of a network of puzzles.
         prompt: a puzzle: its symbols in a row, as a string, or line by line; then its size is
             that of the lines, and may differ from the one in training where the weights allow it.
             A list of such strings: several puzzles.
@@ -45,7 +50,7 @@ def solve_puzzles(run, prompt, options, stream=None):
             for, an option beyond its limits.
     """
     options.refuse(WRITING_OPTIONS, "puzzle")
-    if options.decoding not in (None, "once"):
+    if options.decoding not in (None, "parallel"):
         raise MdnnError(
             f"decoding has no effect on puzzle models; remove it (got {options.decoding!r})"
         )
@@ -95,7 +100,7 @@ def read_puzzle(config, puzzle):
     if not isinstance(puzzle, str) or not puzzle.strip("\n"):
         raise MdnnError(f"prompt: expected a puzzle's symbols, received {puzzle!r}")
     task, lines = _task(config), puzzle.strip("\n").split("\n")
-    if len(lines) > 1 or (len(task.shape) == 1 and len(lines[0]) != task.slots):
+    if len(lines) > 1 or (len(task.shape) == 1 and len(lines[0]) != task.positions):
         if len(set(map(len, lines))) > 1:
             raise MdnnError(f"prompt: expected lines of one length, received {puzzle!r}")
         sizes = (len(lines), len(lines[0])) if len(lines) > 1 else (len(lines[0]),)
@@ -113,13 +118,13 @@ def _task(config):
     """Returns the task that a network was trained on."""
     name = puzzle_source(config.data.source)[0]
     if name is None:
-        side = math.isqrt(config.context.slots)
+        side = math.isqrt(config.context.positions)
         name = PuzzleName("sudoku", (side, side))
     return make_task(name)
 
 
 def _solver(run, task):
-    """Returns the `Solver` of a run for a task's size."""
+    """Returns the `RecurrentInference` of a run for a task's size."""
     model, config = run.model, run.config
     own_size = task.name == _task(config).name
     return _compiled_solver(model, config, None if own_size else task.name)
@@ -127,20 +132,22 @@ def _solver(run, task):
 
 @functools.lru_cache(maxsize=8)
 def _compiled_solver(model, config, name):
-    """Returns the `Solver` of a network, perhaps for puzzles of another size, kept compiled."""
+    """Returns the `RecurrentInference` of a network, perhaps for puzzles of another size, kept
+    compiled."""
     if name is not None:
-        model, config = resized(model, config, PuzzleName.of(name))
-    return Solver(model, config, batch=1)
+        model, config = at_grid_size(model, config, PuzzleName.of(name))
+    return RecurrentInference(model, config, batch=1)
 
 
 def _iterate(solver, tokens, asked, seed, options, each):
-    """Yields `(steps, what Solver.advance returns)` after every step, or at the last one."""
-    refeed, states, steps = solver.refeed, solver.begin([0], seed), 0
+    """Yields `(steps, what RecurrentInference.advance returns)` after every step, or at the last
+    one."""
+    refeed, states, done = solver.refeed, solver.begin([0], seed), 0
     most = options.steps
-    if most is None and refeed.rule == "length":
-        most = int(steps_by_length(refeed.length, asked)[0])
-    most = most or refeed.steps * refeed.segments
-    while steps < most:
+    if most is None and refeed.step_schedule == "length":
+        most = int(steps_by_length(refeed.steps_by_length, asked)[0])
+    most = most or refeed.steps * refeed.supervision_steps
+    while done < most:
         count = 1 if each else refeed.steps if options.adaptive else most
         state = solver.advance(tokens, states, count)
         states, steps = state["states"], steps + count

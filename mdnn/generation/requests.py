@@ -9,7 +9,7 @@ import numpy as np
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import coordinate_strides, num_masked
-from mdnn.tokens.units import MODALITY, WIDTH, modality
+from mdnn.tokens.features import MODALITY, WIDTH, modality
 
 END = modality("end").index
 MASK = modality("blank").index
@@ -86,7 +86,7 @@ class OutputRequest:
         Args:
             positions: int, of the context.
             item: int, the item's number.
-            tokenizer: `mdnn.tokens.codec.ItemCodec`.
+            tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         """
         count, spec = self.num_masked(positions), self.spec
         if self.hidden or self.decoded:
@@ -111,7 +111,7 @@ def run_decoder(decoder, contexts, requests, tokenizer, settings, batch_size):
         decoder: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`, as `decoder_for` returns it.
         contexts: list of `PromptContext`.
         requests: list of `OutputRequest`, one each.
-        tokenizer: `mdnn.tokens.codec.ItemCodec`.
+        tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         settings: `mdnn.generation.options.SamplingSettings`.
         batch_size: int, contexts that are run together.
 

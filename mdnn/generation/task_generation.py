@@ -15,11 +15,12 @@ class TextGeneration:
     Attributes:
         streams_text: whether the answer is a text that is handed on while it is written.
         exported_as: the class that exports a network, a subclass of
-            `mdnn.serving.network.ExportedNetwork`, or `"module:class"`; `None` for none.
+            `mdnn.serving.export.exported_network.ExportedNetwork`, or `"module:class"`; `None` for
+            none.
     """
 
     streams_text = True
-    exported_as = "mdnn.serving.texts:ExportedTexts"
+    exported_as = "mdnn.serving.export.text_signature:ExportedTexts"
 
     def __init__(self, config):
         self.config = config
@@ -72,7 +73,7 @@ class ItemGeneration(TextGeneration):
     """Answers items with items."""
 
     streams_text = False
-    exported_as = "mdnn.serving.answers:ExportedItems"
+    exported_as = "mdnn.serving.export.item_signatures:ExportedItems"
 
     def generate(self, run, prompt, options, stream=None):
         from mdnn.generation.item_generation import generate_items

@@ -11,7 +11,7 @@ from mdnn.generation.windows import (
     sanitize_tokens,
     with_coordinates,
 )
-from mdnn.models.columns import Columns
+from mdnn.models.incremental import Columns
 from mdnn.models.pasts import put
 
 

@@ -13,7 +13,7 @@ from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
-from mdnn.tokens.units import BYTES, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
 
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
@@ -25,7 +25,7 @@ def generate_text(run, prompt, options, stream=None):
     """Continues a text; see `mdnn.generate`.
 
     Args:
-        run: `mdnn.models.run.Run` of a network of texts.
+        run: `mdnn.runs.run_folder.Run` of a network of texts.
         prompt: str, at least one character. Of a prompt longer than the context the network is
             given the end: the context slides.
         options: `GenerationOptions`. In parallel decoding and masked diffusion the network fills a
@@ -45,11 +45,11 @@ def generate_text(run, prompt, options, stream=None):
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
     settings = options.settings_for(run.config.refeed.steps)
-    if decoding == "turn":
-        pieces = stream_text(run.model, run.codec, prompt, length, settings, seed)
+    if decoding == "autoregressive":
+        pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
     else:
-        tokens = _fill(run, run.codec.units(prompt), length, decoding, settings, seed)
-        pieces = _truncate(tokens, run.codec, length)
+        tokens = _fill(run, run.tokenizer.units(prompt), length, decoding, settings, seed)
+        pieces = _truncate(tokens, run.tokenizer, length)
     written = []
     for piece in pieces:
         written.append(piece)
@@ -83,7 +83,7 @@ def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
 
     Args:
         model: a network as `mdnn.build` makes it.
-        tokenizer: its `mdnn.tokens.text.TextCodec`.
+        tokenizer: its `mdnn.tokens.characters.TextTokenizer`.
         prompt: str.
         length: int, characters.
         settings: `mdnn.generation.options.SamplingSettings`; `None`: the defaults.
@@ -136,7 +136,7 @@ def _text_decoder(model, words, steps, sampler):
 
 def _fill(run, units, limit, decoding, settings, seed):
     """Yields arrays of unit numbers that masked positions become, at least `limit` in all."""
-    tokenizer, positions = run.codec, run.config.context.slots
+    tokenizer, positions = run.tokenizer, run.config.context.positions
     if positions < 2:
         raise MdnnError(
             f"decoding: {decoding!r} needs a context of at least 2 positions, this one has 1"
@@ -148,7 +148,7 @@ def _fill(run, units, limit, decoding, settings, seed):
         steps=settings.steps,
         sampler=settings.sampler,
         words=len(tokenizer.words),
-        parallel=decoding == "once",
+        parallel=decoding == "parallel",
     )
     everything = np.ones((1, len(decoder.heads.modalities)), "int32")
     inputs = {

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.units import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 TOKEN_BYTES = 4
 """The first integers of a token, which say what it shows: modality and three bytes."""
@@ -57,7 +57,7 @@ def encode_prompts(tokenizer, texts, positions):
     """Encodes prompts as windows.
 
     Args:
-        tokenizer: `mdnn.tokens.text.TextCodec`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
         texts: list of prompts, none empty; of one longer than the context its end is taken.
         positions: int, of a context.
 

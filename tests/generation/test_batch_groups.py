@@ -9,9 +9,9 @@ from mdnn.generation.batch_groups import GROUP_SIZES, BatchGroups, group_size
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts
 from mdnn.models.builder import build
-from mdnn.tokens.text import TextCodec
+from mdnn.tokens.characters import TextTokenizer
 
-SLOTS, ROWS = 6, 19
+POSITIONS, ROWS = 6, 19
 PROMPTS = [("abcdefgh" * 2)[row % 5 : row % 5 + 1 + row % 7] for row in range(ROWS)]
 
 
@@ -26,12 +26,12 @@ def settings(rows):
 
 @pytest.fixture(scope="module")
 def decoder():
-    config = make_config(mix({"wiring": "causal"}), {"kind": "feedforward"}, grid=(SLOTS,))
+    config = make_config(mix({"wiring": "causal"}), {"kind": "feedforward"}, grid=(POSITIONS,))
     return TextDecoder(randomize(build(config)), chunk=8, xla=False)
 
 
 def begin(decoder, rows):
-    window, filled = encode_prompts(TextCodec(()), [PROMPTS[row] for row in rows], SLOTS)
+    window, filled = encode_prompts(TextTokenizer(()), [PROMPTS[row] for row in rows], POSITIONS)
     return BatchGroups(decoder, window, filled, settings(rows))
 
 
@@ -48,7 +48,7 @@ def test_each_as_it_would_be_alone(decoder):
     for row in range(ROWS):
         (alone,) = continued(begin(decoder, np.array([row])), [8, 8, 1])
         # A longer prompt than others of its group is waited for.
-        assert 17 - SLOTS < len(found[row]) <= 17
+        assert 17 - POSITIONS < len(found[row]) <= 17
         np.testing.assert_array_equal(found[row], alone[: len(found[row])])
         lengths.add(len(found[row]))
     assert len(lengths) > 1

@@ -6,7 +6,7 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.data.media import read_item, write_item
+from mdnn.datasets.media.media_files import read_item, write_item
 from mdnn.tokens.items import Item
 
 
@@ -24,8 +24,10 @@ def call(capfd, items_run, tmp_path, monkeypatch):
 
 
 def test_files_out(call, items_run, tmp_path):
-    words = ("--prompt", "seven", "--decoding", "once", "--preset", "factual")
-    expected = mdnn.generate(items_run, ["seven"], output="grey", decoding="once", preset="factual")
+    words = ("--prompt", "seven", "--decoding", "parallel", "--preset", "factual")
+    expected = mdnn.generate(
+        items_run, ["seven"], output="grey", decoding="parallel", preset="factual"
+    )
     assert call(*words, "--output", "grey", "--out", "a.png") == (0, "a.png\n", "")
     np.testing.assert_array_equal(read_item("a.png").value, expected)
     status, out, err = call(*words, "--output", "grey", "--output", "audio", "--out", "b.png")
@@ -41,8 +43,8 @@ def test_files_out(call, items_run, tmp_path):
 
 def test_items_keep_their_order(call, items_run):
     picture = tiny.picture("seven")
-    settings = {"output": "text", "decoding": "once", "temperature": 0}
-    words = ("--item", "seven.png", "--output", "text", "--decoding", "once", "--greedy")
+    settings = {"output": "text", "decoding": "parallel", "temperature": 0}
+    words = ("--item", "seven.png", "--output", "text", "--decoding", "parallel", "--greedy")
     expected = mdnn.generate(items_run, [picture], **settings)
     assert call(*words) == (0, expected + "\n", "")
     for order in (1, -1):

@@ -7,7 +7,7 @@ from puzzle_networks import load_free, load_sudoku
 import mdnn
 from mdnn import cli
 from mdnn.errors import MdnnError
-from mdnn.models.run import Run
+from mdnn.runs.run_folder import Run
 
 PUZZLE = "1.3.34..2..3.32."
 
@@ -15,14 +15,16 @@ PUZZLE = "1.3.34..2..3.32."
 @pytest.fixture(scope="module")
 def sudoku_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sudoku")
-    config = load_sudoku(folder, "refeed.segments=2", "refeed.rule=halt", "train.steps=2")
+    config = load_sudoku(
+        folder, "refeed.supervision_steps=2", "refeed.step_schedule=halt", "train.steps=2"
+    )
     return mdnn.train(config, folder / "run", show=False)["run"]
 
 
 @pytest.fixture(scope="module")
 def maze_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("maze")
-    config = load_free(folder, "maze-5x5", [5, 5], "train.steps=2", "refeed.start=random")
+    config = load_free(folder, "maze-5x5", [5, 5], "train.steps=2", "refeed.initial_state=random")
     return mdnn.train(config, folder / "run", show=False)["run"]
 
 
@@ -76,8 +78,11 @@ def test_bad_puzzles(sudoku_run, puzzle, message):
     [
         ({"steps": 0}, "steps: expected whole numbers from 1"),
         ({"steps": -3}, "received -3"),
-        ({"num_starts": 2}, "num_starts: expected a network that was trained with refeed.start"),
-        ({"steps": 2, "adaptive": True}, "adaptive: expected no refeeds beside it"),
+        (
+            {"num_starts": 2},
+            "num_starts: expected a network that was trained with refeed.initial_state",
+        ),
+        ({"steps": 2, "adaptive": True}, "adaptive: expected no steps beside it"),
         ({"output": "text"}, "output: has no effect"),
     ],
 )
@@ -113,7 +118,7 @@ def test_command(sudoku_run, tmp_path, capsys):
 def test_other_commands(sudoku_run, tmp_path, capsys):
     """Small weights solve puzzles, too; nothing serves them."""
     assert cli.main(["quantize", sudoku_run, "--to", "int8", "--out", str(tmp_path / "q")]) == 0
-    assert "nats/slot" in capsys.readouterr().out
+    assert "nats/position" in capsys.readouterr().out
     assert len(mdnn.generate(tmp_path / "q", PUZZLE)) == 16
     assert cli.main(["export", sudoku_run, str(tmp_path / "served")]) == 2
     assert "has no signatures to export" in (capsys.readouterr().err)
@@ -121,7 +126,7 @@ def test_other_commands(sudoku_run, tmp_path, capsys):
 
 
 def test_another_seed_begins_elsewhere(tmp_path):
-    config = load_sudoku(tmp_path, "refeed.start=random")
+    config = load_sudoku(tmp_path, "refeed.initial_state=random")
     run = Run(tmp_path, config).holding(randomize(mdnn.build(config)))
     puzzle = "......4..3.41..2"
     answers = {seed: mdnn.generate(run, puzzle, seed=seed) for seed in (-1, 0, 1, 2)}
@@ -131,7 +136,13 @@ def test_another_seed_begins_elsewhere(tmp_path):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"temperature": 0.5}, {"length": 5}, {"preset": "foo"}, {"top_k": 1}, {"decoding": "unmask"}],
+    [
+        {"temperature": 0.5},
+        {"length": 5},
+        {"preset": "foo"},
+        {"top_k": 1},
+        {"decoding": "masked_diffusion"},
+    ],
 )
 def test_settings_of_writing_are_refused(sudoku_run, setting):
     ((name, value),) = setting.items()

@@ -12,8 +12,8 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.data.media import item_bytes, read_png
-from mdnn.models.run import open_run, write_run, write_seen
+from mdnn.datasets.media.media_files import item_bytes, read_png
+from mdnn.runs.run_folder import open_run, write_item_statistics, write_run
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":
@@ -21,8 +21,9 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from mdnn.serving import ask_items, network
-from mdnn.serving.network import ExportedNetwork
+from mdnn.serving.clients import saved_model_items as ask_items
+from mdnn.serving.export import exported_network as network
+from mdnn.serving.export.exported_network import ExportedNetwork
 
 # Runs where neither mdnn nor keras can be imported; answers requests, a line of JSON each.
 ALONE = """
@@ -73,7 +74,7 @@ class Server:
             found = [base64.b64decode(one) for one in found]
         return found, names
 
-    def answer(self, kind, prompts, seed=0, temperature=0.0, decoding="turn", **sizes):
+    def answer(self, kind, prompts, seed=0, temperature=0.0, decoding="autoregressive", **sizes):
         """Answers to prompts, dicts of the bytes of their items; or the error's text."""
         inputs = {
             name: [prompt.get(name, b"") for prompt in prompts]
@@ -137,7 +138,7 @@ def expected(run, kind, want, prompts, **settings):
     return found if kind == "text" else [picture.tolist() for picture in found]
 
 
-@pytest.mark.parametrize("how", ["turn", "once", "unmask"])
+@pytest.mark.parametrize("decoding", ["autoregressive", "parallel", "masked_diffusion"])
 @pytest.mark.parametrize(
     ("kind", "want", "sizes"),
     [
@@ -159,7 +160,14 @@ def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes,
 
 
 def test_one_value_each(server, run):
-    hows = ["turn", "once", "unmask", "turn", "unmask", "once"]
+    hows = [
+        "autoregressive",
+        "parallel",
+        "masked_diffusion",
+        "autoregressive",
+        "masked_diffusion",
+        "parallel",
+    ]
     samples, seeds = [0, 3, 0, 7, 5, 0], [1, 2, 3, 4, 5, 6]
     warmth = [0.0, 1.0, 2.0, 2.0, 0.5, 1.5]
     settings = {"seed": seeds, "temperature": warmth, "decoding": hows}
@@ -203,18 +211,24 @@ def test_no_prompts_at_all(server):
             "prompt 2: audio: expected 1000 samples per second, received 8000",
         ),
         ("text", {"text": b"\xff"}, {}, "Invalid formatting on input string"),
-        ("text", {"text": b"a" * 40}, {}, "prompt 2: text: 40 units from slot 0 on leave no room"),
+        (
+            "text",
+            {"text": b"a" * 40},
+            {},
+            "prompt 2: text: 40 units from position 0 on leave no room",
+        ),
         (
             "text",
             {"text": b"a" * 33, "audio": WAV + b" "},
             {},
-            "prompt 2: audio: 6 units from slot 40 on leave no room for an answer",
+            "prompt 2: audio: 6 units from position 40 on leave no room for an answer",
         ),
         (
             "grey",
             {"text": b"a" * 25},
             {},
-            "prompt 2: grey 4x4 does not fit: a context of 40 slots has 8 left behind the prompt",
+            "prompt 2: grey 4x4 does not fit: a context of 40 positions has 8 left behind the "
+            "prompt",
         ),
         ("text", {"text": b"a" * 39}, {}, "prompt 2: text does not fit: .* has 0 left"),
         ("audio", {}, {"samples": 33}, "prompt 1: audio 33 does not fit: .* has 32 left"),
@@ -224,7 +238,7 @@ def test_no_prompts_at_all(server):
             "text",
             {},
             {"decoding": "twice"},
-            "decoding: expected turn, once, unmask, received twice",
+            "decoding: expected autoregressive, parallel, masked_diffusion, received twice",
         ),
         ("text", {}, {"temperature": -0.5}, "temperature: expected 0 or more"),
         ("text", {}, {"temperature": float("nan")}, "temperature: expected 0 or more"),
@@ -242,7 +256,7 @@ def test_what_a_signature_refuses(server, kind, prompt, settings, message):
 def test_prompts_that_are_not_as_many(server):
     inputs = {"text": [b"", b""], "image": [b""], "audio": [b"", b""]}
     found, _ = server.request(
-        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "decoding": [b"turn"]}
+        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "decoding": [b"autoregressive"]}
     )
     assert "image: expected as many as of text" in found
 
@@ -266,7 +280,7 @@ def test_warmup_requests(server, exported):
         assert sorted(inputs) == names
         # What there is room for beside the answer is in the prompt.
         assert all(lists[kind][0] for kind in ("text", "image", "audio"))
-    hows = ("turn", "once", "unmask")
+    hows = ("autoregressive", "parallel", "masked_diffusion")
     assert asked == [(f"answer_{k}", how) for k in ("text", "grey", "audio") for how in hows]
 
 
@@ -304,7 +318,7 @@ def test_ask_items(tmp_path, monkeypatch):
 SHAPES = {
     "tokens.modalities": ["text", "word", "image"],
     "tokens.words": 3,
-    "train.objectives.turn": 0,
+    "train.objectives.autoregressive": 0,
 }
 
 
@@ -318,7 +332,7 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     folder.mkdir()
     write_run(folder, config, words, mdnn.build(config, words))
     seen = {"longest": {"text": 6, "image": 9}, "shapes": {"image": [[2, 3], [3, 3]]}}
-    write_seen(folder, seen)
+    write_item_statistics(folder, seen)
     run, server = open_run(folder), Server(mdnn.export(folder, tmp_path / "served"))
     colours = np.arange(18, dtype="uint8").reshape(2, 3, 3) * 14
     png = file(Item("image", colours))
@@ -326,7 +340,7 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     values = [["one two x"], ["seven", colours]]
     sizes = [(2, 3), (3, 1)]
     height, width = ([size[k] for size in sizes] for k in (0, 1))
-    for how in ("once", "unmask"):
+    for how in ("parallel", "masked_diffusion"):
         settings = {"decoding": how, "temperature": 1.0, "seed": 4}
         texts = [text.decode() for text in server.answer("text", raw, **settings)]
         assert texts == mdnn.generate(run, values, output="text", **settings)
@@ -337,19 +351,19 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
                 read_png(png).value, mdnn.generate(run, prompt, output=want, **settings)
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
-        assert message in server.answer("image", raw, decoding="once", height=height, width=3)
-    message = "decoding: expected once, unmask, received turn"
+        assert message in server.answer("image", raw, decoding="parallel", height=height, width=3)
+    message = "decoding: expected parallel, masked_diffusion, received autoregressive"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
     message = "audio: this network knows text, image, not audio"
-    assert message in server.answer("text", [wav], decoding="once")
-    assert server.answer("text", [{}], decoding="once")
+    assert message in server.answer("text", [wav], decoding="parallel")
+    assert server.answer("text", [{}], decoding="parallel")
     server.close()
 
 
 def test_scores_are_answered_where_there_is_room(run, monkeypatch):
     tokens = np.zeros((1, 40, 8), "int32")
-    tokens[0, :3] = run.item_codec.tokens("one")
+    tokens[0, :3] = run.item_tokenizer.tokens("one")
     served = ExportedNetwork(run)
     found = served.signatures()["serving_default"](tf.constant(tokens))
     assert sorted(found) == ["scores", "unit"]

@@ -1,0 +1,176 @@
+"""`mdnn generate`: a prompt from the command line, answers onto the screen and into files."""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+from mdnn.errors import MdnnError
+from mdnn.generation.options import GenerationOptions
+
+_SUFFIXES = {"text": ".txt", "audio": ".wav"}
+
+_GROUPS = {
+    "output": "What comes back",
+    "decoding": "How texts and items are decoded",
+    "sampling": "How tokens are sampled",
+    "puzzles": "Puzzles",
+}
+
+
+def add_generate(commands):
+    """Adds `mdnn generate` to the subparsers of the command line."""
+    command = commands.add_parser(
+        "generate",
+        help="texts, pictures and sounds from a network",
+        description="Answers a prompt with a network: continues a text, answers items with items, "
+        "or solves puzzles.",
+    )
+    command.add_argument("run", metavar="RUN", help="a run folder")
+    prompt = command.add_argument_group("The prompt")
+    prompt.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        dest="items",
+        action=_PromptItem,
+        help="a text to continue, one item of the prompt, or a puzzle; options --prompt and --item "
+        "keep their order",
+    )
+    prompt.add_argument(
+        "--item",
+        metavar="FILE",
+        dest="items",
+        action=_PromptItem,
+        help="an item of the prompt: a .txt, .png, .jpg or .wav; or a file of puzzles",
+    )
+    groups = {name: command.add_argument_group(title) for name, title in _GROUPS.items()}
+    for field in dataclasses.fields(GenerationOptions):
+        about = dict(field.metadata)
+        group = about.pop("group")
+        if group is None:
+            continue
+        if "action" not in about:
+            about["metavar"] = "N" if "type" in about else "WORD"
+        flag = f"--{field.name.replace('_', '-')}"
+        groups[group].add_argument(flag, default=field.default, **about)
+        if field.name == "temperature":
+            groups[group].add_argument(
+                "--greedy", action="store_true", help="the same as --temperature 0"
+            )
+    groups["output"].add_argument(
+        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
+    )
+    command.set_defaults(run_command=_run)
+
+
+class _PromptItem(argparse.Action):
+    """Keeps texts and files of a prompt in the order of the command line."""
+
+    def __call__(self, parser, options, value, option=None):
+        items = getattr(options, self.dest) or []
+        setattr(options, self.dest, [*items, (option, value)])
+
+
+def _run(options):
+    # Imported late: a wrong word on the command line is told without them.
+    from mdnn.runtime import quiet_import
+
+    quiet_import()
+    write_answer(options)
+
+
+def write_answer(options):
+    """Runs `mdnn generate`.
+
+    Args:
+        options: what `mdnn.cli.parser` makes of the command line.
+
+    Raises:
+        MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
+    """
+    from mdnn.generation.generate import generate
+    from mdnn.generation.task_generation import generation_of
+    from mdnn.runs.run_folder import cached_run
+
+    run = cached_run(options.run)
+    task = generation_of(run)
+    names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
+    chosen = {name: getattr(options, name) for name in names}
+    if options.greedy:
+        chosen["temperature"] = 0.0
+    if not options.items:
+        raise MdnnError("expected a --prompt or an --item, received none")
+    # Checked before anything is read or computed.
+    generation = GenerationOptions(**chosen)
+    prompt = task.read_prompt(options.items)
+    kinds = task.answer_kinds(generation)
+    if kinds is not None:
+        _check_out(kinds, options.out)
+    if options.out is None and task.streams_text:
+        _show(lambda stream: generate(run, prompt, stream=stream, **chosen), prompt)
+        return
+    answer = generate(run, prompt, **chosen)
+    _save(task.answer_items(answer, generation), options.out, run.config.tokens.sample_rate)
+
+
+def _show(write, prompt):
+    """Shows a text and its continuation on the screen while it is written."""
+    started = False
+
+    def show(text):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def stream(piece):
+        # The prompt appears with the answer, not while a wrong option may still be refused.
+        nonlocal started
+        show(piece if started else prompt + piece)
+        started = True
+
+    write(stream)
+    show("\n" if started else prompt + "\n")
+
+
+def _check_out(kinds, out):
+    """Refuses answers that have nowhere to go, before they are generated."""
+    for kind in kinds:
+        suffix = _SUFFIXES.get(kind, ".png")
+        if out is None:
+            if kind != "text":
+                raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
+            continue
+        path = pathlib.Path(out)
+        if path.suffix.lower() != suffix and len(kinds) == 1:
+            raise MdnnError(f"--out: expected a file {suffix} for {kind}, received {out}")
+        if not path.parent.is_dir():
+            raise MdnnError(f"--out: there is no folder {path.parent}")
+
+
+def _save(items, out, rate):
+    """Writes answers into files, or texts onto the screen; all can be written, or none is."""
+    # Imported late: texts on the screen need no files.
+    from mdnn.datasets.media.media_files import item_bytes
+    from mdnn.files import replacing
+
+    if not items:
+        raise MdnnError("the network answers nothing")
+    if out is None:
+        for item in items:
+            if item.kind != "text":
+                raise MdnnError(f"the answer is {item.kind}: expected --out FILE to write it to")
+        for item in items:
+            print(item.value)
+        return
+    path, files = pathlib.Path(out), []
+    for number, item in enumerate(items, 1):
+        data, suffix = item_bytes(item, rate)
+        if len(items) > 1:
+            files.append((path.with_name(f"{path.stem}-{number}{suffix}"), data))
+        elif path.suffix.lower() != suffix:
+            raise MdnnError(f"--out: expected a file {suffix} for {item.kind}, received {out}")
+        else:
+            files.append((path, data))
+    for place, data in files:
+        with replacing(place) as part:
+            part.write_bytes(data)
+        print(place)

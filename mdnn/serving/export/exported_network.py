@@ -1,0 +1,75 @@
+"""The signature `serving_default`: tokens in, scores and the likeliest tokens out."""
+
+import keras
+import tensorflow as tf
+
+from mdnn.generation.windows import TOKEN_BYTES
+from mdnn.serving.export.saved_weights import SavedModelWeights
+from mdnn.serving.export.token_checks import validate_tokens
+from mdnn.tokens.features import WIDTH
+
+MAX_SCORES = 2**26
+"""The most scores of a context that are returned: more would exhaust a server's memory."""
+
+
+class ExportedNetwork:
+    """A network as it is exported, with the signature `serving_default`.
+
+    The tasks' own signatures come with subclasses; a task names its class (`exported_as`).
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        xla: whether XLA may compile functions where they are served.
+
+    Attributes:
+        weights: `SavedModelWeights`; every function that is served runs the network inside `bound`.
+        held: list of what the SavedModel holds: variables, and modules of TensorFlow's.
+    """
+
+    def __init__(self, run, xla=True):
+        self.run, self.xla, model = run, xla, run.model
+        self.weights = SavedModelWeights(run)
+        self.held = list(self.weights.variables)
+        tokens = model.input["tokens"]
+        hidden, heads = model.hidden(tokens), model.heads
+        answers = {"unit": _Likeliest(heads)(hidden)}
+        positions = int(tokens.shape[1])
+        if positions * heads.compute_output_shape(hidden.shape)[-1] <= MAX_SCORES:
+            answers["scores"] = heads(hidden)
+        self.slots_of_all = positions
+        self.predict = keras.Model(tokens, answers)
+        self.known = model.embedding.modalities, len(run.words)
+
+    def signatures(self):
+        """Returns the functions that are served, by name."""
+        spec = tf.TensorSpec([None, self.slots_of_all, WIDTH], tf.int32, "tokens")
+
+        @tf.function(input_signature=[spec])
+        def serving_default(tokens):
+            with self.weights.bound():
+                return self.predict(validate_tokens(tokens, *self.known), training=False)
+
+        return {"serving_default": serving_default}
+
+    def text_stream(self):
+        """Returns the function that writes texts piece by piece, for the server.
+
+        See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
+        """
+
+    def examples(self):
+        """Returns requests to warm up with: pairs of a signature's name and its inputs."""
+        tokens = tf.zeros([1, self.slots_of_all, WIDTH], tf.int32)
+        return [("serving_default", {"tokens": tokens})]
+
+
+class _Likeliest(keras.layers.Layer):
+    """Returns the likeliest token of each position, `[batch, positions, 4]`."""
+
+    def __init__(self, heads, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, hidden):
+        tokens = self.heads.decode(hidden, lambda scores, _: keras.ops.argmax(scores, axis=-1))
+        return tokens[..., :TOKEN_BYTES]
