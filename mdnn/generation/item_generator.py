@@ -43,10 +43,8 @@ class ItemGenerator:
         self.run, self.decoding, self.settings = run, decoding, settings
         self.length, self.batch_size = length, batch_size
         self.tokenizer, self.config = run.item_tokenizer, run.config
-        self.positions, self.alignment = (
-            self.config.context.positions,
-            self.config.context.pad_to_multiple_of,
-        )
+        context = self.config.context
+        self.positions, self.alignment = context.positions, context.pad_to_multiple_of
         self.modalities = self.config.tokens.modalities
         self.heads = tuple(run.model.heads.modalities)
 

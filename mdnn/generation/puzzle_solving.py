@@ -132,16 +132,14 @@ def _solver(run, task):
 
 @functools.lru_cache(maxsize=8)
 def _compiled_solver(model, config, name):
-    """Returns the `RecurrentInference` of a network, perhaps for puzzles of another size, kept
-    compiled."""
+    """Returns the `RecurrentInference` of a network, perhaps at another puzzle's size; kept."""
     if name is not None:
         model, config = at_grid_size(model, config, PuzzleName.of(name))
     return RecurrentInference(model, config, batch=1)
 
 
 def _iterate(solver, tokens, asked, seed, options, each):
-    """Yields `(steps, what RecurrentInference.advance returns)` after every step, or at the last
-    one."""
+    """Yields the number of steps and the state, after every step or at the last one alone."""
     refeed, states, done = solver.refeed, solver.begin([0], seed), 0
     most = options.steps
     if most is None and refeed.step_schedule == "length":
@@ -150,9 +148,9 @@ def _iterate(solver, tokens, asked, seed, options, each):
     while done < most:
         count = 1 if each else refeed.steps if options.adaptive else most
         state = solver.advance(tokens, states, count)
-        states, steps = state["states"], steps + count
-        yield steps, state
-        if options.adaptive and steps % refeed.steps == 0 and state["stop"][0] > CERTAIN:
+        states, done = state["states"], done + count
+        yield done, state
+        if options.adaptive and done % refeed.steps == 0 and state["stop"][0] > CERTAIN:
             return
 
 
