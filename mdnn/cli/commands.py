@@ -115,7 +115,7 @@ def run_quantize(options):
 def run_inspect(options):
     """Prints what a network is made of."""
     from mdnn.config.load import load_config
-    from mdnn.serving.export.saved_model_ops import is_saved_model
+    from mdnn.safety.saved_model_ops import is_saved_model
 
     folder = Path(options.what).is_dir()
     if folder and options.set:
@@ -160,7 +160,7 @@ def run_inspect(options):
 
 
 def _inspect_saved_model(options):
-    from mdnn.serving.export.saved_model_ops import inspect_saved_model, saved_model_lines
+    from mdnn.safety.saved_model_ops import inspect_saved_model, saved_model_lines
 
     facts = inspect_saved_model(options.what)
     print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

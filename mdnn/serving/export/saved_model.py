@@ -11,8 +11,8 @@ from mdnn.errors import MdnnError
 from mdnn.files import making
 from mdnn.generation.task_generation import generation_of
 from mdnn.runs.run_folder import cached_run
+from mdnn.serving.export.variable_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
-from mdnn.serving.lifetime import keep_variables
 
 
 def export(run, directory, xla=True):

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from mdnn.errors import MdnnError
 from mdnn.runs.run_folder import CONFIG, open_run
+from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.export import exported_network
-from mdnn.serving.export.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
