@@ -41,7 +41,14 @@ def add_generate(commands):
         metavar="FILE",
         dest="items",
         action=_PromptItem,
-        help="an item of the prompt: a .txt, .png, .jpg or .wav; or a file of puzzles",
+        help="an item of the prompt: a .txt, .png, .jpg, .gif, .webp, .bmp, .wav, .flac or .mp3; "
+        "or a file of puzzles",
+    )
+    prompt.add_argument(
+        "--convert",
+        action="store_true",
+        help="convert --item files where that loses something: transparency, 16 bit pixels, "
+        "colours for a grey network, stereo, 24 bit samples",
     )
     groups = {name: command.add_argument_group(title) for name, title in _GROUPS.items()}
     for field in dataclasses.fields(GenerationOptions):
@@ -102,7 +109,7 @@ def write_answer(options):
         raise MdnnError("expected a --prompt or an --item, received none")
     # Checked before anything is read or computed.
     generation = GenerationOptions(**chosen)
-    prompt = task.read_prompt(options.items)
+    prompt = task.read_prompt(run, options.items, options.convert)
     kinds = task.answer_kinds(generation)
     if kinds is not None:
         _check_out(kinds, options.out)

@@ -38,11 +38,13 @@ class TextGeneration:
 
         return generate_text(run, prompt, options, stream)
 
-    def read_prompt(self, values):
+    def read_prompt(self, run, values, convert=False):
         """Returns the prompt of a command line.
 
         Args:
+            run: the `Run`.
             values: list of pairs of an option, `"--prompt"` or `"--item"`, and its value.
+            convert: whether files are converted where that loses something.
         """
         if len(values) > 1 or values[0][0] != "--prompt":
             raise MdnnError("this network continues one text: expected one --prompt")
@@ -80,8 +82,13 @@ class ItemGeneration(TextGeneration):
 
         return generate_items(run, prompt, options, stream)
 
-    def read_prompt(self, values):
-        return [pathlib.Path(value) if option == "--item" else value for option, value in values]
+    def read_prompt(self, run, values, convert=False):
+        from mdnn.generation.item_generation import read_prompt_file
+
+        return [
+            read_prompt_file(run, pathlib.Path(value), convert) if option == "--item" else value
+            for option, value in values
+        ]
 
     def answer_kinds(self, options):
         specs = self._specs(options)
@@ -110,7 +117,7 @@ class PuzzleGeneration(TextGeneration):
 
         return solve_puzzles(run, prompt, options, stream)
 
-    def read_prompt(self, values):
+    def read_prompt(self, run, values, convert=False):
         """Returns a list of puzzles: every line of a file is one."""
         from mdnn.files import read_text
 
