@@ -2,10 +2,10 @@
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.generation.options import GenerationOptions
 
 _SUFFIXES = {"text": ".txt", "audio": ".wav"}
@@ -74,6 +74,8 @@ class _PromptItem(argparse.Action):
     """Keeps texts and files of a prompt in the order of the command line."""
 
     def __call__(self, parser, options, value, option=None):
+        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
+        value = "--" if value == [] else value
         items = getattr(options, self.dest) or []
         setattr(options, self.dest, [*items, (option, value)])
 
@@ -146,7 +148,7 @@ def _check_out(kinds, out):
             if kind != "text":
                 raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
             continue
-        path = pathlib.Path(out)
+        path = as_path(out, "--out")
         if path.suffix.lower() != suffix and len(kinds) == 1:
             raise MdnnError(f"--out: expected a file {suffix} for {kind}, received {out}")
         if not path.parent.is_dir():
@@ -168,7 +170,7 @@ def _save(items, out, rate):
         for item in items:
             print(item.value)
         return
-    path, files = pathlib.Path(out), []
+    path, files = as_path(out, "--out"), []
     for number, item in enumerate(items, 1):
         data, suffix = item_bytes(item, rate)
         if len(items) > 1:

@@ -1,8 +1,7 @@
 """The generating side of the tasks."""
 
-import pathlib
-
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.items import Item
 
 
@@ -86,7 +85,7 @@ class ItemGeneration(TextGeneration):
         from mdnn.generation.item_generation import read_prompt_file
 
         return [
-            read_prompt_file(run, pathlib.Path(value), convert) if option == "--item" else value
+            read_prompt_file(run, as_path(value, option), convert) if option == "--item" else value
             for option, value in values
         ]
 
@@ -127,7 +126,9 @@ class PuzzleGeneration(TextGeneration):
                 # A shell hands two lines on as they are, or written as \\n.
                 puzzles.append(value.replace("\\n", "\n"))
             else:
-                puzzles += [line for line in read_text(value, 1 << 20).splitlines() if line]
+                puzzles += [
+                    line for line in read_text(as_path(value, option), 1 << 20).splitlines() if line
+                ]
         return puzzles
 
     def answer_kinds(self, options):

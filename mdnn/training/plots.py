@@ -1,5 +1,6 @@
 """The loss curve, and items beside one another, as pictures."""
 
+import contextlib
 import textwrap
 import warnings
 
@@ -10,6 +11,8 @@ from mdnn.files import replacing
 
 # Of a text so many letters are drawn, in lines of so many.
 LETTERS, LINE = 60, 12
+# Characters of a title.
+TITLE = 72
 
 
 def loss_curve(metrics, path, title="", unit="character"):
@@ -43,11 +46,12 @@ def loss_curve(metrics, path, title="", unit="character"):
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
     low = min(shown)
-    axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
+    axes.set(xlabel="seconds", ylabel=f"nats per {unit}")
+    axes.set_title(_shown(title), parse_math=False)
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with replacing(path) as part:
+    with replacing(path) as part, _any_glyph():
         figure.savefig(part, format="png")
 
 
@@ -69,14 +73,31 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(head, fontsize=9)
+                axes.set_title(head, fontsize=9, parse_math=False)
             if item is not None:
                 _draw(axes, item)
-    figure.suptitle(title, fontsize=10)
-    with replacing(path) as part, warnings.catch_warnings():
-        # A network may write any character, whatever the font has.
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+    figure.suptitle(_shown(title), fontsize=10, parse_math=False)
+    with replacing(path) as part, _any_glyph():
         figure.savefig(part, format="png")
+
+
+@contextlib.contextmanager
+def _any_glyph():
+    """Draws characters that the font lacks as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph|Matplotlib currently does not support", UserWarning
+        )
+        yield
+
+
+def _shown(title):
+    """A title in one printable line that fits the picture: a long one, a path, keeps its end."""
+    title = "".join(c if c.isprintable() else " " for c in title)
+    if len(title) <= TITLE:
+        return title
+    start = TITLE // 3
+    return f"{title[:start]}…{title[start + 1 - TITLE :]}"
 
 
 def _draw(axes, item):

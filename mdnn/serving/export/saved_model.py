@@ -2,16 +2,16 @@
 
 import contextlib
 import importlib
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.generation.task_generation import generation_of
 from mdnn.runs.run_folder import cached_run
-from mdnn.serving.export.variable_lifetime import keep_variables
+from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
 
 
@@ -61,7 +61,7 @@ def export(run, directory, xla=True):
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     run = cached_run(run)
-    directory = Path(directory)
+    directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
     exported = exported_network(run, xla)
