@@ -97,12 +97,11 @@ def write_answer(options):
     Raises:
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
     """
-    from mdnn.generation.generate import generate
-    from mdnn.generation.task_generation import generation_of
     from mdnn.runs.run_folder import cached_run
+    from mdnn.tasks.registry import task_for
 
     run = cached_run(options.run)
-    task = generation_of(run)
+    task = task_for(run.config, run.words)
     names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
     chosen = {name: getattr(options, name) for name in names}
     if options.greedy:
@@ -116,9 +115,9 @@ def write_answer(options):
     if kinds is not None:
         _check_out(kinds, options.out)
     if options.out is None and task.streams_text:
-        _show(lambda stream: generate(run, prompt, stream=stream, **chosen), prompt)
+        _show(lambda stream: task.generate(run, prompt, generation, stream), prompt)
         return
-    answer = generate(run, prompt, **chosen)
+    answer = task.generate(run, prompt, generation)
     _save(task.answer_items(answer, generation), options.out, run.config.tokens.sample_rate)
 
 

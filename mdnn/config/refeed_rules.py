@@ -28,8 +28,7 @@ def check_refeed(config):
             "refeed.initial_state: no gradient reaches a learned start through refeed.bptt_steps = "
             f"{refeed.bptt_steps} of refeed.steps = {refeed.steps} steps; take 0 (all)"
         )
-    if config.context.layout == "puzzle":
-        _check_rule(refeed, config)
+    _check_rule(refeed, config)
 
 
 def _has_dropout(config):

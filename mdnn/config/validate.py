@@ -3,13 +3,13 @@
 import dataclasses
 import math
 
-from mdnn.config.fixed_keys import NOT_OF_STREAMS, check_fixed
-from mdnn.config.puzzle_rules import check_no_puzzle, check_puzzle
+from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.refeed_rules import check_refeed
 from mdnn.config.schema import nearest
+from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError
 from mdnn.text_encodings import check_encoding
-from mdnn.tokens.features import MODALITIES, UNITS
+from mdnn.tokens.features import MODALITIES
 
 
 def check(config):
@@ -21,16 +21,13 @@ def check(config):
     Raises:
         MdnnError: the first key that does not go with the others.
     """
+    rules_of(config)
     check_encoding(config.data.encoding)
     _check_context(config)
     _check_train(config)
     check_refeed(config)
-    if config.context.layout == "puzzle":
-        check_puzzle(config)
-    else:
-        check_no_puzzle(config)
-        _check_modalities(config.tokens)
-        _check_layout(config)
+    _check_modalities(config.tokens)
+    check_task(config)
     _check_tokens(config.tokens)
     _check_loss(config)
     if not config.backbone.layer:
@@ -67,16 +64,17 @@ def _check_train(config):
 
 def _check_modalities(tokens):
     names = tokens.modalities
+    known = tuple(dict.fromkeys(name for rules in RULES.values() for name in rules.modalities))
     for number, name in enumerate(names):
-        if name in (row.name for row in MODALITIES) and name not in UNITS:
+        if name in (row.name for row in MODALITIES) and name not in known:
             raise MdnnError(
                 f"tokens.modalities: {name!r} is no unit of an item; it is added where the other "
-                f"keys ask for it; known: {', '.join(UNITS)}"
+                f"keys ask for it; known: {', '.join(known)}"
             )
-        if name not in UNITS:
+        if name not in known:
             raise MdnnError(
-                f"tokens.modalities: unknown modality {name!r}{nearest(name, UNITS)}; "
-                f"known: {', '.join(UNITS)}"
+                f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
+                f"known: {', '.join(known)}"
             )
         if name in names[:number]:
             raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
@@ -104,28 +102,6 @@ def _check_tokens(tokens):
     if tokens.table_init == "ordered":
         raise MdnnError(
             "tokens.table_init: tokens.table = 'bits' has no tables to start, received 'ordered'"
-        )
-
-
-def _check_layout(config):
-    tokens, context = config.tokens, config.context
-    if context.layout == "stream":
-        if others := [name for name in tokens.modalities if name not in ("text", "word")]:
-            raise MdnnError(
-                f"context.layout: a stream holds text and words, received {others[0]!r} in "
-                "tokens.modalities; take layout = 'items'"
-            )
-        why = "; it belongs to context.layout = 'items'"
-        check_fixed(config, NOT_OF_STREAMS, " in a stream", why)
-        return
-    # A place is below the positions of one context, and so is told exactly.
-    if (
-        tokens.coordinates or tokens.answer_coordinates
-    ) and tokens.base**tokens.digits < context.positions:
-        raise MdnnError(
-            f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least the context's "
-            f"{context.positions} positions"
         )
 
 

@@ -8,6 +8,7 @@ import random
 from keras import layers
 
 from mdnn.config.network_tables import FoldLayer
+from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.answer_feedback import AnswerFeedback
@@ -137,7 +138,11 @@ def make_refeed(config, branches):
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
     refeed = config.refeed
-    if refeed.steps == 1 and refeed.initial_state == "zeros" and config.context.layout != "puzzle":
+    if (
+        refeed.steps == 1
+        and refeed.initial_state == "zeros"
+        and not rules_of(config).always_recurrent
+    ):
         return None
     words = {name: getattr(refeed, name) for name in OF_LAYER}
     return Refeed(branches, **words, seed=config.seed, name="refeed")

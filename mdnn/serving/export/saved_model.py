@@ -9,10 +9,10 @@ import tensorflow as tf
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
-from mdnn.generation.task_generation import generation_of
 from mdnn.runs.run_folder import cached_run
 from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
+from mdnn.tasks.registry import task_class
 
 
 def export(run, directory, xla=True):
@@ -90,7 +90,7 @@ def exported_network(run, xla=True):
     Raises:
         MdnnError: a task whose networks are not exported.
     """
-    place = generation_of(run).exported_as
+    place = task_class(run.config).exported_as
     if place is None:
         raise MdnnError(
             f"a network of {run.config.context.layout} ({run.config.data.source}) has no "

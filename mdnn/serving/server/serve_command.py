@@ -36,6 +36,22 @@ def add_serve(commands):
         help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
         "computer that reaches this one may",
     )
+    serve.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that requests may have in their header Host: that of a proxy in front of the "
+        "server that hands it on (several times for several)",
+    )
+    serve.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin whose pages may ask, such as https://write.example.org: the address that "
+        "people see where a proxy stands in front of the server (several times for several)",
+    )
     serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
     for field in dataclasses.fields(Limits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
@@ -65,6 +81,11 @@ def serve_network(options):
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
+    # imported late: starlette is an extra
+    from mdnn.serving.server.guard import checked_host, checked_origin
+
+    hosts = [checked_host(host) for host in options.allow_host]
+    origins = [checked_origin(origin) for origin in options.allow_origin]
     path = as_path(options.run, "serve")
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
@@ -81,7 +102,7 @@ def serve_network(options):
         for rows in network.warm_up():
             if rows >= limits.rows:
                 break
-        server = StoppableServer(network, options.name, limits, options.host)
+        server = StoppableServer(network, options.name, limits, options.host, hosts, origins)
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(

@@ -1,4 +1,4 @@
-"""A start from what the training data already say: how frequent each byte is."""
+"""Initial biases of the heads: the log frequencies of each class in the training data."""
 
 import keras
 import numpy as np
@@ -6,19 +6,19 @@ import numpy as np
 from mdnn.tokens.features import MODALITY
 
 # Units that are counted, evenly spread over the data.
-MOST = 1_000_000
+COUNTED_UNITS = 1_000_000
 
 
 def frequency_biases(rows, steps):
-    """Log frequencies of the classes of every decoding step among units.
+    """Returns the log frequencies of the classes of every decoding step in tokens.
 
     Heads that start from them begin at the loss of guessing by frequency, a few nats, instead
     of that of guessing evenly among 1,114,112 code points, and need not spend their first
     steps on it.
 
     Args:
-        rows: int32 `[n, 8]`, token rows of any modalities; padding does not count.
-        steps: list of `Step`, the heads'.
+        rows: int32 `[n, 8]`, tokens of any modalities; padding does not count.
+        steps: list of the heads' decoding steps.
 
     Returns:
         dict from the name of a step to float32 `[classes]`; half a count is added to each class,
@@ -36,8 +36,8 @@ def frequency_biases(rows, steps):
     return biases
 
 
-def text_rows(units, tokenizer):
-    """Token rows of a training text, of at most about `MOST` of its units, evenly spread.
+def text_tokens(units, tokenizer):
+    """Returns tokens of at most about `COUNTED_UNITS` of a text's units, evenly spread.
 
     Args:
         units: int32 `[n]`, the text's units.
@@ -46,15 +46,15 @@ def text_rows(units, tokenizer):
     Returns:
         int32 `[m, 8]`.
     """
-    return tokenizer.tokens(units[:: max(1, len(units) // MOST)])
+    return tokenizer.tokens(units[:: max(1, len(units) // COUNTED_UNITS)])
 
 
-def init_head_bias(heads, rows):
-    """Sets the biases of `ModalityHeads` to the log frequencies among token rows `[n, 8]`.
+def init_head_bias(heads, tokens):
+    """Sets the biases of `ModalityHeads` to the log frequencies in tokens `[n, 8]`.
 
     Heads without weights, of the table `"bits"`, stay as they are.
     """
     if not heads.biases:
         return
-    for name, bias in frequency_biases(rows, heads.steps).items():
+    for name, bias in frequency_biases(tokens, heads.steps).items():
         heads.biases[name].assign(bias)

@@ -1,8 +1,8 @@
 """`generate`: what a trained network answers to texts, pictures, films, sounds and puzzles."""
 
 from mdnn.generation.options import options_of
-from mdnn.generation.task_generation import generation_of
 from mdnn.runs.run_folder import cached_run
+from mdnn.tasks.registry import task_for
 
 
 def generate(run, prompt, output=None, stream=None, **options):
@@ -13,8 +13,8 @@ def generate(run, prompt, output=None, stream=None, **options):
     (`mdnn.generation.options.PRESETS`).
 
     Args:
-        run: a run folder, which is opened and compiled once and kept until its files change; or
-            what `mdnn.runs.run_folder.open_run` returns.
+        run: a run folder or a `.keras` file, which is opened and compiled once and kept until it
+            changes; a network; or what `mdnn.runs.run_folder.open_run` returns.
         prompt: of networks of texts a text to continue; of items a list of what belongs together,
             in order: strings, arrays (uint8 `[h, w]`, `[h, w, 3]` and `[n, h, w, 3]`, int16
             `[n]`), `Item`s, and `pathlib.Path`s of files, or a list of such lists; of puzzles a
@@ -43,4 +43,4 @@ def generate(run, prompt, output=None, stream=None, **options):
     """
     run = cached_run(run)
     options = options_of({"output": output, **options})
-    return generation_of(run).generate(run, prompt, options, stream)
+    return task_for(run.config, run.words).generate(run, prompt, options, stream)

@@ -1,4 +1,4 @@
-"""How well a network predicts items: nats per unit and per item, by way and by kind of answer."""
+"""How well a network predicts items: nats per unit and per item, by mode and kind of answer."""
 
 import dataclasses
 import math
@@ -6,49 +6,23 @@ import math
 import numpy as np
 
 from mdnn.datasets.batches.item_batches import item_windows
-from mdnn.datasets.items.item_splits import open_dataset
-from mdnn.errors import MdnnError
-from mdnn.models.compiling import without_xla
 from mdnn.models.loss_model import TargetNLL
+from mdnn.tasks.batch_evaluator import compile_models
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
 
-# Positions in one call: what a large context leaves of a batch.
+# Positions in one call: a large context leaves room for few examples.
 CALL_SLOTS = 32_768
+# Positions that a quick evaluation looks at, and the fewest and most contexts that this makes.
+QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
 _BLANK, _END = modality("blank").index, modality("end").index
 _WANTED = MODALITY + 1
 _KINDS = {row.index: row.name for row in MODALITIES} | {modality("word").index: "text"}
 
 
-def open_config_lines(config):
-    """The `DatasetSplits` of a config of items."""
-    kinds = tuple(name for name in config.tokens.modalities if name != "word")
-    data, rate = config.data, config.tokens.sample_rate
-    return open_dataset(data.source, data.validation, config.seed, rate, kinds)
-
-
-def validation_lines(config):
-    """The lines that validate a config of items.
-
-    Raises:
-        MdnnError: a source that cannot be read, or none of which validates.
-    """
-    return check_validation(open_config_lines(config).validation, config)
-
-
-def check_validation(lines, config):
-    """Refuses to go on without a line that validates; returns the lines."""
-    if not lines:
-        raise MdnnError(
-            f"data.validation: nothing of {config.data.source!r} validates; expected a share "
-            "above 0, or a manifest that says what does"
-        )
-    return lines
-
-
 @dataclasses.dataclass
 class Total:
-    """A sum over answers of one kind.
+    """The sums over answers of one kind.
 
     Args:
         nats: weighted nats of all units.
@@ -63,8 +37,8 @@ class Total:
     def __add__(self, other):
         return Total(self.nats + other.nats, self.units + other.units, self.items + other.items)
 
-    def figures(self):
-        """The figures as `evaluate` gives them."""
+    def metrics(self):
+        """Returns the metrics, a dict."""
         mean = self.nats / max(self.units, 1e-9)
         return {
             "loss": mean,
@@ -76,40 +50,37 @@ class Total:
 
 
 class ItemEvaluator:
-    """Nats of items under a network in each of its ways, compiled once.
+    """Sums the nats of items in each decoding mode, compiled once.
 
-    In turn and at once they are the negative log-likelihoods of the answers; by unmasking the
-    estimate of a bound on it, from one random share of blanks for every answer (the same ones
-    each time).
+    In turn and at once these are the negative log-likelihoods of the answers; by unmasking an
+    estimate of a bound on it, from one random share of masked positions for every answer (the
+    same ones each time).
 
     Args:
-        networks: dict from ways to networks, as `mdnn.training.decoding_modes.networks_by_mode`
-            gives it.
+        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
+            returns it.
         config: their config.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
     """
 
     def __init__(self, networks, config, tokenizer):
-        made = {id(model): TargetNLL(model) for model in networks.values()}
-        for model in made.values():
-            without_xla(model)
-        self.models = {name: made[id(model)] for name, model in networks.items()}
+        self.models = compile_models(networks, TargetNLL)
         self.config, self.tokenizer = config, tokenizer
         self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
 
-    def figures(self, lines, progress=None):
-        """What `evaluate` says of lines.
+    def metrics(self, lines, progress=None):
+        """Returns what `mdnn.evaluate` says of lines.
 
         Args:
             lines: list of `mdnn.datasets.items.item_splits.Example`; every alternative of every
                 line comes once.
-            progress: function called with the part that is done, 0 to 1.
+            progress: function called with the fraction that is done, 0 to 1.
 
         Returns:
             dict: `nats` (mean of a unit of the answers, the end being one), `bits_per_unit`,
-            `units`, `loss_per_item`, `items`, all of the first way that is trained; and `ways`, a
-            dict from each way's name to its own such figures and `kinds`, a dict from kinds of
-            answers to theirs.
+            `units`, `loss_per_item`, `items`, all of the first mode that is trained; and `ways`, a
+            dict from each mode to the same metrics of it and `kinds`, a dict from kinds of answers
+            to theirs.
 
         Raises:
             MdnnError: no line, a line that does not fit the context.
@@ -118,8 +89,8 @@ class ItemEvaluator:
         for number, name in enumerate(self.models):
             totals, _ = self.total(lines, name)
             ways[name] = {
-                **sum(totals.values(), Total()).figures(),
-                "kinds": {kind: total.figures() for kind, total in sorted(totals.items())},
+                **sum(totals.values(), Total()).metrics(),
+                "kinds": {kind: total.metrics() for kind, total in sorted(totals.items())},
             }
             if progress is not None:
                 progress((number + 1) / len(self.models))
@@ -127,18 +98,20 @@ class ItemEvaluator:
         first.pop("kinds")
         return first | {"ways": ways}
 
-    def check(self, lines, most):
-        """Nats per unit of each way, weighted as in training, on at most `most` contexts."""
-        found = {}
+    def quick(self, lines):
+        """Returns nats per unit of each mode, weighted as in training, on some contexts."""
+        most = QUICK_SLOTS // self.config.context.positions
+        most = min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most))
+        losses = {}
         for name in self.models:
             totals, prompts = self.total(lines, name, most)
             answers, weight = sum(totals.values(), Total()), self.config.loss.prompt
             units = answers.units + weight * prompts.units
-            found[name] = (answers.nats + weight * prompts.nats) / max(units, 1e-9)
-        return found
+            losses[name] = (answers.nats + weight * prompts.nats) / max(units, 1e-9)
+        return losses
 
-    def total(self, lines, way, most=None):
-        """Sums over the answers of lines.
+    def total(self, lines, mode, most=None):
+        """Returns the sums over the answers of lines.
 
         Returns:
             A dict from kinds of answers to their `Total`, and the `Total` of what is predicted
@@ -150,14 +123,14 @@ class ItemEvaluator:
             self.tokenizer,
             config.context,
             self.batch,
-            way,
+            mode,
             config.seed,
             config.data.order,
             config.data.truncate,
             most=most,
         ):
             counted, weights = window.pop("counted"), window.pop("weights")
-            nats = self.models[way].nats(window["tokens"], window["targets"])
+            nats = self.models[mode].nll(window["tokens"], window["targets"])
             one = (-1, config.context.positions)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
             nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
@@ -172,7 +145,7 @@ class ItemEvaluator:
 
 
 def _answers(tokens, targets, counted):
-    """The kind of each context's answer, 0 where there is none, and the positions that answer it.
+    """Returns the kind of each context's answer (0: none), and the positions that answer it.
 
     Args:
         tokens, targets: int32 `[n, positions, 8]`.

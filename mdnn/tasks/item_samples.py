@@ -5,25 +5,27 @@ import numpy as np
 from mdnn.datasets.items.example import load
 from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
-from mdnn.training.decoding_modes import decoding_mode_shares
-from mdnn.training.plots import contact_sheet
 
 PROMPTS = 6
 
 
-def sample_sheet(run, lines, path, title="", prompts=PROMPTS):
-    """Draws prompts, the network's answers in every way that is trained, and what is right.
+def sample_sheet(run, lines, modes, path, title="", prompts=PROMPTS):
+    """Draws prompts, the network's answers in every mode that is trained, and the right ones.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a network of items.
         lines: list of `mdnn.datasets.items.item_splits.Example`; prompts are spread over them,
             always the same.
+        modes: names of the decoding modes.
         path: the PNG to write.
         title: text above.
         prompts: how many.
     """
+    # imported late: matplotlib is needed while training only
+    from mdnn.tasks.contact_sheet import contact_sheet
+
     drawn = sample_draws(lines, prompts, run.config.seed, run.config.data.order)
-    answers = {way: sample_answers(run, drawn, way) for way in decoding_mode_shares(run.config)}
+    answers = {mode: sample_answers(run, drawn, mode) for mode in modes}
     longest = max(len(items) for items in drawn) - 1
     rows = []
     for number, items in enumerate(drawn):
@@ -59,12 +61,14 @@ def sample_answers(run, drawn, way):
     # imported late: writing compiles much
     from mdnn import generate
 
-    outputs = [wanted(items[-1]) for items in drawn]
+    wants = [wanted(items[-1]) for items in drawn]
     answers = [None] * len(drawn)
-    for output in dict.fromkeys(outputs):
-        own = [number for number, other in enumerate(outputs) if other == output]
+    for want in dict.fromkeys(wants):
+        own = [number for number, other in enumerate(wants) if other == want]
         prompts = [drawn[number][:-1] for number in own]
-        for number, answer in zip(own, generate(run, prompts, output, decoding=way), strict=True):
+        for number, answer in zip(
+            own, generate(run, prompts, output=want, decoding=way), strict=True
+        ):
             if len(answer):
                 answers[number] = Item(
                     drawn[number][-1].kind, answer, rate=run.config.tokens.sample_rate
