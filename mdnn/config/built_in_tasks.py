@@ -6,10 +6,6 @@ from mdnn.tokens.features import UNITS
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
 _PUZZLE_REFEED = (
-    "refeed.inner_steps",
-    "refeed.feedback",
-    "refeed.damping",
-    "refeed.noise",
     "refeed.step_schedule",
     "refeed.supervision_steps",
 )

@@ -36,10 +36,6 @@ TASK_KEYS = (
     "context.padding",
     "context.pad_to_multiple_of",
     "loss.prompt",
-    "refeed.inner_steps",
-    "refeed.feedback",
-    "refeed.damping",
-    "refeed.noise",
     "refeed.step_schedule",
     "refeed.supervision_steps",
 )

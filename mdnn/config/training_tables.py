@@ -21,8 +21,8 @@ class Length:
 class Refeed:
     """How often the backbone is run on its own output before it answers.
 
-    All but `steps`, `bptt_steps`, `initial_state` ("zeros" and "learned") and `remat` are words of
-    puzzles.
+    `step_schedule`, `steps_by_length`, `progressive`, `supervision_steps` and what follows them are
+    keys of puzzles.
     """
 
     steps: int = option(1, least=1)

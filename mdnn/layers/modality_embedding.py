@@ -291,6 +291,12 @@ class ModalityEmbedding(RuledLayer):
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
         return ops.take(tables[0], number, axis=0) + self._letters(number)
 
+    def word_rows(self):
+        """Returns the embedding of every word of the table, `[words, width]`, without places."""
+        numbers = ops.arange(len(self.letters), dtype="int32")
+        rows = ops.cast(ops.convert_to_tensor(self.byte_tables["word"][0]), self.compute_dtype)
+        return rows + self._letters(numbers)
+
     def _bits(self, tokens):
         bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]
         signs = ops.cast(ops.stack(bits, axis=-1) * 2 - 1, self.compute_dtype)

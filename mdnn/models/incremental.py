@@ -50,7 +50,7 @@ class Columns:
                         for mixer, spec in zip(mixers, branch.mixers, strict=True):
                             make = (mixer, spec, self.grid, self.width)
                             used += self._found(mixer, lambda m=make: pasts_of(*m))
-        self.uses = used * self.steps
+        self.uses = used * network.runs(self.steps)
         self.shortens = all(past.shortens for past in used)
         self.dtype = network.blocks[0].compute_dtype
 

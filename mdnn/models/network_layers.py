@@ -7,6 +7,7 @@ import random
 
 from keras import layers
 
+from mdnn.config import training_tables
 from mdnn.config.network_tables import FoldLayer
 from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
@@ -22,7 +23,8 @@ from mdnn.models.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
-OF_LAYER = ("steps", "backprop", "start", "remat", "inner", "damping", "noise", "what")
+OF_RECURRENCE = ("steps", "initial_state", "inner_steps", "damping", "noise", "feedback")
+OF_GRADIENTS = ("bptt_steps", "remat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,18 +135,14 @@ def make_heads(config):
 
 
 def make_refeed(config, branches):
-    """The layer that steps the branches of a config; `None` where they run once alone.
+    """Returns the layer that refeeds the blocks of a config; `None` where they run once alone.
 
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
-    refeed = config.refeed
-    if (
-        refeed.steps == 1
-        and refeed.initial_state == "zeros"
-        and not rules_of(config).always_recurrent
-    ):
+    words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
+    plain = all(words[name] == getattr(training_tables.Refeed, name) for name in OF_RECURRENCE)
+    if plain and not rules_of(config).always_recurrent:
         return None
-    words = {name: getattr(refeed, name) for name in OF_LAYER}
     return Refeed(branches, **words, seed=config.seed, name="refeed")
 
 

@@ -4,19 +4,21 @@ import collections
 import dataclasses
 import functools
 import json
-import stat
 import threading
+import weakref
 from pathlib import Path
+
+import keras
 
 import mdnn
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import write_text
+from mdnn.files import check_new_folder, write_text
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
+from mdnn.models.network import Network
 from mdnn.config.load import Config, load_config
 from mdnn.models.parameter_limit import TooLargeError
-from mdnn.models.network import Network
 from mdnn.runs.quantization import packed_dtype, unpack
 from mdnn.strict_json import read_json
 from mdnn.tokens.item_tokenizer import ItemTokenizer
@@ -34,12 +36,12 @@ class Run:
     """A trained network and what is needed to feed it.
 
     Args:
-        path: the run folder; `None` for a network that is in none.
+        path: the run folder; `None` for a network that lies in memory alone.
         config: the config it was trained with.
         words: its table of words, empty for characters alone.
     """
 
-    path: Path
+    path: Path | None
     config: Config
     words: tuple[str, ...] = ()
 
@@ -84,7 +86,6 @@ class Run:
         frequent first; a long list is cut.
         """
         if self.path is None:
-            # A network that is in no run folder was trained on nothing that is known.
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
@@ -95,15 +96,39 @@ class Run:
         return run
 
 
+class _MemoryRun(Run):
+    """A run whose network lies in memory."""
+
+    @property
+    def model(self):
+        return self.network()
+
+    @property
+    def dtype(self):
+        return "float32"
+
+
 def open_run(run):
-    """The `Run` in a folder (or the run itself, handed on).
+    """Opens a run.
+
+    Args:
+        run: a run folder; a `.keras` file; a `Network`, trained with `fit` or loaded; or a `Run`,
+            which is returned as it is.
+
+    Returns:
+        `Run`.
 
     Raises:
-        MdnnError: no such folder, or one that holds no finished run.
+        MdnnError: none of these, or a folder that holds no finished run.
     """
     if isinstance(run, Run):
         return run
+    if isinstance(run, keras.Model):
+        return run_of(run)
     path = as_path(run, "run")
+    if path.suffix == ".keras" and path.is_file():
+        network = load(path)
+        return Run(None, network.config, network.words).holding(network)
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{path} is no run folder: there is {what} there")
@@ -115,30 +140,78 @@ def open_run(run):
     return Run(path, config, read_words(path) if config.tokens.words else ())
 
 
+def run_of(network):
+    """Returns the `Run` of a network in memory; always the same one for the same network.
+
+    Args:
+        network: `Network`, as `mdnn.build`, `mdnn.load` or `keras.models.load_model` gives it.
+
+    Raises:
+        MdnnError: another kind of model, which has no config.
+    """
+    if not isinstance(network, Network):
+        raise MdnnError(
+            "expected a network made by mdnn.build or mdnn.load, a run folder or a .keras file; "
+            f"received a {type(network).__name__} without a config"
+        )
+    run = _IN_MEMORY.get(network)
+    if run is None:
+        # The reference to the network is weak, so that the table does not keep it alive.
+        run = _MemoryRun(None, network.config, network.words)
+        object.__setattr__(run, "network", weakref.ref(network))
+        _IN_MEMORY[network] = run
+    return run
+
+
+def save(network, path):
+    """Writes a network as a run folder, for every command and function that takes one.
+
+    Args:
+        network: `Network`, or a `Run`.
+        path: the folder to make.
+
+    Returns:
+        `Path` of the run folder.
+
+    Raises:
+        MdnnError: the folder holds something already, or the model has no config.
+
+    Example:
+
+    >>> model = mdnn.build(mdnn.load_config("configs/text.toml"))
+    >>> mdnn.save(model, "runs/mine")
+    """
+    run, path = open_run(network), as_path(path, "path")
+    check_new_folder(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if run.config.context.layout == "items":
+        write_item_statistics(path, run.item_statistics)
+    write_run(path, run.config, run.words, run.model)
+    return path
+
+
 MAX_OPENED = 4
 """How many runs `cached_run` holds at most; the one that was used longest ago is dropped."""
 
 _OPENED = collections.OrderedDict()
+_IN_MEMORY = weakref.WeakKeyDictionary()
 _OPENED_LOCK = threading.Lock()
 
 
 def cached_run(run):
-    """Opens a run folder or file once and returns the same `Run` as long as its files stay so.
+    """Opens a run folder once and returns the same `Run` as long as its files stay the same.
 
     The network of the returned run, and whatever was compiled for it, is shared by all callers:
     do not change its weights. `open_run` and `load` give a network of its own.
 
     Args:
-        run: a run folder, or a `.keras` file of a network; a `Run`, which is returned as it is; or
-            a `Network`.
+        run: a run folder, or a `Run`, which is returned as it is.
 
     Raises:
-        MdnnError: no such folder or file, or one that holds no finished run.
+        MdnnError: no such folder, or one that holds no finished run.
     """
-    if isinstance(run, Run):
-        return run
-    if isinstance(run, Network):
-        return Run(None, run.config, run.words).holding(run)
+    if isinstance(run, (Run, keras.Model)):
+        return open_run(run)
     try:
         path = as_path(run, "run").resolve()
     except (OSError, RuntimeError, ValueError):
@@ -150,41 +223,31 @@ def cached_run(run):
         if opened is None or before != state:
             # The folder is named as the caller names it in errors, but stays the same folder
             # when the process changes its working directory.
-            opened = _open_path(run, path)
+            opened = open_run(run)
+            if opened.path is not None:
+                opened = dataclasses.replace(opened, path=path)
         _OPENED[path] = state, opened
         while len(_OPENED) > MAX_OPENED:
             _OPENED.popitem(last=False)
     return opened
 
 
-def _open_path(name, path):
-    """Opens a run folder or a `.keras` file; errors call it `name`."""
-    if path.suffix != ".keras" or path.is_dir():
-        return dataclasses.replace(open_run(name), path=path)
-    network = load(name)
-    if not isinstance(network, Network):
-        raise MdnnError(f"{name}: expected a network made by mdnn.build")
-    return Run(None, network.config, network.words).holding(network)
-
-
 def _state_of(path):
-    """Returns what tells two states of a run folder or file apart, without reading files."""
+    """Returns what tells two states of a run folder apart, without reading its files."""
     state = []
-    for name in ("", CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+    files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
+    for file in files:
         try:
-            about = (path / name).stat()
+            about = file.stat()
         except OSError:
             state.append(None)
             continue
-        # A folder's own time changes with checkpoints and samples, which are not read.
-        is_folder = stat.S_ISDIR(about.st_mode)
-        times = () if is_folder else (about.st_mtime_ns, about.st_size)
-        state.append((*times, about.st_ino))
+        state.append((about.st_mtime_ns, about.st_size, about.st_ino))
     return tuple(state)
 
 
 def load(run):
-    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it.
+    """Returns the trained network of a run folder, a `Network` as `mdnn.build` makes it.
 
     Args:
         run: a run folder; or a `.keras` file, see `mdnn.safety.keras_files.load_keras`.

@@ -105,6 +105,25 @@ NETWORKS = {
         (3, 3),
         {},
     ),
+    "inner steps": (
+        [mix({"groups": 2}, gate="silu"), FEED],
+        (3, 2),
+        {"refeed": {"steps": 2, "inner_steps": 2, "damping": 0.2, "initial_state": "learned"}},
+    ),
+    "inner steps of a fold": (
+        [fold(mix({})), mix(ROW)],
+        (3, 2),
+        {"refeed": {"steps": 2, "inner_steps": 1, "noise": 0.1}},
+    ),
+    "answers fed back": (
+        [
+            mix({"kind": "conv", "axes": [1], "window": 1}),
+            mix({"kind": "attention", "axes": [2], "heads": 2}),
+            mix({"kind": "local", "axes": [2], "window": 1}),
+        ],
+        (3, 2),
+        {"refeed": {"steps": 2, "feedback": "both", "damping": 0.5}},
+    ),
     "fold of separate channels": (
         [fold(mix({}, {"axes": [-1], "sharing": "separate"})), mix(ROW)],
         (3, 4),

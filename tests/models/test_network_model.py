@@ -64,7 +64,7 @@ def test_a_fold_reaches_whole_rows_before():
     np.testing.assert_array_equal(found, rows[:, None] < rows[None, :])
 
 
-@pytest.mark.parametrize("refeed", [{}, {"steps": 2, "start": "learned"}], ids=str)
+@pytest.mark.parametrize("refeed", [{}, {"steps": 2, "initial_state": "learned"}], ids=str)
 def test_weights_are_shared(refeed):
     model = network(FOLD, ROWS, refeed=refeed)
     tokens = text_tokens((2, POSITIONS))
