@@ -1,7 +1,6 @@
 """What no single key of a config can tell: keys that do not go together."""
 
 import dataclasses
-import math
 
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.refeed_rules import check_refeed
@@ -134,13 +133,8 @@ def _check_limits(config):
 def _check_matrices(mixers, sizes, width, limits):
     """Refuses mixers whose matrices alone would have too many weights, live or not."""
     for mixer in mixers:
-        largest = max((*sizes, width) if -1 in mixer.axes else sizes)
-        weights = largest * largest
-        if mixer.kind == "dense" and mixer.sharing == "separate":
-            weights = math.prod(sizes) * width * largest
-        elif mixer.kind == "dense" and mixer.sharing == "groups":
-            weights *= mixer.groups
-        if mixer.kind in ("dense", "attention") and weights > limits.parameters:
+        weights = mixer.largest_matrix(sizes, width)
+        if weights > limits.parameters:
             raise MdnnError(
                 f"limits.parameters: expected at most {limits.parameters:,} weights, received "
                 f"{_number(weights)} in the matrices of one mixer on the grid {list(sizes)[:9]}; "
@@ -201,46 +195,14 @@ def _check_mixers(where, branch, axes, width, config):
             f"{where}: kind = 'mix' and a list of mixers belong together, received "
             f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
         )
+    channels = "backbone.width" if width == config.backbone.width else "the fold's width"
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
-        _check_axes(here, mixer, axes, config)
-        channels = "backbone.width" if width == config.backbone.width else "the fold's width"
-        if width % mixer.groups:
+        if config.train.objectives.autoregressive and not mixer.is_causal:
+            key = "wiring" if hasattr(mixer, "wiring") else "kind"
             raise MdnnError(
-                f"{here}.groups: expected a divisor of {channels} = {width}, "
-                f"received {mixer.groups}"
+                f"{here}.{key}: a network that predicts the next unit needs 'causal' wiring on "
+                f"context axes, received {getattr(mixer, key)!r}; or "
+                "train.objectives.autoregressive = 0"
             )
-        if mixer.kind == "attention" and width % mixer.heads:
-            raise MdnnError(
-                f"{here}.heads: expected a divisor of {channels} = {width}, received {mixer.heads}"
-            )
-
-
-def _check_axes(here, mixer, axes, config):
-    causal = mixer.axes == (-1,) or ("causal" in mixer.wiring.split("+") and mixer.kind != "mean")
-    if config.train.objectives.autoregressive and not causal:
-        raise MdnnError(
-            f"{here}.wiring: a network that predicts the next unit needs 'causal' wiring on "
-            f"context axes, received {mixer.wiring!r}; or train.objectives.autoregressive = 0"
-        )
-    for axis in mixer.axes:
-        if not -1 <= axis <= axes or axis == 0:
-            raise MdnnError(
-                f"{here}.axes: expected numbers from 1 to {axes} (context axes) or -1 (channels), "
-                f"received {axis}"
-            )
-    if mixer.kind not in ("dense", "mean") and len(mixer.axes or range(axes)) != 1:
-        raise MdnnError(
-            f"{here}.axes: {mixer.kind} mixes one axis, received "
-            f"{list(mixer.axes) or list(range(1, axes + 1))}"
-        )
-    if -1 in mixer.axes and (len(mixer.axes) > 1 or mixer.sharing == "groups"):
-        raise MdnnError(
-            f"{here}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
-            f"sharing = 'shared' or 'separate'), received axes = {list(mixer.axes)}, "
-            f"sharing = {mixer.sharing!r}"
-        )
-    if mixer.kind in ("conv", "local") and mixer.window is None:
-        raise MdnnError(f"{here}.window: {mixer.kind} needs a window")
-    if mixer.kind != "dense" and mixer.axes == (-1,):
-        raise MdnnError(f"{here}.axes: {mixer.kind} mixes a context axis, received -1")
+        mixer.check(here, axes, width, channels)

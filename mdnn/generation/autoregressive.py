@@ -7,7 +7,7 @@ it, `mdnn.generation.text_decoder.TextDecoder` texts.
 from keras import ops
 
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
-from mdnn.models.incremental import Columns
+from mdnn.models.incremental import IncrementalDecoder
 from mdnn.tokens.features import MODALITY
 
 
@@ -18,8 +18,8 @@ def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished,
     outer one the rows, so that what is computed once for a row is no branch of each position.
 
     Args:
-        network: `mdnn.models.incremental.Columns`.
-        weights: as its `prepare` returns them.
+        network: `mdnn.models.incremental.IncrementalDecoder`.
+        weights: as its `prepare_weights` returns them.
         cursor: dict, where the loop is: `row` int32 `[batch]`, or `[1]` where all contexts are at
             the same row; `column` int32, the next column to run; `past_rows`, `row_context` and
             `current_row`, the network's caches of the rows before, for this row, and of its
@@ -37,15 +37,15 @@ def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished,
     """
 
     def run_row(cursor, state):
-        row_context, start = cursor["row_context"], cursor["row"] * network.row
+        row_context, start = cursor["row_context"], cursor["row"] * network.num_columns
 
         def in_row(column, current_row, state):
-            return ops.logical_and(column < network.row, unfinished(state))
+            return ops.logical_and(column < network.num_columns, unfinished(state))
 
         def step(column, current_row, state):
             position = start + column
             tokens = token_at(state, position)
-            hidden, current_row = network.column(tokens, column, weights, row_context, current_row)
+            hidden, current_row = network.step(tokens, column, weights, row_context, current_row)
             return column + 1, current_row, write(state, hidden, position)
 
         column, current_row, state = ops.while_loop(
@@ -53,7 +53,7 @@ def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished,
         )
         cursor = {**cursor, "column": column, "current_row": current_row}
         return ops.cond(
-            ops.equal(column, network.row),
+            ops.equal(column, network.num_columns),
             lambda: next_row(cursor, state),
             lambda: (cursor, state),
         )
@@ -83,19 +83,19 @@ class AutoregressiveDecoder(TokenDecoder):
 
     def __init__(self, network, xla=False, **kwargs):
         super().__init__(network, **kwargs)
-        self.incremental = Columns(network, self.steps)
+        self.incremental = IncrementalDecoder(network, self.steps)
         if xla:
             self.jit_compile = True
 
     def call(self, inputs):
         network, tokens = self.incremental, inputs["tokens"]
-        weights, last_row = network.prepare(), network.rows - 1
-        row = ops.minimum((inputs["first"] - 1) // network.row, last_row)
-        past_rows = network.no_rows(tokens)
+        weights, last_row = network.prepare_weights(), network.num_rows - 1
+        row = ops.minimum((inputs["first"] - 1) // network.num_columns, last_row)
+        past_rows = network.empty_rows(tokens)
         # No prefill where all answers begin in the first row.
         if any(past_rows):
             past_rows = ops.cond(
-                ops.any(row > 0), lambda: network.read(tokens, weights)[0], lambda: past_rows
+                ops.any(row > 0), lambda: network.prefill(tokens, weights)[0], lambda: past_rows
             )
 
         def cursor_at(row, past_rows):
@@ -103,8 +103,8 @@ class AutoregressiveDecoder(TokenDecoder):
                 "row": row,
                 "column": _int(0),
                 "past_rows": past_rows,
-                "row_context": network.begin(weights, past_rows, row),
-                "current_row": network.empty(tokens),
+                "row_context": network.start_row(weights, past_rows, row),
+                "current_row": network.empty_row(tokens),
             }
 
         def token_at(state, position):
@@ -121,7 +121,7 @@ class AutoregressiveDecoder(TokenDecoder):
 
         def next_row(cursor, state):
             row = cursor["row"]
-            past_rows = network.end(weights, cursor["past_rows"], row, cursor["current_row"])
+            past_rows = network.finish_row(weights, cursor["past_rows"], row, cursor["current_row"])
             return cursor_at(ops.minimum(row + 1, last_row), past_rows), state
 
         nothing = ops.zeros_like(inputs["count"])

@@ -11,8 +11,8 @@ from mdnn.generation.windows import (
     sanitize_tokens,
     with_coordinates,
 )
-from mdnn.models.incremental import Columns
-from mdnn.models.pasts import put
+from mdnn.layers.mixing.decoding_cache import set_index
+from mdnn.models.incremental import IncrementalDecoder
 
 
 class TextDecoder(keras.Model):
@@ -64,8 +64,8 @@ class TextDecoder(keras.Model):
     ):
         super().__init__(**kwargs)
         self.network, self.heads = network, network.heads
-        self.incremental = Columns(network, steps)
-        self.positions = self.incremental.rows * self.incremental.row
+        self.incremental = IncrementalDecoder(network, steps)
+        self.positions = self.incremental.num_rows * self.incremental.num_columns
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden = return_hidden
@@ -80,11 +80,13 @@ class TextDecoder(keras.Model):
     def prefill(self, inputs):
         """Reads prompts and returns the state to begin with."""
         window, filled = inputs["window"], inputs["filled"]
-        weights = self.incremental.prepare()
+        weights = self.incremental.prepare_weights()
         # One position more, for the token at hand when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, keepdims=True) - 1
-        caches = self._caches(window, self.positions, position // self.incremental.row, weights)
+        caches = self._caches(
+            window, self.positions, position // self.incremental.num_columns, weights
+        )
         return {
             "window": window,
             "filled": filled,
@@ -97,16 +99,16 @@ class TextDecoder(keras.Model):
     def _caches(self, window, positions, row, weights):
         """Returns the caches of row `row` `[1]` after the first `positions` of a window."""
         tokens = with_coordinates(ops.transpose(window[:positions], (1, 0, 2)))
-        past_rows, inputs = self.incremental.read(tokens, weights)
+        past_rows, inputs = self.incremental.prefill(tokens, weights)
         return {
             "past_rows": past_rows,
-            "row_context": self.incremental.begin(weights, past_rows, row),
-            "current_row": self.incremental.row_of(inputs, row),
+            "row_context": self.incremental.start_row(weights, past_rows, row),
+            "current_row": self.incremental.restore_row(inputs, row),
         }
 
     def decode(self, inputs):
         """Decodes `count` tokens of each context."""
-        row, weights = self.incremental.row, inputs["weights"]
+        row, weights = self.incremental.num_columns, inputs["weights"]
         settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
         count = ops.minimum(inputs["count"][0], self.chunk)
         caches = {name: inputs[name] for name in ("past_rows", "row_context", "current_row")}
@@ -153,12 +155,12 @@ class TextDecoder(keras.Model):
         token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
         decoded = {"units": token, "hidden": hidden}
         return {
-            "window": put(window, behind, token),
+            "window": set_index(window, behind, token),
             "filled": filled + ops.cast(is_new, "int32"),
             "written": written + ops.cast(is_new, "int32"),
             "done": state["done"] + 1,
             **{
-                name: put(state[name], state["done"], decoded[name])
+                name: set_index(state[name], state["done"], decoded[name])
                 for name in decoded
                 if name in state
             },
@@ -172,9 +174,9 @@ class TextDecoder(keras.Model):
         def next_context():
             rest = self.positions + 1 - overlap
             window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
-            positions = overlap if network.shortens else self.positions
-            at = ops.zeros_like(row) + (overlap - 1) // network.row
-            column = ops.zeros_like(cursor["column"]) + (overlap - 1) % network.row
+            positions = overlap if network.takes_prefix else self.positions
+            at = ops.zeros_like(row) + (overlap - 1) // network.num_columns
+            column = ops.zeros_like(cursor["column"]) + (overlap - 1) % network.num_columns
             caches = self._caches(window, positions, at, weights)
             filled = ops.zeros_like(state["filled"]) + overlap
             return {"row": at, "column": column, **caches}, state | {
@@ -183,15 +185,17 @@ class TextDecoder(keras.Model):
             }
 
         def same_context():
-            past_rows = network.end(weights, cursor["past_rows"], row - 1, cursor["current_row"])
+            past_rows = network.finish_row(
+                weights, cursor["past_rows"], row - 1, cursor["current_row"]
+            )
             return {
                 "row": row,
                 "column": ops.zeros_like(cursor["column"]),
                 "past_rows": past_rows,
-                "row_context": network.begin(weights, past_rows, row),
-                "current_row": cursor["current_row"],
+                "row_context": network.start_row(weights, past_rows, row),
+                "current_row": current_row,
             }, state
 
-        if network.rows == 1:
+        if network.num_rows == 1:
             return next_context()
-        return ops.cond(ops.equal(row[0], network.rows), next_context, same_context)
+        return ops.cond(ops.equal(row[0], network.num_rows), next_context, same_context)

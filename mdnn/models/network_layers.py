@@ -203,7 +203,7 @@ def make_branch(spec, width, scale, path, layout):
     if spec.kind == "fold":
         inner = make_blocks(spec.block, spec.depth, spec.width, layout, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
-    mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
+    mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)
     return MixingBlock(

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from mdnn.layers.axes import normalize_axis
-from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledDense, RuledLayer
 
 WIRINGS = ("full", "causal")

@@ -1,9 +1,13 @@
-"""The mean along axes."""
+"""The mixer `mean`: the mean along axes."""
+
+import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import ops
 
-from mdnn.layers.axes import normalize_axis
+from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.mixing.mixer import Mixer, register_mixer
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -57,3 +61,17 @@ class AxisMean(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "axes": self.axes}
+
+
+@register_mixer
+@dataclasses.dataclass(frozen=True)
+class MeanMixer(Mixer):
+    """Mixes axes with `AxisMean`; it sees all positions, so it cannot be causal."""
+
+    kind: str = "mean"
+
+    several_axes: ClassVar[bool] = True
+    size_free = True
+
+    def make_layer(self, rank, name, dtype=None):
+        return AxisMean(self.context_axes(rank), name=name, dtype=dtype)

@@ -1,11 +1,22 @@
-"""Local connections along one axis."""
+"""The mixer `local`: local connections along one axis."""
+
+import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import ops
 
-from mdnn.layers.axes import normalize_axis
-from mdnn.layers.axis_taps import AxisTaps, known_sizes, sum_of_taps
-from mdnn.layers.multidim_options import check_sharing, sharing_by_axis
+from mdnn.layers.arguments import check_sharing, normalize_axis, sharing_by_axis
+from mdnn.layers.mixing.linear_mix_cache import LinearLayerCache
+from mdnn.layers.mixing.mixer import (
+    Mixer,
+    check_groups,
+    check_window_given,
+    register_mixer,
+    wired_causally,
+)
+from mdnn.layers.mixing.taps import AxisTaps, known_sizes, sum_of_taps
+from mdnn.option_field import option
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -174,3 +185,51 @@ class AxisLocal(AxisTaps):
             "sharing": self.sharing,
             "groups": self.groups,
         }
+
+
+@register_mixer
+@dataclasses.dataclass(frozen=True)
+class LocalMixer(Mixer):
+    """Mixes one axis with `AxisLocal`."""
+
+    kind: str = "local"
+    sharing: str = option("groups", choices=("groups", "shared", "separate"))
+    # Channel groups with a kernel each, for sharing = "groups".
+    groups: int = option(1, least=1)
+    wiring: str = "causal"
+    # How far a position sees.
+    window: int | None = option(None, least=0)
+
+    example: ClassVar[dict] = {"window": 1}
+    can_be_causal = True
+
+    @property
+    def positionwise(self):
+        return self.sharing == "separate"
+
+    @property
+    def is_causal(self):
+        return wired_causally(self.wiring)
+
+    def check(self, where, rank, width, channels):
+        super().check(where, rank, width, channels)
+        check_window_given(self, where)
+        check_groups(self, where, width, channels)
+
+    def make_layer(self, rank, name, dtype=None):
+        (axis,) = self.context_axes(rank)
+        grouped = self.sharing == "groups"
+        return AxisLocal(
+            axis,
+            window=self.window,
+            wiring=self.wiring,
+            sharing="shared" if grouped else self.sharing,
+            groups=self.groups if grouped else 1,
+            name=name,
+            dtype=dtype,
+        )
+
+    def make_caches(self, layer, grid, width, columns=True):
+        (axis,) = self.context_axes(len(grid) if columns else len(grid) - 1)
+        groups = width if self.positionwise else layer.groups
+        return [LinearLayerCache(layer, axis, groups, self.positionwise, grid, width, columns)]

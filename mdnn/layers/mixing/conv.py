@@ -1,10 +1,16 @@
-"""A convolution along one axis."""
+"""The mixer `conv`: a convolution along one axis."""
+
+import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import ops
 
-from mdnn.layers.axes import normalize_axis
-from mdnn.layers.axis_taps import AxisTaps, known_sizes, sum_of_taps
+from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.mixing.linear_mix_cache import LinearLayerCache
+from mdnn.layers.mixing.mixer import Mixer, check_window_given, register_mixer, wired_causally
+from mdnn.layers.mixing.taps import AxisTaps, known_sizes, sum_of_taps
+from mdnn.option_field import option
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -158,3 +164,36 @@ def _convolve(x, kernel, axis, past, future):
     y = ops.conv(ops.pad(rows, [[0, 0], [past, future], [0, 0]]), kernel, padding="valid")
     y = ops.reshape(y, (*sizes[:-1], kernel.shape[-1]))
     return ops.transpose(y, tuple(layout.index(a) for a in range(rank)))
+
+
+@register_mixer
+@dataclasses.dataclass(frozen=True)
+class ConvMixer(Mixer):
+    """Mixes one axis with a depthwise `AxisConv`."""
+
+    kind: str = "conv"
+    wiring: str = "causal"
+    # Positions besides its own that an output sees.
+    window: int | None = option(None, least=0)
+
+    size_free = True
+    example: ClassVar[dict] = {"window": 1}
+    can_be_causal = True
+
+    @property
+    def is_causal(self):
+        return wired_causally(self.wiring)
+
+    def check(self, where, rank, width, channels):
+        super().check(where, rank, width, channels)
+        check_window_given(self, where)
+
+    def make_layer(self, rank, name, dtype=None):
+        (axis,) = self.context_axes(rank)
+        return AxisConv(
+            axis, kernel_size=self.window + 1, wiring=self.wiring, name=name, dtype=dtype
+        )
+
+    def make_caches(self, layer, grid, width, columns=True):
+        (axis,) = self.context_axes(len(grid) if columns else len(grid) - 1)
+        return [LinearLayerCache(layer, axis, width, False, grid, width, columns)]
