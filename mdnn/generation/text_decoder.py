@@ -185,9 +185,8 @@ class TextDecoder(keras.Model):
             }
 
         def same_context():
-            past_rows = network.finish_row(
-                weights, cursor["past_rows"], row - 1, cursor["current_row"]
-            )
+            before, current_row = cursor["past_rows"], cursor["current_row"]
+            past_rows = network.finish_row(weights, before, row - 1, current_row)
             return {
                 "row": row,
                 "column": ops.zeros_like(cursor["column"]),
