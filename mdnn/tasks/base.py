@@ -30,6 +30,7 @@ import functools
 import numpy as np
 
 from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
+from mdnn.datasets.fingerprint import fingerprint
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.models.loss_model import LossModel
@@ -167,6 +168,14 @@ class Task(abc.ABC):
             path: `pathlib.Path` of the run folder.
         """
 
+    def fingerprint(self):
+        """Returns what the data are recognized by, a `mdnn.datasets.fingerprint.Fingerprint`.
+
+        `None` for a task whose `splits` do not say what was read (`contents()`).
+        """
+        contents = getattr(getattr(self, "splits", None), "contents", None)
+        return None if contents is None else fingerprint(contents())
+
     # === Learning ===
 
     @functools.cached_property
@@ -221,6 +230,26 @@ class Task(abc.ABC):
             is quick to take.
         """
         return BatchEvaluator(networks, self.config)
+
+    def final_metrics(self, evaluator, limit, progress=None, say=None):
+        """Returns the metrics at the end of a training.
+
+        Args:
+            evaluator: as `evaluator` returns it.
+            limit: integer, positions of the validation data that are read at most; 0: all.
+            progress: function called with the fraction that is done, 0 to 1.
+            say: function that is told a line where not all are read.
+        """
+        return evaluator.metrics(self.validation, progress)
+
+    @staticmethod
+    def _say_limit(say, count, whole, what):
+        """Tells `say` how much of the validation data is evaluated."""
+        if say is not None:
+            say(
+                f"evaluating on {count:,} of {whole:,} {what} (train.final_evaluation); "
+                "mdnn evaluate reads all"
+            )
 
     def evaluate(self, model, data=None, step_counts=None, progress=None, **options):
         """Returns the metrics of a network; see `mdnn.evaluate`, which checks the arguments.

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from mdnn.config.built_in_tasks import ITEM_RULES
-from mdnn.datasets.batches.item_batches import ItemBatches, item_windows
+from mdnn.datasets.batches.item_batches import ItemBatches, item_windows, planned_contexts
 from mdnn.datasets.items.example import load
 from mdnn.datasets.items.item_splits import open_dataset
 from mdnn.datasets.text.text_sources import DIGITS
@@ -75,6 +75,13 @@ class ItemTask(Task):
     def open_source(self, source):
         splits = self._open(source, 0.0)
         return splits.train + splits.validation
+
+    def final_metrics(self, evaluator, limit, progress=None, say=None):
+        most = max(1, limit // self.config.context.positions) if limit else None
+        count = sum(1 for _ in planned_contexts(self.validation, self.config.data.order))
+        if most is not None and most < count:
+            self._say_limit(say, most, count, "contexts of the validation lines")
+        return evaluator.metrics(self.validation, progress, most)
 
     def check_data(self, data):
         if not isinstance(data, (list, tuple)):

@@ -15,7 +15,7 @@ from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.tasks.base import Task
 from mdnn.tasks.head_init import text_tokens
-from mdnn.tasks.text_evaluator import TextEvaluator
+from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.characters import TextTokenizer
 
 # Characters that are written to measure how fast a network writes.
@@ -109,6 +109,15 @@ class TextTask(Task):
 
     def evaluator(self, networks):
         return TextEvaluator(networks, self.config, self.tokenizer)
+
+    def final_metrics(self, evaluator, limit, progress=None, say=None):
+        units = self.validation
+        if limit and len(units) > limit:
+            # a window and the token behind it, at least
+            limit = min(len(units), max(limit, self.config.context.positions + 1))
+            units = spread(units, limit, pieces=max(1, min(16, limit // 1024)))
+            self._say_limit(say, len(units), len(self.validation), "tokens of the validation text")
+        return evaluator.metrics(units, progress)
 
     def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
         """Returns the metrics of a network; see `mdnn.evaluate`.
