@@ -1,6 +1,6 @@
-"""Texts that are written piece by piece, several prompts at once.
+"""Streams of texts: several prompts continued at once, piece by piece.
 
-The one thing that the server asks of a network of texts is a generator function
+The server streams texts of any network that comes with a generator function
 
     write(prompts, lengths, temperatures, seeds)
 
@@ -11,9 +11,9 @@ is written is what `mdnn.generate` writes for the same prompt, temperature and s
 
 import numpy as np
 
-from mdnn.generation.batch_groups import Together
-from mdnn.generation.stream import StreamWriter
-from mdnn.generation.writer import start_window, token_rows
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.serving.server.served_model import size
 
 # Characters of a first step, which is to be there at once, and of a later one: batches that are
@@ -22,7 +22,7 @@ FIRST, STEP = 16, 64
 
 
 class RunTexts:
-    """Texts by the network of a run folder.
+    """Streams texts of a run's network.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -30,24 +30,26 @@ class RunTexts:
 
     def __init__(self, run):
         self.tokenizer = run.tokenizer
-        self.writer = StreamWriter(run.model, STEP, sampler="plain", words=len(run.words))
+        self.decoder = TextDecoder(run.model, STEP, sampler="plain", words=len(run.words))
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see this module."""
-        window, filled = start_window(self.tokenizer, prompts, self.writer.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        together = Together(self.writer, window, filled, settings)
+        groups = BatchGroups(self.decoder, window, filled, settings)
         left, count = list(lengths), FIRST
         while any(left):
             new = [""] * len(prompts)
-            for row, units in enumerate(together.write(count, left)):
+            for row, units in enumerate(groups.decode(count, left)):
                 if left[row]:
-                    found = self.tokenizer.text(self.tokenizer.units_from_tokens(token_rows(units)))
+                    found = self.tokenizer.text(
+                        self.tokenizer.units_from_tokens(pad_features(units))
+                    )
                     new[row] = found[: left[row]]
                     left[row] -= len(new[row])
             count = STEP
@@ -55,7 +57,7 @@ class RunTexts:
 
 
 class SavedTexts:
-    """Texts by a SavedModel's signature `generate`, which answers whole texts only.
+    """Streams texts of a SavedModel, whose signature `generate` answers whole texts only.
 
     The same prompt and seed give the same text, however long it is to be: it is asked for again
     and again, each time for twice as much, which takes twice the time of asking once.

@@ -9,11 +9,11 @@ import re
 import keras
 import numpy as np
 import pytest
+from mdnn.generation.stream import StreamWriter
 from serving_client import NAME, serving
 
 import mdnn
 import mdnn.generation.text_decoding
-from mdnn.generation.stream import StreamWriter
 from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
