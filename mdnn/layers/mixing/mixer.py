@@ -110,9 +110,7 @@ class Mixer:
         if not self.several_axes and len(axes) != 1:
             raise MdnnError(f"{where}.axes: {self.kind} mixes one axis, received {list(axes)}")
         if -1 in axes and not self.mixes_channels:
-            raise MdnnError(
-                f"{where}.axes: {self.kind} mixes a context axis, received {list(axes)}"
-            )
+            raise MdnnError(f"{where}.axes: {self.kind} mixes a context axis, received -1")
 
     def make_layer(self, rank, name, dtype=None):
         """Makes the layer.
