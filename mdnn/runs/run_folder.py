@@ -250,14 +250,14 @@ def load(run):
     """Returns the trained network of a run folder, a `Network` as `mdnn.build` makes it.
 
     Args:
-        run: a run folder; or a `.keras` file, see `mdnn.runs.keras_files.load_keras`.
+        run: a run folder; or a `.keras` file, see `mdnn.safety.keras_files.load_keras`.
 
     Raises:
         MdnnError: neither, or one that is damaged.
     """
     if not isinstance(run, Run) and as_path(run, "run").suffix == ".keras":
         # imported late: runs need nothing of it
-        from mdnn.runs.keras_files import load_keras
+        from mdnn.safety.keras_files import load_keras
 
         return load_keras(run)
     return open_run(run).model

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from mdnn.datasets.batches.item_batches import item_windows
+from mdnn.datasets.batches.item_batches import item_windows, planned_contexts
 from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import compile_models
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
@@ -68,13 +68,14 @@ class ItemEvaluator:
         self.config, self.tokenizer = config, tokenizer
         self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
 
-    def metrics(self, lines, progress=None):
+    def metrics(self, lines, progress=None, most=None):
         """Returns what `mdnn.evaluate` says of lines.
 
         Args:
             lines: list of `mdnn.datasets.items.item_splits.Example`; every alternative of every
                 line comes once.
             progress: function called with the fraction that is done, 0 to 1.
+            most: contexts at most, from all over the lines; `None`: all.
 
         Returns:
             dict: `nats` (mean of a unit of the answers, the end being one), `bits_per_unit`,
@@ -87,13 +88,16 @@ class ItemEvaluator:
         """
         ways = {}
         for number, name in enumerate(self.models):
-            totals, _ = self.total(lines, name)
+
+            def tell(fraction, done=number):
+                if progress is not None:
+                    progress((done + fraction) / len(self.models))
+
+            totals, _ = self.total(lines, name, most, tell)
             ways[name] = {
                 **sum(totals.values(), Total()).metrics(),
                 "kinds": {kind: total.metrics() for kind, total in sorted(totals.items())},
             }
-            if progress is not None:
-                progress((number + 1) / len(self.models))
         first = dict(next(iter(ways.values())))
         first.pop("kinds")
         return first | {"ways": ways}
@@ -110,14 +114,16 @@ class ItemEvaluator:
             losses[name] = (answers.nats + weight * prompts.nats) / max(units, 1e-9)
         return losses
 
-    def total(self, lines, mode, most=None):
-        """Returns the sums over the answers of lines.
+    def total(self, lines, mode, most=None, progress=None):
+        """Returns the sums over the answers of lines; `most` and `progress` as for `metrics`.
 
         Returns:
             A dict from kinds of answers to their `Total`, and the `Total` of what is predicted
             beside the answers: in turn, the items before them.
         """
-        config, totals, prompts = self.config, {}, Total()
+        config, totals, prompts, done = self.config, {}, Total(), 0
+        count = sum(1 for _ in planned_contexts(lines, config.data.order))
+        count = count if most is None else min(count, most)
         for window in item_windows(
             lines,
             self.tokenizer,
@@ -141,6 +147,9 @@ class ItemEvaluator:
                 totals[kind] = totals.get(kind, Total()) + total
                 rest = Total(float(nats[row, ~own].sum()), float(weights[row, ~own].sum()))
                 prompts = prompts + rest
+            done += self.batch
+            if progress is not None:
+                progress(min(1.0, done / count))
         return totals, prompts
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from mdnn.config.load import load_config
+from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
@@ -21,10 +22,11 @@ from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.nonfinite import LossMonitor
+from mdnn.training.notebook_display import make_display
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
 from mdnn.training.preparation import anchored, own_folders, resumed_config
-from mdnn.training.progress import Display, clock
+from mdnn.training.progress import Ticker, clock
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.step import make_step
@@ -80,13 +82,15 @@ def train(config, out, resume=False, show=True):
     task = task_for(config, words).open()
     run = Run(path, config, task.words)
     model = build(config, run.words)
-    training = Training(run.holding(model), task, Display(show, unit=task.unit))
+    training = Training(run.holding(model), task, make_display(show, unit=task.unit))
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         for folder in own_folders(path):
             sweep(folder)
         if begun:
             training.restore()
+            if changed := source_change(path, task.fingerprint()):
+                training.display.say(changed)
         else:
             # Another process may have made it meanwhile.
             if not resume:
@@ -96,6 +100,7 @@ def train(config, out, resume=False, show=True):
             init_head_bias(model.heads, task.head_tokens())
             write_about(path, config, run.words)
             task.write_about(path)
+            write_source(path, config.data.source, task.fingerprint())
         return training.run_all()
 
 
@@ -172,7 +177,10 @@ class Training:
         units = self.progress.step * self.task.units_per_step
         skips = self.run.config.train.not_finite == "skip"
         skipped = {"skipped": self.progress.skipped} if skips else {}
-        return self.evaluator.metrics(self.task.validation) | {
+        ticker = Ticker("evaluating", self.display.show)
+        limit = self.run.config.train.final_evaluation
+        metrics = self.task.final_metrics(self.evaluator, limit, ticker, self.display.say)
+        return metrics | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
