@@ -60,7 +60,7 @@ def check_quantize(run, to, out=None):
         out = path.with_name(f"{path.name}-{to}")
     out = as_path(out, "out")
     if out.exists() or out.is_symlink():
-        raise MdnnError(f"{out} is there already: take another folder (--out)")
+        raise MdnnError(f"{out} already exists: choose another folder (--out)")
     above = next(folder for folder in out.parents if folder.exists())
     if not above.is_dir():
         raise MdnnError(f"{above} is a file, expected a folder to make {out.name} in (--out)")

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
 from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.graph_text import GraphTokenizer
@@ -146,10 +147,7 @@ class ExportedTexts(ExportedNetwork):
         return self.tokenizer.text(tf.reshape(units, [batch, count, TOKEN_BYTES]), length)
 
     def text_stream(self):
-        # Imported late: a SavedModel is made without it.
-        from mdnn.serving.server.text_streams import RunTexts
-
-        return RunTexts(self.run).write if self.is_writer else None
+        return TextStream(self.run).write if self.is_writer else None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
