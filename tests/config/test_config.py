@@ -341,7 +341,7 @@ MIXER = "backbone.layer.0.mixer.0"
             f"{MIXER}.axes: attention mixes one axis, received [1, 2]",
         ),
         (
-            [f"{MIXER}.kind=attention", f"{MIXER}.axes=[-1]", f"{MIXER}.sharing=shared"],
+            [f"{MIXER}.kind=attention", f"{MIXER}.axes=[-1]"],
             f"{MIXER}.axes: attention mixes a context axis, received -1",
         ),
         (
