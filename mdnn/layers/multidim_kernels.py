@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.initializers import initializer_copy
+from mdnn.layers.multidim_plan import AxisStep
 from mdnn.layers.wiring import fan_in, kernel_masks
 
 
