@@ -96,14 +96,6 @@ def run_demo(options):
     return main()
 
 
-def run_generate(options):
-    """Answers a prompt."""
-    quiet_import()
-    from mdnn.cli.generate_command import write_answer
-
-    write_answer(options)
-
-
 def run_evaluate(options):
     """Prints what a network reaches."""
     quiet_import()
@@ -155,7 +147,7 @@ def run_quantize(options):
 def run_inspect(options):
     """Prints what a network is made of."""
     from mdnn.config.load import load_config
-    from mdnn.serving.export.saved_model_ops import is_saved_model
+    from mdnn.safety.saved_model_ops import is_saved_model
 
     path = as_path(options.what, "inspect")
     folder = path.is_dir()
@@ -197,7 +189,7 @@ def run_inspect(options):
 
 
 def _inspect_saved_model(options):
-    from mdnn.serving.export.saved_model_ops import inspect_saved_model, saved_model_lines
+    from mdnn.safety.saved_model_ops import inspect_saved_model, saved_model_lines
 
     facts = inspect_saved_model(as_path(options.what, "inspect"))
     print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

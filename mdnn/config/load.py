@@ -8,6 +8,7 @@ import dataclasses
 import re
 import tomllib
 
+from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
 from mdnn.config.schema import dump, option, parse, type_at
@@ -56,13 +57,13 @@ class Config:
     @classmethod
     def from_dict(cls, table):
         """A checked config from nested dicts as TOML gives them."""
-        config = parse(cls, table)
+        config = numbered(parse(cls, table))
         check(config)
         return config
 
     def to_toml(self):
         """TOML text from which the same config is read."""
-        return dump(self)
+        return dump(named(self))
 
 
 def load_config(path, overrides=()):
