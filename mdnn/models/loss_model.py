@@ -59,7 +59,7 @@ class LossModel(keras.Model):
         rows = {} if self.rows is None else self.rows.with_target_indices(batch, padded, sizes)
         return batch | {"target_indices": found} | rows
 
-    def parts(self, batch, count):
+    def microbatches(self, batch, count):
         """A batch in as many parts of equal length, each as `call` takes it; a list.
 
         Args:

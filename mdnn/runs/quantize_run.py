@@ -5,9 +5,16 @@ from pathlib import Path
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
-from mdnn.runs.safetensors_io import named, write_arrays
 from mdnn.runs.quantization import check_dtype, pack
-from mdnn.runs.run_folder import ITEMS, WEIGHTS, open_run, read_item_statistics, write_about, write_item_statistics
+from mdnn.runs.run_folder import (
+    ITEMS,
+    WEIGHTS,
+    open_run,
+    read_item_statistics,
+    write_about,
+    write_item_statistics,
+)
+from mdnn.runs.safetensors_io import named, write_arrays
 
 
 def quantize(run, to="int8", out=None):

@@ -18,8 +18,8 @@ from mdnn.runs.run_folder import (
     read_arrays,
     weights_dtype,
     write_arrays,
-    write_run,
     write_item_statistics,
+    write_run,
 )
 
 WORDS = ("the", "naïve", "日本")
