@@ -38,6 +38,6 @@ def test_every_example_of_a_batch_has_its_number(tmp_path):
     ],
 )
 def test_what_belongs_to_puzzles(tmp_path, setting, message):
+    length = ("refeed.steps_by_length.per_asked=1.0",) * ("length" in setting)
     with pytest.raises(mdnn.MdnnError, match=message):
-        length = ("refeed.steps_by_length.per_asked=1.0",) * ("length" in setting)
         tiny.load_config(tmp_path, *SAMPLED, setting, *length)
