@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.network_layers import is_causal, make_layers
-from mdnn.models.recurrence import Refeed, run_blocks
+from mdnn.models.thinking.recurrence import Refeed, run_blocks
 from mdnn.tokens.features import WIDTH
 
 

@@ -85,7 +85,7 @@ class Run:
         pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
         frequent first; a long list is cut.
         """
-        if self.path is None:
+        if self.path is None or not (self.path / ITEMS).exists():
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
@@ -184,7 +184,7 @@ def save(network, path):
     run, path = open_run(network), as_path(path, "path")
     check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
-    if run.config.context.layout == "items":
+    if run.item_statistics["longest"]:
         write_item_statistics(path, run.item_statistics)
     write_run(path, run.config, run.words, run.model)
     return path

@@ -43,7 +43,7 @@ TABLES = {
     "backbone.layer.0.": network_tables.LayerTable,
     **{f"backbone.layer.0.mixer.{k}.": kind for k, kind in enumerate(MIXERS.values(), 1)},
     "backbone.layer.0.block.0.": network_tables.FoldLayer,
-    "refeed.": training_tables.Refeed,
+    "refeed.": training_tables.RefeedTable,
     "refeed.steps_by_length.": training_tables.Length,
     "loss.": training_tables.Loss,
     "loss.modality.": training_tables.ModalityWeights,
