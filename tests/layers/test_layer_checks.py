@@ -22,6 +22,7 @@ from mdnn.layers import (
     RandomOffsetPadding,
 )
 from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.weight_rules import RuledDense, RuledLayerNormalization
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.thinking.recurrence import Refeed
@@ -212,6 +213,8 @@ CASES = {
         partial(FeedForwardBlock, 6, gate="silu", residual="post", norm="layer"), (3, 4)
     ),
     "linear": Case(partial(LinearBlock, activation="sort2"), (3, 4)),
+    "dense that obeys rules": Case(partial(RuledDense, 3), (2, 4)),
+    "layer norm that obeys rules": Case(RuledLayerNormalization, (2, 4)),
     "refeed": Case(partial(refeed, steps=3, initial_state="learned"), (3, 4)),
     "rms norm": Case(RMSNorm, (3, 4)),
     "axis mean": Case(partial(AxisMean, [1, -2]), (2, 3, 4)),
@@ -229,10 +232,11 @@ def test_cases_cover_every_layer():
         and value.__module__.startswith("mdnn.")
     }
     covered = {type(case.make()) for case in CASES.values()}
-    # A measure, which no network is built of, computed in float32 alone; the fold, which
-    # tests/models/test_fold.py puts through the same checks; and what hands on its input, so
-    # that nothing is learnt from its output (test_keras_checks.py has it).
+    # A measure, computed in float32 alone; the fold, which tests/models/test_fold.py puts through
+    # the same checks; the halting head, whose output is its input, so that no gradient reaches its
+    # weights (test_keras_checks.py has it); and whole networks (tests/models/test_network_model.py).
     assert {layer.__name__ for layer in layers - covered} <= {
+        "Network",
         "TokenNLL",
         "RowBottleneck",
         "HaltHead",
