@@ -365,9 +365,7 @@ def test_what_was_not_trained(run, tiny_run):
     with pytest.raises(mdnn.MdnnError, match="output: specify what to generate"):
         mdnn.generate(side, ["one"], decoding="parallel")
     vars(side)["item_statistics"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
-    with pytest.raises(
-        mdnn.MdnnError, match=r"output: specify the size of grey.*trained on 4x4, 2x8"
-    ):
+    with pytest.raises(mdnn.MdnnError, match=r"specify the size of grey.*trained on 4x4, 2x8"):
         mdnn.generate(side, ["one"], output="grey", decoding="parallel")
 
 
