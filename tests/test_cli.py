@@ -93,7 +93,7 @@ def test_train_refuses_a_folder_that_is_there(call, folder, tiny_run):
     before = {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()}
     status, out, err = call("train", "tiny.toml", "--out", tiny_run)
     assert (status, out) == (2, "")
-    assert err.startswith(f"mdnn: error: {tiny_run} is there already")
+    assert err.startswith(f"mdnn: error: {tiny_run} already exists")
     assert err.count("\n") == 1
     assert {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()} == before
 
@@ -226,7 +226,7 @@ BAD_FILES = [
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=short.txt"), "is too short"),
     (("train", "tiny.toml", "--out", "a", "--resume"), "a is no run folder to go on with"),
     (("train", "tiny.toml", "--out", "a", "--resume", "--set", "seed=2"), "received 'seed=2'"),
-    (("train", "tiny.toml", "--out", "empty.txt"), "empty.txt is there already, a file"),
+    (("train", "tiny.toml", "--out", "empty.txt"), "empty.txt already exists and is a file"),
     (("train", "tiny.toml", "--out", "empty.txt/a"), "Not a directory: empty.txt/a"),
     (("generate", "none", "--prompt", "The "), "none is no run folder: there is nothing there"),
     (("generate", ".", "--prompt", "The "), ". is no run folder: it has no config.toml"),

@@ -88,11 +88,11 @@ def run_configs(options):
 def run_demo(options):
     """Runs a demonstration; returns the exit status."""
     if options.name == "digits":
-        from mdnn.demos.demo_digits import main
+        from mdnn.cli.demos.demo_digits import main
     elif options.name == "thinking":
-        from mdnn.demos.demo_thinking import main
+        from mdnn.cli.demos.demo_thinking import main
     else:
-        from mdnn.demos.demo_text import main
+        from mdnn.cli.demos.demo_text import main
     return main()
 
 

@@ -13,7 +13,7 @@ from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
 from mdnn.config.schema import dump, option, parse, type_at
 from mdnn.config.shipped import find_config
-from mdnn.config.training_tables import Loss, Refeed, Train
+from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
@@ -49,7 +49,7 @@ class Config:
     tokens: Tokens = option(factory=Tokens)
     context: Context = option(factory=Context)
     backbone: Backbone = option(factory=Backbone)
-    refeed: Refeed = option(factory=Refeed)
+    refeed: RefeedTable = option(factory=RefeedTable)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
     limits: Limits = option(factory=Limits)

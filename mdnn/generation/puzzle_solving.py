@@ -8,9 +8,9 @@ import numpy as np
 from mdnn.datasets.puzzles.puzzle_splits import make_task
 from mdnn.errors import MdnnError
 from mdnn.generation.options import check_seed
-from mdnn.models.grid_resizing import at_grid_size
-from mdnn.models.halting import CERTAIN
-from mdnn.models.recurrent_inference import (
+from mdnn.models.thinking.grid_resizing import at_grid_size
+from mdnn.models.thinking.halting import CERTAIN
+from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
     check_halts,
     check_restarts,
@@ -21,6 +21,7 @@ from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 WRITING_OPTIONS = (
     "output",
     "length",
+    "stop",
     "preset",
     "temperature",
     "top_k",

@@ -201,7 +201,7 @@ class MultidimDense(RuledLayer):
 
         Returns:
             For each term, in the order of execution, a list of pairs of a
-            `mdnn.layers.multidim_plan.Step` and its kernel `[sizes of the axes over which it
+            `mdnn.layers.multidim_plan.AxisStep` and its kernel `[sizes of the axes over which it
             differs..., n_in, n_out]`, with shift wiring `[..., 2 * n - 1]` by distance (see
             `mdnn.layers.wiring.toeplitz`), of the layer's compute dtype.
         """

@@ -7,7 +7,7 @@ from mdnn.layers.arguments import normalize_axes, sharing_by_axis, units_by_axis
 
 
 @dataclass(frozen=True)
-class Step:
+class AxisStep:
     """One product along one axis.
 
     Attributes:
@@ -189,7 +189,7 @@ def make_plan(input_shape, layer):
             n_in = shape[axis]
             shape[axis] = units.get(axis, n_in)
             steps.append(
-                Step(
+                AxisStep(
                     axis=axis,
                     over=over,
                     over_sizes=tuple(shape[a] for a in over),

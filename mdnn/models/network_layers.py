@@ -13,14 +13,14 @@ from mdnn.config.network_tables import FoldLayer
 from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
-from mdnn.models.answer_feedback import AnswerFeedback
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
 from mdnn.models.fold import RowBottleneck
-from mdnn.models.halting import HaltHead
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.answer_feedback import AnswerFeedback
+from mdnn.models.thinking.halting import HaltHead
+from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
@@ -136,7 +136,7 @@ def make_refeed(config, branches):
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
     words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
-    plain = all(words[name] == getattr(training_tables.Refeed, name) for name in OF_RECURRENCE)
+    plain = all(words[name] == getattr(training_tables.RefeedTable, name) for name in OF_RECURRENCE)
     if plain and not rules_of(config).always_recurrent:
         return None
     return Refeed(branches, **words, seed=config.seed, name="refeed")

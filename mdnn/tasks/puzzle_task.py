@@ -10,8 +10,8 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import read_text, write_text
 from mdnn.generation.puzzle_solving import solve_puzzles
-from mdnn.models.deep_supervision import DeepSupervisionLoss
-from mdnn.models.recurrent_inference import check_halts, check_restarts
+from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
+from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
 from mdnn.tasks.base import Task
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles

@@ -52,7 +52,7 @@ class App:
     Args:
         network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
         hosts: names that the header Host may have; `None`: any.
         origins: origins of other pages that may ask.

@@ -68,7 +68,7 @@ class Batcher:
 
     Args:
         run: generator function of a list of jobs of one key: answers them, step by step.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
     """
 
     def __init__(self, run, limits):

@@ -23,13 +23,13 @@ class RefusalError(Exception):
 
 
 def _limit(default, option, text, least=1):
-    """Returns a field of `Limits` with the command's option for it and the option's help."""
+    """Returns a field of `RequestLimits` with the command's option for it and the option's help."""
     about = {"option": option, "help": text, "least": least}
     return dataclasses.field(default=default, metadata=about)
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may demand at most, and how requests are gathered into batches.
 
     Args:

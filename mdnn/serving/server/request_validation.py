@@ -15,7 +15,7 @@ def as_job(signature, inputs, limits, tell, write=False):
     Args:
         signature: `Signature`.
         inputs: dict of arrays.
-        limits: `Limits`.
+        limits: `RequestLimits`.
         tell: see `Job`.
         write: whether a text is handed on as it is written.
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.runtime import quiet_import
-from mdnn.serving.server.request_limits import Limits
+from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
 
 
@@ -53,7 +53,7 @@ def add_serve(commands):
         "people see where a proxy stands in front of the server (several times for several)",
     )
     serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
-    for field in dataclasses.fields(Limits):
+    for field in dataclasses.fields(RequestLimits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
         serve.add_argument(
             f"--{field.metadata['option']}",
@@ -76,8 +76,8 @@ def serve_network(options):
         MdnnError: no run folder or SavedModel, an address that cannot be listened at, a limit
             below its least, packages that are missing.
     """
-    names = [field.name for field in dataclasses.fields(Limits)]
-    limits = Limits(**{name: getattr(options, f"limit_{name}") for name in names})
+    names = [field.name for field in dataclasses.fields(RequestLimits)]
+    limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")

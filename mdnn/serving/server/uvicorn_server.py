@@ -23,7 +23,7 @@ class StoppableServer(uvicorn.Server):
     Args:
         network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
         host: what is listened at.
         hosts: more names that the header Host may have, see `guard.hosts_of`.
         origins: origins of other pages that may ask.

@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import sys
 
-from mdnn.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
+from mdnn.cli.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
 
 CONFIG = "digits-small"
 SHEET = "answers.png"
