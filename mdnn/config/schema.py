@@ -117,23 +117,26 @@ def type_at(schema, path):
 
     Args:
         schema: a frozen dataclass.
-        path: list of strings, the words of the key; places in lists are numbers.
+        path: list of strings, the words of the key; positions in lists are numbers.
 
     Returns:
-        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not.
+        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not, or whose
+        value may have several types.
     """
     found = schema
     for word in path:
-        if typing.get_origin(found) in (typing.Union, types.UnionType):
-            found = next(kind for kind in typing.get_args(found) if kind is not type(None))
         if typing.get_origin(found) is tuple and word.isdecimal():
             found = typing.get_args(found)[0]
+        elif hasattr(found, "variants"):
+            hints = [typing.get_type_hints(kind) for kind in found.variants().values()]
+            found = next((own[word] for own in hints if word in own), None)
         elif dataclasses.is_dataclass(found):
             found = typing.get_type_hints(found).get(word)
         else:
             return None
-    if typing.get_origin(found) in (typing.Union, types.UnionType):
-        found = next(kind for kind in typing.get_args(found) if kind is not type(None))
+        if typing.get_origin(found) in (typing.Union, types.UnionType):
+            kinds = [kind for kind in typing.get_args(found) if kind is not type(None)]
+            found = kinds[0] if len(kinds) == 1 else None
     return found
 
 
