@@ -115,10 +115,7 @@ class _ManifestReader:
 
     Args:
         folder: String, the manifest's folder, without links.
-        rate: Integer or `None`, as `read_manifest` takes it.
-        kinds: Tuple or `None`, as `read_manifest` takes it.
-        convert: Boolean, as `read_manifest` takes it.
-        encoding: String, as `read_manifest` takes it.
+        rate, kinds, convert, encoding: As `read_manifest` takes them.
     """
 
     def __init__(self, folder, rate, kinds, convert, encoding):
