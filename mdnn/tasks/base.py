@@ -35,7 +35,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.models.loss_model import LossModel
 from mdnn.tasks.batch_evaluator import BatchEvaluator
-from mdnn.tasks.feed import BatchFeed
+from mdnn.tasks.feed import BatchFeed, SampledDepthFeed
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.items import Item
 
@@ -214,6 +214,8 @@ class Task(abc.ABC):
 
         A task whose state outlives a step returns a feed that keeps it.
         """
+        if self.config.refeed.step_schedule == "sampled":
+            return SampledDepthFeed(self.batches, self.config)
         return BatchFeed(self.batches)
 
     # === Figures ===
