@@ -33,7 +33,7 @@ def files(folder):
 
 
 def test_quantize(call, folder, tiny_run, monkeypatch):
-    monkeypatch.setattr("mdnn.training.comparison.CHARACTERS", 20)
+    monkeypatch.setattr("mdnn.cli.comparison.CHARACTERS", 20)
     (folder / "other.txt").write_text(tiny.TEXT[:300], encoding="utf-8")
     options = ("--to", "int8", "--out", "a/small", "--data", "other.txt")
     status, out, err = call("quantize", tiny_run, *options)
@@ -100,7 +100,7 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
         assert how == "autoregressive"
         return [mdnn.Item("text", "two"), None] * (len(draws) // 2)
 
-    monkeypatch.setattr("mdnn.training.comparison.evaluate", evaluated)
+    monkeypatch.setattr("mdnn.cli.comparison.evaluate", evaluated)
     monkeypatch.setattr("mdnn.training.item_samples.sample_answers", written)
     status, out, err = call("quantize", items_run, "--to", "float16", "--out", "small", "--json")
     assert (status, err) == (0, "")

@@ -8,23 +8,16 @@ table's key `kind` names.
 """
 
 import dataclasses
-import difflib
 import re
 import sys
 import types
 import typing
 
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.option_field import option as option
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 """What the kinds of values are called in errors."""
-
-
-def nearest(word, known):
-    """`" (did you mean 'x'?)"` for the known word nearest to `word`, or nothing."""
-    found = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def parse(schema, table, where=""):
@@ -51,7 +44,7 @@ def parse(schema, table, where=""):
     for key, value in table.items():
         name = f"{where}.{key}" if where else key
         if key not in fields:
-            raise MdnnError(f"unknown key {name!r}{note}{nearest(key, fields)}")
+            raise MdnnError(f"unknown key {name!r}{note}{did_you_mean(key, fields)}")
         values[key] = _value(kinds[key], value, name, fields[key].metadata)
     for key, field in fields.items():
         if (
@@ -103,7 +96,7 @@ def _scalar(kind, value, name, limits):
     if (choices := limits.get("choices")) and value not in choices:
         raise MdnnError(
             f"{name}: expected one of {', '.join(choices)}; received {value!r}"
-            f"{nearest(value, choices)}"
+            f"{did_you_mean(value, choices)}"
         )
     least, most = limits.get("least"), limits.get("most")
     if (least is not None and value < least) or (most is not None and value > most):
