@@ -124,13 +124,37 @@ def type_at(schema, path):
             hints = [typing.get_type_hints(kind) for kind in found.variants().values()]
             found = next((own[word] for own in hints if word in own), None)
         elif dataclasses.is_dataclass(found):
-            found = typing.get_type_hints(found).get(word)
+            found = _key_types(found).get(word)
         else:
             return None
         if typing.get_origin(found) in (typing.Union, types.UnionType):
             kinds = [kind for kind in typing.get_args(found) if kind is not type(None)]
             found = kinds[0] if len(kinds) == 1 else None
     return found
+
+
+def _key_types(schema):
+    """Returns a dict from the keys of a schema, or of all of its variants, to their types."""
+    variants = schema.variants().values() if hasattr(schema, "variants") else ()
+    types_of = {}
+    for one in (*variants, schema):
+        types_of |= typing.get_type_hints(one)
+    return types_of
+
+
+def without_other_words(schema, table, kind):
+    """Returns a table without the keys that belong to another kind than the one it is to have.
+
+    Args:
+        schema: a schema with `variants`; a table of any other one stays as it is.
+        table: dict.
+        kind: the new value of its key `kind`.
+    """
+    if not hasattr(schema, "variants") or kind not in schema.variants():
+        return table
+    names = {field.name for field in dataclasses.fields(schema.variants()[kind])}
+    others = {f.name for one in schema.variants().values() for f in dataclasses.fields(one)}
+    return {key: value for key, value in table.items() if key not in others - names}
 
 
 def dump(instance):
