@@ -58,6 +58,7 @@ def melu(x):
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     return x * ops.exp(ops.minimum(x, 0))
 
 

@@ -36,6 +36,12 @@ def _no_network(event, args):
 sys.addaudithook(_no_network)
 
 
+if os.environ.get("KERAS_BACKEND") == "torch":
+    import on_torch
+
+    on_torch.prepare()
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws does not depend on the tests before it."""

@@ -6,6 +6,7 @@ from keras import ops
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known, reread, token_rows_at
 from mdnn.models.columns import Columns
+from mdnn.models.compiling import jit_compile
 from mdnn.models.pasts import put
 from mdnn.models.variants import Parts
 
@@ -62,7 +63,7 @@ class StreamWriter(keras.Model):
         self.slots = self.columns.rows * self.columns.row
         self.keep = reread(self.columns.grid)
         self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows
-        self.jit_compile = True if keras.backend.backend() != "tensorflow" else xla
+        self.jit_compile = jit_compile(xla)
         self.traces = 0
         self.built = True
 
@@ -81,7 +82,7 @@ class StreamWriter(keras.Model):
             "filled": filled,
             "written": inputs["written"],
             "prepared": prepared,
-            **self._read(window, self.slots, ops.min(filled, keepdims=True) - 1, prepared),
+            **self._read(window, self.slots, ops.min(filled, axis=0, keepdims=True) - 1, prepared),
         }
 
     def _read(self, window, slots, slot, prepared):

@@ -4,6 +4,7 @@ from keras import ops
 
 from mdnn.generation.item_writer import ItemWriter, at_slots
 from mdnn.models.columns import Columns
+from mdnn.models.compiling import jit_compile
 from mdnn.tokens.units import MODALITY
 
 
@@ -35,7 +36,7 @@ class TurnWriter(ItemWriter):
         if not self.mixes_prompts and by_columns is not False:
             self.columns = Columns(self.parts, self.refeeds)
             if xla:
-                self.jit_compile = True
+                self.jit_compile = jit_compile(xla)
 
     def call(self, inputs):
         tokens = inputs["tokens"]

@@ -36,4 +36,4 @@ def class_nats(scores, answers):
         own = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
         return ops.log(total)[..., 0] - own, gradient
 
-    return nats(scores)
+    return nats(ops.convert_to_tensor(scores))

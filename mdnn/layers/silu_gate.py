@@ -1,5 +1,6 @@
 """The product of a SwiGLU, with its gradient written by hand."""
 
+import keras
 from keras import ops
 
 
@@ -19,7 +20,7 @@ def silu_gate(u, v):
 
     @ops.custom_gradient
     def gate(u, v):
-        narrow = u.dtype in ("bfloat16", "float16")
+        narrow = keras.backend.standardize_dtype(u.dtype) in ("bfloat16", "float16")
         s = ops.cast(ops.sigmoid(ops.cast(u, "float32") if narrow else u), u.dtype)
         silu = u * s
 

@@ -8,5 +8,17 @@ def without_xla(model):
 
     On JAX a model that is not compiled by XLA is not compiled at all.
     """
-    if keras.backend.backend() == "tensorflow":
-        model.jit_compile = False
+    model.jit_compile = jit_compile(xla=False)
+
+
+def jit_compile(xla):
+    """Returns what Keras' `jit_compile` is to be for a model of mdnn.
+
+    Args:
+        xla: boolean, whether XLA pays on TensorFlow.
+
+    Returns:
+        Boolean. On JAX always True. On PyTorch always False: `torch.compile` unrolls loops whose
+        number of turns depends on data, and needs a C++ compiler.
+    """
+    return {"jax": True, "torch": False}.get(keras.backend.backend(), xla)

@@ -57,7 +57,7 @@ class Learner(keras.Model):
         rows = {} if self.rows is None else self.rows.picked(batch, padded, sizes)
         return batch | {"picks": found} | rows
 
-    def parts(self, batch, count):
+    def microbatches(self, batch, count):
         """A batch in as many parts of equal length, each as `call` takes it; a list.
 
         Args:

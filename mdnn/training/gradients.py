@@ -185,7 +185,7 @@ def _tensorflow_step(learners, optimizer, precision, xla, parts):
 
     def run(batch, rate, name=None):
         learner = learners[name]
-        batches = [learner.picked(batch)] if parts == 1 else learner.parts(batch, parts)
+        batches = [learner.picked(batch)] if parts == 1 else learner.microbatches(batch, parts)
         tensors = tf.nest.map_structure(tf.constant, batches)
         value, run.fault = steps[name](tensors, tf.constant(rate, tf.float32))
         return value

@@ -19,6 +19,8 @@ def peak(steps, last):
         import jax
 
         return jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis().temp_size_in_bytes
+    if keras.backend.backend() == "torch":
+        return _kept_by_torch(loss, x)
     import tensorflow as tf
 
     @tf.function(autograph=False)
@@ -37,6 +39,21 @@ def peak(steps, last):
     before = counted.get_memory_info("CPU:0")["current"]
     gradient(x)
     return counted.get_memory_info("CPU:0")["peak"] - before
+
+
+def _kept_by_torch(loss, x):
+    """Bytes of all tensors that PyTorch keeps for the gradient, each counted once."""
+    import torch
+
+    sizes = {}
+
+    def keep(tensor):
+        sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss(x.clone().requires_grad_()).backward()
+    return sum(sizes.values())
 
 
 def test_memory_grows_with_the_steps_that_have_gradients_alone():
