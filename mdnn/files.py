@@ -122,28 +122,44 @@ def write_text(path, text):
         part.write_text(text, encoding="utf-8")
 
 
-def read_text(path, most):
-    """The text of a small file, UTF-8.
+def read_bytes(path, limit, name=None):
+    """Returns the bytes of a regular file of limited size.
 
     Args:
         path: the file.
-        most: bytes that it may have; a larger one is not read.
+        limit: int, the largest size in bytes that is read.
+        name: string, what errors call the file; `None`: its path.
 
     Raises:
-        MdnnError: it cannot be read, is larger, or is not UTF-8.
+        MdnnError: the file cannot be read, is no regular file, or is larger.
     """
-    path = Path(path)
+    name = str(path) if name is None else name
     try:
-        # a device or a pipe has no size and might never end
-        if path.exists() and not path.is_file():
-            raise MdnnError(f"{path} cannot be read: expected a file")
+        # A device or a pipe has no size and might never end.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise MdnnError(f"{name} cannot be read: expected a file")
         with open(path, "rb") as file:
-            # Not `read(most)`: that takes so much memory first.
-            if os.fstat(file.fileno()).st_size > most:
-                raise MdnnError(f"{path} cannot be read: expected at most {most:,} bytes")
-            data = file.read()
+            # `read(limit)` would allocate the limit first.
+            if (size := os.fstat(file.fileno()).st_size) > limit:
+                raise MdnnError(
+                    f"{name} cannot be read: expected at most {limit:,} bytes, received {size:,}"
+                )
+            return file.read()
     except OSError as error:
-        raise MdnnError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise MdnnError(f"{name} cannot be read: {error.strerror or error}") from None
+
+
+def read_text(path, most):
+    """Returns the text of a small file, UTF-8.
+
+    Args:
+        path: the file.
+        most: int, the largest size in bytes that is read.
+
+    Raises:
+        MdnnError: the file cannot be read, is larger, or is not UTF-8.
+    """
+    data = read_bytes(path, most)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

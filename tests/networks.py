@@ -23,7 +23,7 @@ def tiny(name, *settings):
     small = [f"context.grid={grid}", "backbone.width=8", "train.batch=4"]
     small += [f"backbone.depth={min(2, config.backbone.depth)}"]
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]
-    small += ["context.align=1", "context.prompts=1"]
+    small += ["context.align=1"]
     for number, branch in enumerate(config.backbone.branch):
         here = f"backbone.branch.{number}"
         inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]

@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from mdnn.files import making, replacing, write_text
+from mdnn.errors import MdnnError, did_you_mean
+from mdnn.files import making, read_bytes, replacing, write_text
 
 
 def test_replaces(tmp_path):
@@ -78,3 +79,26 @@ def test_an_error_makes_no_folder(tmp_path, error):
             make(tmp_path / path)
     assert os.listdir(tmp_path) == ["old"]
     assert os.listdir(tmp_path / "old") == []
+
+
+def test_reads_a_regular_file_of_limited_size(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"\xff" * 5)
+    assert read_bytes(path, 5) == b"\xff" * 5
+    refusals = {
+        path: "cannot be read: expected at most 4 bytes, received 5",
+        tmp_path: "cannot be read: expected a file",
+        tmp_path / "none": "cannot be read: No such file or directory",
+    }
+    for place, message in refusals.items():
+        with pytest.raises(MdnnError) as error:
+            read_bytes(place, 4)
+        assert str(error.value) == f"{place} {message}"
+    with pytest.raises(MdnnError, match=r"^item 2 cannot be read: expected at most 4 bytes"):
+        read_bytes(path, 4, "item 2")
+
+
+def test_names_the_nearest_word():
+    assert did_you_mean("temprature", ["length", "temperature"]) == " (did you mean 'temperature'?)"
+    assert did_you_mean("qqq", ["length", "temperature"]) == ""
+    assert did_you_mean(3, ["length"]) == ""

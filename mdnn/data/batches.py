@@ -95,7 +95,6 @@ class Batches(StepBatches):
             trained: one of them a step (see `objective`). `None`: in turn, and batches without
             weights. For `once` the end of a window, of random length, is blank, for `unmask` a
             random share of such an end; what is in turn stays the same batch as with `None`.
-        prompts: Integer, windows side by side that a network with several prompts reads.
         **kwargs: Passed on to `keras.utils.PyDataset`.
 
     Raises:
@@ -120,11 +119,10 @@ class Batches(StepBatches):
         first_step=0,
         repeat=False,
         objectives=None,
-        prompts=1,
         **kwargs,
     ):
         units = np.asarray(units)
-        sizes = {"length": length, "batch": batch, "steps": steps, "prompts": prompts}
+        sizes = {"length": length, "batch": batch, "steps": steps}
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
@@ -140,7 +138,7 @@ class Batches(StepBatches):
             raise MdnnError(
                 f"a window with blanks needs at least {shortest} slots; received {length}"
             )
-        steps = steps or max(1, (len(units) - 1) // (length * batch * prompts))
+        steps = steps or max(1, (len(units) - 1) // (length * batch))
         super().__init__(steps, first_step, repeat, **kwargs)
         self.units = units
         self.codec = codec
@@ -149,7 +147,6 @@ class Batches(StepBatches):
         self.seed = int(seed)
         self.padding = padding
         self.objectives = objectives
-        self.prompts = int(prompts)
 
     def objective(self, step):
         """Returns `"turn"`, `"once"` or `"unmask"`: what a step trains."""
@@ -164,12 +161,12 @@ class Batches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, prompts * length, 8]`; `"targets"`, the same,
+            A dictionary: `"tokens"`, int32 `[batch, length, 8]`; `"targets"`, the same,
             the units one further on, zeros where nothing is to be answered; and, with
-            `objectives`, `"weights"`, float32 `[batch, prompts * length]`, whose mean over the
+            `objectives`, `"weights"`, float32 `[batch, length]`, whose mean over the
             targets is 1.
         """
-        number = self.batch * self.prompts
+        number = self.batch
         bits = raw_bits(self.seed, step, (number, 3), BATCH)
         slot = np.arange(self.length + 1)
         if self.padding == "random":
@@ -189,13 +186,12 @@ class Batches(StepBatches):
         objective, weight = self.objective(step), np.ones(number)
         if objective != "turn":
             tokens, targets, weight = self._blank(objective, step, tokens, targets, run, offset)
-        shape = (self.batch, self.prompts * self.length)
         batch = {
-            "tokens": np.ascontiguousarray(tokens).reshape(*shape, -1),
-            "targets": np.ascontiguousarray(targets).reshape(*shape, -1),
+            "tokens": np.ascontiguousarray(tokens),
+            "targets": np.ascontiguousarray(targets),
         }
         if self.objectives is not None:
-            batch["weights"] = normalised(weight[:, None], targets).reshape(shape)
+            batch["weights"] = normalised(weight[:, None], targets)
         return batch
 
     def _blank(self, objective, step, tokens, targets, run, offset):

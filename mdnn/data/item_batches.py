@@ -27,8 +27,8 @@ class ItemBatches(StepBatches):
     Args:
         lines: List of `mdnn.data.line.Line`.
         codec: `mdnn.tokens.codec.ItemCodec`.
-        context: `mdnn.models.data_tables.Context`: slots, padding, align, prompts.
-        batch: Integer, rows of a batch, each of `context.prompts` contexts.
+        context: `mdnn.models.data_tables.Context`: slots, padding, align.
+        batch: Integer, contexts of a batch.
         seed: Integer.
         objectives: `mdnn.models.training_tables.Objectives`, how often each way to write is
             trained.
@@ -85,11 +85,10 @@ class ItemBatches(StepBatches):
             raise MdnnError(f"prompt_weight must be at least 0; received {prompt_weight}")
         objective_weights(objectives)
         longest = check_fit(lines, codec, context, order, cut)
-        steps = steps or max(1, sum(map(_rounds, lines)) // (batch * context.prompts))
+        steps = steps or max(1, sum(map(_rounds, lines)) // batch)
         super().__init__(steps, first_step, repeat, **kwargs)
         self.lines = list(lines)
         self.batch, self.seed, self.order = int(batch), int(seed), order
-        self.prompts = context.prompts
         self.objectives = objectives
         self.vary = vary
         self.contexts = ItemContexts(codec, context, cut, prompt_weight, hide, longest, vary)
@@ -106,11 +105,11 @@ class ItemBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, prompts * slots, 8]`; `"targets"`, the same,
+            A dictionary: `"tokens"`, int32 `[batch, slots, 8]`; `"targets"`, the same,
             at slot s the right row of slot s + 1, zeros where nothing is to be answered; and
-            `"weights"`, float32 `[batch, prompts * slots]`, whose mean over the targets is 1.
+            `"weights"`, float32 `[batch, slots]`, whose mean over the targets is 1.
         """
-        objective, number = self.objective(step), self.batch * self.prompts
+        objective, number = self.objective(step), self.batch
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
         keys = None
         if objective == "unmask":
@@ -127,9 +126,8 @@ class ItemBatches(StepBatches):
         tokens, targets, weights = self.contexts.fill(
             drawn, objective, bits[:, 1:], keys, varied=varied
         )
-        return _side_by_side(
-            self.prompts, tokens=tokens, targets=targets, weights=normalised(weights, targets)
-        )
+        weights = normalised(weights, targets)
+        return {"tokens": tokens, "targets": targets, "weights": weights}
 
 
 def item_windows(
@@ -155,8 +153,7 @@ def item_windows(
         lines: List of `mdnn.data.line.Line`.
         codec: `mdnn.tokens.codec.ItemCodec`.
         context: `mdnn.models.data_tables.Context`.
-        batch: Integer, rows of a batch, each of `context.prompts` contexts. The last batch is
-            filled with padding.
+        batch: Integer, contexts of a batch. The last batch is filled with padding.
         objective: `"turn"`, `"once"` or `"unmask"`.
         seed: Integer.
         order: `"given"`, `"any"` or `"pairs"`.
@@ -165,8 +162,8 @@ def item_windows(
         most: Integer, contexts to yield at most, from all over the lines; `None` for all.
 
     Yields:
-        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, prompts * slots, 8]`, `"counted"`
-        boolean `[batch, prompts * slots]`, and `"weights"`, float32 of that shape: 1 where
+        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, slots, 8]`, `"counted"`
+        boolean `[batch, slots]`, and `"weights"`, float32 of that shape: 1 where
         counted, with `"unmask"` the inverse share of the blanks, 0 elsewhere. The mean nats of a
         unit are sum(weights * nats) / sum(weights) over all batches.
 
@@ -188,15 +185,14 @@ def item_windows(
     ]
     if most is not None and len(plan) > most:
         plan = [plan[number * len(plan) // most] for number in range(most)]
-    return _item_windows(plan, contexts, batch, context.prompts, objective, seed, order)
+    return _item_windows(plan, contexts, batch, objective, seed, order)
 
 
-def _item_windows(plan, contexts, batch, prompts, objective, seed, order):
+def _item_windows(plan, contexts, batch, objective, seed, order):
     """Yields what `item_windows` promises; apart, so that its errors come first."""
-    together = batch * prompts
-    for start in range(0, len(plan), together):
+    for start in range(0, len(plan), batch):
         drawn, bits = [], []
-        for number, (line, turn, pair) in enumerate(plan[start : start + together], start):
+        for number, (line, turn, pair) in enumerate(plan[start : start + batch], start):
             own = raw_bits(seed, number, WORDS + contexts.slots + len(pair), VALIDATION)
             bits.append(own[: WORDS + contexts.slots])
             if line.order_of(order) == "any":
@@ -209,8 +205,8 @@ def _item_windows(plan, contexts, batch, prompts, objective, seed, order):
         )
         counted = targets[..., 0] != 0
         weights = np.where(counted, weights, 0.0).astype(np.float32)
-        missing = together - len(drawn)
-        filled = {
+        missing = batch - len(drawn)
+        yield {
             name: np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
             for name, rows in (
                 ("tokens", tokens),
@@ -219,7 +215,6 @@ def _item_windows(plan, contexts, batch, prompts, objective, seed, order):
                 ("weights", weights),
             )
         }
-        yield _side_by_side(prompts, **filled)
 
 
 def check_fit(lines, codec, context, order="given", cut=False):
@@ -292,11 +287,3 @@ def _orders(line, order, counts, align):
 def _rounds(line):
     """Returns how many contexts hold every alternative of a line."""
     return max(map(len, line.parts))
-
-
-def _side_by_side(prompts, **arrays):
-    """Returns arrays `[batch * prompts, slots, ...]` as `[batch, prompts * slots, ...]`."""
-    return {
-        name: array.reshape(-1, prompts * array.shape[1], *array.shape[2:])
-        for name, array in arrays.items()
-    }

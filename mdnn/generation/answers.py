@@ -10,7 +10,7 @@ from mdnn.generation.styles import check_seed, is_number
 from mdnn.generation.styles import settings as settings_of
 from mdnn.generation.text import continue_text
 from mdnn.generation.wants import parse_want
-from mdnn.models.run import open_run
+from mdnn.models.run import cached_run
 from mdnn.models.schema import nearest
 from mdnn.tokens.items import as_item
 
@@ -82,7 +82,7 @@ def generate(
     if not isinstance(how, str) or how not in WAYS:
         near = nearest(how, WAYS) if isinstance(how, str) else ""
         raise MdnnError(f"how: unknown {how!r}{near}; known: {', '.join(WAYS)}")
-    run = open_run(run)
+    run = cached_run(run)
     if run.config.context.layout == "puzzle":
         # imported late: texts need no puzzles
         from mdnn.generation.solving import solve

@@ -18,8 +18,6 @@ class ItemWriter(keras.Model):
 
     Args:
         model: a network as `mdnn.build` makes it.
-        prompts: int, how many contexts the network holds side by side. Each is run by itself; a
-            network that mixes them gets padding for the others.
         kinds: names of the modalities that units are chosen from; `None`: all.
         refeeds: int, how often the network is run on its own output; `None`: as it was built.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
@@ -38,36 +36,20 @@ class ItemWriter(keras.Model):
             `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`.
     """
 
-    def __init__(
-        self, model, prompts=1, kinds=None, refeeds=None, sampler="filtered", words=0, **kwargs
-    ):
+    def __init__(self, model, kinds=None, refeeds=None, sampler="filtered", words=0, **kwargs):
         super().__init__(**kwargs)
         self.parts = Parts(model)
         self.heads = self.parts.heads
-        self.prompts, self.refeeds = prompts, refeeds
+        self.refeeds = refeeds
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
-        branches = self.parts.branches
-        self.has_prompts = any(getattr(branch, "prompts", False) for branch in branches)
-        self.mixes_prompts = any(
-            0 in spec["axes"] for branch in branches for spec in getattr(branch, "mixers", ())
-        )
-        self.grid = self.parts.grid[1:] if prompts > 1 else self.parts.grid
-        self.slots = int(np.prod(self.grid))
+        self.slots = int(np.prod(self.parts.grid))
         self.built = True
         without_xla(self)
 
     def hidden(self, tokens, causal):
         """What the heads are given in whole contexts: int32 `[n, slots, 8]` to `[n, slots, w]`."""
-        side = self.prompts if self.mixes_prompts else 1
-        if side > 1:
-            tokens = ops.pad(tokens, [[0, 0], [0, (side - 1) * self.slots], [0, 0]])
-        grid = (side,) * (self.prompts > 1) + tuple(self.grid)
-        x = ops.reshape(self.parts.embedding(tokens), (-1, *grid, self.parts.width))
-        y = self.parts.backbone(x, causal, self.refeeds, training=False)
-        if self.parts.final_norm is not None:
-            y = self.parts.final_norm(y)
-        return ops.reshape(y, (-1, side * self.slots, self.parts.width))[:, : self.slots]
+        return self.parts.hidden(tokens, causal, self.refeeds, training=False)
 
     def decide(self, hidden, inputs, slots, number, turn=0):
         """Units chosen from what the heads are given.

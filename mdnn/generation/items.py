@@ -244,7 +244,6 @@ class Answering:
 
     def _how(self):
         return {
-            "prompts": self.config.context.prompts,
             "refeeds": self.settings.refeeds,
             "sampler": self.settings.sampler,
             "words": len(self.run.words),

@@ -13,11 +13,12 @@ class TurnWriter(ItemWriter):
 
     A unit costs about one slot, not a pass of the whole context: all contexts of a batch go
     through their rows column by column, the first row from its first column on (see
-    `mdnn.models.columns.Columns`). A network that mixes prompts is run whole for every unit.
+    `mdnn.models.columns.Columns`).
 
     Args:
-        model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
-        by_columns: whether to go column by column; `None`: where that is possible.
+        model, kinds, refeeds, sampler, words: see `ItemWriter`.
+        by_columns: whether to go column by column; otherwise the network is run whole for every
+            unit.
         xla: whether XLA compiles what goes column by column: on a CPU that takes some seconds
             more once, and a third of the time from then on.
 
@@ -30,10 +31,10 @@ class TurnWriter(ItemWriter):
         units they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
     """
 
-    def __init__(self, model, by_columns=None, xla=False, **kwargs):
+    def __init__(self, model, by_columns=True, xla=False, **kwargs):
         super().__init__(model, **kwargs)
         self.columns = None
-        if not self.mixes_prompts and by_columns is not False:
+        if by_columns:
             self.columns = Columns(self.parts, self.refeeds)
             if xla:
                 self.jit_compile = jit_compile(xla)

@@ -31,7 +31,7 @@ class BlankWriter(ItemWriter):
     kept ends the answer: slots behind it become padding, unless it becomes blank again.
 
     Args:
-        model, prompts, kinds, refeeds, sampler, words: see `ItemWriter`.
+        model, kinds, refeeds, sampler, words: see `ItemWriter`.
         units: int, how many rows there are to ask for, the longest answer's.
         once: whether there is one pass, `passes` is not looked at.
         places: whether certainty counts the places that the heads decide.

@@ -103,8 +103,7 @@ class AnsweringRows:
             u, at = fold.fold_rows(fold.normed(x)), None
         else:
             u = fold.dense_in(self._flat(fold.normed(x)))
-            slower = parts.grid[1:-1] if fold.prompts else parts.grid[:-1]
-            u = ops.reshape(ops.take(u, at, axis=0), (-1, *slower, fold.width))
+            u = ops.reshape(ops.take(u, at, axis=0), (-1, *parts.grid[:-1], fold.width))
         v = ops.reshape(fold.taken(u, causal, training), (-1, fold.width))
         v = fold.dense_out(ops.take(v, rows, axis=0))
         x = self._rows_of(x, rows if at is None else ops.take(at, rows))

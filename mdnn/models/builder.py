@@ -37,8 +37,8 @@ def build(config, words=(), most=None):
             `limits.parameters`.
 
     Returns:
-        A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`
-        (the slots of all prompts, one prompt after another), and `targets`, the units that answer
+        A functional `keras.Model`. Its inputs are a dict: `tokens`, int32 `[batch, slots, 8]`,
+        and `targets`, the units that answer
         them, of the same shape (`None` where they are not known: bytes are then conditioned on the
         likeliest earlier bytes). Its output is float32
         `[batch, slots, classes]`, the scores of `decoding_steps`. Weights start from
@@ -75,8 +75,8 @@ def build(config, words=(), most=None):
 def _build(config, words):
     context, width = config.context, config.backbone.width
     fields = config.tokens.fields
-    slots = context.prompts * context.slots
-    grid = (context.prompts,) * (context.prompts > 1) + (fields,) * (fields > 0) + context.grid
+    slots = context.slots
+    grid = (fields,) * (fields > 0) + context.grid
     causal = is_causal(config)
 
     # Layers
@@ -157,11 +157,11 @@ def is_causal(config):
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
-    layout = {"prompts": config.context.prompts > 1, "causal": is_causal(config)}
-    return make_blocks(backbone.branch, backbone.depth, backbone.width, layout)
+    causal = is_causal(config)
+    return make_blocks(backbone.branch, backbone.depth, backbone.width, causal)
 
 
-def make_blocks(specs, depth, width, layout):
+def make_blocks(specs, depth, width, causal):
     """`depth` blocks of the branches of `specs`, for a stream of `width` channels."""
     # Every branch that adds to the residual stream adds a little less than the one before
     # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
@@ -171,11 +171,11 @@ def make_blocks(specs, depth, width, layout):
         for number, spec in enumerate(specs):
             name = f"block_{block}_{number}_{spec.kind}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
-            made.append(make_branch(spec, width, scale, name, layout))
+            made.append(make_branch(spec, width, scale, name, causal))
     return made
 
 
-def make_branch(spec, width, scale, name, layout):
+def make_branch(spec, width, scale, name, causal):
     """One branch from its table of the config: a `Branch`, or an `Inner` one of a fold.
 
     Args:
@@ -183,8 +183,7 @@ def make_branch(spec, width, scale, name, layout):
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
         name: str.
-        layout: dict of `prompts` (whether the stream's first axis holds prompts) and `causal`
-            (how folds are wired).
+        causal: boolean, how folds are wired.
     """
     common = {
         "norm": spec.norm,
@@ -199,9 +198,8 @@ def make_branch(spec, width, scale, name, layout):
     if spec.kind == "feedforward":
         return FeedForwardBranch(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
-        # Inside a fold prompts are more of the batch.
-        inner = make_blocks(spec.block, spec.depth, spec.width, {**layout, "prompts": False})
-        return FoldBranch(spec.width, inner, **layout, **common)
+        inner = make_blocks(spec.block, spec.depth, spec.width, causal)
+        return FoldBranch(spec.width, inner, causal, **common)
     mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
     if isinstance(spec, Inner):
         return MixBranch(mixers, gate=spec.gate, activation=spec.activation, **common)
@@ -212,6 +210,5 @@ def make_branch(spec, width, scale, name, layout):
         gate=spec.gate,
         activation=spec.activation,
         project=spec.project,
-        prompts=layout["prompts"],
         **common,
     )

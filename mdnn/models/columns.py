@@ -17,7 +17,7 @@ class Columns:
     slots before (`mdnn.models.pasts.Past`: `prepared`, `rows`, `given` and `kept` are lists of
     its dicts, one for each use); a slot costs the dense layers of one slot, the mixers' sums over
     one row and a share of what is done once for each row. Everything runs inside a compiled
-    function. Several prompts side by side are run one by one, where no mixer mixes them.
+    function.
 
     Args:
         parts: `mdnn.models.variants.Parts` that can be causal.
@@ -32,8 +32,7 @@ class Columns:
 
     def __init__(self, parts, refeeds=None):
         self.parts, self.steps = parts, refeeds or parts.refeeds
-        self.prompts = any(getattr(branch, "prompts", False) for branch in parts.branches)
-        self.grid = parts.grid[1:] if self.prompts else parts.grid
+        self.grid = parts.grid
         self.row, self.rows, self.width = parts.row, product(self.grid[:-1]), parts.width
         # What each layer keeps, by its identity; a layer that is used again keeps that again.
         self._of_layer, used = {}, []
@@ -116,7 +115,7 @@ class Columns:
         """Reads contexts at once, or their beginning.
 
         Args:
-            tokens: int32 `[batch, slots, 8]`, of one prompt each. Where `shortens`, perhaps the
+            tokens: int32 `[batch, slots, 8]`. Where `shortens`, perhaps the
                 first rows alone, or of a single row the first columns.
             prepared: as `prepare` gives it.
 
@@ -128,7 +127,7 @@ class Columns:
         found, inputs = [], []
         shape = self._shape(count, columns)
         if not self.shortens:
-            shape = (-1, *[1] * self.prompts, *self.grid, self.width)
+            shape = (-1, *self.grid, self.width)
 
         def seen(x):
             inputs.append(ops.reshape(x, (-1, count, columns, self.width)))
@@ -155,7 +154,7 @@ class Columns:
 
     def _shape(self, rows, columns):
         """The shape of so many rows and columns, as branches take them."""
-        slower = len(self.grid) - 1 + self.prompts
+        slower = len(self.grid) - 1
         return (-1, *[1] * (slower - 1), *[rows] * (slower > 0), columns, self.width)
 
     def _run(self, x, mix, fold):

@@ -33,7 +33,7 @@ class Limits:
 
     # Weights; 10^9 are 4 GB, and 16 GB while they are trained.
     parameters: int = option(10**9, least=1)
-    # Slots of a context with all its prompts.
+    # Slots of a context.
     slots: int = option(10**8, least=1)
     # Branches that are run, one after another, in one pass with all its refeeds.
     branches: int = option(10_000, least=1)

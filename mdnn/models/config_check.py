@@ -124,9 +124,9 @@ def _check_layout(config):
 def _check_limits(config):
     """Refuses what would fill the machine before the builder could count it."""
     context, backbone, limits = config.context, config.backbone, config.limits
-    if (slots := context.prompts * context.slots) > limits.slots:
+    if (slots := context.slots) > limits.slots:
         raise MdnnError(
-            f"limits.slots: expected at most {limits.slots:,} slots in a grid and all its prompts, "
+            f"limits.slots: expected at most {limits.slots:,} slots in a grid, "
             f"received {_number(slots)}; raise the limit if that is meant"
         )
     one = sum(
@@ -140,9 +140,8 @@ def _check_limits(config):
             "(refeed.steps and inner, backbone.depth, stack, times, a fold's depth), received "
             f"{_number(branches)}; raise the limit if that is meant"
         )
-    prompts = (context.prompts,) * (context.prompts > 1)
     for branch in backbone.branch:
-        sizes = (*prompts, *(config.tokens.fields,) * (config.tokens.fields > 0), *context.grid)
+        sizes = (*(config.tokens.fields,) * (config.tokens.fields > 0), *context.grid)
         _check_matrices(branch.mixer, sizes, backbone.width, limits)
         for inner in branch.block:
             _check_matrices(inner.mixer, context.grid[:-1], branch.width, limits)
@@ -192,7 +191,7 @@ def _check_branch(where, branch, config):
             kind = "no fold" if branch.kind == "fold" else "a fold alone"
             raise MdnnError(f"{where}.{name}: a key of {kind}, received kind = {branch.kind!r}")
     axes = len(context.grid) + (config.tokens.fields > 0)
-    _check_mixers(where, branch, axes, context.prompts > 1, width, config)
+    _check_mixers(where, branch, axes, width, config)
     if branch.kind == "mix" and branch.gate != "none" and not branch.project:
         raise MdnnError(f"{where}: a gate needs project = true")
     if branch.kind != "fold":
@@ -208,10 +207,10 @@ def _check_branch(where, branch, config):
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
     for number, inner in enumerate(branch.block):
         here = f"{where}.block.{number}"
-        _check_mixers(here, inner, len(context.grid) - 1, False, branch.width, config)
+        _check_mixers(here, inner, len(context.grid) - 1, branch.width, config)
 
 
-def _check_mixers(where, branch, axes, prompts, width, config):
+def _check_mixers(where, branch, axes, width, config):
     """Checks the mixers of a branch of a stream of `width` channels on so many context axes."""
     if (branch.kind == "mix") != bool(branch.mixer):
         raise MdnnError(
@@ -220,7 +219,7 @@ def _check_mixers(where, branch, axes, prompts, width, config):
         )
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
-        _check_axes(here, mixer, axes, prompts, config)
+        _check_axes(here, mixer, axes, config)
         channels = "backbone.width" if width == config.backbone.width else "the fold's width"
         if width % mixer.groups:
             raise MdnnError(
@@ -233,7 +232,7 @@ def _check_mixers(where, branch, axes, prompts, width, config):
             )
 
 
-def _check_axes(here, mixer, axes, prompts, config):
+def _check_axes(here, mixer, axes, config):
     causal = mixer.axes == (-1,) or ("causal" in mixer.wiring.split("+") and mixer.kind != "mean")
     if config.train.objectives.turn and not causal:
         raise MdnnError(
@@ -241,11 +240,10 @@ def _check_axes(here, mixer, axes, prompts, config):
             f"context axes, received {mixer.wiring!r}; or train.objectives.turn = 0"
         )
     for axis in mixer.axes:
-        if not -1 <= axis <= axes or (axis == 0 and not prompts):
-            known = f"from 1 to {axes} (context axes)"
-            known += ", 0 (prompts)" if prompts else ""
+        if not -1 <= axis <= axes or axis == 0:
             raise MdnnError(
-                f"{here}.axes: expected numbers {known} or -1 (channels), received {axis}"
+                f"{here}.axes: expected numbers from 1 to {axes} (context axes) or -1 (channels), "
+                f"received {axis}"
             )
     if mixer.kind not in ("dense", "mean") and len(mixer.axes or range(axes)) != 1:
         raise MdnnError(

@@ -89,11 +89,8 @@ class Context:
     # row: without a bias a row of padding hands nothing on, so that in turn the first row of an
     # answer behind it would not see what was asked.
     align: int = option(1, least=1)
-    # Independent prompts side by side, each with a grid of its own: one more axis, the slowest,
-    # which no mixer mixes unless its `axes` name it (0).
-    prompts: int = option(1, least=1, most=65_536)
 
     @property
     def slots(self):
-        """Slots of one prompt."""
+        """Returns the number of slots of a context."""
         return math.prod(self.grid)

@@ -21,7 +21,6 @@ class FoldBranch(Branch):
         width: channels of a folded row.
         branches: the branches of F, run in order on `[batch, t1, ..., t(k-1), width]`.
         causal: what a call that is not told is.
-        prompts: whether the first axis holds independent prompts; rows do not cross them.
 
     Call arguments:
         x: see the input shape.
@@ -29,8 +28,7 @@ class FoldBranch(Branch):
         folded: what `fold` gave, to be added instead of it.
 
     Input shape:
-        `[batch, t1, ..., tk, channels]`, k above 1; with prompts
-        `[batch, prompts, t1, ..., tk, channels]`. All sizes but the batch's are known.
+        `[batch, t1, ..., tk, channels]`, k above 1. All sizes but the batch's are known.
 
     Output shape:
         The same.
@@ -39,14 +37,13 @@ class FoldBranch(Branch):
         ValueError: there is one context axis alone.
     """
 
-    def __init__(self, width, branches, causal=True, prompts=False, **kwargs):
+    def __init__(self, width, branches, causal=True, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.branches = width, list(branches)
-        self.causal, self.prompts = causal, prompts
+        self.width, self.branches, self.causal = width, list(branches), causal
 
     def _sizes(self, shape):
         """Sizes of the slower axes, and values of a row, for an input shape."""
-        sizes = tuple(shape[2 if self.prompts else 1 :])
+        sizes = tuple(shape[1:])
         if len(sizes) < 3:
             raise ValueError(
                 f"Expected at least two context axes in the input of {self.name!r}, one to fold "
@@ -103,20 +100,18 @@ class FoldBranch(Branch):
     def operations(self, input_shape):
         """Multiply-adds for one example, as wired."""
         slower, values = self._sizes(input_shape)
-        prompts = input_shape[1] if self.prompts else 1
         one_or_two = 1 if self.causal else 2
         rows = product(slower) * self.width * (2 * values + one_or_two * self.width)
         inner = sum(b.operations((None, *slower, self.width)) for b in self.branches)
-        return prompts * (rows + inner)
+        return rows + inner
 
     def values(self, input_shape):
         """Values written for one example."""
         slower, _ = self._sizes(input_shape)
-        prompts = input_shape[1] if self.prompts else 1
         # rows folded; moved by one and multiplied; multiplied themselves and added
         folded = product(slower) * self.width * (3 if self.causal else 5)
         inner = sum(b.values((None, *slower, self.width)) for b in self.branches)
-        return product(input_shape[1:]) * (ends(self) + 1) + prompts * (folded + inner)
+        return product(input_shape[1:]) * (ends(self) + 1) + folded + inner
 
     def get_config(self):
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
@@ -128,7 +123,6 @@ class FoldBranch(Branch):
             "width": self.width,
             "branches": branches,
             "causal": self.causal,
-            "prompts": self.prompts,
         }
 
     @classmethod

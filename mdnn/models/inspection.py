@@ -17,11 +17,11 @@ def inspect(config, words=(), model=None):
         model: the built network; built from the config where it is None.
 
     Returns:
-        dict: `grid` and `slots` of one prompt, `prompts`, `width`, `parameters`, `refeeds`,
-        `operations_per_slot` (multiply-adds of one pass over all prompts with all its refeeds,
-        wired as built, divided by the slots of all prompts), `bytes_per_slot` (values that the
+        dict: `grid`, `slots`, `width`, `parameters`, `refeeds`,
+        `operations_per_slot` (multiply-adds of one pass with all its refeeds,
+        wired as built, divided by the slots), `bytes_per_slot` (values that the
         layers write in that pass, 4 bytes each, divided by the same: what training keeps for the
-        way back), `reach` (from how many slots of all prompts the last slot's answer depends,
+        way back), `reach` (from how many slots the last slot's answer depends,
         measured by changing each), `layers` (list of dicts `name`, `kind`, `shape`,
         `parameters`, `operations`).
     """
@@ -31,15 +31,13 @@ def inspect(config, words=(), model=None):
             for n in range(config.tokens.words)
         ]
     model = model or build(config, words)
-    prompts = config.context.prompts
-    slots = prompts * config.context.slots
+    slots = config.context.slots
     layers = [_layer(layer) for layer in model.layers]
     operations = sum(layer["operations"] for layer in layers)
     values = sum(_values(layer) for layer in model.layers)
     return {
         "grid": list(config.context.grid),
-        "slots": config.context.slots,
-        "prompts": prompts,
+        "slots": slots,
         "width": config.backbone.width,
         "parameters": model.count_params(),
         "refeeds": config.refeed.steps,
@@ -84,13 +82,12 @@ def reach(model, config, most=256, batch=32):
     """From how many slots the last slot's answer depends.
 
     Every slot of random units (of a context longer than `most`: that many evenly spread ones,
-    and the result is scaled) is changed in turn; what the last slot then answers is compared. Of
-    several prompts it is the last slot of the last one.
+    and the result is scaled) is changed in turn; what the last slot then answers is compared.
 
     Returns:
         int, the number of slots.
     """
-    slots = config.context.prompts * config.context.slots
+    slots = config.context.slots
     # Words come from a table that may be short; there is text beside them.
     kind = modality(next(name for name in config.tokens.modalities if name != "word"))
     changing = COLUMNS.index(f"byte_{len(kind.bytes)}")
@@ -100,7 +97,7 @@ def reach(model, config, most=256, batch=32):
     # Symbols that every puzzle has; printable characters, bytes of anything else.
     low, high, more = (0, 4, 1) if kind.name == "symbol" else (32, 127, 128)
     base[:, changing] = draw.randint(low, high, slots)
-    base[:, PLACES.start] = np.arange(slots) % config.context.slots
+    base[:, PLACES.start] = np.arange(slots)
     hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
     without_xla(hidden)
 

@@ -13,7 +13,6 @@ OF_ITEMS = (
     ("data.vary.shift", 0),
     ("tokens.answer_places", False),
     ("context.align", 1),
-    ("context.prompts", 1),
 )
 
 NOT_OF_STREAMS = (*OF_ITEMS, ("loss.prompt", 1.0))

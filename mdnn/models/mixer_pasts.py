@@ -19,7 +19,7 @@ def pasts_of(mixer, spec, grid, width):
     Args:
         mixer: the layer.
         spec: its table.
-        grid: tuple of ints, the sizes of the context's axes, without prompts.
+        grid: tuple of ints, the sizes of the context's axes.
         width: int, channels.
 
     Returns:

@@ -67,12 +67,9 @@ class MixBranch(Branch):
         gate: activation of the gate, or `"none"`.
         activation: activation after each run of a set.
         project: whether there are dense layers before and after.
-        prompts: whether the first axis holds independent prompts. Only mixers whose axes name it
-            (0) mix it; to all others it is more of the batch, so that their weights do not depend
-            on it.
 
     Input shape:
-        `[batch, t1, ..., tk, channels]`, with prompts `[batch, prompts, t1, ..., tk, channels]`.
+        `[batch, t1, ..., tk, channels]`.
 
     Output shape:
         The same.
@@ -86,12 +83,11 @@ class MixBranch(Branch):
         gate="none",
         activation="none",
         project=True,
-        prompts=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.mixers = [{**spec, "axes": list(spec["axes"])} for spec in mixers]
-        self.stack, self.times, self.project, self.prompts = stack, times, project, prompts
+        self.stack, self.times, self.project = stack, times, project
         self.gate, self.activation = gate, activation
         self.gate_function = make_activation(gate)
         self.function = make_activation(activation)
@@ -108,27 +104,13 @@ class MixBranch(Branch):
         for s in range(self.stack):
             mixers = []
             for k, spec in enumerate(self.mixers):
-                rank = len(shape) - 2 - self._merges(spec)
-                mixer = make_mixer(
-                    {**spec, "axes": self._axes(spec)}, rank, f"mixer_{s}_{k}", self.dtype_policy
-                )
+                mixer = make_mixer(spec, len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
                 mixer.build(self._mixed_shape(shape, spec))
                 mixers.append(mixer)
             self.sets.append(mixers)
 
-    def _merges(self, spec):
-        """Whether prompts are more of the batch to a mixer."""
-        return self.prompts and 0 not in spec["axes"]
-
-    def _axes(self, spec):
-        """The axes that a mixer names, counted as its layer counts them."""
-        shift = self.prompts and not self._merges(spec)
-        return [axis + shift if axis >= 0 else axis for axis in spec["axes"]]
-
     def _mixed_shape(self, shape, spec):
         """The shape that a mixer is given."""
-        if self._merges(spec):
-            shape = (shape[0], *shape[2:])
         if self._has_groups(spec):
             shape = (*shape[:-1], spec["groups"], shape[-1] // spec["groups"])
         return shape
@@ -160,7 +142,7 @@ class MixBranch(Branch):
     def mixed(self, mixer, spec, x, causal):
         """What one mixer makes of `x`."""
         shape = ops.shape(x)
-        laid_out = self._merges(spec) or self._has_groups(spec)
+        laid_out = self._has_groups(spec)
         if laid_out:
             x = ops.reshape(x, (-1, *self._mixed_shape(shape, spec)[1:]))
         # Channels have no order, so no future to be kept from.
@@ -193,9 +175,7 @@ class MixBranch(Branch):
             total += slots * shape[-1] * (self.dense_in.units + shape[-1])
         for mixers in self.sets:
             for mixer, spec in zip(mixers, self.mixers, strict=True):
-                prompts = shape[1] if self._merges(spec) else 1
-                mixed = mixer.operations(self._mixed_shape(shape, spec))
-                total += self.times * prompts * mixed
+                total += self.times * mixer.operations(self._mixed_shape(shape, spec))
         return total
 
     def values(self, input_shape):
@@ -214,5 +194,4 @@ class MixBranch(Branch):
             "gate": self.gate,
             "activation": self.activation,
             "project": self.project,
-            "prompts": self.prompts,
         }

@@ -9,7 +9,7 @@ NORMS = ("rms", "layer", "none")
 
 @dataclasses.dataclass(frozen=True)
 class Mixer:
-    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels, 0 the prompts."""
+    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels."""
 
     kind: str = option("dense", choices=("dense", "attention", "conv", "local", "mean"))
     # Empty: all context axes.

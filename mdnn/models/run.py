@@ -1,8 +1,10 @@
 """A run folder: the config, the weights and the words of a trained network."""
 
+import collections
 import dataclasses
 import functools
 import json
+import threading
 from pathlib import Path
 
 import mdnn
@@ -105,6 +107,58 @@ def open_run(run):
             raise MdnnError(f"{path} is no run folder: it has no {name}")
     config = load_config(path / CONFIG)
     return Run(path, config, read_words(path) if config.tokens.words else ())
+
+
+MAX_OPENED = 4
+"""How many runs `cached_run` holds at most; the one that was used longest ago is dropped."""
+
+_OPENED = collections.OrderedDict()
+_OPENED_LOCK = threading.Lock()
+
+
+def cached_run(run):
+    """Opens a run folder once and returns the same `Run` as long as its files stay the same.
+
+    The network of the returned run, and whatever was compiled for it, is shared by all callers:
+    do not change its weights. `open_run` and `load` give a network of its own.
+
+    Args:
+        run: a run folder, or a `Run`, which is returned as it is.
+
+    Raises:
+        MdnnError: no such folder, or one that holds no finished run.
+    """
+    if isinstance(run, Run):
+        return run
+    try:
+        path = Path(run).resolve()
+    except (OSError, RuntimeError, ValueError):
+        # No path of a folder; `open_run` says so.
+        return open_run(run)
+    with _OPENED_LOCK:
+        state = _state_of(path)
+        before, opened = _OPENED.pop(path, (None, None))
+        if opened is None or before != state:
+            # The folder is named as the caller names it in errors, but stays the same folder
+            # when the process changes its working directory.
+            opened = dataclasses.replace(open_run(run), path=path)
+        _OPENED[path] = state, opened
+        while len(_OPENED) > MAX_OPENED:
+            _OPENED.popitem(last=False)
+    return opened
+
+
+def _state_of(path):
+    """Returns what tells two states of a run folder apart, without reading its files."""
+    state = []
+    for name in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+        try:
+            about = (path / name).stat()
+        except OSError:
+            state.append(None)
+            continue
+        state.append((about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(state)
 
 
 def load(run):

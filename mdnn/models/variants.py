@@ -29,10 +29,9 @@ class Parts(keras.layers.Layer):
         final_norm: layer or `None`.
         halt: the `HaltHead`, or `None`.
         refeeds: int, steps where no other number is asked for.
-        grid: tuple of ints, the sizes of the prompts' axis (where there is one) and of the
-            context's axes.
+        grid: tuple of ints, the sizes of the context's axes.
         row: int, slots of the fastest axis.
-        rows: int, rows of all prompts together.
+        rows: int, rows of a context.
         can_be_causal: whether it can be run with `causal=True`.
         row_wise: whether slots of a row take from other rows through folds alone, so that
             `additions` and `row_hidden` together give what `hidden` gives.
@@ -56,7 +55,7 @@ class Parts(keras.layers.Layer):
         self.rows = self.to_slots.target_shape[0] // self.row
         self.can_be_causal = all(branch.can_be_causal for branch in self.branches)
         self.row_wise = all(
-            branch.stays_in_rows(len(grid) - branch.prompts)
+            branch.stays_in_rows(len(grid))
             for branch in self.branches
             if isinstance(branch, MixBranch)
         )
@@ -69,7 +68,7 @@ class Parts(keras.layers.Layer):
         """What the heads are given.
 
         Args:
-            tokens: int32 `[batch, slots, 8]`, the slots of all prompts.
+            tokens: int32 `[batch, slots, 8]`.
             causal: whether no slot sees those after it.
             refeeds: int, steps; `None`: as the network was built.
             training: boolean.

@@ -62,7 +62,7 @@ class ServedItems(ServedNetwork):
         shapes = run.seen["shapes"]
         self.shapes = {kind: shapes[kind][0] for kind in shapes if len(shapes[kind]) == 1}
         self.contexts = PromptContexts(self.text, self.kinds, self.slots, self.align, self.rate)
-        self.prompts, self.words = config.context.prompts, len(run.words)
+        self.words = len(run.words)
         self.ways = {kind: self._ways(run.model, kind) for kind in self.kinds}
 
     def _ways(self, model, kind):
@@ -73,7 +73,6 @@ class ServedItems(ServedNetwork):
         for is_open in lengths:
             allowed = self._own(kind) + ("end",) * is_open
             settings = {
-                "prompts": self.prompts,
                 "kinds": tuple(name for name in self.heads if name in allowed),
                 "sampler": "plain",
                 "words": self.words,

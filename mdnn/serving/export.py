@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mdnn.errors import MdnnError
 from mdnn.files import making
-from mdnn.models.run import open_run
+from mdnn.models.run import cached_run
 from mdnn.serving.answers import ServedItems
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.rows import refuse_puzzles
@@ -60,7 +60,7 @@ def export(run, directory, xla=True):
         raise MdnnError(
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
-    run = open_run(run)
+    run = cached_run(run)
     refuse_puzzles(run.config, "export")
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():

@@ -6,15 +6,15 @@ first; `mdnn serve` alone loads any, those of which nothing here is to be said.
 
 import collections
 import fnmatch
-import os
 import re
 from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.files import read_bytes
 
 FILE = "saved_model.pb"
-MOST = 1 << 30
-"""Bytes of a `saved_model.pb` that are read."""
+MAX_BYTES = 1 << 30
+"""The largest `saved_model.pb` that is read, in bytes."""
 
 OWN_WEIGHTS = "its own weights"
 
@@ -99,15 +99,11 @@ def inspect_saved_model(path):
     from tensorflow.python.framework import op_def_registry
 
     message = saved_model_pb2.SavedModel()
+    data = read_bytes(file, MAX_BYTES)
     try:
-        with open(file, "rb") as opened:
-            if (size := os.fstat(opened.fileno()).st_size) > MOST:
-                raise MdnnError(f"{file}: expected at most {MOST:,} bytes, received {size:,}")
-            data = opened.read()
         message.ParseFromString(data)
-    except (OSError, DecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MdnnError(f"{file} cannot be read: {reason}") from None
+    except DecodeError as error:
+        raise MdnnError(f"{file} cannot be read: {error}") from None
     if not message.meta_graphs:
         raise MdnnError(f"{file} cannot be read: it holds no graph")
     ops, signatures, own = collections.Counter(), {}, set()

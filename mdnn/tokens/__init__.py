@@ -4,7 +4,6 @@ from mdnn.tokens.codec import END_ROW as END_ROW
 from mdnn.tokens.codec import ItemCodec as ItemCodec
 from mdnn.tokens.context import pack as pack
 from mdnn.tokens.context import pack_items as pack_items
-from mdnn.tokens.context import pack_prompts as pack_prompts
 from mdnn.tokens.context import unpack as unpack
 from mdnn.tokens.items import Item as Item
 from mdnn.tokens.items import as_item as as_item

@@ -107,33 +107,6 @@ def _called(names, number, rows):
     return name or f"item {number + 1} of {len(rows)}"
 
 
-def pack_prompts(contexts, prompts):
-    """Returns independent contexts side by side, as a network with several prompts reads them.
-
-    Args:
-        contexts: List of integers `[length, 8]`, one to `prompts` of them.
-        prompts: Integer, how many the network holds; those that are missing are padding.
-
-    Returns:
-        int32 `[prompts * length, 8]`.
-
-    Raises:
-        MdnnError: If there are too many or none, or their lengths differ.
-    """
-    if not 1 <= len(contexts) <= prompts:
-        raise MdnnError(f"expected 1 to {prompts} prompts; received {len(contexts)}")
-    length = len(contexts[0])
-    packed = np.zeros((prompts, length, WIDTH), dtype=np.int32)
-    for number, context in enumerate(contexts):
-        if np.shape(context) != (length, WIDTH):
-            raise MdnnError(
-                f"prompt {number + 1} of {len(contexts)}: expected [{length}, {WIDTH}] like the "
-                f"first; received {list(np.shape(context))}"
-            )
-        packed[number] = context
-    return packed.reshape(-1, WIDTH)
-
-
 def unpack(context):
     """Returns the rows of a context that are not padding, int32 `[n, columns]`, in order."""
     context = np.asarray(context)

@@ -11,7 +11,7 @@ from mdnn.data.sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
 from mdnn.models.loss import nats_model
-from mdnn.models.run import open_run
+from mdnn.models.run import cached_run
 from mdnn.models.solving import check_halts, check_refeeds
 from mdnn.models.training_tables import Objectives
 from mdnn.models.variants import variant
@@ -66,7 +66,7 @@ def evaluate(
         MdnnError: no run folder, a text of fewer than two units, a text for a network of items
             or the other way round.
     """
-    run = open_run(run)
+    run = cached_run(run)
     listed = None if refeeds is None else check_refeeds(refeeds)
     if listed and halt:
         raise MdnnError("halt: expected no refeeds beside it, received both")

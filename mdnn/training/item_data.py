@@ -67,7 +67,7 @@ class ItemData:
         )
         # Validation has to fit, too: said before anything is trained.
         next(self._windows(self.validation, 1))
-        contexts = config.train.batch * config.context.prompts
+        contexts = config.train.batch
         filled, number = 0, 0
         for window in self._start():
             rows = window["tokens"].reshape(-1, config.context.slots, 8)

@@ -94,8 +94,7 @@ class ItemScorer:
             without_xla(model)
         self.models = {name: made[id(model)] for name, model in networks.items()}
         self.config, self.codec = config, codec
-        slots = config.context.prompts * config.context.slots
-        self.batch = min(32, max(1, CALL_SLOTS // slots))
+        self.batch = min(32, max(1, CALL_SLOTS // config.context.slots))
 
     def figures(self, lines, progress=None):
         """What `evaluate` says of lines.

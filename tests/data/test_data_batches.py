@@ -184,7 +184,6 @@ def test_a_batch_is_cheap():
         ({"length": 0}, "length must be at least 1; received 0"),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
-        ({"prompts": 0}, "prompts must be at least 1; received 0"),
         ({"objectives": Objectives(turn=0.0)}, "one above 0"),
         ({"objectives": only("once"), "length": 1}, "needs at least 2 slots; received 1"),
         (
@@ -278,18 +277,6 @@ def test_words_are_asked_for_as_text():
     units = codec.units("cat " * 50)
     tokens = Batches(units, codec, 8, 3, 0, objectives=only("once")).at(0)["tokens"]
     assert set(tokens[tokens[..., 0] == 8][:, 1]) == {1}
-
-
-def test_prompts_are_windows_side_by_side():
-    options = {"padding": "random", "objectives": Objectives(once=1.0, unmask=1.0)}
-    wide, flat = make(batch=2, prompts=3, **options), make(batch=6, **options)
-    for step in range(6):
-        for name, array in wide.at(step).items():
-            assert array.shape[:2] == (2, 24)
-            np.testing.assert_array_equal(
-                array.reshape(6, 8, -1), flat.at(step)[name].reshape(6, 8, -1)
-            )
-    assert len(make(prompts=2)) == 199 // 48
 
 
 WINDOWS = [

@@ -258,16 +258,6 @@ def test_units_of_the_prompt_weigh_what_they_are_told():
     np.testing.assert_array_equal(batch["weights"], answer.astype("float32"))
 
 
-@pytest.mark.parametrize("objectives", [TURN, ONCE, UNMASK])
-def test_prompts_are_contexts_side_by_side(objectives):
-    wide = make(objectives, batch=2, context={"prompts": 3}).at(4)
-    flat = make(objectives, batch=6).at(4)
-    assert wide["tokens"].shape == wide["targets"].shape == (2, 96, 8)
-    assert wide["weights"].shape == (2, 96)
-    for name, array in flat.items():
-        np.testing.assert_array_equal(wide[name].reshape(array.shape), array)
-
-
 @pytest.mark.parametrize(
     ("grid", "order", "align", "fits"),
     [
@@ -349,7 +339,6 @@ def test_bad_arguments(changed, message):
 def test_an_epoch_holds_about_every_alternative():
     assert len(make(batch=1)) == 3 + 2
     assert len(make(batch=2)) == 2
-    assert len(make(batch=2, context={"prompts": 2})) == 1
     assert len(make(batch=7)) == 1
     assert len(make(steps=9)) == 9
 
@@ -383,19 +372,19 @@ def test_fit_takes_the_weights():
 
 @pytest.mark.parametrize("objective", ["turn", "once", "unmask"])
 def test_windows_hold_every_alternative_once(objective):
-    context = Context((4, 8), prompts=2)
-    arguments = (LINES, CODEC, context, 2, objective)
+    context = Context((4, 8))
+    arguments = (LINES, CODEC, context, 4, objective)
     batches = list(item_windows(*arguments, seed=3))
     assert all(same(a, b) for a, b in zip(batches, item_windows(*arguments, seed=3), strict=True))
-    # three contexts of the first line, two of the second, in batches of 2 x 2
+    # three contexts of the first line, two of the second, in batches of 4
     assert len(batches) == 2
     joined = {
         name: np.concatenate([batch[name].reshape(4, 32, -1) for batch in batches])
         for name in batches[0]
     }
-    assert batches[0]["tokens"].shape == batches[0]["targets"].shape == (2, 64, 8)
+    assert batches[0]["tokens"].shape == batches[0]["targets"].shape == (4, 32, 8)
     for name, dtype in (("counted", bool), ("weights", np.float32)):
-        assert batches[0][name].shape == (2, 64)
+        assert batches[0][name].shape == (4, 32)
         assert batches[0][name].dtype == dtype
     counted = joined["counted"][..., 0]
     np.testing.assert_array_equal(counted, joined["targets"][..., 0] != 0)

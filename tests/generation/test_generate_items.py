@@ -258,37 +258,6 @@ def test_files_are_items(run, tmp_path):
         mdnn.generate(run, [pathlib.Path("none.png")], want="text")
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_prompts_side_by_side_are_answered_alone(run, mixed):
-    """A network with several prompts answers as the one with one does, whose weights it has."""
-    context = dataclasses.replace(run.config.context, prompts=3)
-    config = dataclasses.replace(run.config, context=context)
-    if mixed:
-        backbone = config.backbone
-        mixers = [{"axes": [0, 2], "sharing": "shared", "wiring": "causal"}]
-        branch = dataclasses.replace(
-            backbone.branch[1], mixer=tuple(mdnn.models.network_tables.Mixer(**m) for m in mixers)
-        )
-        branches = (backbone.branch[0], branch, backbone.branch[2])
-        config = dataclasses.replace(
-            config, backbone=dataclasses.replace(backbone, branch=branches)
-        )
-    model = mdnn.build(config)
-    side = dataclasses.replace(run, config=config).holding(model)
-    vars(side)["seen"] = run.seen
-    prompts = [["one"], ["two"], ["seven"], [tiny.sound("two")]]
-    if mixed:
-        settings = {"want": "grey", "how": "once", "temperature": 0}
-        found = mdnn.generate(side, prompts, **settings)
-        np.testing.assert_array_equal(found[1], mdnn.generate(side, ["two"], **settings))
-        return
-    model.set_weights(run.model.get_weights())
-    for how in ("turn", "once"):
-        settings = {"want": "grey", "how": how, "temperature": 0}
-        expected = mdnn.generate(run, prompts, **settings)
-        np.testing.assert_array_equal(mdnn.generate(side, prompts, **settings), expected)
-
-
 def test_what_nobody_asked_for_ends_where_it_does_not_fit(run, monkeypatch):
     def always_pictures(self, contexts, number):
         return ["grey"] * len(contexts)

@@ -18,7 +18,7 @@ FOLD = {"kind": "fold", "width": 24, "depth": 1, "block": [INNER]}
 WIDE = {"kind": "mix", "mixer": [{"wiring": "causal"}]}
 
 
-def made(branches, depth=1, prompts=1, grid=(8, 16), **more):
+def made(branches, depth=1, grid=(8, 16), **more):
     config = Config.from_dict(
         {
             "data": {"source": "digits", "order": "pairs"},
@@ -27,7 +27,6 @@ def made(branches, depth=1, prompts=1, grid=(8, 16), **more):
                 "grid": list(grid),
                 "layout": "items",
                 "align": 16,
-                "prompts": prompts,
             },
             "backbone": {"width": 8, "depth": depth, "branch": branches},
             "loss": {"prompt": 0.0, "modality": {"text": 9.0}},
@@ -55,10 +54,10 @@ def batches(config):
     ("branches", "how"),
     [
         ([FOLD, MIX], {}),
-        ([MIX, FOLD, MIX, {"kind": "feedforward", "width": 8}], {"depth": 2, "prompts": 2}),
+        ([MIX, FOLD, MIX, {"kind": "feedforward", "width": 8}], {"depth": 2}),
         ([MIX, FOLD], {"grid": (2, 4, 16)}),
     ],
-    ids=["one", "two of several prompts", "three axes"],
+    ids=["one", "two", "three axes"],
 )
 def test_the_loss_is_that_of_all_rows(branches, how, padded):
     if "grid" in how:

@@ -35,7 +35,7 @@ def test_shipped_configs_build(name):
     config = load_config(CONFIGS / f"{name}.toml")
     model = build(config)
     assert 0 < model.count_params() <= MOST_PARAMETERS.get(name, 900_000)
-    assert model.output.shape[:2] == (None, config.context.prompts * config.context.slots)
+    assert model.output.shape[:2] == (None, config.context.slots)
     if config.tokens.modalities == ("text",):
         assert model.output.shape[2] == CLASSES
     # Weights are kept by their paths.

@@ -111,11 +111,6 @@ NETWORKS = {
         (3, 4),
         {},
     ),
-    "prompts": (
-        [fold(mix({})), mix(ROW)],
-        (3, 2),
-        {"context": {"grid": [3, 2], "prompts": 2, "layout": "items"}},
-    ),
 }
 
 
@@ -164,10 +159,9 @@ CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes",
 @pytest.mark.parametrize(("name", "refeeds"), CASES)
 def test_the_same_as_the_whole_pass(name, refeeds):
     parts, config = network(name)
-    prompts, slots = config.context.prompts, config.context.slots
-    tokens = text_tokens((2 * prompts, slots))
-    whole = parts.hidden(tokens.reshape(2, prompts * slots, 8), True, refeeds)
-    whole = ops.convert_to_numpy(whole).reshape(2 * prompts, slots, -1)
+    slots = config.context.slots
+    tokens = text_tokens((2, slots))
+    whole = ops.convert_to_numpy(parts.hidden(tokens, True, refeeds))
     columns = compiled(Columns(parts, refeeds))
     assert (columns.rows, columns.row) == (slots // parts.row, parts.row)
     tolerance = 1e-5 * np.abs(whole).max()

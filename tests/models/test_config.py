@@ -258,7 +258,6 @@ MIXER = "backbone.branch.0.mixer.0"
         (["data.vary.shift=1"], "data.vary.shift: expected 0 in a stream, received 1"),
         (["tokens.answer_places=true"], "tokens.answer_places: expected False in a stream"),
         (["context.align=2"], "context.align: expected 1 in a stream, received 2"),
-        (["context.prompts=2"], "context.prompts: expected 1 in a stream, received 2"),
         (["loss.prompt=0.5"], "loss.prompt: expected 1.0 in a stream, received 0.5"),
         (["context={layout='items', align=65}"], "context.align: expected at most the context's"),
         (
@@ -305,11 +304,11 @@ MIXER = "backbone.branch.0.mixer.0"
             f"{MIXER}.axes: attention mixes a context axis, received -1",
         ),
         (
-            [f"{MIXER}.axes=[3]", "context={layout='items', prompts=2, grid=[2, 2]}"],
-            f"{MIXER}.axes: expected numbers from 1 to 2 (context axes), 0 (prompts) or -1",
+            [f"{MIXER}.axes=[3]", "context={layout='items', grid=[2, 2]}"],
+            f"{MIXER}.axes: expected numbers from 1 to 2 (context axes) or -1 (channels)",
         ),
         (
-            [f"{MIXER}.axes=[0]", f"{MIXER}.wiring=full", "context={layout='items', prompts=2}"],
+            [f"{MIXER}.axes=[0]", f"{MIXER}.wiring=full", "context={layout='items'}"],
             f"{MIXER}.wiring: a network that predicts the next unit needs",
         ),
         (
@@ -332,10 +331,10 @@ def test_keys_that_do_not_go_together(path, settings, message):
 FOLD = {"kind": "fold", "width": 6, "block": [{"mixer": [{"groups": 2}]}]}
 
 
-def fold_config(prompts=1, grid=(3, 2), objectives=None, **fold):
+def fold_config(grid=(3, 2), objectives=None, **fold):
     branch = {name: v for name, v in {**FOLD, **fold}.items() if v is not None}
     table = {
-        "context": {"grid": list(grid), "prompts": prompts, "layout": "items"},
+        "context": {"grid": list(grid), "layout": "items"},
         "backbone": {"width": 4, "branch": [branch]},
         "train": {"steps": 1, "objectives": objectives or {}},
     }
@@ -367,7 +366,7 @@ def fold_config(prompts=1, grid=(3, 2), objectives=None, **fold):
             ".block.1.mixer.0.axes: expected numbers from 1 to 1 (context axes) or -1 (channels)",
         ),
         (
-            {"block": [{"mixer": [{"axes": [0]}]}], "prompts": 2},
+            {"block": [{"mixer": [{"axes": [0]}]}]},
             ".block.0.mixer.0.axes: expected numbers from 1 to 1 (context axes) or -1 (channels)",
         ),
         (
@@ -386,7 +385,6 @@ def test_folds_that_are_not_in_order(fold, message):
 
 def test_what_goes_together():
     assert fold_config().backbone.branch[0].depth == 1
-    assert fold_config(prompts=3).context.prompts == 3
     # Where writing in turn is not trained, wiring is free.
     whole = [{"mixer": [{"wiring": "full"}]}]
     fold_config(block=whole, objectives={"turn": 0, "once": 1})
@@ -395,19 +393,13 @@ def test_what_goes_together():
         fold_config(block=whole, objectives={"turn": 0.1, "once": 1})
 
 
-def test_prompts_can_be_mixed(path):
-    settings = ["context={layout='items', prompts=2, grid=[4]}", f"{MIXER}.axes=[0, 1]"]
-    assert load_config(path, settings).backbone.branch[0].mixer[0].axes == (0, 1)
-
-
-@pytest.mark.parametrize("key", ["order", "cut", "answer_places", "align", "prompts", "prompt"])
+@pytest.mark.parametrize("key", ["order", "cut", "answer_places", "align", "prompt"])
 def test_keys_of_items_are_taken_with_items(path, key):
     settings = {
         "order": "data.order=pairs",
         "cut": "data.cut=true",
         "answer_places": "tokens.answer_places=true",
         "align": "context.align=64",
-        "prompts": "context.prompts=2",
         "prompt": "loss.prompt=0",
     }
     load_config(path, ["context.layout=items", "tokens.modalities=['grey']", settings[key]])

@@ -32,8 +32,8 @@ def fold(width, **options):
 
 CASES = {
     "whole": Case(fold(5, causal=False, bias=True, dropout=0.1), (2, 2, 3, 4)),
-    "prompts": Case(
-        fold(3, prompts=True, scale=0.5, norm="layer", residual="post"),
+    "scaled": Case(
+        fold(3, scale=0.5, norm="layer", residual="post"),
         (2, 2, 3, 4),
         call={"causal": False},
     ),
@@ -124,19 +124,6 @@ def test_an_addition_given(residual):
         np.testing.assert_allclose(other, whole + 1, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_prompts_are_folded_each_by_itself(causal):
-    x = normal(2, 3, 2, 4, 2)
-    several, w = make(x.shape, LinearBranch(name="inner"), prompts=True)
-    one, alone = make((2, 2, 4, 2), LinearBranch(name="inner"))
-    assert {name: a.shape for name, a in w.items()} == {name: a.shape for name, a in alone.items()}
-    one.set_weights(several.get_weights())
-    found = values(lambda x: several(x, causal=causal), x)
-    for prompt in range(3):
-        expected = values(lambda x: one(x, causal=causal), x[:, prompt])
-        np.testing.assert_allclose(found[:, prompt], expected, rtol=1e-5, atol=1e-5)
-
-
 def test_dropout_only_in_training():
     x = normal(2, 3, 8, 4)
     layer, _ = make(x.shape, dropout=0.5, norm="none", residual="none", causal=False)
@@ -165,14 +152,10 @@ def test_operations():
     assert causal.operations(shape) == 6 * (8 * 5 + 5 * 5 + 5 * 8) + inner
     whole, _ = make(shape, LinearBranch(), causal=False)
     assert whole.operations(shape) == 6 * (8 * 5 + 2 * 5 * 5 + 5 * 8) + inner
-    several, _ = make((None, 7, 2, 3, 4, 2), LinearBranch(), prompts=True)
-    assert several.operations((None, 7, 2, 3, 4, 2)) == 7 * causal.operations(shape)
     # norm, sum, and the rows spread; rows folded, multiplied, added; inside norm, dense and sum
     assert causal.values(shape) == 3 * 48 + 6 * 5 * 3 + 3 * 6 * 5
-    assert several.values((None, 7, 2, 3, 4, 2)) == 7 * causal.values(shape)
 
 
-@pytest.mark.parametrize(("shape", "prompts"), [((None, 4, 2), False), ((None, 3, 4, 2), True)])
-def test_one_axis_is_refused(shape, prompts):
+def test_one_axis_is_refused():
     with pytest.raises(ValueError, match="Expected at least two context axes in the input of"):
-        FoldBranch(4, [], prompts=prompts).build(shape)
+        FoldBranch(4, []).build((None, 4, 2))

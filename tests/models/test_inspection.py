@@ -26,7 +26,6 @@ def test_a_network_of_two_branches():
     assert list(facts) == [
         "grid",
         "slots",
-        "prompts",
         "width",
         "parameters",
         "refeeds",
@@ -36,7 +35,7 @@ def test_a_network_of_two_branches():
         "layers",
     ]
     assert (facts["grid"], facts["slots"], facts["width"]) == ([SLOTS], SLOTS, WIDTH)
-    assert (facts["refeeds"], facts["prompts"], facts["reach"]) == (1, 1, SLOTS)
+    assert (facts["refeeds"], facts["reach"]) == (1, SLOTS)
 
     assert {name: layer["operations"] for name, layer in layers.items()} == {
         "tokens": 0,
@@ -138,25 +137,6 @@ def test_a_fold():
     facts = inspect(make_config(FOLD, grid=(3, 2), train=whole))
     assert by_name(facts)["block_0_0_fold"]["operations"] == 3 * (96 + 2 * 36) + inner
     assert facts["reach"] == 6
-
-
-def test_prompts():
-    def facts_of(prompts, *branches):
-        context = {"grid": [2, 3], "prompts": prompts, "layout": "items"}
-        return inspect(make_config(*branches, context=context))
-
-    branches = [mix({"sharing": "shared"}), {**FOLD, "width": 5}]
-    one, four = facts_of(1, *branches), facts_of(4, *branches)
-    assert (four["grid"], four["slots"], four["prompts"]) == ([2, 3], 6, 4)
-    for fact in ("parameters", "operations_per_slot", "bytes_per_slot", "reach"):
-        assert one[fact] == four[fact], fact
-    assert by_name(four)["grid"]["shape"] == [4, 2, 3, 4]
-    mixed = facts_of(4, *branches, mix({"axes": [0], "sharing": "shared"}, project=False))
-    added = mixed["operations_per_slot"] - four["operations_per_slot"]
-    # Every slot takes from the same slot of 4 prompts, 4 channels each.
-    assert added == 4 * 4
-    # The last slots of all prompts, each of which sees its whole prompt.
-    assert mixed["reach"] == 4 * 6
 
 
 @pytest.mark.parametrize("modality", ["image", "grey", "audio", "grey_video"])

@@ -26,7 +26,7 @@ def made(table="bytes", heads="bytes", places=False, **loss):
                 "base": 16,
                 "digits": 2,
             },
-            "context": {"grid": [4, 32], "layout": "items", "prompts": 2},
+            "context": {"grid": [4, 32], "layout": "items"},
             "backbone": {
                 "width": 64,
                 "depth": 1,

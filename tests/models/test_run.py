@@ -13,7 +13,9 @@ from networks import make_config, mix, randomize, text_tokens
 import mdnn
 from mdnn import MdnnError, build
 from mdnn.models.run import (
+    MAX_OPENED,
     Run,
+    cached_run,
     open_run,
     read_arrays,
     read_weights,
@@ -69,6 +71,40 @@ def test_open_run_hands_a_run_on(run):
     opened = open_run(run)
     assert open_run(opened) is opened
     assert opened.model is mdnn.load(opened) is open_run(opened).model
+
+
+def test_a_path_is_opened_once(run, model, monkeypatch):
+    opened = cached_run(run)
+    assert cached_run(opened) is opened
+    monkeypatch.chdir(run.parent)
+    assert cached_run(run.name) is cached_run(str(run)) is opened
+    # A network that its owner may train on is never the one that others share.
+    assert open_run(run) is not opened
+    assert mdnn.load(run) is not opened.model
+    assert_same_weights(opened.model, model)
+
+
+def test_a_run_that_was_trained_on_is_opened_again(run, model):
+    opened = cached_run(run)
+    other = randomize(build(CONFIG), seed=1)
+    write_run(run, CONFIG, (), other)
+    again = cached_run(run)
+    assert again is not opened
+    assert_same_weights(again.model, other)
+    (run / "model.safetensors").unlink()
+    assert refused(cached_run, run) == f"{run} is no run folder: it has no model.safetensors"
+
+
+def test_few_runs_stay_open(tmp_path, model):
+    paths = [tmp_path / str(number) for number in range(MAX_OPENED + 1)]
+    for path in paths:
+        path.mkdir()
+        write_run(path, CONFIG, (), model)
+    opened = [cached_run(path) for path in paths]
+    assert [cached_run(path) is one for path, one in zip(paths[1:], opened[1:], strict=True)] == (
+        [True] * MAX_OPENED
+    )
+    assert cached_run(paths[0]) is not opened[0]
 
 
 def test_round_trip_with_words(tmp_path):

@@ -299,7 +299,6 @@ def test_ask_items(tmp_path, monkeypatch):
 SHAPES = {
     "tokens.modalities": ["text", "word", "image"],
     "tokens.words": 3,
-    "context.prompts": 2,
     "train.objectives.turn": 0,
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from mdnn.errors import MdnnError
 from mdnn.tokens import Item, ItemCodec
-from mdnn.tokens.context import pack, pack_items, pack_prompts, random_runs, unpack
+from mdnn.tokens.context import pack, pack_items, random_runs, unpack
 from mdnn.tokens.text import TextCodec
 
 
@@ -130,18 +130,3 @@ def test_items_that_are_refused():
         pack_items([], 16)
     with pytest.raises(MdnnError, match=r"item 1 of 1: expected token rows \[n, 8\]"):
         pack_items([rows("a")[0]], 16)
-
-
-def test_prompts_lie_side_by_side():
-    contexts = [pack_items(items(text), 4)[0] for text in ("a", "bc")]
-    packed = pack_prompts(contexts, 3)
-    assert packed.shape == (12, 8)
-    assert packed.dtype == np.int32
-    np.testing.assert_array_equal(packed[:8], np.concatenate(contexts))
-    assert not packed[8:].any()
-    with pytest.raises(MdnnError, match="1 to 1 prompts; received 2"):
-        pack_prompts(contexts, 1)
-    with pytest.raises(MdnnError, match="1 to 3 prompts; received 0"):
-        pack_prompts([], 3)
-    with pytest.raises(MdnnError, match=r"prompt 2 of 2: expected \[4, 8\].*received \[3, 8\]"):
-        pack_prompts([contexts[0], contexts[1][:3]], 3)
