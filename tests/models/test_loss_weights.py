@@ -162,6 +162,9 @@ def test_a_target_that_the_heads_lack():
         unit_nats(strange, scores, KINDS)
     with pytest.raises(ValueError, match="indices"):
         UnitLoss(KINDS)(strange, scores)
+    if keras.backend.backend() == "torch":
+        # It runs op by op: values are always known.
+        return
     masked = targets.copy()
     masked[0, 1] = 0
     function = _compiled(UnitLoss(KINDS))
@@ -171,9 +174,6 @@ def test_a_target_that_the_heads_lack():
 def _compiled(function):
     if keras.backend.backend() == "jax":
         return lambda *args: to_numpy(run(function, *args))
-    if keras.backend.backend() == "torch":
-        # No values are known while Keras computes shapes: nothing is refused.
-        return lambda targets, scores: to_numpy(function(np.where(targets == 3, 0, targets), scores))
     import tensorflow as tf
 
     return lambda *args: tf.function(function)(*map(tf.constant, args)).numpy()

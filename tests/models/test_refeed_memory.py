@@ -41,19 +41,28 @@ def peak(steps, last):
     return counted.get_memory_info("CPU:0")["peak"] - before
 
 
+class _Kept:
+    """A tensor that PyTorch keeps for the gradient, counted while it is kept."""
+
+    now = most = 0
+
+    def __init__(self, tensor):
+        self.tensor, self.size = tensor, tensor.numel() * tensor.element_size()
+        _Kept.now += self.size
+        _Kept.most = max(_Kept.most, _Kept.now)
+
+    def __del__(self):
+        _Kept.now -= self.size
+
+
 def _kept_by_torch(loss, x):
-    """Bytes of all tensors that PyTorch keeps for the gradient, each counted once."""
+    """The most bytes of tensors kept at once for the gradient."""
     import torch
 
-    sizes = {}
-
-    def keep(tensor):
-        sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    _Kept.now = _Kept.most = 0
+    with torch.autograd.graph.saved_tensors_hooks(_Kept, lambda kept: kept.tensor):
         loss(x.clone().requires_grad_()).backward()
-    return sum(sizes.values())
+    return _Kept.most
 
 
 def test_memory_grows_with_the_steps_that_have_gradients_alone():
