@@ -4,21 +4,18 @@ import contextlib
 import fnmatch
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from mdnn.errors import MdnnError
-
-PART = ".part"
-"""What the names of files end with that are being written."""
+from mdnn.file_systems import rename, set_default_mode, sync_file, sync_folder, temporary_name
 
 
 @contextlib.contextmanager
 def replacing(path):
     """A temporary path beside `path`, renamed to it when the block ends without an error.
 
-    File and folder are synced: after a power cut there is the old file or the new one. A process
-    that is killed leaves the temporary file behind; see `sweep`.
+    The block creates the file. File and folder are synced: after a power cut there is the old file
+    or the new one. A process that is killed leaves the temporary file behind; see `sweep`.
 
     Raises:
         OSError: what the system refuses, with `path` as its file.
@@ -30,15 +27,12 @@ def replacing(path):
     """
     path = Path(path)
     with naming(path):
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-        os.close(handle)
+        part = temporary_name(path)
         try:
-            yield Path(part)
-            with open(part, "rb") as written:
-                os.fsync(written.fileno())
-            # mkstemp's files are the owner's alone; a result is as readable as any other file.
-            os.chmod(part, 0o666 & ~_mask())
-            os.replace(part, path)
+            yield part
+            sync_file(part)
+            set_default_mode(part)
+            rename(part, path)
             sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -57,20 +51,6 @@ def naming(path):
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def sync_folder(path):
-    """Makes what was renamed in a folder last through a power cut, where the system can."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
-        return
-    try:
-        # Some file systems know no such thing.
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def sweep(folder):
     """Removes the half-written files that a killed process left in a folder.
 
@@ -83,7 +63,7 @@ def sweep(folder):
 
 def _half_written(path):
     # safetensors writes a `.tmp` of its own before it renames it to the name that it is given.
-    return fnmatch.fnmatch(path.name, f".*{PART}") or fnmatch.fnmatch(path.name, ".tmp??????")
+    return fnmatch.fnmatch(path.name, ".*.part") or fnmatch.fnmatch(path.name, ".tmp??????")
 
 
 @contextlib.contextmanager
@@ -94,12 +74,17 @@ def making(path):
     """
     path = Path(path)
     missing = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    part = temporary_name(path)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
     try:
         yield part
-        os.chmod(part, 0o777 & ~_mask())
-        part.rename(path)
+        if path.is_dir():
+            # Windows renames nothing over a folder, not even over an empty one.
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        rename(part, path)
         sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -109,17 +94,11 @@ def making(path):
         raise
 
 
-def _mask():
-    """The process's mask of permissions; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_text(path, text):
     """Writes a text file whole or not at all, as UTF-8."""
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        # Bytes: Windows would write other line ends.
+        part.write_bytes(text.encode("utf-8"))
 
 
 def read_bytes(path, limit, name=None):

@@ -1,9 +1,8 @@
 """Files and items: text, PNG, JPEG and WAV in; text, PNG and WAV out."""
 
+import errno
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mdnn.data.picture_files import check_pixels, decode_jpeg
 from mdnn.data.png_files import decode_png, encode_png
 from mdnn.data.sound_files import decode_wav, encode_wav, resample
 from mdnn.errors import MdnnError
-from mdnn.files import check_new_folder, replacing
+from mdnn.files import check_new_folder, making, replacing
 from mdnn.tokens.items import Item, as_item
 
 __all__ = [
@@ -218,17 +217,11 @@ def write_item(item, path, rate=None):
 def _write_frames(item, path):
     check_new_folder(path)
     kind = "image" if item.kind == "video" else "grey"
-    part = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with making(path) as part:
         for number, picture in enumerate(item.value):
             (part / f"{number:06}.png").write_bytes(encode_png(Item(kind, picture)))
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o777 & ~mask)
-        os.replace(part, path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _pictures(folder):

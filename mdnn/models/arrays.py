@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import UNSUPPORTED
 from mdnn.files import replacing
 
 CHECK = "crc32"
@@ -38,7 +39,15 @@ def write_arrays(path, arrays, about=None):
         except safetensors.SafetensorError as error:
             # The library has the system's word in its own.
             if found := re.search(r"os error (\d+)", str(error)):
-                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+                number = int(found[1])
+                if os.name == "nt":
+                    # Windows has numbers of its own, which Python turns into an errno.
+                    raise OSError(0, str(error), str(path), number) from None
+                if number not in UNSUPPORTED:
+                    raise OSError(number, os.strerror(number), str(path)) from None
+                # The library renames a file of its own, which object-store mounts cannot do.
+                part.write_bytes(safetensors.numpy.save(arrays, metadata=about))
+                return
             raise
 
 

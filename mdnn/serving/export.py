@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import making
 from mdnn.models.run import cached_run
 from mdnn.serving.answers import ServedItems
+from mdnn.serving.lifetime import keep_variables
 from mdnn.serving.network import ServedNetwork
 from mdnn.serving.rows import refuse_puzzles
 from mdnn.serving.texts import ServedTexts
@@ -73,6 +74,7 @@ def export(run, directory, xla=True):
         with _quiet():
             module, signatures = _module(served)
             tf.saved_model.save(module, str(part), signatures=signatures)
+        keep_variables(part)
         write_warmup(part, served.examples())
     return target
 

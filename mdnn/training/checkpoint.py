@@ -6,6 +6,7 @@ be read. A check sum tells a damaged one. `checkpoints/best.safetensors` holds t
 lowest validation loss, in the form of model.safetensors.
 """
 
+import contextlib
 import dataclasses
 import json
 
@@ -78,7 +79,9 @@ def save(path, parts, progress, keep=1):
     # Later ones are those that training did not go on from.
     for _, file in _found(path):
         if file not in kept:
-            file.unlink()
+            # A file that another program has open (Windows) is removed the next time.
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                file.unlink()
 
 
 def save_best(path, model, step, nats):

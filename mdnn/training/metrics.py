@@ -5,9 +5,9 @@ the same; times.csv has the seconds of the same rows.
 """
 
 import csv
-import os
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import append_text, sync_file
 from mdnn.files import naming, write_text
 
 METRICS, TIMES = "metrics.csv", "times.csv"
@@ -40,17 +40,16 @@ class Metrics:
         """Adds a row, a dict from columns to texts, to the files that have those columns."""
         for name, columns in self.columns.items():
             line = ",".join(row.get(column, "") for column in columns)
-            with naming(self.files[name]):  # noqa: SIM117 - closing it writes, too
-                with open(self.files[name], "a", encoding="utf-8", newline="") as file:
-                    file.write(f"{line}\n")
+            with naming(self.files[name]):
+                append_text(self.files[name], f"{line}\n")
 
 
 def sync(path):
     """Puts the rows of a run folder on the disk, before a checkpoint says that there are such."""
     for name in (METRICS, TIMES):
         if (path / name).is_file():
-            with naming(path / name), open(path / name, "rb") as file:
-                os.fsync(file.fileno())
+            with naming(path / name):
+                sync_file(path / name)
 
 
 def read_metrics(path):

@@ -1,5 +1,6 @@
 """SavedModels: signatures, the same text as `mdnn.generate`, warm-up requests, what is refused."""
 
+import gc
 import json
 import os
 import subprocess
@@ -37,6 +38,30 @@ def words_exported(words_run, tmp_path_factory):
 def generate(exported):
     """The signature as a function of plain values that gives a list of strings."""
     return called(tf.saved_model.load(str(exported)))
+
+
+@pytest.mark.parametrize("pick", ["signature", "attribute"])
+def test_a_loaded_function_keeps_its_variables(exported, tiny_run, pick):
+    """As people paste it: in one expression, then inside tf.data and tf.function."""
+    loaded = tf.saved_model.load(str(exported))
+    generate = loaded.signatures["generate"] if pick == "signature" else loaded.generate
+    del loaded
+    gc.collect()
+    settings = {"length": tf.constant(5), "temperature": tf.constant(0.0), "seed": tf.constant(1)}
+    expected = [p + mdnn.generate(tiny_run, p, length=5, temperature=0) for p in PROMPTS[:2]]
+    prompts = tf.data.Dataset.from_tensor_slices(PROMPTS[:2]).batch(1)
+    texts = prompts.map(lambda prompt: generate(prompt=prompt, **settings)["text"]).unbatch()
+    found = [text.decode() for text in texts.as_numpy_iterator()]
+    assert [p + text for p, text in zip(PROMPTS, found, strict=False)] == expected
+
+    @tf.function
+    def written(prompt):
+        return tf.strings.join([prompt, generate(prompt=prompt, **settings)["text"]])
+
+    assert [text.decode() for text in written(tf.constant(PROMPTS[:2])).numpy()] == expected
+    # Twice in one expression: nothing was compiled for the first one.
+    again = tf.saved_model.load(str(exported)).signatures["generate"]
+    assert again(prompt=tf.constant(["The "]), **settings)["text"].shape == (1,)
 
 
 def called(loaded):

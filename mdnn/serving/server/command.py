@@ -79,7 +79,9 @@ def listen(host, port):
     family, address = _resolved(host, port)
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # On Windows SO_REUSEADDR lets two programs listen at one port.
+        word = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        listening.setsockopt(socket.SOL_SOCKET, word, 1)
         listening.bind(address)
         # Who comes before the network is read waits.
         listening.listen(128)
