@@ -4,6 +4,8 @@ import contextlib
 import os
 import tempfile
 
+from mdnn.keras_settings import check_environment, import_keras
+
 
 def quiet_import(prepare=None):
     """Imports Keras and its backend without the backend's greetings on standard error.
@@ -13,12 +15,18 @@ def quiet_import(prepare=None):
     Args:
         prepare: function of no arguments, called before TensorFlow computes anything: for
             settings that cannot be changed later.
+
+    Raises:
+        MdnnError: settings of Keras that mdnn cannot run with.
     """
+    check_environment()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept = os.dup(2)
     with tempfile.TemporaryFile() as greetings:
         os.dup2(greetings.fileno(), 2)
         try:
+            # PyTorch has to be imported before TensorFlow: Keras does that.
+            import_keras()
             # Keras imports TensorFlow for some of its parts on other backends, too.
             with contextlib.suppress(ModuleNotFoundError):
                 import tensorflow as tf
@@ -26,7 +34,6 @@ def quiet_import(prepare=None):
                 if prepare is not None:
                     prepare()
                 tf.constant(0)
-            import keras  # noqa: F401
         except BaseException:
             greetings.seek(0)
             os.write(kept, greetings.read())

@@ -73,9 +73,7 @@ def torch_gradients(value, tensors):
     import torch
 
     found = torch.autograd.grad(value, tensors, allow_unused=True)
-    return [
-        torch.zeros_like(x) if g is None else g for x, g in zip(tensors, found, strict=True)
-    ]
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(tensors, found, strict=True)]
 
 
 def weight_gradients(model, loss, inputs):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.answering_rows import LISTS
 from mdnn.models.learner import Learner
 from mdnn.training.precision import computing_in
@@ -52,8 +53,10 @@ def make_step(
         to its value, an array, without `sync`.
 
     Raises:
-        ValueError: a backend other than TensorFlow and JAX; models of different variables.
+        MdnnError: a backend other than TensorFlow and JAX.
+        ValueError: models of different variables.
     """
+    check_training_backend(keras.backend.backend())
     if not isinstance(models, dict):
         models = {None: models}
     made = {id(model): learner(model, loss) for model in models.values()}
@@ -62,13 +65,10 @@ def make_step(
     for learner in others:
         if list(map(id, learner.variables)) != list(map(id, first.variables)):
             raise ValueError("expected models that share their variables, in one order")
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         parts = parts if first.divisible and not xla else 1
         return _tensorflow_step(learners, optimizer, precision, xla, parts)
-    if backend == "jax":
-        return _jax_step(learners, optimizer, batches, precision)
-    raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
+    return _jax_step(learners, optimizer, batches, precision)
 
 
 def loss_and_gradients(model, loss, batch):

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder, sweep
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.config import load_config
 from mdnn.models.loss import loss_for
@@ -56,11 +57,13 @@ def train(config, out, resume=False, show=True):
         `units_per_second`), `stopped`, `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
-        MdnnError: an `out` that holds something else, a source that cannot be read, a text too
-            short for the context, items that do not fit it; an `out` that another process
-            trains into or a newer mdnn made; a loss that is not finite.
+        MdnnError: Keras on another backend than TensorFlow and JAX; an `out` that holds
+            something else, a source that cannot be read, a text too short for the context, items
+            that do not fit it; an `out` that another process trains into or a newer mdnn made; a
+            loss that is not finite.
         OSError: a full disk, a folder that cannot be written to; what was there stays.
     """
+    check_training_backend(keras.backend.backend())
     if isinstance(config, (str, Path)):
         config = load_config(config)
     config = anchored(config)
