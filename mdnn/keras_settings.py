@@ -96,7 +96,7 @@ def check_training_backend(backend):
 
 def _check_backend(backend, where, remedy):
     if backend not in BACKENDS:
-        near = did_you_mean(backend, BACKENDS)
+        near = did_you_mean(backend, BACKENDS, cutoff=0.7)
         raise MdnnError(
             f"{where}: mdnn runs with Keras on {', '.join(BACKENDS[:-1])} and {BACKENDS[-1]}, "
             f"received {backend!r}{near}: {remedy}"

@@ -96,7 +96,7 @@ def test_a_backend_that_is_not_installed(monkeypatch):
 def test_float_types_set_in_python(monkeypatch):
     """Named when a network is built or a function of mdnn is looked up."""
     monkeypatch.setattr(keras.config, "floatx", lambda: "bfloat16")
-    with pytest.raises(MdnnError, match="Keras' floatx: expected 'float32', .* 'bfloat16'"):
+    with pytest.raises(MdnnError, match=r"Keras' floatx: expected 'float32', .* 'bfloat16'"):
         keras_settings.import_keras()
     with pytest.raises(MdnnError, match="floatx"):
         mdnn.build  # noqa: B018

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 from mdnn.errors import MdnnError
@@ -71,14 +72,20 @@ def _import_tfds(name):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps TFDS' warnings about sets that are not there yet off the terminal."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keeps TFDS' warnings about sets that are not there yet off the terminal.
+
+    Records of this thread alone are left out: the logger is the caller's.
+    """
+    logger, thread = logging.getLogger("absl"), threading.get_ident()
+
+    def told(record):
+        return record.levelno >= logging.ERROR or record.thread != thread
+
+    logger.addFilter(told)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(told)
 
 
 def _builder(tfds, name, options):

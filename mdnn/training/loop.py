@@ -17,6 +17,7 @@ from mdnn.models.run import Run, read_words, write_about, write_run
 from mdnn.training import checkpoint
 from mdnn.training.averages import averaged, take_averages
 from mdnn.training.cores import parts_of
+from mdnn.training.determinism import deterministic_ops
 from mdnn.training.display import Display, clock
 from mdnn.training.gradients import make_step
 from mdnn.training.lock import locked
@@ -76,10 +77,12 @@ def train(config, out, resume=False, show=True):
     begun = resume and checkpoint.newest(path) is not None
     if begun and config.tokens.words:
         words = read_words(path)
-    if config.train.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    with deterministic_ops(config.train.deterministic):
+        return _run_training(config, path, resume, begun, words, show)
 
-        tf.config.experimental.enable_op_determinism()
+
+def _run_training(config, path, resume, begun, words, show):
+    """Makes what a training needs and runs it; see `train`."""
     data = open_training_data(config, words)
     run = Run(path, config, data.words)
     model = build(config, run.words)

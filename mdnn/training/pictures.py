@@ -1,9 +1,9 @@
 """The loss curve, and items beside one another, as pictures."""
 
 import textwrap
-import warnings
 
 import matplotlib.figure
+import matplotlib.font_manager
 import numpy as np
 
 from mdnn.files import replacing
@@ -69,20 +69,26 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(head, fontsize=9)
+                axes.set_title(_drawable(head), fontsize=9)
             if item is not None:
                 _draw(axes, item)
-    figure.suptitle(title, fontsize=10)
-    with replacing(path) as part, warnings.catch_warnings():
-        # A network may write any character, whatever the font has.
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+    figure.suptitle(_drawable(title), fontsize=10)
+    with replacing(path) as part:
         figure.savefig(part, format="png")
+
+
+def _drawable(text):
+    """Replaces characters that cannot be printed or that the font lacks, of which matplotlib
+    warns: a network may write any character."""
+    font = matplotlib.font_manager.get_font(matplotlib.font_manager.findfont(None))
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "\ufffd" for c in text)
 
 
 def _draw(axes, item):
     if item.kind == "text":
-        letters = "".join(c if c.isprintable() else "\ufffd" for c in item.value[:LETTERS])
-        text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(item.value) > LETTERS)
+        text = "\n".join(textwrap.wrap(_drawable(item.value[:LETTERS]), LINE)) + "…" * (
+            len(item.value) > LETTERS
+        )
         place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
         axes.text(s=text, **place, transform=axes.transAxes, parse_math=False, clip_on=True)
     elif item.kind == "audio":

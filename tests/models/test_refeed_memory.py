@@ -47,7 +47,8 @@ class _Kept:
     now = most = 0
 
     def __init__(self, tensor):
-        self.tensor, self.size = tensor, tensor.numel() * tensor.element_size()
+        # Detached: a tensor that kept its own history would never go.
+        self.tensor, self.size = tensor.detach(), tensor.numel() * tensor.element_size()
         _Kept.now += self.size
         _Kept.most = max(_Kept.most, _Kept.now)
 
