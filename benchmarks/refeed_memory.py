@@ -52,14 +52,13 @@ def measured(path, batch, last):
     from keras import ops
 
     from mdnn import MdnnError, build, load_config
-    from mdnn.models.variants import Parts
 
     changes = [f"refeed.steps={STEPS[-1]}", f"refeed.backprop={last}"]
-    parts = Parts(build(load_config(path, changes)))
-    if parts.refeed is None:
+    network = build(load_config(path, changes))
+    if network.refeed is None:
         raise MdnnError(f"{path}: expected a network that is refed")
-    refeed = parts.refeed
-    x = ops.zeros((batch, *parts.grid, parts.width)) + 0.1
+    refeed = network.refeed
+    x = ops.zeros((batch, *network.grid, network.width)) + 0.1
     kernels = [variable.value for variable in refeed.trainable_variables]
     fixed = [variable.value for variable in refeed.non_trainable_variables]
 

@@ -16,6 +16,7 @@ _PLACES = {
     "ItemBatches": "mdnn.data.item_batches",
     "ItemCodec": "mdnn.tokens.codec",
     "MdnnError": "mdnn.errors",
+    "Network": "mdnn.models.network",
     "PuzzleBatches": "mdnn.data.puzzle_batches",
     "UnitLoss": "mdnn.models.loss",
     "build": "mdnn.models.builder",
@@ -31,7 +32,6 @@ _PLACES = {
     "read_item": "mdnn.data.media",
     "share_cores": "mdnn.training.cores",
     "train": "mdnn.training.loop",
-    "variant": "mdnn.models.variants",
     "write_item": "mdnn.data.media",
 }
 _ROOMS = ("activations", "data", "generation", "layer", "layers", "models", "serving", "tokens")

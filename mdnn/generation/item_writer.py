@@ -7,7 +7,6 @@ from keras import ops
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known
 from mdnn.models.compiling import without_xla
-from mdnn.models.variants import Parts
 from mdnn.tokens.units import MODALITY, PLACES, modality
 
 
@@ -38,18 +37,17 @@ class ItemWriter(keras.Model):
 
     def __init__(self, model, kinds=None, refeeds=None, sampler="filtered", words=0, **kwargs):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.heads = self.parts.heads
+        self.network, self.heads = model, model.heads
         self.refeeds = refeeds
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
-        self.slots = int(np.prod(self.parts.grid))
+        self.slots = model.positions
         self.built = True
         without_xla(self)
 
     def hidden(self, tokens, causal):
         """What the heads are given in whole contexts: int32 `[n, slots, 8]` to `[n, slots, w]`."""
-        return self.parts.hidden(tokens, causal, self.refeeds, training=False)
+        return self.network.hidden(tokens, causal, self.refeeds, training=False)
 
     def decide(self, hidden, inputs, slots, number, turn=0):
         """Units chosen from what the heads are given.

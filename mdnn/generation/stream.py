@@ -8,7 +8,6 @@ from mdnn.generation.writer import UNIT, known, reread, token_rows_at
 from mdnn.models.columns import Columns
 from mdnn.models.compiling import jit_compile
 from mdnn.models.pasts import put
-from mdnn.models.variants import Parts
 
 
 class StreamWriter(keras.Model):
@@ -57,9 +56,9 @@ class StreamWriter(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.parts = Parts(model)
-        self.columns = Columns(self.parts, refeeds)
-        self.heads = self.parts.heads
+        self.network = model
+        self.columns = Columns(model, refeeds)
+        self.heads = model.heads
         self.slots = self.columns.rows * self.columns.row
         self.keep = reread(self.columns.grid)
         self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows

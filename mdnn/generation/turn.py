@@ -35,7 +35,7 @@ class TurnWriter(ItemWriter):
         super().__init__(model, **kwargs)
         self.columns = None
         if by_columns:
-            self.columns = Columns(self.parts, self.refeeds)
+            self.columns = Columns(self.network, self.refeeds)
             if xla:
                 self.jit_compile = jit_compile(xla)
 

@@ -8,7 +8,6 @@ from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
 from mdnn.models.compiling import without_xla
-from mdnn.models.variants import Parts
 from mdnn.tokens.units import COLUMNS, WIDTH, modality
 
 # The columns of a token row that say which unit it is: modality and bytes.
@@ -47,15 +46,10 @@ class Writer(keras.Model):
 
     def __init__(self, model, chunk=16, words=0, refeeds=None, **kwargs):
         super().__init__(**kwargs)
-        tokens = next(t for t in model.inputs if t.name.startswith("tokens"))
-        if refeeds is None:
-            self.network = keras.Model(tokens, model.get_layer("slots").output)
-        else:
-            self.network = Parts(model)
-        self.refeeds = refeeds
-        self.heads = model.get_layer("heads")
-        self.slots = int(tokens.shape[1])
-        self.keep = reread(model.get_layer("grid").target_shape[:-1])
+        self.network, self.refeeds = model, refeeds
+        self.heads = model.heads
+        self.slots = model.positions
+        self.keep = reread(model.grid)
         self.chunk = chunk
         self.words = words
         without_xla(self)
@@ -85,8 +79,7 @@ class Writer(keras.Model):
             The units, int32 `[batch, 4]`, and the new state.
         """
         window, filled, written = state
-        how = {} if self.refeeds is None else {"causal": True, "refeeds": self.refeeds}
-        hidden = self.network(self.tokens(window), training=False, **how)
+        hidden = self.network.hidden(self.tokens(window), True, self.refeeds, training=False)
         # Not `take_along_axis`: its 64-bit whole numbers make oneDNN complain on many computers.
         here = ops.arange(self.slots, dtype="int32")[None, :, None] == filled[:, None, None] - 1
         last = ops.sum(ops.where(here, hidden, ops.zeros_like(hidden)), axis=1)

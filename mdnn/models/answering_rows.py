@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.folding import FoldBranch
-from mdnn.models.variants import Parts
+from mdnn.models.refeeding import run_blocks
 from mdnn.tokens.units import MODALITY, WIDTH
 
 LISTS = ("answering", "filled")
@@ -19,31 +19,26 @@ class AnsweringRows:
     a prompt of 30 rows and an answer of one, most of a step's work.
 
     Args:
-        parts: `mdnn.models.variants.Parts` for which `of` gives one.
+        network: `mdnn.Network` for which `of` gives one.
     """
 
-    def __init__(self, parts):
-        self.parts = parts
-        folds = [k for k, b in enumerate(parts.branches) if isinstance(b, FoldBranch)]
-        first, last = folds[0], folds[-1]
-        self.before, self.between = parts.branches[:first], parts.branches[first:last]
-        self.fold, self.after = parts.branches[last], parts.branches[last + 1 :]
+    def __init__(self, network):
+        self.network = network
+        folds = [k for k, b in enumerate(network.blocks) if isinstance(b, FoldBranch)]
+        self.first_fold, self.last_fold = folds[0], folds[-1]
 
     @classmethod
-    def of(cls, model):
-        """The `AnsweringRows` of a network; `None` where all of its rows are needed.
+    def of(cls, network):
+        """Returns the `AnsweringRows` of a network; `None` where all of its rows are needed.
 
         Args:
-            model: a network as `mdnn.build` or `mdnn.models.variants.variant` makes it.
+            network: `mdnn.Network`.
         """
-        if "embedding" not in {layer.name for layer in model.layers}:
-            return None
-        parts = Parts(model)
-        folds = any(isinstance(branch, FoldBranch) for branch in parts.branches)
+        folds = any(isinstance(block, FoldBranch) for block in network.blocks)
         # Where states are refed every row's state is needed, but in the last step.
-        if parts.refeed is not None or not parts.row_wise or not folds:
+        if network.refeed is not None or network.steps > 1 or not network.row_wise or not folds:
             return None
-        return cls(parts)
+        return cls(network)
 
     def picked(self, batch, padded=False, sizes=None):
         """Which rows of a batch hold what.
@@ -61,7 +56,7 @@ class AnsweringRows:
         """
         found = {}
         for name, of, first in (("answering", "targets", 0), ("filled", "tokens", 1)):
-            kinds = np.asarray(batch[of])[..., MODALITY].reshape(-1, self.parts.row)
+            kinds = np.asarray(batch[of])[..., MODALITY].reshape(-1, self.network.row)
             rows = np.flatnonzero((kinds != 0).any(axis=1)).astype("int32")
             at = np.zeros(len(kinds), "int32")
             at[rows] = np.arange(first, first + len(rows))
@@ -71,56 +66,66 @@ class AnsweringRows:
 
     def places(self, batch, slots):
         """Where slots of a batch, laid end to end, are in what `hidden` gives."""
-        row = self.parts.row
+        row = self.network.row
         return ops.take(batch["answering_at"], slots // row) * row + slots % row
 
-    def hidden(self, batch, causal=None, training=None):
+    def hidden(self, batch, training=None):
         """What the heads are given, of the rows that have targets.
 
         Args:
             batch: dict of `tokens`, int32 `[batch, slots, 8]`, and what `picked` gives.
-            causal: whether no slot sees those after it; `None`: as the network was built.
             training: boolean.
 
         Returns:
             `[n * row, width]`, slot after slot.
         """
-        parts, fold = self.parts, self.fold
-        how = {"causal": causal, "training": training}
-        rows, at = ops.maximum(batch["answering"], 0), batch["filled_at"]
-        tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, parts.row, WIDTH))
+        network, causal = self.network, self.network.causal
+        tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, network.row, WIDTH))
         # The first row is padding, which stands for all rows of padding.
         tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
         tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)
-        x = self._alone(parts.embedding(tokens))
-        for branch in self.before:
-            x = branch(x, **how)
-        if self.between:
-            x = self._rows_of(x, at)
-            x = ops.reshape(x, (-1, *parts.grid, parts.width))
-            for branch in self.between:
-                x = branch(x, **how)
-            u, at = fold.fold_rows(fold.normed(x)), None
-        else:
+        places = {id(block): place for place, block in enumerate(network.blocks)}
+
+        def run_block(block, x):
+            place = places[id(block)]
+            if place == self.last_fold:
+                alone = place == self.first_fold
+                return self._fold(block, x, batch, alone, causal, training)
+            if place == self.first_fold:
+                x = self._rows_of(x, batch["filled_at"])
+                x = ops.reshape(x, (-1, *network.grid, network.width))
+            return block(x, causal=causal, training=training)
+
+        x = self._alone(network.embedding(tokens))
+        x = network.normed(run_blocks(network.blocks, x, run_block=run_block))
+        return ops.reshape(x, (-1, network.width))
+
+    def _fold(self, fold, x, batch, alone, causal, training):
+        """The last fold: from all rows to those that have targets.
+
+        Args:
+            x: the fold's input, of the filled rows where `alone`, of whole contexts elsewhere.
+        """
+        network = self.network
+        rows = ops.maximum(batch["answering"], 0)
+        if alone:
             u = fold.dense_in(self._flat(fold.normed(x)))
-            u = ops.reshape(ops.take(u, at, axis=0), (-1, *parts.grid[:-1], fold.width))
+            u = ops.take(u, batch["filled_at"], axis=0)
+            u = ops.reshape(u, (-1, *network.grid[:-1], fold.width))
+        else:
+            u = fold.fold_rows(fold.normed(x))
         v = ops.reshape(fold.taken(u, causal, training), (-1, fold.width))
         v = fold.dense_out(ops.take(v, rows, axis=0))
-        x = self._rows_of(x, rows if at is None else ops.take(at, rows))
-        x = fold(self._alone(x), folded=self._alone(v), training=training)
-        for branch in self.after:
-            x = branch(x, **how)
-        if parts.final_norm is not None:
-            x = parts.final_norm(x)
-        return ops.reshape(x, (-1, parts.width))
+        x = self._rows_of(x, ops.take(batch["filled_at"], rows) if alone else rows)
+        return fold(self._alone(x), folded=self._alone(v), training=training)
 
     def _alone(self, x):
-        """Rows as grids of one row each, as branches take them."""
-        parts = self.parts
-        return ops.reshape(x, (-1, *(1 for _ in parts.grid[1:]), parts.row, parts.width))
+        """Rows as grids of one row each, as blocks take them."""
+        network = self.network
+        return ops.reshape(x, (-1, *(1 for _ in network.grid[1:]), network.row, network.width))
 
     def _flat(self, x):
-        return ops.reshape(x, (-1, self.parts.row * self.parts.width))
+        return ops.reshape(x, (-1, self.network.row * self.network.width))
 
     def _rows_of(self, x, index):
         return ops.take(self._flat(x), index, axis=0)

@@ -1,5 +1,7 @@
 """A causal network, one slot at a time: what earlier slots gave is kept, not computed again."""
 
+import functools
+
 from keras import ops
 
 from mdnn.models.branches import product
@@ -20,8 +22,8 @@ class Columns:
     function.
 
     Args:
-        parts: `mdnn.models.variants.Parts` that can be causal.
-        refeeds: int, steps; `None`: as the network was built.
+        network: `mdnn.Network` that can be causal.
+        refeeds: int, steps; `None`: as the network's options say.
 
     Attributes:
         row: int, slots of a row, the columns.
@@ -30,13 +32,15 @@ class Columns:
         dtype: of what is computed and kept.
     """
 
-    def __init__(self, parts, refeeds=None):
-        self.parts, self.steps = parts, refeeds or parts.refeeds
-        self.grid = parts.grid
-        self.row, self.rows, self.width = parts.row, product(self.grid[:-1]), parts.width
+    def __init__(self, network, refeeds=None):
+        self.network = network
+        self.options = network.options.changed(causal=True, steps=refeeds)
+        self.steps = self.options.steps
+        self.grid = network.grid
+        self.row, self.rows, self.width = network.row, product(self.grid[:-1]), network.width
         # What each layer keeps, by its identity; a layer that is used again keeps that again.
         self._of_layer, used = {}, []
-        for branch in parts.branches:
+        for branch in network.blocks:
             if isinstance(branch, FoldBranch):
                 used += self._found(branch, lambda b=branch: [_Folded(b, self.grid, self.width)])
             elif isinstance(branch, MixBranch):
@@ -47,7 +51,7 @@ class Columns:
                             used += self._found(mixer, lambda m=make: pasts_of(*m))
         self.uses = used * self.steps
         self.shortens = all(past.shortens for past in used)
-        self.dtype = parts.branches[0].compute_dtype
+        self.dtype = network.blocks[0].compute_dtype
 
     def _found(self, layer, make):
         if id(layer) not in self._of_layer:
@@ -106,10 +110,8 @@ class Columns:
         def fold(past, branch, x):
             return branch(x, folded=mix(past, branch.normed(x)), training=False)
 
-        x = self._run(ops.reshape(self.parts.embedding(tokens[:, None]), shape), mix, fold)
-        if self.parts.final_norm is not None:
-            x = self.parts.final_norm(x)
-        return ops.reshape(x, (-1, self.width)), new
+        x = self._run(ops.reshape(self.network.embedding(tokens[:, None]), shape), mix, fold)
+        return ops.reshape(self.network.normed(x), (-1, self.width)), new
 
     def read(self, tokens, prepared):
         """Reads contexts at once, or their beginning.
@@ -144,7 +146,7 @@ class Columns:
             found.append(rows)
             return y
 
-        self._run(ops.reshape(self.parts.embedding(tokens), shape), mix, fold)
+        self._run(ops.reshape(self.network.embedding(tokens), shape), mix, fold)
         return found, inputs
 
     def row_of(self, inputs, row):
@@ -158,30 +160,28 @@ class Columns:
         return (-1, *[1] * (slower - 1), *[rows] * (slower > 0), columns, self.width)
 
     def _run(self, x, mix, fold):
-        """`mdnn.models.refeeding.refed` with another way to run mixers and folds."""
-        refeed, uses = self.parts.refeed, self._of_layer
-        y = None if refeed is None else refeed.first_states(x)[0]
+        """The network's forward pass with another way to run mixers and folds."""
+        network, uses = self.network, self._of_layer
 
-        def run(branch, x):
-            def one(mixer, spec, x):
-                if not uses[id(mixer)]:
-                    return branch.mixed(mixer, spec, x, True)
-                for past in uses[id(mixer)]:
-                    x = mix(past, x)
-                return x
+        def one(branch, mixer, spec, x):
+            if not uses[id(mixer)]:
+                return branch.mixed(mixer, spec, x, True)
+            for past in uses[id(mixer)]:
+                x = mix(past, x)
+            return x
 
-            if isinstance(branch, MixBranch):
-                y = branch.transform(branch.normed(x), True, False, mix=one)
-                return branch.add(x, y, False)
-            if isinstance(branch, FoldBranch):
-                return fold(uses[id(branch)][0], branch, x)
-            return branch(x, causal=True, training=False)
+        def run_block(block, x):
+            if isinstance(block, MixBranch):
+                y = block.transform(block.normed(x), True, False, mix=functools.partial(one, block))
+                return block.add(x, y, False)
+            if isinstance(block, FoldBranch):
+                return fold(uses[id(block)][0], block, x)
+            return block(x, causal=True, training=False)
 
-        for _ in range(self.steps):
-            y = x if y is None else x + y
-            for branch in self.parts.branches:
-                y = run(branch, y)
-        return y
+        states = network.first_states(x)
+        return network.iterate(
+            x, states, self.steps, options=self.options, training=False, run_block=run_block
+        )[0]
 
 
 class _Folded(Past):

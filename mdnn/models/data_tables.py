@@ -75,6 +75,10 @@ class Tokens:
     rate: int = option(8000, least=100, most=192_000)
 
 
+DEFAULT_AXES = ("column", "row", "plane")
+"""Names of a grid's axes where the config gives none, from the fastest on."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """The grid of slots, slowest axis first."""
@@ -89,6 +93,17 @@ class Context:
     # row: without a bias a row of padding hands nothing on, so that in turn the first row of an
     # answer behind it would not see what was asked.
     align: int = option(1, least=1)
+
+    @property
+    def axis_names(self):
+        """Returns the names of the grid's axes, slowest first.
+
+        Names that the config leaves out are counted from the fastest axis on, so that a slower
+        axis that is added renames nothing: `"column"`, `"row"`, `"plane"`, `"axis_4"`, ...
+        """
+        rank = len(self.grid)
+        names = [*DEFAULT_AXES, *(f"axis_{n}" for n in range(len(DEFAULT_AXES) + 1, rank + 1))]
+        return tuple(reversed(names[:rank]))
 
     @property
     def slots(self):

@@ -98,7 +98,8 @@ def reach(model, config, most=256, batch=32):
     low, high, more = (0, 4, 1) if kind.name == "symbol" else (32, 127, 128)
     base[:, changing] = draw.randint(low, high, slots)
     base[:, PLACES.start] = np.arange(slots)
-    hidden = keras.Model(model.input["tokens"], model.get_layer("slots").output)
+    tokens = keras.Input((slots, WIDTH), dtype="int32")
+    hidden = keras.Model(tokens, model.hidden(tokens))
     without_xla(hidden)
 
     def last(tokens):

@@ -17,7 +17,7 @@ class Learner(keras.Model):
     asked for each target's own steps alone. The value is that of `UnitLoss`.
 
     Args:
-        model: a network as `mdnn.build` or `mdnn.models.variants.variant` makes it.
+        model: `mdnn.Network`.
         loss: its `mdnn.UnitLoss`.
 
     Call arguments:
@@ -35,12 +35,11 @@ class Learner(keras.Model):
 
     def __init__(self, model, loss, **kwargs):
         super().__init__(**kwargs)
-        # First, so that the variables are the network's, in the network's order.
+        # The variables are the network's, in the network's order.
         self.network = model
-        self.heads, self.hidden = heads_and_hidden(model)
+        self.heads = model.heads
         self.loss_function = loss
         self.picking = len(self.heads.modalities) > 1 and self.heads.table != "bits"
-        self.causal = getattr(model, "causal", None)
         self.rows = AnsweringRows.of(model) if self.picking else None
         self.built = True
 
@@ -87,17 +86,17 @@ class Learner(keras.Model):
     def call(self, batch, training=None):
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
         if self.heads.table == "bits":
-            scores = self.heads(self.hidden(batch["tokens"], training=training), targets)
+            scores = self.heads(self.network.hidden(batch["tokens"], training=training), targets)
             return self.loss_function(targets, scores, sample_weight=weights)
         counts = self.loss_function.weights(targets)
         norm = ops.sum(counts)
         counts = ops.reshape(counts if weights is None else counts * weights, (-1,))
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
         if self.rows is None:
-            hidden = self.hidden(batch["tokens"], training=training)
+            hidden = self.network.hidden(batch["tokens"], training=training)
             hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         else:
-            hidden = self.rows.hidden(batch, self.causal, training)
+            hidden = self.rows.hidden(batch, training)
         if not self.picking:
             nats = self.heads.nats(
                 self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
@@ -121,21 +120,11 @@ class Learner(keras.Model):
         return total / ops.maximum(norm, 1e-9)
 
 
-def heads_and_hidden(model):
-    """A network's heads, and the model from tokens to what the heads are given.
-
-    Variants share their layers: it is what they are given in this one of them.
-    """
-    heads, node, _ = model.output._keras_history
-    hidden = heads._inbound_nodes[node].input_tensors[0]
-    return heads, keras.Model(model.input["tokens"], hidden)
-
-
 class TargetNats(keras.Model):
     """Nats of targets, each target's own steps alone scored.
 
     Args:
-        model: a network as `mdnn.build` or `mdnn.models.variants.variant` makes it.
+        model: `mdnn.Network`.
 
     Call arguments:
         batch: dict of `tokens` and `targets`, int32 `[batch, slots, 8]`, and `picks` (see
@@ -147,13 +136,13 @@ class TargetNats(keras.Model):
 
     def __init__(self, model, **kwargs):
         super().__init__(**kwargs)
-        self.heads, self.hidden = heads_and_hidden(model)
+        self.network, self.heads = model, model.heads
         # Of the picks in each call so far.
         self.sizes = {}
         self.built = True
 
     def call(self, batch):
-        hidden = self.hidden(batch["tokens"], training=False)
+        hidden = self.network.hidden(batch["tokens"], training=False)
         hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         rows = ops.reshape(ops.cast(batch["targets"], "int32"), (-1, batch["targets"].shape[-1]))
         found = {}

@@ -1,9 +1,9 @@
 """Running a stack of layers on its own output several times."""
 
+import functools
+
 import keras
 from keras import ops
-
-from mdnn.models.folding import FoldBranch
 
 # Runs of F without gradient from which on they are a loop, and draws of noise in a turn of it.
 UNROLLED, MOST_DRAWN = 4, 128
@@ -79,7 +79,7 @@ class Refeed(keras.layers.Layer):
         self.branches = list(branches)
         self.steps, self.backprop, self.start, self.remat = steps, backprop, start, remat
         self.inner, self.damping, self.noise, self.what = inner, damping, noise, what
-        self.seed, self.echo = seed, None
+        self.seed, self.echo, self.first = seed, None, None
         _check_steps(steps, backprop)
         for name, word, known in (
             ("start", start, ("zeros", "learned", "random")),
@@ -127,7 +127,7 @@ class Refeed(keras.layers.Layer):
         call = {"causal": causal, "training": training}
         return self.think(x, states, last, steps - last, **call)[0]
 
-    def think(self, x, states, steps, free=0, causal=None, training=None):
+    def think(self, x, states, steps, free=0, causal=None, training=None, run_block=None):
         """Takes steps on from some states.
 
         Args:
@@ -137,11 +137,15 @@ class Refeed(keras.layers.Layer):
             free: int, or an integer scalar tensor where branches have no dropout: how many are
                 taken before, without gradient.
             causal, training: as for `call`.
+            run_block: see `run_blocks`.
 
         Returns:
             Tuple of the states after all of them.
         """
-        run = self._run(causal, training)
+
+        def run(y):
+            return run_blocks(self.branches, y, causal, training, run_block)
+
         noise = _Noise(self.noise, self.generator) if training and self.noise else None
         if not isinstance(free, int) or free:
             states = tuple(_zeros(state, x) for state in states)
@@ -152,16 +156,6 @@ class Refeed(keras.layers.Layer):
         for _ in range(steps):
             states = self._step(x, states, run, noise)
         return states
-
-    def _run(self, causal, training):
-        """F as a function."""
-
-        def run(y):
-            for branch in self.branches:
-                y = branch(y, causal=causal, training=training)
-            return y
-
-        return run
 
     def _free(self, x, states, count, run, noise):
         """Steps without gradient: one loop, except where that costs more or cannot be."""
@@ -301,36 +295,28 @@ def _zeros(state, x):
     return ops.zeros_like(x) if state is None else state
 
 
-def refed(branches, x, steps, first=None, causal=None, training=None, folded=None, kept=None):
-    """Runs branches on their own output, step by step as `Refeed` does without its options, where
-    the additions of folds are kept or given.
+def run_blocks(blocks, x, causal=None, training=None, run_block=None):
+    """Runs blocks one after another.
 
     Args:
-        branches: layers, run in order.
-        x: `[batch, t1, ..., tk, channels]`, added before every step.
-        steps: int.
-        first: state before the first step; `None` for zeros.
-        causal, training: handed on to every branch.
-        folded: additions of the folds, to be added instead of being computed: one for every fold
-            in every step, in the order in which they run.
-        kept: list to which the additions of the folds are appended, in the same order.
+        blocks: layers.
+        x: `[batch, t1, ..., tk, channels]`.
+        causal: boolean; `None`: as each block was made.
+        training: boolean.
+        run_block: function `(block, input)` to output that stands in for a block's call.
 
     Returns:
         A tensor of x's shape.
     """
-    y, folded = first, None if folded is None else iter(folded)
-    call = {"causal": causal, "training": training}
-    for _ in range(steps):
-        y = x if y is None else x + y
-        for branch in branches:
-            if isinstance(branch, FoldBranch):
-                addition = branch.fold(y, **call) if folded is None else next(folded)
-                if kept is not None:
-                    kept.append(addition)
-                y = branch(y, **call, folded=addition)
-            else:
-                y = branch(y, **call)
-    return y
+    if run_block is None:
+        run_block = functools.partial(_run_block, causal=causal, training=training)
+    for block in blocks:
+        x = run_block(block, x)
+    return x
+
+
+def _run_block(block, x, causal, training):
+    return block(x, causal=causal, training=training)
 
 
 def _check_steps(steps, backprop):

@@ -9,7 +9,6 @@ from keras import ops
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
 from mdnn.models.halting import CERTAIN
-from mdnn.models.variants import Parts
 
 # Slots in one call.
 CALL_SLOTS = 8192
@@ -25,10 +24,10 @@ class Solver:
     """
 
     def __init__(self, model, config, batch=None):
-        self.parts, self.refeed = Parts(model), config.refeed
+        self.network, self.refeed = model, config.refeed
         slots = max(1, config.tokens.fields) * config.context.slots
         self.batch = batch or max(1, min(256, CALL_SLOTS // slots))
-        self.thought = _Thought(self.parts)
+        self.thought = _Thought(model)
         without_xla(self.thought)
 
     def begin(self, numbers, seed=0):
@@ -42,7 +41,7 @@ class Solver:
         Returns:
             List of float32 arrays `[n, *grid, width]`.
         """
-        refeed, shape = self.parts.refeed, (*self.parts.grid, self.parts.width)
+        refeed, shape = self.network.refeed, (*self.network.grid, self.network.width)
         states = []
         for k in range(refeed.states):
             state = np.zeros((len(numbers), *shape), dtype="float32")
@@ -218,26 +217,26 @@ def _filled(array, more):
 class _Thought(keras.Model):
     """Some steps on: a dict of `tokens`, `states` and `steps` to what `Solver.advance` gives."""
 
-    def __init__(self, parts):
+    def __init__(self, network):
         super().__init__(name="thought")
-        self.parts = parts
+        self.network = network
         self.built = True
 
     def call(self, batch, training=None):
-        parts, refeed = self.parts, self.parts.refeed
-        x = parts.to_grid(parts.embedding(batch["tokens"]))
+        network = self.network
+        x = network.embed(batch["tokens"])
         states = tuple(ops.cast(state, x.dtype) for state in batch["states"])
-        before = refeed.think(x, states, 0, batch["steps"][0] - 1, False, False)
-        after = refeed.think(x, before, 1, 0, False, False)
-        hidden = parts.answer_of(after[0])
+        before = network.iterate(x, states, 0, batch["steps"][0] - 1, training=False)
+        after = network.iterate(x, before, 1, training=False)
+        hidden = network.read_out(after[0])
         axes = tuple(range(1, len(x.shape)))
         moved = ops.sqrt(ops.sum(ops.square(after[0] - before[0]), axis=axes))
         norm = ops.sqrt(ops.sum(ops.square(after[0]), axis=axes))
         found = {
             "states": list(after),
-            "scores": parts.heads(hidden),
+            "scores": network.heads(hidden),
             "change": moved / ops.maximum(norm, 1e-9),
         }
-        if parts.halt is not None:
-            found["stop"] = parts.halt.stop(hidden)
+        if network.halt is not None:
+            found["stop"] = network.halt.stop(hidden)
         return found

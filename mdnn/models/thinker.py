@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from mdnn.models.learner import Learner
-from mdnn.models.variants import Parts
 from mdnn.tokens.units import BYTES, MODALITY
 
 # What a row of `Thinker.verdict` says of each puzzle of the batch.
@@ -45,17 +44,16 @@ class Thinker(Learner):
     def __init__(self, model, loss, config, **kwargs):
         super().__init__(model, loss, **kwargs)
         self.config = config.refeed
-        self.parts = Parts(model)
-        self.halt = self.parts.halt
+        self.halt = model.halt
         self.carried, self.verdict = [], None
         if self.config.segments > 1:
-            self.memory = _Memory(config.train.batch, self.parts)
+            self.memory = _Memory(config.train.batch, model)
             self.carried, self.verdict = self.memory.states, self.memory.verdict
 
     def call(self, batch, training=None):
-        parts, refeed, spec = self.parts, self.parts.refeed, self.config
-        x = parts.to_grid(parts.embedding(batch["tokens"]))
-        states = refeed.first_states(x, training)
+        network, spec = self.network, self.config
+        x = network.embed(batch["tokens"])
+        states = network.first_states(x, training)
         if self.carried:
             fresh = ops.reshape(batch["fresh"], (-1, *[1] * (len(x.shape) - 1)))
             states = tuple(
@@ -64,10 +62,10 @@ class Thinker(Learner):
             )
         last = spec.backprop or (1 if "free" in batch else spec.steps)
         free = batch["free"][0] if "free" in batch else spec.steps - last
-        found = refeed.think(x, states, last, free, causal=False, training=training)
+        found = network.iterate(x, states, last, free, training=training)
         loss, hidden, scores = self.loss_of(found[0], batch)
         if spec.progressive < 1:
-            (whole, *_) = refeed.think(x, states, spec.steps, 0, False, training)
+            (whole, *_) = network.iterate(x, states, spec.steps, training=training)
             rest = self.loss_of(whole, batch)[0]
             loss = spec.progressive * loss + (1 - spec.progressive) * rest
         sound = ops.all(ops.stack([_finite(state) for state in found]), axis=0)
@@ -83,7 +81,7 @@ class Thinker(Learner):
 
     def loss_of(self, state, batch):
         """The loss of a state of the backbone, what the heads are given, and their scores."""
-        hidden = self.parts.answer_of(state)
+        hidden = self.network.read_out(state)
         targets = ops.cast(batch["targets"], "int32")
         scores = self.heads(hidden, targets)
         return self.loss_function(targets, scores, sample_weight=batch["weights"]), hidden, scores
@@ -114,12 +112,12 @@ def _finite(state):
 class _Memory(keras.layers.Layer):
     """What is carried from step to step: no weights of a network."""
 
-    def __init__(self, batch, parts):
+    def __init__(self, batch, network):
         super().__init__(name="memory")
-        shape = (batch, *parts.grid, parts.width)
+        shape = (batch, *network.grid, network.width)
         self.states = [
             self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
-            for name in ("state", "inner_state")[: parts.refeed.states]
+            for name in ("state", "inner_state")[: network.refeed.states]
         ]
         self.verdict = self.add_weight(
             name="verdict", shape=(3, batch), initializer="zeros", trainable=False

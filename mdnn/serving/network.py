@@ -28,14 +28,14 @@ class ServedNetwork:
         self.weights = HeldWeights(run)
         self.held = list(self.weights.variables)
         tokens = model.input["tokens"]
-        hidden, heads = model.get_layer("slots").output, model.get_layer("heads")
+        hidden, heads = model.hidden(tokens), model.heads
         answers = {"unit": _Likeliest(heads)(hidden)}
         slots = int(tokens.shape[1])
         if slots * heads.compute_output_shape(hidden.shape)[-1] <= MOST_SCORES:
             answers["scores"] = heads(hidden)
         self.slots_of_all = slots
         self.predict = keras.Model(tokens, answers)
-        self.known = model.get_layer("embedding").modalities, len(run.words)
+        self.known = model.embedding.modalities, len(run.words)
 
     def signatures(self):
         """The functions that are served, by name."""

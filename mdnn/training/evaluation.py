@@ -14,7 +14,6 @@ from mdnn.models.loss import nats_model
 from mdnn.models.run import cached_run
 from mdnn.models.solving import check_halts, check_refeeds
 from mdnn.models.training_tables import Objectives
-from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.training.ways import wired
 
@@ -95,7 +94,7 @@ def evaluate(
         data = {"text": text, "sliding": sliding, "lines": lines}
         curve = []
         for steps in listed:
-            own = {way: variant(m, way == "turn", steps) for way, m in networks.items()}
+            own = {way: m.with_options(way == "turn", steps) for way, m in networks.items()}
             curve.append({"refeeds": steps} | _figures(run, own, **data, progress=progress))
         return curve[0] if isinstance(refeeds, int) else {"curve": curve}
     return _figures(run, networks, text, sliding, lines, progress)

@@ -27,7 +27,7 @@ def make_step(
 
     Args:
         models: a built `keras.Model`; or a dict from names to such models that have the same
-            variables, as `mdnn.models.variants.variant` makes them.
+            variables, as `Network.with_options` makes them.
         loss: `mdnn.UnitLoss`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
         batches: `mdnn.data.batches.StepBatches` that will be learnt from, whose `objective` is

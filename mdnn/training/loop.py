@@ -99,7 +99,7 @@ def _run_training(config, path, resume, begun, words, show):
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            start_heads(model.get_layer("heads"), data.rows())
+            start_heads(model.heads, data.rows())
             write_about(path, config, run.words)
             data.write_about(path)
         return training.run_all()

@@ -1,8 +1,6 @@
 """The ways to write that a config trains, and the network wired for each."""
 
 from mdnn.data.objectives import OBJECTIVES, objective_weights
-from mdnn.models.builder import is_causal
-from mdnn.models.variants import variant
 
 
 def trained_ways(config):
@@ -25,5 +23,5 @@ def wired(model, config):
         config: its config.
     """
     names = trained_ways(config)
-    whole = variant(model, causal=False) if is_causal(config) and len(names) > 1 else model
+    whole = model.with_options(causal=False) if model.causal and len(names) > 1 else model
     return {name: model if name == "turn" else whole for name in names}

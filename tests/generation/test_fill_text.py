@@ -8,7 +8,6 @@ import tiny
 
 import mdnn
 from mdnn.models.run import Run
-from mdnn.models.variants import variant
 
 SLOTS = 8
 BOTH = {"turn": 1.0, "once": 1.0, "unmask": 1.0}
@@ -33,7 +32,7 @@ def filled(run, prompt):
     tokens = np.zeros((1, SLOTS, 8), "int32")
     tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(SLOTS)
     tokens[0, : len(prompt)] = run.codec.tokens(run.codec.units(prompt))
-    scores = variant(run.model, causal=False)({"tokens": tokens, "targets": None})
+    scores = run.model.with_options(causal=False)({"tokens": tokens, "targets": None})
     scores = np.asarray(scores)[0, len(prompt) - 1 : -1]
     parts = np.split(scores, [17, 17 + 256], axis=1)
     plane, row, cell = (part.argmax(1) for part in parts)

@@ -16,7 +16,6 @@ from mdnn.generation.whole import BlankWriter
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.loss import unit_nats
 from mdnn.models.run import open_run
-from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens.context import pack_items
 from mdnn.tokens.items import Item
@@ -35,7 +34,7 @@ def run(items_run):
 @pytest.fixture(scope="module")
 def whole(run):
     """The network that sees the whole context."""
-    return variant(run.model, causal=False)
+    return run.model.with_options(causal=False)
 
 
 def packed(run, *items):
@@ -86,7 +85,7 @@ def test_unmasking_keeps_the_most_certain(run):
         weight.assign(rng.normal(size=weight.shape) * 0.3)
     seen, run = run.seen, dataclasses.replace(run).holding(model)
     vars(run)["seen"] = seen
-    whole = variant(model, causal=False)
+    whole = model.with_options(causal=False)
     context, first = packed(run, "two")
     blank, passes, count = run.item_codec.blanks("grey", (4, 4), 1), 5, 16
     context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)

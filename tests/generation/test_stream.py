@@ -9,7 +9,6 @@ from mdnn.generation.stream import StreamWriter
 from mdnn.generation.writer import Writer, reread, start_window, token_rows
 from mdnn.models.builder import build
 from mdnn.models.config import Config
-from mdnn.models.variants import Parts
 from mdnn.tokens.text import TextCodec
 
 FEED = {"kind": "feedforward", "gate": "silu"}
@@ -105,7 +104,7 @@ def test_the_same_units_from_the_same_scores(name):
     found, hidden = stream(writer, begin(slots, PROMPTS), chosen, 5, count - 5)
     whole = Writer(model, chunk=count)
     expected = np.asarray(whole.predict_on_batch(begin(slots, PROMPTS) | chosen)["units"])
-    parts, windows, rows = Parts(model), [], []
+    windows, rows = [], []
     for row, wait in enumerate(waits):
         own = found[wait:, row]
         np.testing.assert_array_equal(own, expected[row, : count - wait])
@@ -117,7 +116,7 @@ def test_the_same_units_from_the_same_scores(name):
     assert len(np.unique(found[:, 2], axis=0)) > 3
     tokens = token_rows(np.stack([window for window, _ in windows]))
     tokens[..., 4] = np.arange(slots) * (tokens[..., 0] > 0)
-    given = ops.convert_to_numpy(parts.hidden(ops.convert_to_tensor(tokens)))
+    given = ops.convert_to_numpy(model.hidden(ops.convert_to_tensor(tokens)))
     given = np.stack([given[k, filled - 1] for k, (_, filled) in enumerate(windows)])
     np.testing.assert_allclose(np.stack(rows), given, atol=1e-5 * np.abs(given).max())
 

@@ -9,7 +9,6 @@ from mdnn.models.builder import build
 from mdnn.models.config import Config
 from mdnn.models.learner import Learner
 from mdnn.models.loss import loss_for
-from mdnn.models.variants import variant
 from mdnn.tokens import ItemCodec
 
 MIX = {"kind": "mix", "mixer": [{"wiring": "causal", "axes": [2]}]}
@@ -67,7 +66,7 @@ def test_the_loss_is_that_of_all_rows(branches, how, padded):
     config, model = made(branches, **how)
     loss, data = loss_for(config), batches(config)
     for causal in (True, False):
-        network = variant(model, causal)
+        network = model.with_options(causal)
         learner, whole = Learner(network, loss), Learner(network, loss)
         whole.rows = None
         for step in range(2):

@@ -8,7 +8,6 @@ from networks import make_config, mix, randomize, text_tokens
 
 from mdnn.models.builder import build
 from mdnn.models.columns import Columns
-from mdnn.models.variants import Parts
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 ROW = {"axes": [2], "groups": 2}
@@ -118,7 +117,7 @@ def network(name):
     branches, grid, tables = NETWORKS[name]
     tables = {"context": {"grid": list(grid)}, **tables}
     config = make_config(*branches, grid=grid, width=8, **tables)
-    return Parts(randomize(build(config))), config
+    return randomize(build(config)), config
 
 
 def compiled(columns):
@@ -158,12 +157,12 @@ CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes",
 
 @pytest.mark.parametrize(("name", "refeeds"), CASES)
 def test_the_same_as_the_whole_pass(name, refeeds):
-    parts, config = network(name)
+    model, config = network(name)
     slots = config.context.slots
     tokens = text_tokens((2, slots))
-    whole = ops.convert_to_numpy(parts.hidden(tokens, True, refeeds))
-    columns = compiled(Columns(parts, refeeds))
-    assert (columns.rows, columns.row) == (slots // parts.row, parts.row)
+    whole = ops.convert_to_numpy(model.hidden(tokens, True, refeeds))
+    columns = compiled(Columns(model, refeeds))
+    assert (columns.rows, columns.row) == (slots // model.row, model.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
     def compare(begin, together):
@@ -178,17 +177,17 @@ def test_the_same_as_the_whole_pass(name, refeeds):
 
 @pytest.mark.parametrize("name", ["one axis", "three axes", "separate", "no matrix"])
 def test_reading_the_beginning_alone(name):
-    parts, config = network(name)
+    model, config = network(name)
     slots = config.context.slots
-    columns, tokens = compiled(Columns(parts)), text_tokens((2, slots))
+    columns, tokens = compiled(Columns(model)), text_tokens((2, slots))
     half = slots // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
     assert columns.shortens
-    prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // parts.row]))
+    prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // model.row]))
     found = []
     for seen in (half, slots):
         rows, inputs = columns.read(ops.convert_to_tensor(tokens[:, :seen]), prepared)
         given, kept = columns.begin(prepared, rows, row), columns.row_of(inputs, row)
-        number = ops.convert_to_tensor(np.int32((half - 1) % parts.row))
+        number = ops.convert_to_tensor(np.int32((half - 1) % model.row))
         here = ops.convert_to_tensor(tokens[:, half - 1])
         found.append(columns.column(here, number, prepared, given, kept)[0])
     one, two = map(ops.convert_to_numpy, found)
@@ -197,9 +196,9 @@ def test_reading_the_beginning_alone(name):
 
 def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
-        parts, config = network(name)
-        slots, row = config.context.slots, parts.row
-        columns, tokens = compiled(Columns(parts)), text_tokens((1, slots))
+        model, config = network(name)
+        slots, row = config.context.slots, model.row
+        columns, tokens = compiled(Columns(model)), text_tokens((1, slots))
         other = tokens.copy()
         other[:, row + 1 :] = text_tokens((1, slots - row - 1), seed=1)
         prepared, at = columns.prepare(), ops.full((1,), 1, dtype="int32")

@@ -9,7 +9,6 @@ from mdnn.models.builder import build
 from mdnn.models.config import Config
 from mdnn.models.learner import Learner, TargetNats, picks
 from mdnn.models.loss import loss_for, nats_model
-from mdnn.models.variants import variant
 from mdnn.models.vocabulary import decoding
 from mdnn.tokens import ItemCodec
 
@@ -95,7 +94,7 @@ def test_a_variant_is_run_as_it_is_wired():
     inputs = {name: batch[name] for name in ("tokens", "targets")}
     batch["picks"] = picks(batch["targets"], ["text", "grey", "end"])
     loss, found = loss_for(config), []
-    for network in (model, variant(model, causal=False)):
+    for network in (model, model.with_options(causal=False)):
         expected = loss(batch["targets"], network(inputs), sample_weight=batch["weights"])
         np.testing.assert_allclose(Learner(network, loss)(batch), expected, rtol=2e-5)
         nats = nats_model(network, **decoding(config))(inputs)
@@ -138,7 +137,7 @@ def test_a_variants_nats_are_its_own():
     config, model, batches = made()
     batch = batches.at(0)
     inputs = {name: batch[name] for name in ("tokens", "targets")}
-    whole = variant(model, causal=False)
+    whole = model.with_options(causal=False)
     expected = nats_model(whole, **decoding(config))(inputs)
     np.testing.assert_allclose(TargetNats(whole).nats(**inputs), expected, rtol=1e-5, atol=1e-5)
     loss = loss_for(config)

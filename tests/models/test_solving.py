@@ -13,7 +13,6 @@ from mdnn.models.halting import CERTAIN
 from mdnn.models.resizing import resized
 from mdnn.models.solving import Solver, check_refeeds, steps_by_length
 from mdnn.models.training_tables import Length
-from mdnn.models.variants import variant
 from mdnn.tokens.puzzles import PuzzleName, to_tokens
 from mdnn.training.puzzle_scores import PuzzleScorer
 
@@ -44,7 +43,7 @@ def test_any_number_of_steps(tmp_path, settings):
     ]
     for steps in (1, 3, 9):
         scores = np.concatenate([f["scores"] for _, n, f in found if n == steps])
-        network = variant(model, False, steps)
+        network = model.with_options(False, steps)
         if config.refeed.what != "state":
             network.get_layer("refeed").echo = model.get_layer("refeed").echo
         expected = to_numpy(network({"tokens": tokens, "targets": None}))
@@ -63,7 +62,9 @@ def test_every_puzzle_has_its_own_steps(tmp_path):
     found = {n: (s, v) for n, s, v in solver.finished(tokens, wanted, progress=done.append)}
     assert {number: steps for number, (steps, _) in found.items()} == dict(enumerate(wanted))
     for number, (steps, scores) in found.items():
-        expected = to_numpy(variant(model, False, int(steps))({"tokens": tokens, "targets": None}))
+        expected = to_numpy(
+            model.with_options(False, int(steps))({"tokens": tokens, "targets": None})
+        )
         np.testing.assert_allclose(scores, expected[number], rtol=1e-3, atol=1e-4)
     assert done == sorted(done)
     assert done[-1] == 1
@@ -126,7 +127,7 @@ def test_another_size_with_the_same_weights(tmp_path):
     tokens = to_tokens(np.ones((1, 63), dtype="uint8"), task.shape)
     small = to_tokens(np.ones((1, 25), dtype="uint8"), (5, 5))
     one, two = (
-        to_numpy(variant(network, False, 1)({"tokens": t, "targets": None}))
+        to_numpy(network.with_options(False, 1)({"tokens": t, "targets": None}))
         for network, t in ((model, small), (other, tokens))
     )
     np.testing.assert_allclose(one[0, 12], two[0, 31], rtol=1e-4, atol=1e-5)

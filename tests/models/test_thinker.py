@@ -47,8 +47,8 @@ def test_without_carried_states_it_is_the_learner(tmp_path):
 def test_a_second_segment_goes_on_from_the_first(tmp_path):
     thinker, batch, _ = made(tmp_path, "refeed.segments=3")
     first = float(thinker(batch))
-    parts, refeed = thinker.parts, thinker.parts.refeed
-    x = parts.to_grid(parts.embedding(batch["tokens"]))
+    refeed = thinker.network.refeed
+    x = thinker.network.embed(batch["tokens"])
     expected = to_numpy(refeed(x, steps=2))
     np.testing.assert_allclose(to_numpy(thinker.carried[0]), expected, rtol=1e-4, atol=1e-5)
     old = np.arange(8) % 2 == 0
@@ -68,17 +68,17 @@ def test_no_gradient_reaches_the_segment_before(tmp_path):
     thinker, batch, _ = made(tmp_path, "refeed.segments=3")
     thinker(batch)
     state = to_numpy(thinker.carried[0])
-    parts, refeed = thinker.parts, thinker.parts.refeed
+    network = thinker.network
 
     class Last(keras.Model):
         def __init__(self):
             super().__init__()
-            self.parts = parts
+            self.network = network
             self.built = True
 
         def call(self, batch):
-            x = parts.to_grid(parts.embedding(batch["tokens"]))
-            (y,) = refeed.think(x, (keras.ops.convert_to_tensor(state),), 2, causal=False)
+            x = network.embed(batch["tokens"])
+            (y,) = network.iterate(x, (keras.ops.convert_to_tensor(state),), 2)
             return thinker.loss_of(y, batch)[0]
 
     on = batch | {"fresh": np.zeros(8, dtype=bool)}
@@ -94,7 +94,7 @@ def test_the_verdict(tmp_path):
     verdict = to_numpy(thinker.verdict)
     assert (verdict[SOUND] == 1).all()
     # Weights are random here, and not -5 as at the start.
-    hidden = thinker.parts.answer_of(keras.ops.convert_to_tensor(to_numpy(thinker.carried[0])))
+    hidden = thinker.network.read_out(keras.ops.convert_to_tensor(to_numpy(thinker.carried[0])))
     np.testing.assert_allclose(verdict[STOP], to_numpy(thinker.halt.stop(hidden)), rtol=1e-4)
     scores = to_numpy(thinker.network({"tokens": batch["tokens"], "targets": None}))
     answers = scores.argmax(-1)

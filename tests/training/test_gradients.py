@@ -86,13 +86,11 @@ def loss_of_weights(model, tokens, targets, backprop):
 
     The state after the first steps is computed once, from the model's own weights.
     """
-    embedded = model.get_layer("grid")(model.get_layer("embedding")(model.input["tokens"]))
+    embedded = model.embed(model.input["tokens"])
     refeed = model.get_layer("refeed")
     start = keras.Input(embedded.shape[1:], dtype="float64")
     state = refeed(embedded, steps=backprop, state=start)
-    norms = [layer for layer in model.layers if layer.name == "final_norm"]
-    hidden = model.get_layer("slots")(norms[0](state) if norms else state)
-    late = keras.Model([model.input["tokens"], start], hidden)
+    late = keras.Model([model.input["tokens"], start], model.read_out(state))
     call = as_function(late)
     if backprop < refeed.steps:
         early = keras.Model(model.input["tokens"], refeed(embedded, steps=4 - backprop))

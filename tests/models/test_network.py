@@ -1,14 +1,12 @@
-"""The same network in other ways: wiring, refeeds, parts, rows."""
+"""A network: its forward pass with other wirings and steps, and what it shares."""
 
 import keras
 import numpy as np
 import pytest
 from backends import jacobian, to_numpy, values
-from keras import ops
 from networks import make_config, mix, randomize, text_tokens
 
-from mdnn import MdnnError, build
-from mdnn.models.variants import Parts, variant
+from mdnn import MdnnError, Network, build
 
 FOLD = {
     "kind": "fold",
@@ -34,13 +32,13 @@ def scores(model, tokens, targets=None):
     return values(lambda t, u: model({"tokens": t, "targets": u}), tokens, targets)
 
 
-def connected(model, causal, refeeds=None):
+def connected(model, causal, steps=None):
     """Which slot of the embedded context reaches which slot's state: booleans `[from, to]`."""
-    parts = Parts(model)
-    x = np.random.default_rng(1).normal(size=(*parts.grid, parts.width)).astype("float32")
-    found = jacobian(lambda x: parts.backbone(x, causal, refeeds), x)
-    slots = np.prod(parts.grid)
-    return (found.reshape(slots, parts.width, slots, parts.width) != 0).any(axis=(1, 3)).T
+    x = np.random.default_rng(1).normal(size=(*model.grid, model.width)).astype("float32")
+    options = model.options.changed(causal=causal, steps=steps)
+    found = jacobian(lambda x: model.backbone(x, options), x)
+    slots = np.prod(model.grid)
+    return (found.reshape(slots, model.width, slots, model.width) != 0).any(axis=(1, 3)).T
 
 
 NETWORKS = {
@@ -71,7 +69,7 @@ def test_weights_are_shared(refeed):
     tokens = text_tokens((2, SLOTS))
     expected = scores(model, tokens)
     for causal in (True, False):
-        other = variant(model, causal)
+        other = model.with_options(causal)
         assert [id(w) for w in other.weights] == [id(w) for w in model.weights]
         found = scores(other, tokens)
         assert found.shape == expected.shape
@@ -82,7 +80,7 @@ def test_weights_are_shared(refeed):
 def test_targets_are_optional():
     model = network(FOLD, ROWS)
     tokens = text_tokens((2, SLOTS))
-    other = variant(model, causal=True)
+    other = model.with_options(causal=True)
     assert list(other.input) == list(model.input)
     for tensor in other.input.values():
         assert (tensor.shape, tensor.dtype) == ((None, SLOTS, 8), "int32")
@@ -100,11 +98,11 @@ def test_other_refeeds(start):
 
     tokens = text_tokens((2, SLOTS))
     once, thrice = network_of(1), network_of(3)
-    found = scores(variant(once, causal=True, refeeds=3), tokens)
+    found = scores(once.with_options(causal=True, steps=3), tokens)
     np.testing.assert_allclose(found, scores(thrice, tokens), rtol=1e-3, atol=1e-3)
-    back = scores(variant(thrice, causal=True, refeeds=1), tokens)
+    back = scores(thrice.with_options(causal=True, steps=1), tokens)
     np.testing.assert_allclose(back, scores(once, tokens), rtol=1e-3, atol=1e-3)
-    refed = variant(once, causal=True, refeeds=3)
+    refed = once.with_options(causal=True, steps=3)
     assert [id(w) for w in refed.weights] == [id(w) for w in once.weights]
     assert abs(found - back).max() > 0.1
 
@@ -115,10 +113,10 @@ def test_built_whole_where_writing_in_turn_is_not_trained():
     tokens = text_tokens((2, SLOTS))
     expected = scores(model, tokens)
     np.testing.assert_allclose(
-        scores(variant(model, causal=False), tokens), expected, rtol=1e-4, atol=1e-4
+        scores(model.with_options(causal=False), tokens), expected, rtol=1e-4, atol=1e-4
     )
     with pytest.raises(MdnnError, match="this network cannot write in turn: it has mixers"):
-        variant(model, causal=True)
+        model.with_options(causal=True)
 
 
 @pytest.mark.parametrize(
@@ -135,57 +133,26 @@ def test_built_whole_where_writing_in_turn_is_not_trained():
 def test_which_networks_can_be_causal(branch, expected):
     train = {"steps": 1, "objectives": {"turn": 0, "once": 1}}
     model = build(make_config(FEED, branch, grid=GRID, train=train))
-    assert Parts(model).can_be_causal == expected
+    assert model.can_be_causal == expected
 
 
-@pytest.mark.parametrize("refeeds", [0, -1, 1.5])
-def test_refeeds_are_checked(refeeds):
-    with pytest.raises(MdnnError, match="refeeds: expected a number of steps from 1, received"):
-        variant(network(FEED), causal=True, refeeds=refeeds)
+@pytest.mark.parametrize("steps", [0, -1, 1.5])
+def test_steps_are_checked(steps):
+    with pytest.raises(MdnnError, match="steps: expected a whole number from 1, received"):
+        network(FEED).with_options(causal=True, steps=steps)
 
 
 @pytest.mark.parametrize("final_norm", ["rms", "none"])
 def test_hidden_is_what_the_heads_are_given(final_norm):
     backbone = {"width": 4, "depth": 1, "branch": [FOLD, ROWS], "final_norm": final_norm}
     model = network(backbone=backbone, refeed={"steps": 2})
-    parts = Parts(model)
-    assert (parts.grid, parts.row, parts.rows, parts.refeeds) == (GRID, 2, 3, 2)
-    assert {id(w) for w in parts.weights} == {id(w) for w in model.weights}
+    assert (model.grid, model.row, model.rows, model.steps) == (GRID, 2, 3, 2)
+    assert model.axis_names == ("row", "column")
     tokens = text_tokens((2, SLOTS))
-    for causal, refeeds in ((True, None), (False, 3)):
-        call = {"causal": causal, "refeeds": refeeds}
-        found = values(lambda t, c=call: parts.heads(parts(t, **c), t), tokens)
-        expected = scores(variant(model, causal, refeeds), tokens)
+    for call in ({"causal": True}, {"causal": False, "steps": 3}):
+        found = values(lambda t, c=call: model.heads(model.hidden(t, **c), t), tokens)
+        expected = scores(model.with_options(**call), tokens)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("grid", "refeeds", "start"), [((3, 2), None, "zeros"), ((2, 2, 2), 2, "learned")]
-)
-def test_row_by_row(grid, refeeds, start):
-    """A row alone, with the additions of a pass that did not know it."""
-    within = mix({"axes": [len(grid)]}, gate="silu")
-    branches = [FOLD, within, {**FOLD, "residual": "post"}, FEED]
-    model = network(*branches, grid=grid, refeed={"start": start})
-    parts = Parts(model)
-    assert parts.row_wise
-
-    def additions(tokens):
-        return ops.stack(parts.additions(tokens, refeeds))
-
-    def row_hidden(tokens, added):
-        return parts.row_hidden(tokens, list(added), refeeds)
-
-    tokens = text_tokens((2, int(np.prod(grid))))
-    expected = values(lambda t: parts.hidden(t, refeeds=refeeds), tokens)
-    for row in range(parts.rows):
-        here = slice(row * parts.row, (row + 1) * parts.row)
-        before = tokens.copy()
-        before[:, here.start :] = 0
-        added = values(additions, before)
-        assert added.shape == (2 * (refeeds or 1), 2, parts.rows, 2, 4)
-        found = values(row_hidden, tokens[:, here], added[:, :, row])
-        np.testing.assert_allclose(found, expected[:, here], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -202,21 +169,56 @@ def test_row_by_row(grid, refeeds, start):
     ids=str,
 )
 def test_which_networks_can_be_run_row_by_row(mixer, expected):
-    assert Parts(build(make_config(FOLD, mix(mixer), grid=GRID))).row_wise == expected
+    assert build(make_config(FOLD, mix(mixer), grid=GRID)).row_wise == expected
 
 
-def test_a_model_that_holds_parts_holds_the_weights():
+def test_a_model_that_holds_a_network_holds_its_weights():
     class Holder(keras.Model):
-        def __init__(self, parts):
+        def __init__(self, network):
             super().__init__()
-            self.parts = parts
+            self.network = network
 
         def call(self, tokens):
-            return self.parts(tokens, causal=False)
+            return self.network.hidden(tokens, causal=False)
 
     model = network(FOLD, ROWS)
-    holder = Holder(Parts(model))
+    holder = Holder(model)
     assert {id(w) for w in holder.weights} == {id(w) for w in model.weights}
     tokens = text_tokens((2, SLOTS))
-    expected = values(lambda t: Parts(model).hidden(t, causal=False), tokens)
+    expected = values(lambda t: model.hidden(t, causal=False), tokens)
     np.testing.assert_allclose(to_numpy(holder(tokens)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": False, "steps": 3}], ids=str)
+def test_saved_cloned_and_made_from_its_config(options, tmp_path):
+    model = network(FOLD, ROWS, refeed={"steps": 2}).with_options(**options)
+    tokens = text_tokens((2, SLOTS))
+    expected = scores(model, tokens)
+    model.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras")
+    for other in (again, Network.from_config(model.get_config())):
+        assert isinstance(other, Network)
+        assert (other.options, other.config) == (model.options, model.config)
+        other.set_weights(model.get_weights())
+        np.testing.assert_allclose(scores(other, tokens), expected, rtol=1e-5, atol=1e-5)
+    # Keras makes a plain functional model of it.
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    np.testing.assert_allclose(scores(copy, tokens), expected, rtol=1e-5, atol=1e-5)
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert any("refeed" in line for line in "\n".join(lines).splitlines())
+
+
+def test_a_state_to_begin_with():
+    """Two steps, and one more from the state after them, are three."""
+    model = network(FOLD, ROWS, refeed={"steps": 2})
+    tokens = text_tokens((2, SLOTS))
+
+    def later(tokens):
+        x = model.embed(tokens)
+        states = model.iterate(x, model.first_states(x), 2)
+        return model.hidden(tokens, steps=1, states=states[0])
+
+    expected = values(lambda t: model.hidden(t, steps=3), tokens)
+    np.testing.assert_allclose(values(later, tokens), expected, rtol=1e-4, atol=1e-4)
