@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 import mdnn
-from mdnn.quiet import quiet_import
+from mdnn.runtime import quiet_import
 
 KINDS = ("word", "picture", "sound")
-WAYS = ("turn", "once", "unmask")
+WAYS = ("autoregressive", "parallel", "masked_diffusion")
 PAIRS = tuple((a, b) for a in KINDS for b in KINDS if a != b)
 WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
 
@@ -43,14 +43,14 @@ def main():
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=0.8)
-    parser.add_argument("--passes", type=int, default=16, help="of unmasking")
+    parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
     parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     options = parser.parse_args()
     # As `mdnn train` does.
-    quiet_import(lambda: mdnn.share_cores())
+    quiet_import(lambda: mdnn.configure_threads())
     from digits_data import recordings
 
     from mdnn import MdnnError
@@ -75,7 +75,7 @@ def _one(options, sounds, speaker):
     from judges import picture_judge, sound_judge
 
     from mdnn import load_config, train
-    from mdnn.models.run import open_run
+    from mdnn.runs.run_folder import open_run
 
     data = Digits(sounds, speaker=speaker)
     name = "digits" if speaker is None else f"digits-without-{speaker}"
@@ -134,7 +134,7 @@ def _one(options, sounds, speaker):
 
 def _tests(data):
     """Test items of each kind with their digits."""
-    from mdnn.data.digits import WORDS
+    from mdnn.datasets.items.digits import WORDS
 
     sounds = np.flatnonzero(data.sound_test)
     return {
@@ -165,18 +165,18 @@ def _answers(network, asked, answer, how, options):
     return mdnn.generate(
         network,
         [[value] for value in asked],
-        want=WANTS[answer],
-        how=how,
-        style="factual" if careful else None,
+        output=WANTS[answer],
+        decoding=how,
+        preset="factual" if careful else None,
         temperature=temperatures.get(answer),
         seed=list(range(len(asked))),
-        passes=options.passes,
+        num_denoising_steps=options.num_denoising_steps,
     )
 
 
 def _right(answers, digits, answer, judges):
     """Which answers are the digit that was asked for."""
-    from mdnn.data.digits import WORDS
+    from mdnn.datasets.items.digits import WORDS
 
     if answer == "word":
         return np.array([text == WORDS[d] for text, d in zip(answers, digits, strict=True)])

@@ -5,12 +5,13 @@ import json
 import numpy as np
 
 from mdnn import MdnnError
-from mdnn.data.digits import WORDS, to_grey
-from mdnn.data.media import resample, write_item
+from mdnn.datasets.items.digits import WORDS, to_grey
+from mdnn.datasets.media.media_files import resample, write_item
 from mdnn.tokens import Item
 
 # Samples per second that sounds are laid into contexts with, and the longest that is kept. Below
-# 1 kHz a judge still tells 95 % of the words (97 % at 4000 samples a second), at half the slots.
+# 1 kHz a judge still tells 95 % of the words (97 % at 4000 samples a second), at half the
+# positions.
 RATE, SECONDS = 2000, 0.56
 # The loudest sample of a recording: recordings are as loud as each other.
 PEAK = 30_000
@@ -38,7 +39,7 @@ def recordings(path=None):
             stop = np.cumsum(length)
             sounds = [audio[b - n : b] for b, n in zip(stop, length, strict=True)]
             return sounds, data["digit"].astype(int), data["speaker"]
-    from mdnn.data.tfds_sets import examples, open_set
+    from mdnn.datasets.tfds.tfds_sets import examples, open_set
 
     found = [example for part in open_set("spoken_digit").values() for example in examples(part)]
     sounds = [np.asarray(example["audio"]).astype("int16") for example in found]

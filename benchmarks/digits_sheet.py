@@ -4,7 +4,7 @@ import matplotlib.figure
 import numpy as np
 from judges import spectrogram
 
-from mdnn.data.digits import WORDS
+from mdnn.datasets.items.digits import WORDS
 
 ROWS = (
     ("picture", "word"),
@@ -24,7 +24,9 @@ def contact_sheet(samples, rate, path):
         rate: samples per second of sounds.
         path: the PNG to write.
     """
-    rows = [(how, *pair) for pair in ROWS for how in ("turn", "once", "unmask")]
+    rows = [
+        (how, *pair) for pair in ROWS for how in ("autoregressive", "parallel", "masked_diffusion")
+    ]
     rows = [row for row in rows if row in samples]
     figure = matplotlib.figure.Figure(
         figsize=(13, 0.75 * len(rows) + 0.8), dpi=100, layout="constrained"

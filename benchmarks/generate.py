@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     from mdnn import MdnnError
-    from mdnn.quiet import quiet_import
+    from mdnn.runtime import quiet_import
 
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         quiet_import()
@@ -62,7 +62,7 @@ def _runs(options, scratch):
     """The trained run, or one for each config with the weights that training starts from."""
     from mdnn import load_config
     from mdnn.models.builder import build
-    from mdnn.models.run import Run, open_run, write_run
+    from mdnn.runs.run_folder import Run, open_run, write_run
 
     if options.run:
         yield open_run(options.run)
@@ -81,14 +81,14 @@ def _measured(run, long):
 
     from mdnn import MdnnError
 
-    if run.config.context.layout != "stream" or not run.config.train.objectives.turn:
+    if run.config.context.layout != "stream" or not run.config.train.objectives.autoregressive:
         raise MdnnError(f"{run.path}: expected a network of texts that writes in turn")
     backend = keras.backend.backend()
     row = {
         "network": run.path.name,
         "backend": backend,
         "parameters": int(run.model.count_params()),
-        "slots": run.config.context.slots,
+        "positions": run.config.context.positions,
         "speed": {},
         "first_ms": {},
     }
@@ -99,9 +99,9 @@ def _measured(run, long):
         row["speed"][name] = {}
         for batch in BATCHES:
             print(f"{row['network']}: {name}, batch {batch}", file=sys.stderr)
-            # The first call compiles; a text of slots goes beyond the end of the context.
+            # The first call compiles; a text of positions goes beyond the end of the context.
             writer(batch, 1)
-            count = run.config.context.slots if name != "full pass" else max(16, 64 // batch)
+            count = run.config.context.positions if name != "full pass" else max(16, 64 // batch)
             seconds = _seconds(lambda w=writer, b=batch, n=count: w(b, n))
             count = max(count, int(count / seconds / 2)) if name != "full pass" else count
             best = min(_seconds(lambda w=writer, b=batch, n=count: w(b, n)) for _ in range(3))
@@ -146,7 +146,7 @@ def _settings(batch, temperature):
 def _start(run, batch):
     from mdnn.generation.writer import start_window
 
-    window, filled = start_window(run.codec, [PROMPT] * batch, run.config.context.slots)
+    window, filled = start_window(run.tokenizer, [PROMPT] * batch, run.config.context.positions)
     return {"window": window, "filled": filled, "written": np.zeros(batch, "int32")}
 
 
@@ -161,7 +161,7 @@ class _Streaming:
         self.writer = StreamWriter(run.model, words=words, sampler="plain", **options)
 
     def __call__(self, batch, count, temperature=0.8):
-        from mdnn.generation.together import Together
+        from mdnn.generation.batch_groups import Together
 
         start = _start(self.run, batch)
         settings = _settings(batch, temperature)
@@ -227,8 +227,8 @@ def _compared(run):
     from mdnn.generation.writer import reread, token_rows
     from mdnn.models.compiling import without_xla
 
-    slots, keep = run.config.context.slots, reread(run.config.context.grid)
-    count = 2 * slots
+    positions, keep = run.config.context.positions, reread(run.config.context.grid)
+    count = 2 * positions
     streaming, whole = _Streaming(run), _Whole(run)
     found = {"compared": count}
     for name, temperature in (("drawn_equal", 0.8), ("likeliest_equal", 0.0)):
@@ -240,13 +240,13 @@ def _compared(run):
     # The same windows, each through the whole network.
     window = [list(row) for row in _start(run, 1)["window"][0] if row[0]]
     places = []
-    tokens, asked = np.zeros((2, count, slots, 8), "int32")
+    tokens, asked = np.zeros((2, count, positions, 8), "int32")
     for number, unit in enumerate(units[:, 0]):
         tokens[number, : len(window), :4] = window
         tokens[number, : len(window), 4] = np.arange(len(window))
         places.append(len(window) - 1)
         asked[number, places[-1]] = targets[number]
-        window = [*window, list(unit)] if len(window) < slots else [*window, list(unit)][-keep:]
+        window = [*window, list(unit)] if len(window) < positions else [*window, list(unit)][-keep:]
     without_xla(run.model)
     theirs = []
     for start in range(0, count, 16):
@@ -263,7 +263,8 @@ def _show(rows):
     """Prints the tables."""
     for row in rows:
         print(
-            f"\n{row['network']}: {row['parameters']:,} parameters, {row['slots']} slots, on "
+            f"\n{row['network']}: {row['parameters']:,} parameters, {row['positions']} positions, "
+            "on "
             f"{row['backend']}\n\n| characters/s | "
             + " | ".join(f"batch {batch}" for batch in BATCHES)
             + " | first character |\n|---|---|---|---|---|"

@@ -20,7 +20,7 @@ FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC")
 
 def main():
     """Prints the table; returns the exit status."""
-    from mdnn.quiet import quiet_import
+    from mdnn.runtime import quiet_import
 
     quiet_import()
     import numpy as np

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 import mdnn
-from mdnn.quiet import quiet_import
+from mdnn.runtime import quiet_import
 
 CONFIGS = ("text", "text-grid", "transformer", "mixer")
 # Rates that are searched, in a part of the time.
@@ -48,7 +48,7 @@ def main():
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
-    quiet_import(lambda: mdnn.share_cores())
+    quiet_import(lambda: mdnn.configure_threads())
     from mdnn import MdnnError
 
     try:
@@ -73,11 +73,11 @@ def runs(path, options):
     path, changes, searched = Path(path), [], []
     if path.name in options.search:
         for factor in FACTORS:
-            rate = factor * load_config(path).train.optimizer.rate
-            own = [f"train.optimizer.rate={rate}"]
+            rate = factor * load_config(path).train.optimizer.learning_rate
+            own = [f"train.optimizer.learning_rate={rate}"]
             row = learn(path, options.seeds[0], options.minutes * PART, own, options)
-            searched.append((row["nats"], rate))
-        changes = [f"train.optimizer.rate={min(searched)[1]}"]
+            searched.append((row["loss"], rate))
+        changes = [f"train.optimizer.learning_rate={min(searched)[1]}"]
     found = [learn(path, seed, options.minutes, changes, options) for seed in options.seeds]
     return [row | {"searched": searched} for row in found]
 
@@ -85,7 +85,7 @@ def runs(path, options):
 def learn(path, seed, minutes, changes, options):
     """Trains one config with one seed; returns its figures and its curve, a dict."""
     from mdnn import load_config, train
-    from mdnn.training.metrics import read_metrics
+    from mdnn.training.metrics_log import read_metrics
 
     changes = [
         f"train.minutes={minutes}",
@@ -96,7 +96,7 @@ def learn(path, seed, minutes, changes, options):
         f"seed={seed}",
     ]
     config = load_config(path, changes)
-    rate = config.train.optimizer.rate
+    rate = config.train.optimizer.learning_rate
     print(f"{path.name}, seed {seed}, rate {rate:g}, {minutes:g} minutes", file=sys.stderr)
     before = processor_seconds()
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,7 +105,7 @@ def learn(path, seed, minutes, changes, options):
     del result["run"]
     whole, busy, own = (b - a for a, b in zip(before, processor_seconds(), strict=True))
     result["others"] = max(0.0, busy - own) / whole if whole else None
-    points = zip(metrics["seconds"], metrics["validation_nats"], strict=True)
+    points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
     curve = [(seconds, nats) for seconds, nats in points if nats is not None]
     return {"config": path.name, "seed": seed, "rate": rate, **result, "curve": curve}
 
@@ -149,7 +149,7 @@ def print_table(rows):
     for row in rows:
         others = "" if row["others"] is None else f"{row['others']:.0%}"
         print(
-            f"| {row['config']} | {row['seed']} | {row['rate']:g} | {row['nats']:.3f} | "
+            f"| {row['config']} | {row['seed']} | {row['rate']:g} | {row['loss']:.3f} | "
             f"{row['bits_per_character']:.3f} | {row['parameters']:,} | "
             f"{row['characters_per_second']:,} | {row['steps']:,} | {others} |"
         )

@@ -45,7 +45,7 @@ def main():
             raise ValueError
     except ValueError:
         parser.error(f"expected grids as 16x16, up to {len(LETTERS)} axes, got {options.grids}")
-    from mdnn.quiet import quiet_import
+    from mdnn.runtime import quiet_import
 
     quiet_import()
     machine = measure_machine()

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from mdnn.data.puzzles.corpus import open_puzzles
+from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 
 TASKS = (
     ("sudoku-4x4", {}),

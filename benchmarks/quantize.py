@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnn.quiet import quiet_import
+from mdnn.runtime import quiet_import
 
 ROWS = ("float16", "int8", "int4", "keras-int8", "keras-int4")
 # Inputs and outputs of a dense layer beside those of the network, and how many vectors at once.
@@ -77,7 +77,7 @@ def trained(options, path):
 def of_runs(whole, names, scratch):
     """What is measured of the run and of the small ones, a list of dicts."""
     import mdnn
-    from mdnn.models.run import open_run
+    from mdnn.runs.run_folder import open_run
     from mdnn.training.comparison import speeds
 
     base = open_run(whole)
@@ -93,7 +93,7 @@ def of_runs(whole, names, scratch):
             run = open_run(mdnn.quantize(base, name, scratch / name))
             path = mdnn.export(run, scratch / f"served-{name}")
         row = {"weights": name, "bytes": weights_bytes(run, keras_mode)}
-        row["nats"] = mdnn.evaluate(run, sliding=False)["nats"]
+        row["loss"] = mdnn.evaluate(run, sliding=False)["loss"]
         row["memory"] = in_a_process(run.path, keras_mode or "run")
         if run is not base:
             row["speed_float32"], row["speed"] = speeds([base, run], rounds=ROUNDS)
@@ -110,7 +110,7 @@ def in_keras(run, mode):
     """A run whose dense layers Keras quantises; the file is as it was."""
     import keras
 
-    from mdnn.models.run import open_run
+    from mdnn.runs.run_folder import open_run
 
     own = open_run(run.path)
     own.model.quantize(mode, filters=lambda layer: isinstance(layer, keras.layers.Dense))
@@ -119,8 +119,8 @@ def in_keras(run, mode):
 
 def weights_bytes(run, keras_mode):
     """Bytes of the weights file; of what Keras quantises, of its variables."""
-    from mdnn.models.arrays import named
-    from mdnn.models.run import WEIGHTS
+    from mdnn.runs.run_folder import WEIGHTS
+    from mdnn.runs.safetensors_io import named
 
     if keras_mode:
         return sum(array.nbytes for array in named(run.model.weights).values())
@@ -142,7 +142,7 @@ def memory(path, what):
         what: `"run"`, `"served"`, or Keras' word for how dense layers are quantised.
     """
     from mdnn import generate
-    from mdnn.models.run import open_run
+    from mdnn.runs.run_folder import open_run
 
     before = resident()
     if what == "served":
@@ -214,7 +214,7 @@ def layer_row(shape, vectors):
     import keras
     import tensorflow as tf
 
-    from mdnn.models.quantization import expand, pack, read_stored
+    from mdnn.runs.quantization import expand, pack, read_stored
 
     rng = np.random.default_rng(0)
     kernel = (rng.normal(size=shape) / math.sqrt(shape[0])).astype("float32")
@@ -251,8 +251,8 @@ def print_runs(rows):
             row["weights"],
             f"{row['bytes']:,}",
             f"{row['bytes'] / whole['bytes']:.1%}",
-            f"{row['nats']:.4f}",
-            f"{row['nats'] / whole['nats'] - 1:+.2%}" if row is not whole else "",
+            f"{row['loss']:.4f}",
+            f"{row['loss'] / whole['loss'] - 1:+.2%}" if row is not whole else "",
             *speed_cells(row, "speed"),
             f"{row['memory'] / 1e6:.0f}",
             f"{row['served_bytes']:,}" if "served_bytes" in row else "",

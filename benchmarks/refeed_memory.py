@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--batch", type=int, default=64, help="contexts at once (default 64)")
     parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
-    from mdnn.quiet import quiet_import
+    from mdnn.runtime import quiet_import
 
     quiet_import()
     from mdnn import MdnnError
@@ -53,7 +53,7 @@ def measured(path, batch, last):
 
     from mdnn import MdnnError, build, load_config
 
-    changes = [f"refeed.steps={STEPS[-1]}", f"refeed.backprop={last}"]
+    changes = [f"refeed.steps={STEPS[-1]}", f"refeed.bptt_steps={last}"]
     network = build(load_config(path, changes))
     if network.refeed is None:
         raise MdnnError(f"{path}: expected a network that is refed")

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import mdnn
-from mdnn.quiet import quiet_import
+from mdnn.runtime import quiet_import
 
 CONFIGS = ("text", "text-grid", "transformer", "mixer", "paper")
 
@@ -40,7 +40,7 @@ def main():
     # Before TensorFlow gets one core for each operation.
     machine = measured_apart()
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        quiet_import(None if options.whole else lambda: mdnn.share_cores())
+        quiet_import(None if options.whole else lambda: mdnn.configure_threads())
     from compiled import medians
 
     from mdnn import MdnnError
@@ -98,32 +98,32 @@ class Steps:
 
     def __init__(self, path, batch):
         from mdnn import build, load_config
-        from mdnn.models.inspection import inspect
         from mdnn.models.loss import loss_for
-        from mdnn.training.cores import parts_of
-        from mdnn.training.gradients import make_step
-        from mdnn.training.loop import open_training_data
+        from mdnn.runs.inspection import inspect
+        from mdnn.training.decoding_modes import networks_by_mode
+        from mdnn.training.microbatches import num_microbatches
+        from mdnn.training.mixed_precision import resolved
         from mdnn.training.optimizers import make_optimizer
-        from mdnn.training.precision import resolved
-        from mdnn.training.ways import wired
+        from mdnn.training.step import make_step
+        from mdnn.training.trainer import open_training_data
 
-        config = load_config(path, [] if batch is None else [f"train.batch={batch}"])
+        config = load_config(path, [] if batch is None else [f"train.batch_size={batch}"])
         self.data = open_training_data(config)
         model = build(config, self.data.words)
-        self.rate = config.train.optimizer.rate
-        spec, networks, loss = config.train, wired(model, config), loss_for(config)
+        self.rate = config.train.optimizer.learning_rate
+        spec, networks, loss = config.train, networks_by_mode(model, config), loss_for(config)
         precision = resolved(spec.precision)
         variables = model.trainable_variables
-        optimizer = make_optimizer(spec.optimizer, variables, spec.ema, precision)
-        how = {"precision": precision, "parts": parts_of(config.train.batch)}
+        optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
+        how = {"precision": precision, "parts": num_microbatches(config.train.batch_size)}
         self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
         self.number = 0
         self.characters = self.data.per_step
-        slots = config.train.batch * config.context.slots
+        positions = config.train.batch_size * config.context.positions
         # A multiply-add is two operations; the way back takes two passes' worth.
         about = inspect(config, self.data.words, model)
-        self.operations = 3 * 2 * slots * about["operations_per_slot"]
-        self.about = {"batch": config.train.batch, "parameters": about["parameters"]}
+        self.operations = 3 * 2 * positions * about["operations_per_position"]
+        self.about = {"batch": config.train.batch_size, "parameters": about["parameters"]}
 
     def take(self):
         """Takes the next step and waits until it is done."""

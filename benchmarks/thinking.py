@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mdnn.quiet import quiet_import
+from mdnn.runtime import quiet_import
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -45,11 +45,11 @@ ASKED = {
 SINGLE_BESIDE = ("sudoku-6x6", "sudoku-9x9")
 SINGLE = (
     "refeed.steps=1",
-    "refeed.backprop=0",
-    "refeed.segments=1",
-    "refeed.inner=0",
-    "refeed.rule='fixed'",
-    "refeed.start='zeros'",
+    "refeed.bptt_steps=0",
+    "refeed.supervision_steps=1",
+    "refeed.inner_steps=0",
+    "refeed.step_schedule='fixed'",
+    "refeed.initial_state='zeros'",
     "refeed.damping=0.0",
     "refeed.noise=0.0",
 )
@@ -71,7 +71,7 @@ def main():
     parser.add_argument("--minutes", type=float, help="for each run (default: the config's)")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every config")
     parser.add_argument("--cases", type=int, default=1000, help="puzzles asked (default 1000)")
-    parser.add_argument("--restarts", type=int, default=1, help="random states to begin in")
+    parser.add_argument("--num-starts", type=int, default=1, help="random states to begin in")
     singles = parser.add_mutually_exclusive_group()
     singles.add_argument("--no-single", action="store_true", help="without the single passes")
     singles.add_argument("--only-single", action="store_true", help="the single passes alone")
@@ -138,24 +138,24 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
     """Trains one config, or a single pass of it, into a folder; returns a row for each source that
     it is asked."""
     from mdnn import load_config, train
-    from mdnn.models.run import open_run
-    from mdnn.training.display import Ticker
-    from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+    from mdnn.runs.run_folder import open_run
+    from mdnn.training.progress import Ticker
+    from mdnn.training.puzzle_evaluator import PuzzleEvaluator, open_other_puzzles
 
     changes = [*options.set, *changes, *SINGLES.get(single, ())]
-    changes += [f"seed={seed}", f"data.cases={options.cases}"]
+    changes += [f"seed={seed}", f"data.validation_size={options.cases}"]
     if options.minutes is not None:
         changes.append(f"train.minutes={options.minutes + spent(out)}")
     config = load_config(CONFIGS / f"{name}.toml", changes)
     print(", ".join(filter(None, (name, single, f"seed {seed}"))), file=sys.stderr)
     result = train(config, out, resume=resume)
     run = open_run(result["run"])
-    scorer = PuzzleScorer({"once": run.model}, run.config)
+    evaluator = PuzzleEvaluator({"parallel": run.model}, run.config)
     rows = []
     for source, refeeds in asked.items():
         cases = open_other_puzzles(config, source)
-        restarts = 1 if single else options.restarts
-        curve = scorer.curve(*cases, refeeds, restarts, Ticker(f"asking {source}"))
+        restarts = 1 if single else options.num_starts
+        curve = evaluator.curve(*cases, refeeds, restarts, Ticker(f"asking {source}"))
         rows.append(
             {
                 "proof": name,
@@ -165,7 +165,7 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
                 "minutes": result["seconds"] / 60,
                 "steps": result["steps"],
                 "parameters": result["parameters"],
-                "trained": config.refeed.steps * config.refeed.segments,
+                "trained": config.refeed.steps * config.refeed.supervision_steps,
                 "curve": curve,
             }
         )
@@ -174,7 +174,7 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
 
 def spent(out):
     """Minutes of training that a run has had; 0 where there is none."""
-    from mdnn.training.metrics import read_metrics
+    from mdnn.training.metrics_log import read_metrics
 
     return (read_metrics(out).get("seconds") or [0.0])[-1] / 60
 
@@ -190,7 +190,7 @@ def print_proof(name, rows):
         own = sorted(
             (row for row in rows if row["source"] == source), key=lambda row: row["single"]
         )
-        refeeds = [point["refeeds"] for point in own[0]["curve"]]
+        refeeds = [point["steps"] for point in own[0]["curve"]]
         print(f"| {source} | parameters | " + " | ".join(f"{n:,}" for n in refeeds) + " |")
         print("|---" * (len(refeeds) + 2) + "|")
         for row in own:
@@ -221,9 +221,9 @@ def text(options, folder):
             print(f"text, {depth} blocks, {steps} steps, seed {seed}", file=sys.stderr)
             config = load_config(CONFIGS / "text.toml", changes)
             result = train(config, folder / f"text-{depth}-{steps}-{seed}")
-            kept = ("nats", "parameters", "steps", "seconds")
+            kept = ("loss", "parameters", "steps", "seconds")
             row = {name: result[name] for name in kept}
-            rows.append({"proof": "text", "seed": seed, "depth": depth, "refeeds": steps, **row})
+            rows.append({"proof": "text", "seed": seed, "depth": depth, "steps": steps, **row})
     return rows
 
 
@@ -233,7 +233,7 @@ def print_text(rows):
     print("| blocks | refeeds | seed | nats | parameters | training steps |\n" + "|---" * 6 + "|")
     for row in rows:
         print(
-            f"| {row['depth']} | {row['refeeds']} | {row['seed']} | {row['nats']:.3f} | "
+            f"| {row['depth']} | {row['steps']} | {row['seed']} | {row['loss']:.3f} | "
             f"{row['parameters']:,} | {row['steps']:,} |"
         )
     print(flush=True)
@@ -272,7 +272,7 @@ def draw(rows, path):
         for row in own:
             colour = colours[sources.index(row["source"]) % len(colours)]
             label = row["source"] if row["seed"] == own[0]["seed"] else None
-            steps = [point["refeeds"] for point in row["curve"]]
+            steps = [point["steps"] for point in row["curve"]]
             shares = [100 * point["exact"] for point in row["curve"]]
             axes.plot(steps, shares, color=colour, label=label, marker="o", markersize=3)
         styles = dict(zip(SINGLES, ("--", ":"), strict=True))

@@ -14,11 +14,11 @@ axis a value goes, the ones before it where it comes from. A pass along one axis
 import keras
 
 from mdnn.errors import MdnnError
-from mdnn.lineage.checks import check_size, check_word
-from mdnn.lineage.layers import LineageLayer
-from mdnn.lineage.roll import LineageRollLayer
-from mdnn.lineage.start import LineageUniform
-from mdnn.lineage.weights import double, load_weights, save_weights
+from mdnn.paper.kernel_init import LineageUniform
+from mdnn.paper.paper_layers import LineageLayer
+from mdnn.paper.roll import LineageRollLayer
+from mdnn.paper.weight_checks import check_size, check_word
+from mdnn.paper.weights import double, load_weights, save_weights
 
 __all__ = [
     "MNN",

@@ -18,19 +18,19 @@ import tiny
 from PIL import Image
 
 import mdnn
-from mdnn.data.manifest import read_manifest
-from mdnn.data.media import read_item
-from mdnn.data.puzzles.corpus import open_puzzles
-from mdnn.data.sources import read_text
+from mdnn.config.load import load_config
+from mdnn.datasets.items.manifest import read_manifest
+from mdnn.datasets.media.media_files import read_item
+from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
-from mdnn.lineage.weights import load_weights
-from mdnn.models.arrays import assign, read_arrays, spec_of, write_arrays
-from mdnn.models.config import load_config
-from mdnn.models.keras_files import load_keras
-from mdnn.models.run import check_format, read_seen, read_words
-from mdnn.serving.saved_model_ops import inspect_saved_model
+from mdnn.paper.weights import load_weights
+from mdnn.runs.keras_files import load_keras
+from mdnn.runs.run_folder import check_format, read_item_statistics, read_words
+from mdnn.runs.safetensors_io import assign, read_arrays, spec_of, write_arrays
+from mdnn.serving.export.saved_model_ops import inspect_saved_model
 from mdnn.training import checkpoint
-from mdnn.training.metrics import read_metrics
+from mdnn.training.metrics_log import read_metrics
 
 DEEP = 100_000
 
@@ -198,7 +198,9 @@ def kinds(folder):
         return {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in found[0].items()}
 
     parts = {"model": {v.path: v for v in variables}}
-    progress = checkpoint.Progress(3, 1.5, nats={"turn": 1.0}, losses=[["turn", 2.0]])
+    progress = checkpoint.Progress(
+        3, 1.5, nats={"autoregressive": 1.0}, losses=[["autoregressive", 2.0]]
+    )
     checkpoint.save(folder, parts, progress)
     state = checkpoint.newest(folder).read_bytes()
     checkpoint.newest(folder).unlink()
@@ -241,7 +243,7 @@ def kinds(folder):
                 "no UTF-8": b'data.source = "\xff"',
                 "huge": b"[context]\ngrid = [" + b"9" * 4000 + b"]",
                 "long": b"# " + b"x" * (1 << 20),
-                "infinite": b"train.optimizer.rate = inf",
+                "infinite": b"train.optimizer.learning_rate = inf",
                 "another kind": b"context = 3",
                 "a date": b"seed = 1979-05-27",
                 "cut": toml[: len(toml) // 2] + b"[",
@@ -316,9 +318,9 @@ def kinds(folder):
             | {"numbers": b"[1, 2]", "not a list": b'{"a": 1}', "half a character": b'["\\ud800"]'},
         ),
         Kind(
-            "items.json",
+            "item_statistics.json",
             b'{"longest": {"text": 5}, "shapes": {"grey": [[4, 4]]}}',
-            lambda path: read_seen(path.parent),
+            lambda path: read_item_statistics(path.parent),
             JSON
             | {
                 "twice": b'{"longest": {}, "longest": {}, "shapes": {}}',

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from mdnn import load_config
-from mdnn.models.branches import FeedForwardBranch, LinearBranch
-from mdnn.models.config import Config
-from mdnn.models.refeeding import Refeed
+from mdnn.config.load import Config
+from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.recurrence import Refeed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 # A puzzle says what its grid is; tests/puzzle_networks.py has small ones.
@@ -20,12 +20,12 @@ def tiny(name, *settings):
     """A shipped config, made as small as its branches allow."""
     config = load_config(CONFIGS / f"{name}.toml")
     grid = {1: "[5]", 2: "[2, 3]"}[len(config.context.grid)]
-    small = [f"context.grid={grid}", "backbone.width=8", "train.batch=4"]
+    small = [f"context.grid={grid}", "backbone.width=8", "train.batch_size=4"]
     small += [f"backbone.depth={min(2, config.backbone.depth)}"]
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]
-    small += ["context.align=1"]
-    for number, branch in enumerate(config.backbone.branch):
-        here = f"backbone.branch.{number}"
+    small += ["context.pad_to_multiple_of=1"]
+    for number, branch in enumerate(config.backbone.layer):
+        here = f"backbone.layer.{number}"
         inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]
         for where, step in [(here, branch), *inner]:
             small += [f"{where}.width=12"] * (step.width > 0)
@@ -36,7 +36,7 @@ def tiny(name, *settings):
 
 def make_config(*branches, grid=(4,), width=4, depth=1, **tables):
     """A `Config` of branches given as dicts (see `mix`)."""
-    backbone = {"width": width, "depth": depth, "branch": list(branches)}
+    backbone = {"width": width, "depth": depth, "layer": list(branches)}
     table = {"backbone": backbone, "context": {"grid": list(grid)}, "train": {"steps": 1}}
     return Config.from_dict({**table, **tables})
 
@@ -58,8 +58,8 @@ def text_tokens(shape, seed=0):
 def make_refeed(shape, steps, **settings):
     """A built `Refeed` of two branches, for states of a shape, with random weights."""
     branches = [
-        LinearBranch("tanh", norm="none", residual="none", name="first"),
-        FeedForwardBranch(5, activation="tanh", norm="none", name="second"),
+        LinearBlock("tanh", norm="none", residual="none", name="first"),
+        FeedForwardBlock(5, activation="tanh", norm="none", name="second"),
     ]
     layer = Refeed(branches, steps, **settings)
     layer.build((None, *shape))

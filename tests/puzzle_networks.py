@@ -3,24 +3,24 @@
 import mdnn
 
 CONFIG = """
-data = { source = "sudoku-4x4", cases = 24 }
-tokens = { modalities = ["symbol"], fields = 4 }
+data = { source = "sudoku-4x4", validation_size = 24 }
+tokens = { modalities = ["symbol"], candidates = 4 }
 context = { layout = "puzzle", grid = [2, 2, 2, 2] }
 loss.prompt = 0.0
 [backbone]
 width = 8
 depth = 1
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "mix"
 gate = "silu"
 residual = "post"
-[[backbone.branch.mixer]]
+[[backbone.layer.mixer]]
 wiring = "full"
 [refeed]
 steps = 2
 [train]
 steps = 10
-batch = 8
+batch_size = 8
 sample = 0
 objectives = { turn = 0.0, once = 1.0 }
 """
@@ -33,27 +33,27 @@ context = {{ layout = "puzzle", grid = {grid} }}
 [backbone]
 width = 8
 depth = 1
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "mix"
 gate = "silu"
 residual = "post"
 {mixers}
 [refeed]
 steps = 6
-backprop = 2
-rule = "sampled"
+bptt_steps = 2
+step_schedule = "sampled"
 [train]
 steps = 10
-batch = 8
+batch_size = 8
 sample = 0
 objectives = {{ turn = 0.0, once = 1.0 }}
 """
 
-CONV = '[[backbone.branch.mixer]]\nkind = "conv"\nwiring = "full"\nwindow = 2\naxes = [{}]\n'
+CONV = '[[backbone.layer.mixer]]\nkind = "conv"\nwiring = "full"\nwindow = 2\naxes = [{}]\n'
 
 
 def load_sudoku(folder, *settings):
-    """The config of sudokus of 4x4 slots, with changes `KEY=VALUE`."""
+    """The config of sudokus of 4x4 positions, with changes `KEY=VALUE`."""
     return _load(folder, CONFIG, settings)
 
 

@@ -33,7 +33,7 @@ def kinds(tmp_path_factory):
 
 
 NAMES = (
-    *("a.toml", "a.safetensors", "b.safetensors", "words.json", "items.json", "run.json"),
+    *("a.toml", "a.safetensors", "b.safetensors", "words.json", "item_statistics.json", "run.json"),
     *("manifest.jsonl", "a.png", "a.jpg", "a.wav", "a.txt", "b.txt", "axis_0.npy", "metrics.csv"),
     *("puzzles.csv", "a.keras", "saved_model.pb"),
 )
@@ -101,7 +101,7 @@ def refused(capsys, *words):
 
 def test_the_command_line_refuses_with_one_line(kinds, items_run, tmp_path, capsys):
     new = ("--out", tmp_path / "new")
-    item = ("generate", items_run, "--want", "text", "--out", tmp_path / "answer.txt", "--item")
+    item = ("generate", items_run, "--output", "text", "--out", tmp_path / "answer.txt", "--item")
     for name in ("a.png", "a.jpg", "a.wav", "a.txt"):
         path = tmp_path / name
         path.write_bytes(next(iter(kinds[name].bad.values())))
@@ -124,7 +124,7 @@ def test_the_command_line_refuses_with_one_line(kinds, items_run, tmp_path, caps
     ("file", "name"),
     [
         ("model.safetensors", "a.safetensors"),
-        ("items.json", "items.json"),
+        ("item_statistics.json", "item_statistics.json"),
         ("run.json", "run.json"),
         ("config.toml", "a.toml"),
     ],
@@ -135,7 +135,16 @@ def test_the_command_line_refuses_a_damaged_run(kinds, items_run, tmp_path, caps
     bad = [*kinds[name].bad.values()]
     for data in bad[:: max(1, len(bad) // 4)]:
         (run / file).write_bytes(data)
-        words = ("generate", run, "--prompt", "one", "--want", "grey", "--out", tmp_path / "a.png")
+        words = (
+            "generate",
+            run,
+            "--prompt",
+            "one",
+            "--output",
+            "grey",
+            "--out",
+            tmp_path / "a.png",
+        )
         assert {"run.json": "run"}.get(file, file) in refused(capsys, *words)
     assert not (tmp_path / "a.png").exists()
 
@@ -155,10 +164,10 @@ def test_a_link_in_a_folder_of_texts(tmp_path):
     folder.mkdir()
     (folder / "a.txt").write_text("a text")
     (folder / "b.txt").symlink_to("a.txt")
-    assert mdnn.data.read_text(folder) == "a text\n\na text"
+    assert mdnn.datasets.read_text(folder) == "a text\n\na text"
     (folder / "c.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(mdnn.MdnnError, match=r"c\.txt' is a link that leads out of the folder"):
-        mdnn.data.read_text(folder)
+        mdnn.datasets.read_text(folder)
 
 
 def test_a_link_in_a_run_folder(tiny_run, tmp_path):
@@ -178,12 +187,12 @@ def test_a_network_that_is_too_large(tmp_path, capsys):
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for settings, word in (
         (["backbone.width=200000000"], "limits.parameters"),
-        (["context.grid=[200000]", "backbone.branch.0.mixer.0.wiring=causal"], "limits.parameters"),
-        (["context.grid=[10000, 9000]", "backbone.branch.0.mixer.0.sharing=separate"], "limits."),
-        (["backbone.depth=1000000000"], "limits.branches"),
-        (["refeed.steps=1000000", "backbone.depth=1000000"], "limits.branches"),
+        (["context.grid=[200000]", "backbone.layer.0.mixer.0.wiring=causal"], "limits.parameters"),
+        (["context.grid=[10000, 9000]", "backbone.layer.0.mixer.0.sharing=separate"], "limits."),
+        (["backbone.depth=1000000000"], "limits.layers"),
+        (["refeed.steps=1000000", "backbone.depth=1000000"], "limits.layers"),
         (["backbone.width=" + "9" * 300], "backbone.width"),
-        (["context.grid=[" + "9" * 300 + "]"], "limits.slots"),
+        (["context.grid=[" + "9" * 300 + "]"], "limits.positions"),
     ):
         sets = [word for setting in settings for word in ("--set", setting)]
         assert word in refused(capsys, "inspect", config, *sets)

@@ -15,12 +15,12 @@ from puzzle_networks import load_sudoku
 
 import mdnn
 from mdnn.errors import MdnnError
-from mdnn.tokens import TextCodec
+from mdnn.tokens import TextTokenizer
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 ON_TORCH = keras.backend.backend() == "torch"
 NUMBERS = itertools.count()
-SHORT = ("train.steps=2", "train.checks=1", "train.sample=4")
+SHORT = ("train.steps=2", "train.num_evaluations=1", "train.sample=4")
 
 
 class Prepared:
@@ -42,16 +42,16 @@ class Prepared:
 
 
 def text_batches(prepared):
-    codec = TextCodec()
-    mdnn.Batches(codec.units(tiny.TEXT), codec, 8, 4, seed=1).at(0)
+    tokenizer = TextTokenizer()
+    mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 4, seed=1).at(0)
 
 
 def item_batches(prepared):
     config = mdnn.load_config(prepared.items / "config.toml")
-    lines = mdnn.open_lines(prepared.items.parent, 0.25).train
+    lines = mdnn.open_dataset(prepared.items.parent, 0.25).train
     objectives = config.train.objectives
-    codec = mdnn.ItemCodec((), 1000)
-    mdnn.ItemBatches(lines, codec, config.context, 4, 1, objectives=objectives).at(0)
+    tokenizer = mdnn.ItemTokenizer((), 1000)
+    mdnn.ItemBatches(lines, tokenizer, config.context, 4, 1, objectives=objectives).at(0)
 
 
 def puzzle_batches(prepared):
@@ -60,15 +60,15 @@ def puzzle_batches(prepared):
 
 def loss(prepared):
     targets = np.array([[[1, 0, 0, 65, 0, 0, 0, 0]]], "int32")
-    mdnn.UnitLoss()(targets, keras.ops.ones((1, 1, 529)))
+    mdnn.TokenCrossEntropy()(targets, keras.ops.ones((1, 1, 529)))
 
 
 def fit(prepared):
-    codec = TextCodec()
+    tokenizer = TextTokenizer()
     model = mdnn.build(prepared.config)
-    loss = mdnn.UnitLoss(["text"], places=True, digits=2)
+    loss = mdnn.TokenCrossEntropy(["text"], places=True, digits=2)
     model.compile("adam", loss, jit_compile=False)
-    return model, mdnn.Batches(codec.units(tiny.TEXT), codec, 8, 4, seed=1, steps=2)
+    return model, mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 4, seed=1, steps=2)
 
 
 def train(prepared, *settings):
@@ -101,18 +101,18 @@ CALLS = {
     "Config": lambda prepared: mdnn.Config.from_dict({"train": {"steps": 1}}),
     "Item": lambda prepared: mdnn.Item("text", "abc"),
     "ItemBatches": item_batches,
-    "ItemCodec": lambda prepared: mdnn.ItemCodec().tokens(mdnn.Item("text", "abc")),
+    "ItemTokenizer": lambda prepared: mdnn.ItemTokenizer().tokens(mdnn.Item("text", "abc")),
     "MdnnError": lambda prepared: mdnn.MdnnError("nothing"),
     "PuzzleBatches": puzzle_batches,
-    "UnitLoss": loss,
+    "TokenCrossEntropy": loss,
     "build": lambda prepared: mdnn.build(prepared.config),
     "evaluate": lambda prepared: mdnn.evaluate(prepared.run, "The cat sat on the mat."),
     "export": lambda prepared: mdnn.export(prepared.run, prepared.new()),
     "generate": lambda prepared: mdnn.generate(prepared.run, "The ", length=3),
     "load": lambda prepared: mdnn.load(prepared.run),
     "load_config": lambda prepared: mdnn.load_config(prepared.run / "config.toml"),
-    "open_data": lambda prepared: mdnn.open_data(prepared.config.data.source),
-    "open_lines": lambda prepared: mdnn.open_lines(prepared.items.parent, 0.25),
+    "open_text": lambda prepared: mdnn.open_text(prepared.config.data.source),
+    "open_dataset": lambda prepared: mdnn.open_dataset(prepared.items.parent, 0.25),
     "open_puzzles": lambda prepared: mdnn.open_puzzles("sudoku-4x4"),
     "quantize": lambda prepared: mdnn.quantize(prepared.run, out=prepared.new()),
     "read_item": write_and_read,
@@ -124,19 +124,19 @@ CALLS = {
 
 MORE = {
     "evaluate items": lambda prepared: mdnn.evaluate(prepared.items),
-    "generate items": lambda prepared: mdnn.generate(prepared.items, ["one"], want="grey 4x4"),
+    "generate items": lambda prepared: mdnn.generate(prepared.items, ["one"], output="grey 4x4"),
     "generate by unmasking": lambda prepared: mdnn.generate(
-        prepared.items, ["one"], want="grey 4x4", how="unmask", passes=2
+        prepared.items, ["one"], output="grey 4x4", how="masked_diffusion", num_denoising_steps=2
     ),
     "fail to train": fail_to_train,
     "train deterministically": lambda prepared: train(prepared, "train.deterministic=true"),
-    "train with dropout": lambda prepared: train(prepared, "backbone.branch.0.dropout=0.1"),
+    "train with dropout": lambda prepared: train(prepared, "backbone.layer.0.dropout=0.1"),
     "train in bfloat16": lambda prepared: train(prepared, "train.precision=bfloat16"),
     "train on puzzles": train_puzzles,
     "resume": resume,
 }
 
-NAMED_FOR_IT = {"share_cores"}
+NAMED_FOR_IT = {"configure_threads"}
 """Functions that are there to change a setting of the process."""
 
 
@@ -251,7 +251,9 @@ def test_a_global_policy_changes_no_network(prepared, policy):
     """Networks are of float32, whatever policy Keras' own layers are made with."""
     text = mdnn.generate(prepared.run, "The ", length=8)
     loss = mdnn.evaluate(prepared.run, "The cat sat on the mat.")
-    picture = mdnn.generate(prepared.items, ["one"], want="grey 4x4", how="unmask", passes=2)
+    picture = mdnn.generate(
+        prepared.items, ["one"], output="grey 4x4", how="masked_diffusion", num_denoising_steps=2
+    )
     weights = mdnn.build(prepared.config).get_weights()
     keras.config.set_dtype_policy(policy)
     try:
@@ -262,7 +264,13 @@ def test_a_global_policy_changes_no_network(prepared, policy):
         assert all(map(np.array_equal, built.get_weights(), weights))
         assert mdnn.generate(prepared.run, "The ", length=8) == text
         assert mdnn.evaluate(prepared.run, "The cat sat on the mat.") == loss
-        own = mdnn.generate(prepared.items, ["one"], want="grey 4x4", how="unmask", passes=2)
+        own = mdnn.generate(
+            prepared.items,
+            ["one"],
+            output="grey 4x4",
+            how="masked_diffusion",
+            num_denoising_steps=2,
+        )
         assert np.array_equal(own, picture)
         model, batches = fit(prepared)
         assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()

@@ -11,9 +11,9 @@ import pytest
 import tiny
 
 import mdnn
+from mdnn.cli import generate_command as command
 from mdnn.cli import main
-from mdnn.generation import command
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
@@ -58,7 +58,7 @@ def test_train(call, folder):
     assert out.count("\n") == 1
     result = json.loads(out)
     assert set(result) == {
-        "nats",
+        "loss",
         "bits_per_character",
         "characters",
         "parameters",
@@ -70,7 +70,7 @@ def test_train(call, folder):
     }
     assert result["steps"] == 20
     assert result["run"] == "runs/a"
-    assert mdnn.evaluate("runs/a", sliding=False)["nats"] == pytest.approx(result["nats"])
+    assert mdnn.evaluate("runs/a", sliding=False)["loss"] == pytest.approx(result["loss"])
     # Progress, and nothing of what TensorFlow says when it starts.
     assert re.fullmatch(r"( *\d+%  .* nats  .* left  step \d+\n)+", err)
 
@@ -120,7 +120,7 @@ def test_evaluate(call, folder, tiny_run):
     assert result == pytest.approx(mdnn.evaluate(tiny_run))
     assert set(result) == {
         f"{name}{end}"
-        for name in ("nats", "bits_per_character", "characters")
+        for name in ("loss", "bits_per_character", "characters")
         for end in ("", "_sliding")
     }
     (folder / "other.txt").write_text("The dog sat. Ça va?", encoding="utf-8")
@@ -128,10 +128,10 @@ def test_evaluate(call, folder, tiny_run):
     expected = mdnn.evaluate(tiny_run, "The dog sat. Ça va?")
     assert status == 0
     assert out == (
-        f"{expected['nats']:.4f} nats, {expected['bits_per_character']:.4f} bits per character "
+        f"{expected['loss']:.4f} nats, {expected['bits_per_character']:.4f} bits per character "
         "(18 characters, consecutive windows of 8)\n"
-        f"{expected['nats_sliding']:.4f} nats, {expected['bits_per_character_sliding']:.4f} bits "
-        "per character (sliding window: at least 4 slots before each counted character)\n"
+        f"{expected['loss_sliding']:.4f} nats, {expected['bits_per_character_sliding']:.4f} bits "
+        "per character (sliding window: at least 4 positions before each counted character)\n"
     )
 
 
@@ -140,13 +140,13 @@ def test_inspect(call, folder, tiny_run):
     assert (status, err) == (0, "")
     facts = json.loads(out)
     assert facts["grid"] == [2, 4]
-    assert facts["slots"] == facts["reach"] == 8
-    assert {"parameters", "layers", "operations_per_slot", "bytes_per_slot"} <= set(facts)
+    assert facts["positions"] == facts["receptive_field"] == 8
+    assert {"parameters", "layers", "operations_per_position", "bytes_per_position"} <= set(facts)
     _, out, _ = call("inspect", tiny_run, "--json")
     assert json.loads(out)["parameters"] == mdnn.load(tiny_run).count_params()
     status, out, _ = call("inspect", tiny_run)
     assert status == 0
-    assert "8 of 8 slots" in out
+    assert "8 of 8 positions" in out
     assert f"{json.loads(call('inspect', tiny_run, '--json')[1])['parameters']:,} param" in out
     status, _, err = call("inspect", tiny_run, *settings("seed=1"))
     assert (status, err.count("\n")) == (2, 1)
@@ -154,7 +154,7 @@ def test_inspect(call, folder, tiny_run):
 
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="SavedModels are TensorFlow's")
 def test_export(call, folder, tiny_run, monkeypatch):
-    from mdnn.serving import export
+    from mdnn.serving.export import saved_model as export
 
     # What is saved is tested in tests/serving; saving takes seconds.
     monkeypatch.setattr(
@@ -172,12 +172,12 @@ BAD_CONFIGS = [
     (["context.grid=[0, 8]"], "context.grid.0: expected at least 1, received 0"),
     (["context.grid=8"], "context.grid: expected a list, received 8"),
     (["context.grid=[2.5]"], "context.grid.0: expected a whole number"),
-    (["backbone.branch.0.mixer.0.groups=3"], "groups: expected a divisor of backbone.width = 16"),
+    (["backbone.layer.0.mixer.0.groups=3"], "groups: expected a divisor of backbone.width = 16"),
     (
-        ["backbone.branch.0.mixer.0.kind=attention", "backbone.branch.0.mixer.0.heads=3"],
+        ["backbone.layer.0.mixer.0.kind=attention", "backbone.layer.0.mixer.0.heads=3"],
         "heads: expected a divisor of backbone.width = 16, received 3",
     ),
-    (["backbone.branch.0.mixer.0.axes=[2]"], "axes: expected numbers from 1 to 1"),
+    (["backbone.layer.0.mixer.0.axes=[2]"], "axes: expected numbers from 1 to 1"),
     (["train.minutes=soon"], "train.minutes: expected a number, received 'soon'"),
     (["seed"], "expected KEY=VALUE, received 'seed'"),
     (["data.source=\udcff"], "data.source: expected a text"),
@@ -198,7 +198,7 @@ def test_bad_configs(call, folder, command, pairs, message):
 
 
 def test_sizes_that_only_the_layers_refuse(call, folder):
-    tied = settings("context.grid=[2, 4]", "backbone.branch.0.mixer.0.sharing=tied")
+    tied = settings("context.grid=[2, 4]", "backbone.layer.0.mixer.0.sharing=tied")
     before = files(folder)
     for words in (("train", "tiny.toml", "--out", "a"), ("inspect", "tiny.toml")):
         status, out, err = call(*words, *tied)

@@ -37,15 +37,15 @@ HEAD = ["way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "un
 
 
 def test_train(call, folder):
-    quick = settings(*tiny.QUICK, "train.steps=3", "train.objectives.once=0", "data.order=any")
-    turn = settings("train.objectives.unmask=0", "data.source=manifest.jsonl")
+    quick = settings(*tiny.QUICK, "train.steps=3", "train.objectives.parallel=0", "data.order=any")
+    turn = settings("train.objectives.masked_diffusion=0", "data.source=manifest.jsonl")
     status, out, err = call("train", "items.toml", "--out", "runs/a", *quick, *turn)
     assert status == 0
     head, *rows, last = (line.split() for line in out.splitlines())
     assert head == HEAD
     # In any order, the last of three items is the answer.
     assert {row[1] for row in rows} <= {"audio", "grey", "text", "all"}
-    assert {row[0] for row in rows} == {"turn"}
+    assert {row[0] for row in rows} == {"autoregressive"}
     assert (rows[-1][1], rows[-1][5]) == ("all", "3")
     assert " ".join(last).endswith("3 steps in " + last[-5] + " s; saved in runs/a")
     assert " bits/unit " in err
@@ -63,19 +63,19 @@ def test_evaluate(call, folder, items_run):
     assert head == HEAD
     assert [row[:2] for row in rows] == [
         [way, kind]
-        for way in ("turn", "once", "unmask")
+        for way in ("autoregressive", "parallel", "masked_diffusion")
         for kind in ("audio", "grey", "text", "all")
     ]
-    grey = expected["ways"]["once"]["kinds"]["grey"]
+    grey = expected["ways"]["parallel"]["kinds"]["grey"]
     assert rows[5][2:] == [
-        f"{grey['nats']:.4f}",
+        f"{grey['loss']:.4f}",
         f"{grey['bits_per_unit']:.4f}",
-        f"{grey['nats_per_item']:.4f}",
+        f"{grey['loss_per_item']:.4f}",
         "6",
         "102",
     ]
     assert [float(cell) for cell in rows[3][2:4]] == pytest.approx(
-        [expected["nats"], expected["bits_per_unit"]], abs=1e-4
+        [expected["loss"], expected["bits_per_unit"]], abs=1e-4
     )
     # All of a source: 4 pictures and sounds of each word.
     status, out, err = call("evaluate", items_run, "--data", "manifest.jsonl", "--json")
@@ -87,7 +87,7 @@ def test_inspect(call, folder):
     status, out, err = call("inspect", "items.toml", "--json")
     assert (status, err) == (0, "")
     facts = json.loads(out)
-    assert (facts["slots"], facts["grid"], facts["reach"]) == (40, [5, 8], 40)
+    assert (facts["positions"], facts["grid"], facts["receptive_field"]) == (40, [5, 8], 40)
 
 
 BAD = [

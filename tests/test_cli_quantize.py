@@ -7,7 +7,7 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.models.run import open_run, weights_dtype
+from mdnn.runs.run_folder import open_run, weights_dtype
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_quantize(call, folder, tiny_run, monkeypatch):
     ]
     nats = []
     for row, dtype, run in ((whole, "float32", tiny_run), (small, "int8", folder / "a/small")):
-        nats.append(mdnn.evaluate(run, tiny.TEXT[:300], sliding=False)["nats"])
+        nats.append(mdnn.evaluate(run, tiny.TEXT[:300], sliding=False)["loss"])
         assert row[0] == dtype
         assert row[1] == f"{(run / 'model.safetensors').stat().st_size:,}"
         assert row[4] == f"{nats[-1]:.4f}"
@@ -71,7 +71,7 @@ def test_a_small_run_is_a_run(call, folder, tiny_run):
     assert status == 0
     # As its weights do in the run that it was made from.
     small = open_run(tiny_run).holding(mdnn.load("small"))
-    assert json.loads(out)["nats"] == pytest.approx(mdnn.evaluate(small)["nats"])
+    assert json.loads(out)["loss"] == pytest.approx(mdnn.evaluate(small)["loss"])
     status, out, _ = call("inspect", "small", "--json")
     assert json.loads(out)["parameters"] == mdnn.load(tiny_run).count_params()
     before = files(folder)
@@ -91,10 +91,13 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
     def evaluated(run, text, lines, **_):
         assert (text, len(lines)) == (None, 3)
         nats = {"float32": 0.5, "float16": 0.75}[run.dtype]
-        return {"items": 3, "ways": {"turn": {"nats": nats}, "once": {"nats": 2 * nats}}}
+        return {
+            "items": 3,
+            "ways": {"autoregressive": {"loss": nats}, "parallel": {"loss": 2 * nats}},
+        }
 
     def written(run, draws, how):
-        assert how == "turn"
+        assert how == "autoregressive"
         return [mdnn.Item("text", "two"), None] * (len(draws) // 2)
 
     monkeypatch.setattr("mdnn.training.comparison.evaluate", evaluated)
@@ -104,12 +107,14 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
     result = json.loads(out)
     assert result["run"] == "small"
     assert [row["weights"] for row in result["rows"]] == ["float32", "float16"]
-    assert [row["nats"]["once"] for row in result["rows"]] == [1.0, 1.5]
+    assert [row["loss"]["parallel"] for row in result["rows"]] == [1.0, 1.5]
     assert all(row["speed"] > 0 for row in result["rows"])
     assert weights_dtype("small") == "float16"
     # What a network of items needs beside its weights is there.
-    assert (folder / "small/items.json").read_bytes() == (items_run / "items.json").read_bytes()
-    picture = mdnn.generate("small", ["two"], want="grey 4x4", how="once")
+    assert (folder / "small/item_statistics.json").read_bytes() == (
+        items_run / "item_statistics.json"
+    ).read_bytes()
+    picture = mdnn.generate("small", ["two"], output="grey 4x4", decoding="parallel")
     assert picture.shape == (4, 4)
 
 

@@ -104,7 +104,7 @@ def test_float_types_set_in_python(monkeypatch):
 
 @pytest.mark.parametrize("command", [["inspect", "x.toml"], ["generate", "x"], ["evaluate", "x"]])
 def test_commands_say_it_in_one_line(tmp_path, command):
-    (tmp_path / "x.toml").write_text("train.steps = 1\n[[backbone.branch]]\nkind = 'linear'\n")
+    (tmp_path / "x.toml").write_text("train.steps = 1\n[[backbone.layer]]\nkind = 'linear'\n")
     command = [str(tmp_path / word) if word[0] == "x" else word for word in command]
     status, lines = run("-m", "mdnn.cli", *command, KERAS_BACKEND="theano")
     assert status == 2
@@ -136,13 +136,13 @@ def test_what_needs_no_keras_works_with_any_setting():
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="what PyTorch does not do")
 def test_training_on_torch_is_refused(tmp_path):
-    from mdnn.training.loop import train
+    from mdnn.training.trainer import train
 
     message = r"mdnn.train runs with Keras on tensorflow or jax, received torch: .* model.fit"
     with pytest.raises(MdnnError, match=message):
         train("there-is-none.toml", tmp_path / "run")
     (tmp_path / "x.toml").write_text(
-        f"data.source = '{tmp_path}'\ntrain.steps = 1\n[[backbone.branch]]\nkind = 'linear'\n"
+        f"data.source = '{tmp_path}'\ntrain.steps = 1\n[[backbone.layer]]\nkind = 'linear'\n"
     )
     command = ["-m", "mdnn.cli", "train", str(tmp_path / "x.toml"), "--out", str(tmp_path / "run")]
     status, lines = run(*command)

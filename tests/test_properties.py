@@ -17,15 +17,15 @@ import tiny
 from hypothesis import strategies as st
 
 import mdnn
-from mdnn.data.media import item_bytes, read_png, read_wav
-from mdnn.models.config import Config
+from mdnn.config.load import Config
+from mdnn.datasets.media.media_files import item_bytes, read_png, read_wav
 from mdnn.models.loss import loss_for
-from mdnn.tokens.codec import ItemCodec
+from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
-from mdnn.tokens.text import TextCodec
-from mdnn.training.gradients import loss_and_gradients
-from mdnn.training.loop import open_training_data
-from mdnn.training.ways import wired
+from mdnn.training.decoding_modes import networks_by_mode
+from mdnn.training.step import loss_and_gradients
+from mdnn.training.trainer import open_training_data
 
 QUICK = hypothesis.settings(
     deadline=None,
@@ -136,7 +136,7 @@ def bases(folder):
     words = copy.deepcopy(tables[0])
     words["tokens"] |= {"modalities": ["text", "word"], "words": 20}
     words["context"]["grid"] = [2, 4]
-    words["refeed"] = {"steps": 2, "start": "learned"}
+    words["refeed"] = {"steps": 2, "initial_state": "learned"}
     return [tables[0], words, tables[1]]
 
 
@@ -153,7 +153,7 @@ def check_config(table):
         assert Config.from_dict(tomllib.loads(config.to_toml())) == config
         data = open_training_data(config)
         model = mdnn.build(config, data.words)
-        networks = wired(model, config)
+        networks = networks_by_mode(model, config)
     except mdnn.MdnnError as error:
         line = str(error)
         assert line.isprintable()
@@ -210,22 +210,22 @@ SMALL = st.integers(1, 4)
 @QUICK
 @hypothesis.given(TEXTS, st.lists(st.text(min_size=1, max_size=4), max_size=4, unique=True))
 def test_any_text_comes_back(text, words):
-    for codec in (TextCodec(), _codec_of(words)):
-        units = codec.units(text)
-        assert codec.text(units) == text
-        np.testing.assert_array_equal(codec.units_from_tokens(codec.tokens(units)), units)
+    for tokenizer in (TextTokenizer(), _codec_of(words)):
+        units = tokenizer.units(text)
+        assert tokenizer.text(units) == text
+        np.testing.assert_array_equal(tokenizer.units_from_tokens(tokenizer.tokens(units)), units)
     if text:
         item = Item("text", text)
-        assert ItemCodec().item(ItemCodec().tokens(item)).value == text
+        assert ItemTokenizer().item(ItemTokenizer().tokens(item)).value == text
         assert item_bytes(item)[0].decode("utf-8-sig") == text
 
 
 def _codec_of(words):
-    """The codec of a table of words, or of none where the table is refused."""
+    """The tokenizer of a table of words, or of none where the table is refused."""
     try:
-        return TextCodec(words)
+        return TextTokenizer(words)
     except mdnn.MdnnError:
-        return TextCodec()
+        return TextTokenizer()
 
 
 @st.composite
@@ -242,7 +242,7 @@ def pictures(draw):
 @QUICK
 @hypothesis.given(pictures())
 def test_any_picture_comes_back(item):
-    for back in (read_png(item_bytes(item)[0]), ItemCodec().item(ItemCodec().tokens(item))):
+    for back in (read_png(item_bytes(item)[0]), ItemTokenizer().item(ItemTokenizer().tokens(item))):
         assert back.kind == item.kind
         np.testing.assert_array_equal(back.value, item.value)
 
@@ -253,8 +253,8 @@ def test_any_picture_comes_back(item):
 )
 def test_any_sound_comes_back(samples, rate):
     item = Item("audio", np.array(samples, np.int16), rate=rate)
-    codec = ItemCodec(rate=rate)
-    for back in (read_wav(item_bytes(item)[0]), codec.item(codec.tokens(item))):
+    tokenizer = ItemTokenizer(rate=rate)
+    for back in (read_wav(item_bytes(item)[0]), tokenizer.item(tokenizer.tokens(item))):
         assert (back.kind, back.rate) == ("audio", rate)
         np.testing.assert_array_equal(back.value, item.value)
 
@@ -262,9 +262,9 @@ def test_any_sound_comes_back(samples, rate):
 @QUICK
 @hypothesis.given(st.lists(st.one_of(pictures(), TEXTS.filter(bool)), min_size=1, max_size=3))
 def test_any_items_come_back_from_one_context(items):
-    codec = ItemCodec()
-    rows = np.concatenate([codec.tokens(item, number) for number, item in enumerate(items)])
-    back = codec.items(rows)
+    tokenizer = ItemTokenizer()
+    rows = np.concatenate([tokenizer.tokens(item, number) for number, item in enumerate(items)])
+    back = tokenizer.items(rows)
     assert len(back) == len(items)
     for one, other in zip(back, items, strict=True):
         other = other if isinstance(other, Item) else Item("text", other)

@@ -26,9 +26,9 @@ grid = [4, 4]
 [backbone]
 width = 8
 depth = 1
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "mix"
-[[backbone.branch.mixer]]
+[[backbone.layer.mixer]]
 [train]
 steps = 1
 """

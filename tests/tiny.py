@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 import mdnn
-from mdnn.data.media import write_item
+from mdnn.datasets.media.media_files import write_item
 from mdnn.tokens.items import Item
 
 TEXT = "The cat sat on the mat. The dog ate the rat. Ça va, naïve café? \n" * 40
@@ -13,36 +13,36 @@ TEXT = "The cat sat on the mat. The dog ate the rat. Ça va, naïve café? \n" *
 CONFIG = """
 seed = 3
 [tokens]
-places = true
+coordinates = true
 digits = 2
 [context]
 grid = [8]
 [backbone]
 width = 16
 depth = 1
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "mix"
 gate = "silu"
-[[backbone.branch.mixer]]
+[[backbone.layer.mixer]]
 wiring = "causal+shift"
 groups = 2
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "feedforward"
 gate = "silu"
 [train]
 steps = 300
-batch = 8
-checks = 2
+batch_size = 8
+num_evaluations = 2
 sample = 20
 [train.optimizer]
-rate = 2e-2
-warmup = 5
+learning_rate = 2e-2
+warmup_steps = 5
 """
 
 WORDS = ('tokens.modalities=["text", "word"]', "tokens.words=20", "context.grid=[2, 4]")
 """What makes it a network of words, on two axes."""
 
-QUICK = ("train.checks=0", "train.sample=0", "train.steps=20")
+QUICK = ("train.num_evaluations=0", "train.sample=0", "train.steps=20")
 """What makes its training as short as it can be."""
 
 
@@ -65,50 +65,50 @@ data.validation = 0.25
 data.order = "pairs"
 [tokens]
 modalities = ["text", "grey", "audio"]
-start = "ordered"
-places = true
+table_init = "ordered"
+coordinates = true
 items = true
 base = 8
 digits = 2
-rate = 1000
+sample_rate = 1000
 [context]
 layout = "items"
 grid = [5, 8]
-align = 8
+pad_to_multiple_of = 8
 padding = "random"
 [backbone]
 width = 24
 depth = 1
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "fold"
 width = 32
-[[backbone.branch.block]]
+[[backbone.layer.block]]
 kind = "mix"
 gate = "silu"
-[[backbone.branch.block.mixer]]
+[[backbone.layer.block.mixer]]
 wiring = "causal"
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "mix"
 gate = "silu"
-[[backbone.branch.mixer]]
+[[backbone.layer.mixer]]
 axes = [2]
 groups = 2
-[[backbone.branch]]
+[[backbone.layer]]
 kind = "feedforward"
 gate = "silu"
 [train]
 steps = 300
-batch = 16
-checks = 2
+batch_size = 16
+num_evaluations = 2
 sample = 0
 [train.objectives]
-turn = 2
-once = 1
-unmask = 1
+autoregressive = 2
+parallel = 1
+masked_diffusion = 1
 [train.optimizer]
-rate = 1e-2
-warmup = 5
-decay = 1.0
+learning_rate = 1e-2
+warmup_steps = 5
+weight_decay = 1.0
 """
 
 DIGITS = {

@@ -1,5 +1,5 @@
 """Writing with a trained network."""
 
-from mdnn.generation.answers import generate
+from mdnn.generation.generate import generate
 
 __all__ = ["generate"]

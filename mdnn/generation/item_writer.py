@@ -7,7 +7,7 @@ from keras import ops
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.units import MODALITY, PLACES, modality
+from mdnn.tokens.features import MODALITY, PLACES, modality
 
 
 class ItemWriter(keras.Model):
@@ -18,14 +18,14 @@ class ItemWriter(keras.Model):
     Args:
         model: a network as `mdnn.build` makes it.
         kinds: names of the modalities that units are chosen from; `None`: all.
-        refeeds: int, how often the network is run on its own output; `None`: as it was built.
+        steps: int, how often the network is run on its own output; `None`: as it was built.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
         words: int, size of the network's table of words.
 
     Call arguments:
         inputs: dict of, n contexts,
-            `tokens` int32 `[n, slots, 8]`: the prompts, zeros elsewhere;
-            `first` int32 `[n]`: the answer's first slot, at least 1;
+            `tokens` int32 `[n, positions, 8]`: the prompts, zeros elsewhere;
+            `first` int32 `[n]`: the answer's first position, at least 1;
             `count` int32 `[n]`: units at most, 0 for contexts that fill a batch up;
             `least` int32 `[n]`: units before the answer may end;
             `item` int32 `[n]`: the answer's number;
@@ -35,41 +35,43 @@ class ItemWriter(keras.Model):
             `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`.
     """
 
-    def __init__(self, model, kinds=None, refeeds=None, sampler="filtered", words=0, **kwargs):
+    def __init__(self, model, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
         super().__init__(**kwargs)
         self.network, self.heads = model, model.heads
-        self.refeeds = refeeds
+        self.steps = steps
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
-        self.slots = model.positions
+        self.positions = model.positions
         self.built = True
         without_xla(self)
 
     def hidden(self, tokens, causal):
-        """What the heads are given in whole contexts: int32 `[n, slots, 8]` to `[n, slots, w]`."""
-        return self.network.hidden(tokens, causal, self.refeeds, training=False)
+        """What the heads are given in whole contexts: int32 `[n, positions, 8]` to `[n, positions,
+        w]`."""
+        return self.network.hidden(tokens, causal, self.steps, training=False)
 
-    def decide(self, hidden, inputs, slots, number, turn=0):
+    def decide(self, hidden, inputs, positions, number, turn=0):
         """Units chosen from what the heads are given.
 
         Args:
             hidden: `[n, units, width]`.
             inputs: the call's.
-            slots: int32 `[n, units]`, the slots that the units are for: chance depends on them.
+            positions: int32 `[n, units]`, the positions that the units are for: chance depends on
+                them.
             number: int32 `[n, units]`, which unit of its answer each is.
-            turn: int32, how many times such a slot was decided before.
+            turn: int32, how many times such a position was decided before.
 
         Returns:
             int32 `[n, units, 8]`, places as the heads decide them (0 where they do not).
         """
-        units = slots.shape[1]
+        units = positions.shape[1]
 
         def spread(name):
             value = ops.repeat(inputs[name][:, None], units, axis=1)
             return ops.reshape(value, (-1,))
 
         settings = [spread(name) for name in ("temperature", "top_k", "top_p")]
-        seed, places = spread("seed"), ops.reshape(slots, (-1,))
+        seed, places = spread("seed"), ops.reshape(positions, (-1,))
 
         def pick(scores, step):
             flat = ops.reshape(scores, (-1, scores.shape[-1]))
@@ -77,7 +79,7 @@ class ItemWriter(keras.Model):
             if self.sampler != "greedy":
                 place = uniform(seed, places, step, turn)
             chosen = choose(flat, place, *settings, sampler=self.sampler)
-            return ops.reshape(chosen, ops.shape(slots))
+            return ops.reshape(chosen, ops.shape(positions))
 
         may_end = (number >= inputs["least"][:, None])[..., None]
         allowed = ops.where(may_end, inputs["allowed"][:, None], inputs["own"][:, None])
@@ -100,10 +102,10 @@ class ItemWriter(keras.Model):
         return ops.concatenate([rows[..., :UNIT], places, item], axis=-1)
 
 
-def at_slots(values, slots):
-    """`values` `[n, slots, k]` at int32 `slots` `[n, m]`: `[n, m, k]`."""
+def at_positions(values, positions):
+    """`values` `[n, positions, k]` at int32 `positions` `[n, m]`: `[n, m, k]`."""
     size, width = values.shape[1], values.shape[2]
     # Not `take_along_axis`: its 64-bit whole numbers make oneDNN complain on many computers.
     start = ops.arange(ops.shape(values)[0], dtype="int32")[:, None] * size
     flat = ops.reshape(values, (-1, width))
-    return ops.take(flat, start + ops.clip(slots, 0, size - 1), axis=0)
+    return ops.take(flat, start + ops.clip(positions, 0, size - 1), axis=0)

@@ -1,20 +1,20 @@
-"""Writing texts with what was computed kept: a character costs one slot, not a context."""
+"""Writing texts with what was computed kept: a character costs one position, not a context."""
 
 import keras
 from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known, reread, token_rows_at
-from mdnn.models.columns import Columns
 from mdnn.models.compiling import jit_compile
+from mdnn.models.incremental import Columns
 from mdnn.models.pasts import put
 
 
 class StreamWriter(keras.Model):
     """A network that continues contexts; what it writes is what `Writer` writes.
 
-    All contexts of a batch are at the same slot: it begins at the shortest prompt's last one, and
-    a context whose prompt is longer is given that until its own turn comes. A context that is
+    All contexts of a batch are at the same position: it begins at the shortest prompt's last one,
+    and a context whose prompt is longer is given that until its own turn comes. A context that is
     full is left for a new one that begins with its last units (`mdnn.generation.writer.reread`).
     A call is either the first, which reads the prompts, or one of those that go on from what the
     one before gave; each is compiled once for a size of the batch, on TensorFlow by XLA: on a CPU
@@ -25,7 +25,7 @@ class StreamWriter(keras.Model):
         chunk: int, units written at a call at most.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
         words: int, size of the network's table of words.
-        refeeds: int, how often the network is run on its own output; `None`: as it was built.
+        steps: int, how often the network is run on its own output; `None`: as it was built.
         xla: whether XLA compiles it on TensorFlow.
         shows: whether what the heads were given is returned, too.
 
@@ -50,16 +50,16 @@ class StreamWriter(keras.Model):
         chunk=256,
         sampler="filtered",
         words=0,
-        refeeds=None,
+        steps=None,
         xla=True,
         shows=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.network = model
-        self.columns = Columns(model, refeeds)
+        self.columns = Columns(model, steps)
         self.heads = model.heads
-        self.slots = self.columns.rows * self.columns.row
+        self.positions = self.columns.rows * self.columns.row
         self.keep = reread(self.columns.grid)
         self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows
         self.jit_compile = jit_compile(xla)
@@ -74,23 +74,26 @@ class StreamWriter(keras.Model):
         """Reads prompts: the state to begin with."""
         window, filled = inputs["window"], inputs["filled"]
         prepared = self.columns.prepare()
-        # One slot more, for the unit in hand when the context is full.
+        # One position more, for the unit in hand when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         return {
             "window": window,
             "filled": filled,
             "written": inputs["written"],
             "prepared": prepared,
-            **self._read(window, self.slots, ops.min(filled, axis=0, keepdims=True) - 1, prepared),
+            **self._read(
+                window, self.positions, ops.min(filled, axis=0, keepdims=True) - 1, prepared
+            ),
         }
 
-    def _read(self, window, slots, slot, prepared):
-        """What is kept of the first `slots` of a window when `slot` `[1]` is the next to run."""
-        units = ops.transpose(window[:slots], (1, 0, 2))
+    def _read(self, window, positions, position, prepared):
+        """What is kept of the first `positions` of a window when `position` `[1]` is the next to
+        run."""
+        units = ops.transpose(window[:positions], (1, 0, 2))
         rows, inputs = self.columns.read(token_rows_at(units, 0), prepared)
-        row = slot // self.columns.row
+        row = position // self.columns.row
         return {
-            "slot": slot,
+            "position": position,
             "rows": rows,
             "given": self.columns.begin(prepared, rows, row),
             "kept": self.columns.row_of(inputs, row),
@@ -98,7 +101,7 @@ class StreamWriter(keras.Model):
 
     def go(self, inputs):
         """Writes `count` units per row."""
-        names = ("window", "filled", "written", "slot", "rows", "given", "kept")
+        names = ("window", "filled", "written", "position", "rows", "given", "kept")
         state = {name: inputs[name] for name in names}
         settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
         prepared, row = inputs["prepared"], self.columns.row
@@ -114,22 +117,22 @@ class StreamWriter(keras.Model):
 
         def write(done, found, state):
             # Inner and outer loop, so that what is done once for a row is no branch of each step.
-            column = state["slot"][0] % row
+            column = state["position"][0] % row
             carried = ("window", "filled", "written", "kept")
 
             def in_row(done, column, *_):
                 return ops.logical_and(done < count, column < row)
 
             def step(done, column, found, own):
-                slot = state["slot"][0] - state["slot"][0] % row + column
-                new, own = self._step(slot, column, own, state["given"], prepared, settings)
+                position = state["position"][0] - state["position"][0] % row + column
+                new, own = self._step(position, column, own, state["given"], prepared, settings)
                 found = {name: put(found[name], done, new[name]) for name in found}
                 return done + 1, column + 1, found, own
 
             own = {name: state[name] for name in carried}
             begun = done
             done, column, found, own = ops.while_loop(in_row, step, (done, column, found, own))
-            after = {**state, **own, "slot": state["slot"] + (done - begun)}
+            after = {**state, **own, "position": state["position"] + (done - begun)}
             after = ops.cond(
                 ops.equal(column, row), lambda: self._next_row(after, prepared), lambda: after
             )
@@ -139,11 +142,12 @@ class StreamWriter(keras.Model):
         _, found, state = ops.while_loop(unfinished, write, (done, found, state))
         return {**state, "prepared": prepared, **found}
 
-    def _step(self, slot, column, own, given, prepared, settings):
-        """Runs a slot and decides the unit behind it: `units` and `hidden`, and what is carried."""
+    def _step(self, position, column, own, given, prepared, settings):
+        """Runs a position and decides the unit behind it: `units` and `hidden`, and what is
+        carried."""
         window, filled, written = own["window"], own["filled"], own["written"]
-        here = ops.take(window, slot, axis=0)[:, None]
-        tokens = token_rows_at(here, slot)[:, 0]
+        here = ops.take(window, position, axis=0)[:, None]
+        tokens = token_rows_at(here, position)[:, 0]
         hidden, kept = self.columns.column(tokens, column, prepared, given, own["kept"])
 
         def decide(scores, number):
@@ -155,10 +159,10 @@ class StreamWriter(keras.Model):
 
         unit = known(self.heads.decode(hidden, decide)[:, :UNIT], self.words)
         # A longer prompt has this unit already.
-        new = filled == slot + 1
-        unit = ops.where(new[:, None], unit, ops.take(window, slot + 1, axis=0))
+        new = filled == position + 1
+        unit = ops.where(new[:, None], unit, ops.take(window, position + 1, axis=0))
         return {"units": unit, "hidden": hidden}, {
-            "window": put(window, slot + 1, unit),
+            "window": put(window, position + 1, unit),
             "filled": filled + ops.cast(new, "int32"),
             "written": written + ops.cast(new, "int32"),
             "kept": kept,
@@ -168,22 +172,22 @@ class StreamWriter(keras.Model):
         """The state behind a row's last column: at the next row, or in a new context."""
 
         def again():
-            rest = self.slots + 1 - self.keep
+            rest = self.positions + 1 - self.keep
             window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
-            seen = self.keep if self.columns.shortens else self.slots
-            slot = ops.zeros_like(state["slot"]) + (self.keep - 1)
+            seen = self.keep if self.columns.shortens else self.positions
+            position = ops.zeros_like(state["position"]) + (self.keep - 1)
             return {
                 **state,
                 "window": window,
                 "filled": ops.zeros_like(state["filled"]) + self.keep,
-                **self._read(window, seen, slot, prepared),
+                **self._read(window, seen, position, prepared),
             }
 
         def further():
-            row = state["slot"] // self.columns.row
+            row = state["position"] // self.columns.row
             rows = self.columns.end(prepared, state["rows"], row - 1, state["kept"])
             return {**state, "rows": rows, "given": self.columns.begin(prepared, rows, row)}
 
         if self.columns.rows == 1:
             return again()
-        return ops.cond(ops.equal(state["slot"][0], self.slots), again, further)
+        return ops.cond(ops.equal(state["position"][0], self.positions), again, further)

@@ -1,22 +1,22 @@
-"""Items in turn: one unit after another, each from the slots before it."""
+"""Items in turn: one unit after another, each from the positions before it."""
 
 from keras import ops
 
-from mdnn.generation.item_writer import ItemWriter, at_slots
-from mdnn.models.columns import Columns
+from mdnn.generation.item_writer import ItemWriter, at_positions
 from mdnn.models.compiling import jit_compile
-from mdnn.tokens.units import MODALITY
+from mdnn.models.incremental import Columns
+from mdnn.tokens.features import MODALITY
 
 
 class TurnWriter(ItemWriter):
     """Writes items unit by unit.
 
-    A unit costs about one slot, not a pass of the whole context: all contexts of a batch go
+    A unit costs about one position, not a pass of the whole context: all contexts of a batch go
     through their rows column by column, the first row from its first column on (see
-    `mdnn.models.columns.Columns`).
+    `mdnn.models.incremental.Columns`).
 
     Args:
-        model, kinds, refeeds, sampler, words: see `ItemWriter`.
+        model, kinds, steps, sampler, words: see `ItemWriter`.
         by_columns: whether to go column by column; otherwise the network is run whole for every
             unit.
         xla: whether XLA compiles what goes column by column: on a CPU that takes some seconds
@@ -27,7 +27,7 @@ class TurnWriter(ItemWriter):
             `i // steps % sizes`.
 
     Returns:
-        dict of `tokens` int32 `[n, slots, 8]` with the answers, `written` int32 `[n]`, how many
+        dict of `tokens` int32 `[n, positions, 8]` with the answers, `written` int32 `[n]`, how many
         units they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
     """
 
@@ -35,7 +35,7 @@ class TurnWriter(ItemWriter):
         super().__init__(model, **kwargs)
         self.columns = None
         if by_columns:
-            self.columns = Columns(self.network, self.refeeds)
+            self.columns = Columns(self.network, self.steps)
             if xla:
                 self.jit_compile = jit_compile(xla)
 
@@ -56,9 +56,9 @@ class TurnWriter(ItemWriter):
             return ops.any(self._pending(state, inputs))
 
         def write(*state):
-            slot = inputs["first"] + state[1]
-            hidden = at_slots(self.hidden(state[0], True), slot[:, None] - 1)
-            return self._write(state, hidden, slot, inputs)
+            position = inputs["first"] + state[1]
+            hidden = at_positions(self.hidden(state[0], True), position[:, None] - 1)
+            return self._write(state, hidden, position, inputs)
 
         return ops.while_loop(goes_on, write, state)
 
@@ -83,14 +83,16 @@ class TurnWriter(ItemWriter):
 
             def write_column(column, *carried):
                 *state, kept = carried
-                slot = row * columns.row + column
-                here = at_slots(state[0], slot[:, None])[:, 0]
+                position = row * columns.row + column
+                here = at_positions(state[0], position[:, None])[:, 0]
                 hidden, kept = columns.column(here, column, prepared, given, kept)
-                # In the first row the prompt's slots are run, too.
-                active = ops.logical_and(self._pending(state, inputs), slot + 1 == first + state[1])
+                # In the first row the prompt's positions are run, too.
+                active = ops.logical_and(
+                    self._pending(state, inputs), position + 1 == first + state[1]
+                )
                 state = ops.cond(
                     ops.any(active),
-                    lambda: self._write(state, hidden[:, None], slot + 1, inputs),
+                    lambda: self._write(state, hidden[:, None], position + 1, inputs),
                     lambda: tuple(state),
                 )
                 return (column + 1, *state, kept)
@@ -112,24 +114,24 @@ class TurnWriter(ItemWriter):
         )
         return tuple(state)
 
-    def _write(self, state, hidden, slot, inputs):
-        """The state with one more unit at `slot` of each context whose turn it is.
+    def _write(self, state, hidden, position, inputs):
+        """The state with one more unit at `position` of each context whose turn it is.
 
-        `hidden`: `[n, 1, width]`, of the slot before.
+        `hidden`: `[n, 1, width]`, of the position before.
         """
         tokens, written, stopped = state
-        number = (slot - inputs["first"])[:, None]
-        rows = self.decide(hidden, inputs, slot[:, None], number)
+        number = (position - inputs["first"])[:, None]
+        rows = self.decide(hidden, inputs, position[:, None], number)
         own = self.is_own(rows, inputs)[:, 0]
         active = ops.logical_and(self._pending(state, inputs), number[:, 0] == written)
         ended = ops.logical_and(active, ops.logical_not(own))
         active = ops.logical_and(active, own)
         places = number[..., None] // inputs["steps"][:, None] % inputs["sizes"][:, None]
         rows_here = self.placed(rows, places, inputs)
-        old = at_slots(tokens, slot[:, None])
+        old = at_positions(tokens, position[:, None])
         new = ops.where(active[:, None, None], rows_here, old)[:, 0]
         batch = ops.arange(ops.shape(tokens)[0], dtype="int32")
-        indices = ops.stack([batch, ops.minimum(slot, self.slots - 1)], axis=-1)
+        indices = ops.stack([batch, ops.minimum(position, self.positions - 1)], axis=-1)
         tokens = ops.scatter_update(tokens, indices, new)
         written = written + ops.cast(active, "int32")
         stopped = ops.where(ended, rows[:, 0, MODALITY], stopped)

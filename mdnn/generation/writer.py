@@ -8,7 +8,7 @@ from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.units import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 # The columns of a token row that say which unit it is: modality and bytes.
 UNIT = 4
@@ -29,11 +29,11 @@ class Writer(keras.Model):
         model: a network as `mdnn.build` makes it.
         chunk: int, units written at a call.
         words: int, size of the network's table of words.
-        refeeds: int, how often the network is run on its own output; `None`: as it was built.
+        steps: int, how often the network is run on its own output; `None`: as it was built.
 
     Call arguments:
         inputs: dict of
-            `window` int32 `[batch, slots, 4]` (modality and bytes; zeros behind the prompt),
+            `window` int32 `[batch, positions, 4]` (modality and bytes; zeros behind the prompt),
             `filled` int32 `[batch]` (units in the window, at least 1),
             `written` int32 `[batch]` (units written so far),
             `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[batch]`
@@ -44,11 +44,11 @@ class Writer(keras.Model):
         with.
     """
 
-    def __init__(self, model, chunk=16, words=0, refeeds=None, **kwargs):
+    def __init__(self, model, chunk=16, words=0, steps=None, **kwargs):
         super().__init__(**kwargs)
-        self.network, self.refeeds = model, refeeds
+        self.network, self.steps = model, steps
         self.heads = model.heads
-        self.slots = model.positions
+        self.positions = model.positions
         self.keep = reread(model.grid)
         self.chunk = chunk
         self.words = words
@@ -79,9 +79,9 @@ class Writer(keras.Model):
             The units, int32 `[batch, 4]`, and the new state.
         """
         window, filled, written = state
-        hidden = self.network.hidden(self.tokens(window), True, self.refeeds, training=False)
+        hidden = self.network.hidden(self.tokens(window), True, self.steps, training=False)
         # Not `take_along_axis`: its 64-bit whole numbers make oneDNN complain on many computers.
-        here = ops.arange(self.slots, dtype="int32")[None, :, None] == filled[:, None, None] - 1
+        here = ops.arange(self.positions, dtype="int32")[None, :, None] == filled[:, None, None] - 1
         last = ops.sum(ops.where(here, hidden, ops.zeros_like(hidden)), axis=1)
 
         def decide(scores, number):
@@ -96,16 +96,16 @@ class Writer(keras.Model):
     def append(self, window, filled, unit):
         """The window with one more unit, and how many it holds then."""
         unit = unit[:, None, :]
-        slots = ops.arange(self.slots, dtype="int32")[None, :, None]
-        placed = ops.where(slots == filled[:, None, None], unit, window)
-        again = ops.concatenate([window[:, self.slots + 1 - self.keep :], unit], axis=1)
-        again = ops.pad(again, [[0, 0], [0, self.slots - self.keep], [0, 0]])
-        full = filled >= self.slots
+        positions = ops.arange(self.positions, dtype="int32")[None, :, None]
+        placed = ops.where(positions == filled[:, None, None], unit, window)
+        again = ops.concatenate([window[:, self.positions + 1 - self.keep :], unit], axis=1)
+        again = ops.pad(again, [[0, 0], [0, self.positions - self.keep], [0, 0]])
+        full = filled >= self.positions
         window = ops.where(full[:, None, None], again, placed)
         return window, ops.where(full, self.keep, filled + 1)
 
     def tokens(self, window):
-        """Token rows of a window: places count from its first slot, as in training."""
+        """Token rows of a window: places count from its first position, as in training."""
         return token_rows_at(window, 0)
 
 
@@ -148,22 +148,22 @@ def known(unit, words=0):
     return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
 
 
-def start_window(codec, texts, slots):
+def start_window(tokenizer, texts, positions):
     """The window and its filling for prompts.
 
     Args:
-        codec: `mdnn.tokens.text.TextCodec`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
         texts: list of prompts, none empty; of a longer one than the context its end is seen.
-        slots: int.
+        positions: int.
 
     Returns:
-        int32 `[batch, slots, 4]` and int32 `[batch]`.
+        int32 `[batch, positions, 4]` and int32 `[batch]`.
     """
-    window = np.zeros((len(texts), slots, UNIT), "int32")
+    window = np.zeros((len(texts), positions, UNIT), "int32")
     filled = np.zeros(len(texts), "int32")
     for row, text in enumerate(texts):
-        units = codec.units(text)[-slots:]
-        window[row, : len(units)] = codec.tokens(units)[:, :UNIT]
+        units = tokenizer.units(text)[-positions:]
+        window[row, : len(units)] = tokenizer.tokens(units)[:, :UNIT]
         filled[row] = len(units)
     return window, filled
 

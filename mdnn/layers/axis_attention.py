@@ -50,9 +50,9 @@ class AxisAttention(keras.layers.Layer):
     Args:
         axis: Integer, the axis to mix, the batch being 0, negative from the end; not the last.
         heads: Positive integer that divides the number of channels.
-        wiring: `"full"`, or `"causal"`: a slot sees itself and slots before it on the axis.
+        wiring: `"full"`, or `"causal"`: a position sees itself and positions before it on the axis.
         rotary: Boolean, whether q and k carry rotary positions (RoFormer, arXiv 2104.09864).
-            Without them, full attention does not know the order of the slots.
+            Without them, full attention does not know the order of the positions.
         use_bias: Boolean, whether the four projections have biases.
         dropout: Float in `[0, 1)`, the share of attention weights dropped in training.
         seed: Integer or `None`, for the dropout.

@@ -17,7 +17,7 @@ class AxisConv(AxisTaps):
 
     Args:
         axis: Integer, the axis to mix, the batch being 0, negative from the end; not the last.
-        kernel_size: Positive integer, the number of slots that an output sees.
+        kernel_size: Positive integer, the number of positions that an output sees.
         wiring: `"full"`: the kernel is centred on its output, `past = (kernel_size - 1) // 2`
             (Keras' `padding="same"`); `"causal"`: it ends there, `past = kernel_size - 1`.
         depthwise: Boolean, whether each channel has its own kernel and meets no other channel.

@@ -10,27 +10,29 @@ from mdnn.layers.multidim_options import check_sharing, sharing_by_axis
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisLocal(AxisTaps):
-    """Joins each slot to the slots near it along one axis, each slot with weights of its own.
+    """Joins each position to the positions near it along one axis, each position with weights of
+    its own.
 
     `y[..., j at axis, ...] = activation(sum_t x[..., j - window + t at axis, ...] * kernel[j, t] +
     bias[j])` with `t = 0 .. 2 · window`, zero beyond the edges: a convolution whose kernel differs
-    from slot to slot, or a `MultidimDense` with local wiring that stores and computes its
+    from position to position, or a `MultidimDense` with local wiring that stores and computes its
     `n · (2 · window + 1)` live weights alone.
 
     Args:
         axis: Integer, the axis to mix, the batch being 0, negative from the end.
-        window: Non-negative integer, how far a slot sees in both directions.
-        wiring: `"full"`, or `"causal"`: a slot sees itself and the `window` slots before it.
+        window: Non-negative integer, how far a position sees in both directions.
+        wiring: `"full"`, or `"causal"`: a position sees itself and the `window` positions before
+            it.
         sharing: As in `MultidimDense`: `"shared"` (one kernel at every position of the other
             axes), `"separate"` (a kernel per position of the other axes), or a tuple of axes over
             which kernels differ.
         groups: Positive integer, how many groups of neighbouring channels (the last axis) have
             kernels of their own; their number divides that of the channels.
-        use_bias: Boolean, whether to add a bias: one number per slot of the axis and position on
-            the axes over which kernels differ, channel groups included.
+        use_bias: Boolean, whether to add a bias: one number per position of the axis and position
+            on the axes over which kernels differ, channel groups included.
         activation: Activation function, anything that `mdnn.activations.get` takes.
         kernel_initializer: Initializer of the kernel; `None` means a normal distribution with
-            variance `1 / fan_in`, `fan_in` being the mean number of inputs that a slot sees.
+            variance `1 / fan_in`, `fan_in` being the mean number of inputs that a position sees.
         bias_initializer: Initializer of the bias.
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
@@ -39,8 +41,8 @@ class AxisLocal(AxisTaps):
 
     Call arguments:
         x: Float tensor, see the input shape.
-        causal: Boolean or `None` (as wired). `True` uses the taps of the past and the slot itself
-            alone, `False` all of them: the kernel always holds both.
+        causal: Boolean or `None` (as wired). `True` uses the taps of the past and the position
+            itself alone, `False` all of them: the kernel always holds both.
 
     Input shape:
         `[batch, d1, ..., dn]`. The sizes of the axis and of the axes over which kernels differ

@@ -1,4 +1,4 @@
-"""The matrices that a mixing layer consists of, for those who run it slot by slot."""
+"""The matrices that a mixing layer consists of, for those who run it position by position."""
 
 from keras import ops
 

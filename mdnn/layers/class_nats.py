@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 
-def class_nats(scores, answers):
+def sparse_cross_entropy(scores, answers):
     """`log(sum(exp(scores))) - scores[answer]` along the last axis.
 
     What `ops.sparse_categorical_crossentropy` gives from scores (logits); of 2,048 x 256 scores,

@@ -1,10 +1,10 @@
-"""What a slot's unit is decided by, step by step: its modality, its bytes, its place."""
+"""What a position's unit is decided by, step by step: its modality, its bytes, its place."""
 
 from dataclasses import dataclass
 
 from keras import ops
 
-from mdnn.tokens.units import COLUMNS, modality
+from mdnn.tokens.features import COLUMNS, modality
 
 # Unicode code points and 16-bit samples, the numbers of rows of the paper's own tables.
 CODE_POINTS, SAMPLES = 1_114_112, 65_536
@@ -126,7 +126,7 @@ def check_table(table):
 
 
 def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
-    """What a slot's unit is decided by, in order.
+    """What a position's unit is decided by, in order.
 
     First the modality, where there is more than one; then for each modality the bytes of its
     units, each given the bytes before it, and the coordinates of their places in digits, the

@@ -1,30 +1,30 @@
-"""A vector for every slot and every symbol that could be in it."""
+"""A vector for every position and every symbol that could be in it."""
 
 import keras
 from keras import ops
 
-from mdnn.tokens.units import BYTES, WIDTH
+from mdnn.tokens.features import BYTES, WIDTH
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class FieldEmbedding(keras.layers.Layer):
-    """Fields of a puzzle: field f of a slot says what is known of symbol f + 1 there.
+    """Fields of a puzzle: field f of a position says what is known of symbol f + 1 there.
 
-    One of three rows: nothing is known (the slot's symbol is 0, which is asked for), the slot is
-    given and it is this symbol, or it is given and another one. The rows are the same for all
-    fields, so that no symbol is another's better.
+    One of three rows: nothing is known (the position's symbol is 0, which is asked for), the
+    position is given and it is this symbol, or it is given and another one. The rows are the same
+    for all fields, so that no symbol is another's better.
 
     Args:
         width: int, length of a field's vector.
-        fields: int, symbols that can be put into a slot.
+        fields: int, symbols that can be put into a position.
         embeddings_initializer: initializer of the rows.
 
     Input shape:
-        Integer tensor of tokens `[batch, slots, 8]`, of symbols.
+        Integer tensor of tokens `[batch, positions, 8]`, of symbols.
 
     Output shape:
-        `[batch, fields * slots, width]`, all slots of a field one after another, in the layer's
-        compute dtype.
+        `[batch, fields * positions, width]`, all positions of a field one after another, in the
+        layer's compute dtype.
 
     Raises:
         ValueError: an input whose last axis is not a token row.
@@ -41,7 +41,7 @@ class FieldEmbedding(keras.layers.Layer):
     def build(self, input_shape):
         if input_shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes tokens [batch, slots, {WIDTH}], "
+                f"{self.name} takes tokens [batch, positions, {WIDTH}], "
                 f"received shape {tuple(input_shape)}"
             )
         self.table = self.add_weight(

@@ -1,4 +1,4 @@
-"""The scores of a slot's symbols, each from its own field."""
+"""The scores of a position's symbols, each from its own field."""
 
 import keras
 from keras import ops
@@ -17,11 +17,11 @@ class FieldHeads(keras.layers.Layer):
         fields: int, as of `mdnn.layers.FieldEmbedding`.
 
     Input shape:
-        `[batch, fields * slots, width]`, and optionally `targets`, which say nothing here: one
+        `[batch, fields * positions, width]`, and optionally `targets`, which say nothing here: one
         step decides a symbol.
 
     Output shape:
-        `[batch, slots, classes]`, float32 scores of the symbols, as `ModalityHeads` gives them
+        `[batch, positions, classes]`, float32 scores of the symbols, as `ModalityHeads` gives them
         for the modality `"symbol"`; of a symbol without a field -1e9.
     """
 

@@ -1,4 +1,4 @@
-"""Tokens in, one vector per slot out."""
+"""Tokens in, one vector per position out."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.ordered_start import OrderedRows
-from mdnn.tokens.units import MODALITIES, WIDTH, modality
+from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
 # Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
 # and of a sample's low one.
@@ -80,16 +80,16 @@ def digit_rows(number, base, digits):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class ModalityEmbedding(keras.layers.Layer):
-    """One vector per slot: the sum of small tables, one for each byte of the slot's unit.
+    """One vector per position: the sum of small tables, one for each byte of the position's unit.
 
     The paper embeds a pixel as the sum of three 256-row tables, one per colour; here every
     modality is embedded like that, a code point by its plane, row and cell (529 rows instead
-    of 1,114,112). Padding slots become zeros, as the paper's zero padding.
+    of 1,114,112). Padding positions become zeros, as the paper's zero padding.
 
     Args:
-        width: int, length of a slot's vector.
+        width: int, length of a position's vector.
         modalities: names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
-            `"blank"` and `"end"` among them where there are such slots.
+            `"blank"` and `"end"` among them where there are such positions.
         table: `"bytes"`; `"full"` for the paper's own tables, one row per code point and one
             per 16-bit sample; `"bits"` for no table at all: each bit of the token row as -1 or
             1 (4 of the modality, 24 of the bytes, then those of places and item, the highest
@@ -108,10 +108,10 @@ class ModalityEmbedding(keras.layers.Layer):
         embeddings_initializer: initializer of every other table.
 
     Input shape:
-        Integer tensor of tokens `[batch, slots, 8]` (columns: `mdnn.tokens.COLUMNS`).
+        Integer tensor of tokens `[batch, positions, 8]` (columns: `mdnn.tokens.COLUMNS`).
 
     Output shape:
-        `[batch, slots, width]`, in the layer's compute dtype.
+        `[batch, positions, width]`, in the layer's compute dtype.
 
     Raises:
         ValueError: modalities, a table or a start that there are not; words without letters or
@@ -155,13 +155,13 @@ class ModalityEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
-        # The loss says which slots count; a mask would only slow the layers that follow.
+        # The loss says which positions count; a mask would only slow the layers that follow.
         self.supports_masking = False
 
     def build(self, input_shape):
         if input_shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes tokens [batch, slots, {WIDTH}], "
+                f"{self.name} takes tokens [batch, positions, {WIDTH}], "
                 f"received shape {tuple(input_shape)}"
             )
         if self.table == "bits":

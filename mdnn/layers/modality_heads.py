@@ -1,10 +1,10 @@
-"""One vector per slot in, the scores of its unit out, decided step by step."""
+"""One vector per position in, the scores of its unit out, decided step by step."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.class_nats import class_nats
+from mdnn.layers.class_nats import sparse_cross_entropy
 from mdnn.layers.decoding_steps import (
     LARGEST,
     bit_channels,
@@ -14,24 +14,25 @@ from mdnn.layers.decoding_steps import (
     number_bits,
 )
 from mdnn.layers.initializer_copies import initializer_copy
-from mdnn.tokens.units import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class ModalityHeads(keras.layers.Layer):
-    """Scores of every step of a slot's unit: its modality, its bytes one after another, its place.
+    """Scores of every step of a position's unit: its modality, its bytes one after another, its
+    place.
 
     The paper's multi step output decoding. Each byte is conditioned on the bytes before it: the
-    slot's vector is multiplied by `1 + (a row for each earlier byte)` before the byte's own dense
-    head, so the likelihood over all units is exact by the chain rule, with a few hundred classes
-    instead of a million. The digits of a coordinate are conditioned on its higher ones in the
-    same way.
+    position's vector is multiplied by `1 + (a row for each earlier byte)` before the byte's own
+    dense head, so the likelihood over all units is exact by the chain rule, with a few hundred
+    classes instead of a million. The digits of a coordinate are conditioned on its higher ones in
+    the same way.
 
     Args:
         modalities: names of the modalities that can be answered in, `"end"` among them where a
             context's end is answered.
         table: `"bytes"`; `"full"` for the paper's own heads, one class per code point and per
-            16-bit sample; `"bits"` for no head at all: the slot's first channels are the scores
+            16-bit sample; `"bits"` for no head at all: the position's first channels are the scores
             of the unit's bits, in the order in which `ModalityEmbedding` takes them.
         places: whether the unit's place is decided, too.
         base: int, base of the digits of places.
@@ -40,11 +41,11 @@ class ModalityHeads(keras.layers.Layer):
         gate_initializer: initializer of the rows that condition a step on earlier ones.
 
     Input shape:
-        `[batch, slots, width]`, and optionally `targets`: integer tokens `[batch, slots, 8]`,
-        the units whose likelihood is asked for.
+        `[batch, positions, width]`, and optionally `targets`: integer tokens `[batch, positions,
+        8]`, the units whose likelihood is asked for.
 
     Output shape:
-        `[batch, slots, classes]`, float32 scores (logits) of all steps side by side in the
+        `[batch, positions, classes]`, float32 scores (logits) of all steps side by side in the
         order of `decoding_steps(modalities, table, places, base, digits)`; of a bit the scores
         0 and its channel. Steps are conditioned on the earlier ones of `targets`; without
         `targets`, on the likeliest earlier ones.
@@ -121,7 +122,7 @@ class ModalityHeads(keras.layers.Layer):
     def call(self, hidden, targets=None):
         if targets is not None and targets.shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes targets [batch, slots, {WIDTH}], received "
+                f"{self.name} takes targets [batch, positions, {WIDTH}], received "
                 f"{tuple(targets.shape)}"
             )
         if self.table == "bits":
@@ -160,7 +161,7 @@ class ModalityHeads(keras.layers.Layer):
         patterns = (numbers[None] >> bits[:, None] & 1).astype("float32")
         return ops.matmul(ops.cast(hidden[..., first:last], "float32"), patterns)
 
-    def nats(self, name, hidden, targets, step_weights=None):
+    def nll(self, name, hidden, targets, step_weights=None):
         """Negative log-likelihood of units of one modality.
 
         Args:
@@ -168,7 +169,7 @@ class ModalityHeads(keras.layers.Layer):
             hidden: `[n, width]`.
             targets: int32 `[n, 8]`, the units: token rows of this modality.
             step_weights: dict from parts of a unit to what their steps count (see
-                `mdnn.models.loss.unit_nats`); `None`: 1 each.
+                `mdnn.models.loss.token_nll`); `None`: 1 each.
 
         Returns:
             float32 `[n]`.
@@ -181,7 +182,7 @@ class ModalityHeads(keras.layers.Layer):
             weight = weights.get(step.part, 1.0)
             if weight:
                 score = self._score(step, hidden, answers)
-                total = total + weight * class_nats(score, answers[step.name])
+                total = total + weight * sparse_cross_entropy(score, answers[step.name])
         return total
 
     def decode(self, hidden, choose, allowed=None, kinds=None):
@@ -239,10 +240,10 @@ class ModalityHeads(keras.layers.Layer):
 
     def operations(self, input_shape):
         """Multiply-adds for one example."""
-        _, slots, width = input_shape
+        _, positions, width = input_shape
         if self.table == "bits":
             return 0
-        return slots * width * sum(step.classes for step in self.steps)
+        return positions * width * sum(step.classes for step in self.steps)
 
     def compute_output_shape(self, hidden_shape, targets_shape=None):
         return (*hidden_shape[:-1], sum(step.classes for step in self.steps))

@@ -47,7 +47,7 @@ class MultidimDense(keras.layers.Layer):
     (Mohamed Ibrahim, "Multidimensional neural networks part 1".)
 
     With causal wiring the named axes together are one row-major order, the first the slowest, and
-    a slot sees itself and its whole past: `y = sum_k M_k x`, where `M_k` is the identity on the
+    a position sees itself and its whole past: `y = sum_k M_k x`, where `M_k` is the identity on the
     named axes slower than `k`, strictly lower-triangular on `k` and unrestricted on the faster
     ones; the last term is lower-triangular with its diagonal. A term has a kernel of its own for
     each of its axes. With `execution="sequential"`, `z <- z + M_k z` for every axis but the last
@@ -64,8 +64,9 @@ class MultidimDense(keras.layers.Layer):
         execution: `"parallel"` or `"sequential"`.
         order: `"ascending"` (sequential execution starts with the axis named first) or
             `"descending"`.
-        units: Output sizes of resized axes: an integer with one named axis; a list with one size
-            or `None` per named axis, or a mapping from axes to sizes, with sequential execution.
+        units: Output sizes of at_grid_size axes: an integer with one named axis; a list with one
+            size or `None` per named axis, or a mapping from axes to sizes, with sequential
+            execution.
             Only with full wiring. `None` keeps all sizes.
         wiring: `"full"`, or one or several of `"causal"`, `"local"`, `"random"` and `"shift"`, as
             a sequence or joined with `"+"`. `"local"`: inputs at most `window` away. `"random"`:
@@ -78,7 +79,7 @@ class MultidimDense(keras.layers.Layer):
             kernel keeps its diagonal) or `"none"` (no kernel keeps it). Causal wiring joins a node
             to itself in the last term alone; there `"once"` takes the other terms' diagonals away
             at `causal=False`, too, `"none"` the last term's always; passes along faster axes keep
-            theirs. In sequential causal execution, `"none"` leaves nothing for slots that are
+            theirs. In sequential causal execution, `"none"` leaves nothing for positions that are
             first on the last axis.
         use_bias: Boolean, whether to add a bias. It has the output's sizes on the named axes and
             on the axes over which a kernel differs, and is the same along the other axes: so one
@@ -109,7 +110,7 @@ class MultidimDense(keras.layers.Layer):
         be known.
 
     Output shape:
-        The input's, with the sizes in `units` on resized axes.
+        The input's, with the sizes in `units` on at_grid_size axes.
 
     Weights:
         Kernels of shape `[sizes of the axes over which it differs..., n_in, n_out]`, with shift

@@ -160,7 +160,7 @@ def check_units(units):
 
 
 def units_by_axis(units, axes, ndim):
-    """Finds the output size of each resized axis.
+    """Finds the output size of each at_grid_size axis.
 
     Args:
         units: What `check_units` returns.

@@ -110,7 +110,7 @@ def _check_sizes(input_shape, axes, units, layer):
             layer.wiring != "full" or layer.self_connection != "each"
         ):
             raise ValueError(
-                'Expected wiring="full" and self_connection="each" where an axis is resized '
+                'Expected wiring="full" and self_connection="each" where an axis is at_grid_size '
                 f"(axis {axis} from {size} to {units[axis]}). Received: wiring={layer.wiring!r}, "
                 f"self_connection={layer.self_connection!r}"
             )

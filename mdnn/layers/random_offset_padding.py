@@ -16,11 +16,12 @@ class RandomOffsetPadding(keras.layers.Layer):
     inference the place is fixed.
 
     Args:
-        length: Positive integer, the context's number of slots.
+        length: Positive integer, the context's number of positions.
         seed: Integer or `None`, for the random places.
         axis: Integer, the axis that the items lie along, the batch being 0, negative from the end.
         value: Number that padding is filled with.
-        offset: Integer or `None` for 0, the number of padding slots before the items at inference.
+        offset: Integer or `None` for 0, the number of padding positions before the items at
+            inference.
         return_offset: Boolean, whether to return the offset of each example as well.
 
     Call arguments:
@@ -77,7 +78,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         self.built = True
 
     def _room(self, shape):
-        """The axis, the number of items, and how many slots they leave free: ints."""
+        """The axis, the number of items, and how many positions they leave free: ints."""
         axis = normalize_axis(self.axis, len(shape), "axis")
         items = shape[axis]
         if items is None:
@@ -93,7 +94,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         return axis, items, self.length - items
 
     def _offsets(self, offset, batch, room, training):
-        """The number of padding slots before the items: int32 tensor `[batch]`."""
+        """The number of padding positions before the items: int32 tensor `[batch]`."""
         if offset is None and training:
             return keras.random.randint(
                 (batch,), 0, room + 1, dtype="int32", seed=self.seed_generator
@@ -116,7 +117,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         sizes = ops.shape(x)
         batch, rest = sizes[0], sizes[2:]
         offsets = self._offsets(offset, batch, room, training)
-        # Slot s of an example holds its item s - offset, if there is one.
+        # Position s of an example holds its item s - offset, if there is one.
         item = ops.arange(self.length, dtype="int32")[None, :] - offsets[:, None]
         held = ops.logical_and(item >= 0, item < items)
         row = ops.arange(batch, dtype="int32")[:, None] * items + ops.clip(item, 0, items - 1)

@@ -3,8 +3,8 @@
 import keras
 
 from mdnn.errors import MdnnError
-from mdnn.models.limits import at_most
 from mdnn.models.network import Network
+from mdnn.models.parameter_limit import at_most
 
 
 def build(config, words=(), most=None):

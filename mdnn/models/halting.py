@@ -14,11 +14,11 @@ CERTAIN = 4.0
 class HaltHead(keras.layers.Layer):
     """Hands its input on, and can tell from it whether to stop.
 
-    The score is a dense layer on the mean over all slots. It starts with weights 0 and bias -5,
+    The score is a dense layer on the mean over all positions. It starts with weights 0 and bias -5,
     as TRM's does (arXiv 2510.04871): at first nothing stops.
 
     Input shape:
-        `[batch, slots, width]`.
+        `[batch, positions, width]`.
 
     Output shape:
         The same.

@@ -6,17 +6,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.class_nats import class_nats
+from mdnn.config.schema import nearest
+from mdnn.layers.class_nats import sparse_cross_entropy
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
-from mdnn.models.schema import nearest
-from mdnn.models.vocabulary import decoding
-from mdnn.tokens.units import MODALITIES, MODALITY, WIDTH, modality
+from mdnn.models.head_options import decoding
+from mdnn.tokens.features import MODALITIES, MODALITY, WIDTH, modality
 
 # The parts of a unit that can be weighted.
 PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
-def unit_nats(targets, scores, modalities, step_weights=None, **how):
+def token_nll(targets, scores, modalities, step_weights=None, **how):
     """Negative log-likelihood of units.
 
     Args:
@@ -29,7 +29,7 @@ def unit_nats(targets, scores, modalities, step_weights=None, **how):
         **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
     Returns:
-        Two float32 tensors `[...]`: nats of each slot, 0 where the target is padding; and 1
+        Two float32 tensors `[...]`: nats of each position, 0 where the target is padding; and 1
         where the target is a unit of these modalities, 0 where it is padding. A target of
         another modality cannot be answered: it is not counted, as padding, where the values of
         `targets` are not known yet (inside a compiled function).
@@ -48,7 +48,7 @@ def unit_nats(targets, scores, modalities, step_weights=None, **how):
         weight = weights.get(step.part, 1.0)
         if weight == 0 or step.kinds == ():
             continue
-        nats = class_nats(piece, step.answer(targets))
+        nats = sparse_cross_entropy(piece, step.answer(targets))
         has = counted if step.kinds is None else step.has(targets)
         total = total + nats * (has if weight == 1 else has * weight)
     return total, counted
@@ -93,11 +93,11 @@ def nats_by_modality(targets, nats):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class UnitLoss(keras.losses.Loss):
-    """Mean nats per unit over the slots whose target is not padding.
+class TokenCrossEntropy(keras.losses.Loss):
+    """Mean nats per unit over the positions whose target is not padding.
 
-    The value of a slot is the weight of its target's modality times its nats, divided by the
-    mean of these weights over all slots, padding's being 0: so padding costs nothing, and
+    The value of a position is the weight of its target's modality times its nats, divided by the
+    mean of these weights over all positions, padding's being 0: so padding costs nothing, and
     weights say what counts more than what. Keras takes the mean of these values, each times its
     `sample_weight` where that is given.
 
@@ -108,15 +108,15 @@ class UnitLoss(keras.losses.Loss):
             says nothing. An `end` counts its weight times that of the unit before it (its first
             byte names that one's modality), so that weights do not change how often what is
             written ends.
-        step_weights: dict from parts of a unit to what their steps count (see `unit_nats`).
+        step_weights: dict from parts of a unit to what their steps count (see `token_nll`).
 
     Call arguments:
-        y_true: integer tokens `[batch, slots, 8]`.
-        y_pred: scores `[batch, slots, classes]` of `ModalityHeads`.
+        y_true: integer tokens `[batch, positions, 8]`.
+        y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
         ValueError: weights of modalities or parts that there are not; a target of a modality
-            that the heads lack, where the values are known (see `unit_nats`).
+            that the heads lack, where the values are known (see `token_nll`).
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class UnitLoss(keras.losses.Loss):
         digits=6,
         modality_weights=None,
         step_weights=None,
-        name="nats",
+        name="loss",
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
@@ -152,11 +152,11 @@ class UnitLoss(keras.losses.Loss):
         rows = ops.cast(y_true, "int32")
         if rows.shape[-1] == 2 * WIDTH:
             rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
-        nats, weight = unit_nats(rows, y_pred, self.modalities, self.step_weights, **self.how)
+        nats, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.how)
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)
             nats = nats * weight
-        # Keras takes the mean over all slots; padding is to cost nothing in it.
+        # Keras takes the mean over all positions; padding is to cost nothing in it.
         return nats / ops.maximum(ops.mean(weight), 1e-9)
 
     def weights(self, rows):
@@ -199,10 +199,10 @@ def _weights(weights, known, what):
 
 
 def loss_for(config):
-    """The `UnitLoss` of a config, with its weights."""
+    """The `TokenCrossEntropy` of a config, with its weights."""
     how = decoding(config)
     weights = dataclasses.asdict(config.loss.modality)
-    return UnitLoss(
+    return TokenCrossEntropy(
         **how,
         modality_weights={name: weights[name] for name in how["modalities"]},
         step_weights=dataclasses.asdict(config.loss.step),
@@ -210,19 +210,19 @@ def loss_for(config):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class UnitNats(keras.layers.Layer):
-    """`unit_nats` as a layer, so that a network that ends in it runs compiled.
+class TokenNLL(keras.layers.Layer):
+    """`token_nll` as a layer, so that a network that ends in it runs compiled.
 
     Args:
         modalities: names of the heads' modalities, in their order.
         table, places, base, digits: as of `ModalityHeads`.
 
     Call arguments:
-        targets: integer tokens `[batch, slots, 8]`.
-        scores: `[batch, slots, classes]`.
+        targets: integer tokens `[batch, positions, 8]`.
+        scores: `[batch, positions, classes]`.
 
     Output shape:
-        float32 `[batch, slots]`.
+        float32 `[batch, positions]`.
     """
 
     def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
@@ -237,20 +237,20 @@ class UnitNats(keras.layers.Layer):
         }
 
     def call(self, targets, scores):
-        return unit_nats(targets, scores, self.modalities, **self.how)[0]
+        return token_nll(targets, scores, self.modalities, **self.how)[0]
 
     def get_config(self):
         return {**super().get_config(), "modalities": self.modalities, **self.how}
 
 
-def nats_model(model, modalities, **how):
-    """A model with the inputs of `model` (targets given) that returns nats `[batch, slots]`.
+def nll_model(model, modalities, **how):
+    """A model with the inputs of `model` (targets given) that returns nats `[batch, positions]`.
 
     Args:
         model: a network as `mdnn.build` makes it.
         modalities: names of the heads' modalities, in their order.
         **how: `table`, `places`, `base` and `digits` of the heads
-            (`mdnn.models.vocabulary.decoding` gives all of a config).
+            (`mdnn.models.head_options.decoding` gives all of a config).
     """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    return keras.Model(model.input, UnitNats(modalities, **how)(inputs["targets"], model.output))
+    return keras.Model(model.input, TokenNLL(modalities, **how)(inputs["targets"], model.output))

@@ -9,7 +9,7 @@ from mdnn.layers.axis_matrices import axis_matrices
 from mdnn.layers.axis_product import axis_product
 from mdnn.layers.multidim_plan import make_plan
 from mdnn.layers.wiring import toeplitz
-from mdnn.models.folded_rows import groups_of
+from mdnn.models.fold_cache import groups_of
 from mdnn.models.pasts import OwnKernels, Past, Summed, put, split_diagonal
 
 
@@ -23,7 +23,7 @@ def pasts_of(mixer, spec, grid, width):
         width: int, channels.
 
     Returns:
-        List of `Past`; empty where a slot is mixed alone, and as every other one.
+        List of `Past`; empty where a position is mixed alone, and as every other one.
     """
     if -1 in spec["axes"]:
         return [OwnKernels(mixer, grid, width)] if spec["sharing"] == "separate" else []
@@ -112,7 +112,7 @@ class SummedAxes(Summed):
 
 
 class SummedTaps(Summed):
-    """An `AxisConv` or `AxisLocal`: its matrix is what it makes of one slot after another."""
+    """An `AxisConv` or `AxisLocal`: its matrix is what it makes of one position after another."""
 
     def __init__(self, mixer, spec, grid, width, axis):
         self.mixer, self.axis = mixer, axis

@@ -4,14 +4,14 @@ import keras
 from keras import initializers, ops
 
 from mdnn.layers import AxisAttention, AxisConv, AxisLocal, AxisMean, MultidimDense
-from mdnn.models.branches import Branch, check_width, ends, gated, make_activation, product
+from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
 
 
 def make_mixer(spec, rank, name, dtype=None):
     """The mixing layer of one mixer table.
 
     Args:
-        spec: dict with the fields of `mdnn.models.network_tables.Mixer`.
+        spec: dict with the fields of `mdnn.config.network_tables.Mixer`.
         rank: int, number of context axes; the input is `[batch, t1 .. t_rank, channels]`, or
             with channel groups `[batch, t1 .. t_rank, groups, channels / groups]`.
         name: str.
@@ -34,7 +34,7 @@ def make_mixer(spec, rank, name, dtype=None):
             groups=spec["groups"] if grouped else 1,
             **common,
         )
-    start = initializers.RandomNormal(stddev=spec["start"]) if spec["start"] else None
+    start = initializers.RandomNormal(stddev=spec["init_std"]) if spec["init_std"] else None
     sharing = spec["sharing"]
     if sharing == "groups":
         sharing = (rank + 1,) if spec["groups"] > 1 else "shared"
@@ -53,14 +53,14 @@ def make_mixer(spec, rank, name, dtype=None):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class MixBranch(Branch):
+class MixingBlock(ResidualBlock):
     """Mixers side by side, their sum taken, between two dense layers over the channels.
 
     `f(h) = W_out(act(u) * M(W_in h))` with a gate, where `u` is a second dense of h and `M` is
     `stack` sets of mixers, each fed `times` times with its own output.
 
     Args:
-        mixers: list of dicts with the fields of `mdnn.models.network_tables.Mixer`.
+        mixers: list of dicts with the fields of `mdnn.config.network_tables.Mixer`.
         stack: number of sets of mixers one after another, each with its own weights; the
             activation stands between them.
         times: how many times each set runs on its own output.
@@ -169,10 +169,10 @@ class MixBranch(Branch):
     def operations(self, input_shape):
         """Multiply-adds for one example."""
         shape = tuple(input_shape)
-        slots = product(shape[1:-1])
+        positions = product(shape[1:-1])
         total = 0
         if self.project:
-            total += slots * shape[-1] * (self.dense_in.units + shape[-1])
+            total += positions * shape[-1] * (self.dense_in.units + shape[-1])
         for mixers in self.sets:
             for mixer, spec in zip(mixers, self.mixers, strict=True):
                 total += self.times * mixer.operations(self._mixed_shape(shape, spec))

@@ -4,13 +4,13 @@ import tomllib
 
 import keras
 
+from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions
-from mdnn.models.config import Config
-from mdnn.models.mixing import MixBranch
+from mdnn.models.mixing import MixingBlock
 from mdnn.models.network_layers import is_causal, make_layers
-from mdnn.models.refeeding import Refeed, run_blocks
-from mdnn.tokens.units import WIDTH
+from mdnn.models.recurrence import Refeed, run_blocks
+from mdnn.tokens.features import WIDTH
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -44,7 +44,7 @@ class Network(keras.Model):
         config, words, options: as above.
         embedding, to_grid, to_positions, heads: layers.
         blocks: list of layers, the backbone's, in the order in which they run.
-        refeed: the `Refeed` that holds the blocks where the config refeeds them, or `None`.
+        refeed: the `Refeed` that holds the blocks where the config steps them, or `None`.
         final_norm: layer or `None`.
         halt: `HaltHead` or `None`.
         grid: tuple of ints, the sizes of the context's axes, slowest first, behind the candidates
@@ -98,7 +98,7 @@ class Network(keras.Model):
 
     @property
     def positions(self):
-        return self.config.context.slots
+        return self.config.context.positions
 
     @property
     def grid(self):
@@ -131,7 +131,7 @@ class Network(keras.Model):
     @property
     def row_wise(self):
         rank = len(self.grid)
-        mixing = (block for block in self.blocks if isinstance(block, MixBranch))
+        mixing = (block for block in self.blocks if isinstance(block, MixingBlock))
         return all(block.stays_in_rows(rank) for block in mixing)
 
     def with_options(self, causal=None, steps=None):
@@ -148,7 +148,7 @@ class Network(keras.Model):
         if options.causal and not self.can_be_causal:
             raise MdnnError(
                 "this network cannot write in turn: it has mixers without 'causal' wiring, and was "
-                "trained with train.objectives.turn = 0"
+                "trained with train.objectives.autoregressive = 0"
             )
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 
@@ -233,7 +233,7 @@ class Network(keras.Model):
         return x if self.halt is None else self.halt(x)
 
     def _recurrence(self, options):
-        """The layer that refeeds the blocks; without weights where the config has none."""
+        """The layer that steps the blocks; without weights where the config has none."""
         if self.refeed is not None:
             return self.refeed
         return Refeed(self.blocks, options.steps, name="refeed")

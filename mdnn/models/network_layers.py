@@ -5,16 +5,16 @@ import math
 
 from keras import layers
 
+from mdnn.config.network_tables import FoldLayer
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
-from mdnn.models.branches import FeedForwardBranch, LinearBranch, make_norm
-from mdnn.models.echo import Echo
-from mdnn.models.folding import FoldBranch
+from mdnn.models.answer_feedback import AnswerFeedback
+from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
+from mdnn.models.fold import RowBottleneck
 from mdnn.models.halting import HaltHead
-from mdnn.models.mixing import MixBranch
-from mdnn.models.network_tables import Inner
-from mdnn.models.refeeding import Refeed
-from mdnn.models.vocabulary import decoding, embedding_modalities
-from mdnn.tokens import WIDTH, TextCodec
+from mdnn.models.head_options import decoding, embedding_modalities
+from mdnn.models.mixing import MixingBlock
+from mdnn.models.recurrence import Refeed
+from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
 OF_LAYER = ("steps", "backprop", "start", "remat", "inner", "damping", "noise", "what")
@@ -45,11 +45,11 @@ def make_layers(config, words):
     Returns:
         A `NetworkLayers`.
     """
-    context, width, fields = config.context, config.backbone.width, config.tokens.fields
+    context, width, fields = config.context, config.backbone.width, config.tokens.candidates
     grid = (fields,) * (fields > 0) + context.grid
-    positions = max(1, fields) * context.slots
+    positions = max(1, fields) * context.positions
     embedding = make_embedding(config, words)
-    embedding.build((None, context.slots, WIDTH))
+    embedding.build((None, context.positions, WIDTH))
     blocks = make_branches(config)
     for block in blocks:
         block.build((None, *grid, width))
@@ -59,8 +59,8 @@ def make_layers(config, words):
     heads = make_heads(config)
     heads.build((None, positions, width))
     refeed = make_refeed(config, blocks)
-    if refeed is not None and refeed.what != "state":
-        refeed.echo = Echo(final_norm, heads, embedding)
+    if refeed is not None and refeed.feedback != "state":
+        refeed.echo = AnswerFeedback(final_norm, heads, embedding)
     return NetworkLayers(
         embedding=embedding,
         to_grid=layers.Reshape((*grid, width), name="grid"),
@@ -69,64 +69,64 @@ def make_layers(config, words):
         final_norm=final_norm,
         to_positions=layers.Reshape((positions, width), name="positions"),
         heads=heads,
-        halt=HaltHead(name="halt") if config.refeed.rule == "halt" else None,
+        halt=HaltHead(name="halt") if config.refeed.step_schedule == "halt" else None,
         axis_names=axis_names(config),
     )
 
 
 def axis_names(config):
     """Returns the names of the axes of a config's grid, a tuple of strings."""
-    return ("candidate",) * (config.tokens.fields > 0) + config.context.axis_names
+    return ("candidate",) * (config.tokens.candidates > 0) + config.context.axis_names
 
 
 def make_embedding(config, words):
     """The embedding layer of a config."""
     tokens = config.tokens
-    if tokens.fields:
-        return FieldEmbedding(config.backbone.width, tokens.fields, name="embedding")
+    if tokens.candidates:
+        return FieldEmbedding(config.backbone.width, tokens.candidates, name="embedding")
     return ModalityEmbedding(
         config.backbone.width,
         modalities=embedding_modalities(config),
         table=tokens.table,
-        places=tokens.places,
+        places=tokens.coordinates,
         items=tokens.items,
         base=tokens.base,
         digits=tokens.digits,
-        start=tokens.start,
-        letters=TextCodec(words).letters(tokens.letters).tolist() if words else None,
+        start=tokens.table_init,
+        letters=TextTokenizer(words).letters(tokens.letters).tolist() if words else None,
         name="embedding",
     )
 
 
 def make_heads(config):
     """The heads of a config."""
-    if config.tokens.fields:
-        return FieldHeads(config.tokens.fields, name="heads")
+    if config.tokens.candidates:
+        return FieldHeads(config.tokens.candidates, name="heads")
     return ModalityHeads(**decoding(config), name="heads")
 
 
 def make_refeed(config, branches):
-    """The layer that refeeds the branches of a config; `None` where they run once alone.
+    """The layer that steps the branches of a config; `None` where they run once alone.
 
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
     refeed = config.refeed
-    if refeed.steps == 1 and refeed.start == "zeros" and config.context.layout != "puzzle":
+    if refeed.steps == 1 and refeed.initial_state == "zeros" and config.context.layout != "puzzle":
         return None
     words = {name: getattr(refeed, name) for name in OF_LAYER}
     return Refeed(branches, **words, seed=config.seed, name="refeed")
 
 
 def is_causal(config):
-    """Whether the network of a config, as built, keeps every slot from those after it."""
-    return config.train.objectives.turn > 0
+    """Whether the network of a config, as built, keeps every position from those after it."""
+    return config.train.objectives.autoregressive > 0
 
 
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
     causal = is_causal(config)
-    return make_blocks(backbone.branch, backbone.depth, backbone.width, causal)
+    return make_blocks(backbone.layer, backbone.depth, backbone.width, causal)
 
 
 def make_blocks(specs, depth, width, causal):
@@ -144,10 +144,10 @@ def make_blocks(specs, depth, width, causal):
 
 
 def make_branch(spec, width, scale, name, causal):
-    """One branch from its table of the config: a `Branch`, or an `Inner` one of a fold.
+    """One branch from its table of the config: a `Branch`, or an `FoldLayer` one of a fold.
 
     Args:
-        spec: `mdnn.models.network_tables.Branch` or `Inner`.
+        spec: `mdnn.config.network_tables.LayerTable` or `FoldLayer`.
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
         name: str.
@@ -162,16 +162,16 @@ def make_branch(spec, width, scale, name, causal):
         "name": name,
     }
     if spec.kind == "linear":
-        return LinearBranch(spec.activation, **common)
+        return LinearBlock(spec.activation, **common)
     if spec.kind == "feedforward":
-        return FeedForwardBranch(spec.width or 2 * width, spec.gate, spec.activation, **common)
+        return FeedForwardBlock(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
         inner = make_blocks(spec.block, spec.depth, spec.width, causal)
-        return FoldBranch(spec.width, inner, causal, **common)
+        return RowBottleneck(spec.width, inner, causal, **common)
     mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
-    if isinstance(spec, Inner):
-        return MixBranch(mixers, gate=spec.gate, activation=spec.activation, **common)
-    return MixBranch(
+    if isinstance(spec, FoldLayer):
+        return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)
+    return MixingBlock(
         mixers,
         stack=spec.stack,
         times=spec.times,

@@ -1,7 +1,7 @@
-"""What a causal mixer keeps of the slots before one, so that a slot costs one slot.
+"""What a causal mixer keeps of the positions before one, so that a position costs one position.
 
-A row is all slots of the fastest axis. Of the row at hand a mixer keeps what it mixes, column by
-column; of whole rows what they give to later ones, taken once for each row.
+A row is all positions of the fastest axis. Of the row at hand a mixer keeps what it mixes, column
+by column; of whole rows what they give to later ones, taken once for each row.
 """
 
 import math
@@ -29,7 +29,7 @@ class Past:
         width: int, channels.
 
     Attributes:
-        row: int, n, slots of a row.
+        row: int, n, positions of a row.
         rows: int, R, how many rows there are.
         shortens: whether `whole` takes the first rows (or, of a single row, columns) alone.
     """
@@ -84,7 +84,7 @@ class Past:
 
 
 class OwnKernels(Past):
-    """A dense over the channels that each slot has for itself: it has no past."""
+    """A dense over the channels that each position has for itself: it has no past."""
 
     def __init__(self, mixer, grid, width):
         super().__init__(grid, width)
@@ -114,9 +114,9 @@ class Summed(Past):
     The channels are G groups of neighbours with kernels of their own. Subclasses say in `parts`
     what is summed:
 
-    - `row` `[1 or R, G, n, n]` (out, in), over the row's slots; with `shift` by distance,
+    - `row` `[1 or R, G, n, n]` (out, in), over the row's positions; with `shift` by distance,
       `[1 or R, G, 2 n - 1]`;
-    - `own` `[R, J, G]`, the slot itself, J being 1 or n;
+    - `own` `[R, J, G]`, the position itself, J being 1 or n;
     - `blocks`, whole rows, for each axis on which they come earlier a pair: `inside`
       `[1 or R, G, n, n]` (out, in) or `None`, what is taken of a row, and `between`
       `[J, G, R, R]` (out, in), the sum over rows.
@@ -208,7 +208,7 @@ class Summed(Past):
         return ops.zeros_like(x) if total is None else total, kept
 
     def _line(self, matrix, past, number):
-        """The sum over a row's slots up to column `number`: `[batch, width]`."""
+        """The sum over a row's positions up to column `number`: `[batch, width]`."""
         g, n = self.groups, self.row
         if self.shift:
             zero, size = ops.zeros_like(number), matrix.shape[0] or ops.shape(matrix)[0]
@@ -274,7 +274,7 @@ class Summed(Past):
         return ops.transpose(x, (0, 3, 2, 1, 4))
 
     def _slots(self, z):
-        """What `_taken` gives as slots again: `[batch, rows, n, width]`."""
+        """What `_taken` gives as positions again: `[batch, rows, n, width]`."""
         j, rows = z.shape[1], z.shape[3]
         z = ops.reshape(z, (-1, j, self.groups, rows, self.row // j, self.each))
         z = ops.transpose(z, (0, 3, 1, 4, 2, 5))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mdnn.tokens import units as table
-from mdnn.tokens.rows import arrangement, check_bytes, new_rows
+from mdnn.tokens import features as table
+from mdnn.tokens.token_rows import arrangement, check_bytes, new_rows
 
 KINDS = ("image", "grey", "video", "grey_video")
 """The modalities whose units are pixels."""

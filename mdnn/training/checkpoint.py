@@ -13,7 +13,7 @@ import json
 from keras.ops import convert_to_numpy as to_numpy
 
 from mdnn.errors import MdnnError
-from mdnn.models.arrays import check_arrays, named, read_arrays, spec_of, write_arrays
+from mdnn.runs.safetensors_io import check_arrays, named, read_arrays, spec_of, write_arrays
 from mdnn.strict_json import parse_json
 
 FOLDER = "checkpoints"
@@ -31,7 +31,7 @@ class Progress:
         running: how many of them one after another, the last one among them.
         best: lowest validation loss so far; None before the first.
         validation: dict from ways to write to the last validation loss.
-        nats: dict from ways to the mean nats in the last row of metrics.csv.
+        train_loss: dict from ways to the mean nats in the last row of metrics.csv.
         losses: list of `[way, loss]` of the steps since that row.
     """
 
@@ -41,7 +41,7 @@ class Progress:
     running: int = 0
     best: float | None = None
     validation: dict = dataclasses.field(default_factory=dict)
-    nats: dict = dataclasses.field(default_factory=dict)
+    train_loss: dict = dataclasses.field(default_factory=dict)
     losses: list = dataclasses.field(default_factory=list)
 
 
@@ -50,7 +50,7 @@ def parts_of(model, optimizer):
 
     Returns:
         dict from the names of parts to dicts from names to variables. A trainer that has more
-        state (averaged weights, a state that is carried on) adds parts of its own.
+        state (swapped_in weights, a state that is carried on) adds parts of its own.
     """
     return {
         "model": {variable.path: variable for variable in model.weights},
@@ -87,7 +87,7 @@ def save(path, parts, progress, keep=1):
 def save_best(path, model, step, nats):
     """Writes a network's weights, those of the lowest validation loss so far."""
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
-    about = {"step": str(step), "validation_nats": repr(nats)}
+    about = {"step": str(step), "validation_loss": repr(nats)}
     write_arrays(path / BEST, named(model.weights), about)
 
 
@@ -159,7 +159,7 @@ _KINDS = {
     "running": _count,
     "best": lambda value: value is None or isinstance(value, float),
     "validation": _nats,
-    "nats": _nats,
+    "loss": _nats,
     "losses": lambda value: (
         isinstance(value, list)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in value)

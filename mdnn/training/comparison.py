@@ -4,10 +4,10 @@ import statistics
 import time
 from pathlib import Path
 
-from mdnn.generation.answers import generate
-from mdnn.models.run import WEIGHTS
+from mdnn.generation.generate import generate
+from mdnn.runs.run_folder import WEIGHTS
+from mdnn.training.decoding_modes import decoding_mode_shares
 from mdnn.training.evaluation import evaluate
-from mdnn.training.ways import trained_ways
 
 # Characters that are written at once to measure how fast, and how often that is done.
 CHARACTERS, ROUNDS = 400, 3
@@ -21,7 +21,7 @@ def figures(run, text=None, lines=None, progress=None, puzzles=None):
     """What is compared of a run but its speed.
 
     Args:
-        run: `mdnn.models.run.Run`.
+        run: `mdnn.runs.run_folder.Run`.
         text, lines, progress, puzzles: as for `mdnn.training.evaluation.evaluate`.
 
     Returns:
@@ -34,7 +34,7 @@ def figures(run, text=None, lines=None, progress=None, puzzles=None):
     return {
         "weights": run.dtype,
         "bytes": (Path(run.path) / WEIGHTS).stat().st_size,
-        "nats": {way: own["nats"] for way, own in ways.items()},
+        "loss": {way: own["loss"] for way, own in ways.items()},
     }
 
 
@@ -45,8 +45,9 @@ def speeds(runs, lines=None, rounds=ROUNDS):
     does meets all of them.
 
     Args:
-        runs: list of `mdnn.models.run.Run`.
-        lines: list of `mdnn.data.lines.Line` from which prompts are taken, of items.
+        runs: list of `mdnn.runs.run_folder.Run`.
+        lines: list of `mdnn.datasets.items.item_splits.Example` from which prompts are taken, of
+            items.
         rounds: int, how often each is measured.
 
     Returns:
@@ -68,12 +69,12 @@ def speeds(runs, lines=None, rounds=ROUNDS):
 
 
 def _way(run):
-    return next(iter(trained_ways(run.config)))
+    return next(iter(decoding_mode_shares(run.config)))
 
 
 def _write_text(run):
     prompt = run.config.train.prompt or "The "
-    return len(generate(run, prompt, length=CHARACTERS, how=_way(run)))
+    return len(generate(run, prompt, length=CHARACTERS, decoding=_way(run)))
 
 
 def _writing_of_items(lines):
@@ -83,24 +84,24 @@ def _writing_of_items(lines):
     def write(run):
         drawn = sample_draws(lines, PROMPTS, run.config.seed, run.config.data.order)
         answers = sample_answers(run, drawn, _way(run))
-        return sum(run.item_codec.count(item) for item in answers if item is not None)
+        return sum(run.item_tokenizer.count(item) for item in answers if item is not None)
 
     return write
 
 
 def _solving():
     # imported late: a text needs no puzzles
-    from mdnn.training.puzzle_scores import PuzzleScorer, open_other_puzzles
+    from mdnn.training.puzzle_evaluator import PuzzleEvaluator, open_other_puzzles
 
     kept = {}
 
     def write(run):
         if id(run) not in kept:
-            scorer = PuzzleScorer({"once": run.model}, run.config)
+            evaluator = PuzzleEvaluator({"parallel": run.model}, run.config)
             task, *cases = open_other_puzzles(run.config, run.config.data.source)
-            kept[id(run)] = scorer, task, *(rows[:PUZZLES] for rows in cases)
-        scorer, task, puzzles, solutions = kept[id(run)]
-        scorer.answers(task, puzzles, solutions)
+            kept[id(run)] = evaluator, task, *(rows[:PUZZLES] for rows in cases)
+        evaluator, task, puzzles, solutions = kept[id(run)]
+        evaluator.answers(task, puzzles, solutions)
         return int(task.asked(puzzles).sum())
 
     return write
@@ -111,8 +112,8 @@ def table(rows, unit="character"):
     line = "{:<8} {:>11} {:>7} {:<7} {:>14} {:>8} {:>13}".format
     lines = [line("weights", "bytes", "of it", "way", f"nats/{unit}", "cost", f"{unit}s/s")]
     for row in rows:
-        for number, (way, nats) in enumerate(row["nats"].items()):
-            first = rows[0]["nats"][way]
+        for number, (way, nats) in enumerate(row["loss"].items()):
+            first = rows[0]["loss"][way]
             own = (
                 (row["weights"], f"{row['bytes']:,}", f"{row['bytes'] / rows[0]['bytes']:.1%}")
                 if number == 0

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mdnn.data.bits import VALIDATION, raw_bits
-from mdnn.data.line import load
+from mdnn.datasets.items.example import load
+from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
-from mdnn.training.pictures import contact_sheet
-from mdnn.training.ways import trained_ways
+from mdnn.training.decoding_modes import decoding_mode_shares
+from mdnn.training.plots import contact_sheet
 
 PROMPTS = 6
 
@@ -15,14 +15,15 @@ def sample_sheet(run, lines, path, title="", prompts=PROMPTS):
     """Draws prompts, the network's answers in every way that is trained, and what is right.
 
     Args:
-        run: `mdnn.models.run.Run` of a network of items.
-        lines: list of `mdnn.data.lines.Line`; prompts are spread over them, always the same.
+        run: `mdnn.runs.run_folder.Run` of a network of items.
+        lines: list of `mdnn.datasets.items.item_splits.Example`; prompts are spread over them,
+            always the same.
         path: the PNG to write.
         title: text above.
         prompts: how many.
     """
     drawn = sample_draws(lines, prompts, run.config.seed, run.config.data.order)
-    answers = {way: sample_answers(run, drawn, way) for way in trained_ways(run.config)}
+    answers = {way: sample_answers(run, drawn, way) for way in decoding_mode_shares(run.config)}
     longest = max(len(items) for items in drawn) - 1
     rows = []
     for number, items in enumerate(drawn):
@@ -58,14 +59,18 @@ def sample_answers(run, drawn, way):
     # imported late: writing compiles much
     from mdnn import generate
 
-    wants = [wanted(items[-1]) for items in drawn]
+    outputs = [wanted(items[-1]) for items in drawn]
     answers = [None] * len(drawn)
-    for want in dict.fromkeys(wants):
-        own = [number for number, other in enumerate(wants) if other == want]
+    for output in dict.fromkeys(outputs):
+        own = [number for number, other in enumerate(outputs) if other == output]
         prompts = [drawn[number][:-1] for number in own]
-        for number, answer in zip(own, generate(run, prompts, want=want, how=way), strict=True):
+        for number, answer in zip(
+            own, generate(run, prompts, output=output, decoding=way), strict=True
+        ):
             if len(answer):
-                answers[number] = Item(drawn[number][-1].kind, answer, rate=run.config.tokens.rate)
+                answers[number] = Item(
+                    drawn[number][-1].kind, answer, rate=run.config.tokens.sample_rate
+                )
     return answers
 
 

@@ -11,7 +11,7 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     """The Keras optimizer of `[train.optimizer]`, built.
 
     Args:
-        spec: `mdnn.models.training_tables.Optimizer`.
+        spec: `mdnn.config.training_tables.Optimizer`.
         variables: the model's trainable variables. Decay falls on matrices only: kernels and
             tables, not norms' scales and biases.
         ema: decay of the weights' moving averages, which the optimizer keeps; 0: none.
@@ -21,24 +21,24 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     common = {
         # Keras would count optimizers in its names, and a checkpoint holds names.
         "name": spec.name,
-        "learning_rate": spec.rate,
-        "global_clipnorm": spec.clip or None,
-        "weight_decay": spec.decay or None,
+        "learning_rate": spec.learning_rate,
+        "global_clipnorm": spec.clip_norm or None,
+        "weight_decay": spec.weight_decay or None,
         "use_ema": ema > 0,
         "ema_momentum": ema,
     }
     betas = {"beta_1": spec.beta_1, "beta_2": spec.beta_2}
     makers = {
         "adamw": lambda: fused_optimizers.AdamW(
-            **{**common, "weight_decay": spec.decay}, **betas, epsilon=1e-8
+            **{**common, "weight_decay": spec.weight_decay}, **betas, epsilon=1e-8
         ),
         "adam": lambda: keras.optimizers.Adam(**common, **betas, epsilon=1e-8),
         "lion": lambda: keras.optimizers.Lion(**common, **betas),
         "muon": lambda: fused_optimizers.Muon(
-            **{**common, "weight_decay": spec.decay},
+            **{**common, "weight_decay": spec.weight_decay},
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
-            adam_weight_decay=spec.decay,
+            adam_weight_decay=spec.weight_decay,
             # Rows of tables and classes of heads are no directions of one space.
             exclude_layers=["heads"],
             products="bfloat16" if precision == "bfloat16" else None,
@@ -46,7 +46,7 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
         "sgd": lambda: keras.optimizers.SGD(**common, momentum=spec.beta_1),
     }
     optimizer = makers[spec.name]()
-    if spec.decay:
+    if spec.weight_decay:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
     if precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="scaled")
@@ -58,10 +58,12 @@ def rate_at(spec, step, progress):
     """Learning rate of a step: a climb, then a cosine down to `final` of the rate.
 
     Args:
-        spec: `mdnn.models.training_tables.Optimizer`.
+        spec: `mdnn.config.training_tables.Optimizer`.
         step: int, from 0.
         progress: float, the part of the run that is done, 0 to 1.
     """
-    climb = min(1.0, (step + 1) / spec.warmup) if spec.warmup else 1.0
-    fall = spec.final + (1 - spec.final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return spec.rate * climb * fall
+    climb = min(1.0, (step + 1) / spec.warmup_steps) if spec.warmup_steps else 1.0
+    fall = spec.min_lr_ratio + (1 - spec.min_lr_ratio) * 0.5 * (
+        1 + math.cos(math.pi * min(progress, 1.0))
+    )
+    return spec.learning_rate * climb * fall

@@ -7,10 +7,10 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.models.run import Run
+from mdnn.runs.run_folder import Run
 
-SLOTS = 8
-BOTH = {"turn": 1.0, "once": 1.0, "unmask": 1.0}
+POSITIONS = 8
+BOTH = {"autoregressive": 1.0, "parallel": 1.0, "masked_diffusion": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def run(tmp_path_factory):
 
 def filled(run, prompt):
     """The likeliest text in the blanks behind a prompt, by the whole network."""
-    tokens = np.zeros((1, SLOTS, 8), "int32")
-    tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(SLOTS)
-    tokens[0, : len(prompt)] = run.codec.tokens(run.codec.units(prompt))
+    tokens = np.zeros((1, POSITIONS, 8), "int32")
+    tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(POSITIONS)
+    tokens[0, : len(prompt)] = run.tokenizer.tokens(run.tokenizer.units(prompt))
     scores = run.model.with_options(causal=False)({"tokens": tokens, "targets": None})
     scores = np.asarray(scores)[0, len(prompt) - 1 : -1]
     parts = np.split(scores, [17, 17 + 256], axis=1)
@@ -41,9 +41,9 @@ def filled(run, prompt):
 
 def test_at_once_it_is_the_likeliest(run):
     expected = filled(run, "The")
-    settings = {"how": "once", "temperature": 0}
+    settings = {"decoding": "parallel", "temperature": 0}
     assert mdnn.generate(run, "The", length=5, **settings) == expected
-    assert mdnn.generate(run, "The", want="text 2", **settings) == expected[:2]
+    assert mdnn.generate(run, "The", output="text 2", **settings) == expected[:2]
     # Of a long prompt the end counts, as much as leaves room for the answer.
     assert mdnn.generate(run, "xyz" * 5 + "The c", length=3, **settings) == filled(run, "The c")
     long = mdnn.generate(run, "The", length=13, **settings)
@@ -53,7 +53,15 @@ def test_at_once_it_is_the_likeliest(run):
 
 def test_a_seed_is_a_text(run):
     def write(seed, **settings):
-        return mdnn.generate(run, "The", length=20, seed=seed, passes=3, how="unmask", **settings)
+        return mdnn.generate(
+            run,
+            "The",
+            length=20,
+            seed=seed,
+            num_denoising_steps=3,
+            decoding="masked_diffusion",
+            **settings,
+        )
 
     pieces = []
     found = write(1, stream=pieces.append)
@@ -66,12 +74,12 @@ def test_a_seed_is_a_text(run):
 
 def test_refeeds_in_turn(run):
     plain = mdnn.generate(run, "The ", length=16, temperature=1)
-    assert mdnn.generate(run, "The ", length=16, temperature=1, refeeds=1) == plain
+    assert mdnn.generate(run, "The ", length=16, temperature=1, steps=1) == plain
     config = dataclasses.replace(run.config, refeed=dataclasses.replace(run.config.refeed, steps=2))
     twice = mdnn.build(config)
     twice.set_weights(run.model.get_weights())
     expected = dataclasses.replace(run, config=config).holding(twice)
-    found = mdnn.generate(run, "The ", length=16, temperature=1, refeeds=2)
+    found = mdnn.generate(run, "The ", length=16, temperature=1, steps=2)
     assert found == mdnn.generate(expected, "The ", length=16, temperature=1)
     assert found != plain
 
@@ -80,11 +88,11 @@ def test_refeeds_in_turn(run):
     ("settings", "message"),
     [
         ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
-        ({"want": "grey 2x2"}, "want: 'grey 2x2': this network knows text, not grey"),
-        ({"want": ["text"]}, "want: expected a word"),
+        ({"output": "grey 2x2"}, "output: 'grey 2x2': this network knows text, not grey"),
+        ({"output": ["text"]}, "output: expected a word"),
     ],
 )
 def test_what_a_network_of_texts_refuses(run, settings, message):
     with pytest.raises(mdnn.MdnnError) as error:
-        mdnn.generate(run, **{"prompt": "The", "how": "once"} | settings)
+        mdnn.generate(run, **{"prompt": "The", "decoding": "parallel"} | settings)
     assert str(error.value).startswith(message)

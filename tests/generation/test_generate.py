@@ -6,9 +6,9 @@ import pytest
 
 import mdnn
 from mdnn.generation.writer import Writer, known, start_window, token_rows
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 
-SLOTS = 8
+POSITIONS = 8
 LONG = "The cat sat on the mat. The dog"
 
 
@@ -25,9 +25,9 @@ def words(words_run):
 
 def greedy(run, prompt, length):
     """The likeliest text by the network's scores of the window's last character, one by one."""
-    text, seen = "", prompt[-SLOTS:]
+    text, seen = "", prompt[-POSITIONS:]
     for _ in range(length):
-        tokens = np.zeros((1, SLOTS, 8), "int32")
+        tokens = np.zeros((1, POSITIONS, 8), "int32")
         for place, character in enumerate(seen):
             point = ord(character)
             tokens[0, place, :5] = 1, point >> 16, point >> 8 & 255, point & 255, place
@@ -35,7 +35,7 @@ def greedy(run, prompt, length):
         plane, row, cell = (part.argmax() for part in np.split(scores, [17, 17 + 256]))
         text += chr((plane << 16) + (row << 8) + cell)
         # A full context is left for one that begins with its last half.
-        seen = seen + text[-1] if len(seen) < SLOTS else (seen + text[-1])[-SLOTS // 2 :]
+        seen = seen + text[-1] if len(seen) < POSITIONS else (seen + text[-1])[-POSITIONS // 2 :]
     return text
 
 
@@ -51,10 +51,10 @@ def test_a_prompt_longer_than_the_context_counts_by_its_end(run):
     settings = {"length": 40, "temperature": 2.0}
     differ = 0
     for seed in range(8):
-        expected = mdnn.generate(run, LONG[-SLOTS:], seed=seed, **settings)
+        expected = mdnn.generate(run, LONG[-POSITIONS:], seed=seed, **settings)
         assert mdnn.generate(run, LONG, seed=seed, **settings) == expected
         # A character fewer is another prompt; not every draw is so close that it matters.
-        differ += mdnn.generate(run, LONG[-SLOTS + 1 :], seed=seed, **settings) != expected
+        differ += mdnn.generate(run, LONG[-POSITIONS + 1 :], seed=seed, **settings) != expected
     assert differ
 
 
@@ -94,7 +94,7 @@ def test_settings_reach_the_choice(run):
 def test_a_row_does_not_depend_on_the_others(run):
     prompts, seeds = ["The ", LONG, "Ça", "m"], [1, 2, 3, 1]
     warmth, top_k, top_p = [0.8, 1.5, 0.0, 1.0], [0, 3, 0, 0], [1.0, 1.0, 1.0, 0.5]
-    window, filled = start_window(run.codec, prompts, SLOTS)
+    window, filled = start_window(run.tokenizer, prompts, POSITIONS)
     writer = Writer(run.model, chunk=16)
     written = writer.predict_on_batch(
         {
@@ -107,19 +107,19 @@ def test_a_row_does_not_depend_on_the_others(run):
             "top_p": np.float32(top_p),
         }
     )
-    rows = run.codec.units_from_tokens(token_rows(np.asarray(written["units"])))
+    rows = run.tokenizer.units_from_tokens(token_rows(np.asarray(written["units"])))
     for row, *settings in zip(rows, prompts, warmth, seeds, top_k, top_p, strict=True):
         prompt, temperature, seed, k, p = settings
         alone = mdnn.generate(
             run, prompt, length=16, temperature=temperature, seed=seed, top_k=k, top_p=p
         )
-        assert run.codec.text(row) == alone
+        assert run.tokenizer.text(row) == alone
     assert np.asarray(written["written"]).tolist() == [16] * 4
-    last = run.codec.units_from_tokens(token_rows(np.asarray(written["window"])))
+    last = run.tokenizer.units_from_tokens(token_rows(np.asarray(written["window"])))
     for prompt, row, window, filled in zip(prompts, rows, last, written["filled"], strict=True):
-        expected = list(run.codec.units(prompt)[-SLOTS:])
+        expected = list(run.tokenizer.units(prompt)[-POSITIONS:])
         for unit in row:
-            expected = [*expected, unit] if len(expected) < SLOTS else [*expected[-3:], unit]
+            expected = [*expected, unit] if len(expected) < POSITIONS else [*expected[-3:], unit]
         assert window[: int(filled)].tolist() == expected
 
 
@@ -130,25 +130,25 @@ def test_words_are_written_whole_and_cut_at_the_length(words):
     assert len(text) == 37
     assert "".join(pieces) == text
     # 37 characters in fewer than 37 units: the words.
-    assert len(words.codec.units("The cat " + text)) < 37
+    assert len(words.tokenizer.units("The cat " + text)) < 37
     assert mdnn.generate(words, "The cat ", length=20, seed=3) == text[:20]
 
 
 def test_words_greedy_by_the_whole_network(words):
-    codec = words.codec
-    units = list(codec.units("The cat "))
+    tokenizer = words.tokenizer
+    units = list(tokenizer.units("The cat "))
     seen = list(units)
     for _ in range(12):
-        tokens = np.zeros((1, SLOTS, 8), "int32")
-        tokens[0, : len(seen)] = codec.tokens(seen)
+        tokens = np.zeros((1, POSITIONS, 8), "int32")
+        tokens[0, : len(seen)] = tokenizer.tokens(seen)
         scores = np.asarray(words.model({"tokens": tokens, "targets": None}))[0, len(seen) - 1]
         kind, *parts = np.split(scores, np.cumsum([2, 17, 256, 256, 256]))
         first, second, third, high, low = (int(part.argmax()) for part in parts)
         text = (first << 16) + (second << 8) + third
         units.append(text if kind.argmax() == 0 else 0x110000 + (high << 8) + low)
         # Half a context of 2 x 4 is a row.
-        seen = [*seen, units[-1]] if len(seen) < SLOTS else units[-4:]
-    expected = codec.text(np.array(units))[len("The cat ") :]
+        seen = [*seen, units[-1]] if len(seen) < POSITIONS else units[-4:]
+    expected = tokenizer.text(np.array(units))[len("The cat ") :]
     assert mdnn.generate(words, "The cat ", length=len(expected), temperature=0) == expected
 
 

@@ -5,10 +5,10 @@ import pytest
 import tiny
 
 import mdnn
+from mdnn.cli import generate_command as command
 from mdnn.cli import main
-from mdnn.data.media import read_item, write_item
-from mdnn.generation import command
-from mdnn.models.run import open_run
+from mdnn.datasets.media.media_files import read_item, write_item
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
 
@@ -26,11 +26,13 @@ def call(capfd, items_run, tmp_path, monkeypatch):
 
 
 def test_files_out(call, items_run, tmp_path):
-    words = ("--prompt", "seven", "--how", "once", "--style", "factual")
-    expected = mdnn.generate(items_run, ["seven"], want="grey", how="once", style="factual")
-    assert call(*words, "--want", "grey", "--out", "a.png") == (0, "a.png\n", "")
+    words = ("--prompt", "seven", "--decoding", "parallel", "--preset", "factual")
+    expected = mdnn.generate(
+        items_run, ["seven"], output="grey", decoding="parallel", preset="factual"
+    )
+    assert call(*words, "--output", "grey", "--out", "a.png") == (0, "a.png\n", "")
     np.testing.assert_array_equal(read_item("a.png").value, expected)
-    status, out, err = call(*words, "--want", "grey", "--want", "audio", "--out", "b.png")
+    status, out, err = call(*words, "--output", "grey", "--output", "audio", "--out", "b.png")
     assert (status, out, err) == (0, "b-1.png\nb-2.wav\n", "")
     assert read_item("b-2.wav").rate == 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -46,8 +48,8 @@ def test_items_keep_their_order(call, items_run, monkeypatch):
     run = open_run(items_run)
     monkeypatch.setattr(command, "open_run", {str(items_run): run}.get)
     picture = tiny.picture("seven")
-    settings = {"want": "text", "how": "once", "temperature": 0}
-    words = ("--item", "seven.png", "--want", "text", "--how", "once", "--greedy")
+    settings = {"output": "text", "decoding": "parallel", "temperature": 0}
+    words = ("--item", "seven.png", "--output", "text", "--decoding", "parallel", "--greedy")
     expected = mdnn.generate(run, [picture], **settings)
     assert call(*words) == (0, expected + "\n", "")
     for order in (1, -1):
@@ -61,14 +63,20 @@ def test_items_keep_their_order(call, items_run, monkeypatch):
     ("words", "message"),
     [
         ((), "expected a --prompt or an --item, received none"),
-        (("--prompt", "one", "--want", "grey"), "--out: expected a file .png for grey, rec"),
-        (("--prompt", "one", "--want", "grey", "--out", "a.wav"), "--out: expected a file .png"),
-        (("--prompt", "one", "--want", "grey", "--out", "no/a.png"), "--out: there is no folder"),
-        (("--prompt", "one", "--want", "gray", "--out", "a.png"), "want: unknown 'gray'"),
-        (("--item", "none.png", "--want", "text"), "cannot read none.png: No such file"),
-        (("--item", "seven.gif", "--want", "text"), "seven.gif: expected a file .txt"),
-        (("--prompt", "one", "--want", "text", "--how", "twice"), "how: unknown 'twice'"),
-        (("--prompt", "one", "--want", "text", "--passes", "0"), "passes: expected"),
+        (("--prompt", "one", "--output", "grey"), "--out: expected a file .png for grey, rec"),
+        (("--prompt", "one", "--output", "grey", "--out", "a.wav"), "--out: expected a file .png"),
+        (("--prompt", "one", "--output", "grey", "--out", "no/a.png"), "--out: there is no folder"),
+        (("--prompt", "one", "--output", "gray", "--out", "a.png"), "output: unknown 'gray'"),
+        (("--item", "none.png", "--output", "text"), "cannot read none.png: No such file"),
+        (("--item", "seven.gif", "--output", "text"), "seven.gif: expected a file .txt"),
+        (
+            ("--prompt", "one", "--output", "text", "--decoding", "twice"),
+            "decoding: unknown 'twice'",
+        ),
+        (
+            ("--prompt", "one", "--output", "text", "--num-denoising-steps", "0"),
+            "num_denoising_steps: expected",
+        ),
     ],
 )
 def test_bad_words(call, tmp_path, words, message):

@@ -9,19 +9,19 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.data.media import write_item
-from mdnn.generation.items import Answering
+from mdnn.datasets.media.media_files import write_item
+from mdnn.generation.item_generator import ItemGenerator
 from mdnn.generation.turn import TurnWriter
 from mdnn.generation.whole import BlankWriter
 from mdnn.layers.decoding_steps import decoding_steps
-from mdnn.models.loss import unit_nats
-from mdnn.models.run import open_run
-from mdnn.models.vocabulary import decoding
-from mdnn.tokens.context import pack_items
+from mdnn.models.head_options import decoding
+from mdnn.models.loss import token_nll
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
+from mdnn.tokens.packing import pack_items
 
-WAYS = ("turn", "once", "unmask")
-SLOTS, ALIGN = 40, 8
+WAYS = ("autoregressive", "parallel", "masked_diffusion")
+POSITIONS, ALIGN = 40, 8
 WORDS = tuple(tiny.DIGITS)
 
 
@@ -39,13 +39,15 @@ def whole(run):
 
 def packed(run, *items):
     """A context of items without an end, and where the next item begins."""
-    context, spans = pack_items([run.item_codec.tokens(item) for item in items], SLOTS, 0, ALIGN)
+    context, spans = pack_items(
+        [run.item_tokenizer.tokens(item) for item in items], POSITIONS, 0, ALIGN
+    )
     context[spans[-1][1] :] = 0
     return context, -(-spans[-1][1] // ALIGN) * ALIGN
 
 
 def greys(run, scores):
-    """The likeliest grey byte of every slot, and its nats."""
+    """The likeliest grey byte of every position, and its nats."""
     start = 0
     for step in decoding_steps(**decoding(run.config)):
         if step.name == "grey_byte_1":
@@ -60,7 +62,7 @@ def test_pictures_in_turn_are_the_likeliest_by_the_whole_network(run):
         scores = run.model({"tokens": context[None], "targets": None})
         byte = greys(run, scores)[0, first + unit - 1]
         context[first + unit] = (4, byte, 0, 0, unit // 4, unit % 4, 0, 1)
-    found = mdnn.generate(run, ["seven"], want="grey 4x4", temperature=0)
+    found = mdnn.generate(run, ["seven"], output="grey 4x4", temperature=0)
     np.testing.assert_array_equal(found, context[first : first + 16, 1].reshape(4, 4))
     assert found.dtype == np.uint8
     assert len(set(found.ravel().tolist())) > 1
@@ -68,13 +70,20 @@ def test_pictures_in_turn_are_the_likeliest_by_the_whole_network(run):
 
 def test_pictures_at_once_are_the_likeliest_by_the_whole_network(run, whole):
     context, first = packed(run, "two")
-    context[first : first + 16] = run.item_codec.blanks("grey", (4, 4), 1)
-    context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)
+    context[first : first + 16] = run.item_tokenizer.blanks("grey", (4, 4), 1)
+    context[first + 16] = run.item_tokenizer.end_blank("grey", (4, 4), 1)
     bytes = greys(run, whole({"tokens": context[None], "targets": None}))
     expected = bytes[0, first - 1 : first + 15].reshape(4, 4)
-    found = mdnn.generate(run, ["two"], want="grey 4x4", how="once", style="factual")
+    found = mdnn.generate(run, ["two"], output="grey 4x4", decoding="parallel", preset="factual")
     np.testing.assert_array_equal(found, expected)
-    one_pass = mdnn.generate(run, ["two"], want="grey", how="unmask", temperature=0, passes=1)
+    one_pass = mdnn.generate(
+        run,
+        ["two"],
+        output="grey",
+        decoding="masked_diffusion",
+        temperature=0,
+        num_denoising_steps=1,
+    )
     np.testing.assert_array_equal(one_pass, expected)
 
 
@@ -83,30 +92,34 @@ def test_unmasking_keeps_the_most_certain(run):
     rng, model = np.random.default_rng(0), mdnn.build(run.config)
     for weight in model.weights:
         weight.assign(rng.normal(size=weight.shape) * 0.3)
-    seen, run = run.seen, dataclasses.replace(run).holding(model)
+    seen, run = run.item_statistics, dataclasses.replace(run).holding(model)
     vars(run)["seen"] = seen
     whole = model.with_options(causal=False)
     context, first = packed(run, "two")
-    blank, passes, count = run.item_codec.blanks("grey", (4, 4), 1), 5, 16
-    context[first + 16] = run.item_codec.end_blank("grey", (4, 4), 1)
+    blank, num_denoising_steps, count = run.item_tokenizer.blanks("grey", (4, 4), 1), 5, 16
+    context[first + 16] = run.item_tokenizer.end_blank("grey", (4, 4), 1)
     rows, kept, certain = blank.copy(), np.zeros(16, bool), np.zeros(16)
     how = decoding(run.config)
-    for turn in range(passes):
+    for turn in range(num_denoising_steps):
         context[first : first + 16] = np.where(kept[:, None], rows, blank)
         scores = np.asarray(whole({"tokens": context[None], "targets": None}))[0]
         bytes = greys(run, scores)[first - 1 : first + 15]
         new = blank.copy()
         new[:, 0], new[:, 1] = 4, bytes
-        nats = unit_nats(
+        nats = token_nll(
             new, scores[first - 1 : first + 15], step_weights={"modality": 0.0}, **how
         )[0]
         rows = np.where(kept[:, None], rows, new)
         certain = np.where(kept, certain, -np.asarray(nats))
-        best = np.argsort(-certain, kind="stable")[: -(-count * (turn + 1) // passes)]
+        best = np.argsort(-certain, kind="stable")[: -(-count * (turn + 1) // num_denoising_steps)]
         kept = np.zeros(16, bool)
         kept[best] = True
-    settings = {"how": "unmask", "temperature": 0, "passes": passes}
-    found = mdnn.generate(run, ["two"], want="grey 4x4", **settings)
+    settings = {
+        "decoding": "masked_diffusion",
+        "temperature": 0,
+        "num_denoising_steps": num_denoising_steps,
+    }
+    found = mdnn.generate(run, ["two"], output="grey 4x4", **settings)
     np.testing.assert_array_equal(found, rows[:, 1].reshape(4, 4))
 
 
@@ -116,10 +129,10 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
     inputs = {
         "seed": np.array([1, 2, 1], "int32"),
         "temperature": np.array([1.0, 2.0, 0.0], "float32"),
-        "passes": 4 * ones,
+        "num_denoising_steps": 4 * ones,
     }
-    slots = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
-    chance = [np.asarray(writer._chance(inputs, slots, turn)) for turn in range(5)]
+    positions = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
+    chance = [np.asarray(writer._chance(inputs, positions, turn)) for turn in range(5)]
     # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6.
     for turn, left in enumerate((0.75, 0.5, 0.25)):
         np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], [0.58 * left, 1.15 * left], 0.05)
@@ -134,9 +147,11 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
 @pytest.mark.parametrize("how", WAYS)
 def test_what_was_learnt_comes_back(run, how):
     pictures = [[tiny.picture(word)] for word in WORDS]
-    words = mdnn.generate(run, pictures, want="text", how=how, style="factual")
+    words = mdnn.generate(run, pictures, output="text", decoding=how, preset="factual")
     assert sum(found == word for found, word in zip(words, WORDS, strict=True)) >= 2
-    sounds = mdnn.generate(run, [[word] for word in WORDS], want="audio", how=how, style="factual")
+    sounds = mdnn.generate(
+        run, [[word] for word in WORDS], output="audio", decoding=how, preset="factual"
+    )
     longest = max(len(tiny.sound(word)) for word in WORDS)
     for sound in sounds:
         assert sound.dtype == np.int16
@@ -144,18 +159,24 @@ def test_what_was_learnt_comes_back(run, how):
 
 
 @pytest.mark.parametrize(
-    ("how", "want"),
-    [("turn", None), ("turn", "audio 6"), ("once", None), ("unmask", "audio 6"), ("once", "text")],
+    ("how", "output"),
+    [
+        ("autoregressive", None),
+        ("autoregressive", "audio 6"),
+        ("parallel", None),
+        ("masked_diffusion", "audio 6"),
+        ("parallel", "text"),
+    ],
 )
-def test_an_answer_does_not_depend_on_the_others(run, how, want):
+def test_an_answer_does_not_depend_on_the_others(run, how, output):
     prompts = [["seven", tiny.sound("one")], ["one"], [Item("text", "two")]]
-    settings = {"want": want, "how": how, "temperature": 2.0}
+    settings = {"output": output, "decoding": how, "temperature": 2.0}
     seeds = [3, 4, 3]
     together = mdnn.generate(run, prompts, seed=seeds, **settings)
     assert len(together) == 3
     for prompt, seed, answer in zip(prompts, seeds, together, strict=True):
         alone = mdnn.generate(run, prompt, seed=seed, **settings)
-        if want is None:
+        if output is None:
             assert [item.kind for item in alone] == [item.kind for item in answer]
             alone, answer = ([item.value for item in own] for own in (alone, answer))
             assert all(map(np.array_equal, alone, answer))
@@ -163,10 +184,10 @@ def test_an_answer_does_not_depend_on_the_others(run, how, want):
             np.testing.assert_array_equal(alone, answer)
 
 
-@pytest.mark.parametrize("how", ["turn", "unmask"])
+@pytest.mark.parametrize("how", ["autoregressive", "masked_diffusion"])
 def test_a_seed_is_an_answer(run, how):
     def write(seed):
-        settings = {"want": "audio 6", "how": how, "temperature": 20.0, "batch": 3}
+        settings = {"output": "audio 6", "decoding": how, "temperature": 20.0, "batch": 3}
         return mdnn.generate(run, [["one"]] * 4, seed=seed, **settings)
 
     found = write([5, 6, 5, 7])
@@ -180,7 +201,7 @@ def test_a_seed_is_an_answer(run, how):
 def test_column_by_column_is_what_whole_passes_give(run):
     rng = np.random.default_rng(0)
     heads = run.model.get_layer("heads").modalities
-    tokens = np.zeros((3, SLOTS, 8), "int32")
+    tokens = np.zeros((3, POSITIONS, 8), "int32")
     for n, items in enumerate((["seven"], ["two", tiny.picture("two")], [tiny.sound("one")])):
         tokens[n], _ = packed(run, *items)
     own = np.zeros((3, len(heads)), "int32")
@@ -219,83 +240,98 @@ def test_column_by_column_is_what_whole_passes_give(run):
 @pytest.mark.parametrize("how", WAYS)
 def test_several_answers_see_the_ones_before(run, how):
     pieces = []
-    settings = {"how": how, "style": "factual"}
-    found = mdnn.generate(run, ["one"], want=["grey", "audio"], stream=pieces.append, **settings)
+    settings = {"decoding": how, "preset": "factual"}
+    found = mdnn.generate(run, ["one"], output=["grey", "audio"], stream=pieces.append, **settings)
     picture, sound = found
     assert picture.shape == (4, 4)
     assert all(map(np.array_equal, pieces, found))
-    np.testing.assert_array_equal(picture, mdnn.generate(run, ["one"], want="grey", **settings))
-    after = mdnn.generate(run, ["one", picture], want="audio", **settings)
+    np.testing.assert_array_equal(picture, mdnn.generate(run, ["one"], output="grey", **settings))
+    after = mdnn.generate(run, ["one", picture], output="audio", **settings)
     np.testing.assert_array_equal(sound, after)
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_sizes_are_those_asked_for(run, how):
-    settings = {"how": how, "style": "factual"}
-    assert mdnn.generate(run, "one", want="grey 3x6", **settings).shape == (3, 6)
-    assert len(mdnn.generate(run, ["one"], want="audio", length=2, **settings)) <= 2
+    settings = {"decoding": how, "preset": "factual"}
+    assert mdnn.generate(run, "one", output="grey 3x6", **settings).shape == (3, 6)
+    assert len(mdnn.generate(run, ["one"], output="audio", length=2, **settings)) <= 2
 
 
-def test_up_to_the_last_slot(run):
-    assert len(mdnn.generate(run, ["one"], want="audio 32", temperature=0)) == 32
-    # In ways that see the whole context the `end` then has no slot.
-    assert len(mdnn.generate(run, ["one"], want="audio 32", how="once", temperature=0)) == 32
-    assert len(mdnn.generate(run, [tiny.picture("one")], want="text 4", temperature=0)) == 4
+def test_up_to_the_last_position(run):
+    assert len(mdnn.generate(run, ["one"], output="audio 32", temperature=0)) == 32
+    # In ways that see the whole context the `end` then has no position.
+    assert (
+        len(mdnn.generate(run, ["one"], output="audio 32", decoding="parallel", temperature=0))
+        == 32
+    )
+    assert len(mdnn.generate(run, [tiny.picture("one")], output="text 4", temperature=0)) == 4
 
 
 def test_nothing_before_the_answer(run):
-    assert mdnn.generate(run, [], want="grey", temperature=0).shape == (4, 4)
+    assert mdnn.generate(run, [], output="grey", temperature=0).shape == (4, 4)
 
 
 def test_files_are_items(run, tmp_path):
     path = tmp_path / "seven.png"
     write_item(Item("grey", tiny.picture("seven")), path)
-    found = mdnn.generate(run, [path], want="audio", temperature=0)
-    expected = mdnn.generate(run, [tiny.picture("seven")], want="audio", temperature=0)
+    found = mdnn.generate(run, [path], output="audio", temperature=0)
+    expected = mdnn.generate(run, [tiny.picture("seven")], output="audio", temperature=0)
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(mdnn.MdnnError, match=r"cannot read .*none\.png"):
-        mdnn.generate(run, [pathlib.Path("none.png")], want="text")
+        mdnn.generate(run, [pathlib.Path("none.png")], output="text")
 
 
 def test_what_nobody_asked_for_ends_where_it_does_not_fit(run, monkeypatch):
     def always_pictures(self, contexts, number):
         return ["grey"] * len(contexts)
 
-    monkeypatch.setattr(Answering, "_kinds", always_pictures)
+    monkeypatch.setattr(ItemGenerator, "_kinds", always_pictures)
     # Behind a word of one row of 8 there are four rows, and a picture takes two.
     answers = mdnn.generate(run, [["one"], ["one", "two"]], temperature=0)
     assert [[item.kind for item in items] for items in answers] == [["grey"] * 2, ["grey"]]
 
 
 def test_places_that_the_network_decides(run):
-    tokens = dataclasses.replace(run.config.tokens, answer_places=True)
+    tokens = dataclasses.replace(run.config.tokens, answer_coordinates=True)
     config = dataclasses.replace(run.config, tokens=tokens)
     side = dataclasses.replace(run, config=config).holding(mdnn.build(config))
     vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
-    for how in ("turn", "once"):
+    for how in ("autoregressive", "parallel"):
         with pytest.raises(mdnn.MdnnError, match=r"places make no grey \(.*say its size"):
-            mdnn.generate(side, ["one"], want="grey", how=how, temperature=5.0)
+            mdnn.generate(side, ["one"], output="grey", decoding=how, temperature=5.0)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"how": "unmas"}, "how: unknown 'unmas' (did you mean 'unmask'?); known: turn, once"),
-        ({"how": None}, "how: unknown None; known"),
-        ({"style": "factal"}, "style: unknown 'factal' (did you mean 'factual'?)"),
-        ({"want": "gray"}, "want: unknown 'gray' (did you mean 'grey'?)"),
-        ({"want": "image 4x4"}, "want: 'image 4x4': this network knows text, grey, audio"),
-        ({"want": []}, "want: expected a word or a list of words, received []"),
-        ({"want": "audio 33"}, "audio 33 takes 33 slots: a context of 40 slots has 32 left "),
-        ({"refeeds": 0}, "refeeds: expected a whole number from 1 to 1000, received 0"),
+        (
+            {"decoding": "unmas"},
+            "decoding: unknown 'unmas' (did you mean 'masked_diffusion'?); known: autoregressive",
+        ),
+        ({"decoding": None}, "decoding: unknown None; known"),
+        ({"preset": "factal"}, "preset: unknown 'factal' (did you mean 'factual'?)"),
+        ({"output": "gray"}, "output: unknown 'gray' (did you mean 'grey'?)"),
+        ({"output": "image 4x4"}, "output: 'image 4x4': this network knows text, grey, audio"),
+        ({"output": []}, "output: expected a word or a list of words, received []"),
+        (
+            {"output": "audio 33"},
+            "audio 33 takes 33 positions: a context of 40 positions has 32 left ",
+        ),
+        ({"steps": 0}, "steps: expected a whole number from 1 to 1000, received 0"),
         ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
         ({"batch": 0}, "batch: expected a whole number from 1 on, received 0"),
         ({"prompt": [""]}, "prompt: expected a text of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
         ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
-        ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 units from slot 8"),
-        ({"prompt": ["x" * 39]}, "text takes 1 slots: a context of 40 slots has 0 left behind"),
-        ({"prompt": ["x" * 39], "want": None}, "an answer takes 1 slots: a context of 40 slots"),
+        ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 units from position 8"),
+        (
+            {"prompt": ["x" * 39]},
+            "text takes 1 positions: a context of 40 positions has 0 left behind",
+        ),
+        (
+            {"prompt": ["x" * 39], "output": None},
+            "an answer takes 1 positions: a context of 40 positions",
+        ),
         (
             {"prompt": [[tiny.sound("one")], ["a", "b"]], "seed": [1]},
             "seed: expected one for each of 2 prompts, received 1",
@@ -305,40 +341,45 @@ def test_places_that_the_network_decides(run):
 )
 def test_what_cannot_be_asked_for(run, settings, message):
     with pytest.raises(mdnn.MdnnError) as error:
-        mdnn.generate(run, **{"prompt": ["one"], "want": "text"} | settings)
+        mdnn.generate(run, **{"prompt": ["one"], "output": "text"} | settings)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
 def test_what_was_not_trained(run, tiny_run):
-    with pytest.raises(mdnn.MdnnError, match=r"not trained for 'once'.*; it was for turn"):
-        mdnn.generate(tiny_run, "The ", how="once")
+    with pytest.raises(
+        mdnn.MdnnError, match=r"not trained for 'parallel'.*; it was for autoregressive"
+    ):
+        mdnn.generate(tiny_run, "The ", decoding="parallel")
     objectives = dataclasses.replace(run.config.train.objectives, turn=0.0)
     config = dataclasses.replace(
         run.config, train=dataclasses.replace(run.config.train, objectives=objectives)
     )
     side = dataclasses.replace(run, config=config).holding(run.model)
-    with pytest.raises(mdnn.MdnnError, match=r"not trained for 'turn'.*; it was for once, unmask"):
+    with pytest.raises(
+        mdnn.MdnnError,
+        match=r"not trained for 'autoregressive'.*; it was for parallel, masked_diffusion",
+    ):
         mdnn.generate(side, ["one"])
-    with pytest.raises(mdnn.MdnnError, match="want: say what is wanted"):
-        mdnn.generate(side, ["one"], how="once")
+    with pytest.raises(mdnn.MdnnError, match="output: say what is wanted"):
+        mdnn.generate(side, ["one"], decoding="parallel")
     vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
-    with pytest.raises(mdnn.MdnnError, match=r"want: say the size of grey.*trained on 4x4, 2x8"):
-        mdnn.generate(side, ["one"], want="grey", how="once")
+    with pytest.raises(mdnn.MdnnError, match=r"output: say the size of grey.*trained on 4x4, 2x8"):
+        mdnn.generate(side, ["one"], output="grey", decoding="parallel")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend is enough")
 def test_xla_writes_the_same(run):
     context, first = packed(run, "seven")
-    from mdnn.generation.asks import Ask, Context, writer_of, written
-    from mdnn.generation.styles import settings
-    from mdnn.generation.wants import Want
+    from mdnn.generation.output_spec import OutputSpec
+    from mdnn.generation.presets import settings
+    from mdnn.generation.requests import Context, OutputRequest, writer_of, written
 
-    ask = Ask(Want("grey", (4, 4)), first, 16, ("grey",))
+    ask = OutputRequest(OutputSpec("grey", (4, 4)), first, 16, ("grey",))
     contexts = [Context(context, 5, [Item("text", "seven")], 1, 0)]
     found = []
     for xla in (False, True):
         writer = writer_of(TurnWriter, run.model, kinds=("grey",), sampler="greedy", xla=xla)
         assert writer.jit_compile is xla
-        found += written(writer, contexts, [ask], run.item_codec, settings("factual"), 1)
+        found += written(writer, contexts, [ask], run.item_tokenizer, settings("factual"), 1)
     np.testing.assert_array_equal(found[0][0], found[1][0])

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mdnn.config.load import Config
 from mdnn.generation.stream import StreamWriter
 from mdnn.generation.writer import Writer, reread, start_window, token_rows
 from mdnn.models.builder import build
-from mdnn.models.config import Config
-from mdnn.tokens.text import TextCodec
+from mdnn.tokens.characters import TextTokenizer
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 
@@ -27,7 +27,7 @@ NETWORKS = {
             mix({"wiring": "causal+shift", "groups": 2}, gate="silu"),
             mix({"execution": "sequential"}, {"kind": "attention", "axes": [1], "heads": 2}),
         ],
-        {"tokens": {"places": True, "digits": 2}},
+        {"tokens": {"coordinates": True, "digits": 2}},
     ),
     "refed": (
         [2, 3],
@@ -36,9 +36,9 @@ NETWORKS = {
             {"kind": "fold", "width": 6, "block": [mix({})]},
             mix(ROW, {"kind": "conv", "axes": [2], "window": 1}, residual="post"),
         ],
-        {"refeed": {"steps": 2, "start": "learned"}},
+        {"refeed": {"steps": 2, "initial_state": "learned"}},
     ),
-    "one slot": ([1], [mix({}), FEED], {}),
+    "one position": ([1], [mix({}), FEED], {}),
 }
 PROMPTS = ["The cat ", "m", "The cat sat on the mat", "Ça v"]
 TEMPERATURES = [0.0, 0.0, 1.0, 0.7]
@@ -46,7 +46,7 @@ TEMPERATURES = [0.0, 0.0, 1.0, 0.7]
 
 def network(name):
     grid, branches, tables = NETWORKS[name]
-    backbone = {"width": 8, "depth": 1, "branch": branches}
+    backbone = {"width": 8, "depth": 1, "layer": branches}
     table = {"backbone": backbone, "context": {"grid": grid}, "train": {"steps": 1}, **tables}
     model = build(Config.from_dict(table))
     rng = np.random.default_rng(0)
@@ -55,8 +55,8 @@ def network(name):
     return model, int(np.prod(grid)), reread(grid)
 
 
-def begin(slots, prompts):
-    window, filled = start_window(TextCodec(()), prompts, slots)
+def begin(positions, prompts):
+    window, filled = start_window(TextTokenizer(()), prompts, positions)
     return {"window": window, "filled": filled, "written": np.zeros(len(prompts), "int32")}
 
 
@@ -83,53 +83,53 @@ def stream(writer, state, chosen, *counts):
     return np.concatenate(units), np.concatenate(hidden) if writer.shows else None
 
 
-def seen_windows(prompt, units, slots, keep):
+def seen_windows(prompt, units, positions, keep):
     """The window that each unit is written behind, and how many units it holds."""
     window = [tuple(unit) for unit in prompt]
     for unit in units:
-        yield np.pad(np.int32(window), [[0, slots - len(window)], [0, 0]]), len(window)
+        yield np.pad(np.int32(window), [[0, positions - len(window)], [0, 0]]), len(window)
         window = [*window, tuple(unit)]
-        window = window if len(window) <= slots else window[-keep:]
+        window = window if len(window) <= positions else window[-keep:]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_units_from_the_same_scores(name):
-    model, slots, keep = network(name)
-    waits = (lambda filled: filled - filled.min())(begin(slots, PROMPTS)["filled"])
+    model, positions, keep = network(name)
+    waits = (lambda filled: filled - filled.min())(begin(positions, PROMPTS)["filled"])
     # Beyond the end of the context twice, and for the longest prompt as far.
-    count = 2 * slots + int(waits.max()) + 3
+    count = 2 * positions + int(waits.max()) + 3
     writer = StreamWriter(model, chunk=count, xla=False, shows=True)
     assert writer.keep == keep
     chosen = settings(TEMPERATURES)
-    found, hidden = stream(writer, begin(slots, PROMPTS), chosen, 5, count - 5)
+    found, hidden = stream(writer, begin(positions, PROMPTS), chosen, 5, count - 5)
     whole = Writer(model, chunk=count)
-    expected = np.asarray(whole.predict_on_batch(begin(slots, PROMPTS) | chosen)["units"])
+    expected = np.asarray(whole.predict_on_batch(begin(positions, PROMPTS) | chosen)["units"])
     windows, rows = [], []
     for row, wait in enumerate(waits):
         own = found[wait:, row]
         np.testing.assert_array_equal(own, expected[row, : count - wait])
-        prompt = begin(slots, PROMPTS[row : row + 1])["window"][0]
+        prompt = begin(positions, PROMPTS[row : row + 1])["window"][0]
         prompt = prompt[prompt[:, 0] > 0]
-        for number, seen in enumerate(seen_windows(prompt, own, slots, keep)):
+        for number, seen in enumerate(seen_windows(prompt, own, positions, keep)):
             windows.append(seen)
             rows.append(hidden[wait + number, row])
     assert len(np.unique(found[:, 2], axis=0)) > 3
     tokens = token_rows(np.stack([window for window, _ in windows]))
-    tokens[..., 4] = np.arange(slots) * (tokens[..., 0] > 0)
+    tokens[..., 4] = np.arange(positions) * (tokens[..., 0] > 0)
     given = ops.convert_to_numpy(model.hidden(ops.convert_to_tensor(tokens)))
     given = np.stack([given[k, filled - 1] for k, (_, filled) in enumerate(windows)])
     np.testing.assert_allclose(np.stack(rows), given, atol=1e-5 * np.abs(given).max())
 
 
 def test_compiled_once_and_the_same_in_any_pieces():
-    model, slots, _ = network("shift")
+    model, positions, _ = network("shift")
     writer = StreamWriter(model, chunk=32)
     chosen = settings(TEMPERATURES)
-    whole, _ = stream(writer, begin(slots, PROMPTS), chosen, 32)
-    pieces, _ = stream(writer, begin(slots, PROMPTS), chosen, 1, 7, 8, 16)
+    whole, _ = stream(writer, begin(positions, PROMPTS), chosen, 32)
+    pieces, _ = stream(writer, begin(positions, PROMPTS), chosen, 1, 7, 8, 16)
     np.testing.assert_array_equal(pieces, whole)
     other = settings([1.5, 0.5, 0.0, 2.0], top_k=3)
-    another, _ = stream(writer, begin(slots, ["a", "bc", "def", "ghijklmnop"]), other, 20)
+    another, _ = stream(writer, begin(positions, ["a", "bc", "def", "ghijklmnop"]), other, 20)
     assert (another != whole[:20]).any()
     # Once to read a prompt, once to write. PyTorch compiles nothing: there each call counts.
     assert writer.traces == 2 or keras.backend.backend() == "torch"

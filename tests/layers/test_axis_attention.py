@@ -88,7 +88,7 @@ def test_causal_at_call_time():
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_reach(axis):
-    """Every slot before on the axis, exactly none after it, nothing of the other axis."""
+    """Every position before on the axis, exactly none after it, nothing of the other axis."""
     layer = make((1, 3, 4, 4), axis, 2, wiring="causal", rotary=True)
     reach = jacobian(layer, normal(3, 4, 4)).reshape(3, 4, 4, 3, 4, 4)
     reach = abs(reach).sum(axis=(2, 5))  # [j1, j2, i1, i2]
@@ -164,7 +164,7 @@ def test_projections_start_apart():
 
 def test_operations():
     layer = AxisAttention(2, 2)
-    # 3 · 5 slots of 8 channels: four projections, then scores and sums over 5 slots each.
+    # 3 · 5 positions of 8 channels: four projections, then scores and sums over 5 positions each.
     assert layer.operations((None, 3, 5, 8)) == 15 * 8 * 8 * 4 + 15 * 8 * 5 * 2
     assert type(layer.operations((None, 3, 5, 8))) is int
     with pytest.raises(ValueError, match="sizes but the batch's to be known"):

@@ -23,7 +23,7 @@ def make(shape, *args, **kwargs):
 
 
 def numpy_conv(x, layer, axis, causal_call=None):
-    """One output slot and one tap at a time, in float64."""
+    """One output position and one tap at a time, in float64."""
     kernel = to_numpy(layer.kernel).astype("float64")
     size = kernel.shape[0]
     past = size - 1 if layer.wiring == "causal" else (size - 1) // 2

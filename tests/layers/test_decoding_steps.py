@@ -5,7 +5,7 @@ import pytest
 from backends import to_numpy
 
 from mdnn.layers.decoding_steps import bit_channels, column, decoding_steps, number_bits
-from mdnn.tokens.units import COLUMNS, MODALITIES, modality
+from mdnn.tokens.features import COLUMNS, MODALITIES, modality
 
 ALL = ("text", "word", "image", "grey", "video", "grey_video", "audio", "end")
 LARGEST = 2**31 - 1

@@ -7,7 +7,7 @@ from layer_checks import CHECKS, Case
 from networks import randomize
 
 from mdnn.layers import AxisMean, FieldEmbedding, FieldHeads
-from mdnn.tokens.puzzles import to_tokens
+from mdnn.tokens.symbols import to_tokens
 
 
 def test_what_a_field_knows():
@@ -17,7 +17,7 @@ def test_what_a_field_knows():
     unknown, this, other = to_numpy(layer.table)
     np.testing.assert_array_equal(found[0], [unknown, this, other])
     np.testing.assert_array_equal(found[1], [unknown, other, this])
-    with pytest.raises(ValueError, match=r"takes tokens \[batch, slots, 8\]"):
+    with pytest.raises(ValueError, match=r"takes tokens \[batch, positions, 8\]"):
         FieldEmbedding(3, fields=2).build((None, 3, 5))
 
 
@@ -58,22 +58,22 @@ def test_check_heads(check, tmp_path):
 def test_digits_are_renamed_with_their_puzzle(tmp_path):
     """With means over the digits a network answers a renamed puzzle with renamed scores."""
     import mdnn
-    from mdnn.models.config import Config
+    from mdnn.config.load import Config
 
     config = Config.from_dict(
         {
             "data": {"source": "sudoku-4x4"},
-            "tokens": {"modalities": ["symbol"], "fields": 4},
+            "tokens": {"modalities": ["symbol"], "candidates": 4},
             "context": {"layout": "puzzle", "grid": [4, 4]},
             "backbone": {
                 "width": 8,
                 "depth": 1,
-                "branch": [
+                "layer": [
                     {"gate": "silu", "mixer": [{"kind": "mean", "axes": [1]}]},
                     {"gate": "silu", "mixer": [{"wiring": "full", "axes": [2, 3]}]},
                 ],
             },
-            "train": {"steps": 1, "objectives": {"turn": 0.0, "once": 1.0}},
+            "train": {"steps": 1, "objectives": {"autoregressive": 0.0, "parallel": 1.0}},
         }
     )
     model = randomize(mdnn.build(config))

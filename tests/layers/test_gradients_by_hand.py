@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from layer_gradients import output_and_gradients
 
-from mdnn.layers.class_nats import class_nats
+from mdnn.layers.class_nats import sparse_cross_entropy
 from mdnn.layers.silu_gate import silu_gate
 
 
@@ -64,7 +64,7 @@ def test_class_nats(shape, scale):
     answers = rng.integers(shape[-1], size=shape[:-1])
     w = rng.normal(size=shape[:-1]).astype("float32")
     _compare(
-        lambda x: class_nats(x, answers),
+        lambda x: sparse_cross_entropy(x, answers),
         lambda x: ops.sparse_categorical_crossentropy(answers, x, from_logits=True),
         x,
         w,
@@ -77,7 +77,7 @@ def test_class_nats_of_what_cannot_be():
     # As configs forbid classes: a score of minus 1e9, and one of minus infinity.
     for low in (-1e9, -np.inf):
         scores = np.array([[0.0, low, 0.0]], "float32")
-        nats = ops.convert_to_numpy(class_nats(scores, np.array([0])))
+        nats = ops.convert_to_numpy(sparse_cross_entropy(scores, np.array([0])))
         np.testing.assert_allclose(nats, np.log(2), rtol=1e-6)
 
 
@@ -85,7 +85,7 @@ def test_class_nats_of_no_rows():
     # Of a modality that a batch asks nothing of; compiled, too.
     x, w = np.zeros((0, 5), "float32"), np.zeros(0, "float32")
     _compare(
-        lambda x: class_nats(x, np.zeros(0, "int32")),
+        lambda x: sparse_cross_entropy(x, np.zeros(0, "int32")),
         lambda x: ops.sum(x, axis=-1),
         x,
         w,

@@ -12,18 +12,18 @@ from keras.src.utils import traceback_utils
 from layer_checks import Case
 from test_layer_checks import CASES as LAYERS
 
-from mdnn.models.branches import FeedForwardBranch
-from mdnn.models.folding import FoldBranch
+from mdnn.config.network_tables import Mixer
+from mdnn.models.blocks import FeedForwardBlock
+from mdnn.models.fold import RowBottleneck
 from mdnn.models.halting import HaltHead
-from mdnn.models.mixing import MixBranch
-from mdnn.models.network_tables import Mixer
+from mdnn.models.mixing import MixingBlock
 
 
 def fold(dtype=None):
     """Branches belong to one layer: new ones each time."""
     mixer = dataclasses.asdict(Mixer(sharing="shared"))
-    branches = [MixBranch([mixer], name="mix", dtype=dtype), FeedForwardBranch(3, dtype=dtype)]
-    return FoldBranch(5, branches, causal=False, bias=True, dtype=dtype)
+    branches = [MixingBlock([mixer], name="mix", dtype=dtype), FeedForwardBlock(3, dtype=dtype)]
+    return RowBottleneck(5, branches, causal=False, bias=True, dtype=dtype)
 
 
 CASES = LAYERS | {

@@ -9,6 +9,7 @@ import pytest
 from layer_checks import CHECKS, Case, check_export
 
 from mdnn.activations import Partial
+from mdnn.config.network_tables import Mixer
 from mdnn.layers import (
     AxisAttention,
     AxisConv,
@@ -23,21 +24,20 @@ from mdnn.layers import (
     RandomOffsetPadding,
 )
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.lineage.layers import LineageLayer
-from mdnn.lineage.roll import LineageRollLayer
-from mdnn.models.branches import FeedForwardBranch, LinearBranch
-from mdnn.models.mixing import MixBranch
-from mdnn.models.network_tables import Mixer
-from mdnn.models.refeeding import Refeed
-from mdnn.tokens.units import MODALITIES
+from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.mixing import MixingBlock
+from mdnn.models.recurrence import Refeed
+from mdnn.paper.paper_layers import LineageLayer
+from mdnn.paper.roll import LineageRollLayer
+from mdnn.tokens.features import MODALITIES
 
 FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}
 
 
 def refeed(dtype=None, **kwargs):
     """Branches belong to one layer: new ones each time."""
-    first = LinearBranch(activation="melu", dtype=dtype, name="first")
-    second = FeedForwardBranch(6, dtype=dtype, name="second")
+    first = LinearBlock(activation="melu", dtype=dtype, name="first")
+    second = FeedForwardBlock(6, dtype=dtype, name="second")
     return Refeed([first, second], dtype=dtype, **kwargs)
 
 
@@ -45,7 +45,7 @@ KINDS = [row for row in MODALITIES if row.name not in ("padding", "word")]
 
 
 def every_modality(batch):
-    """Tokens with a slot of every modality in each example."""
+    """Tokens with a position of every modality in each example."""
     tokens = np.random.default_rng(0).integers(4, size=(5, len(KINDS), 8))
     tokens[..., 0] = [row.index for row in KINDS]
     return tokens[:batch].astype("int32")
@@ -195,10 +195,10 @@ CASES = {
         only_start=("weights",),
     ),
     "lineage, rolling": Case(partial(LineageRollLayer, [2, 3], use_bias=True), (2, 3)),
-    "mix": Case(partial(MixBranch, [asdict(Mixer(wiring="causal"))], gate="silu"), (3, 2, 4)),
+    "mix": Case(partial(MixingBlock, [asdict(Mixer(wiring="causal"))], gate="silu"), (3, 2, 4)),
     "mix, two side by side": Case(
         partial(
-            MixBranch,
+            MixingBlock,
             [
                 asdict(Mixer(kind="attention", axes=(1,), heads=2)),
                 asdict(Mixer(kind="conv", axes=(2,), window=1)),
@@ -211,10 +211,10 @@ CASES = {
         (3, 2, 4),
     ),
     "feed-forward": Case(
-        partial(FeedForwardBranch, 6, gate="silu", residual="post", norm="layer"), (3, 4)
+        partial(FeedForwardBlock, 6, gate="silu", residual="post", norm="layer"), (3, 4)
     ),
-    "linear": Case(partial(LinearBranch, activation="sort2"), (3, 4)),
-    "refeed": Case(partial(refeed, steps=3, start="learned"), (3, 4)),
+    "linear": Case(partial(LinearBlock, activation="sort2"), (3, 4)),
+    "refeed": Case(partial(refeed, steps=3, initial_state="learned"), (3, 4)),
     "rms norm": Case(RMSNorm, (3, 4)),
     "axis mean": Case(partial(AxisMean, [1, -2]), (2, 3, 4)),
     "field embedding": Case(partial(FieldEmbedding, 5, 3), (4, 8), dtype="int32"),
@@ -232,9 +232,13 @@ def test_cases_cover_every_layer():
     }
     covered = {type(case.make()) for case in CASES.values()}
     # A measure, which no network is built of, computed in float32 alone; the fold, which
-    # tests/models/test_folding.py puts through the same checks; and what hands on its input, so
+    # tests/models/test_fold.py puts through the same checks; and what hands on its input, so
     # that nothing is learnt from its output (test_keras_checks.py has it).
-    assert {layer.__name__ for layer in layers - covered} <= {"UnitNats", "FoldBranch", "HaltHead"}
+    assert {layer.__name__ for layer in layers - covered} <= {
+        "TokenNLL",
+        "RowBottleneck",
+        "HaltHead",
+    }
 
 
 def checks():

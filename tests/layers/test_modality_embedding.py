@@ -7,10 +7,10 @@ from layer_gradients import output_and_gradients
 
 from mdnn.errors import MdnnError
 from mdnn.layers import ModalityEmbedding
-from mdnn.tokens import TextCodec
+from mdnn.tokens import TextTokenizer
 
 WORDS = ("the", "naïve", "日本", "a")
-LETTERS = TextCodec(WORDS).letters(4).tolist()
+LETTERS = TextTokenizer(WORDS).letters(4).tolist()
 
 # One unit per plane that Unicode fills, its ends, and what lies between.
 TEXT = "a é\x00日𝄞\U0010ffff~"
@@ -43,7 +43,7 @@ def test_text_is_the_sum_of_three_rows():
         "text_byte_2": (256, 3),
         "text_byte_3": (256, 3),
     }
-    tokens = TextCodec().tokens(TextCodec().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
     expected = [codepoint(tables, point) for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
@@ -51,7 +51,7 @@ def test_text_is_the_sum_of_three_rows():
 def test_full_table_has_a_row_per_code_point():
     layer, tables = make(width=2, table="full")
     assert {name: table.shape for name, table in tables.items()} == {"text_byte_1": (1_114_112, 2)}
-    tokens = TextCodec().tokens(TextCodec().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
     expected = [tables["text_byte_1"][ord(point)] for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
@@ -82,7 +82,7 @@ def test_padding_is_zero():
 def test_places_are_digits(place, base, digits, rows):
     layer, tables = make(places=True, base=base, digits=digits)
     assert tables["text_place_1"].shape == (base * digits, 3)
-    tokens = TextCodec().tokens(np.array([[97]]), first_place=[place])
+    tokens = TextTokenizer().tokens(np.array([[97]]), first_place=[place])
     assert tokens[0, 0, 4] == place
     places = sum(tables["text_place_1"][d * base + row] for d, row in enumerate(rows))
     np.testing.assert_allclose(
@@ -92,16 +92,16 @@ def test_places_are_digits(place, base, digits, rows):
 
 def test_items_are_digits():
     layer, tables = make(items=True, base=10, digits=2)
-    tokens = TextCodec().tokens(np.array([[97, 97]]), item=[[7, 42]])
-    for slot, (low, high) in enumerate(((7, 0), (2, 4))):
+    tokens = TextTokenizer().tokens(np.array([[97, 97]]), item=[[7, 42]])
+    for position, (low, high) in enumerate(((7, 0), (2, 4))):
         expected = codepoint(tables, "a") + tables["item"][low] + tables["item"][10 + high]
-        np.testing.assert_allclose(values(layer, tokens)[0, slot], expected, rtol=1e-4)
+        np.testing.assert_allclose(values(layer, tokens)[0, position], expected, rtol=1e-4)
 
 
 def test_words_have_a_row_and_their_letters():
     layer, tables = make(modalities=("text", "word"), letters=LETTERS, places=True, digits=1)
-    codec = TextCodec(WORDS)
-    tokens = codec.tokens(codec.units("the naïve!日本 a"))[None]
+    tokenizer = TextTokenizer(WORDS)
+    tokens = tokenizer.tokens(tokenizer.units("the naïve!日本 a"))[None]
     expected = []
     for place, piece in enumerate(("the", " ", "naïve", "!", "日本", " ", "a")):
         if piece in WORDS:
@@ -121,7 +121,7 @@ def test_words_have_a_row_and_their_letters():
 def test_modalities_of_others_are_zero():
     """A word's bytes name no rows of a layer for text alone."""
     layer, _ = make()
-    tokens = TextCodec(WORDS).tokens(np.array([[1_114_112]]))
+    tokens = TextTokenizer(WORDS).tokens(np.array([[1_114_112]]))
     assert (values(layer, tokens) == 0).all()
 
 
@@ -136,9 +136,9 @@ def test_modalities_of_others_are_zero():
 )
 def test_a_gradient_reaches_every_table(kwargs):
     layer, tables = make(**kwargs)
-    codec = TextCodec(WORDS if "letters" in kwargs else ())
-    units = codec.units("the é 日本 é")
-    tokens = codec.tokens(units, item=3)[None].astype("float32")
+    tokenizer = TextTokenizer(WORDS if "letters" in kwargs else ())
+    units = tokenizer.units("the é 日本 é")
+    tokens = tokenizer.tokens(units, item=3)[None].astype("float32")
     weights = np.random.default_rng(1).normal(size=(1, len(units), layer.width))
     _, _, gradients = output_and_gradients(layer, tokens, weights.astype("float32"))
     assert len(gradients) == len(tables)
@@ -181,7 +181,7 @@ def test_tables_start_different():
         ({"table": "half"}, None, "table is 'bytes', 'full' or 'bits', received 'half'"),
         ({"modalities": ("text", "word")}, None, "letters belong together"),
         ({"letters": LETTERS}, None, "letters belong together"),
-        ({}, (None, 5, 4), r"takes tokens \[batch, slots, 8\], received shape \(None, 5, 4\)"),
+        ({}, (None, 5, 4), r"takes tokens \[batch, positions, 8\], received shape \(None, 5, 4\)"),
     ],
 )
 def test_errors(kwargs, shape, message):

@@ -24,8 +24,8 @@ def make(width=3, **kwargs):
 def tokens(*rows):
     """Token rows `[1, n, 8]`."""
     found = np.zeros((1, len(rows), 8), "int32")
-    for slot, row in enumerate(rows):
-        found[0, slot, : len(row)] = row
+    for position, row in enumerate(rows):
+        found[0, position, : len(row)] = row
     return found
 
 
@@ -73,7 +73,7 @@ def test_tables():
     ],
     ids=["image", "grey", "audio", "blank", "blank, undecided", "end", "end with places"],
 )
-def test_a_slot_is_the_sum_of_its_rows(row, rows):
+def test_a_position_is_the_sum_of_its_rows(row, rows):
     layer, tables = make(modalities=KINDS, places=True, base=4, digits=2)
     expected = 0
     for name, numbers in rows.items():

@@ -6,7 +6,7 @@ from backends import to_numpy, values
 
 from mdnn.layers import ModalityHeads
 from mdnn.layers.decoding_steps import decoding_steps
-from mdnn.tokens import units
+from mdnn.tokens import features as units
 
 BOTH = ("text", "word")
 
@@ -28,8 +28,8 @@ def normal(*shape):
 def tokens(*rows):
     """Token rows `[1, n, 8]` of `(modality, byte, ...)`."""
     found = np.zeros((1, len(rows), 8), "int32")
-    for slot, row in enumerate(rows):
-        found[0, slot, : len(row)] = row
+    for position, row in enumerate(rows):
+        found[0, position, : len(row)] = row
     return found
 
 
@@ -68,9 +68,9 @@ def test_scores_in_numpy():
     scores = values(layer, hidden, tokens(*rows))
     assert scores.shape == (1, 4, 2 + 17 + 256 + 256 + 256 + 256)
     assert scores.dtype == "float32"
-    for slot, row in enumerate(rows):
+    for position, row in enumerate(rows):
         byte_1, byte_2 = (*row[1:], 0, 0)[:2]
-        h = hidden[0, slot]
+        h = hidden[0, position]
         high = h * (1 + w["text_byte_2_gate_1"][min(byte_1, 16)])
         low = h * (1 + w["text_byte_3_gate_1"][min(byte_1, 16)])
         low = low * (1 + w["text_byte_3_gate_2"][byte_2])
@@ -86,7 +86,9 @@ def test_scores_in_numpy():
                 ("word_byte_2", word),
             )
         ]
-        np.testing.assert_allclose(scores[0, slot], np.concatenate(expected), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            scores[0, position], np.concatenate(expected), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_a_byte_is_conditioned_on_the_ones_before():
@@ -143,10 +145,10 @@ def test_without_targets_the_likeliest_bytes_are_taken(few):
     unit = to_numpy(layer.decode(hidden, lambda scores, number: np.argmax(to_numpy(scores), -1)))
     # With these units as targets the scores of their own modality are the same.
     with_them = values(layer, hidden, unit)
-    for slot, row in enumerate(unit[0]):
+    for position, row in enumerate(unit[0]):
         own = slice(2, 2 + 12) if row[0] == 1 else slice(2 + 12, None)
-        np.testing.assert_allclose(alone[0, slot, own], with_them[0, slot, own], rtol=1e-5)
-        assert alone[0, slot, :2].argmax() == row[0] - 1
+        np.testing.assert_allclose(alone[0, position, own], with_them[0, position, own], rtol=1e-5)
+        assert alone[0, position, :2].argmax() == row[0] - 1
     assert set(unit[0, :, 0]) == {1, 2}
     assert (unit[unit[..., 0] == 2][:, 3] == 0).all()
 
@@ -217,6 +219,6 @@ def test_errors(modalities, message):
 
 def test_targets_that_are_no_tokens():
     with pytest.raises(
-        ValueError, match=r"takes targets \[batch, slots, 8\], received \(1, 4, 3\)"
+        ValueError, match=r"takes targets \[batch, positions, 8\], received \(1, 4, 3\)"
     ):
         ModalityHeads()(normal(1, 4, 5), np.zeros((1, 4, 3), "int32"))

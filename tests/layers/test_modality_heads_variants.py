@@ -6,7 +6,7 @@ from backends import to_numpy, values
 
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.layers.decoding_steps import bit_channels
-from mdnn.tokens import units
+from mdnn.tokens import features as units
 
 
 def make(modalities, width=5, **kwargs):
@@ -88,7 +88,8 @@ def test_decode_writes_places():
     layer, _ = make(("grey", "video", "end"), places=True, base=10, digits=3)
 
     def choose(scores, number):
-        # slot 0: a pixel, slot 1: one of a film, slot 2: the end; then the number's last digit
+        # position 0: a pixel, position 1: one of a film, position 2: the end; then the number's
+        # last digit
         return np.array([0, 1, 2]) if number == 0 else np.full(3, number % 10)
 
     rows = to_numpy(layer.decode(normal(3, 5), choose))

@@ -9,9 +9,9 @@ from backends import to_numpy, values
 from networks import CONFIGS, SHIPPED, make_config, mix, randomize, text_tokens, tiny
 
 from mdnn import MdnnError, build, load_config
-from mdnn.data.batches import Batches
-from mdnn.models.loss import UnitLoss
-from mdnn.tokens import TextCodec
+from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.models.loss import TokenCrossEntropy
+from mdnn.tokens import TextTokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 20
 WORDS = ("the", "lazy", "dog")
@@ -35,7 +35,7 @@ def test_shipped_configs_build(name):
     config = load_config(CONFIGS / f"{name}.toml")
     model = build(config)
     assert 0 < model.count_params() <= MOST_PARAMETERS.get(name, 900_000)
-    assert model.output.shape[:2] == (None, config.context.slots)
+    assert model.output.shape[:2] == (None, config.context.positions)
     if config.tokens.modalities == ("text",):
         assert model.output.shape[2] == CLASSES
     # Weights are kept by their paths.
@@ -88,24 +88,24 @@ def test_weights_come_from_the_seed(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_comes_back_from_a_file(name, tmp_path):
     """The whole network as one `.keras` file, refeeding and all."""
-    learned = ["refeed.start=learned"] if name == "paper" else []
+    learned = ["refeed.initial_state=learned"] if name == "paper" else []
     model = randomize(build(tiny(name, *learned)))
     model.save(tmp_path / "net.keras")
     loaded = keras.saving.load_model(tmp_path / "net.keras")
     assert [w.path for w in loaded.weights] == [w.path for w in model.weights]
     assert all(same_weights(loaded, model))
-    slots = model.output.shape[1]
-    batch = {"tokens": text_tokens((2, slots)), "targets": text_tokens((2, slots), seed=1)}
+    positions = model.output.shape[1]
+    batch = {"tokens": text_tokens((2, positions)), "targets": text_tokens((2, positions), seed=1)}
     np.testing.assert_allclose(values(loaded, batch), values(model, batch), rtol=1e-4, atol=1e-4)
 
 
 def batches(config, words=()):
-    codec = TextCodec(words)
-    return Batches(
-        codec.units(TEXT),
-        codec,
-        config.context.slots,
-        config.train.batch,
+    tokenizer = TextTokenizer(words)
+    return TextBatches(
+        tokenizer.units(TEXT),
+        tokenizer,
+        config.context.positions,
+        config.train.batch_size,
         config.seed,
         steps=10,
         padding=config.context.padding,
@@ -119,7 +119,9 @@ def test_fit_with_a_stock_optimizer(name):
     model = build(config, words)
     before = [to_numpy(weight) for weight in model.weights]
     jit = "auto" if keras.backend.backend() == "jax" else False
-    model.compile(keras.optimizers.Adam(0.02), UnitLoss(config.tokens.modalities), jit_compile=jit)
+    model.compile(
+        keras.optimizers.Adam(0.02), TokenCrossEntropy(config.tokens.modalities), jit_compile=jit
+    )
     history = model.fit(batches(config, words), epochs=2, shuffle=False, verbose=0).history["loss"]
     assert history[1] < 0.9 * history[0]
     for weight, old in zip(model.weights, before, strict=True):
@@ -134,9 +136,9 @@ def test_refeeding_is_built_where_the_config_says_so():
     assert "refeed" not in plain
     assert "block_1_1_feedforward" in plain
     assert "refeed" in refed
-    assert "refeed" in layers("refeed.start=learned")
-    refeed = build(tiny("text", "refeed={steps=3, backprop=2}")).get_layer("refeed")
-    assert (refeed.steps, refeed.backprop, refeed.start) == (3, 2, "zeros")
+    assert "refeed" in layers("refeed.initial_state=learned")
+    refeed = build(tiny("text", "refeed={steps=3, bptt_steps=2}")).get_layer("refeed")
+    assert (refeed.steps, refeed.bptt_steps, refeed.initial_state) == (3, 2, "zeros")
     assert [branch.name for branch in refeed.branches] == [
         "block_0_0_mix",
         "block_0_1_feedforward",
@@ -205,7 +207,7 @@ def test_half_precision():
     np.testing.assert_allclose(to_numpy(scores), exact, atol=0.1 * abs(exact).max())
 
 
-BRANCH = "backbone.branch.0"
+BRANCH = "backbone.layer.0"
 
 
 @pytest.mark.parametrize(
@@ -229,12 +231,12 @@ BRANCH = "backbone.branch.0"
             "Expected an even number of channels per head",
         ),
         (WITH_WORDS, "tokens.words: the table of words comes from training text"),
-        ([f"context.grid=[{10**20}]"], "limits.slots: expected at most 100,000,000 slots"),
+        ([f"context.grid=[{10**20}]"], "limits.positions: expected at most 100,000,000 positions"),
         (["context.grid=[40000]"], "limits.parameters: expected at most 1,000,000,000 weights"),
         (
             [
                 "context.grid=[300000000000]",
-                f"limits.slots={10**12}",
+                f"limits.positions={10**12}",
                 f"limits.parameters={10**30}",
                 f"{BRANCH}.mixer.0.wiring=causal",
                 f"{BRANCH}.mixer.0.sharing=shared",

@@ -9,15 +9,15 @@ from mdnn import build
 
 
 def influence(config):
-    """Which slot's token changes which slot's scores: booleans `[changed, scores]`.
+    """Which position's token changes which position's scores: booleans `[changed, scores]`.
 
     Rows of one batch are compared with the same rows of another, so that equal is equal.
     """
     model = randomize(build(config))
-    slots = config.context.slots
-    base = np.repeat(text_tokens((1, slots)), slots, axis=0)
+    positions = config.context.positions
+    base = np.repeat(text_tokens((1, positions)), positions, axis=0)
     changed = base.copy()
-    changed[np.arange(slots), np.arange(slots), 3] += 1
+    changed[np.arange(positions), np.arange(positions), 3] += 1
     before, after = (
         to_numpy(model({"tokens": tokens, "targets": None})) for tokens in (base, changed)
     )
@@ -25,10 +25,10 @@ def influence(config):
 
 
 def assert_causal(found, past=None):
-    """The future is left out and the whole past, or as told, is seen by the last slot."""
-    slots = len(found)
+    """The future is left out and the whole past, or as told, is seen by the last position."""
+    positions = len(found)
     assert not np.tril(found, -1).any()
-    past = range(slots) if past is None else past
+    past = range(positions) if past is None else past
     assert set(np.flatnonzero(found[:, -1])) == set(past)
 
 
@@ -36,7 +36,7 @@ def assert_causal(found, past=None):
 def test_shipped(name):
     found = influence(tiny(name))
     assert_causal(found)
-    # Every slot sees its whole past.
+    # Every position sees its whole past.
     assert np.triu(found).sum() == len(found) * (len(found) + 1) // 2
 
 
@@ -117,5 +117,5 @@ def test_refed_folds():
 
 
 def test_refeeding_reaches_further():
-    config = make_config(mix(LOCAL), grid=(6,), refeed={"steps": 3, "start": "learned"})
+    config = make_config(mix(LOCAL), grid=(6,), refeed={"steps": 3, "initial_state": "learned"})
     assert_causal(influence(config), [2, 3, 4, 5])

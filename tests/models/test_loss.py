@@ -8,8 +8,8 @@ from networks import make_config, mix, randomize, text_tokens
 
 from mdnn import build
 from mdnn.layers import ModalityHeads
-from mdnn.models.loss import UnitLoss, UnitNats, nats_model, unit_nats
-from mdnn.tokens import units
+from mdnn.models.loss import TokenCrossEntropy, TokenNLL, nll_model, token_nll
+from mdnn.tokens import features as units
 
 # Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
 PLACES = {
@@ -42,7 +42,7 @@ def surprise(scores, first, last, answer):
 
 
 def chain_rule(row, scores, modalities):
-    """Nats of one slot."""
+    """Nats of one position."""
     if row[0] == 0:
         return 0.0
     modality, bytes_ = PLACES[modalities]
@@ -73,22 +73,22 @@ def test_unit_nats(modalities):
         [chain_rule(row, score, modalities) for row, score in zip(*pair, strict=True)]
         for pair in zip(targets, scores, strict=True)
     ]
-    nats, counted = (to_numpy(x) for x in unit_nats(targets, scores, modalities))
+    nats, counted = (to_numpy(x) for x in token_nll(targets, scores, modalities))
     assert (nats.dtype, counted.dtype) == ("float32", "float32")
     np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(counted, targets[..., 0] > 0)
     assert (nats[targets[..., 0] == 0] == 0).all()
     for dtype in ("float32", "mixed_float16"):
-        layer = UnitNats(modalities, dtype=dtype)
+        layer = TokenNLL(modalities, dtype=dtype)
         np.testing.assert_array_equal(to_numpy(layer(targets, scores)), nats)
 
 
 @pytest.mark.parametrize("modalities", PLACES, ids=str)
 def test_unit_loss_is_the_mean_over_counted_units(modalities):
     targets, scores = example(modalities)
-    nats, counted = (to_numpy(x) for x in unit_nats(targets, scores, modalities))
+    nats, counted = (to_numpy(x) for x in token_nll(targets, scores, modalities))
     assert counted.sum() < counted.size
-    loss = UnitLoss(modalities)
+    loss = TokenCrossEntropy(modalities)
     expected = nats.sum() / counted.sum()
     np.testing.assert_allclose(to_numpy(loss(targets, scores)), expected, rtol=1e-5)
     # More padding changes nothing.
@@ -99,19 +99,19 @@ def test_unit_loss_is_the_mean_over_counted_units(modalities):
 
 def test_padding_alone_costs_nothing():
     _, scores = example(("text",))
-    assert float(UnitLoss()(np.zeros((2, len(ROWS), 8), "int32"), scores)) == 0
+    assert float(TokenCrossEntropy()(np.zeros((2, len(ROWS), 8), "int32"), scores)) == 0
 
 
 def test_uniform_scores_cost_the_logarithm_of_the_code_points():
     targets, scores = example(("text",))
-    loss = float(UnitLoss()(targets, scores * 0))
+    loss = float(TokenCrossEntropy()(targets, scores * 0))
     np.testing.assert_allclose(loss, np.log(1_114_112), rtol=1e-6)
 
 
 def test_config():
-    loss = UnitLoss(("text", "word"), name="cost")
+    loss = TokenCrossEntropy(("text", "word"), name="cost")
     revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert isinstance(revived, UnitLoss)
+    assert isinstance(revived, TokenCrossEntropy)
     assert (revived.modalities, revived.name) == (["text", "word"], "cost")
 
 
@@ -133,7 +133,7 @@ def test_heads_and_loss_make_a_distribution(monkeypatch):
     heads.build(hidden.shape)
     randomize(heads)
     scores = values(heads, hidden.astype("float32"), targets)
-    nats, _ = unit_nats(targets, scores, ("text", "word"))
+    nats, _ = token_nll(targets, scores, ("text", "word"))
     found = np.exp(-to_numpy(nats).astype("float64"))
     assert 0 < found.max() < 0.9
     np.testing.assert_allclose(found.sum(), 1, rtol=1e-5)
@@ -144,8 +144,8 @@ def test_nats_model():
     model = randomize(build(make_config(mix({}))))
     batch = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
     batch["targets"][0, 1] = 0
-    expected, _ = unit_nats(batch["targets"], model(batch), ("text",))
-    found = to_numpy(nats_model(model, ("text",))(batch))
+    expected, _ = token_nll(batch["targets"], model(batch), ("text",))
+    found = to_numpy(nll_model(model, ("text",))(batch))
     np.testing.assert_allclose(found, to_numpy(expected), rtol=1e-5)
     assert found[0, 1] == 0
     assert (found > 0).sum() == 7

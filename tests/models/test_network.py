@@ -20,7 +20,7 @@ FOLD = {
 ROWS = mix({"axes": [2]}, gate="silu")
 FEED = {"kind": "feedforward", "gate": "silu"}
 GRID = (3, 2)
-SLOTS = 6
+POSITIONS = 6
 
 
 def network(*branches, **options):
@@ -33,12 +33,13 @@ def scores(model, tokens, targets=None):
 
 
 def connected(model, causal, steps=None):
-    """Which slot of the embedded context reaches which slot's state: booleans `[from, to]`."""
+    """Which position of the embedded context reaches which position's state: booleans `[from,
+    to]`."""
     x = np.random.default_rng(1).normal(size=(*model.grid, model.width)).astype("float32")
     options = model.options.changed(causal=causal, steps=steps)
     found = jacobian(lambda x: model.backbone(x, options), x)
-    slots = np.prod(model.grid)
-    return (found.reshape(slots, model.width, slots, model.width) != 0).any(axis=(1, 3)).T
+    positions = np.prod(model.grid)
+    return (found.reshape(positions, model.width, positions, model.width) != 0).any(axis=(1, 3)).T
 
 
 NETWORKS = {
@@ -56,7 +57,7 @@ def test_jacobian_both_ways(name):
 
 
 def test_a_fold_reaches_whole_rows_before():
-    """By itself: nothing of its own row, every slot of all rows before."""
+    """By itself: nothing of its own row, every position of all rows before."""
     fold = {**FOLD, "residual": "none", "block": [{**FOLD["block"][0], "residual": "none"}]}
     found = connected(network(fold, grid=(2, 2, 2)), causal=True)
     rows = np.arange(8) // 2
@@ -66,7 +67,7 @@ def test_a_fold_reaches_whole_rows_before():
 @pytest.mark.parametrize("refeed", [{}, {"steps": 2, "start": "learned"}], ids=str)
 def test_weights_are_shared(refeed):
     model = network(FOLD, ROWS, refeed=refeed)
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     expected = scores(model, tokens)
     for causal in (True, False):
         other = model.with_options(causal)
@@ -79,11 +80,11 @@ def test_weights_are_shared(refeed):
 
 def test_targets_are_optional():
     model = network(FOLD, ROWS)
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     other = model.with_options(causal=True)
     assert list(other.input) == list(model.input)
     for tensor in other.input.values():
-        assert (tensor.shape, tensor.dtype) == ((None, SLOTS, 8), "int32")
+        assert (tensor.shape, tensor.dtype) == ((None, POSITIONS, 8), "int32")
     expected = values(lambda t: model({"tokens": t, "targets": None}), tokens)
     found = values(lambda t: other({"tokens": t, "targets": None}), tokens)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -93,10 +94,12 @@ def test_targets_are_optional():
 def test_other_refeeds(start):
     def network_of(steps):
         return randomize(
-            build(make_config(FOLD, ROWS, grid=GRID, refeed={"steps": steps, "start": start}))
+            build(
+                make_config(FOLD, ROWS, grid=GRID, refeed={"steps": steps, "initial_state": start})
+            )
         )
 
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     once, thrice = network_of(1), network_of(3)
     found = scores(once.with_options(causal=True, steps=3), tokens)
     np.testing.assert_allclose(found, scores(thrice, tokens), rtol=1e-3, atol=1e-3)
@@ -108,9 +111,9 @@ def test_other_refeeds(start):
 
 
 def test_built_whole_where_writing_in_turn_is_not_trained():
-    train = {"steps": 1, "objectives": {"turn": 0, "once": 1}}
+    train = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
     model = network(FOLD, mix({"axes": [2], "wiring": "full"}), train=train)
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     expected = scores(model, tokens)
     np.testing.assert_allclose(
         scores(model.with_options(causal=False), tokens), expected, rtol=1e-4, atol=1e-4
@@ -131,7 +134,7 @@ def test_built_whole_where_writing_in_turn_is_not_trained():
     ids=str,
 )
 def test_which_networks_can_be_causal(branch, expected):
-    train = {"steps": 1, "objectives": {"turn": 0, "once": 1}}
+    train = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
     model = build(make_config(FEED, branch, grid=GRID, train=train))
     assert model.can_be_causal == expected
 
@@ -144,11 +147,11 @@ def test_steps_are_checked(steps):
 
 @pytest.mark.parametrize("final_norm", ["rms", "none"])
 def test_hidden_is_what_the_heads_are_given(final_norm):
-    backbone = {"width": 4, "depth": 1, "branch": [FOLD, ROWS], "final_norm": final_norm}
+    backbone = {"width": 4, "depth": 1, "layer": [FOLD, ROWS], "final_norm": final_norm}
     model = network(backbone=backbone, refeed={"steps": 2})
     assert (model.grid, model.row, model.rows, model.steps) == (GRID, 2, 3, 2)
     assert model.axis_names == ("row", "column")
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     for call in ({"causal": True}, {"causal": False, "steps": 3}):
         found = values(lambda t, c=call: model.heads(model.hidden(t, **c), t), tokens)
         expected = scores(model.with_options(**call), tokens)
@@ -184,7 +187,7 @@ def test_a_model_that_holds_a_network_holds_its_weights():
     model = network(FOLD, ROWS)
     holder = Holder(model)
     assert {id(w) for w in holder.weights} == {id(w) for w in model.weights}
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     expected = values(lambda t: model.hidden(t, causal=False), tokens)
     np.testing.assert_allclose(to_numpy(holder(tokens)), expected, rtol=1e-4, atol=1e-4)
 
@@ -192,7 +195,7 @@ def test_a_model_that_holds_a_network_holds_its_weights():
 @pytest.mark.parametrize("options", [{}, {"causal": False, "steps": 3}], ids=str)
 def test_saved_cloned_and_made_from_its_config(options, tmp_path):
     model = network(FOLD, ROWS, refeed={"steps": 2}).with_options(**options)
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
     expected = scores(model, tokens)
     model.save(tmp_path / "network.keras")
     again = keras.models.load_model(tmp_path / "network.keras")
@@ -213,7 +216,7 @@ def test_saved_cloned_and_made_from_its_config(options, tmp_path):
 def test_a_state_to_begin_with():
     """Two steps, and one more from the state after them, are three."""
     model = network(FOLD, ROWS, refeed={"steps": 2})
-    tokens = text_tokens((2, SLOTS))
+    tokens = text_tokens((2, POSITIONS))
 
     def later(tokens):
         x = model.embed(tokens)

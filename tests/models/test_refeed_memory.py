@@ -10,7 +10,7 @@ SHAPE = (16, 256, 16)
 
 def peak(steps, last):
     """The most bytes that a loss and its gradient by the input take."""
-    layer, x = make_refeed(SHAPE[1:], 64, backprop=last), ops.ones(SHAPE)
+    layer, x = make_refeed(SHAPE[1:], 64, bptt_steps=last), ops.ones(SHAPE)
 
     def loss(x):
         return ops.sum(layer(x, steps=steps))

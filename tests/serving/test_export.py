@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)
 
 import tensorflow as tf
 
-from mdnn.serving import ask, export, warmup
+from mdnn.serving.clients import saved_model_text as ask
+from mdnn.serving.export import saved_model as export
+from mdnn.serving.export import warmup
 
-SLOTS = 8
+POSITIONS = 8
 PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 日本\u0000"]
 
 
@@ -268,8 +270,8 @@ def test_what_a_signature_refuses(generate, prompts, length, temperature, messag
 
 def test_serving_default_scores_like_the_model(generate, tiny_run):
     run = open_run(tiny_run)
-    units = run.codec.units("The cat sat on the mat. Ça ")[:24].reshape(3, SLOTS)
-    tokens = run.codec.tokens(units)
+    units = run.tokenizer.units("The cat sat on the mat. Ça ")[:24].reshape(3, POSITIONS)
+    tokens = run.tokenizer.tokens(units)
     tokens[2, 5:] = 0
     found = generate.loaded.signatures["serving_default"](tokens=tf.constant(tokens))
     scores = np.asarray(run.model({"tokens": tokens, "targets": None}))

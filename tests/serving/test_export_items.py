@@ -12,8 +12,8 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.data.media import item_bytes, read_png
-from mdnn.models.run import open_run, write_run, write_seen
+from mdnn.datasets.media.media_files import item_bytes, read_png
+from mdnn.runs.run_folder import open_run, write_item_statistics, write_run
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":
@@ -21,8 +21,9 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from mdnn.serving import ask_items, network
-from mdnn.serving.network import ServedNetwork
+from mdnn.serving.clients import saved_model_items as ask_items
+from mdnn.serving.export import exported_network as network
+from mdnn.serving.export.exported_network import ServedNetwork
 
 # Runs where neither mdnn nor keras can be imported; answers requests, a line of JSON each.
 ALONE = """
@@ -73,14 +74,14 @@ class Server:
             found = [base64.b64decode(one) for one in found]
         return found, names
 
-    def answer(self, kind, prompts, seed=0, temperature=0.0, how="turn", **sizes):
+    def answer(self, kind, prompts, seed=0, temperature=0.0, how="autoregressive", **sizes):
         """Answers to prompts, dicts of the bytes of their items; or the error's text."""
         inputs = {
             name: [prompt.get(name, b"") for prompt in prompts]
             for name in ("text", "image", "audio")
         }
         hows = [how] if isinstance(how, str) else how
-        inputs |= {"seed": seed, "temperature": temperature, "how": [h.encode() for h in hows]}
+        inputs |= {"seed": seed, "temperature": temperature, "decoding": [h.encode() for h in hows]}
         return self.request(f"answer_{kind}", inputs | sizes)[0]
 
     def close(self):
@@ -137,7 +138,7 @@ def expected(run, kind, want, prompts, **settings):
     return found if kind == "text" else [picture.tolist() for picture in found]
 
 
-@pytest.mark.parametrize("how", ["turn", "once", "unmask"])
+@pytest.mark.parametrize("decoding", ["autoregressive", "parallel", "masked_diffusion"])
 @pytest.mark.parametrize(
     ("kind", "want", "sizes"),
     [
@@ -150,7 +151,7 @@ def expected(run, kind, want, prompts, **settings):
 def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, how):
     answers = set()
     for temperature, seed in ((0.0, 0), (0.8, 3), (2.0, -5)):
-        settings = {"temperature": temperature, "seed": seed, "how": how}
+        settings = {"temperature": temperature, "seed": seed, "decoding": how}
         found = server.answer(kind, RAW, **settings, **sizes)
         found = [value(kind, raw) for raw in found]
         assert found == expected(run, kind, want, VALUES, **settings)
@@ -159,14 +160,21 @@ def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes,
 
 
 def test_one_value_each(server, run):
-    hows = ["turn", "once", "unmask", "turn", "unmask", "once"]
+    hows = [
+        "autoregressive",
+        "parallel",
+        "masked_diffusion",
+        "autoregressive",
+        "masked_diffusion",
+        "parallel",
+    ]
     samples, seeds = [0, 3, 0, 7, 5, 0], [1, 2, 3, 4, 5, 6]
     warmth = [0.0, 1.0, 2.0, 2.0, 0.5, 1.5]
-    settings = {"seed": seeds, "temperature": warmth, "how": hows}
+    settings = {"seed": seeds, "temperature": warmth, "decoding": hows}
     found = server.answer("audio", RAW, **settings, samples=samples)
     for n, raw in enumerate(found):
         want = f"audio {samples[n]}" if samples[n] else "audio"
-        one = {"seed": seeds[n], "temperature": warmth[n], "how": hows[n]}
+        one = {"seed": seeds[n], "temperature": warmth[n], "decoding": hows[n]}
         # All of them, as above, so that nothing new is compiled.
         assert raw == expected(run, "audio", want, VALUES, **one)[n]
 
@@ -174,7 +182,7 @@ def test_one_value_each(server, run):
 def test_no_prompts_at_all(server):
     nothing = {name: [] for name in ("text", "image", "audio", "seed", "temperature")}
     for name, sizes in (("text", {}), ("grey", {}), ("audio", {"samples": []})):
-        found, _ = server.request(f"answer_{name}", nothing | {"how": []} | sizes)
+        found, _ = server.request(f"answer_{name}", nothing | {"decoding": []} | sizes)
         assert found == []
 
 
@@ -203,24 +211,35 @@ def test_no_prompts_at_all(server):
             "prompt 2: audio: expected 1000 samples per second, received 8000",
         ),
         ("text", {"text": b"\xff"}, {}, "Invalid formatting on input string"),
-        ("text", {"text": b"a" * 40}, {}, "prompt 2: text: 40 units from slot 0 on leave no room"),
+        (
+            "text",
+            {"text": b"a" * 40},
+            {},
+            "prompt 2: text: 40 units from position 0 on leave no room",
+        ),
         (
             "text",
             {"text": b"a" * 33, "audio": WAV + b" "},
             {},
-            "prompt 2: audio: 6 units from slot 40 on leave no room for an answer",
+            "prompt 2: audio: 6 units from position 40 on leave no room for an answer",
         ),
         (
             "grey",
             {"text": b"a" * 25},
             {},
-            "prompt 2: grey 4x4 does not fit: a context of 40 slots has 8 left behind the prompt",
+            "prompt 2: grey 4x4 does not fit: a context of 40 positions has 8 left behind the "
+            "prompt",
         ),
         ("text", {"text": b"a" * 39}, {}, "prompt 2: text does not fit: .* has 0 left"),
         ("audio", {}, {"samples": 33}, "prompt 1: audio 33 does not fit: .* has 32 left"),
         ("audio", {}, {"samples": 2**31 - 1}, "prompt 1: audio 2147483647 does not fit"),
         ("audio", {}, {"samples": [0, -1]}, "samples: expected 0 or more, received -1"),
-        ("text", {}, {"how": "twice"}, "how: expected turn, once, unmask, received twice"),
+        (
+            "text",
+            {},
+            {"decoding": "twice"},
+            "decoding: expected autoregressive, parallel, masked_diffusion, received twice",
+        ),
         ("text", {}, {"temperature": -0.5}, "temperature: expected 0 or more"),
         ("text", {}, {"temperature": float("nan")}, "temperature: expected 0 or more"),
         ("text", {}, {"seed": [1, 2, 3]}, "ncompatible shapes"),
@@ -237,7 +256,7 @@ def test_what_a_signature_refuses(server, kind, prompt, settings, message):
 def test_prompts_that_are_not_as_many(server):
     inputs = {"text": [b"", b""], "image": [b""], "audio": [b"", b""]}
     found, _ = server.request(
-        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "how": [b"turn"]}
+        "answer_text", inputs | {"seed": 0, "temperature": 0.0, "decoding": [b"autoregressive"]}
     )
     assert "image: expected as many as of text" in found
 
@@ -252,22 +271,22 @@ def test_warmup_requests(server, exported):
         inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
         if name == "serving_default":
             continue
-        how = inputs["how"].item().decode()
+        how = inputs["decoding"].item().decode()
         asked.append((name, how))
-        lists = {k: v.tolist() for k, v in inputs.items()} | {"how": [how.encode()]}
+        lists = {k: v.tolist() for k, v in inputs.items()} | {"decoding": [how.encode()]}
         found, names = server.request(name, lists)
         assert isinstance(found, list)
         assert len(found) == 1
         assert sorted(inputs) == names
         # What there is room for beside the answer is in the prompt.
         assert all(lists[kind][0] for kind in ("text", "image", "audio"))
-    hows = ("turn", "once", "unmask")
+    hows = ("autoregressive", "parallel", "masked_diffusion")
     assert asked == [(f"answer_{k}", how) for k in ("text", "grey", "audio") for how in hows]
 
 
 def test_ask_items(tmp_path, monkeypatch):
     """The program alone: a SavedModel takes long to load."""
-    dtypes = dict.fromkeys(("text", "image", "audio", "how"), tf.string)
+    dtypes = dict.fromkeys(("text", "image", "audio", "decoding"), tf.string)
     dtypes |= {"seed": tf.int32, "temperature": tf.float32, "samples": tf.int32}
 
     class Signature:
@@ -299,7 +318,7 @@ def test_ask_items(tmp_path, monkeypatch):
 SHAPES = {
     "tokens.modalities": ["text", "word", "image"],
     "tokens.words": 3,
-    "train.objectives.turn": 0,
+    "train.objectives.autoregressive": 0,
 }
 
 
@@ -313,7 +332,7 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     folder.mkdir()
     write_run(folder, config, words, mdnn.build(config, words))
     seen = {"longest": {"text": 6, "image": 9}, "shapes": {"image": [[2, 3], [3, 3]]}}
-    write_seen(folder, seen)
+    write_item_statistics(folder, seen)
     run, server = open_run(folder), Server(mdnn.export(folder, tmp_path / "served"))
     colours = np.arange(18, dtype="uint8").reshape(2, 3, 3) * 14
     png = file(Item("image", colours))
@@ -321,8 +340,8 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     values = [["one two x"], ["seven", colours]]
     sizes = [(2, 3), (3, 1)]
     height, width = ([size[k] for size in sizes] for k in (0, 1))
-    for how in ("once", "unmask"):
-        settings = {"how": how, "temperature": 1.0, "seed": 4}
+    for how in ("parallel", "masked_diffusion"):
+        settings = {"decoding": how, "temperature": 1.0, "seed": 4}
         texts = [text.decode() for text in server.answer("text", raw, **settings)]
         assert texts == mdnn.generate(run, values, want="text", **settings)
         found = server.answer("image", raw, **settings, height=height, width=width)
@@ -332,19 +351,19 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
                 read_png(png).value, mdnn.generate(run, prompt, want=want, **settings)
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
-        assert message in server.answer("image", raw, how="once", height=height, width=3)
-    message = "how: expected once, unmask, received turn"
+        assert message in server.answer("image", raw, how="parallel", height=height, width=3)
+    message = "decoding: expected parallel, masked_diffusion, received autoregressive"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
     message = "audio: this network knows text, image, not audio"
-    assert message in server.answer("text", [wav], how="once")
-    assert server.answer("text", [{}], how="once")
+    assert message in server.answer("text", [wav], how="parallel")
+    assert server.answer("text", [{}], how="parallel")
     server.close()
 
 
 def test_scores_are_answered_where_there_is_room(run, monkeypatch):
     tokens = np.zeros((1, 40, 8), "int32")
-    tokens[0, :3] = run.item_codec.tokens("one")
+    tokens[0, :3] = run.item_tokenizer.tokens("one")
     served = ServedNetwork(run)
     found = served.signatures()["serving_default"](tf.constant(tokens))
     assert sorted(found) == ["scores", "unit"]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdnn.data.media import item_bytes, read_png, read_wav
-from mdnn.tokens.codec import ItemCodec
+from mdnn.datasets.media.media_files import item_bytes, read_png, read_wav
+from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":
@@ -20,10 +20,10 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from mdnn.serving import files
+from mdnn.serving.export import graph_files as files
 
 RATE = 1000
-CODEC = ItemCodec(rate=RATE)
+TOKENIZER = ItemTokenizer(rate=RATE)
 KINDS = {"grey": 4, "image": 3}
 rng = np.random.default_rng(5)
 GREY = rng.integers(0, 256, (3, 5), "uint8")
@@ -82,8 +82,8 @@ def test_pictures_as_outside():
     found["behind its end"] = saved(COLOURS) + b"more"
     for data in found.values():
         item = read_png(data)
-        np.testing.assert_array_equal(png_rows(data), CODEC.tokens(item)[:, :7])
-    np.testing.assert_array_equal(grey_rows(saved(GREY)), CODEC.tokens(GREY)[:, :7])
+        np.testing.assert_array_equal(png_rows(data), TOKENIZER.tokens(item)[:, :7])
+    np.testing.assert_array_equal(grey_rows(saved(GREY)), TOKENIZER.tokens(GREY)[:, :7])
 
 
 def test_nothing_is_made_by_a_headers_word_alone():
@@ -177,12 +177,12 @@ def extensible(code=1):
 @pytest.mark.parametrize("data", [pcm(), pcm(SOUND[:1]), pcm() + b"behind it"])
 def test_sounds_as_outside(data):
     item = read_wav(data)
-    np.testing.assert_array_equal(wav_rows(data), CODEC.tokens(item)[:, :7])
+    np.testing.assert_array_equal(wav_rows(data), TOKENIZER.tokens(item)[:, :7])
 
 
 def test_a_sound_with_the_longer_header():
     # Python's own reader takes it from version 3.12 on.
-    np.testing.assert_array_equal(wav_rows(extensible()), CODEC.tokens(SOUND)[:, :7])
+    np.testing.assert_array_equal(wav_rows(extensible()), TOKENIZER.tokens(SOUND)[:, :7])
 
 
 LONG = np.zeros(21, "int16")
@@ -218,7 +218,7 @@ def test_what_is_no_sound(data, message):
 
 def test_pictures_come_back():
     for kind, picture in (("grey", GREY), ("image", COLOURS)):
-        rows = CODEC.tokens(Item(kind, picture))[:, :4]
+        rows = TOKENIZER.tokens(Item(kind, picture))[:, :4]
         # A smaller one in the same batch, and units behind it.
         rows = np.stack([rows, rows])
         height, width, *_ = picture.shape
@@ -232,7 +232,7 @@ def test_pictures_come_back():
 
 def test_every_sample_comes_back_in_the_same_file():
     samples = np.arange(-32768, 32768).astype("int16")
-    rows = CODEC.tokens(samples)[None, :, :4]
+    rows = TOKENIZER.tokens(samples)[None, :, :4]
     (found,) = files.wav(rows, tf.constant([65_536]), RATE).numpy()
     assert found == item_bytes(Item("audio", samples, rate=RATE))[0]
     (found,) = files.wav(rows, tf.constant([3]), RATE).numpy()

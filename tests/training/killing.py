@@ -24,7 +24,7 @@ import time
 import traceback
 from pathlib import Path
 
-from mdnn.models import arrays
+from mdnn.runs import safetensors_io as arrays
 from mdnn.training import checkpoint, gradients, loop  # noqa: F401
 
 KINDS = ("moment", "start", "byte", "sync", "rename")

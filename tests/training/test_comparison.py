@@ -21,12 +21,19 @@ def test_the_median_speed_of_turns(monkeypatch):
     monkeypatch.setattr(comparison, "generate", write)
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
-        {"train": {"steps": 1, "sample": 0, "prompt": "", "objectives": {"turn": 0, "once": 1}}}
-        | {"backbone": {"branch": [{"kind": "linear"}]}}
+        {
+            "train": {
+                "steps": 1,
+                "sample": 0,
+                "prompt": "",
+                "objectives": {"autoregressive": 0, "parallel": 1},
+            }
+        }
+        | {"backbone": {"layer": [{"kind": "linear"}]}}
     )
     runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
     assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]
-    assert calls == [(name, "The ", "once") for name in "abababab"]
+    assert calls == [(name, "The ", "parallel") for name in "abababab"]
 
 
 def test_table():
@@ -34,13 +41,13 @@ def test_table():
         {
             "weights": "float32",
             "bytes": 3_000_000,
-            "nats": {"turn": 1.25, "once": 2.0},
+            "loss": {"autoregressive": 1.25, "parallel": 2.0},
             "speed": 99,
         },
         {
             "weights": "int4",
             "bytes": 500_000,
-            "nats": {"turn": 1.26, "once": 1.99},
+            "loss": {"autoregressive": 1.26, "parallel": 1.99},
             "speed": 1234.5,
         },
     ]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 from mdnn.training.evaluation import figures
 
-SLOTS = 8
-# 61 characters: not a multiple of the slots; with some that training never saw.
+POSITIONS = 8
+# 61 characters: not a multiple of the positions; with some that training never saw.
 TEXT = "The cat ate 3 naïve dogs.\n\nTHE END 😀, said the mat. A \u0000 or so?"
 
 
@@ -18,18 +18,18 @@ def log_softmax(scores):
 
 def start_of(number, stride):
     """Where the window begins that predicts the unit at a place, windows `stride` apart."""
-    last = number - 1  # the slot before it
-    return 0 if last < SLOTS else -(-(last - SLOTS + 1) // stride) * stride
+    last = number - 1  # the position before it
+    return 0 if last < POSITIONS else -(-(last - POSITIONS + 1) // stride) * stride
 
 
 def nats_one_by_one(run, text, stride):
     """Nats of each unit but the first, each from its own window, and what was predicted."""
     run = open_run(run)
-    rows = run.codec.tokens(run.codec.units(text))[:, :4]
+    rows = run.tokenizer.tokens(run.tokenizer.units(text))[:, :4]
     steps = [("text", 17), ("text", 256), ("text", 256)]
     if run.words:
         steps = [("modality", 2), *steps, ("word", 256), ("word", 256)]
-    inputs = np.zeros((2, len(rows) - 1, SLOTS, 8), "int32")
+    inputs = np.zeros((2, len(rows) - 1, POSITIONS, 8), "int32")
     for number in range(1, len(rows)):
         start = start_of(number, stride)
         for k, place in enumerate(range(start, number)):
@@ -59,7 +59,7 @@ def test_nats_of_characters(tiny_run, stride):
     end = "" if stride == 8 else "_sliding"
     expected = nats_one_by_one(tiny_run, TEXT, stride)
     assert result[f"characters{end}"] == len(TEXT) - 1 == len(expected)
-    np.testing.assert_allclose(result[f"nats{end}"], expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(result[f"loss{end}"], expected.mean(), rtol=1e-5)
     bits = expected.mean() / np.log(2)
     np.testing.assert_allclose(result[f"bits_per_character{end}"], bits, rtol=1e-5)
 
@@ -67,7 +67,7 @@ def test_nats_of_characters(tiny_run, stride):
 def test_windows_that_slide_see_more(tiny_run):
     # Every window in the middle of the training text has seen half a context at least.
     result = mdnn.evaluate(tiny_run)
-    assert result["nats_sliding"] < result["nats"]
+    assert result["loss_sliding"] < result["loss"]
     assert result["characters_sliding"] == result["characters"]
 
 
@@ -75,20 +75,20 @@ def test_windows_that_slide_see_more(tiny_run):
 def test_words_are_counted_by_their_letters(words_run, stride):
     result = mdnn.evaluate(words_run, TEXT)
     run = open_run(words_run)
-    units = run.codec.units(TEXT)
+    units = run.tokenizer.units(TEXT)
     assert len(units) < len(TEXT)
     end = "" if stride == 8 else "_sliding"
     expected = nats_one_by_one(words_run, TEXT, stride)
-    assert result[f"characters{end}"] == len(TEXT) - int(run.codec.lengths(units[:1])[0])
+    assert result[f"characters{end}"] == len(TEXT) - int(run.tokenizer.lengths(units[:1])[0])
     nats = expected.sum() / result[f"characters{end}"]
-    np.testing.assert_allclose(result[f"nats{end}"], nats, rtol=1e-5)
+    np.testing.assert_allclose(result[f"loss{end}"], nats, rtol=1e-5)
 
 
 def test_without_a_text_the_validation_text_is_taken(tiny_training, tiny_run):
     result = mdnn.evaluate(tiny_run, sliding=False)
-    assert set(result) == {"nats", "bits_per_character", "characters"}
+    assert set(result) == {"loss", "bits_per_character", "characters"}
     assert result["characters"] == tiny_training["characters"]
-    assert result["nats"] == pytest.approx(tiny_training["nats"], rel=1e-6)
+    assert result["loss"] == pytest.approx(tiny_training["loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize("text", ["", "a"])
@@ -109,7 +109,7 @@ def test_progress_goes_from_nothing_to_all(tiny_run):
 
 def test_figures():
     found = figures(np.float64(3.0), np.int64(2))
-    assert found == {"nats": 1.5, "bits_per_character": 1.5 / np.log(2), "characters": 2}
+    assert found == {"loss": 1.5, "bits_per_character": 1.5 / np.log(2), "characters": 2}
     assert type(found["characters"]) is int
 
 

@@ -7,22 +7,24 @@ import tiny
 from backends import to_numpy
 
 import mdnn
-from mdnn.data.batches import Batches
-from mdnn.models.loss import UnitLoss
-from mdnn.tokens.text import TextCodec
-from mdnn.training.gradients import _largest, make_step
+from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.models.loss import TokenCrossEntropy
+from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
+from mdnn.training.step import _largest, make_step
 
 
 def made(folder, *settings, precision="float32"):
-    """A network, its optimizer, a step and batches whose slots have a weight each."""
+    """A network, its optimizer, a step and batches whose positions have a weight each."""
     config = tiny.load_config(folder, *settings)
     model = mdnn.build(config)
     spec, variables = config.train.optimizer, model.trainable_variables
     optimizer = make_optimizer(spec, variables, precision=precision)
-    codec = TextCodec()
-    batches = Batches(codec.units("Some steps fail. " * 9), codec, config.context.slots, 3, seed=0)
-    step = make_step(model, UnitLoss(), optimizer, precision=precision)
+    tokenizer = TextTokenizer()
+    batches = TextBatches(
+        tokenizer.units("Some steps fail. " * 9), tokenizer, config.context.positions, 3, seed=0
+    )
+    step = make_step(model, TokenCrossEntropy(), optimizer, precision=precision)
 
     def batch(number, weight=1.0):
         found = batches.at(number)

@@ -5,12 +5,12 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
-from mdnn.training.item_data import ItemData
+from mdnn.training.item_evaluator import validation_lines
 from mdnn.training.item_samples import sample_draws, wanted
-from mdnn.training.item_scores import validation_lines
-from mdnn.training.pictures import contact_sheet
+from mdnn.training.item_training import ItemData
+from mdnn.training.plots import contact_sheet
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_a_sheet_of_answers(items_run, tmp_path, monkeypatch):
         ("audio", [["text"], ["grey"]]),
         ("text", [["grey"], ["audio"]]),
     ]
-    assert asked == [(how, *one) for how in ("turn", "once", "unmask") for one in of_each]
+    assert asked == [
+        (how, *one) for how in ("autoregressive", "parallel", "masked_diffusion") for one in of_each
+    ]
 
 
 def test_items_of_every_kind_are_drawn(tmp_path):

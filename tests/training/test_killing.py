@@ -11,12 +11,12 @@ import tiny
 
 CONFIG = (
     "train.steps=200",
-    "train.checks=4",
+    "train.num_evaluations=4",
     "train.sample=0",
     "train.deterministic=true",
     "train.checkpoints.seconds=0",
     "train.checkpoints.keep=2",
-    "backbone.branch.1.dropout=0.2",
+    "backbone.layer.1.dropout=0.2",
 )
 
 

@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from test_loop import Pretence, stop
+from test_trainer import Pretence, stop
 
 import mdnn
 from mdnn import cli
-from mdnn.models.arrays import read_arrays
-from mdnn.training import checkpoint, loop
-from mdnn.training.lock import locked
-from mdnn.training.stopping import Stopping
+from mdnn.runs.safetensors_io import read_arrays
+from mdnn.training import checkpoint
+from mdnn.training import trainer as loop
+from mdnn.training.run_lock import locked
+from mdnn.training.signals import Stopping
 
 EVERY = ("train.checkpoints.seconds=0", "train.checkpoints.keep=3")
 
@@ -64,16 +65,18 @@ def test_the_last_checkpoints_are_kept(tmp_path, monkeypatch):
 
 
 def test_the_best_weights_are_kept(tmp_path):
-    config = tiny.load_config(tmp_path, *tiny.QUICK, "train.checks=4", "train.optimizer.rate=0.05")
+    config = tiny.load_config(
+        tmp_path, *tiny.QUICK, "train.num_evaluations=4", "train.optimizer.learning_rate=0.05"
+    )
     mdnn.train(config, tmp_path / "run", show=False)
     with open(tmp_path / "run" / "metrics.csv", newline="", encoding="utf-8") as file:
-        checks = {int(row["step"]): row["validation_nats"] for row in csv.DictReader(file)}
+        checks = {int(row["step"]): row["validation_loss"] for row in csv.DictReader(file)}
     checks = {step: float(nats) for step, nats in checks.items() if nats}
     assert len(checks) == 4
     arrays, about = read_arrays(tmp_path / "run" / checkpoint.BEST)
     best = min(checks, key=checks.get)
     assert int(about["step"]) == best
-    assert float(about["validation_nats"]) == pytest.approx(checks[best], abs=1e-5)
+    assert float(about["validation_loss"]) == pytest.approx(checks[best], abs=1e-5)
     # In the form of a run's weights.
     shutil.copy(tmp_path / "run" / checkpoint.BEST, tmp_path / "run" / "model.safetensors")
     model = mdnn.load(tmp_path / "run")
@@ -266,7 +269,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from mdnn.training.lock import locked\n"
+        "from mdnn.training.run_lock import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
@@ -345,7 +348,7 @@ def test_wild_steps_are_skipped(tmp_path, monkeypatch, capsys):
     ]
     assert "largest gradient: not finite, of embedding/" in said[0]
     with open(tmp_path / "run" / "metrics.csv", newline="", encoding="utf-8") as file:
-        nats = [row["train_nats"] for row in csv.DictReader(file)]
+        nats = [row["train_loss"] for row in csv.DictReader(file)]
     assert nats == ["", *["2.00000"] * 19]
 
 
@@ -358,15 +361,19 @@ def test_too_many_wild_steps(tmp_path, monkeypatch):
 
 
 def test_a_learning_rate_that_is_too_high(tmp_path):
-    high = ('train.optimizer.name="sgd"', "train.optimizer.rate=1e30", "train.optimizer.clip=0")
-    config = tiny.load_config(tmp_path, *tiny.QUICK, *high, "train.optimizer.warmup=0")
+    high = (
+        'train.optimizer.name="sgd"',
+        "train.optimizer.learning_rate=1e30",
+        "train.optimizer.clip_norm=0",
+    )
+    config = tiny.load_config(tmp_path, *tiny.QUICK, *high, "train.optimizer.warmup_steps=0")
     with pytest.raises(mdnn.MdnnError, match=r"at step \d+ \(learning rate .*e\+29, largest gr"):
         mdnn.train(config, tmp_path / "run", show=False)
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
-    settings = (*tiny.QUICK, 'train.precision="float16"', "train.checks=1")
+    settings = (*tiny.QUICK, 'train.precision="float16"', "train.num_evaluations=1")
     # A sample, for which more is compiled than for all steps, in one of them.
     config = tiny.load_config(tmp_path, *settings, "train.sample=3")
     whole = mdnn.train(config, tmp_path / "whole", show=False)
@@ -381,10 +388,10 @@ def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
         np.testing.assert_array_equal(array, other[name], err_msg=name)
     with open(tmp_path / "whole" / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[-1]["train_nats"]) < float(rows[0]["train_nats"]) - 0.2
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) - 0.2
     # What a run answers with is computed in float32, in training as later.
     found = mdnn.evaluate(tmp_path / "whole", sliding=False)
-    assert found["nats"] == pytest.approx(whole["nats"], rel=1e-6)
+    assert found["loss"] == pytest.approx(whole["loss"], rel=1e-6)
 
 
 @pytest.fixture
@@ -437,7 +444,7 @@ def test_the_systems_word_to_end_stops_training(tmp_path, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path):
-    settings = (*tiny.QUICK, "train.checks=2", "backbone.branch.1.dropout=0.2")
+    settings = (*tiny.QUICK, "train.num_evaluations=2", "backbone.layer.1.dropout=0.2")
     runs = {}
     for name, seed in (("one", 3), ("two", 3), ("other", 4)):
         config = tiny.load_config(tmp_path, *settings, f"seed={seed}")

@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from mdnn.serving.server.asking import as_job
 from mdnn.serving.server.guard import Guard
 from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
-from mdnn.serving.server.limits import (
+from mdnn.serving.server.page_routes import page_routes
+from mdnn.serving.server.request_limits import (
     BAD,
     FAILED,
     NOT_FOUND,
@@ -24,8 +24,8 @@ from mdnn.serving.server.limits import (
     TOO_LATE,
     RefusalError,
 )
-from mdnn.serving.server.network import GENERATE
-from mdnn.serving.server.page import page_routes
+from mdnn.serving.server.request_validation import as_job
+from mdnn.serving.server.served_model import GENERATE
 from mdnn.serving.server.waiting import Waiting
 
 # What `:stream` takes, which is mdnn's own, and what it takes where nothing is said.
@@ -40,9 +40,9 @@ class App:
     """The application of one network; call it as ASGI has it.
 
     Args:
-        network: `mdnn.serving.server.network.Network`.
+        network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.Limits`.
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
         hosts: names that the header Host may have; `None`: any.
     """

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 
-from mdnn.serving.server.limits import FAILED, UNAVAILABLE, RefusalError
+from mdnn.serving.server.request_limits import FAILED, UNAVAILABLE, RefusalError
 
 # A request that has waited so long, seconds, is not kept waiting for a batch to end: another
 # batch is begun beside it, and they take turns step by step, up to so many.
@@ -68,7 +68,7 @@ class Batcher:
 
     Args:
         run: generator function of a list of jobs of one key: answers them, step by step.
-        limits: `mdnn.serving.server.limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.Limits`.
     """
 
     def __init__(self, run, limits):

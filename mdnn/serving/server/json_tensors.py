@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from mdnn.serving.server.limits import BAD, RefusalError
+from mdnn.serving.server.request_limits import BAD, RefusalError
 
 DEFAULT = "serving_default"
 

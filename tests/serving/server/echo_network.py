@@ -2,12 +2,12 @@
 
 import threading
 
-from mdnn.serving.server.network import GENERATE, Network
+from mdnn.serving.server.served_model import GENERATE, ServedModel
 
 STEP = 4
 
 
-class Echo:
+class AnswerFeedback:
     """Writes `STEP` characters at a step.
 
     Attributes:
@@ -23,7 +23,7 @@ class Echo:
         self.gate.set()
 
     def network(self):
-        return Network("1", {"generate": (GENERATE, None)}, self.write)
+        return ServedModel("1", {"generate": (GENERATE, None)}, self.write)
 
     def write(self, prompts, lengths, temperatures, seeds):
         self.batches.append(list(prompts))

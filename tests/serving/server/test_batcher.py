@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mdnn.serving.server import network as networks
-from mdnn.serving.server.asking import as_job, is_own
+from mdnn.serving.server import served_model as networks
 from mdnn.serving.server.batcher import Batcher, Job
-from mdnn.serving.server.limits import BAD, Limits, RefusalError
-from mdnn.serving.server.network import GENERATE, Network
+from mdnn.serving.server.request_limits import BAD, Limits, RefusalError
+from mdnn.serving.server.request_validation import as_job, is_own
+from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 
 DOUBLE = Signature("double", {"x": Spec("float32", (None,))}, {"y": Spec("float32", (None,))})
@@ -25,7 +25,7 @@ def a_job(key, values, told):
 
 
 def test_rows_come_back_to_those_who_asked_for_them():
-    network = Network("1", {"double": (DOUBLE, doubled)})
+    network = ServedModel("1", {"double": (DOUBLE, doubled)})
     told = [[], [], []]
     jobs = [
         a_job(("double",), values, own)
@@ -38,7 +38,7 @@ def test_rows_come_back_to_those_who_asked_for_them():
 
 
 def test_one_that_is_refused_harms_no_other():
-    network = Network("1", {"double": (DOUBLE, doubled)})
+    network = ServedModel("1", {"double": (DOUBLE, doubled)})
     told = [[], [], []]
     jobs = [
         a_job(("double",), values, own) for values, own in zip([[1], [-1], [2]], told, strict=True)
@@ -56,7 +56,7 @@ def test_what_is_compiled_is_compiled_for_few_sizes():
         sizes.append(len(inputs["prompt"]))
         return {"text": inputs["prompt"]}
 
-    network = Network("1", {"generate": (GENERATE, call)})
+    network = ServedModel("1", {"generate": (GENERATE, call)})
     for rows in range(1, 17):
         told = []
         prompts = np.array([b"%d" % row for row in range(rows)], object)

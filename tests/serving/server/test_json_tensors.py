@@ -7,7 +7,7 @@ import pytest
 
 from mdnn.serving.server import json_tensors
 from mdnn.serving.server.json_tensors import read_request, tensor, write_answer
-from mdnn.serving.server.limits import RefusalError
+from mdnn.serving.server.request_limits import RefusalError
 from mdnn.serving.server.signatures import Signature, Spec
 
 TWO = Signature(

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mdnn.cli import main
-from mdnn.serving.server import command
+from mdnn.serving.server import serve_command as command
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def refused(answer, message):
         ((".", "--max-body", 0), "--max-body: expected 1 to 2147483648, received 0"),
         ((".", "--max-batch", -3), "--max-batch: expected 1 to"),
         ((".", "--max-seconds", "nan"), "--max-seconds: expected 0.1 to"),
-        ((".", "--gather", -1), "--gather: expected 0 to"),
+        ((".", "--batch-timeout-ms", -1), "--batch-timeout-ms: expected 0 to"),
     ],
 )
 def test_bad_input(call, tmp_path, monkeypatch, words, message):

@@ -12,15 +12,15 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.text
+import mdnn.generation.text_decoding
 from mdnn.generation.stream import StreamWriter
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-import mdnn.serving.server.texts
-from mdnn.serving.server.opening import open_network
+import mdnn.serving.server.text_streams
+from mdnn.serving.server.served_models import open_network
 
 # To make a SavedModel takes longer than all that is asked of it.
 BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=pytest.mark.long)])
@@ -32,7 +32,7 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(StreamWriter, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.text, mdnn.serving.server.texts):
+        for room in (mdnn.generation.text_decoding, mdnn.serving.server.text_streams):
             patch.setattr(room, "StreamWriter", plain)
         yield
 
@@ -107,8 +107,8 @@ def test_rows_and_columns(request, run, kind):
 
 
 def test_tokens(client, run):
-    units = run.codec.units("The cat sat on the mat. Ça ")[:24].reshape(3, 8)
-    tokens = run.codec.tokens(units)
+    units = run.tokenizer.units("The cat sat on the mat. Ça ")[:24].reshape(3, 8)
+    tokens = run.tokenizer.tokens(units)
     code, found = client.post("predict", {"instances": tokens.tolist()})
     assert code == 200
     scores = np.asarray(run.model({"tokens": tokens, "targets": None}))
@@ -123,7 +123,7 @@ def test_tokens(client, run):
 @BOTH
 def test_tokens_that_no_table_has(request, run, kind):
     client = request.getfixturevalue(kind)
-    tokens = run.codec.tokens(run.codec.units("The cat ")).reshape(1, 8, 8)
+    tokens = run.tokenizer.tokens(run.tokenizer.units("The cat ")).reshape(1, 8, 8)
     for column, value, message in (
         (0, 77, "modality: expected padding, text (0, 1), received 77"),
         (3, 256, "byte_3: expected 0 to 255, received 256"),
@@ -131,7 +131,7 @@ def test_tokens_that_no_table_has(request, run, kind):
         wrong = tokens.copy()
         wrong[0, 2, column] = value
         code, found = client.post("predict", {"inputs": wrong.tolist()})
-        assert (code, found) == (400, {"error": f"tokens: row 1, slot 3: {message}"})
+        assert (code, found) == (400, {"error": f"tokens: row 1, position 3: {message}"})
 
 
 def generate(**inputs):

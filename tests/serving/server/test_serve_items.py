@@ -11,8 +11,8 @@ import tiny
 from serving_client import serving
 
 import mdnn
-from mdnn.data.media import item_bytes, read_png
-from mdnn.models.run import open_run
+from mdnn.datasets.media.media_files import item_bytes, read_png
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":
@@ -21,7 +21,7 @@ if keras.backend.backend() != "tensorflow":
 # To trace every kind of answer takes longer than all other tests of this room.
 pytestmark = pytest.mark.long
 
-from mdnn.serving.server.opening import open_network  # noqa: E402
+from mdnn.serving.server.served_models import open_network  # noqa: E402
 
 
 def b64(data):
@@ -32,16 +32,19 @@ def test_items(items_run):
     run = open_run(items_run)
     picture = tiny.picture("seven", 1)
     asked = {"text": "", "image": b64(item_bytes(Item("grey", picture))[0]), "audio": ""}
-    settings = {"seed": 3, "temperature": 0.0, "how": "turn"}
+    settings = {"seed": 3, "temperature": 0.0, "decoding": "autoregressive"}
     with serving(open_network(items_run)) as client:
         about = client.get("/about.json")[1]
         kinds = {"answer_text", "answer_grey", "answer_audio"}
         assert set(about["signatures"]) == {"serving_default", *kinds}
         assert about["stream"] is None
-        rows = [asked | settings | {"how": how} for how in ("turn", "once", "unmask")]
+        rows = [
+            asked | settings | {"decoding": how}
+            for how in ("autoregressive", "parallel", "masked_diffusion")
+        ]
         code, found = client.post("predict", {"signature_name": "answer_text", "instances": rows})
         expected = [
-            mdnn.generate(run, [picture], want="text", how=row["how"], temperature=0, seed=3)
+            mdnn.generate(run, [picture], want="text", how=row["decoding"], temperature=0, seed=3)
             for row in rows
         ]
         assert (code, found) == (200, {"predictions": expected})
@@ -67,7 +70,11 @@ def test_items(items_run):
             ("image", b64(b"\x89PNG no"), "prompt 1: image: "),
             ("audio", b64(b"RIFF"), "prompt 1: audio: "),
             ("text", b64(b"\xff"), "prompt: expected UTF-8"),
-            ("how", "never", "how: expected turn, once, unmask, received never"),
+            (
+                "decoding",
+                "never",
+                "decoding: expected autoregressive, parallel, masked_diffusion, received never",
+            ),
             ("temperature", -1, "temperature: expected 0 to 100"),
         ):
             row = asked | settings | {name: value}

@@ -7,16 +7,16 @@ import json
 import time
 
 import pytest
-from echo_network import STEP, Echo, echo
+from echo_network import STEP, AnswerFeedback, echo
 from serving_client import NAME, events, raw, serving
 
-from mdnn.serving.server import stopping
+from mdnn.serving.server import uvicorn_server as stopping
 
 
 @pytest.fixture
 def slow():
-    """An `Echo`, whose gate is open in the end, so that its thread ends."""
-    network = Echo()
+    """An `AnswerFeedback`, whose gate is open in the end, so that its thread ends."""
+    network = AnswerFeedback()
     yield network
     network.gate.set()
 
@@ -92,7 +92,7 @@ def pool(number):
 
 
 def test_a_short_answer_does_not_wait_for_a_long_one(slow):
-    class Paced(Echo):
+    class Paced(AnswerFeedback):
         def write(self, *words):
             for new in super().write(*words):
                 time.sleep(0.005)

@@ -19,7 +19,7 @@ import pytest
 from serving_client import NAME, Client
 
 import mdnn
-from mdnn.models.run import open_run
+from mdnn.runs.run_folder import open_run
 
 pytestmark = pytest.mark.long
 

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pytest
 from browser import browser, missing
-from echo_network import Echo, echo
+from echo_network import AnswerFeedback, echo
 from serving_client import serving
 
-from mdnn.serving.server.network import Network
+from mdnn.serving.server.served_model import ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 
 pytestmark = [
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-class Paced(Echo):
+class Paced(AnswerFeedback):
     """Writes as slowly as a person reads."""
 
     def write(self, *words):
@@ -112,7 +112,7 @@ def test_stop_and_errors(show):
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_phone(show, dark):
     phone = {"width": 390, "height": 844, "touch": True}
-    with serving(Echo().network()) as client, browser(dark=dark, **phone) as window:
+    with serving(AnswerFeedback().network()) as client, browser(dark=dark, **phone) as window:
         window.open(f"http://127.0.0.1:{client.port}/")
         window.until(IDLE)
         ask(window, "The cat sat on the mat. " + "w" * 100, 600)
@@ -143,7 +143,13 @@ def test_items(show):
     numbers = {
         name: Spec(kind, None) for name, kind in (("seed", "int32"), ("temperature", "float32"))
     }
-    inputs = {"text": text, "image": text, "audio": text, "how": Spec("string", None), **numbers}
+    inputs = {
+        "text": text,
+        "image": text,
+        "audio": text,
+        "decoding": Spec("string", None),
+        **numbers,
+    }
     asked = []
 
     def answer(given):
@@ -151,16 +157,23 @@ def test_items(show):
         return {"image": np.array([PNG] * len(given["text"]), object)}
 
     grey = Signature("answer_grey", inputs, {"image": text})
-    with serving(Network("1", {"answer_grey": (grey, answer)})) as client, browser() as window:
+    with serving(ServedModel("1", {"answer_grey": (grey, answer)})) as client, browser() as window:
         window.open(f"http://127.0.0.1:{client.port}/")
         window.until(IDLE)
-        assert not window.script("return document.getElementById('how').closest('label').hidden")
+        assert not window.script(
+            "return document.getElementById('decoding').closest('label').hidden"
+        )
         ask(window, "seven")
         window.until("return document.getElementById('state').textContent === 'answered'")
         width = "const i = document.querySelector('#written img'); return i && i.naturalWidth"
         window.until(width)
         assert window.script(width) == 2
         show(window, "items")
-        expected = {"text": [b"seven"], "image": [b""], "audio": [b""], "how": [b"turn"]}
+        expected = {
+            "text": [b"seven"],
+            "image": [b""],
+            "audio": [b""],
+            "decoding": [b"autoregressive"],
+        }
         assert {name: asked[0][name] for name in expected} == expected
         assert window.log() == []

@@ -1,0 +1,174 @@
+"""What each command does. What is heavy is imported when it is needed."""
+
+import json
+from pathlib import Path
+
+from mdnn.errors import MdnnError
+from mdnn.files import check_new_folder
+from mdnn.runtime import quiet_import
+
+
+def run_train(options):
+    """Trains a network."""
+    from mdnn.config.load import load_config
+
+    config = load_config(options.config, options.set)
+    if options.resume:
+        _check_resumed(options.set)
+    else:
+        check_new_folder(options.out)
+    quiet_import(lambda: _share_cores(config))
+    from mdnn.training.progress import print_ways
+    from mdnn.training.trainer import train
+
+    result = train(config, options.out, resume=options.resume)
+    if options.json:
+        print(json.dumps(result))
+        return
+    if "items" in result:
+        print_ways(result["ways"])
+        figures = ""
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_evaluator import format_metrics
+
+        figures = f"{format_metrics(result)}; "
+    else:
+        figures = (
+            f"{result['loss']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
+            f"{result['characters']:,} validation characters; "
+        )
+    print(
+        f"{figures}{result['parameters']:,} parameters, "
+        f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
+    )
+
+
+def _share_cores(config):
+    """Prepares TensorFlow for steps whose batch is computed in parts; others want all cores."""
+    from mdnn.training.microbatches import configure_threads
+
+    if config.context.layout != "puzzle" and not config.train.xla:
+        configure_threads(config.train.batch_size)
+
+
+def _check_resumed(changes):
+    """Refuses changes that a run that goes on with its own config could not take."""
+    for change in changes:
+        if change.partition("=")[0].strip() not in ("train.minutes", "train.steps"):
+            raise MdnnError(
+                "--resume goes on with the run's own config: only train.minutes and train.steps "
+                f"can be set, received {change!r}"
+            )
+
+
+def run_generate(options):
+    """Answers a prompt."""
+    quiet_import()
+    from mdnn.cli.generate_command import write_answer
+
+    write_answer(options)
+
+
+def run_evaluate(options):
+    """Prints what a network reaches."""
+    quiet_import()
+    from mdnn.runs.run_folder import open_run
+    from mdnn.training.evaluation import evaluate, open_text_or_lines
+    from mdnn.training.progress import Ticker, print_text_figures, print_ways
+    from mdnn.training.puzzle_evaluator import curve_lines
+
+    steps = None if options.steps is None else _numbers("--steps", options.steps)
+    run = open_run(options.run)
+    data = {} if options.data is None else open_text_or_lines(run.config, options.data)
+    thought = {"steps": steps, "num_starts": options.num_starts, "halt": options.adaptive}
+    result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
+    if options.json:
+        print(json.dumps(result))
+    elif "curve" in result:
+        print("\n".join(curve_lines(result["curve"])))
+    elif "items" in result:
+        print_ways(result["ways"])
+    elif "puzzles" in result:
+        from mdnn.training.puzzle_evaluator import format_metrics
+
+        print(format_metrics(result))
+    else:
+        print_text_figures(result, run.config.context.positions)
+
+
+def _numbers(option, words):
+    """The whole numbers of a list such as 1,2,4."""
+    try:
+        return [int(word) for word in words.split(",")]
+    except ValueError:
+        raise MdnnError(f"{option}: expected numbers as 1,2,4; received {words!r}") from None
+
+
+def run_export(options):
+    """Makes a SavedModel."""
+    quiet_import()
+    from mdnn.serving.export.saved_model import export
+
+    print(export(options.run, options.directory, xla=not options.no_xla))
+
+
+def run_quantize(options):
+    """Makes a run with small weights."""
+    quiet_import()
+    from mdnn.cli.quantize_command import write_small
+
+    write_small(options)
+
+
+def run_inspect(options):
+    """Prints what a network is made of."""
+    from mdnn.config.load import load_config
+    from mdnn.serving.export.saved_model_ops import is_saved_model
+
+    folder = Path(options.what).is_dir()
+    if folder and options.set:
+        raise MdnnError("--set changes a config; a run folder is inspected as it is")
+    config = None if folder else load_config(options.what, options.set)
+    quiet_import()
+    if (
+        folder
+        and not (Path(options.what) / "config.toml").exists()
+        and is_saved_model(options.what)
+    ):
+        _inspect_saved_model(options)
+        return
+    from mdnn.runs.inspection import inspect
+    from mdnn.runs.run_folder import open_run
+
+    if folder:
+        run = open_run(options.what)
+        facts = inspect(run.config, run.words, run.model)
+    else:
+        facts = inspect(config)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    row = "{:<24} {:<20} {:<16} {:>12} {:>16}".format
+    print(row("layer", "kind", "shape", "parameters", "operations"))
+    for layer in facts["layers"]:
+        shape = " x ".join(map(str, layer["shape"]))
+        counts = f"{layer['parameters']:,}", f"{layer['operations']:,}"
+        print(row(layer["name"], layer["kind"], shape, *counts))
+    grid = " x ".join(map(str, facts["grid"]))
+    print(
+        f"\n{facts['parameters']:,} parameters; a context of {facts['positions']:,} positions "
+        f"({grid}), "
+        f"run {facts['steps']} time{'s' if facts['steps'] > 1 else ''}\n"
+        f"{facts['operations_per_position']:,} multiply-adds and {facts['bytes_per_position']:,} "
+        "bytes "
+        f"per position\nreach: the last position's answer depends on {facts['receptive_field']:,} "
+        "of "
+        f"{facts['positions']:,} positions"
+    )
+
+
+def _inspect_saved_model(options):
+    from mdnn.serving.export.saved_model_ops import inspect_saved_model, saved_model_lines
+
+    facts = inspect_saved_model(options.what)
+    print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

@@ -1,0 +1,82 @@
+"""What a config's `[refeed]` needs: keys that go together."""
+
+from mdnn.errors import MdnnError
+
+
+def check_refeed(config):
+    """Refuses keys of `[refeed]` that do not go together.
+
+    Args:
+        config: `mdnn.Config`.
+
+    Raises:
+        MdnnError: the first key that does not go with the others.
+    """
+    refeed = config.refeed
+    if refeed.bptt_steps > refeed.steps:
+        raise MdnnError(
+            f"refeed.bptt_steps: expected at most refeed.steps = {refeed.steps}, "
+            f"received {refeed.bptt_steps}"
+        )
+    if refeed.remat and _has_dropout(config):
+        raise MdnnError(
+            "refeed.remat: gradients would draw dropout anew; expected backbone.layer.*.dropout "
+            "= 0, received another"
+        )
+    if refeed.initial_state == "learned" and 0 < refeed.bptt_steps < refeed.steps:
+        raise MdnnError(
+            "refeed.initial_state: no gradient reaches a learned start through refeed.bptt_steps = "
+            f"{refeed.bptt_steps} of refeed.steps = {refeed.steps} steps; take 0 (all)"
+        )
+    if config.context.layout == "puzzle":
+        _check_rule(refeed, config)
+
+
+def _has_dropout(config):
+    return any(b.dropout for branch in config.backbone.layer for b in (branch, *branch.block))
+
+
+def _check_rule(refeed, config):
+    rule = refeed.step_schedule
+    if rule == "sampled" and not 0 < refeed.bptt_steps < refeed.steps:
+        raise MdnnError(
+            "refeed.bptt_steps: rule 'sampled' draws from refeed.bptt_steps to refeed.steps = "
+            f"{refeed.steps} steps, expected 1 to {refeed.steps - 1}, received {refeed.bptt_steps}"
+        )
+    if rule in ("sampled", "length") and _has_dropout(config):
+        raise MdnnError(
+            f"refeed.step_schedule: the steps that {rule!r} takes without gradient have no "
+            "dropout; "
+            "expected backbone.layer.*.dropout = 0, received another"
+        )
+    if rule == "sampled" and refeed.supervision_steps > 1:
+        raise MdnnError(
+            "refeed.supervision_steps: rule 'sampled' carries no state on, expected 1, received "
+            f"{refeed.supervision_steps}"
+        )
+    if rule == "halt" and refeed.supervision_steps == 1:
+        raise MdnnError(
+            "refeed.supervision_steps: rule 'halt' needs some to choose from, received 1"
+        )
+    if refeed.progressive < 1 and rule != "sampled":
+        raise MdnnError("refeed.progressive: expected 1 without rule 'sampled', received another")
+    length = refeed.steps_by_length
+    if (rule == "length") != bool(length.per_given or length.per_asked):
+        raise MdnnError(
+            "refeed.steps_by_length: rule 'length', and no other, has per_given or per_asked "
+            "above 0"
+        )
+    if length.most and length.most < length.least:
+        raise MdnnError(
+            "refeed.steps_by_length.most: expected 0 (no limit) or at least "
+            "refeed.steps_by_length.least = "
+            f"{length.least}, received {length.most}"
+        )
+    folds = any(branch.kind == "fold" for branch in config.backbone.layer)
+    if folds and (refeed.inner_steps or refeed.damping):
+        raise MdnnError("backbone.layer: folds take no refeed.inner_steps and no refeed.damping")
+    if config.tokens.candidates and refeed.feedback != "state":
+        raise MdnnError(
+            "refeed.feedback: expected 'state' with tokens.candidates, received "
+            f"{refeed.feedback!r}"
+        )

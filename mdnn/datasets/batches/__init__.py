@@ -1,0 +1,1 @@
+"""Batches that are a pure function of the seed and the step."""

@@ -1,0 +1,1 @@
+"""Datasets of items that belong together: texts, pictures, films, sounds."""

@@ -1,0 +1,66 @@
+"""Random changes of items, so that a network does not learn the few that there are by heart."""
+
+import numpy as np
+
+from mdnn.tokens.items import Item
+
+DRAWS = 5
+"""Random words that a change takes."""
+
+
+def augment(item, augment, bits, longest=None):
+    """An item a little other than it is.
+
+    A sound becomes faster or slower (and higher or deeper: its samples are interpolated
+    linearly), quieter, and noisier; a picture or the frames of a film are shifted, the rim
+    repeated. A text stays as it is.
+
+    Args:
+        item: `mdnn.tokens.items.Item`.
+        augment: `mdnn.config.data_tables.Augment`.
+        bits: uint64 `[DRAWS]`, random bits: all the randomness that is used.
+        longest: most samples of a sound; one that becomes longer is cut.
+
+    Returns:
+        An `Item` of the same kind and name, or `item` itself where nothing changes.
+    """
+    if item.kind == "text":
+        return item
+    if item.kind == "audio":
+        if not (augment.speed or augment.volume or augment.noise):
+            return item
+        value = _vary_sound(item.value, augment, bits, longest)
+    else:
+        if not augment.shift:
+            return item
+        value = _shift(item.value, augment.shift, bits, 0 if item.kind in ("image", "grey") else 1)
+    return Item(item.kind, value, item.rate, item.name)
+
+
+def _uniform(bits):
+    """Numbers in [0, 1) from random bits."""
+    return (bits >> np.uint64(11)).astype("float64") / 2**53
+
+
+def _vary_sound(samples, augment, bits, longest):
+    faster, quieter, louder, _, _ = _uniform(bits)
+    count = max(1, round(len(samples) * np.exp(augment.speed * (2 * faster - 1))))
+    count = min(count, longest or count)
+    found = np.interp(
+        np.linspace(0, len(samples) - 1, count), np.arange(len(samples)), samples.astype("float64")
+    )
+    found *= np.exp(-augment.volume * quieter)
+    if augment.noise:
+        # As often nearly none as nearly the most: loudness is heard on a logarithmic scale.
+        height = np.exp(np.log1p(augment.noise) * louder) - 1
+        raw = np.random.Philox(key=bits[3:5]).random_raw(count)
+        found += height * (2 * _uniform(raw) - 1)
+    return np.clip(np.round(found), -32768, 32767).astype("int16")
+
+
+def _shift(pixels, most, bits, axis):
+    down, right = ((bits[3:5] % np.uint64(2 * most + 1)).astype(int) - most).tolist()
+    for step, where in ((down, axis), (right, axis + 1)):
+        index = np.clip(np.arange(pixels.shape[where]) - step, 0, pixels.shape[where] - 1)
+        pixels = np.take(pixels, index, axis=where)
+    return pixels

@@ -1,0 +1,181 @@
+"""A line: what belongs together in one context, each part in one or several ways."""
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.tokens.items import Item
+
+FAMILIES = {"grey": "image", "grey_video": "video"}
+"""Kinds that are another kind but for their colours, and that kind."""
+
+ORDERS = ("given", "any", "pairs")
+"""How the parts of a line follow one another in a context (see `Example.draw`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class FileItem:
+    """An item in a file, read when it is first asked for and kept from then on.
+
+    Args:
+        kind: `"text"`, `"image"`, `"video"` or `"audio"`; a picture or a film may turn out grey.
+        paths: Paths: one file, or a film's pictures in their order.
+        rate: Integer, samples per second a sound is resampled to; `None`: its own.
+        kinds: Kinds of items that are taken; `None`: all.
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    rate: int | None = None
+    kinds: tuple[str, ...] | None = None
+    _kept: dict = field(default_factory=dict, repr=False)
+
+    def read(self):
+        """Returns the `Item`, the same object every time.
+
+        Raises:
+            MdnnError: If the file cannot be read or is of a kind that is not taken.
+        """
+        item = self._kept.get("item")
+        if item is None:
+            # imported late: most sources need no decoder
+            from mdnn.datasets.media.media_files import read_item, read_video
+
+            if self.kind == "video":
+                item = read_video(self.paths)
+            else:
+                item = read_item(self.paths[0], rate=self.rate)
+            if FAMILIES.get(item.kind, item.kind) != self.kind:
+                raise MdnnError(f"{self.paths[0]}: expected {self.kind}, received {item.kind}")
+            if not len(item.value):
+                raise MdnnError(f"{self.paths[0]}: it is empty")
+            check_kind(item.kind, self.kinds, self.paths[0])
+            # of two threads that read at the same time, both get the first one's
+            item = self._kept.setdefault("item", item)
+        return item
+
+
+def check_kind(kind, kinds, name):
+    """Refuses an item of a kind that is not taken.
+
+    Raises:
+        MdnnError: If `kinds` is given and has not `kind`.
+    """
+    if kinds is not None and kind not in kinds:
+        raise MdnnError(
+            f"{name}: expected an item of the kinds {', '.join(kinds)}, received {kind}"
+        )
+
+
+def load(entry):
+    """Returns the `Item` of a line's entry: itself, or read from its file."""
+    return entry if isinstance(entry, Item) else entry.read()
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Items that belong together, in their order.
+
+    Args:
+        parts: Tuple of parts, each a tuple of alternatives of one kind: `Item`s, or `FileItem`s
+            that are read when first needed. A context has one alternative of a part.
+        name: What errors call the line.
+        order: The order that this line always has, whichever is asked for; `None`: that one.
+
+    Raises:
+        MdnnError: If there is no part, a part without alternatives, or an unknown order.
+
+    Example:
+
+    >>> line = Example((("seven",), (picture, another)), "seven")  # each an Item
+    >>> items, answer = line.draw(bits[: line.draws], "any")
+    """
+
+    parts: tuple[tuple[Item | FileItem, ...], ...]
+    name: str = ""
+    order: str | None = None
+
+    def __post_init__(self):
+        if self.order is not None:
+            self.check(self.order)
+        if not self.parts or not all(self.parts):
+            counts = [len(part) for part in self.parts]
+            raise MdnnError(
+                f"{self.name or 'a line'}: expected parts of at least one item each, "
+                f"received {counts}"
+            )
+
+    @property
+    def draws(self):
+        """Integer, how many numbers `draw` takes."""
+        return 2 * len(self.parts)
+
+    @functools.cached_property
+    def kinds(self):
+        """Tuple of strings, each part's kind; grey pictures and films count as the coloured."""
+        return tuple(FAMILIES.get(part[0].kind, part[0].kind) for part in self.parts)
+
+    @functools.cached_property
+    def pairs(self):
+        """Tuple of pairs of numbers of parts that are of different kinds, in both orders."""
+        numbers = range(len(self.parts))
+        return tuple(
+            (one, two) for one in numbers for two in numbers if self.kinds[one] != self.kinds[two]
+        )
+
+    def order_of(self, order):
+        """Returns the order that the line has where another is asked for: its own, or that one."""
+        return self.order or order
+
+    def check(self, order):
+        """Refuses an order that the line cannot have.
+
+        Raises:
+            MdnnError: If the order is unknown, or is `"pairs"` and all parts are of one kind.
+        """
+        if order not in ORDERS:
+            raise MdnnError(
+                f"{self.name or 'a line'}: expected an order: {', '.join(ORDERS)}; received "
+                f"{order!r}"
+            )
+        if order == "pairs" and not self.pairs:
+            raise MdnnError(
+                f"{self.name or 'a line'}: a pair needs items of two kinds, received "
+                f"{', '.join(self.kinds)}"
+            )
+
+    def draw(self, bits, order="given"):
+        """Returns the items of one context, a pure function of the line and the bits.
+
+        Args:
+            bits: uint64 `[draws]` or more, random bits: all the randomness that is used.
+            order: `"given"`: all parts in their order; `"any"`: all parts in a random order;
+                `"pairs"`: two parts of different kinds in a random order. Of each part one
+                alternative is taken at random. A line's own order comes before.
+
+        Returns:
+            `(items, answer)`: a list of `Item`, and the index of the one that is the answer:
+            the last.
+
+        Raises:
+            MdnnError: If the line cannot have this order, the bits are too few, or a file that
+                is read now is bad.
+        """
+        order = self.order_of(order)
+        self.check(order)
+        bits = np.asarray(bits, dtype=np.uint64).ravel()
+        number = len(self.parts)
+        if len(bits) < self.draws:
+            raise MdnnError(
+                f"{self.name or 'a line'}: a draw takes {self.draws} numbers, received {len(bits)}"
+            )
+        if order == "given":
+            chosen = range(number)
+        elif order == "any":
+            chosen = np.argsort(bits[number : 2 * number], kind="stable").tolist()
+        else:
+            chosen = self.pairs[int(bits[number]) % len(self.pairs)]
+        items = [load(self.parts[part][int(bits[part]) % len(self.parts[part])]) for part in chosen]
+        return items, len(items) - 1

@@ -1,0 +1,101 @@
+"""Sources of items: the digits inside scikit-learn, a folder with a manifest, a TFDS set."""
+
+import os
+import pathlib
+from dataclasses import dataclass
+
+from mdnn.datasets.items.digits import digit_lines
+from mdnn.datasets.items.example import FAMILIES, Example, FileItem, check_kind, load
+from mdnn.datasets.items.manifest import read_manifest
+from mdnn.datasets.items.train_validation_split import split_lines
+from mdnn.datasets.text.text_sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
+from mdnn.errors import MdnnError
+from mdnn.tokens.items import Item
+
+__all__ = ["FAMILIES", "DatasetSplits", "Example", "FileItem", "load", "open_dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSplits:
+    """A source's lines in two parts.
+
+    Args:
+        source: String, what `open_dataset` was asked for.
+        train: List of `Example`, those to train on.
+        validation: List of `Example`, those to validate on: other lines, or the same ones with
+            other alternatives (see `mdnn.datasets.items.train_validation_split.split_lines`).
+    """
+
+    source: str
+    train: list[Example]
+    validation: list[Example]
+
+
+def open_dataset(source, validation=0.1, seed=0, rate=None, kinds=None):
+    """Opens a source of items and splits it.
+
+    Args:
+        source: String or path:
+
+            - `"digits"`: scikit-learn's digits, ten lines: the word, and the 8x8 pictures.
+            - a folder with a `manifest.jsonl`, or a `.jsonl` file: see
+              `mdnn.datasets.items.manifest.read_manifest`.
+            - `"tfds:NAME"`: a TFDS set, each example a line: see
+              `mdnn.datasets.tfds.tfds_items.example_lines`.
+        validation: Float, the share that validates where the source does not say what does.
+        seed: Integer, chooses that share.
+        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
+        kinds: Kinds of items (`mdnn.tokens.items`) that are taken, such as a network's
+            modalities; an item of another kind is an error. `None`: all.
+
+    Returns:
+        A `DatasetSplits`. Files have been looked for, and are read when first needed.
+
+    Raises:
+        MdnnError: If there is no such source, its manifest is wrong or names a file that is not
+            there, or a side of the split has nothing.
+
+    Example:
+
+    >>> corpus = open_dataset("digits", validation=0.2, seed=1)
+    >>> items, answer = corpus.train[7].draw(bits, "any")
+    """
+    name = os.fspath(source)
+    kinds = None if kinds is None else tuple(kinds)
+    if name == DIGITS:
+        lines = digit_lines()
+    elif name.startswith(TFDS):
+        # imported late: TensorFlow takes seconds to import
+        from mdnn.datasets.tfds.tfds_items import example_lines
+
+        lines = example_lines(name[len(TFDS) :], rate)
+    else:
+        lines = read_manifest(_manifest(name), rate, kinds)
+    if kinds is not None:
+        for line in lines:
+            for part in line.parts:
+                for entry in part.entries:
+                    if isinstance(entry, Item):
+                        check_kind(entry.kind, kinds, entry.name or line.name)
+    train, held = split_lines(lines, validation, seed, repr(name))
+    return DatasetSplits(name, train, held)
+
+
+def _manifest(name):
+    """Returns the path of a source's manifest."""
+    path = pathlib.Path(name).expanduser()
+    if name.strip() and path.is_dir():
+        if not (path / MANIFEST).is_file():
+            raise MdnnError(
+                f"the folder {name!r} needs a {MANIFEST} that says which of its files belong "
+                'together, a line such as {"items": [{"text": "seven"}, {"image": "a.png"}]}'
+            )
+        return path / MANIFEST
+    if path.suffix == ".jsonl" and path.is_file():
+        return path
+    expected = f"{DIGITS}, {TFDS}NAME, a folder with a {MANIFEST} or a .jsonl file"
+    if name == PYTHON_DOCS or path.is_file():
+        raise MdnnError(
+            f"expected a source of items: {expected}; {name!r} is a text (layout = 'stream')"
+        )
+    raise MdnnError(f"expected a source of items: {expected}; received {name!r}")

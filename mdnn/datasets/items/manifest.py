@@ -1,0 +1,268 @@
+"""A manifest: JSON lines that say which files and texts belong together, in which order."""
+
+import difflib
+import os
+import pathlib
+import stat
+
+from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, check_kind
+from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
+from mdnn.datasets.text.text_sources import TFDS
+from mdnn.errors import MdnnError
+from mdnn.strict_json import parse_json
+from mdnn.tokens.items import Item
+
+SUFFIXES = {
+    "text_file": (".txt",),
+    "image": (".png", ".jpg", ".jpeg"),
+    "video": (".png", ".jpg", ".jpeg"),
+    "audio": (".wav",),
+}
+"""The files that a part may name, by the part's key."""
+
+MOST = 1 << 28
+"""Bytes that a manifest may have."""
+
+_LINE_KEYS = ("items", "split", "name", "order")
+_KINDS = ("text", "text_file", "image", "audio", "video")
+_PART_KEYS = (*_KINDS, "label", "split")
+
+
+def read_manifest(path, rate=None, kinds=None):
+    """Returns the lines of a manifest; its files are looked for and not yet read.
+
+    Each line is a JSON object: `"items"`, a list of parts in their order, and optionally
+    `"split"`, `"train"` or `"validation"`, `"name"`, and `"order"`, the line's own order whatever
+    `data.order` says (see `mdnn.datasets.items.example.Example.draw`). A part is an object with one
+    of
+
+    - `"text"`: a text,
+    - `"text_file"`: a `.txt` file,
+    - `"image"`: a `.png`, `.jpg` or `.jpeg` file,
+    - `"audio"`: a `.wav` file,
+    - `"video"`: a list of picture files, the film's frames, or one animated `.png`,
+
+    or a list of such, of which one is drawn each time; `"image"`, `"audio"` or `"video"` may
+    also be `"tfds:NAME"`: all of that kind in a TFDS set, or those of one `"label"` (a number or
+    the label's name). A part with a `"split"` is there on that side only. Paths are relative to
+    the manifest's folder and stay within it. Empty lines count for nothing.
+
+    Args:
+        path: Path of the manifest, UTF-8.
+        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
+        kinds: Tuple of the kinds of items that are taken; `None`: all.
+
+    Returns:
+        List of `SourceExample`.
+
+    Raises:
+        MdnnError: If the manifest cannot be read or has no line, and for a line that is no such
+            object or names a file that is missing or outside the folder; it names file and line.
+
+    Example:
+
+    >>> {"items": [{"text": "seven"}, {"image": ["a.png", "b.png"]}], "split": "train"}
+    """
+    path = pathlib.Path(path)
+    # looked at without reading: a pipe would wait for ever
+    if path.exists() and not path.is_file():
+        raise MdnnError(f"cannot read {str(path)!r}: it is no file")
+    try:
+        if (size := path.stat().st_size) > MOST:
+            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        raw = path.read_bytes()
+        folder = os.path.realpath(path.parent, strict=True)
+    except OSError as error:
+        raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    reader = _Reader(folder, rate, kinds)
+    lines = []
+    # only line feeds end a line: JSON's strings may hold Unicode's other separators
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        where = f"{path}:{number}"
+        try:
+            text = line.decode("utf-8").strip(" \t\r")
+        except UnicodeDecodeError as error:
+            raise MdnnError(
+                f"{where}: not UTF-8 text: byte 0x{line[error.start]:02x} at column "
+                f"{error.start + 1}"
+            ) from None
+        if text:
+            lines.append(reader.line(parse_json(text, where), where))
+    if not lines:
+        raise MdnnError(f"{str(path)!r} is empty: expected a JSON object on each line")
+    return lines
+
+
+class _Reader:
+    """Turns a manifest's JSON objects into lines.
+
+    Args:
+        folder: String, the manifest's folder, without links.
+        rate: Integer or `None`, as `read_manifest` takes it.
+        kinds: Tuple or `None`, as `read_manifest` takes it.
+    """
+
+    def __init__(self, folder, rate, kinds):
+        self.folder = folder
+        self.rate = rate
+        self.kinds = kinds
+        # TFDS sets that were read, by name
+        self.sets = {}
+
+    def line(self, table, where):
+        """Returns the `SourceExample` of an object."""
+        if not isinstance(table, dict):
+            raise MdnnError(
+                f'{where}: expected an object such as {{"items": [...]}}, received {_short(table)}'
+            )
+        _check_keys(table, _LINE_KEYS, where)
+        items = table.get("items")
+        if not isinstance(items, list) or not items:
+            received = _short(items) if "items" in table else "none"
+            raise MdnnError(f"{where}: items: expected a list of parts, received {received}")
+        name = table.get("name", "")
+        if not isinstance(name, str):
+            raise MdnnError(f"{where}: name: expected a text, received {_short(name)}")
+        side = _split(table, f"{where}: split")
+        order = table.get("order")
+        if "order" in table and order not in ORDERS:
+            raise MdnnError(
+                f"{where}: order: expected {', '.join(ORDERS)}, received {_short(order)}"
+            )
+        parts = []
+        for number, part in enumerate(items, 1):
+            here = f"{where}: item {number}"
+            parts.append(self.part(part, here))
+            if side is not None and parts[-1].split not in (None, side):
+                raise MdnnError(
+                    f"{here}: split: expected {side!r} as the line has it, received "
+                    f"{parts[-1].split!r}"
+                )
+        return SourceExample(tuple(parts), f"{where} {name}".rstrip(), side, order)
+
+    def part(self, table, where):
+        """Returns the `SourcePart` of an object."""
+        found = [key for key in _KINDS if key in table] if isinstance(table, dict) else []
+        if isinstance(table, dict):
+            _check_keys(table, _PART_KEYS, where)
+        if len(found) != 1:
+            received = " and ".join(found) if found else _short(table)
+            raise MdnnError(
+                f"{where}: expected an object with one of {', '.join(_KINDS)}, received {received}"
+            )
+        key, value = found[0], table[found[0]]
+        kind = "text" if key == "text_file" else key
+        where = f"{where}: {key}"
+        # whether a picture is grey shows when it is read
+        if kind not in [FAMILIES.get(name, name) for name in self.kinds or (kind,)]:
+            check_kind(kind, self.kinds, where)
+        split = _split(table, f"{where}: split")
+        if isinstance(value, str) and value.startswith(TFDS) and kind != "text":
+            return self.set(kind, value, table.get("label"), split, where)
+        if "label" in table:
+            raise MdnnError(f"{where}: a label goes with {TFDS}NAME, received {_short(value)}")
+        films = kind == "video"
+        if films and isinstance(value, list) and value and not isinstance(value[0], list):
+            value = [value]
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise MdnnError(f"{where}: expected at least one, received []")
+        entries, seen = [], set()
+        for one in values:
+            if films:
+                if isinstance(one, str):
+                    one = [one]
+                if not isinstance(one, list) or not one:
+                    raise MdnnError(
+                        f"{where}: expected a film's pictures, a list of paths, received "
+                        f"{_short(one)}"
+                    )
+                paths = tuple(self.path(path, key, where) for path in one)
+            elif key == "text":
+                paths = (_text(one, where),)
+            else:
+                paths = (self.path(one, key, where),)
+            if paths in seen:
+                raise MdnnError(f"{where}: {_short(one)} comes twice")
+            seen.add(paths)
+            if key == "text":
+                entries.append(Item("text", one, name=f"{where} {_short(one)}"))
+            else:
+                entries.append(FileItem(kind, paths, self.rate, self.kinds))
+        return SourcePart(tuple(entries), split)
+
+    def path(self, name, key, where):
+        """Returns the path of a file, which must be a file within the folder."""
+        text = _text(name, where)
+        if not text.lower().endswith(SUFFIXES[key]):
+            raise MdnnError(
+                f"{where}: expected a file {' '.join(SUFFIXES[key])}, received {_short(text)}"
+            )
+        outside = f"{where}: {_short(text)} is outside the manifest's folder"
+        if os.path.isabs(text) or ".." in pathlib.PurePath(text).parts:
+            raise MdnnError(outside)
+        # looked at without reading: a pipe would wait for ever
+        try:
+            path = os.path.normpath(os.path.join(self.folder, text))
+            target = os.path.realpath(path, strict=True)
+            is_file = stat.S_ISREG(os.stat(target).st_mode)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise MdnnError(f"{where}: no file {_short(text)} in the folder: {reason}") from None
+        if os.path.commonpath((self.folder, target)) != self.folder:
+            raise MdnnError(f"{outside}: it is a link to {target!r}")
+        if not is_file:
+            raise MdnnError(f"{where}: {_short(text)} is not a file")
+        return path
+
+    def set(self, kind, source, label, split, where):
+        """Returns the part of a TFDS set's items of one kind."""
+        # imported late: TensorFlow takes seconds to import
+        from mdnn.datasets.tfds.tfds_items import read_items
+
+        if source not in self.sets:
+            try:
+                self.sets[source] = read_items(source[len(TFDS) :], self.rate)
+            except MdnnError as error:
+                raise MdnnError(f"{where}: {error}") from None
+        try:
+            entries, splits = self.sets[source].of(kind, label)
+        except MdnnError as error:
+            raise MdnnError(f"{where}: {error}") from None
+        return SourcePart(entries, split, splits if any(splits) else None)
+
+
+def _check_keys(table, known, where):
+    """Refuses a key that is not known, and offers the nearest."""
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(known)}"
+            raise MdnnError(f"{where}: unknown key {_short(key)}{hint}")
+
+
+def _split(table, where):
+    """Returns an object's side, or `None`."""
+    split = table.get("split")
+    if "split" in table and split not in SPLITS:
+        raise MdnnError(f"{where}: expected {' or '.join(SPLITS)}, received {_short(split)}")
+    return split
+
+
+def _text(value, where):
+    """Returns a text that is not empty and all Unicode characters."""
+    if not isinstance(value, str) or not value:
+        raise MdnnError(f"{where}: expected a text that is not empty, received {_short(value)}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MdnnError(
+            f"{where}: expected a text of Unicode characters, received {_short(value)}"
+        ) from None
+    return value
+
+
+def _short(value):
+    """Returns a value for an error: one line, not too long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

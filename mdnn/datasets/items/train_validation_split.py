@@ -1,0 +1,140 @@
+"""Which lines and which of their alternatives train, and which validate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdnn.datasets.items.example import Example, FileItem
+from mdnn.errors import MdnnError
+from mdnn.tokens.items import Item
+
+SPLITS = ("train", "validation")
+"""Names of the two sides."""
+
+# Second word of the generator's key: other draws from the same seed take other numbers.
+_STREAM = 0x73706C6974  # "split"
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePart:
+    """One part of a line as its source has it.
+
+    Args:
+        entries: Tuple of the alternatives.
+        split: `"train"` or `"validation"`, the side the part is on; `None`: both.
+        splits: Tuple of the same, one per alternative, where the source itself says it.
+    """
+
+    entries: tuple[Item | FileItem, ...]
+    split: str | None = None
+    splits: tuple[str | None, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SourceExample:
+    """A line as its source has it: both sides together.
+
+    Args:
+        parts: Tuple of `SourcePart`.
+        name: What errors call it.
+        split: `"train"` or `"validation"`, the side the line is on; `None`: see `split_lines`.
+        order: As of `mdnn.datasets.items.example.Example`.
+    """
+
+    parts: tuple[SourcePart, ...]
+    name: str
+    split: str | None = None
+    order: str | None = None
+
+
+def split_lines(lines, validation, seed, name):
+    """Returns the lines that train and those that validate.
+
+    - A line with a side is on that side, whole.
+    - A line all of whose parts have one alternative and no side is on one side: a share
+      `validation` of such lines, at least one, chosen by the seed, validates.
+    - Any other line is on both sides, its alternatives divided: those of a part with a side
+      are all there; those of which the source says the side are there; of the others a share
+      `validation`, at least one, chosen by the seed, validates. A part with a single
+      alternative, such as a word, is on both sides. A line of which one part is left where it
+      had several is left out.
+
+    Args:
+        lines: List of `SourceExample`.
+        validation: Float from 0 to 1: the share; 0: only what has its side validates.
+        seed: Integer.
+        name: What errors call the source.
+
+    Returns:
+        `(train, validation)`, lists of `Example`, in the order of the source.
+
+    Raises:
+        MdnnError: If either side would be empty (validation may be with a share of 0).
+    """
+    if not 0 <= validation < 1:
+        raise MdnnError(f"validation must be at least 0 and below 1; received {validation}")
+    sides = {side: [] for side in SPLITS}
+    single = [number for number, line in enumerate(lines) if _is_single(line)]
+    kept = set(_chosen(len(single), validation, seed, 0, 0))
+    aside = {number for place, number in enumerate(single) if place in kept}
+    single = set(single)
+    for number, line in enumerate(lines):
+        side = line.split
+        if side is None and number in single:
+            side = SPLITS[number in aside]
+        if side is not None:
+            parts = tuple(part.entries for part in line.parts)
+            sides[side].append(Example(parts, line.name, line.order))
+            continue
+        divided = [
+            _divide(part, validation, seed, number + 1, place)
+            for place, part in enumerate(line.parts)
+        ]
+        for place, side in enumerate(SPLITS):
+            parts = tuple(part[place] for part in divided if part[place])
+            if len(parts) >= min(2, len(line.parts)):
+                sides[side].append(Example(parts, line.name, line.order))
+    for side, found in sides.items():
+        if not found and (side == "train" or validation):
+            raise MdnnError(
+                f"{name}: expected lines or alternatives to train and to validate, received "
+                f"{len(lines)} lines, of which none is left for {side}"
+            )
+    return sides["train"], sides["validation"]
+
+
+def _is_single(line):
+    """Returns whether a line goes to one side whole, which the seed chooses."""
+    return line.split is None and all(
+        len(part.entries) == 1 and part.split is None and part.splits is None for part in line.parts
+    )
+
+
+def _divide(part, validation, seed, line, place):
+    """Returns a part's alternatives that train, and those that validate."""
+    if part.split is not None:
+        return tuple(part.entries if part.split == side else () for side in SPLITS)
+    splits = part.splits or (None,) * len(part.entries)
+    free = [number for number, side in enumerate(splits) if side is None]
+    if len(part.entries) == 1 and free:
+        return part.entries, part.entries
+    aside = {free[number] for number in _chosen(len(free), validation, seed, line, place)}
+    sides = [side or SPLITS[number in aside] for number, side in enumerate(splits)]
+    return tuple(
+        tuple(entry for entry, own in zip(part.entries, sides, strict=True) if own == side)
+        for side in SPLITS
+    )
+
+
+def _chosen(number, share, seed, line, place):
+    """Returns a share of the first `number` integers, at least one and not all, by the seed.
+
+    From Philox's raw stream, which numpy keeps the same between versions.
+    """
+    if number < 2 or not share:
+        return []
+    counter = np.array([0, line, place, 0], dtype=np.uint64)
+    key = np.array([seed % 2**64, _STREAM], dtype=np.uint64)
+    bits = np.random.Philox(counter=counter, key=key).random_raw(number)
+    count = min(max(1, round(number * share)), number - 1)
+    return np.argsort(bits, kind="stable")[:count].tolist()

@@ -1,0 +1,1 @@
+"""Files of pictures, films and sounds."""

@@ -1,0 +1,274 @@
+"""Files and items: text, PNG, JPEG and WAV in; text, PNG and WAV out."""
+
+import errno
+import os
+import pathlib
+
+import numpy as np
+
+from mdnn.datasets.media.picture_files import check_pixels, decode_jpeg
+from mdnn.datasets.media.png_files import decode_png, encode_png
+from mdnn.datasets.media.sound_files import decode_wav, encode_wav, resample
+from mdnn.errors import MdnnError
+from mdnn.files import check_new_folder, making, replacing
+from mdnn.tokens.items import Item, as_item
+
+__all__ = [
+    "MAX_BYTES",
+    "item_bytes",
+    "read_item",
+    "read_jpeg",
+    "read_png",
+    "read_video",
+    "read_wav",
+    "resample",
+    "write_item",
+]
+
+MAX_BYTES = 1 << 29
+"""Bytes that a file may have: larger ones are not read."""
+
+_MARK = "\ufeff"
+_FILMS = ("video", "grey_video")
+
+
+def read_item(path, rate=None):
+    """Reads an item from a file, by the end of its name.
+
+    Args:
+        path: String or path:
+
+            - `.txt`: a text, UTF-8; a byte order mark is dropped, line ends are kept.
+            - `.png`: a picture of 8 bit RGB or grey; if it is animated, a film.
+            - `.jpg`, `.jpeg`: a picture.
+            - `.wav`: a sound, 16-bit PCM, one channel.
+            - a folder: a film (see `read_video`).
+        rate: Integer, samples per second that a sound is resampled to; `None`: its own.
+
+    Returns:
+        An `Item` whose name is the path.
+
+    Raises:
+        MdnnError: If the file cannot be read, is of another kind, truncated or too large.
+    """
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        if path.is_dir():
+            return read_video(path)
+        raise MdnnError(f"{path}: expected a file {', '.join(_READERS)} or a folder of PNG files")
+    return _READERS[suffix](path, rate)
+
+
+def read_png(source, name=None):
+    """Reads a PNG: a picture, or a film if it is animated.
+
+    Args:
+        source: A path, or the bytes of a file.
+        name: String, what errors and the item are called; the path, if `None`.
+
+    Returns:
+        An `Item` of kind image, grey, video or grey_video.
+
+    Raises:
+        MdnnError: See `mdnn.datasets.media.png_files.decode_png`; a file that cannot be read.
+    """
+    return decode_png(*_load(source, name, "a PNG"))
+
+
+def read_jpeg(source, name=None):
+    """Reads a JPEG picture, as it is stored.
+
+    Args:
+        source: A path, or the bytes of a file.
+        name: String, what errors and the item are called; the path, if `None`.
+
+    Returns:
+        An `Item` of kind image or grey.
+
+    Raises:
+        MdnnError: See `mdnn.datasets.media.picture_files.decode_jpeg`; a file that cannot be read.
+    """
+    return decode_jpeg(*_load(source, name, "a JPEG"))
+
+
+def read_wav(source, rate=None, name=None):
+    """Reads a WAV sound.
+
+    Args:
+        source: A path, or the bytes of a file.
+        rate: Integer, samples per second that it is resampled to; `None`: its own.
+        name: String, what errors and the item are called; the path, if `None`.
+
+    Returns:
+        An `Item` of kind audio.
+
+    Raises:
+        MdnnError: See `mdnn.datasets.media.sound_files.decode_wav`; a file that cannot be read.
+    """
+    data, name = _load(source, name, "a WAV")
+    return decode_wav(data, rate, name)
+
+
+def read_video(paths):
+    """Reads a film from pictures, or from one animated PNG.
+
+    Args:
+        paths: List of paths of PNG or JPEG pictures in their order, all of one size and kind;
+            or the path of a folder, whose PNG and JPEG files are taken in the order of their
+            names, a number in a name (`2.png`, `10.png`) by its value; or an animated PNG.
+
+    Returns:
+        An `Item` of kind video or grey_video.
+
+    Raises:
+        MdnnError: No picture, a picture that cannot be read or is of another size or kind than
+            the first, more than `MAX_PIXELS` pixels together.
+    """
+    name = None
+    if isinstance(paths, str | os.PathLike):
+        name = str(paths)
+        folder = pathlib.Path(paths)
+        paths = [paths] if not folder.is_dir() else _pictures(folder)
+    paths = [str(path) for path in paths]
+    if not paths:
+        raise MdnnError(f"{name or 'a film'}: expected PNG or JPEG pictures, received none")
+    frames, first = [], None
+    for path in paths:
+        item = read_item(path)
+        if item.kind in _FILMS and len(paths) == 1:
+            return item
+        if item.kind not in ("image", "grey"):
+            raise MdnnError(f"{path}: expected a picture of a film, received {item.kind}")
+        if first is None:
+            first = item
+            height, width = item.value.shape[:2]
+            what = f"{len(paths)} frames of {width} x {height}"
+            check_pixels(len(paths) * height * width, what, name or path)
+        if item.kind != first.kind or item.value.shape != first.value.shape:
+            raise MdnnError(
+                f"{path}: expected {first.kind} {list(first.value.shape)} as in {paths[0]}, "
+                f"received {item.kind} {list(item.value.shape)}"
+            )
+        frames.append(item.value)
+    kind = "video" if first.kind == "image" else "grey_video"
+    return Item(kind, np.stack(frames), name=name or paths[0])
+
+
+def item_bytes(item, rate=None):
+    """Returns the bytes of the file that holds an item.
+
+    Args:
+        item: An `Item`.
+        rate: Integer, samples per second of a sound that does not say.
+
+    Returns:
+        `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, a WAV and
+        `.wav`. Reading them gives the item again, exactly.
+
+    Raises:
+        MdnnError: A text that is no Unicode (lone surrogates), a sound whose rate is not known.
+    """
+    if item.kind == "audio":
+        return encode_wav(item, rate), ".wav"
+    if item.kind != "text":
+        return encode_png(item), ".png"
+    # readers drop one byte order mark: a text's own is written behind another one
+    text = _MARK + item.value if item.value.startswith(_MARK) else item.value
+    try:
+        return text.encode("utf-8"), ".txt"
+    except UnicodeEncodeError as error:
+        raise MdnnError(
+            f"{item.name or 'a text'}: character {error.start} cannot be written as UTF-8: "
+            f"U+{ord(text[error.start]):04X}"
+        ) from None
+
+
+def write_item(item, path, rate=None):
+    """Writes an item to a file, whole or not at all; a file that is there is replaced.
+
+    Args:
+        item: An `Item`, or what `mdnn.generate` returns: a string, or an array (see
+            `mdnn.tokens.items.as_item`).
+        path: String or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
+            A film goes to a `.png` (animated), or, if the name has no such end, to a new folder
+            of pictures `000000.png`, `000001.png`, ...
+        rate: Integer, samples per second of a sound that does not say.
+
+    Raises:
+        MdnnError: What is no item, another end of the name, a folder that is not empty, an item
+            that its file cannot hold (see `item_bytes`), a path that cannot be written.
+    """
+    path = pathlib.Path(path)
+    item = as_item(item, str(path))
+    try:
+        if item.kind in _FILMS and not path.suffix:
+            _write_frames(item, path)
+            return
+        data, suffix = item_bytes(item, rate)
+        if path.suffix.lower() != suffix:
+            raise MdnnError(f"{path}: expected a file {suffix} for an item of kind {item.kind}")
+        with replacing(path) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        raise MdnnError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _write_frames(item, path):
+    check_new_folder(path)
+    kind = "image" if item.kind == "video" else "grey"
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with making(path) as part:
+        for number, picture in enumerate(item.value):
+            (part / f"{number:06}.png").write_bytes(encode_png(Item(kind, picture)))
+
+
+def _pictures(folder):
+    """Returns the paths of a folder's pictures, numbers in their names by value."""
+    try:
+        found = [p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")]
+    except OSError as error:
+        raise MdnnError(f"cannot read {folder}: {error.strerror}") from None
+    found = [path for path in found if not path.name.startswith(".")]
+    return sorted(found, key=lambda p: (int(p.stem) if p.stem.isdecimal() else -1, p.name))
+
+
+def _read_text(path, rate):
+    data, name = _load(path, None, "a text")
+    try:
+        return Item("text", data.decode("utf-8").removeprefix(_MARK), name=name)
+    except UnicodeDecodeError as error:
+        raise MdnnError(
+            f"{name}: expected UTF-8 text, received byte 0x{data[error.start]:02x} at offset "
+            f"{error.start} of {len(data)}"
+        ) from None
+
+
+_READERS = {
+    ".txt": _read_text,
+    ".png": lambda path, rate: read_png(path),
+    ".jpg": lambda path, rate: read_jpeg(path),
+    ".jpeg": lambda path, rate: read_jpeg(path),
+    ".wav": lambda path, rate: read_wav(path, rate),
+}
+
+
+def _load(source, name, default):
+    """Returns `(data, name)` of bytes or a path, for a decoder."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        data, name, size = bytes(source), name or default, len(source)
+    else:
+        name = name or str(source)
+        try:
+            # a device or a pipe has no size and might never end
+            if os.path.exists(source) and not os.path.isfile(source):
+                raise MdnnError(f"{name}: expected a file")
+            with open(source, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read() if size <= MAX_BYTES else b""
+        except OSError as error:
+            raise MdnnError(f"cannot read {name}: {error.strerror or error}") from None
+    if size > MAX_BYTES:
+        raise MdnnError(f"{name}: expected at most {MAX_BYTES:,} bytes, received {size:,}")
+    return data, name

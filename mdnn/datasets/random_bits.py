@@ -1,0 +1,45 @@
+"""Random bits as a pure function of (seed, step)."""
+
+import numpy as np
+
+# Second words of the generator's key: other draws from the same seed take other numbers.
+BATCH = 0x6261746368  # "batch"
+OBJECTIVE = 0x6F626A  # "obj"
+BLANKS = 0x626C616E6B  # "blank"
+VALIDATION = 0x76616C6964  # "valid"
+VARIED = 0x76617279  # "augment"
+CASES = 0x63617365  # "case"
+IMAGES = 0x696D616765  # "image"
+HASHES = 0x68617368  # "hash"
+STEPS = 0x7374657073  # "steps"
+EXPLORE = 0x6578706C  # "expl"
+STATES = 0x7374617465  # "state"
+
+
+def raw_bits(seed, step, number, stream):
+    """Returns random words that depend on nothing but the arguments.
+
+    They come from Philox's raw stream, which numpy keeps the same between versions.
+
+    Args:
+        seed: Integer.
+        step: Integer from 0.
+        number: Integer, or a tuple of integers: the shape.
+        stream: Integer, what they are for: one of this module's constants.
+
+    Returns:
+        uint64 of the shape.
+    """
+    return raw_stream(seed, step, stream)(int(np.prod(number))).reshape(number)
+
+
+def raw_stream(seed, step, stream):
+    """Returns a function from a number to so many further random words.
+
+    What it gives, call after call, depends on nothing but the arguments; its first words are those
+    of `raw_bits`.
+    """
+    # The step is the counter's second word: the first counts the draws within the step.
+    counter = np.array([0, step, 0, 0], dtype=np.uint64)
+    key = np.array([seed % 2**64, stream], dtype=np.uint64)
+    return np.random.Philox(counter=counter, key=key).random_raw

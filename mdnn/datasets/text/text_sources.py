@@ -1,0 +1,190 @@
+"""Where text comes from: the documentation inside Python, a file, a folder, a TFDS set."""
+
+import difflib
+import os
+import pathlib
+import re
+
+from mdnn.errors import MdnnError
+
+PYTHON_DOCS = "python-docs"
+"""Name of the text that ships with Python: the reference texts of `pydoc_data.topics`."""
+
+TFDS = "tfds:"
+"""What the name of a TFDS text set begins with, as in `tfds:tiny_shakespeare`."""
+
+DIGITS = "digits"
+"""Name of the source of items inside scikit-learn (see `mdnn.datasets.items.digits`); no text."""
+
+MANIFEST = "manifest.jsonl"
+"""Name of the file that makes a folder a source of items (see `mdnn.datasets.items.manifest`)."""
+
+# files that are no text and that a manifest may name
+_MEDIA = (".png", ".jpg", ".jpeg", ".wav")
+
+JOIN = "\n\n"
+"""What stands between two texts of one source."""
+
+MOST = 1 << 31
+"""Bytes that a text file may have: larger ones are not read."""
+
+# Two characters at least: one is a drive letter.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def read_text(source):
+    """Returns the text of a source, character for character.
+
+    Args:
+        source: String or path:
+
+            - `"python-docs"`: the reference texts that ship with Python (about 465,000
+              characters), joined by an empty line.
+            - a text file, UTF-8; a byte order mark is dropped, line ends are kept as they are.
+            - a folder: every file below it in the order of the relative paths, joined by an
+              empty line; names that begin with "." are left out.
+            - `"tfds:NAME"`: a TensorFlow Datasets text set, its splits train, validation and
+              test one after another.
+
+    Returns:
+        String, not empty.
+
+    Raises:
+        MdnnError: If there is no such source, it cannot be read, is not UTF-8 or has no text.
+    """
+    name = os.fspath(source)
+    if not name.strip():
+        raise MdnnError(
+            f"expected a source: {PYTHON_DOCS}, a file, a folder or {TFDS}NAME; received {name!r}"
+        )
+    if name == DIGITS:
+        raise MdnnError(f"{DIGITS!r} is a source of items (layout = 'items'), expected a text")
+    if name == PYTHON_DOCS:
+        text = _python_docs()
+    elif name.startswith(TFDS):
+        # imported late: TensorFlow takes seconds to import
+        from mdnn.datasets.tfds.tfds_text import read_tfds
+
+        text = read_tfds(name[len(TFDS) :])
+    else:
+        path = pathlib.Path(name).expanduser()
+        if path.is_dir():
+            text = _read_folder(path)
+        elif path.is_file():
+            text = _read_file(path)
+        else:
+            raise MdnnError(_no_such(name, path))
+    if not text:
+        raise MdnnError(f"no text in {name!r}: it is empty")
+    return text
+
+
+def _python_docs():
+    """Returns the texts of `pydoc_data.topics` in the dictionary's order."""
+    try:
+        from pydoc_data import topics
+    except ImportError:
+        raise MdnnError(
+            f"{PYTHON_DOCS!r} needs Python's module pydoc_data, which this Python leaves out; "
+            "give a text file as the source"
+        ) from None
+    return JOIN.join(topics.topics.values())
+
+
+def _read_file(path):
+    """Returns a file's text; its bytes are read once."""
+    try:
+        if (size := path.stat().st_size) > MOST:
+            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MdnnError(
+            f"{str(path)!r} is not UTF-8 text: byte 0x{raw[error.start]:02x} at offset "
+            f"{error.start} of {len(raw)}"
+        ) from None
+    return text.removeprefix("\ufeff")
+
+
+def _read_folder(folder):
+    """Returns the texts of a folder's files, joined."""
+
+    def cannot_list(error):
+        raise MdnnError(f"cannot read {error.filename!r}: {error.strerror}") from None
+
+    paths = []
+    for parent, folders, files in os.walk(folder, onerror=cannot_list):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [pathlib.Path(parent, name) for name in files if not name.startswith(".")]
+    paths.sort(key=lambda path: path.relative_to(folder).as_posix())
+    if folder / MANIFEST in paths:
+        raise MdnnError(
+            f"the folder {str(folder)!r} has a {MANIFEST}: it is a source of items "
+            "(layout = 'items'), expected texts"
+        )
+    inside = os.path.realpath(folder)
+    for path in paths:
+        # Others' folders may hold a link to what nobody meant to hand over.
+        if path.is_symlink() and os.path.commonpath((inside, os.path.realpath(path))) != inside:
+            raise MdnnError(f"{str(path)!r} is a link that leads out of the folder {str(folder)!r}")
+        if path.suffix.lower() in _MEDIA:
+            raise MdnnError(
+                f"{str(path)!r} is no text: a folder of pictures and sounds needs a {MANIFEST} "
+                "that says what belongs together (layout = 'items')"
+            )
+    texts = [_read_file(path) for path in paths if path.is_file()]
+    if not any(texts):
+        raise MdnnError(f"no text in the folder {str(folder)!r}: {len(texts)} files, all empty")
+    return JOIN.join(text for text in texts if text)
+
+
+def _no_such(name, path):
+    """Returns the message for a source that is neither a known word nor a file or folder."""
+    if os.path.lexists(path):
+        return f"{name!r} is neither a text file nor a folder"
+    scheme = _SCHEME.match(name)
+    if scheme:
+        return (
+            f"unknown kind of source {scheme[1]!r} in {name!r}; "
+            f"known: {PYTHON_DOCS}, {TFDS}NAME, a text file, a folder"
+        )
+    known = [PYTHON_DOCS]
+    try:
+        beside = {entry.name: str(path.parent / entry.name) for entry in os.scandir(path.parent)}
+    except OSError:
+        beside = {}
+    near = difflib.get_close_matches(name, known, 1, 0.7)
+    near = near or [beside[n] for n in difflib.get_close_matches(path.name, beside, 1, 0.6)]
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no such file or folder: {name!r}{hint}"
+
+
+def split(text, validation=0.1, at_least=1, name="the text"):
+    """Returns a text's training and validation parts, cut as nanoGPT cuts.
+
+    Args:
+        text: A string or an array of units, anything that can be sliced.
+        validation: Float above 0 and below 1: the share at the end that validates; the first
+            `int(n * (1 - validation))` train.
+        at_least: Integer, what either part needs at least.
+        name: What the error calls the text.
+
+    Returns:
+        `(train, validation)`.
+
+    Raises:
+        MdnnError: If either part would be shorter than `at_least`.
+    """
+    if not 0 < validation < 1:
+        raise MdnnError(f"validation must lie between 0 and 1; received {validation}")
+    cut = int(len(text) * (1 - validation))
+    parts = text[:cut], text[cut:]
+    if min(map(len, parts)) < at_least:
+        raise MdnnError(
+            f"{name} is too short: {len(text)} split into {len(parts[0])} to train and "
+            f"{len(parts[1])} to validate; each needs at least {at_least}"
+        )
+    return parts

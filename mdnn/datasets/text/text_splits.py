@@ -1,0 +1,67 @@
+"""A text made ready for training: read, split and turned into units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdnn.datasets.text.text_sources import read_text, split
+from mdnn.errors import MdnnError
+from mdnn.tokens.characters import TextTokenizer, word_table
+
+
+@dataclass(frozen=True, eq=False)
+class TextSplits:
+    """A source's text in two parts, as units.
+
+    Args:
+        source: String, what `open_text` was asked for.
+        tokenizer: The `TextTokenizer` that made the units.
+        train: int32 `[units]`, the part to train on.
+        validation: int32 `[units]`, the part to validate on.
+        characters: Integer, characters of both parts together.
+    """
+
+    source: str
+    tokenizer: TextTokenizer
+    train: np.ndarray
+    validation: np.ndarray
+    characters: int
+
+
+def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2):
+    """Reads a source, splits it by characters and turns both parts into units.
+
+    Words are counted in the training part alone, and the cut is the same whatever the tokenizer,
+    so figures per character can be compared.
+
+    Args:
+        source: String, as `mdnn.datasets.text.text_sources.read_text` takes it.
+        validation: Float, the share at the end that validates.
+        tokenizer: A `TextTokenizer`, such as a trained network's own; `None` makes one.
+        words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
+        at_least: Integer, units that either part needs at least.
+
+    Returns:
+        A `TextSplits`.
+
+    Raises:
+        MdnnError: If the source cannot be read or a part is too short.
+
+    Example:
+
+    >>> corpus = open_text("python-docs")
+    >>> batches = TextBatches(corpus.train, corpus.tokenizer, length=64, batch=12, seed=0)
+    """
+    text = read_text(source)
+    name = repr(str(source))
+    parts = split(text, validation, at_least, name)
+    if tokenizer is None:
+        tokenizer = TextTokenizer(word_table(parts[0], words) if words else ())
+    units = [tokenizer.units(part) for part in parts]
+    # a word table shortens the parts: what counts is how many units are left
+    for part, kind in zip(units, ("train", "validate"), strict=True):
+        if len(part) < at_least:
+            raise MdnnError(
+                f"{name} is too short: {len(part)} units to {kind}, needed at least {at_least}"
+            )
+    return TextSplits(str(source), tokenizer, *units, characters=len(text))

@@ -1,0 +1,1 @@
+"""The demonstrations behind `make demo`, `make demo-digits` and `make demo-thinking`."""

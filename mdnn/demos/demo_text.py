@@ -1,0 +1,101 @@
+"""The whole way in one go: train, write, draw, export, serve. `make demo` runs this."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mdnn.cli import main as mdnn
+from mdnn.errors import MdnnError
+from mdnn.serving.clients import saved_model_text as ask
+
+CONFIG = "configs/text.toml"
+# The manual is short: in 3 minutes it is read up to twenty times, and with less dropout learnt by
+# heart (0.1: 1.224 nats on what was kept back, 0.2: 1.158).
+CHANGES = ("backbone.layer.0.dropout=0.2", "backbone.layer.1.dropout=0.2")
+PROMPT = "If a class "
+# A little more careful than the network's own probabilities.
+TEMPERATURE = "0.6"
+
+
+def main():
+    """Runs the demo in a new folder below runs/; returns the exit status."""
+    if status := missing(CONFIG):
+        return status
+    run = new_run("demo")
+    print(
+        "A network without attention learns to write, from nothing, on this computer: characters\n"
+        "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
+        "and goes on with what was learnt."
+    )
+    changes = [word for change in CHANGES for word in ("--set", change)]
+    if status := command("train", CONFIG, "--out", str(run), *changes):
+        return status
+    print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
+    if status := command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
+        return status
+    if status := command("export", str(run), str(run / "served")):
+        return status
+    saved = next((run / "served").glob("[0-9]*"))
+    print(
+        "\nThe same network from a fresh process in which neither mdnn nor keras can be imported\n"
+        f"$ python {Path(ask.__file__).name} {saved} {PROMPT!r} 400 {TEMPERATURE}",
+        flush=True,
+    )
+    words = [sys.executable, "-I", ask.__file__, str(saved), PROMPT, "400", TEMPERATURE]
+    answer = subprocess.run(words, capture_output=True, check=False)
+    if answer.returncode:
+        sys.stderr.buffer.write(answer.stderr)
+        return failed("the SavedModel did not answer", 1)
+    print(PROMPT + answer.stdout.decode("utf-8").rstrip("\n"))
+    print(
+        f"""
+What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
+  mdnn generate {run} --prompt "The " --temperature 0.9 --seed 1
+  mdnn evaluate {run}
+  mdnn train {CONFIG} --out {run} --resume --set train.minutes=10
+  mdnn train {CONFIG} --out runs/mine --set data.source=PATH    your own text or folder
+  mdnn train configs/text-grid.toml --out runs/grid    256 characters of context, two axes
+  mdnn inspect configs/paper.toml    the paper's own network"""
+    )
+    return 0
+
+
+def command(*words):
+    """Shows and runs one command of the command line; returns its exit status."""
+    print(f"\n$ mdnn {' '.join(repr(w) if ' ' in w else w for w in words)}", flush=True)
+    return mdnn(list(words))
+
+
+def missing(config):
+    """The exit status where a demo's config is not there, having said so; 0 where it is."""
+    if Path(config).is_file():
+        return 0
+    return failed(f"the demo runs from the repository: no {config} here")
+
+
+def new_run(name, folder="runs"):
+    """The path of a run folder to make, named after a demo and the time."""
+    return Path(folder) / time.strftime(f"{name}-%Y%m%d-%H%M%S")
+
+
+def shown(show, run):
+    """Shows what a run can do, `show(run)`; returns the exit status, as `mdnn.cli.main` does."""
+    try:
+        show(run)
+    except (MdnnError, OSError) as error:
+        return failed(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print("\nmdnn: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def failed(text, status=2):
+    """Says what went wrong; returns the exit status."""
+    print(f"mdnn: error: {text}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The branches of a block, and the simple ones: feed-forward, a plain dense."""
+
+import keras
+from keras import initializers, layers, ops
+
+from mdnn import activations
+from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.silu_gate import silu_gate
+
+
+def make_norm(kind, name, dtype=None):
+    """The normalization layer that a config's word names, or None."""
+    if kind == "none":
+        return None
+    if kind == "rms":
+        return RMSNorm(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+    return layers.LayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+
+
+def make_activation(word):
+    """The function of an activation's name, or None for `"none"`."""
+    return None if word == "none" else activations.get(word)
+
+
+def gated(word, function, u, v):
+    """`function(u) * v`, where `word` is the function's name."""
+    return silu_gate(u, v) if word == "silu" else function(u) * v
+
+
+def check_width(function, word, width):
+    """Refuses an activation that does not keep a width: `glu`, `sort2` of an odd one."""
+    if function is not None and function(ops.zeros((1, width))).shape[-1] != width:
+        raise ValueError(f"activation {word!r} does not keep a width of {width}")
+
+
+class ResidualBlock(layers.Layer):
+    """What all branches share: norm, residual, dropout.
+
+    Args:
+        norm: `"rms"`, `"layer"` or `"none"`.
+        residual: `"pre"`: `h + f(norm(h))`; `"post"`: `norm(h + f(h))`; `"none"`: `f(norm(h))`.
+        dropout: rate of dropout on f's output.
+        bias: whether dense layers have a bias.
+        scale: factor on the start value of f's last dense kernel.
+    """
+
+    def __init__(self, norm="rms", residual="pre", dropout=0.0, bias=False, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.norm, self.residual, self.bias = norm, residual, bias
+        self.rate, self.scale = dropout, scale
+        self.norm_layer = make_norm(norm, "norm", self.dtype_policy)
+        self.dropout = None
+        if dropout:
+            self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        if self.norm_layer is not None:
+            self.norm_layer.build(input_shape)
+        self.build_transform(tuple(input_shape))
+
+    def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
+        """A built dense on the channels, its start value scaled by `scale`."""
+        start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
+        dense = layers.Dense(
+            units,
+            use_bias=self.bias if bias is None else bias,
+            kernel_initializer=start,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build(input_shape)
+        return dense
+
+    def call(self, x, causal=None, training=None):
+        return self.add(x, self.transform(self.normed(x), causal, training), training)
+
+    def normed(self, x):
+        """What f is given."""
+        pre = self.norm_layer is not None and self.residual != "post"
+        return self.norm_layer(x) if pre else x
+
+    def add(self, x, y, training=None):
+        """The branch's output, from its input and what f made of that."""
+        if self.dropout is not None:
+            y = self.dropout(y, training=training)
+        if self.residual != "none":
+            y = x + y
+        if self.norm_layer is not None and self.residual == "post":
+            y = self.norm_layer(y)
+        return y
+
+    @property
+    def can_be_causal(self):
+        """Whether it can be called with `causal=True`."""
+        return True
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "norm": self.norm,
+            "residual": self.residual,
+            "dropout": self.rate,
+            "bias": self.bias,
+            "scale": self.scale,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class FeedForwardBlock(ResidualBlock):
+    """`W_out act(W_in h)`, or with a gate `W_out (gate(u) * v)` (SwiGLU, arXiv 2002.05202).
+
+    Args:
+        width: inner width.
+        gate: activation of the gate, or `"none"`.
+        activation: activation without a gate.
+
+    Input shape:
+        `[batch, ..., channels]`.
+
+    Output shape:
+        The same.
+    """
+
+    def __init__(self, width, gate="none", activation="none", **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.gate, self.activation = width, gate, activation
+        self.gate_function = make_activation(gate)
+        self.function = make_activation(activation)
+
+    def build_transform(self, shape):
+        check_width(self.gate_function, self.gate, self.width)
+        check_width(self.function, self.activation, self.width)
+        twice = 2 if self.gate != "none" else 1
+        self.dense_in = self.make_dense(self.width * twice, "dense_in", shape)
+        inner = (*shape[:-1], self.width)
+        self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
+
+    def transform(self, x, causal, training):
+        x = self.dense_in(x)
+        if self.gate != "none":
+            gate, x = ops.split(x, 2, axis=-1)
+            x = gated(self.gate, self.gate_function, gate, x)
+        elif self.function is not None:
+            x = self.function(x)
+        return self.dense_out(x)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        return product(input_shape[1:]) * (self.dense_in.units + self.width)
+
+    def values(self, input_shape):
+        """Values written for one example."""
+        size = product(input_shape[1:])
+        inner = size // input_shape[-1] * (self.dense_in.units + self.width)
+        return size * (ends(self) + 1) + inner
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "gate": self.gate,
+            "activation": self.activation,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class LinearBlock(ResidualBlock):
+    """One dense over the channels, the paper's linear layer.
+
+    Args:
+        activation: activation after it.
+
+    Input shape:
+        `[batch, ..., channels]`.
+
+    Output shape:
+        The same.
+    """
+
+    def __init__(self, activation="none", **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+        self.function = make_activation(activation)
+
+    def build_transform(self, shape):
+        check_width(self.function, self.activation, shape[-1])
+        self.dense = self.make_dense(shape[-1], "dense", shape, self.scale)
+
+    def transform(self, x, causal, training):
+        x = self.dense(x)
+        return x if self.function is None else self.function(x)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example."""
+        return product(input_shape[1:]) * input_shape[-1]
+
+    def values(self, input_shape):
+        """Values written for one example."""
+        return product(input_shape[1:]) * (ends(self) + 1 + (self.function is not None))
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
+
+
+def ends(branch):
+    """How many values a branch's norm, dropout and sum write for each of its input."""
+    parts = (branch.norm_layer is not None, branch.dropout is not None, branch.residual != "none")
+    return sum(parts)
+
+
+def product(sizes):
+    total = 1
+    for size in sizes:
+        total *= size
+    return total

@@ -1,0 +1,131 @@
+"""The branch that folds the fastest context axis into channels."""
+
+import keras
+from keras import ops
+
+from mdnn.models.blocks import ResidualBlock, ends, product
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class RowBottleneck(ResidualBlock):
+    """Mixes whole rows of the grid: what a position takes from the rows before its own.
+
+    A row is all positions of the fastest context axis. Each is folded into one vector of `width`
+    channels, `u = F(W_in row)`, where F are branches on the grid of rows; from them comes
+    `v_r = P u_(r-1) + Q u_r`, which is spread over the row's positions again, `W_out v_r`. Row r -
+    1 is the one before in the row-major order of the slower axes; there are zeros before the
+    first. Called causally the term with Q is left out: a position then sees whole rows, and only
+    those before its own. What its own row holds is other branches' work.
+
+    Args:
+        width: channels of a folded row.
+        branches: the branches of F, run in order on `[batch, t1, ..., t(k-1), width]`.
+        causal: what a call that is not told is.
+
+    Call arguments:
+        x: see the input shape.
+        causal: boolean; handed on to the branches of F. `None`: the layer's own.
+        folded: what `fold` gave, to be added instead of it.
+
+    Input shape:
+        `[batch, t1, ..., tk, channels]`, k above 1. All sizes but the batch's are known.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: there is one context axis alone.
+    """
+
+    def __init__(self, width, branches, causal=True, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.branches, self.causal = width, list(branches), causal
+
+    def _sizes(self, shape):
+        """Sizes of the slower axes, and values of a row, for an input shape."""
+        sizes = tuple(shape[1:])
+        if len(sizes) < 3:
+            raise ValueError(
+                f"Expected at least two context axes in the input of {self.name!r}, one to fold "
+                f"and one to mix. Received: input_shape={tuple(shape)}"
+            )
+        return sizes[:-2], sizes[-2] * sizes[-1]
+
+    def build_transform(self, shape):
+        slower, values = self._sizes(shape)
+        rows = (None, *slower, self.width)
+        self.dense_in = self.make_dense(self.width, "dense_in", (None, *slower, values))
+        for branch in self.branches:
+            if not branch.built:
+                branch.build(rows)
+        self.from_before = self.make_dense(self.width, "from_before", rows, bias=False)
+        self.from_itself = self.make_dense(self.width, "from_itself", rows, bias=False)
+        self.dense_out = self.make_dense(values, "dense_out", rows, self.scale)
+
+    def call(self, x, causal=None, training=None, folded=None):
+        y = self.fold(x, causal, training) if folded is None else folded
+        return self.add(x, y, training)
+
+    def fold(self, x, causal=None, training=None):
+        """The addition alone: what the branch's sum adds to `x`, of x's shape."""
+        return self.transform(self.normed(x), causal, training)
+
+    def transform(self, x, causal, training):
+        v = self.taken(self.fold_rows(x), causal, training)
+        return ops.reshape(self.dense_out(v), ops.shape(x))
+
+    def taken(self, u, causal, training=None):
+        """What each row takes from the others, v: `[-1, rows, width]`; `u` from `fold_rows`."""
+        causal = self.causal if causal is None else causal
+        u = self.mix_rows(u, causal, training)
+        v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
+        return v if causal else v + self.from_itself(u)
+
+    def fold_rows(self, x):
+        """Rows as vectors, not yet mixed: `[-1, *slower axes, width]`."""
+        slower, values = self._sizes(x.shape)
+        return self.dense_in(ops.reshape(x, (-1, *slower, values)))
+
+    def mix_rows(self, u, causal, training=None):
+        """Rows mixed, one after another: `[-1, rows, width]`."""
+        rows = product(u.shape[1:-1])
+        for branch in self.branches:
+            u = branch(u, causal=causal, training=training)
+        return ops.reshape(u, (-1, rows, self.width))
+
+    @property
+    def can_be_causal(self):
+        return all(branch.can_be_causal for branch in self.branches)
+
+    def operations(self, input_shape):
+        """Multiply-adds for one example, as wired."""
+        slower, values = self._sizes(input_shape)
+        one_or_two = 1 if self.causal else 2
+        rows = product(slower) * self.width * (2 * values + one_or_two * self.width)
+        inner = sum(b.operations((None, *slower, self.width)) for b in self.branches)
+        return rows + inner
+
+    def values(self, input_shape):
+        """Values written for one example."""
+        slower, _ = self._sizes(input_shape)
+        # rows folded; moved by one and multiplied; multiplied themselves and added
+        folded = product(slower) * self.width * (3 if self.causal else 5)
+        inner = sum(b.values((None, *slower, self.width)) for b in self.branches)
+        return product(input_shape[1:]) * (ends(self) + 1) + folded + inner
+
+    def get_config(self):
+        branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
+        for branch in branches:
+            # They are built with this layer, under its name.
+            branch.pop("build_config", None)
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "branches": branches,
+            "causal": self.causal,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
+        return cls(**{**config, "branches": branches})

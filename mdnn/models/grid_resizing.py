@@ -1,0 +1,65 @@
+"""The same network on a grid of another size."""
+
+import dataclasses
+
+from mdnn.errors import MdnnError
+from mdnn.models.builder import build
+from mdnn.tokens.symbols import puzzle_source
+
+# Kinds of mixers whose weights say nothing of how many positions an axis has.
+SIZE_FREE = ("conv", "mean")
+
+
+def check_size_free(config, wanted):
+    """Refuses a network whose weights belong to its grid's own sizes.
+
+    Args:
+        config: its `mdnn.Config`.
+        wanted: the puzzle of another size, for the error.
+
+    Raises:
+        MdnnError: the first key that is in the way.
+    """
+    own = puzzle_source(config.data.source)[0] or f"grid {list(config.context.grid)}"
+    found = None
+    for number, branch in enumerate(config.backbone.layer):
+        if branch.kind == "fold":
+            found = f"backbone.layer.{number}.kind = 'fold'"
+        for k, mixer in enumerate(branch.mixer):
+            if mixer.kind not in SIZE_FREE and mixer.axes != (-1,):
+                found = f"backbone.layer.{number}.mixer.{k}.kind = {mixer.kind!r}"
+    if config.tokens.coordinates:
+        found = "tokens.coordinates = true"
+    if found is not None:
+        raise MdnnError(
+            f"expected a {own}, the puzzle that the network was built for: {found} has weights for "
+            f"each place; received {wanted}"
+        )
+
+
+def at_grid_size(model, config, name):
+    """A network built for another size of its puzzle, with the same weights.
+
+    Args:
+        model: the network.
+        config: its `mdnn.Config`, of puzzles.
+        name: `mdnn.tokens.symbols.PuzzleName` of the other size.
+
+    Returns:
+        A functional `keras.Model` with weights of its own, equal to `model`'s, and its config.
+
+    Raises:
+        MdnnError: a network whose weights belong to its size, another kind of puzzle.
+    """
+    check_size_free(config, name)
+    if len(name.shape) != len(config.context.grid):
+        raise MdnnError(
+            f"expected a puzzle of {len(config.context.grid)} axes, as the network's context.grid "
+            f"= {list(config.context.grid)}; received {name}"
+        )
+    context = dataclasses.replace(config.context, grid=tuple(name.shape))
+    data = dataclasses.replace(config.data, source=str(name))
+    config = dataclasses.replace(config, context=context, data=data)
+    other = build(config)
+    other.set_weights(model.get_weights())
+    return other, config

@@ -1,0 +1,205 @@
+"""Weights of the lineage: a dictionary in memory, `axis_0.npy …` on disk, doubled by `double`.
+
+A grid `[d1, …, dn]` has n kernels. In memory they are a dictionary from the negative number of an
+axis (-n … -1) to its kernel; on disk `axis_0.npy` is axis -n and `axis_{n-1}.npy` is axis -1.
+A kernel is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index says where along
+the axis a value goes, the ones before it where it comes from.
+"""
+
+import math
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.paper.weight_checks import as_kernel, check_axis, check_grid, check_weights
+
+
+def load_weights(folder):
+    """Read the kernels of every axis from `axis_0.npy … axis_{n-1}.npy`.
+
+    Args:
+        folder: Path of the folder that holds the files. Other files in it are left alone.
+
+    Returns:
+        A dictionary from the negative axis number (-n … -1) to the kernel as it was stored, a
+        numpy array of floats of shape `[d, o]` or `[d1, …, dn, o]`.
+
+    Raises:
+        MdnnError: If the folder or one of the files is missing, if a file is not a plain array of
+            floats, or if a kernel's shape does not go with the other kernels.
+
+    Example:
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights({-2: np.eye(3), -1: np.eye(4)}, folder)
+    ...     print({axis: kernel.shape for axis, kernel in load_weights(folder).items()})
+    {-2: (3, 3), -1: (4, 4)}
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise MdnnError(f"Expected a folder with axis_0.npy … of a network; {folder} is not one.")
+    matches = (re.fullmatch(r"axis_(0|[1-9]\d*)\.npy", path.name) for path in folder.iterdir())
+    numbers = {int(match[1]) for match in matches if match}
+    n = max(numbers, default=0) + 1
+    missing = [f"axis_{i}.npy" for i in range(n) if i not in numbers]
+    if missing:
+        raise MdnnError(f"Expected axis_0.npy … without gaps in {folder}; missing: {missing}.")
+    weights = {i - n: _read(folder / f"axis_{i}.npy") for i in range(n)}
+    return _check_together(weights, f"{folder}: weights")
+
+
+def save_weights(weights, folder):
+    """Write the kernels of every axis as `axis_0.npy … axis_{n-1}.npy`.
+
+    All are written under temporary names and then renamed, so none is ever half-written.
+
+    Args:
+        weights: Dictionary from the negative axis number (-n … -1, all of them) to the kernel, an
+            array, tensor or Keras variable of floats of shape `[d, o]` or `[d1, …, dn, o]`.
+            bfloat16, which `.npy` has no word for, is stored as float32.
+        folder: Path of the folder to write to; made if it is missing.
+
+    Raises:
+        MdnnError: If the keys are not -n … -1, if a kernel is not of floats or its shape does not
+            go with the other kernels, if the folder holds kernels of more axes than these, or if
+            it cannot be written to.
+    """
+    folder = pathlib.Path(folder)
+    n = len(weights)
+    if n == 0 or set(weights) != set(range(-n, 0)):
+        keys = sorted(weights, key=str)
+        raise MdnnError(f"Expected weights with one key per axis, -n … -1; received keys {keys}.")
+    weights = {axis: as_kernel(weights[axis], f"weights[{axis}]") for axis in range(-n, 0)}
+    weights = _check_together(weights, "weights")
+    if (folder / f"axis_{n}.npy").exists():
+        raise MdnnError(
+            f"Expected a folder for the weights of {n} axes; {folder} holds axis_{n}.npy, which "
+            "would be read as one of them. Remove the old files first."
+        )
+    names = {axis: f"axis_{n + axis}.npy" for axis in weights}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for axis, kernel in weights.items():
+                with open(folder / f".{names[axis]}.tmp", "wb") as file:
+                    np.save(file, kernel, allow_pickle=False)
+            for name in names.values():
+                os.replace(folder / f".{name}.tmp", folder / name)
+        finally:
+            for name in names.values():
+                (folder / f".{name}.tmp").unlink(missing_ok=True)
+    except OSError as error:
+        raise MdnnError(f"Could not write weights to {folder}: {error.strerror}.") from error
+
+
+def double(weights, shape, axis=None):
+    """Make one axis of a network twice as large: two independent copies of the old network.
+
+    The kernels of the other axes are laid twice, one copy after the other, along the doubled
+    axis; the doubled axis's own kernel becomes block-diagonal, its two halves both the old kernel
+    (the doubling script of the lineage). A `shared` kernel of another axis stays as it is.
+
+    Args:
+        weights: Dictionary from the negative axis number (-n … -1) to the kernel, of shape
+            `[d, o]` or `[d1, …, dn, o]`.
+        shape: The grid `[d1, …, dn]` of these weights.
+        axis: Which axis to double, as an index into `shape`. `None` takes the first axis that is
+            smaller than the next one.
+
+    Returns:
+        A new dictionary of numpy arrays with the same keys, and the new grid, a list.
+
+    Raises:
+        MdnnError: If the weights do not go with the shape, if there is no such axis, or if `axis`
+            is `None` and no axis is smaller than the next one.
+
+    Example:
+
+    >>> import numpy as np
+    >>> weights, shape = double({-2: np.ones((1, 2, 1)), -1: np.ones((1, 2, 2))}, [1, 2])
+    >>> shape, weights[-2][:, 0].tolist(), weights[-1].shape
+    ([2, 2], [[1.0, 0.0], [0.0, 1.0]], (2, 2, 2))
+    """
+    shape = check_grid(shape)
+    n = len(shape)
+    weights = check_weights(weights, _shapes(shape))
+    if axis is None:
+        axis = next((i for i in range(n - 1) if shape[i] < shape[i + 1]), None)
+        if axis is None:
+            raise MdnnError(
+                f"Expected a shape with an axis smaller than the next one; received {list(shape)}."
+                " Name the axis to double with `axis`."
+            )
+    axis = check_axis(axis, n, "axis")
+    doubled = {}
+    for number, kernel in weights.items():
+        if number == axis:
+            # both its source index (d) and its target index (o, the last) are doubled
+            source = axis - 1 if kernel.ndim == n + 1 else 0
+            nothing = np.zeros_like(kernel)
+            first = np.concatenate([kernel, nothing], axis=-1)
+            second = np.concatenate([nothing, kernel], axis=-1)
+            doubled[number] = np.concatenate([first, second], axis=source)
+        elif kernel.ndim == n + 1:
+            doubled[number] = np.concatenate([kernel, kernel], axis=axis - 1)
+        else:
+            doubled[number] = kernel.copy()
+    return doubled, [2 * d if i - n == axis else d for i, d in enumerate(shape)]
+
+
+def _shapes(grid):
+    """The shapes, shared and separate, that the kernel of each axis of a grid may have."""
+    return {i - len(grid): [(d, d), (*grid, d)] for i, d in enumerate(grid)}
+
+
+def _check_together(weights, name):
+    """Check kernels of unknown grid against one another."""
+    n = len(weights)
+    for axis, kernel in weights.items():
+        if kernel.ndim not in (2, n + 1):
+            raise MdnnError(
+                f"Expected `{name}[{axis}]` of 2 (shared) or {n + 1} (separate) axes, as there "
+                f"are kernels of {n} axes. Received: shape {list(kernel.shape)}"
+            )
+    if n == 1:  # the only axis may be at_grid_size
+        return weights
+    separate = [kernel.shape[:-1] for kernel in weights.values() if kernel.ndim == n + 1]
+    grid = separate[0] if separate else [kernel.shape[0] for kernel in weights.values()]
+    return check_weights(weights, _shapes(grid), name)
+
+
+def _read(path):
+    try:
+        if not path.is_file():
+            raise OSError("it is no file")
+        with open(path, "rb") as file:
+            _check_size(file)
+            file.seek(0)
+            array = np.load(file, allow_pickle=False)
+    except Exception as error:  # a header is read as Python: it may raise whatever Python does
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MdnnError(f"Expected a plain numpy array in {path}: {reason}") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise MdnnError(f"Expected one plain numpy array in {path}. Received: an archive of them")
+    return as_kernel(array, str(path))
+
+
+def _check_size(file):
+    """Refuses a header that promises more than the file holds, before numpy takes memory for it."""
+    if file.read(6) != b"\x93NUMPY":
+        return
+    file.seek(0)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0}
+    readers[2, 0] = np.lib.format.read_array_header_2_0
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"its format is {version}, expected (1, 0) or (2, 0)")
+    shape, _, dtype = readers[version](file)
+    held = os.fstat(file.fileno()).st_size - file.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+        raise ValueError(f"its header promises {list(shape)} of {dtype}, it holds {held:,} bytes")

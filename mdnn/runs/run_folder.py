@@ -1,0 +1,289 @@
+"""A run folder: the config, the weights and the words of a trained network."""
+
+import collections
+import dataclasses
+import functools
+import json
+import threading
+from pathlib import Path
+
+import mdnn
+from mdnn.errors import MdnnError
+from mdnn.files import write_text
+from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
+from mdnn.models.builder import build
+from mdnn.config.load import Config, load_config
+from mdnn.models.parameter_limit import TooLargeError
+from mdnn.runs.quantization import packed_dtype, unpack
+from mdnn.strict_json import read_json
+from mdnn.tokens.item_tokenizer import ItemTokenizer
+from mdnn.tokens.items import RANKS
+from mdnn.tokens.characters import TextTokenizer
+
+CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
+ITEMS, ABOUT = "item_statistics.json", "run.json"
+FORMAT = 1
+"""The form of run folders that is written, and the newest that is read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained network and what is needed to feed it.
+
+    Args:
+        path: the run folder.
+        config: the config it was trained with.
+        words: its table of words, empty for characters alone.
+    """
+
+    path: Path
+    config: Config
+    words: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def model(self):
+        """The network with its weights."""
+        file = self.path / WEIGHTS
+        # Opened first: what is no such file says nothing of how many weights there are. One takes
+        # half a byte of it at least.
+        with opened(file):
+            most = 2 * file.stat().st_size
+        try:
+            model = build(self.config, self.words, most=most)
+        except TooLargeError as error:
+            if most >= self.config.limits.parameters:
+                raise
+            raise MdnnError(f"{file} holds fewer weights than {CONFIG} asks for: {error}") from None
+        read_weights(model.weights, self.path / WEIGHTS)
+        return model
+
+    @functools.cached_property
+    def dtype(self):
+        """What its weights are stored as: `"float32"`, `"float16"`, `"int8"` or `"int4"`."""
+        return weights_dtype(self.path)
+
+    @functools.cached_property
+    def tokenizer(self):
+        """Between text and units."""
+        return TextTokenizer(self.words)
+
+    @functools.cached_property
+    def item_tokenizer(self):
+        """Between items and token rows."""
+        return ItemTokenizer(self.words, self.config.tokens.sample_rate)
+
+    @functools.cached_property
+    def item_statistics(self):
+        """What items the network was trained on, a dict (layout "items").
+
+        `longest`: dict from kinds to the units of the longest item. `shapes`: dict from kinds of
+        pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
+        frequent first; a long list is cut.
+        """
+        return read_item_statistics(self.path)
+
+    def holding(self, model):
+        """This run with its network at hand, which is then not read from the folder."""
+        run = dataclasses.replace(self)
+        vars(run).update(model=model, dtype="float32")
+        return run
+
+
+def open_run(run):
+    """The `Run` in a folder (or the run itself, handed on).
+
+    Raises:
+        MdnnError: no such folder, or one that holds no finished run.
+    """
+    if isinstance(run, Run):
+        return run
+    path = Path(run)
+    if not path.is_dir():
+        what = "a file" if path.exists() else "nothing"
+        raise MdnnError(f"{path} is no run folder: there is {what} there")
+    check_format(path)
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            raise MdnnError(f"{path} is no run folder: it has no {name}")
+    config = load_config(path / CONFIG)
+    return Run(path, config, read_words(path) if config.tokens.words else ())
+
+
+MAX_OPENED = 4
+"""How many runs `cached_run` holds at most; the one that was used longest ago is dropped."""
+
+_OPENED = collections.OrderedDict()
+_OPENED_LOCK = threading.Lock()
+
+
+def cached_run(run):
+    """Opens a run folder once and returns the same `Run` as long as its files stay the same.
+
+    The network of the returned run, and whatever was compiled for it, is shared by all callers:
+    do not change its weights. `open_run` and `load` give a network of its own.
+
+    Args:
+        run: a run folder, or a `Run`, which is returned as it is.
+
+    Raises:
+        MdnnError: no such folder, or one that holds no finished run.
+    """
+    if isinstance(run, Run):
+        return run
+    try:
+        path = Path(run).resolve()
+    except (OSError, RuntimeError, ValueError):
+        # No path of a folder; `open_run` says so.
+        return open_run(run)
+    with _OPENED_LOCK:
+        state = _state_of(path)
+        before, opened = _OPENED.pop(path, (None, None))
+        if opened is None or before != state:
+            # The folder is named as the caller names it in errors, but stays the same folder
+            # when the process changes its working directory.
+            opened = dataclasses.replace(open_run(run), path=path)
+        _OPENED[path] = state, opened
+        while len(_OPENED) > MAX_OPENED:
+            _OPENED.popitem(last=False)
+    return opened
+
+
+def _state_of(path):
+    """Returns what tells two states of a run folder apart, without reading its files."""
+    state = []
+    for name in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+        try:
+            about = (path / name).stat()
+        except OSError:
+            state.append(None)
+            continue
+        state.append((about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(state)
+
+
+def load(run):
+    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it.
+
+    Args:
+        run: a run folder; or a `.keras` file, see `mdnn.runs.keras_files.load_keras`.
+
+    Raises:
+        MdnnError: neither, or one that is damaged.
+    """
+    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+        # imported late: runs need nothing of it
+        from mdnn.runs.keras_files import load_keras
+
+        return load_keras(run)
+    return open_run(run).model
+
+
+def write_run(path, config, words, model):
+    """Makes a folder a run: config, words and weights, the weights last."""
+    write_about(path, config, words)
+    write_arrays(Path(path) / WEIGHTS, named(model.weights))
+
+
+def check_format(path):
+    """Refuses a run folder that a newer mdnn wrote; one without a word of its form is older.
+
+    Raises:
+        MdnnError: a newer form, or a `run.json` that does not say which.
+    """
+    file = Path(path) / ABOUT
+    if not file.exists():
+        return
+    about = read_json(file, most=1 << 16)
+    form = about.get("format") if isinstance(about, dict) else None
+    if not isinstance(form, int) or isinstance(form, bool) or form < 0:
+        raise MdnnError(f"{file}: expected a number as its format, received {str(form)[:40]!r}")
+    if form > FORMAT:
+        raise MdnnError(
+            f"{path} is a run folder of form {form}, made by mdnn {str(about.get('mdnn'))[:40]}; "
+            f"this one, {mdnn.__version__}, reads forms up to {FORMAT}: install a newer mdnn"
+        )
+
+
+def write_about(path, config, words):
+    """Writes what a run is before it has weights: its form, config and words."""
+    about = {"format": FORMAT, "mdnn": mdnn.__version__}
+    write_text(Path(path) / CONFIG, config.to_toml())
+    write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
+    if words:
+        write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
+
+
+def read_words(path):
+    """The table of words of a run folder."""
+    words = read_json(path / WORDS)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise MdnnError(f"{path / WORDS}: expected a list of texts")
+    # JSON can write halves of characters alone.
+    if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
+        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
+    return tuple(words)
+
+
+def write_item_statistics(path, seen):
+    """Writes what items a network is trained on into its run folder (see `Run.item_statistics`)."""
+    write_text(Path(path) / ITEMS, json.dumps(seen))
+
+
+def read_item_statistics(path):
+    """Reads what `write_item_statistics` wrote.
+
+    Raises:
+        MdnnError: no such file, or one that says something else.
+    """
+    file = Path(path) / ITEMS
+    seen = read_json(file)
+    try:
+        longest = {_kind(kind): _size(units) for kind, units in seen["longest"].items()}
+        shapes = {
+            _kind(kind): [_shape(kind, shape) for shape in shapes]
+            for kind, shapes in seen["shapes"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        raise MdnnError(f"{file}: expected the longest items and the shapes of each kind") from None
+    return {"longest": longest, "shapes": shapes}
+
+
+def _size(number):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**40:
+        raise ValueError(number)
+    return number
+
+
+def _shape(kind, shape):
+    if len(shape) != (3 if "video" in kind else 2):
+        raise ValueError(shape)
+    return tuple(map(_size, shape))
+
+
+def _kind(name):
+    if name not in ("text", *RANKS):
+        raise KeyError(name)
+    return name
+
+
+def weights_dtype(path):
+    """What the weights of a run folder are stored as: `"float32"`, `"int8"` or another.
+
+    Args:
+        path: the run folder; only the head of its weights file is read.
+    """
+    with opened(Path(path) / WEIGHTS) as file:
+        return packed_dtype(file.metadata() or {})
+
+
+def read_weights(variables, path):
+    """Reads a safetensors file into variables of the same names, shapes and dtypes.
+
+    Small weights (see `mdnn.runs.quantization`) become float32 here. What the file says of
+    sizes is compared with the variables before anything is made of it.
+    """
+    expected = spec_of({variable.path: variable for variable in variables})
+    with opened(path) as file:
+        small = packed_dtype(file.metadata() or {}) != "float32"
+    arrays, about = read_arrays(path, None if small else expected)
+    assign(variables, unpack(arrays, about, path, expected), path)

@@ -1,0 +1,49 @@
+"""The weights of a network inside a SavedModel."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from mdnn.runs.quantization import expand, read_stored
+from mdnn.runs.run_folder import WEIGHTS
+from mdnn.runs.safetensors_io import read_arrays
+
+
+class SavedModelWeights:
+    """What a SavedModel holds of a network's weights, and how its functions get at them.
+
+    Small weights stay small: the SavedModel holds them as the run folder does, and each call of
+    a function makes float32 of them once, before its first step.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+
+    Attributes:
+        variables: list of `tf.Variable`, what is saved.
+    """
+
+    def __init__(self, run):
+        self._weights, self._packed, self._stored = run.model.weights, {}, {}
+        if run.dtype == "float32":
+            self.variables = [variable.value for variable in run.model.variables]
+            return
+        where = run.path / WEIGHTS
+        arrays, about = read_arrays(where)
+        self._stored = read_stored(arrays, about, where)
+        self._packed = {name: tf.Variable(array, trainable=False) for name, array in arrays.items()}
+        read = {weight.path for weight in self._weights}
+        others = [v.value for v in run.model.variables if v.path not in read]
+        self.variables = [*self._packed.values(), *others]
+
+    @contextlib.contextmanager
+    def in_use(self):
+        """Inside, and inside a function's graph, the network runs with what is held."""
+        if self._packed:
+            values = expand(self._packed, self._stored)
+        else:
+            # Read here: a function that XLA compiled would keep others from its variables while
+            # it runs, and groups of texts could not be written side by side.
+            values = {weight.path: tf.identity(weight.value) for weight in self._weights}
+        with keras.StatelessScope([(weight, values[weight.path]) for weight in self._weights]):
+            yield

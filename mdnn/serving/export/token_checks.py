@@ -1,0 +1,99 @@
+"""Token rows that strangers send, checked inside a graph before a network sees them."""
+
+import numpy as np
+import tensorflow as tf
+
+from mdnn.errors import MdnnError
+from mdnn.layers.decoding_steps import column
+from mdnn.serving.export.graph_files import require
+from mdnn.tokens.features import BYTES, COLUMNS, MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.token_rows import LARGEST
+
+
+def validate_tokens(tokens, modalities, words=0):
+    """Token rows, once each has been found to be one that the network has tables for.
+
+    A table gives something for any number: without this a row that means nothing would be
+    answered as if it were another one. Places and items wrap around (see
+    `mdnn.layers.modality_embedding.digit_rows`); they are only not negative.
+
+    Args:
+        tokens: int32 `[batch, positions, 8]`.
+        modalities: names of those that positions may hold, padding aside.
+        words: int, how many words the network has.
+
+    Returns:
+        `tokens`. A modality that the network does not have, a byte that its modality does not
+        have, a word beyond the last one, a place or an item below 0 is an InvalidArgumentError of
+        one line that names row, position and column.
+    """
+    names = ("padding", *modalities)
+    indices = sorted(modality(name).index for name in names)
+    kind = tf.clip_by_value(column(tokens, "modality"), 0, len(MODALITIES) - 1)
+    most = tf.gather(_most(words), kind)
+    if words:
+        is_last = (kind == modality("word").index) & (
+            column(tokens, "byte_1") == (words - 1) // 256
+        )
+        is_second = np.arange(WIDTH) == BYTES.start + 1
+        most = tf.where(is_last[..., None] & is_second, (words - 1) % 256, most)
+    is_known = tf.reduce_any(column(tokens, "modality")[..., None] == indices, axis=-1)
+    good = (tokens >= 0) & (tokens <= most)
+    good &= is_known[..., None] | (np.arange(WIDTH) != MODALITY)
+    # The first that is not; one more entry, so that there is one where all are good.
+    at = tf.argmax(tf.concat([tf.reshape(~good, [-1]), [True]], 0), output_type=tf.int32)
+    received, most = (tf.concat([tf.reshape(x, [-1]), [0]], 0)[at] for x in (tokens, most))
+    expected = tf.where(
+        at % WIDTH == MODALITY,
+        f"expected {', '.join(MODALITIES[index].name for index in indices)} "
+        f"({', '.join(map(str, indices))})",
+        tf.strings.join(["expected 0 to ", tf.as_string(most)]),
+    )
+    position = at // WIDTH
+    fine = require(
+        tf.reduce_all(good),
+        "tokens: row ",
+        position // tokens.shape[1] + 1,
+        ", position ",
+        position % tokens.shape[1] + 1,
+        ": ",
+        tf.gather(COLUMNS, at % WIDTH),
+        ": ",
+        expected,
+        ", received ",
+        received,
+    )
+    with tf.control_dependencies([fine]):
+        return tf.identity(tokens)
+
+
+def _most(words):
+    """The largest number of each column for each modality, int32 `[modalities, 8]`.
+
+    What a modality leaves empty is a byte at most, as it is in any other.
+    """
+    most = np.full((len(MODALITIES), WIDTH), LARGEST, "int32")
+    most[:, MODALITY] = len(MODALITIES) - 1
+    most[:, BYTES] = 255
+    for row in MODALITIES:
+        most[row.index, BYTES][: len(row.bytes)] = np.array(row.bytes, int) - 1
+    if words:
+        most[modality("word").index, BYTES][0] = (words - 1) // 256
+    return most
+
+
+def refuse_puzzles(config, command):
+    """Refuses a network of puzzles, for which there is no signature yet.
+
+    Args:
+        config: `mdnn.Config`.
+        command: what was asked for, for the error.
+
+    Raises:
+        MdnnError: the config's layout is "puzzle".
+    """
+    if config.context.layout == "puzzle":
+        raise MdnnError(
+            f"{command}: expected a network of texts or items, received one of puzzles "
+            f"({config.data.source}), which mdnn generate asks"
+        )

@@ -1,0 +1,123 @@
+"""What is served: functions by signatures, and the writing of texts."""
+
+import numpy as np
+
+from mdnn.serving.server.request_limits import RefusalError
+from mdnn.serving.server.signatures import Signature, Spec
+
+GENERATE = Signature(
+    "generate",
+    {
+        "prompt": Spec("string", (None,)),
+        "length": Spec("int32", None),
+        "temperature": Spec("float32", None),
+        "seed": Spec("int32", None),
+    },
+    {"text": Spec("string", (None,))},
+)
+"""The signature `generate` of `mdnn.serving.export.saved_model.export`."""
+
+
+# Rows of texts are filled up to one of these numbers: what is compiled for a batch is compiled for
+# few sizes only, before the first request comes.
+SIZES = tuple(4**power for power in range(16))
+
+
+def size(rows):
+    """The batch that so many rows are computed in."""
+    return next(size for size in SIZES if size >= rows)
+
+
+class ServedModel:
+    """A network that is served.
+
+    Args:
+        version: str, a whole number.
+        functions: dict from signatures' names to pairs of a `Signature` and a function of a dict
+            of its inputs that gives the dict of its outputs, arrays.
+        write: see `mdnn.serving.server.text_streams`; `None` where no texts are written.
+        kept: what the functions need alive.
+    """
+
+    def __init__(self, version, functions, write=None, kept=None):
+        self.version, self.write, self.kept = version, write, kept
+        self.functions = {name: function for name, (_, function) in functions.items()}
+        self.signatures = {name: signature for name, (signature, _) in functions.items()}
+
+    def run(self, jobs):
+        """Answers jobs of one key: a generator, one step after another."""
+        name = jobs[0].key[0]
+        if name == "write":
+            yield from self._write(jobs)
+        else:
+            self._call(name, jobs)
+            yield
+
+    def _write(self, jobs):
+        inputs = _joined(jobs)
+        prompts = [prompt.decode("utf-8") for prompt in inputs["prompt"]]
+        settings = (inputs[name].tolist() for name in ("length", "temperature", "seed"))
+        lengths, *settings = settings
+        left = [list(part) for part in _cut(lengths, jobs)]
+        for job, own in zip(jobs, left, strict=True):
+            if not any(own):
+                job.end()
+        for new in self.write(prompts, lengths, *settings):
+            for job, texts, own in zip(jobs, _cut(new, jobs), left, strict=True):
+                own[:] = [count - len(text) for count, text in zip(own, texts, strict=True)]
+                if any(texts):
+                    job.piece(texts)
+                if not any(own):
+                    job.end()
+            yield
+
+    def _call(self, name, jobs):
+        rows = sum(job.rows for job in jobs)
+        inputs = _joined(jobs)
+        # Compiled for few sizes of the batch only.
+        if name == GENERATE.name and rows:
+            more = np.zeros(size(rows) - rows, int)
+            rest = {key: array[more] for key, array in inputs.items()}
+            inputs = {key: np.concatenate([array, rest[key]]) for key, array in inputs.items()}
+        try:
+            outputs = self.functions[name](inputs)
+        except RefusalError:
+            if len(jobs) == 1:
+                raise
+            # One of them is to blame, and the others get their answers.
+            for job in jobs:
+                try:
+                    self._call(name, [job])
+                except RefusalError as refusal:
+                    job.fail(refusal)
+            return
+        if len(jobs) == 1 and jobs[0].rows == 0:
+            jobs[0].end(outputs)
+            return
+        start = 0
+        for job in jobs:
+            end = start + job.rows
+            job.end({key: array[start:end] for key, array in outputs.items()})
+            start = end
+
+    def warm_up(self):
+        """Compiles what writes texts, for each size of a batch; a generator of those sizes."""
+        for rows in SIZES:
+            if self.write is not None:
+                list(self.write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
+            yield rows
+
+
+def _joined(jobs):
+    """The inputs of jobs as one batch."""
+    if len(jobs) == 1:
+        return jobs[0].inputs
+    return {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
+
+
+def _cut(values, jobs):
+    """The part of each job of a list with one value for each row of a batch."""
+    start = 0
+    for job in jobs:
+        yield values[start : start + job.rows]
+        start += job.rows

@@ -1,0 +1,127 @@
+"""A run folder or a SavedModel as the `Network` that is served."""
+
+import re
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from mdnn.errors import MdnnError
+from mdnn.runs.run_folder import CONFIG, open_run
+from mdnn.serving.export.exported_network import ServedNetwork
+from mdnn.serving.export.item_signatures import ServedItems
+from mdnn.serving.export.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
+from mdnn.serving.export.token_checks import refuse_puzzles
+from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
+from mdnn.serving.server.served_model import GENERATE, ServedModel
+from mdnn.serving.server.signatures import Signature, Spec
+from mdnn.serving.server.text_streams import RunTexts, SavedTexts
+
+
+def open_network(path):
+    """The `Network` of a run folder or of a SavedModel.
+
+    Args:
+        path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
+            taken. A SavedModel is a program: before it is loaded its ops are looked at.
+
+    Raises:
+        MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
+            that run other code, use the network or other files than its own.
+    """
+    saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
+    return _open_saved(path) if saved else open_run_network(path)
+
+
+def open_run_network(run):
+    """The `Network` of a run folder, or of what `mdnn.runs.run_folder.open_run` returns."""
+    run = open_run(run)
+    if keras.backend.backend() != "tensorflow":
+        raise MdnnError(
+            f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
+        )
+    refuse_puzzles(run.config, "serve")
+    if run.config.context.layout == "items":
+        served = ServedItems(run)
+        return ServedModel("1", _functions(served.signatures()), kept=served)
+    served = ServedNetwork(run)
+    functions, write = _functions(served.signatures()), None
+    if run.config.train.objectives.autoregressive:
+        functions[GENERATE.name] = (GENERATE, None)
+        write = RunTexts(run).write
+    return ServedModel("1", functions, write, kept=served)
+
+
+def _open_saved(path):
+    facts = inspect_saved_model(path)
+    path = Path(facts["path"])
+    for note, ops in facts["notes"].items():
+        if note != OWN_WEIGHTS:
+            raise MdnnError(
+                f"{path} is a program that is not served: {note}: {', '.join(ops)[:200]}"
+            )
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise MdnnError(f"{path} is no SavedModel that can be read: {_line(error)}") from None
+    functions = _functions(loaded.signatures)
+    if not functions:
+        raise MdnnError(f"{path} has no signatures to serve")
+    write = None
+    if GENERATE.name in functions and functions[GENERATE.name][0] == GENERATE:
+        write = SavedTexts(functions[GENERATE.name][1]).write
+    version = path.name if path.name.isdecimal() else "1"
+    return ServedModel(version, functions, write, kept=loaded)
+
+
+def _functions(signatures):
+    """Signatures of TensorFlow's functions, as `Network` takes them."""
+    found = {}
+    for name, function in signatures.items():
+        if hasattr(function, "get_concrete_function"):
+            function = function.get_concrete_function()
+        # A function of mdnn's has its arguments by place, one that was loaded by name.
+        places, names = function.structured_input_signature
+        specs = {spec.name: spec for spec in places} | names
+        signature = Signature(name, _specs(specs), _specs(function.structured_outputs))
+        found[name] = signature, _called(function, places, names)
+    return found
+
+
+def _specs(tensors):
+    found = {}
+    for name, spec in sorted(tensors.items()):
+        shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+        found[name] = Spec(spec.dtype.name, shape)
+    return found
+
+
+def _called(function, places, names):
+    """A TensorFlow function as one of arrays, whose errors are `RefusalError`s.
+
+    Args:
+        function: TensorFlow's.
+        places, names: the specs of its arguments by place, and by name.
+    """
+
+    def call(inputs):
+        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in places]
+        named = {name: tf.constant(inputs[name], spec.dtype) for name, spec in names.items()}
+        try:
+            outputs = function(*given, **named)
+        except tf.errors.ResourceExhaustedError:
+            raise RefusalError(UNAVAILABLE, "this takes more memory than there is") from None
+        except (tf.errors.OpError, ValueError) as error:
+            raise RefusalError(BAD, _line(error)) from None
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return call
+
+
+def _line(error):
+    """What an error of TensorFlow says, in one line."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    # As `tf.debugging` and `mdnn.serving.export.graph_files.require` word it.
+    found = re.search(r"assertion failed: \[+[\"']?(.*?)[\"']?\]", text, re.DOTALL)
+    text = found[1] if found else text.strip().partition("\n")[0]
+    return " ".join(text.split())[:300]

@@ -1,0 +1,50 @@
+"""Sound as units: one 16-bit sample each, its high and low byte."""
+
+import numpy as np
+
+from mdnn.tokens import features as table
+from mdnn.tokens.token_rows import check_bytes, new_rows
+
+ZERO = 32768
+"""What is added to a sample, so that silence lies in the middle of the unsigned numbers."""
+
+
+def sample_tokens(samples, number=0):
+    """Returns the token rows of a sound.
+
+    Args:
+        samples: int16 `[samples]`.
+        number: Integer, the column `item`.
+
+    Returns:
+        int32 `[samples, 8]`; the place is the sample's offset.
+
+    Example:
+
+    >>> sample_tokens(np.array([0, -1], np.int16))[:, :3]
+    array([[  7, 128,   0],
+           [  7, 127, 255]], dtype=int32)
+    """
+    rows = new_rows("audio", samples.shape, number)
+    unsigned = samples.astype(np.int32) + ZERO
+    rows[:, table.BYTES][:, 0] = unsigned >> 8
+    rows[:, table.BYTES][:, 1] = unsigned & 255
+    return rows
+
+
+def samples_from_tokens(rows, called="the item"):
+    """Returns the samples of token rows, in the order of the rows.
+
+    Args:
+        rows: Integers `[n, 8]`, all of the modality `audio`.
+        called: String, what errors call the item.
+
+    Returns:
+        int16 `[n]`.
+
+    Raises:
+        MdnnError: A byte out of range.
+    """
+    check_bytes(rows, "audio", called)
+    high, low = rows[:, table.BYTES][:, :2].T
+    return ((high << 8) + low - ZERO).astype(np.int16)

@@ -1,0 +1,180 @@
+"""FoldLayer steps, damping, noise, random starts, and steps without gradient."""
+
+import keras
+import numpy as np
+import pytest
+from backends import gradient, to_numpy, values
+from keras import ops
+from networks import make_refeed, normal
+
+from mdnn.models.blocks import LinearBlock
+from mdnn.models.recurrence import Refeed
+
+SHAPE = (3, 4)
+
+
+def run(layer, y):
+    for branch in layer.branches:
+        y = branch(y)
+    return y
+
+
+def written_out(layer, x, steps, inner, d):
+    """The steps as the class's text has them."""
+    y, z = 0 * x, 0 * x
+    for _ in range(steps):
+        if inner:
+            for _ in range(inner):
+                z = d * z + (1 - d) * run(layer, x + y + z)
+            y = d * y + (1 - d) * run(layer, y + z)
+        else:
+            y = d * y + (1 - d) * run(layer, x + y)
+    return y
+
+
+@pytest.mark.parametrize("backprop", [0, 1])
+@pytest.mark.parametrize(("inner", "damping"), [(2, 0.0), (0, 0.25), (1, 0.25)])
+def test_inner_steps_and_damping(inner, damping, backprop):
+    layer = make_refeed(SHAPE, 7, inner=inner, damping=damping, backprop=backprop)
+    x = normal(2, *SHAPE)
+    expected = values(lambda x: written_out(layer, x, 7, inner, damping), x)
+    np.testing.assert_allclose(values(layer, x), expected, rtol=1e-4, atol=1e-5)
+    plain = values(lambda x: written_out(layer, x, 7, 0, 0.0), x)
+    assert abs(expected - plain).max() > 0.01
+
+
+@pytest.mark.parametrize("inner", [0, 2])
+@pytest.mark.parametrize(("steps", "backprop"), [(6, 2), (3, 1), (4, 4)])
+def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inner):
+    """The gradient by the input is that of the last K steps from a fixed state."""
+    layer = make_refeed(SHAPE, steps, backprop=backprop, inner=inner)
+    x, w = normal(1, *SHAPE), normal(1, *SHAPE, seed=6)
+    found = gradient(lambda x: ops.sum(w * layer(x)), x)
+
+    before = steps - backprop
+    states = layer.first_states(x)
+    if before:
+        states = layer.think(x, states, before)
+    states = [None if state is None else to_numpy(state) for state in states]
+
+    def last(x):
+        (y, *_) = layer.think(ops.convert_to_tensor(x), tuple(states), backprop)
+        return float(np.sum(w.astype("float64") * to_numpy(y)))
+
+    size, difference = 1e-2, np.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        for sign in (1, -1):
+            moved = x.copy()
+            moved[place] += sign * size
+            difference[place] += sign * last(moved) / (2 * size)
+    np.testing.assert_allclose(found, difference, rtol=0.05, atol=0.01)
+    assert abs(found).max() > 0.1
+
+
+def test_carried_states_are_two_runs_of_one():
+    layer = make_refeed(SHAPE, 3, inner=2)
+    x = normal(2, *SHAPE)
+    half = layer.think(x, layer.first_states(x), 2)
+    assert len(half) == 2
+    (y, _) = layer.think(x, half, 1)
+    np.testing.assert_allclose(to_numpy(y), values(layer, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's ops")
+def test_the_compiled_step_grows_with_backprop_alone():
+    """What a step keeps for gradients is in its graph: as large for 8 steps as for 80."""
+    import tensorflow as tf
+
+    def operations(steps, backprop):
+        layer = make_refeed(SHAPE, steps, backprop=backprop)
+
+        @tf.function
+        def gradients(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(layer(x))
+            return tape.gradient(loss, layer.trainable_weights[0].value)
+
+        graph = gradients.get_concrete_function(tf.TensorSpec((2, *SHAPE), "float32")).graph
+        return len(graph.get_operations())
+
+    assert operations(80, 2) == operations(8, 2)
+    assert operations(8, 4) > 1.3 * operations(8, 2)
+
+
+def test_random_starts():
+    layer = make_refeed(SHAPE, 2, start="random", seed=3)
+    x = normal(2, *SHAPE)
+    first, again = (to_numpy(layer.first_states(x)[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert abs(first).max() > 0.5
+    assert (first[0] != first[1]).all()
+    trained = [to_numpy(layer.first_states(x, training=True)[0]) for _ in range(2)]
+    assert (trained[0] != trained[1]).all()
+    other = make_refeed(SHAPE, 2, start="random", seed=4)
+    assert (to_numpy(other.first_states(x)[0]) != first).all()
+
+
+def test_noise_is_of_training_alone():
+    layer = make_refeed(SHAPE, 2, noise=0.5)
+    x = normal(2, *SHAPE)
+    still = to_numpy(layer(x))
+    np.testing.assert_array_equal(to_numpy(layer(x)), still)
+    np.testing.assert_allclose(still, values(make_refeed(SHAPE, 2), x), rtol=1e-5)
+    noisy = [to_numpy(layer(x, training=True)) for _ in range(2)]
+    assert abs(noisy[0] - noisy[1]).min() > 1e-4
+
+
+def test_noise_in_a_loop_is_another_at_every_turn():
+    """Were it the same, or none, two turns more would not move a contraction's state."""
+    layer = make_refeed(SHAPE, 8, backprop=1, noise=0.5)
+    x = np.zeros((2, *SHAPE), "float32")
+    for variable in layer.weights:
+        variable.assign(np.zeros(variable.shape))
+    drawn = []
+    real = layer._step
+
+    def step(x, states, run, noise):
+        (y,) = real(x, states, run, noise)
+        return (y + states[0],)
+
+    # Without weights a step gives its noise alone; here it is added up.
+    layer._step = step
+    for free in (4, 5, 6):
+        layer.generator.state.assign([7, 0])
+        drawn.append(to_numpy(layer.think(x, layer.first_states(x), 0, free, None, True)[0]))
+    turns = [drawn[1] - drawn[0], drawn[2] - drawn[1]]
+    assert abs(turns[0] - turns[1]).min() > 1e-4
+    assert 0.2 < np.std(turns) < 0.9
+
+
+@pytest.mark.parametrize("what", ["answer", "both"])
+def test_answers_are_fed_back(what):
+    layer = make_refeed(SHAPE, 3, what=what)
+    layer.echo = lambda y: 2 * ops.tanh(y)
+    x = normal(2, *SHAPE)
+
+    def expected(x):
+        y = 0 * x
+        for _ in range(3):
+            echo = 2 * ops.tanh(y)
+            y = run(layer, x + (echo if what == "answer" else y + echo))
+        return y
+
+    np.testing.assert_allclose(values(layer, x), values(expected, x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=f"refed what = '{what}' is saved as a run folder alone"):
+        layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"inner": -1}, "inner is a number of steps from 0, received -1"),
+        ({"inner": 1, "what": "both"}, "expected what='state' with inner steps, received 'both'"),
+        ({"what": "words"}, "what is one of state, answer, both, received 'words'"),
+        ({"damping": 1.0}, "damping is from 0 up to 1 and noise at least 0, received damping=1.0"),
+        ({"noise": -0.1}, "noise at least 0, received damping=0.0, noise=-0.1"),
+    ],
+)
+def test_errors(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Refeed([LinearBlock()], 2, **kwargs)
