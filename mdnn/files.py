@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import rename, set_default_mode, sync_file, sync_folder, temporary_name
+from mdnn.text_encodings import MARK, undecodable
 
 
 @contextlib.contextmanager
@@ -129,7 +130,7 @@ def read_bytes(path, limit, name=None):
 
 
 def read_text(path, most):
-    """Returns the text of a small file, UTF-8.
+    """Returns the text of a small file, UTF-8, without a byte order mark at its beginning.
 
     Args:
         path: the file.
@@ -140,11 +141,10 @@ def read_text(path, most):
     """
     data = read_bytes(path, most)
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").removeprefix(MARK)
     except UnicodeDecodeError as error:
-        raise MdnnError(
-            f"{path} cannot be read: expected UTF-8 text, received byte 0x{data[error.start]:02x} "
-            f"at offset {error.start}"
+        raise undecodable(
+            f"{path} cannot be read: it", data, "utf-8", error.start, key=None
         ) from None
 
 

@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from mdnn.errors import MdnnError
-from mdnn.generation.generate import generate
+from mdnn.generation.generate import generate, read_prompt_file
 from mdnn.generation.output_spec import parse_output_spec
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
@@ -43,7 +43,10 @@ def write_answer(options):
     if run.config.context.layout == "stream":
         _continue(run, options, settings)
         return
-    prompt = [pathlib.Path(v) if option == "--item" else v for option, v in options.items]
+    prompt = [
+        read_prompt_file(run, pathlib.Path(value), options.convert) if option == "--item" else value
+        for option, value in options.items
+    ]
     output = options.output
     if output is not None:
         outputs = [parse_output_spec(word, run.config.tokens.modalities) for word in output]

@@ -82,7 +82,13 @@ def parser():
         metavar="FILE",
         dest="items",
         action=_Item,
-        help="an item of the prompt: a .txt, .png, .jpg or .wav",
+        help="an item of the prompt: a .txt, .png, .jpg, .gif, .webp, .bmp, .wav, .flac or .mp3",
+    )
+    generate.add_argument(
+        "--convert",
+        action="store_true",
+        help="convert --item files where that loses something: transparency, 16 bit pixels, "
+        "colours for a grey network, stereo, 24 bit samples",
     )
     generate.add_argument(
         "--output",

@@ -32,6 +32,12 @@ class Data:
 
     source: str = "python-docs"
     validation: float = option(0.1, least=0.0, most=0.9)
+    # The encoding of text files as Python names it: "utf-8", "cp1252", "utf-16", ...
+    encoding: str = "utf-8"
+    # Whether pictures and sounds are converted where that loses something: transparent pixels are
+    # laid over white, 16 bit rounded to 8, CMYK made RGB, colours made grey where only grey is
+    # taken, channels swapped_in, samples rounded to 16 bit.
+    convert: bool = False
     # Items of one manifest line in a context: "given": all, in their order; "any": all, in a
     # random order; "pairs": two of different kinds, in a random order. The last is the answer.
     order: str = option("given", choices=("given", "any", "pairs"))

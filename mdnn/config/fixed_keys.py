@@ -7,6 +7,7 @@ from mdnn.errors import MdnnError
 OF_ITEMS = (
     ("data.order", "given"),
     ("data.truncate", False),
+    ("data.convert", False),
     ("data.augment.speed", 0.0),
     ("data.augment.volume", 0.0),
     ("data.augment.noise", 0.0),

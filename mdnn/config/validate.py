@@ -8,6 +8,7 @@ from mdnn.config.puzzle_rules import check_no_puzzle, check_puzzle
 from mdnn.config.refeed_rules import check_refeed
 from mdnn.config.schema import nearest
 from mdnn.errors import MdnnError
+from mdnn.text_encodings import check_encoding
 from mdnn.tokens.features import MODALITIES, UNITS
 
 
@@ -20,6 +21,7 @@ def check(config):
     Raises:
         MdnnError: the first key that does not go with the others.
     """
+    check_encoding(config.data.encoding)
     _check_context(config)
     _check_train(config)
     check_refeed(config)

@@ -185,16 +185,31 @@ def _items(run, prompt):
     items = []
     for number, value in enumerate(prompt):
         if isinstance(value, os.PathLike):
-            # imported late: most prompts need no decoder
-            from mdnn.datasets.media.media_files import read_item
-
-            items.append(read_item(value, rate=run.item_tokenizer.rate))
+            items.append(read_prompt_file(run, value))
             continue
         item = as_item(value, f"item {number + 1} of the prompt")
         if item.kind == "text":
             check_text(item.value)
         items.append(item)
     return items
+
+
+def read_prompt_file(run, path, convert=False):
+    """Returns the `Item` in a file, as the network of a run takes it.
+
+    Args:
+        run: an opened run of items.
+        path: the file.
+        convert: whether conversions that lose something are made although the run was trained
+            without them (`data.convert`); see `mdnn.datasets.media.media_files.read_item`.
+    """
+    # imported late: most prompts need no decoder
+    from mdnn.datasets.media.media_files import read_item
+
+    config = run.config
+    kinds = tuple(name for name in config.tokens.modalities if name != "word")
+    convert = convert or config.data.convert
+    return read_item(path, run.item_tokenizer.rate, convert, config.data.encoding, kinds)
 
 
 def _seeds(seed, count, several):

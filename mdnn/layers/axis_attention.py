@@ -7,6 +7,7 @@ from keras import ops
 
 from mdnn.layers.axes import normalize_axis
 from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.weight_rules import RuledDense, RuledLayer
 
 WIRINGS = ("full", "causal")
 
@@ -39,7 +40,7 @@ def rotate(x, base=10_000.0, position=None):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class AxisAttention(keras.layers.Layer):
+class AxisAttention(RuledLayer):
     """Multi-head self-attention along one axis of a grid.
 
     Every position of the other axes is a sequence of its own; the last axis holds the channels.
@@ -154,7 +155,7 @@ class AxisAttention(keras.layers.Layer):
         self.built = True
 
     def _projection(self, input_shape, name, index):
-        dense = keras.layers.Dense(
+        dense = RuledDense(
             input_shape[-1],
             use_bias=self.use_bias,
             kernel_initializer=initializer_copy(self.kernel_initializer, index),

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from mdnn import activations
+from mdnn.layers.weight_rules import RuledLayer
 
 WIRINGS = ("full", "causal")
 
@@ -42,7 +43,7 @@ def sum_of_taps(x, weights, axis, before, after):
     return y
 
 
-class AxisTaps(keras.layers.Layer):
+class AxisTaps(RuledLayer):
     """Base of `AxisConv` and `AxisLocal`: their common arguments.
 
     Args:

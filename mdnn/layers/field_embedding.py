@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import BYTES, WIDTH
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class FieldEmbedding(keras.layers.Layer):
+class FieldEmbedding(RuledLayer):
     """Fields of a puzzle: field f of a position says what is known of symbol f + 1 there.
 
     One of three rows: nothing is known (the position's symbol is 0, which is asked for), the

@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from mdnn.layers.decoding_steps import decoding_steps
+from mdnn.layers.weight_rules import RuledLayer
 
 # What a symbol scores that has no field.
 NEVER = -1e9
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class FieldHeads(keras.layers.Layer):
+class FieldHeads(RuledLayer):
     """One dense layer for all fields: the score of symbol f + 1 comes from field f.
 
     Args:

@@ -14,6 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.initializer_copies import initializer_copy
 from mdnn.layers.ordered_start import OrderedRows
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
 # Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
@@ -79,7 +80,7 @@ def digit_rows(number, base, digits):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class ModalityEmbedding(keras.layers.Layer):
+class ModalityEmbedding(RuledLayer):
     """One vector per position: the sum of small tables, one for each byte of the position's unit.
 
     The paper embeds a pixel as the sum of three 256-row tables, one per colour; here every

@@ -14,11 +14,12 @@ from mdnn.layers.decoding_steps import (
     number_bits,
 )
 from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class ModalityHeads(keras.layers.Layer):
+class ModalityHeads(RuledLayer):
     """Scores of every step of a position's unit: its modality, its bytes one after another, its
     place.
 

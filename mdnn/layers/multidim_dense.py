@@ -23,6 +23,7 @@ from mdnn.layers.multidim_options import (
     plain,
 )
 from mdnn.layers.multidim_plan import Step, count_operations, make_plan
+from mdnn.layers.weight_rules import RuledLayer
 from mdnn.layers.wiring import fan_in, kernel_masks, parse_wiring, toeplitz
 
 
@@ -37,7 +38,7 @@ class AxisPass:
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class MultidimDense(keras.layers.Layer):
+class MultidimDense(RuledLayer):
     """A dense layer along each named axis of a grid.
 
     A pass along the axis `a` computes

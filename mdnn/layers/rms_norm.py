@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from mdnn.layers.weight_rules import RuledLayer
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class RMSNorm(keras.layers.RMSNormalization):
+class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
     """`keras.layers.RMSNormalization` over the last axis, with fewer passes over its input.
 
     `y = x * rsqrt(mean(x ** 2) + epsilon) * scale` (arXiv 1910.07467). Its gradient by x is

@@ -6,6 +6,7 @@ from keras import initializers, layers, ops
 from mdnn import activations
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.layers.silu_gate import silu_gate
+from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormalization
 
 
 def make_norm(kind, name, dtype=None):
@@ -14,7 +15,7 @@ def make_norm(kind, name, dtype=None):
         return None
     if kind == "rms":
         return RMSNorm(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
-    return layers.LayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+    return RuledLayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
 
 
 def make_activation(word):
@@ -33,7 +34,7 @@ def check_width(function, word, width):
         raise ValueError(f"activation {word!r} does not keep a width of {width}")
 
 
-class ResidualBlock(layers.Layer):
+class ResidualBlock(RuledLayer):
     """What all branches share: norm, residual, dropout.
 
     Args:
@@ -42,16 +43,29 @@ class ResidualBlock(layers.Layer):
         dropout: rate of dropout on f's output.
         bias: whether dense layers have a bias.
         scale: factor on the start value of f's last dense kernel.
+        seed: int, of dropout.
     """
 
-    def __init__(self, norm="rms", residual="pre", dropout=0.0, bias=False, scale=1.0, **kwargs):
+    def __init__(
+        self,
+        norm="rms",
+        residual="pre",
+        dropout=0.0,
+        bias=False,
+        scale=1.0,
+        seed=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        self.seed = seed
         self.norm, self.residual, self.bias = norm, residual, bias
         self.rate, self.scale = dropout, scale
         self.norm_layer = make_norm(norm, "norm", self.dtype_policy)
         self.dropout = None
         if dropout:
-            self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+            self.dropout = layers.Dropout(
+                dropout, seed=seed, name="dropout", dtype=self.dtype_policy
+            )
 
     def build(self, input_shape):
         if self.norm_layer is not None:
@@ -61,7 +75,7 @@ class ResidualBlock(layers.Layer):
     def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
         """A built dense on the channels, its start value scaled by `scale`."""
         start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
-        dense = layers.Dense(
+        dense = RuledDense(
             units,
             use_bias=self.bias if bias is None else bias,
             kernel_initializer=start,
@@ -105,6 +119,7 @@ class ResidualBlock(layers.Layer):
             "dropout": self.rate,
             "bias": self.bias,
             "scale": self.scale,
+            "seed": self.seed,
         }
 
 

@@ -1,7 +1,5 @@
 """From a config to a network."""
 
-import keras
-
 from mdnn.errors import MdnnError
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
@@ -32,9 +30,8 @@ def build(config, words=(), most=None):
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
-    keras.utils.set_random_seed(config.seed)
     try:
-        with at_most(min(config.limits.parameters, most or config.limits.parameters)):
+        with at_most(most or config.limits.parameters):
             return Network(config, words)
     except MdnnError:
         raise

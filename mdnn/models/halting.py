@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mdnn.layers.weight_rules import RuledLayer
+
 # The score from which on a puzzle that is asked is answered, a chance of 98%. In training 0 is
 # enough: what is sent away too early there comes back in another puzzle. Of 1,000 sudokus of 6x6
 # 88% were exact with 0 (after 6.4 steps in the mean), 99.2% with 2 (7.5), 99.9% with 4 (8.9) and
@@ -11,7 +13,7 @@ CERTAIN = 4.0
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class HaltHead(keras.layers.Layer):
+class HaltHead(RuledLayer):
     """Hands its input on, and can tell from it whether to stop.
 
     The score is a dense layer on the mean over all positions. It starts with weights 0 and bias -5,

@@ -89,12 +89,9 @@ class Network(keras.Model):
         shape = (self.positions, WIDTH)
         tokens = keras.Input(shape, dtype="int32", name="tokens")
         targets = keras.Input(shape, dtype="int32", name="targets", optional=True)
-        super().__init__(
-            inputs={"tokens": tokens, "targets": targets},
-            outputs=self.scores(tokens, targets),
-            name=name,
-            **kwargs,
-        )
+        scores = self.scores(tokens, targets)
+        inputs = {"tokens": tokens, "targets": targets}
+        super().__init__(inputs=inputs, outputs=scores, name=name, **kwargs)
 
     @property
     def positions(self):

@@ -1,18 +1,22 @@
 """The layers of a network, made from its config."""
 
+import contextlib
 import dataclasses
 import math
+import random
 
 from keras import layers
 
 from mdnn.config.network_tables import FoldLayer
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
+from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.answer_feedback import AnswerFeedback
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.halting import HaltHead
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
+from mdnn.models.parameter_limit import at_most
 from mdnn.models.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
@@ -45,6 +49,23 @@ def make_layers(config, words):
     Returns:
         A `NetworkLayers`.
     """
+    with new_weights(config):
+        return _made(config, words)
+
+
+@contextlib.contextmanager
+def new_weights(config):
+    """Inside this context weights are limited and start as a config says, from its seed."""
+    # Keras draws a seed from Python's generator for every initializer, whether it is used or not.
+    state = random.getstate()
+    try:
+        with at_most(config.limits.parameters), applied(seeded(config.seed)):
+            yield
+    finally:
+        random.setstate(state)
+
+
+def _made(config, words):
     context, width, fields = config.context, config.backbone.width, config.tokens.candidates
     grid = (fields,) * (fields > 0) + context.grid
     positions = max(1, fields) * context.positions
@@ -58,9 +79,14 @@ def make_layers(config, words):
         final_norm.build((None, *grid, width))
     heads = make_heads(config)
     heads.build((None, positions, width))
+    halt = HaltHead(name="halt") if config.refeed.step_schedule == "halt" else None
+    if halt is not None:
+        halt.build((None, positions, width))
     refeed = make_refeed(config, blocks)
     if refeed is not None and refeed.feedback != "state":
         refeed.echo = AnswerFeedback(final_norm, heads, embedding)
+    if refeed is not None:
+        refeed.build((None, *grid, width))
     return NetworkLayers(
         embedding=embedding,
         to_grid=layers.Reshape((*grid, width), name="grid"),
@@ -69,7 +95,7 @@ def make_layers(config, words):
         final_norm=final_norm,
         to_positions=layers.Reshape((positions, width), name="positions"),
         heads=heads,
-        halt=HaltHead(name="halt") if config.refeed.step_schedule == "halt" else None,
+        halt=halt,
         axis_names=axis_names(config),
     )
 
@@ -125,12 +151,17 @@ def is_causal(config):
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
-    causal = is_causal(config)
-    return make_blocks(backbone.layer, backbone.depth, backbone.width, causal)
+    layout = {"causal": is_causal(config), "seed": config.seed}
+    return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
 
-def make_blocks(specs, depth, width, causal):
-    """`depth` blocks of the branches of `specs`, for a stream of `width` channels."""
+def make_blocks(specs, depth, width, layout, above=""):
+    """Returns `depth` blocks of the branches of `specs`, for a stream of `width` channels.
+
+    Args:
+        layout: see `make_branch`.
+        above: string, the path of the fold that they are in, `/` behind it.
+    """
     # Every branch that adds to the residual stream adds a little less than the one before
     # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
     residuals = sum(spec.residual != "none" for spec in specs) * depth
@@ -139,19 +170,19 @@ def make_blocks(specs, depth, width, causal):
         for number, spec in enumerate(specs):
             name = f"block_{block}_{number}_{spec.kind}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
-            made.append(make_branch(spec, width, scale, name, causal))
+            made.append(make_branch(spec, width, scale, above + name, layout))
     return made
 
 
-def make_branch(spec, width, scale, name, causal):
+def make_branch(spec, width, scale, path, layout):
     """One branch from its table of the config: a `Branch`, or an `FoldLayer` one of a fold.
 
     Args:
         spec: `mdnn.config.network_tables.LayerTable` or `FoldLayer`.
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
-        name: str.
-        causal: boolean, how folds are wired.
+        path: string, the names of the fold that it is in (where it is in one) and its own.
+        layout: dict of `causal` (how folds are wired) and `seed`, the network's.
     """
     common = {
         "norm": spec.norm,
@@ -159,15 +190,16 @@ def make_branch(spec, width, scale, name, causal):
         "dropout": spec.dropout,
         "bias": spec.bias,
         "scale": scale,
-        "name": name,
+        "seed": derived_seed(layout["seed"], f"{path}/dropout"),
+        "name": path.rsplit("/", 1)[-1],
     }
     if spec.kind == "linear":
         return LinearBlock(spec.activation, **common)
     if spec.kind == "feedforward":
         return FeedForwardBlock(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
-        inner = make_blocks(spec.block, spec.depth, spec.width, causal)
-        return RowBottleneck(spec.width, inner, causal, **common)
+        inner = make_blocks(spec.block, spec.depth, spec.width, layout, f"{path}/")
+        return RowBottleneck(spec.width, inner, layout["causal"], **common)
     mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)

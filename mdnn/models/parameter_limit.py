@@ -2,48 +2,39 @@
 
 import contextlib
 import math
-import threading
-
-import keras
 
 from mdnn.errors import MdnnError
+from mdnn.layers.weight_rules import applied
 
 
 class TooLargeError(MdnnError):
     """A network of more weights than it may have."""
 
 
-_ONE_AT_A_TIME = threading.RLock()
-
-
 @contextlib.contextmanager
 def at_most(parameters):
-    """While it is entered, layers are refused the weight that would be one too many.
+    """Inside this context, `add_weight` raises before there are more than `parameters` weights.
+
+    It counts what this thread builds of mdnn's layers, and nothing else.
 
     Args:
-        parameters: int, how many weights all layers that are built meanwhile may have together.
+        parameters: int, how many weights all layers that are built inside may have together.
 
     Raises:
         TooLargeError: before the weight takes memory.
     """
-    with _ONE_AT_A_TIME:
-        add_weight = keras.layers.Layer.add_weight
-        total = 0
+    total = 0
 
-        def add(layer, shape=None, *args, **kwargs):
-            nonlocal total
-            size = math.prod(shape if isinstance(shape, (tuple, list)) else (shape or 1,))
-            if total + size > parameters:
-                name = kwargs.get("name") or "weight"
-                raise TooLargeError(
-                    f"limits.parameters: expected at most {parameters:,} weights, received "
-                    f"{total:,} and then {size:,} of {layer.path}/{name}"
-                )
-            total += size
-            return add_weight(layer, shape, *args, **kwargs)
+    def count(path, shape, initializer):
+        nonlocal total
+        size = math.prod(shape if isinstance(shape, (tuple, list)) else (shape,))
+        if total + size > parameters:
+            raise TooLargeError(
+                f"limits.parameters: expected at most {parameters:,} weights, received "
+                f"{total:,} and then {size:,} of {path}"
+            )
+        total += size
+        return initializer
 
-        keras.layers.Layer.add_weight = add
-        try:
-            yield
-        finally:
-            keras.layers.Layer.add_weight = add_weight
+    with applied(count):
+        yield

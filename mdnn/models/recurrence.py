@@ -5,12 +5,14 @@ import functools
 import keras
 from keras import ops
 
+from mdnn.layers.weight_rules import RuledLayer
+
 # Runs of F without gradient from which on they are a loop, and draws of noise in a turn of it.
 UNROLLED, MOST_DRAWN = 4, 128
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class Refeed(keras.layers.Layer):
+class Refeed(RuledLayer):
     """Runs a step several times, its output fed back in: the paper's refeeding.
 
     `y_0` is the start state and `y_{r+1} = d y_r + (1 - d) F(x + y_r)`, with damping d; the
@@ -125,7 +127,8 @@ class Refeed(keras.layers.Layer):
         self.first = None
         if self.initial_state == "learned":
             names = ("start", "inner_start")[: self.states]
-            self.first = [self.add_weight(name=name, shape=(input_shape[-1],)) for name in names]
+            shape = (input_shape[-1],)
+            self.first = [self.add_weight(shape, "glorot_uniform", name=name) for name in names]
 
     def call(self, x, steps=None, state=None, causal=None, training=None):
         steps = self.steps if steps is None else steps

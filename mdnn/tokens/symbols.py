@@ -24,6 +24,9 @@ SIZES = {
 
 _NAME = re.compile(rf"({'|'.join(SIZES)})-([0-9]+(?:x[0-9]+)*)")
 
+TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk")
+"""Ends of the names of files that are sudokus where nothing else is said."""
+
 KNOWN = "sudoku-9x9, maze-9x9, prefix-sums-32, addition-20"
 """Names as examples, for errors."""
 
@@ -109,7 +112,7 @@ def puzzle_source(source):
         return PuzzleName.of(task), path
     if colon and task in SIZES:
         raise MdnnError(f"expected a puzzle with its size, as {KNOWN}; received {source!r}")
-    if source.lower().endswith(".csv"):
+    if source.lower().endswith(TABLES):
         return None, source
     return PuzzleName.of(source), None
 

@@ -428,7 +428,7 @@ def test_keys_of_items_are_taken_with_items(path, key):
     [
         (b"seed = ", r"cannot be read as TOML: Invalid value"),
         (b"seed = 1\nseed = 2", r"cannot be read as TOML: Cannot overwrite a value"),
-        (b"# \xff", r"cannot be read: expected UTF-8 text, received byte 0xff at offset 2"),
+        (b"# \xff", r"cannot be read: it is not UTF-8 text: byte 0xff at offset 2 of 3"),
         (b"seed = " + b"9" * 5000, r"cannot be read as TOML: "),
         (b"seed = " + b"[" * 100_000, r"cannot be read as TOML: "),
         (b"", r"train: expected one of train.minutes and train.steps"),

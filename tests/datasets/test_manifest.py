@@ -190,7 +190,7 @@ def test_thousands_of_files_are_looked_for_soon(folder):
         ("a\0.png", "no file 'a\\x00.png' in the folder: "),
         ("\ud800.png", "expected a text of Unicode characters, received '\\ud800.png'"),
         ("a" * 300 + ".png", "no file 'aaa"),
-        ("a.wav", "expected a file .png .jpg .jpeg, received 'a.wav'"),
+        ("a.wav", "expected a file .png .jpg .jpeg .gif .webp .bmp, received 'a.wav'"),
         ("", "expected a text that is not empty, received ''"),
         (7, "expected a text that is not empty, received 7"),
     ],
@@ -293,7 +293,8 @@ def test_manifests_that_cannot_be_read(folder):
     path = write(folder, "", " ")
     assert error_line(read_manifest, path).endswith("is empty: expected a JSON object on each line")
     path.write_bytes(b'{}\n{"items": [{"text": "\xff"}]}'.removeprefix(b"{}"))
-    assert error_line(read_manifest, path) == f"{path}:2: not UTF-8 text: byte 0xff at column 22"
+    message = f"{path}:2: not UTF-8 text: byte 0xff at column 22; it seems to be cp1252"
+    assert error_line(read_manifest, path).startswith(message)
     path.unlink()
     assert (
         error_line(read_manifest, path) == f"cannot read {str(path)!r}: No such file or directory"
@@ -306,8 +307,8 @@ def test_kinds_that_are_not_taken(folder):
     assert error_line(open_dataset, folder, 0, kinds=("text", "audio")) == f"{path}:1: {message}"
     # whether a picture is grey shows when it is read
     corpus = open_dataset(folder, 0, kinds=("text", "grey"))
-    message = f"{folder / 'c.png'}: expected an item of the kinds text, grey, received image"
-    assert error_line(corpus.train[0].draw, [0] * 4) == message
+    message = f"{folder / 'c.png'}: expected grey, received colours; data.convert = true"
+    assert error_line(corpus.train[0].draw, [0] * 4).startswith(message)
 
 
 def test_files_of_another_kind_than_their_part(folder):

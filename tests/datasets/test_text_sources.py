@@ -84,10 +84,10 @@ def test_offset_counts_the_byte_order_mark(tmp_path):
 
 def test_empty_sources(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(MdnnError, match=r"no text in the folder .*: 0 files"):
+    with pytest.raises(MdnnError, match=r"no text in the folder .*: it has no files"):
         read_text(tmp_path / "folder")
     (tmp_path / "folder" / "empty.txt").touch()
-    with pytest.raises(MdnnError, match=r"no text in the folder .*: 1 files, all empty"):
+    with pytest.raises(MdnnError, match=r"no text in the folder .*: 1 empty \(empty.txt\)"):
         read_text(tmp_path / "folder")
     for content in (b"", b"\xef\xbb\xbf"):
         (tmp_path / "folder" / "empty.txt").write_bytes(content)

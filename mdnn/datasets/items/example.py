@@ -24,12 +24,17 @@ class FileItem:
         paths: Paths: one file, or a film's pictures in their order.
         rate: Integer, samples per second a sound is resampled to; `None`: its own.
         kinds: Kinds of items that are taken; `None`: all.
+        convert: Boolean, whether conversions that lose something are made (see
+            `mdnn.datasets.media.media_files.read_item`).
+        encoding: String, the encoding of a text.
     """
 
     kind: str
     paths: tuple[str, ...]
     rate: int | None = None
     kinds: tuple[str, ...] | None = None
+    convert: bool = False
+    encoding: str = "utf-8"
     _kept: dict = field(default_factory=dict, repr=False)
 
     def read(self):
@@ -41,12 +46,13 @@ class FileItem:
         item = self._kept.get("item")
         if item is None:
             # imported late: most sources need no decoder
-            from mdnn.datasets.media.media_files import read_item, read_video
+            from mdnn.datasets.media.media_files import fit_colours, read_item, read_video
 
             if self.kind == "video":
-                item = read_video(self.paths)
+                item = fit_colours(read_video(self.paths, self.convert), self.kinds, self.convert)
             else:
-                item = read_item(self.paths[0], rate=self.rate)
+                options = (self.rate, self.convert, self.encoding, self.kinds)
+                item = read_item(self.paths[0], *options)
             if FAMILIES.get(item.kind, item.kind) != self.kind:
                 raise MdnnError(f"{self.paths[0]}: expected {self.kind}, received {item.kind}")
             if not len(item.value):

@@ -30,8 +30,20 @@ class DatasetSplits:
     train: list[Example]
     validation: list[Example]
 
+    def contents(self):
+        """Yields what was found, for `mdnn.datasets.fingerprint.fingerprint`."""
+        lines = [*self.train, *self.validation]
+        entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
+        for entry in entries.values():
+            if isinstance(entry, Item):
+                yield entry.value
+            else:
+                yield from map(pathlib.Path, entry.paths)
 
-def open_dataset(source, validation=0.1, seed=0, rate=None, kinds=None):
+
+def open_dataset(
+    source, validation=0.1, seed=0, rate=None, kinds=None, convert=False, encoding="utf-8"
+):
     """Opens a source of items and splits it.
 
     Args:
@@ -47,6 +59,9 @@ def open_dataset(source, validation=0.1, seed=0, rate=None, kinds=None):
         rate: Integer, samples per second that sounds are resampled to; `None`: their own.
         kinds: Kinds of items (`mdnn.tokens.items`) that are taken, such as a network's
             modalities; an item of another kind is an error. `None`: all.
+        convert: Boolean, whether files are converted where that loses something (see
+            `mdnn.datasets.media.media_files.read_item`).
+        encoding: String, the encoding of text files.
 
     Returns:
         A `DatasetSplits`. Files have been looked for, and are read when first needed.
@@ -70,7 +85,7 @@ def open_dataset(source, validation=0.1, seed=0, rate=None, kinds=None):
 
         lines = example_lines(name[len(TFDS) :], rate)
     else:
-        lines = read_manifest(_manifest(name), rate, kinds)
+        lines = read_manifest(_manifest(name), rate, kinds, convert, encoding)
     if kinds is not None:
         for line in lines:
             for part in line.parts:

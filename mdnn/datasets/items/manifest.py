@@ -1,5 +1,6 @@
 """A manifest: JSON lines that say which files and texts belong together, in which order."""
 
+import codecs
 import difflib
 import os
 import pathlib
@@ -7,50 +8,56 @@ import stat
 
 from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
+from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.datasets.text.text_sources import TFDS
 from mdnn.errors import MdnnError
 from mdnn.strict_json import parse_json
+from mdnn.text_encodings import likely_encoding
 from mdnn.tokens.items import Item
 
 SUFFIXES = {
     "text_file": (".txt",),
-    "image": (".png", ".jpg", ".jpeg"),
-    "video": (".png", ".jpg", ".jpeg"),
-    "audio": (".wav",),
+    "image": PICTURES,
+    "video": PICTURES,
+    "audio": SOUNDS,
 }
 """The files that a part may name, by the part's key."""
 
 MOST = 1 << 28
 """Bytes that a manifest may have."""
 
-_LINE_KEYS = ("items", "split", "name", "order")
+_LINE_KEYS = ("items", "split", "name", "order", "convert")
 _KINDS = ("text", "text_file", "image", "audio", "video")
-_PART_KEYS = (*_KINDS, "label", "split")
+_PART_KEYS = (*_KINDS, "label", "split", "convert")
 
 
-def read_manifest(path, rate=None, kinds=None):
+def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     """Returns the lines of a manifest; its files are looked for and not yet read.
 
     Each line is a JSON object: `"items"`, a list of parts in their order, and optionally
-    `"split"`, `"train"` or `"validation"`, `"name"`, and `"order"`, the line's own order whatever
-    `data.order` says (see `mdnn.datasets.items.example.Example.draw`). A part is an object with one
-    of
+    `"split"`, `"train"` or `"validation"`, `"name"`, `"order"`, the line's own order whatever
+    `data.order` says (see `mdnn.datasets.items.example.Example.draw`), and `"convert"`, whether its
+    files are converted where that loses something, whatever `data.convert` says (see
+    `mdnn.datasets.media.media_files.read_item`). A part is an object with one of
 
     - `"text"`: a text,
     - `"text_file"`: a `.txt` file,
-    - `"image"`: a `.png`, `.jpg` or `.jpeg` file,
-    - `"audio"`: a `.wav` file,
-    - `"video"`: a list of picture files, the film's frames, or one animated `.png`,
+    - `"image"`: a picture file (`mdnn.datasets.media.suffixes.PICTURES`),
+    - `"audio"`: a sound file (`mdnn.datasets.media.suffixes.SOUNDS`),
+    - `"video"`: a list of picture files, the film's frames, or one animated picture,
 
     or a list of such, of which one is drawn each time; `"image"`, `"audio"` or `"video"` may
     also be `"tfds:NAME"`: all of that kind in a TFDS set, or those of one `"label"` (a number or
-    the label's name). A part with a `"split"` is there on that side only. Paths are relative to
-    the manifest's folder and stay within it. Empty lines count for nothing.
+    the label's name). A part with a `"split"` is there on that side only; its own `"convert"` goes
+    before the line's. Paths are relative to the manifest's folder and stay within it. Empty lines
+    count for nothing.
 
     Args:
         path: Path of the manifest, UTF-8.
         rate: Integer, samples per second that sounds are resampled to; `None`: their own.
         kinds: Tuple of the kinds of items that are taken; `None`: all.
+        convert: Boolean, as `mdnn.datasets.media.media_files.read_item` takes it.
+        encoding: String, the encoding of `.txt` files; the manifest itself is UTF-8.
 
     Returns:
         List of `SourceExample`.
@@ -68,29 +75,39 @@ def read_manifest(path, rate=None, kinds=None):
     if path.exists() and not path.is_file():
         raise MdnnError(f"cannot read {str(path)!r}: it is no file")
     try:
-        if (size := path.stat().st_size) > MOST:
+        size = path.stat().st_size
+        if size > MOST:
             raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
-        raw = path.read_bytes()
         folder = os.path.realpath(path.parent, strict=True)
+        reader = _Reader(folder, rate, kinds, convert, encoding)
+        lines = []
+        with open(path, "rb") as file:
+            # only line feeds end a line: JSON's strings may hold Unicode's other separators
+            for number, line in enumerate(file, 1):
+                text = _decoded(line.removesuffix(b"\n"), path, number)
+                if text:
+                    where = f"{path}:{number}"
+                    lines.append(reader.line(parse_json(text, where), where))
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    reader = _Reader(folder, rate, kinds)
-    lines = []
-    # only line feeds end a line: JSON's strings may hold Unicode's other separators
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        where = f"{path}:{number}"
-        try:
-            text = line.decode("utf-8").strip(" \t\r")
-        except UnicodeDecodeError as error:
-            raise MdnnError(
-                f"{where}: not UTF-8 text: byte 0x{line[error.start]:02x} at column "
-                f"{error.start + 1}"
-            ) from None
-        if text:
-            lines.append(reader.line(parse_json(text, where), where))
     if not lines:
         raise MdnnError(f"{str(path)!r} is empty: expected a JSON object on each line")
     return lines
+
+
+def _decoded(line, path, number):
+    """Returns a line's text without blanks around it, and without a byte order mark."""
+    if number == 1:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    try:
+        return line.decode("utf-8").strip(" \t\r")
+    except UnicodeDecodeError as error:
+        likely = likely_encoding(line)
+        hint = f"; it seems to be {likely}, expected UTF-8" if likely else ""
+        raise MdnnError(
+            f"{path}:{number}: not UTF-8 text: byte 0x{line[error.start]:02x} at column "
+            f"{error.start + 1}{hint}"
+        ) from None
 
 
 class _Reader:
@@ -100,12 +117,16 @@ class _Reader:
         folder: String, the manifest's folder, without links.
         rate: Integer or `None`, as `read_manifest` takes it.
         kinds: Tuple or `None`, as `read_manifest` takes it.
+        convert: Boolean, as `read_manifest` takes it.
+        encoding: String, as `read_manifest` takes it.
     """
 
-    def __init__(self, folder, rate, kinds):
+    def __init__(self, folder, rate, kinds, convert, encoding):
         self.folder = folder
         self.rate = rate
         self.kinds = kinds
+        self.convert = convert
+        self.encoding = encoding
         # TFDS sets that were read, by name
         self.sets = {}
 
@@ -129,10 +150,11 @@ class _Reader:
             raise MdnnError(
                 f"{where}: order: expected {', '.join(ORDERS)}, received {_short(order)}"
             )
+        convert = _boolean(table, "convert", self.convert, where)
         parts = []
         for number, part in enumerate(items, 1):
             here = f"{where}: item {number}"
-            parts.append(self.part(part, here))
+            parts.append(self.part(part, here, convert))
             if side is not None and parts[-1].split not in (None, side):
                 raise MdnnError(
                     f"{here}: split: expected {side!r} as the line has it, received "
@@ -140,8 +162,8 @@ class _Reader:
                 )
         return SourceExample(tuple(parts), f"{where} {name}".rstrip(), side, order)
 
-    def part(self, table, where):
-        """Returns the `SourcePart` of an object."""
+    def part(self, table, where, convert):
+        """Returns the `SourcePart` of an object; `convert` is the line's."""
         found = [key for key in _KINDS if key in table] if isinstance(table, dict) else []
         if isinstance(table, dict):
             _check_keys(table, _PART_KEYS, where)
@@ -153,6 +175,7 @@ class _Reader:
         key, value = found[0], table[found[0]]
         kind = "text" if key == "text_file" else key
         where = f"{where}: {key}"
+        convert = _boolean(table, "convert", convert, where.rsplit(":", 1)[0])
         # whether a picture is grey shows when it is read
         if kind not in [FAMILIES.get(name, name) for name in self.kinds or (kind,)]:
             check_kind(kind, self.kinds, where)
@@ -188,7 +211,8 @@ class _Reader:
             if key == "text":
                 entries.append(Item("text", one, name=f"{where} {_short(one)}"))
             else:
-                entries.append(FileItem(kind, paths, self.rate, self.kinds))
+                options = (self.rate, self.kinds, convert, self.encoding)
+                entries.append(FileItem(kind, paths, *options))
         return SourcePart(tuple(entries), split)
 
     def path(self, name, key, where):
@@ -247,6 +271,14 @@ def _split(table, where):
     if "split" in table and split not in SPLITS:
         raise MdnnError(f"{where}: expected {' or '.join(SPLITS)}, received {_short(split)}")
     return split
+
+
+def _boolean(table, key, default, where):
+    """Returns the boolean of a key, or a default."""
+    value = table.get(key, default)
+    if not isinstance(value, bool):
+        raise MdnnError(f"{where}: {key}: expected true or false, received {_short(value)}")
+    return value
 
 
 def _text(value, where):

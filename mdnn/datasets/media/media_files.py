@@ -1,4 +1,4 @@
-"""Files and items: text, PNG, JPEG and WAV in; text, PNG and WAV out."""
+"""Files and items: texts, pictures, films and sounds in; text, PNG and WAV out."""
 
 import errno
 import os
@@ -6,19 +6,26 @@ import pathlib
 
 import numpy as np
 
+from mdnn.datasets.media.animated import decode_picture
+from mdnn.datasets.media.conversion import to_grey
 from mdnn.datasets.media.picture_files import check_pixels, decode_jpeg
 from mdnn.datasets.media.png_files import decode_png, encode_png
-from mdnn.datasets.media.sound_files import decode_wav, encode_wav, resample
+from mdnn.datasets.media.sound_files import decode_compressed, decode_wav, encode_wav, resample
+from mdnn.datasets.media.suffixes import COMPRESSED_SOUNDS, PICTURES, SOUNDS
 from mdnn.errors import MdnnError
 from mdnn.files import check_new_folder, making, replacing
+from mdnn.text_encodings import MARK, decode_text
 from mdnn.tokens.items import Item, as_item
 
 __all__ = [
     "MAX_BYTES",
+    "fit_colours",
     "item_bytes",
     "read_item",
     "read_jpeg",
+    "read_picture",
     "read_png",
+    "read_sound",
     "read_video",
     "read_wav",
     "resample",
@@ -28,22 +35,40 @@ __all__ = [
 MAX_BYTES = 1 << 29
 """Bytes that a file may have: larger ones are not read."""
 
-_MARK = "\ufeff"
 _FILMS = ("video", "grey_video")
+_COLOURS = {"image": "grey", "grey": "image", "video": "grey_video", "grey_video": "video"}
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+}
 
 
-def read_item(path, rate=None):
+def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
     """Reads an item from a file, by the end of its name.
+
+    What loses nothing is read as RGB, grey or 16-bit samples; what would lose something
+    (transparent pixels, 16 bit that do not fit 8, colours where only grey is taken, channels of a
+    sound that differ, ...) is refused, or converted where `convert` is true.
 
     Args:
         path: String or path:
 
-            - `.txt`: a text, UTF-8; a byte order mark is dropped, line ends are kept.
-            - `.png`: a picture of 8 bit RGB or grey; if it is animated, a film.
-            - `.jpg`, `.jpeg`: a picture.
-            - `.wav`: a sound, 16-bit PCM, one channel.
+            - `.txt`: a text; a byte order mark is dropped, line ends are kept.
+            - `.png`, `.gif`, `.webp`: a picture; if it is animated, a film.
+            - `.jpg`, `.jpeg`, `.bmp`: a picture.
+            - `.wav`: a sound; `.flac`, `.ogg`, `.oga`, `.opus`, `.mp3`, `.aiff`, `.aif`, too,
+              where the package soundfile is installed (`pip install 'mdnn[sound]'`).
             - a folder: a film (see `read_video`).
         rate: Integer, samples per second that a sound is resampled to; `None`: its own.
+        convert: Boolean, whether conversions that lose something are made.
+        encoding: String, the encoding of a text as Python names it.
+        kinds: Kinds of items that are taken, such as a network's modalities: a grey picture
+            becomes RGB where only RGB is taken, and RGB becomes grey where only grey is;
+            `None`: all.
 
     Returns:
         An `Item` whose name is the path.
@@ -53,19 +78,76 @@ def read_item(path, rate=None):
     """
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        if path.is_dir():
-            return read_video(path)
-        raise MdnnError(f"{path}: expected a file {', '.join(_READERS)} or a folder of PNG files")
-    return _READERS[suffix](path, rate)
+    if suffix == ".txt":
+        data, name = _load(path, None, "a text")
+        return Item("text", decode_text(data, encoding, name), name=name)
+    if suffix in SOUNDS:
+        return read_sound(path, rate, convert=convert)
+    if suffix in PICTURES:
+        return fit_colours(read_picture(path, convert=convert), kinds, convert)
+    if path.is_dir():
+        return fit_colours(read_video(path, convert), kinds, convert)
+    known = ", ".join((".txt", *PICTURES, *SOUNDS))
+    raise MdnnError(f"{path}: expected a file {known} or a folder of pictures")
 
 
-def read_png(source, name=None):
+def fit_colours(item, kinds, convert=False):
+    """Returns a picture or film as RGB or grey, whichever of the two is taken.
+
+    Args:
+        item: An `Item`.
+        kinds: Kinds of items that are taken; `None`: all.
+        convert: Boolean, whether colours become grey.
+
+    Returns:
+        The item, or another one of the kind that is taken; an item of which neither kind is
+        taken as it is.
+
+    Raises:
+        MdnnError: If only grey is taken, a pixel has a colour and `convert` is false.
+    """
+    other = _COLOURS.get(item.kind)
+    if kinds is None or item.kind in kinds or other not in kinds:
+        return item
+    if item.kind in ("grey", "grey_video"):
+        return Item(other, np.repeat(item.value[..., None], 3, axis=-1), name=item.name)
+    return Item(other, to_grey(item.value, item.name, convert), name=item.name)
+
+
+def read_picture(source, name=None, convert=False):
+    """Reads a picture or film from a file, by the end of its name.
+
+    Args:
+        source: A path; or the bytes of a file, with its name.
+        name: String, what errors and the item are called; the path, if `None`.
+        convert: Boolean, whether conversions that lose something are made.
+
+    Returns:
+        An `Item` of kind image, grey, video or grey_video.
+
+    Raises:
+        MdnnError: See `mdnn.datasets.media.png_files.decode_png`,
+            `mdnn.datasets.media.picture_files.decode_jpeg` and
+            `mdnn.datasets.media.animated.decode_picture`.
+    """
+    data, name = _load(source, name, "a picture")
+    form = _FORMATS.get(pathlib.PurePath(name).suffix.lower())
+    if form == "PNG":
+        return decode_png(data, name, convert)
+    if form == "JPEG":
+        return decode_jpeg(data, name, convert)
+    if form is None:
+        raise MdnnError(f"{name}: expected a picture {', '.join(PICTURES)}")
+    return decode_picture(data, form, name, convert)
+
+
+def read_png(source, name=None, convert=False):
     """Reads a PNG: a picture, or a film if it is animated.
 
     Args:
         source: A path, or the bytes of a file.
         name: String, what errors and the item are called; the path, if `None`.
+        convert: Boolean, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind image, grey, video or grey_video.
@@ -73,15 +155,16 @@ def read_png(source, name=None):
     Raises:
         MdnnError: See `mdnn.datasets.media.png_files.decode_png`; a file that cannot be read.
     """
-    return decode_png(*_load(source, name, "a PNG"))
+    return decode_png(*_load(source, name, "a PNG"), convert)
 
 
-def read_jpeg(source, name=None):
+def read_jpeg(source, name=None, convert=False):
     """Reads a JPEG picture, as it is stored.
 
     Args:
         source: A path, or the bytes of a file.
         name: String, what errors and the item are called; the path, if `None`.
+        convert: Boolean, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind image or grey.
@@ -89,16 +172,17 @@ def read_jpeg(source, name=None):
     Raises:
         MdnnError: See `mdnn.datasets.media.picture_files.decode_jpeg`; a file that cannot be read.
     """
-    return decode_jpeg(*_load(source, name, "a JPEG"))
+    return decode_jpeg(*_load(source, name, "a JPEG"), convert)
 
 
-def read_wav(source, rate=None, name=None):
+def read_wav(source, rate=None, name=None, convert=False):
     """Reads a WAV sound.
 
     Args:
         source: A path, or the bytes of a file.
         rate: Integer, samples per second that it is resampled to; `None`: its own.
         name: String, what errors and the item are called; the path, if `None`.
+        convert: Boolean, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind audio.
@@ -107,16 +191,39 @@ def read_wav(source, rate=None, name=None):
         MdnnError: See `mdnn.datasets.media.sound_files.decode_wav`; a file that cannot be read.
     """
     data, name = _load(source, name, "a WAV")
-    return decode_wav(data, rate, name)
+    return decode_wav(data, rate, name, convert)
 
 
-def read_video(paths):
-    """Reads a film from pictures, or from one animated PNG.
+def read_sound(source, rate=None, name=None, convert=False):
+    """Reads a sound from a file, by the end of its name.
 
     Args:
-        paths: List of paths of PNG or JPEG pictures in their order, all of one size and kind;
-            or the path of a folder, whose PNG and JPEG files are taken in the order of their
-            names, a number in a name (`2.png`, `10.png`) by its value; or an animated PNG.
+        source: A path; or the bytes of a file, with its name.
+        rate: Integer, samples per second that it is resampled to; `None`: its own.
+        name: String, what errors and the item are called; the path, if `None`.
+        convert: Boolean, whether conversions that lose something are made.
+
+    Returns:
+        An `Item` of kind audio.
+
+    Raises:
+        MdnnError: See `mdnn.datasets.media.sound_files.decode_wav` and
+            `mdnn.datasets.media.sound_files.decode_compressed`.
+    """
+    data, name = _load(source, name, "a sound")
+    if name.lower().endswith(COMPRESSED_SOUNDS):
+        return decode_compressed(data, rate, name, convert)
+    return decode_wav(data, rate, name, convert)
+
+
+def read_video(paths, convert=False):
+    """Reads a film from pictures, or from one animated picture.
+
+    Args:
+        paths: List of paths of pictures in their order, all of one size, RGB or grey; or the
+            path of a folder, whose pictures are taken in the order of their names, a number in a
+            name (`2.png`, `10.png`) by its value; or an animated PNG, GIF or WebP.
+        convert: Boolean, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind video or grey_video.
@@ -132,10 +239,10 @@ def read_video(paths):
         paths = [paths] if not folder.is_dir() else _pictures(folder)
     paths = [str(path) for path in paths]
     if not paths:
-        raise MdnnError(f"{name or 'a film'}: expected PNG or JPEG pictures, received none")
+        raise MdnnError(f"{name or 'a film'}: expected pictures, received none")
     frames, first = [], None
     for path in paths:
-        item = read_item(path)
+        item = read_item(path, convert=convert)
         if item.kind in _FILMS and len(paths) == 1:
             return item
         if item.kind not in ("image", "grey"):
@@ -174,7 +281,7 @@ def item_bytes(item, rate=None):
     if item.kind != "text":
         return encode_png(item), ".png"
     # readers drop one byte order mark: a text's own is written behind another one
-    text = _MARK + item.value if item.value.startswith(_MARK) else item.value
+    text = MARK + item.value if item.value.startswith(MARK) else item.value
     try:
         return text.encode("utf-8"), ".txt"
     except UnicodeEncodeError as error:
@@ -227,31 +334,11 @@ def _write_frames(item, path):
 def _pictures(folder):
     """Returns the paths of a folder's pictures, numbers in their names by value."""
     try:
-        found = [p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")]
+        found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
     except OSError as error:
         raise MdnnError(f"cannot read {folder}: {error.strerror}") from None
     found = [path for path in found if not path.name.startswith(".")]
     return sorted(found, key=lambda p: (int(p.stem) if p.stem.isdecimal() else -1, p.name))
-
-
-def _read_text(path, rate):
-    data, name = _load(path, None, "a text")
-    try:
-        return Item("text", data.decode("utf-8").removeprefix(_MARK), name=name)
-    except UnicodeDecodeError as error:
-        raise MdnnError(
-            f"{name}: expected UTF-8 text, received byte 0x{data[error.start]:02x} at offset "
-            f"{error.start} of {len(data)}"
-        ) from None
-
-
-_READERS = {
-    ".txt": _read_text,
-    ".png": lambda path, rate: read_png(path),
-    ".jpg": lambda path, rate: read_jpeg(path),
-    ".jpeg": lambda path, rate: read_jpeg(path),
-    ".wav": lambda path, rate: read_wav(path, rate),
-}
 
 
 def _load(source, name, default):

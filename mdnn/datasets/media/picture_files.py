@@ -10,6 +10,7 @@ import struct
 import numpy as np
 from PIL import Image
 
+from mdnn.datasets.media.conversion import check_convert
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
@@ -23,19 +24,21 @@ JPEG = b"\xff\xd8"
 """What a JPEG file begins with."""
 
 
-def decode_jpeg(data, name="a JPEG"):
+def decode_jpeg(data, name="a JPEG", convert=False):
     """Returns the picture in the bytes of a JPEG file, as it is stored (no turning by EXIF).
 
     Args:
         data: Bytes.
         name: String, what errors and the item are called.
+        convert: Boolean, whether a picture of four inks (CMYK) becomes RGB.
 
     Returns:
         An `Item` of kind image or grey.
 
     Raises:
         MdnnError: Bytes that are no JPEG, another depth than 8 bit, another number of colours
-            than 1 or 3, more than `MAX_PIXELS` pixels, a file that is truncated or damaged.
+            than 1 or 3 (with `convert` 4), more than `MAX_PIXELS` pixels, a file that is
+            truncated or damaged.
     """
     if not data.startswith(JPEG):
         raise MdnnError(f"{name}: expected a JPEG file, received {signature(data)}")
@@ -59,7 +62,7 @@ def decode_jpeg(data, name="a JPEG"):
             if frame or length < 8:
                 raise MdnnError(f"{name}: a damaged JPEG: its frame header")
             frame = struct.unpack(">BHHB", segment[4:10])
-            _check_jpeg(*frame, name)
+            _check_jpeg(*frame, name, convert)
         if code == 0xDA:
             break
         # applications' own segments and comments are left out, but for JFIF's and Adobe's,
@@ -106,7 +109,7 @@ def decode(data, form, name):
     """
     try:
         with Image.open(io.BytesIO(data), formats=[form]) as picture:
-            return np.array(picture)
+            return np.array(picture.convert("RGB") if picture.mode == "CMYK" else picture)
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise MdnnError(f"{name}: a truncated or damaged {form}: {error}") from None
 
@@ -117,17 +120,23 @@ def signature(data):
         return "a PNG file"
     if data.startswith(JPEG):
         return "a JPEG file"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "a GIF file"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "a WebP file"
     if data.startswith(b"RIFF"):
         return "a RIFF file (WAV)"
     return f"{len(data)} bytes beginning with {bytes(data[:8])!r}" if data else "an empty file"
 
 
-def _check_jpeg(depth, height, width, colours, name):
-    if depth != 8 or colours not in (1, 3):
-        raise MdnnError(
-            f"{name}: expected a JPEG of 8 bit and 1 or 3 colours, received {depth} bit and "
-            f"{colours} colours"
-        )
+def _check_jpeg(depth, height, width, colours, name, convert):
+    received = (
+        f"expected a JPEG of 8 bit and 1 or 3 colours, received {depth} bit and {colours} colours"
+    )
+    if depth == 8 and colours == 4:
+        check_convert(convert, name, f"{received} (CMYK)", "turns them into RGB")
+    elif depth != 8 or colours not in (1, 3):
+        raise MdnnError(f"{name}: {received}")
     if not width or not height:
         raise MdnnError(f"{name}: a JPEG without pixels: {width} x {height}")
     check_pixels(width * height, f"{width} x {height}", name)

@@ -1,4 +1,9 @@
-"""Pictures and films as the bytes of PNG files, and back."""
+"""PNG files as pictures and films, and back.
+
+Every colour type and depth is read. Pillow undoes the filters; palettes, transparency and 16 bit
+are taken apart here, because Pillow drops the lower byte of 16-bit colours and fills what a
+truncated file lacks with zeros.
+"""
 
 import io
 import struct
@@ -7,19 +12,23 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from mdnn.datasets.media.animated import read_frames
+from mdnn.datasets.media.conversion import check_convert, is_grey, to_8_bit, without_alpha
 from mdnn.datasets.media.picture_files import PNG, check_pixels, decode, signature
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
-# colour types of a PNG header that are taken, and those that are not
-_KINDS = {0: "grey", 2: "image"}
-_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+# Channels of a pixel by colour type, and the depths that each has.
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
-# frame header of an animated PNG: number, width, height, x, y, delay (2), dispose, blend
+# Frame header of an animated PNG: number, width, height, x, y, delay (2), dispose, blend.
 _FRAME = struct.Struct(">IIIIIHHBB")
-_CLEAR, _RESTORE = 1, 2
 
-# passes of an interlaced PNG: first column and row, steps
+# Chunks that the decoder is given of an animated PNG.
+_USED = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
+
+# Passes of an interlaced PNG: first column and row, steps.
 _INTERLACED = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -31,40 +40,58 @@ _INTERLACED = (
 )
 
 
-def decode_png(data, name="a PNG"):
+def decode_png(data, name="a PNG", convert=False):
     """Returns the picture, or the film of an animated PNG, in the bytes of a file.
+
+    Grey of any depth gives grey, and so does a palette whose colours in use are grey; the others
+    give RGB. Transparency is dropped where all pixels are opaque, and 16 bit become 8 bit where
+    that loses nothing.
 
     Args:
         data: Bytes.
         name: String, what errors and the item are called.
+        convert: Boolean, whether transparent pixels are laid over white and 16 bit rounded.
 
     Returns:
         An `Item` of kind image or grey; video or grey_video if it is animated.
 
     Raises:
-        MdnnError: Bytes that are no PNG, another depth than 8 bit, another colour than RGB and
-            grey (a palette, alpha), more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
-            pixels, a file that is truncated or damaged.
+        MdnnError: Bytes that are no PNG, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
+            pixels, a file that is truncated or damaged; without `convert` a picture with
+            transparent pixels or 16-bit samples that do not fit 8 bit.
     """
-    kind, height, width, header = _png_header(data, name)
+    header = _png_header(data, name)
     chunks = _png_chunks(data, name)
-    tags = [tag for tag, _ in chunks]
-    if b"tRNS" in tags:
-        raise MdnnError(f"{name}: expected a PNG without transparency, received a tRNS chunk")
-    if b"acTL" not in tags:
-        stream = b"".join(body for tag, body in chunks if tag == b"IDAT")
-        return Item(kind, _decode_stream(header, width, height, stream, name), name=name)
-    return Item(
-        {"grey": "grey_video", "image": "video"}[kind],
-        _frames(chunks, header, height, width, name),
-        name=name,
-    )
+    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
+    if b"acTL" in (tag for tag, _ in chunks):
+        return _film(chunks, header, name, convert)
+    tables = dict(chunks)
+    stream = b"".join(body for tag, body in chunks if tag == b"IDAT")
+    if depth == 16:
+        _check_stream(header, width, height, stream, name)
+        lanes = _lanes(header, width, height, stream)
+        header = header[:8] + b"\x08" + header[9:]
+        high, low = (_pixels(header, width, height, lane, name) for lane in lanes)
+        samples = high.astype(np.uint16) << 8 | low
+    else:
+        samples = _pixels(header, width, height, stream, name)
+    if colour == 3:
+        samples, alpha = _from_palette(samples, tables, name)
+    else:
+        samples, alpha = _from_key(samples, tables.get(b"tRNS"), depth, colour, name)
+    most = 65535 if depth == 16 else 255
+    samples = without_alpha(samples, alpha, most, name, convert)
+    if depth == 16:
+        samples = to_8_bit(samples, name, convert)
+    if samples.shape[-1] == 1 or (colour == 3 and is_grey(samples)):
+        return Item("grey", np.ascontiguousarray(samples[..., 0]), name=name)
+    return Item("image", np.ascontiguousarray(samples), name=name)
 
 
 def encode_png(item):
     """Returns the bytes of a PNG file that holds a picture; of a film, an animated PNG.
 
-    Every frame of a film is there whole and for a tenth of a second.
+    Every frame of a film is shown for a tenth of a second.
 
     Args:
         item: An `Item` of kind image, grey, video or grey_video.
@@ -72,33 +99,28 @@ def encode_png(item):
     Raises:
         MdnnError: An item of another kind.
     """
-    if item.kind in ("image", "grey"):
-        with io.BytesIO() as file:
-            Image.fromarray(item.value).save(file, format="PNG")
-            return file.getvalue()
-    if item.kind not in ("video", "grey_video"):
+    if item.kind not in ("image", "grey", "video", "grey_video"):
         raise MdnnError(f"{item.name or 'an item'}: a PNG holds no {item.kind}")
-    count, height, width = item.value.shape[:3]
-    parts, sequence = [], 0
-    for number, picture in enumerate(item.value):
-        whole = encode_png(Item("image" if item.kind == "video" else "grey", picture))
-        chunks = _png_chunks(whole, "a frame")
-        if not number:
-            parts += [PNG, _chunk(*chunks[0]), _chunk(b"acTL", struct.pack(">II", count, 0))]
-        frame = _FRAME.pack(sequence, width, height, 0, 0, 1, 10, 0, 0)
-        parts.append(_chunk(b"fcTL", frame))
-        sequence += 1
-        for tag, body in chunks:
-            if tag == b"IDAT" and number:
-                parts.append(_chunk(b"fdAT", struct.pack(">I", sequence) + body))
-                sequence += 1
-            elif tag == b"IDAT":
-                parts.append(_chunk(tag, body))
-    return b"".join([*parts, _chunk(b"IEND", b"")])
+    film = item.kind in ("video", "grey_video")
+    first, *others = map(Image.fromarray, item.value if film else item.value[None])
+    options = {}
+    if others:
+        # Blending opaque frames or not gives the same; Pillow merges equal frames of equal blend.
+        blend = [number % 2 for number in range(len(others) + 1)]
+        options = {"save_all": True, "append_images": others, "duration": 100, "blend": blend}
+    with io.BytesIO() as file:
+        first.save(file, format="PNG", **options)
+        data = file.getvalue()
+    if film and not others:
+        # Pillow writes a film of one frame as a picture.
+        frame = _FRAME.pack(0, *first.size, 0, 0, 1, 10, 0, 0)
+        control = _chunk(b"acTL", struct.pack(">II", 1, 0)) + _chunk(b"fcTL", frame)
+        data = data[:33] + control + data[33:]
+    return data
 
 
 def _png_header(data, name):
-    """Returns `(kind, height, width, header)` of a PNG, `header` the IHDR chunk's body."""
+    """Returns the body of a PNG's header (IHDR), checked."""
     if not data.startswith(PNG):
         kind = "a truncated PNG" if data and PNG.startswith(data) else "expected a PNG file"
         raise MdnnError(f"{name}: {kind}, received {signature(data)}")
@@ -107,16 +129,18 @@ def _png_header(data, name):
         raise MdnnError(f"{name}: a truncated PNG: it ends in its header")
     if data[8:16] != b"\0\0\0\x0dIHDR":
         raise MdnnError(f"{name}: a PNG without a header (IHDR)")
-    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
-    if colour not in _KINDS or depth != 8:
-        received = _COLOURS.get(colour, f"colour type {colour}")
+    width, height, depth, colour, compression, filters, interlace = struct.unpack(
+        ">IIBBBBB", header
+    )
+    if depth not in _DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
         raise MdnnError(
-            f"{name}: expected a PNG of 8 bit RGB or grey, received {depth} bit {received}"
+            f"{name}: a damaged PNG: no such kind of PNG: {depth} bit, colour type {colour}, "
+            f"compression {compression}, filter {filters}, interlace {interlace}"
         )
     if not width or not height:
         raise MdnnError(f"{name}: a PNG without pixels: {width} x {height}")
     check_pixels(width * height, f"{width} x {height}", name)
-    return _KINDS[colour], height, width, header
+    return header
 
 
 def _png_chunks(data, name):
@@ -141,23 +165,40 @@ def _chunk(tag, body):
     return b"".join([struct.pack(">I", len(body)), tag, body, struct.pack(">I", check)])
 
 
-def _decode_stream(header, width, height, stream, name):
-    """Returns the pixels of a PNG's compressed stream."""
+def _pixels(header, width, height, stream, name):
+    """Returns the samples of a stream of at most 8 bit, uint8 `[height, width, channels]`.
+
+    Of a palette they are the numbers of colours; grey of less than 8 bit is scaled to 255.
+    """
     _check_stream(header, width, height, stream, name)
-    header = struct.pack(">II", width, height) + header[8:]
-    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", stream), _chunk(b"IEND", b""))
-    return decode(b"".join([PNG, *chunks]), "PNG", name)
+    chunks = [(b"IHDR", header), (b"IDAT", stream), (b"IEND", b"")]
+    if header[9] == 3:
+        chunks.insert(1, (b"PLTE", bytes(768)))
+    data = b"".join([PNG, *(_chunk(tag, body) for tag, body in chunks)])
+    pixels = decode(data, "PNG", name)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    return pixels.reshape(height, width, -1)
+
+
+def _passes(header, width, height):
+    """Returns the columns and rows of each pass of a picture; of one without passes, its own."""
+    passes = _INTERLACED if header[12] else ((0, 0, 1, 1),)
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in passes]
+    return [(columns, rows) for columns, rows in sizes if columns > 0 and rows > 0]
+
+
+def _stream_size(header, width, height):
+    """Returns how many bytes the pixels of a picture have, one byte a row for its filter."""
+    bits = header[8] * _CHANNELS[header[9]]
+    return sum(
+        rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(header, width, height)
+    )
 
 
 def _check_stream(header, width, height, stream, name):
     """Refuses a stream with fewer bytes than the picture: the decoder takes zeros for the rest."""
-    channels = 3 if header[9] == 2 else 1
-    passes = _INTERLACED if header[12] else ((0, 0, 1, 1),)
-    missing = 0
-    for x, y, step_x, step_y in passes:
-        columns, rows = -((x - width) // step_x), -((y - height) // step_y)
-        # each row begins with a byte that names its filter
-        missing += rows * (1 + columns * channels) if columns > 0 else 0
+    missing = _stream_size(header, width, height)
     expander = zlib.decompressobj()
     try:
         while missing > 0 and stream and not expander.eof:
@@ -172,40 +213,94 @@ def _check_stream(header, width, height, stream, name):
         raise MdnnError(f"{name}: a truncated PNG: {missing} bytes of its pixels are missing")
 
 
-def _frames(chunks, header, height, width, name):
-    """Returns the frames of an animated PNG, uint8 `[frames, height, width(, 3)]`."""
-    promised = next(body for tag, body in chunks if tag == b"acTL")[:4]
-    streams, frames = [], []
+def _lanes(header, width, height, stream):
+    """Returns the streams of two 8-bit pictures: the higher and the lower bytes of a 16-bit one.
+
+    A filter of PNG computes each byte of a pixel from the same byte of the pixels around it, so
+    the bytes can be taken apart before the filters are undone.
+    """
+    size = _stream_size(header, width, height)
+    raw = np.frombuffer(zlib.decompressobj().decompress(stream, size), dtype=np.uint8)
+    lanes, at, channels = ([], []), 0, _CHANNELS[header[9]]
+    for columns, rows in _passes(header, width, height):
+        end = at + rows * (1 + 2 * columns * channels)
+        block = raw[at:end].reshape(rows, -1)
+        for number, lane in enumerate(lanes):
+            lane.append(np.concatenate([block[:, :1], block[:, 1 + number :: 2]], axis=1).tobytes())
+        at = end
+    return [zlib.compress(b"".join(lane), 0) for lane in lanes]
+
+
+def _from_palette(numbers, tables, name):
+    """Returns the colours `[height, width, 3]` of a palette's numbers, and their opacity."""
+    palette = np.frombuffer(tables.get(b"PLTE", b"")[:768], dtype=np.uint8)
+    palette = palette[: len(palette) // 3 * 3].reshape(-1, 3)
+    numbers = numbers[..., 0]
+    if not len(palette) or numbers.max() >= len(palette):
+        raise MdnnError(
+            f"{name}: a damaged PNG: colour {numbers.max()} of a palette of {len(palette)}"
+        )
+    opacity = np.full(len(palette), 255, dtype=np.uint8)
+    some = np.frombuffer(tables.get(b"tRNS", b"")[: len(palette)], dtype=np.uint8)
+    opacity[: len(some)] = some
+    return palette[numbers], opacity[numbers] if len(some) else None
+
+
+def _from_key(samples, key, depth, colour, name):
+    """Returns the samples without alpha, and the opacity `[height, width]` or `None`.
+
+    A tRNS chunk names the one grey value or colour that is transparent.
+    """
+    if colour in (4, 6):
+        return samples[..., :-1], samples[..., -1]
+    if key is None:
+        return samples, None
+    if len(key) < 2 * samples.shape[-1]:
+        raise MdnnError(f"{name}: a damaged PNG: a tRNS chunk of {len(key)} bytes")
+    value = np.frombuffer(key, dtype=">u2")[: samples.shape[-1]].astype(np.int64)
+    if depth < 8:
+        value = value * 255 // (2**depth - 1)
+    most = 65535 if depth == 16 else 255
+    return samples, np.where((samples == value).all(axis=-1), 0, most)
+
+
+def _film(chunks, header, name, convert):
+    """Returns the film of an animated PNG."""
+    depth, colour = header[8:10]
+    _check_frames(chunks, header, name)
+    if depth == 16:
+        check_convert(convert, name, "an animated PNG of 16 bit", "rounds it to 8 bit")
+    data = b"".join([PNG, *(_chunk(tag, body) for tag, body in chunks if tag in _USED)])
+    default = next(tag for tag, _ in chunks if tag in (b"fcTL", b"IDAT")) == b"IDAT"
+    pixels = read_frames(data, "PNG", name, convert, skip=int(default))
+    if colour in (0, 4) or (colour == 3 and is_grey(pixels)):
+        return Item("grey_video", np.ascontiguousarray(pixels[..., 0]), name=name)
+    return Item("video", pixels, name=name)
+
+
+def _check_frames(chunks, header, name):
+    """Refuses an animated PNG whose frames are not all there, whole and inside the picture."""
+    width, height = struct.unpack(">II", header[:8])
+    promised = int.from_bytes(dict(reversed(chunks))[b"acTL"][:4], "big")
+    frames, streams = [(0, width, height, 0, 0)], [[]]
     for tag, body in chunks:
         if tag == b"fcTL":
             if len(body) != _FRAME.size:
                 raise MdnnError(f"{name}: a damaged PNG: a frame header of {len(body)} bytes")
-            frames.append(_FRAME.unpack(body))
+            frames.append(_FRAME.unpack(body)[:5])
             streams.append([])
-        # the picture before the first frame is for readers that show no films
-        elif tag == b"IDAT" and frames:
-            streams[-1].append(body)
-        elif tag == b"fdAT" and frames:
-            streams[-1].append(body[4:])
-    if len(frames) != int.from_bytes(promised, "big") or not frames:
-        raise MdnnError(
-            f"{name}: its header promises {int.from_bytes(promised, 'big')} frames, "
-            f"received {len(frames)}"
-        )
-    what = f"{len(frames)} frames of {width} x {height}"
-    check_pixels(len(frames) * height * width, what, name)
-    canvas, film = None, []
-    for (_, w, h, x, y, _, _, dispose, _), stream in zip(frames, streams, strict=True):
+        elif tag in (b"IDAT", b"fdAT"):
+            streams[-1].append(body if tag == b"IDAT" else body[4:])
+    if not streams[0]:
+        # no picture for readers that show no films before the first frame
+        del frames[0], streams[0]
+        count = len(frames)
+    else:
+        count = len(frames) - 1
+    if count != promised or not count:
+        raise MdnnError(f"{name}: its header promises {promised} frames, received {count}")
+    check_pixels(count * height * width, f"{count} frames of {width} x {height}", name)
+    for (_, w, h, x, y), stream in zip(frames, streams, strict=True):
         if not w or not h or x + w > width or y + h > height:
             raise MdnnError(f"{name}: a frame of {w} x {h} at {x}, {y} leaves {width} x {height}")
-        part = _decode_stream(header, w, h, b"".join(stream), name)
-        if canvas is None:
-            canvas = np.zeros((height, width, *part.shape[2:]), dtype=np.uint8)
-        before = canvas.copy()
-        canvas[y : y + h, x : x + w] = part
-        film.append(canvas.copy())
-        if dispose == _CLEAR:
-            canvas[y : y + h, x : x + w] = 0
-        elif dispose == _RESTORE:
-            canvas = before
-    return np.stack(film)
+        _check_stream(header, w, h, b"".join(stream), name)

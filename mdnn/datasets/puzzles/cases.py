@@ -26,7 +26,12 @@ def held_out(task, puzzles, share):
         puzzles: uint8 `[n, positions]`.
         share: Float from 0 to 1.
     """
-    return (task.hashes(puzzles) >> np.uint64(11)) * 2.0**-53 < share
+    held = np.empty(len(puzzles), dtype=bool)
+    # in pieces: hashes take many times the memory of the puzzles
+    for start in range(0, len(puzzles), CHUNK):
+        hashes = task.hashes(puzzles[start : start + CHUNK])
+        held[start : start + CHUNK] = (hashes >> np.uint64(11)) * 2.0**-53 < share
+    return held
 
 
 class Cases:

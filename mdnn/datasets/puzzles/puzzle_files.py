@@ -1,16 +1,14 @@
-"""Files of puzzles: CSV with a header, a puzzle and its solution in each row."""
+"""Files of puzzles: a puzzle and its solution in each row."""
 
-import csv
 import pathlib
+from array import array
 
 import numpy as np
 
+from mdnn.datasets.puzzles.puzzle_tables import BLANKS, table_rows
 from mdnn.datasets.puzzles.sudoku import BOXES
 from mdnn.errors import MdnnError
 from mdnn.tokens.symbols import PuzzleName
-
-PUZZLE, SOLUTION = ("puzzle", "question", "quizzes"), ("solution", "answer", "solutions")
-"""Names of the two columns; the second ones are Sudoku-Extreme's, the third a Kaggle set's."""
 
 CHECKED = 20_000
 """Puzzles of a file, from all over it, that are looked at for a second solution."""
@@ -19,19 +17,19 @@ CHECKED = 20_000
 TOGETHER = 8192
 
 
-def read_puzzles(path, name, make):
-    """Reads a file of puzzles.
+def read_puzzles(path, name, make, encoding="utf-8"):
+    """Reads a file of puzzles, in memory of about twice the file's size.
 
-    The header names the columns, in any order: `puzzle,solution`, or
-    `source,question,answer,rating` as Sudoku-Extreme has them. A puzzle is its symbols row by row;
-    a sudoku's blanks are "." or "0". Without a solution, or where it is empty, the puzzle is
-    solved, if its task can be.
+    See `mdnn.datasets.puzzles.puzzle_tables.table_rows` for the forms that are read. A puzzle is
+    its symbols row by row; a sudoku's blanks are one of `BLANKS`. Without a solution, or where it
+    is empty, the puzzle is solved, if its task can be.
 
     Args:
-        path: Path of the file, UTF-8.
+        path: Path of the file.
         name: `PuzzleName` of the puzzles that are expected; `None`: sudokus of the size that the
             first one has.
         make: Function from a `PuzzleName` to a `mdnn.datasets.puzzles.puzzle.Puzzle`.
+        encoding: String, the file's encoding as Python names it.
 
     Returns:
         The task, puzzles and solutions, uint8 `[n, positions]`.
@@ -42,84 +40,87 @@ def read_puzzles(path, name, make):
             line. Of a second solution at most `CHECKED` puzzles are suspected.
     """
     path = pathlib.Path(path).expanduser()
-    lines, puzzles, solutions = _rows(path)
-    if name is None:
-        sizes = {size**2: size for size in BOXES}
-        if len(puzzles[0]) not in sizes:
-            raise MdnnError(
-                f"{path}, line {lines[0]}: expected a sudoku of {', '.join(map(str, sizes))} "
-                f"symbols; received {len(puzzles[0])} symbols"
-            )
-        name = PuzzleName("sudoku", (sizes[len(puzzles[0])],) * 2)
-    task = make(name)
-    blank = task.alphabet[0] if name.kind == "sudoku" else None
-    puzzles = _units(task, path, lines, puzzles, "puzzle", blank)
-    lacking = np.array([not solution for solution in solutions])
-    given = [s or task.text(p) for s, p in zip(solutions, puzzles, strict=True)]
-    solutions = _units(task, path, lines, given, "solution")
-    for start in range(0, len(lines), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        own = np.flatnonzero(lacking[part]) + start
-        if own.size:
-            found, solved = task.solve(puzzles[own])
-            _refuse(path, lines, {int(own[n]): what for n, what in found.items()})
-            solutions[own] = solved
-        found = task.wrong(puzzles[part], solutions[part])
-        _refuse(path, lines, {start + n: what for n, what in found.items()})
-    number = min(CHECKED, len(lines))
-    looked = np.arange(number) * len(lines) // number
+    sudoku = name is None or name.kind == "sudoku"
+    rows = table_rows(path, None if name is None else make(name).positions, sudoku, encoding)
+    reader = _Reader(path, name, make)
+    for line, puzzle, solution in rows:
+        reader.add(line, puzzle, solution)
+    reader.finish()
+    task, puzzles, solutions = reader.task, reader.array(0), reader.array(1)
+    number = min(CHECKED, len(puzzles))
+    looked = np.arange(number) * len(puzzles) // number
     for start in range(0, number, TOGETHER):
         own = looked[start : start + TOGETHER]
         several = own[task.ambiguous(puzzles[own])].tolist()
-        _refuse(path, lines, dict.fromkeys(several, "more than one solution"))
+        _refuse(path, reader.lines, dict.fromkeys(several, "more than one solution"))
     return task, puzzles, solutions
 
 
-def _rows(path):
-    """Returns the rows of a file: numbers of their lines, puzzles and solutions as strings."""
-    lines, puzzles, solutions = [], [], []
-    # A pipe or a device would be waited for.
-    if path.exists() and not path.is_file():
-        raise MdnnError(f"cannot read {str(path)!r}: expected a file")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [word.strip().lower() for word in next(reader, [])]
-            first, second = _column(header, PUZZLE), _column(header, SOLUTION)
-            if first is None:
-                raise MdnnError(
-                    f"{path}, line 1: expected a header with a column {', '.join(PUZZLE)}; "
-                    f"received {','.join(header)[:60]!r}"
-                )
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise MdnnError(
-                        f"{path}, line {reader.line_num}: expected {len(header)} columns as in the "
-                        f"header; received {len(row)}"
-                    )
-                lines.append(reader.line_num)
-                puzzles.append(row[first])
-                solutions.append("" if second is None else row[second])
-    except OSError as error:
-        raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise MdnnError(f"{str(path)!r} is not UTF-8 text: {error.reason}") from None
-    except csv.Error as error:
-        raise MdnnError(f"{path}, line {reader.line_num}: no row of a CSV file: {error}") from None
-    if not lines:
-        raise MdnnError(f"{path}: expected rows of puzzles below the header; received none")
-    return lines, puzzles, solutions
+class _Reader:
+    """Turns rows into units, some thousand at a time.
+
+    Args:
+        path, name, make: As of `read_puzzles`.
+
+    Attributes:
+        task: The `Puzzle`, once there was a row.
+        lines: `array` of the rows' numbers of lines.
+    """
+
+    def __init__(self, path, name, make):
+        self.path, self.name, self.make = path, name, make
+        self.task, self.lines = None, array("q")
+        self._texts, self._units = ([], []), (bytearray(), bytearray())
+
+    def add(self, line, puzzle, solution):
+        """Takes a row: the number of its line, and two strings."""
+        if self.task is None:
+            self.task = self.make(self.name or self._named(line, puzzle))
+        self.lines.append(line)
+        self._texts[0].append(puzzle)
+        self._texts[1].append(solution)
+        if len(self._texts[0]) == TOGETHER:
+            self.finish()
+
+    def finish(self):
+        """Turns the rows that were taken since into units, and checks them."""
+        texts = self._texts
+        if not texts[0]:
+            return
+        lines = self.lines[-len(texts[0]) :]
+        task, path = self.task, self.path
+        puzzles = _units(task, path, lines, texts[0], "puzzle")
+        lacking = np.flatnonzero([not solution for solution in texts[1]])
+        solutions = np.zeros_like(puzzles)
+        if len(lacking) < len(puzzles):
+            given = [s or task.text(p) for s, p in zip(texts[1], puzzles, strict=True)]
+            solutions = _units(task, path, lines, given, "solution")
+        if lacking.size:
+            found, solved = task.solve(puzzles[lacking])
+            _refuse(path, lines, {int(lacking[n]): what for n, what in found.items()})
+            solutions[lacking] = solved
+        _refuse(path, lines, task.wrong(puzzles, solutions))
+        for units, arrays in zip(self._units, (puzzles, solutions), strict=True):
+            units.extend(arrays.tobytes())
+        self._texts = ([], [])
+
+    def array(self, number):
+        """Returns the puzzles (0) or solutions (1), uint8 `[n, positions]`."""
+        return np.frombuffer(self._units[number], dtype=np.uint8).reshape(-1, self.task.positions)
+
+    def _named(self, line, puzzle):
+        """Returns the sudoku of a puzzle's size."""
+        sizes = {size**2: size for size in BOXES}
+        if len(puzzle) not in sizes:
+            raise MdnnError(
+                f"{self.path}, line {line}: expected a sudoku of {', '.join(map(str, sizes))} "
+                f"symbols; received {len(puzzle)} symbols"
+            )
+        return PuzzleName("sudoku", (sizes[len(puzzle)],) * 2)
 
 
-def _column(header, names):
-    return next((header.index(name) for name in names if name in header), None)
-
-
-def _units(task, path, lines, texts, what, zero=None):
-    """Returns the units of texts, uint8 `[n, positions]`; `zero` is the symbol that "0" stands
-    for."""
+def _units(task, path, lines, texts, what):
+    """Returns the units of texts, uint8 `[n, positions]`; of a sudoku's puzzle any blank is one."""
     for line, text in zip(lines, texts, strict=True):
         if len(text) != task.positions:
             raise MdnnError(
@@ -128,10 +129,10 @@ def _units(task, path, lines, texts, what, zero=None):
                 f"received {len(text)} symbols"
             )
     known = np.full(128, 255, dtype=np.uint8)
+    if what == "puzzle" and task.name.startswith("sudoku"):
+        known[[ord(symbol) for symbol in BLANKS]] = 0
     for unit, symbol in enumerate(task.alphabet):
         known[ord(symbol)] = unit
-    if zero is not None:
-        known[ord("0")] = task.alphabet.index(zero)
     points = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
     units = np.where(points < 128, known[np.minimum(points, 127)], 255).astype(np.uint8)
     units = units.reshape(len(texts), task.positions)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from mdnn.datasets.puzzles.addition import Addition
 from mdnn.datasets.puzzles.cases import DrawnCases, ReadCases, held_out
 from mdnn.datasets.puzzles.maze import Maze
@@ -34,6 +32,16 @@ class PuzzleCorpus:
     train: DrawnCases | ReadCases
     held: DrawnCases | ReadCases
 
+    def contents(self):
+        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`.
+
+        Drawn puzzles follow from the config alone.
+        """
+        for side in (self.train, self.held):
+            if isinstance(side, ReadCases):
+                yield side.puzzles
+                yield side.solutions
+
 
 def make_task(name, givens=(), loops=0.0):
     """Returns the `Puzzle` of a name.
@@ -56,7 +64,9 @@ def make_task(name, givens=(), loops=0.0):
     return {"prefix-sums": PrefixSums, "addition": Addition}[named.kind](*named.sizes)
 
 
-def open_puzzles(source, validation=0.1, seed=0, givens=(), loops=0.0, expected=None):
+def open_puzzles(
+    source, validation=0.1, seed=0, givens=(), loops=0.0, expected=None, encoding="utf-8"
+):
     """Opens a source of puzzles.
 
     Which puzzles are held out is decided by the puzzles' hashes (see
@@ -70,6 +80,7 @@ def open_puzzles(source, validation=0.1, seed=0, givens=(), loops=0.0, expected=
         givens, loops: As of `make_task`; of a file they say nothing.
         expected: `PuzzleName` of the puzzles that a network was built for, or `None`; other kinds
             are refused, and a file that does not say its kind is taken to be of this one.
+        encoding: String, the encoding of a file.
 
     Returns:
         A `PuzzleCorpus`.
@@ -98,14 +109,17 @@ def open_puzzles(source, validation=0.1, seed=0, givens=(), loops=0.0, expected=
         task = make_task(name, givens, loops)
         train = DrawnCases(task, seed, validation)
         return PuzzleCorpus(source, task, train, DrawnCases(task, TEST_SEED, validation, held=True))
-    task, puzzles, solutions = read_puzzles(path, name or expected, make_task)
+    task, puzzles, solutions = read_puzzles(path, name or expected, make_task, encoding)
+    if not validation:
+        return PuzzleCorpus(source, task, *[ReadCases(task, puzzles, solutions, seed)] * 2)
     held = held_out(task, puzzles, validation)
-    sides = [~held, held] if validation else [np.ones_like(held)] * 2
-    if not all(side.any() for side in sides):
+    if held.all() or not held.any():
         raise MdnnError(
-            f"{path}: {len(puzzles)} puzzles split into {sides[0].sum()} to train on and "
-            f"{sides[1].sum()} held out; each side needs at least one"
+            f"{path}: {len(puzzles)} puzzles split into {(~held).sum()} to train on and "
+            f"{held.sum()} held out; each side needs at least one"
         )
     return PuzzleCorpus(
-        source, task, *(ReadCases(task, puzzles[side], solutions[side], seed) for side in sides)
+        source,
+        task,
+        *(ReadCases(task, puzzles[side], solutions[side], seed) for side in (~held, held)),
     )

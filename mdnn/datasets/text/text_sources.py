@@ -5,7 +5,9 @@ import os
 import pathlib
 import re
 
+from mdnn.datasets.text.text_folder import LeftOut, text_paths
 from mdnn.errors import MdnnError
+from mdnn.text_encodings import decode_text
 
 PYTHON_DOCS = "python-docs"
 """Name of the text that ships with Python: the reference texts of `pydoc_data.topics`."""
@@ -19,9 +21,6 @@ DIGITS = "digits"
 MANIFEST = "manifest.jsonl"
 """Name of the file that makes a folder a source of items (see `mdnn.datasets.items.manifest`)."""
 
-# files that are no text and that a manifest may name
-_MEDIA = (".png", ".jpg", ".jpeg", ".wav")
-
 JOIN = "\n\n"
 """What stands between two texts of one source."""
 
@@ -32,7 +31,7 @@ MOST = 1 << 31
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def read_text(source):
+def read_text(source, encoding="utf-8"):
     """Returns the text of a source, character for character.
 
     Args:
@@ -40,17 +39,20 @@ def read_text(source):
 
             - `"python-docs"`: the reference texts that ship with Python (about 465,000
               characters), joined by an empty line.
-            - a text file, UTF-8; a byte order mark is dropped, line ends are kept as they are.
-            - a folder: every file below it in the order of the relative paths, joined by an
-              empty line; names that begin with "." are left out.
+            - a text file; a byte order mark is dropped, line ends are kept as they are.
+            - a folder: every text file below it in the order of the relative paths, joined by an
+              empty line. What is left out (see `mdnn.datasets.text.text_folder.text_paths`) is
+              said in one line on standard error.
             - `"tfds:NAME"`: a TensorFlow Datasets text set, its splits train, validation and
               test one after another.
+        encoding: String, the encoding of text files as Python names it.
 
     Returns:
         String, not empty.
 
     Raises:
-        MdnnError: If there is no such source, it cannot be read, is not UTF-8 or has no text.
+        MdnnError: If there is no such source, it cannot be read, is in another encoding or has
+            no text.
     """
     name = os.fspath(source)
     if not name.strip():
@@ -69,9 +71,9 @@ def read_text(source):
     else:
         path = pathlib.Path(name).expanduser()
         if path.is_dir():
-            text = _read_folder(path)
+            text = _read_folder(path, encoding)
         elif path.is_file():
-            text = _read_file(path)
+            text = _read_file(path, encoding)
         else:
             raise MdnnError(_no_such(name, path))
     if not text:
@@ -91,7 +93,7 @@ def _python_docs():
     return JOIN.join(topics.topics.values())
 
 
-def _read_file(path):
+def _read_file(path, encoding):
     """Returns a file's text; its bytes are read once."""
     try:
         if (size := path.stat().st_size) > MOST:
@@ -99,45 +101,19 @@ def _read_file(path):
         raw = path.read_bytes()
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MdnnError(
-            f"{str(path)!r} is not UTF-8 text: byte 0x{raw[error.start]:02x} at offset "
-            f"{error.start} of {len(raw)}"
-        ) from None
-    return text.removeprefix("\ufeff")
+    return decode_text(raw, encoding, repr(str(path)))
 
 
-def _read_folder(folder):
-    """Returns the texts of a folder's files, joined."""
-
-    def cannot_list(error):
-        raise MdnnError(f"cannot read {error.filename!r}: {error.strerror}") from None
-
-    paths = []
-    for parent, folders, files in os.walk(folder, onerror=cannot_list):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [pathlib.Path(parent, name) for name in files if not name.startswith(".")]
-    paths.sort(key=lambda path: path.relative_to(folder).as_posix())
-    if folder / MANIFEST in paths:
-        raise MdnnError(
-            f"the folder {str(folder)!r} has a {MANIFEST}: it is a source of items "
-            "(layout = 'items'), expected texts"
-        )
-    inside = os.path.realpath(folder)
-    for path in paths:
-        # Others' folders may hold a link to what nobody meant to hand over.
-        if path.is_symlink() and os.path.commonpath((inside, os.path.realpath(path))) != inside:
-            raise MdnnError(f"{str(path)!r} is a link that leads out of the folder {str(folder)!r}")
-        if path.suffix.lower() in _MEDIA:
-            raise MdnnError(
-                f"{str(path)!r} is no text: a folder of pictures and sounds needs a {MANIFEST} "
-                "that says what belongs together (layout = 'items')"
-            )
-    texts = [_read_file(path) for path in paths if path.is_file()]
+def _read_folder(folder, encoding):
+    """Returns the texts of a folder's files, joined; says what is left out."""
+    left_out = LeftOut()
+    paths = text_paths(folder, left_out, MANIFEST)
+    texts = [_read_file(path, encoding) for path in paths]
+    left_out.say(folder)
     if not any(texts):
-        raise MdnnError(f"no text in the folder {str(folder)!r}: {len(texts)} files, all empty")
+        raise MdnnError(
+            f"no text in the folder {str(folder)!r}: {left_out.line() or 'it has no files'}"
+        )
     return JOIN.join(text for text in texts if text)
 
 

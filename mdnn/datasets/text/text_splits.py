@@ -27,8 +27,13 @@ class TextSplits:
     validation: np.ndarray
     characters: int
 
+    def contents(self):
+        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`."""
+        yield self.train
+        yield self.validation
 
-def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2):
+
+def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2, encoding="utf-8"):
     """Reads a source, splits it by characters and turns both parts into units.
 
     Words are counted in the training part alone, and the cut is the same whatever the tokenizer,
@@ -40,6 +45,7 @@ def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2):
         tokenizer: A `TextTokenizer`, such as a trained network's own; `None` makes one.
         words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
         at_least: Integer, units that either part needs at least.
+        encoding: String, the encoding of text files.
 
     Returns:
         A `TextSplits`.
@@ -52,7 +58,7 @@ def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2):
     >>> corpus = open_text("python-docs")
     >>> batches = TextBatches(corpus.train, corpus.tokenizer, length=64, batch=12, seed=0)
     """
-    text = read_text(source)
+    text = read_text(source, encoding)
     name = repr(str(source))
     parts = split(text, validation, at_least, name)
     if tokenizer is None:

@@ -1,0 +1,86 @@
+"""Frames of animated pictures, and pictures of the formats GIF, WebP and BMP."""
+
+import io
+
+import numpy as np
+from PIL import Image, features
+
+from mdnn.datasets.media.conversion import is_grey, without_alpha
+from mdnn.datasets.media.picture_files import check_pixels, signature
+from mdnn.errors import MdnnError
+from mdnn.tokens.items import Item
+
+_BEGINS = {"GIF": (b"GIF87a", b"GIF89a"), "WEBP": (b"RIFF",), "BMP": (b"BM",)}
+
+
+def decode_picture(data, form, name, convert=False):
+    """Returns the picture or film in the bytes of a GIF, WebP or BMP file.
+
+    Args:
+        data: Bytes.
+        form: String, `"GIF"`, `"WEBP"` or `"BMP"`.
+        name: String, what errors and the item are called.
+        convert: Boolean, whether transparent pixels are laid over white.
+
+    Returns:
+        An `Item`: of one frame image or grey, of several video or grey_video. It is grey where
+        all colours are; a WebP file always gives RGB.
+
+    Raises:
+        MdnnError: Bytes of another format, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
+            pixels, a truncated or damaged file; without `convert` transparent pixels.
+    """
+    if not data.startswith(_BEGINS[form]) or (form == "WEBP" and data[8:12] != b"WEBP"):
+        raise MdnnError(f"{name}: expected a {form} file, received {signature(data)}")
+    if form == "WEBP" and not features.check("webp"):
+        raise MdnnError(f"{name}: the installed Pillow reads no WebP files")
+    complete = {
+        "GIF": data.rstrip(b"\0").endswith(b";"),
+        "WEBP": len(data) >= 8 + int.from_bytes(data[4:8], "little"),
+        "BMP": True,
+    }
+    if not complete[form]:
+        raise MdnnError(f"{name}: a truncated {form}: it ends at byte {len(data)}")
+    pixels = read_frames(data, form, name, convert)
+    grey = form != "WEBP" and is_grey(pixels)
+    kind = "image" if len(pixels) == 1 else "video"
+    if grey:
+        kind, pixels = {"image": "grey", "video": "grey_video"}[kind], pixels[..., 0]
+    pixels = pixels[0] if kind in ("image", "grey") else pixels
+    return Item(kind, np.ascontiguousarray(pixels), name=name)
+
+
+def read_frames(data, form, name, convert, skip=0):
+    """Returns the frames of a picture as RGB.
+
+    Args:
+        data: Bytes of a file.
+        form: String, its format's name in Pillow.
+        name: String, what errors call the file.
+        convert: Boolean, whether transparent pixels are laid over white.
+        skip: Integer, how many frames at the beginning are left out.
+
+    Returns:
+        uint8 `[frames, height, width, 3]`.
+
+    Raises:
+        MdnnError: See `decode_picture`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=[form]) as picture:
+            width, height = picture.size
+            check_pixels(width * height, f"{width} x {height}", name)
+            count = getattr(picture, "n_frames", 1)
+            check_pixels(count * width * height, f"{count} frames of {width} x {height}", name)
+            frames = []
+            for number in range(count):
+                picture.seek(number)
+                picture.load()
+                if number >= skip:
+                    frames.append(np.array(picture.convert("RGBA")))
+    except MdnnError:
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise MdnnError(f"{name}: a truncated or damaged {form}: {error}") from None
+    pixels = np.stack(frames)
+    return without_alpha(pixels[..., :3], pixels[..., 3], 255, name, convert)

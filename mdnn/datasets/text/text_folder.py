@@ -1,0 +1,156 @@
+"""The texts of a folder: which files are read, and a line that says which are left out."""
+
+import os
+import pathlib
+import stat
+import sys
+
+from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
+from mdnn.errors import MdnnError
+from mdnn.text_encodings import is_binary
+
+# Names of each kind of what is left out that a line tells.
+_NAMED = 3
+
+# Bytes of a file that tell whether it is a text.
+_BEGINNING = 1 << 16
+
+
+class LeftOut:
+    """Collects what of a folder is left out, and says so in one line.
+
+    Example:
+
+    >>> left_out = LeftOut()
+    >>> left_out.add("hidden", ".git")
+    >>> left_out.say("texts")  # on standard error: texts: left out: 1 hidden (.git)
+    """
+
+    def __init__(self):
+        self._names = {}
+
+    def add(self, kind, name):
+        """Notes a name of a kind, such as "empty"."""
+        self._names.setdefault(kind, []).append(str(name))
+
+    def line(self):
+        """Returns what was left out as a string, empty if nothing was."""
+        parts = []
+        for kind, names in self._names.items():
+            shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            parts.append(f"{len(names):,} {kind} ({shown})")
+        line = "; ".join(parts)
+        return line if line.isprintable() else ascii(line)[1:-1]
+
+    def say(self, name):
+        """Prints what was left out on standard error, if anything was."""
+        if self._names:
+            print(f"{name}: left out: {self.line()}", file=sys.stderr)
+
+
+def text_paths(folder, left_out, manifest):
+    """Returns the paths of a folder's text files, in the order of the relative paths.
+
+    Links are followed as long as they stay within the folder. Left out are hidden files and
+    folders (their names begin with "."), links to a folder that holds them, pipes and devices,
+    empty files and files that are no text; `left_out` is told.
+
+    Args:
+        folder: Path.
+        left_out: `LeftOut`.
+        manifest: String, the name of the file that makes a folder a source of items.
+
+    Returns:
+        List of paths.
+
+    Raises:
+        MdnnError: If a folder or file cannot be read, a link leads out of the folder, there is a
+            manifest, or there are pictures or sounds.
+    """
+    paths = []
+    _walk(folder, folder, os.path.realpath(folder), (), paths, left_out)
+    paths.sort(key=lambda path: path.relative_to(folder).as_posix())
+    if folder / manifest in paths:
+        raise MdnnError(
+            f"the folder {str(folder)!r} has a {manifest}: it is a source of items "
+            "(layout = 'items'), expected texts"
+        )
+    for path in paths:
+        if path.suffix.lower() in (*PICTURES, *SOUNDS):
+            raise MdnnError(
+                f"{str(path)!r} is no text: a folder of pictures and sounds needs a {manifest} "
+                "that says what belongs together (layout = 'items')"
+            )
+    return [path for path in paths if _is_text(path, folder, left_out)]
+
+
+def _walk(folder, root, inside, above, paths, left_out):
+    """Appends the paths of all files below a folder.
+
+    Args:
+        folder: Path of the folder.
+        root: Path of the source, to which names of what is left out are relative.
+        inside: String, the source without links.
+        above: Tuple of (device, inode) of the folders on the way.
+        paths: List that is appended to.
+        left_out: `LeftOut`.
+    """
+    try:
+        status = os.stat(folder)
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        where = error.filename or folder
+        raise MdnnError(f"cannot read {str(where)!r}: {error.strerror}") from None
+    above = (*above, (status.st_dev, status.st_ino))
+    for entry in entries:
+        path = pathlib.Path(folder, entry.name)
+        name = path.relative_to(root).as_posix()
+        if entry.name.startswith("."):
+            left_out.add("hidden", name)
+            continue
+        # Folders from elsewhere may hold a link to what nobody meant to hand over.
+        if entry.is_symlink() and not _within(os.path.realpath(path), inside):
+            raise MdnnError(
+                f"{str(path)!r} is a link that leads out of the folder {str(root)!r}: put "
+                "there what it leads to"
+            )
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            left_out.add("broken links", name)
+            continue
+        except OSError as error:  # links to links without end, too
+            raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
+        if stat.S_ISREG(status.st_mode):
+            paths.append(path)
+        elif not stat.S_ISDIR(status.st_mode):
+            left_out.add("pipes and devices", name)
+        elif (status.st_dev, status.st_ino) in above:
+            left_out.add("links to a folder around them", name)
+        else:
+            _walk(path, root, inside, above, paths, left_out)
+
+
+def _within(path, folder):
+    """Returns whether a path lies in a folder; both without links."""
+    try:
+        return os.path.commonpath((folder, path)) == folder
+    except ValueError:  # another drive
+        return False
+
+
+def _is_text(path, folder, left_out):
+    """Returns whether a file is to be read: it is not empty and seems to be a text."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError as error:
+        raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    kind = None
+    if not beginning:
+        kind = "empty"
+    elif is_binary(beginning):
+        kind = "no text"
+    if kind:
+        left_out.add(kind, path.relative_to(folder).as_posix())
+    return kind is None

@@ -1,0 +1,132 @@
+"""Weights that are about to be made: limited and seeded, with nothing global changed."""
+
+import random
+import threading
+
+import keras
+import numpy as np
+import pytest
+from backends import to_numpy
+from networks import make_config, mix
+
+from mdnn import MdnnError, build
+from mdnn.layers import MultidimDense
+from mdnn.layers.weight_rules import applied, derived_seed, seeded
+from mdnn.models.parameter_limit import TooLargeError, at_most
+
+FOLD = {"kind": "fold", "width": 6, "block": [mix({"groups": 2}, gate="silu", dropout=0.1)]}
+MIXED = mix(
+    {"kind": "conv", "window": 1, "axes": [1]},
+    {"kind": "attention", "heads": 2, "axes": [2]},
+    {"kind": "local", "window": 1, "axes": [2]},
+    dropout=0.1,
+)
+FEED = {"kind": "feedforward", "norm": "layer", "dropout": 0.1}
+
+
+def config(*blocks, **tables):
+    return make_config(*(blocks or (FOLD, MIXED, FEED)), grid=(3, 2), **tables)
+
+
+def weights(model):
+    return {weight.path: to_numpy(weight) for weight in model.weights}
+
+
+def global_state():
+    generator = keras.src.random.seed_generator.global_seed_generator()
+    return random.getstate(), np.random.get_state()[1].tolist(), to_numpy(generator.state).tolist()
+
+
+def test_nothing_global_is_changed():
+    add_weight, before = keras.layers.Layer.add_weight, global_state()
+    build(config(refeed={"steps": 2, "initial_state": "learned"}))
+    assert global_state() == before
+    assert keras.layers.Layer.add_weight is add_weight
+
+
+def test_the_same_config_gives_the_same_weights_and_another_seed_others():
+    keras.utils.set_random_seed(1)
+    one = weights(build(config()))
+    keras.utils.set_random_seed(2)
+    again, other = weights(build(config())), weights(build(config(seed=2)))
+    drawn = [path for path, values in one.items() if values.std() > 0]
+    assert len(drawn) > 15
+    for path, values in one.items():
+        np.testing.assert_array_equal(values, again[path], path)
+        assert (path in drawn) == (abs(values - other[path]).max() > 0), path
+    # No two start from the same numbers.
+    firsts = {tuple(np.sign(one[path].ravel()[:64])) for path in drawn if one[path].size >= 64}
+    assert len(firsts) == sum(one[path].size >= 64 for path in drawn)
+
+
+def test_one_more_block_changes_no_other():
+    one, two = (build(config(FOLD, MIXED, depth=depth)) for depth in (1, 2))
+    more = weights(two)
+    for path, values in weights(one).items():
+        # The last dense of every block starts smaller in a deeper network.
+        scale = 2**-0.5 if "/dense_out/" in path and path.count("/") == 2 else 1.0
+        np.testing.assert_allclose(more[path], scale * values, rtol=1e-5, err_msg=path)
+
+
+def test_dropout_has_seeds_of_its_own():
+    found = [
+        [layer.seed for layer in build(config(seed=seed))._flatten_layers() if drops(layer)]
+        for seed in (1, 1, 2)
+    ]
+    assert len(set(found[0])) == len(found[0]) == 3
+    assert found[0] == found[1] != found[2]
+
+
+def drops(layer):
+    return isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+
+
+def test_a_limit_is_told_before_the_weight_is_made():
+    made = []
+
+    def note(path, shape, initializer):
+        made.append(path)
+        return initializer
+
+    total = build(config()).count_params()
+    assert build(config(), most=total).count_params() == total
+    with applied(note), pytest.raises(MdnnError, match=f"at most {total - 1:,} weights, received"):
+        build(config(), most=total - 1)
+    # All but the last.
+    assert len(made) == len(build(config()).weights)
+    with at_most(10), pytest.raises(TooLargeError, match=r"received 0 and then 16 of a/kernel"):
+        MultidimDense(1, sharing="shared", name="a").build((None, 4, 2))
+
+
+def test_limits_of_threads_are_apart():
+    found, barrier = {}, threading.Barrier(2)
+
+    def make(most):
+        with at_most(most):
+            barrier.wait()
+            try:
+                MultidimDense(1, sharing="shared").build((None, 4, 2))
+                found[most] = "made"
+            except TooLargeError:
+                found[most] = "refused"
+            barrier.wait()
+
+    threads = [threading.Thread(target=make, args=(most,)) for most in (10, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {10: "refused", 20: "made"}
+
+
+def test_a_seed_of_ones_own_stays():
+    with applied(seeded(1)):
+        layers = [keras.initializers.RandomNormal(seed=seed) for seed in (3, None)]
+        kernels = []
+        for initializer in layers:
+            layer = MultidimDense(1, sharing="shared", kernel_initializer=initializer, name="b")
+            layer.build((None, 4, 2))
+            kernels.append(to_numpy(layer.kernels[0]))
+    for kernel, seed in zip(kernels, (3, derived_seed(1, "b/kernel_axis_1")), strict=True):
+        expected = keras.initializers.RandomNormal(seed=seed)((4, 4))
+        np.testing.assert_array_equal(kernel, to_numpy(expected))
