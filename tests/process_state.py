@@ -139,10 +139,8 @@ def _backends():
         from tensorflow.python.framework import config
 
         own = context.context()
-        found["tensorflow seeds"] = (
-            own._seed,
-            own._rng.getstate() if own._rng is not None else None,
-        )
+        generator = getattr(own, "_rng", None)
+        found["tensorflow seeds"] = (own._seed, generator and generator.getstate())
         found["tensorflow threads"] = (
             tf.config.threading.get_intra_op_parallelism_threads(),
             tf.config.threading.get_inter_op_parallelism_threads(),

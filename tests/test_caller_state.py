@@ -104,6 +104,7 @@ CALLS = {
     "ItemBatches": item_batches,
     "ItemTokenizer": lambda prepared: mdnn.ItemTokenizer().tokens(mdnn.Item("text", "abc")),
     "MdnnError": lambda prepared: mdnn.MdnnError("nothing"),
+    "Network": lambda prepared: mdnn.build(prepared.config).with_options(causal=False),
     "PuzzleBatches": puzzle_batches,
     "TokenCrossEntropy": loss,
     "build": lambda prepared: mdnn.build(prepared.config),
@@ -118,7 +119,6 @@ CALLS = {
     "quantize": lambda prepared: mdnn.quantize(prepared.run, out=prepared.new()),
     "read_item": write_and_read,
     "train": train,
-    "variant": lambda prepared: mdnn.variant(mdnn.build(prepared.config), False),
     "write_item": write_and_read,
 }
 """A call of each public name."""

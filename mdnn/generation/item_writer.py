@@ -36,7 +36,7 @@ class ItemWriter(keras.Model):
     """
 
     def __init__(self, model, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = model, model.heads
         self.steps = steps
         self.kinds = tuple(kinds or self.heads.modalities)

@@ -55,7 +55,7 @@ class StreamWriter(keras.Model):
         shows=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network = model
         self.columns = Columns(model, steps)
         self.heads = model.heads

@@ -45,7 +45,7 @@ class Writer(keras.Model):
     """
 
     def __init__(self, model, chunk=16, words=0, steps=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.steps = model, steps
         self.heads = model.heads
         self.positions = model.positions

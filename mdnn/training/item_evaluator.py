@@ -157,7 +157,7 @@ class ItemEvaluator:
             most=most,
         ):
             counted, weights = window.pop("counted"), window.pop("weights")
-            nats = self.models[way].nats(window["tokens"], window["targets"])
+            nats = self.models[way].nll(window["tokens"], window["targets"])
             one = (-1, config.context.positions)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
             nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
