@@ -34,7 +34,7 @@ _PLACES = {
     "train": "mdnn.training.trainer",
     "write_item": "mdnn.datasets.media.media_files",
 }
-_ROOMS = ("activations", "data", "generation", "layer", "layers", "models", "serving", "tokens")
+_ROOMS = ("activations", "datasets", "generation", "layer", "layers", "models", "serving", "tokens")
 
 __all__ = [*_PLACES, *_ROOMS, "training"]
 

@@ -130,7 +130,12 @@ def rename(source, target):
                 raise
             time.sleep(pause)
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        # Not copytree, which copies mode bits, too.
+        for folder, _, files in os.walk(source):
+            copy = target / Path(folder).relative_to(source)
+            copy.mkdir(exist_ok=True)
+            for name in files:
+                shutil.copyfile(Path(folder) / name, copy / name)
         shutil.rmtree(source, ignore_errors=True)
         return
     shutil.copyfile(source, target)

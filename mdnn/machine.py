@@ -1,10 +1,85 @@
 """What this process may use of the machine."""
 
+import math
 import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cores():
-    """How many cores this process may use, an int."""
+    """Returns how many cores this process may use, an int of at least 1.
+
+    The smallest of the machine's cores, the process's affinity, and the quota of its control
+    groups (Docker's `--cpus`, Kubernetes' limits), rounded up.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        number = len(os.sched_getaffinity(0))
+    else:
+        number = os.cpu_count() or 1
+    quota = cgroup_quota()
+    return number if quota is None else max(1, min(number, math.ceil(quota)))
+
+
+def cgroup_quota():
+    """Returns the quota of processor time of this process's control groups, in cores.
+
+    Control groups are nested, and the least quota counts.
+
+    Returns:
+        float; `None` without a quota, and on systems other than Linux.
+    """
+    try:
+        lines = OWN_CGROUPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            quotas += [_read_v2(folder) for folder in _and_above(CGROUPS, path)]
+        elif "cpu" in controllers.split(","):
+            for name in {controllers, "cpu", "cpu,cpuacct"}:
+                quotas += [_read_v1(folder) for folder in _and_above(CGROUPS / name, path)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _and_above(root, path):
+    """The folder of a control group below its file system, and those above it.
+
+    Inside a container the group's path is often that of the host, which is not there: the file
+    system then shows the container's own group as its root.
+    """
+    folder = root / path.lstrip("/")
+    return [folder, *(above for above in folder.parents if above.is_relative_to(root))]
+
+
+def _read_v2(folder):
+    words = _words(folder / "cpu.max")
+    if len(words) != 2 or words[0] == "max":
+        return None
+    return _quotient(*words)
+
+
+def _read_v1(folder):
+    quota = _words(folder / "cpu.cfs_quota_us")
+    period = _words(folder / "cpu.cfs_period_us")
+    return _quotient(quota[0], period[0]) if quota and period else None
+
+
+def _words(file):
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return []
+
+
+def _quotient(quota, period):
+    """Cores as a float; `None` where there is no limit (-1) or no number."""
+    try:
+        quota, period = int(quota), int(period)
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None

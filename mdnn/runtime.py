@@ -1,6 +1,7 @@
 """Importing TensorFlow without its greetings."""
 
 import contextlib
+import logging
 import os
 import tempfile
 
@@ -41,3 +42,21 @@ def quiet_import(prepare=None):
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def kept_logging():
+    """Takes back what TensorFlow's logging does to the loggers of the whole process.
+
+    Its first message gives the root logger a handler, where there is none, and absl's a level.
+    """
+    loggers = [logging.getLogger(), logging.getLogger("absl")]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    try:
+        yield
+    finally:
+        for logger, (level, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            for handler in logger.handlers[:]:
+                if handler not in handlers:
+                    logger.removeHandler(handler)

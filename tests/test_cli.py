@@ -66,20 +66,25 @@ def test_train(call, folder):
         "seconds",
         "characters_per_second",
         "stopped",
+        "signal",
         "run",
+        "wall_seconds",
     }
     assert result["steps"] == 20
     assert result["run"] == "runs/a"
     assert mdnn.evaluate("runs/a", sliding=False)["loss"] == pytest.approx(result["loss"])
     # Progress, and nothing of what TensorFlow says when it starts.
-    assert re.fullmatch(r"( *\d+%  .* nats  .* left  step \d+\n)+", err)
+    first, _, progress = err.partition("\n")
+    assert re.fullmatch(r"turn: the first step was traced and compiled( as .*)? in [\d.]+ s", first)
+    assert re.fullmatch(r"( *\d+%  .* nats  .* left  step \d+\n)+", progress)
 
     more = settings("train.steps=25")
     status, out, _ = call("train", "tiny.toml", "--out", "runs/a", "--resume", *more)
     assert status == 0
     assert re.fullmatch(
         r"\d\.\d{4} nats, \d\.\d{4} bits per character on 259 validation characters; "
-        rf"{result['parameters']:,} parameters, 25 steps in \d+ s; saved in runs/a\n",
+        rf"{result['parameters']:,} parameters, 25 steps in \d+ s "
+        r"\(\d+ s since the command began\); saved in runs/a\n",
         out,
     )
 
@@ -160,6 +165,7 @@ def test_export(call, folder, tiny_run, monkeypatch):
     monkeypatch.setattr(
         export.tf.saved_model, "save", lambda _, path, **__: write_bytes(path, "saved_model.pb")
     )
+    monkeypatch.setattr(export, "keep_variables", lambda folder: None)
     status, out, err = call("export", tiny_run, "served")
     assert (status, out, err) == (0, "served/1\n", "")
     assert (folder / "served" / "1" / "saved_model.pb").is_file()

@@ -65,13 +65,14 @@ def test_training_that_fails_ends_the_demo(short, tmp_path, monkeypatch):
 
 
 def test_elsewhere(tmp_path, monkeypatch, capfd):
+    """The config comes with mdnn; the run is made where the demo is started."""
     monkeypatch.chdir(tmp_path)
-    assert demo_digits.main() == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err == (
-        "mdnn: error: the demo runs from the repository: no configs/digits-small.toml here\n"
-    )
+    called = []
+    monkeypatch.setattr(demo_digits, "command", lambda *words: called.append(words) or 7)
+    assert demo_digits.main() == 7
+    assert called[0][:3] == ("train", "digits-small", "--out")
+    assert demo_digits.main("no-such-config") == 2
+    assert capfd.readouterr().err.startswith("mdnn: error: no config file at no-such-config")
     assert not list(tmp_path.iterdir())
 
 

@@ -65,11 +65,12 @@ def test_what_stops_it(short, tmp_path, capfd, monkeypatch, error, status, said)
 
 
 def test_elsewhere(tmp_path, monkeypatch, capfd):
+    """The config comes with mdnn; the run is made where the demo is started."""
     monkeypatch.chdir(tmp_path)
-    assert demo_thinking.main() == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert (
-        err == "mdnn: error: the demo runs from the repository: no configs/sudoku-4x4.toml here\n"
-    )
+    called = []
+    monkeypatch.setattr(demo_thinking, "command", lambda *words: called.append(words) or 7)
+    assert demo_thinking.main() == 7
+    assert called[0][:3] == ("train", "sudoku-4x4", "--out")
+    assert demo_thinking.main("no-such-config") == 2
+    assert capfd.readouterr().err.startswith("mdnn: error: no config file at no-such-config")
     assert not list(tmp_path.iterdir())

@@ -1,34 +1,51 @@
 """What each command does. What is heavy is imported when it is needed."""
 
 import json
-from pathlib import Path
+import signal
+import sys
+import time
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder
 from mdnn.runtime import quiet_import
+from mdnn.training.signals import exit_status
+
+STARTED = time.perf_counter()
+"""When the command line was imported, nearly when the process began."""
 
 
 def run_train(options):
-    """Trains a network."""
+    """Trains a network; returns the exit status."""
     from mdnn.config.load import load_config
 
     config = load_config(options.config, options.set)
     if options.resume:
         _check_resumed(options.set)
     else:
-        check_new_folder(options.out)
+        check_new_folder(as_path(options.out, "--out"))
     quiet_import(lambda: _share_cores(config))
-    from mdnn.training.progress import print_ways
     from mdnn.training.trainer import train
 
     result = train(config, options.out, resume=options.resume)
-    if options.json:
+    result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
+    _print_training(result, options.json)
+    if result["stopped"]:
+        return exit_status(getattr(signal, result["signal"]))
+    return 0
+
+
+def _print_training(result, as_json):
+    if as_json:
         print(json.dumps(result))
         return
     if "items" in result:
+        from mdnn.training.progress import print_ways
+
         print_ways(result["ways"])
         figures = ""
     elif "puzzles" in result:
+        # imported late: a text needs no puzzles
         from mdnn.training.puzzle_evaluator import format_metrics
 
         figures = f"{format_metrics(result)}; "
@@ -39,7 +56,8 @@ def run_train(options):
         )
     print(
         f"{figures}{result['parameters']:,} parameters, "
-        f"{result['steps']:,} steps in {result['seconds']:.0f} s; saved in {result['run']}"
+        f"{result['steps']:,} steps in {result['seconds']:.0f} s "
+        f"({result['wall_seconds']:.0f} s since the command began); saved in {result['run']}"
     )
 
 
@@ -59,6 +77,34 @@ def _check_resumed(changes):
                 "--resume goes on with the run's own config: only train.minutes and train.steps "
                 f"can be set, received {change!r}"
             )
+
+
+def run_configs(options):
+    """Lists the shipped configs with their heads, or prints one of them."""
+    from mdnn.config.shipped import config_head, find_config, shipped_configs
+
+    if options.name is not None:
+        sys.stdout.write(find_config(options.name).read_text(encoding="utf-8"))
+        return
+    heads = {name: config_head(path) for name, path in shipped_configs().items()}
+    if options.json:
+        print(json.dumps(heads))
+        return
+    for name, head in heads.items():
+        print(f"{name}: {head.pop('about')}")
+        for key, text in head.items():
+            print(f"    {key + ':':<10}{text}")
+
+
+def run_demo(options):
+    """Runs a demonstration; returns the exit status."""
+    if options.name == "digits":
+        from mdnn.demos.demo_digits import main
+    elif options.name == "thinking":
+        from mdnn.demos.demo_thinking import main
+    else:
+        from mdnn.demos.demo_text import main
+    return main()
 
 
 def run_generate(options):
@@ -125,23 +171,20 @@ def run_inspect(options):
     from mdnn.config.load import load_config
     from mdnn.serving.export.saved_model_ops import is_saved_model
 
-    folder = Path(options.what).is_dir()
+    path = as_path(options.what, "inspect")
+    folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
     config = None if folder else load_config(options.what, options.set)
     quiet_import()
-    if (
-        folder
-        and not (Path(options.what) / "config.toml").exists()
-        and is_saved_model(options.what)
-    ):
+    if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return
     from mdnn.runs.inspection import inspect
     from mdnn.runs.run_folder import open_run
 
     if folder:
-        run = open_run(options.what)
+        run = open_run(path)
         facts = inspect(run.config, run.words, run.model)
     else:
         facts = inspect(config)
@@ -170,5 +213,5 @@ def run_inspect(options):
 def _inspect_saved_model(options):
     from mdnn.serving.export.saved_model_ops import inspect_saved_model, saved_model_lines
 
-    facts = inspect_saved_model(options.what)
+    facts = inspect_saved_model(as_path(options.what, "inspect"))
     print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

@@ -1,9 +1,9 @@
 """`mdnn generate`: a prompt from the command line, answers onto the screen and into files."""
 
-import pathlib
 import sys
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.generation.generate import generate, read_prompt_file
 from mdnn.generation.output_spec import parse_output_spec
 from mdnn.runs.run_folder import open_run
@@ -44,7 +44,9 @@ def write_answer(options):
         _continue(run, options, settings)
         return
     prompt = [
-        read_prompt_file(run, pathlib.Path(value), options.convert) if option == "--item" else value
+        read_prompt_file(run, as_path(value, option), options.convert)
+        if option == "--item"
+        else value
         for option, value in options.items
     ]
     output = options.output
@@ -99,7 +101,9 @@ def _solve(run, options, settings):
             # imported late: a wrong word on the command line is told without it
             from mdnn.files import read_text
 
-            puzzles += [line for line in read_text(value, 1 << 20).splitlines() if line]
+            puzzles += [
+                line for line in read_text(as_path(value, option), 1 << 20).splitlines() if line
+            ]
     if options.out is not None:
         _check_out(["text"], options.out)
     settings |= {"output": options.output, "length": options.length}
@@ -116,7 +120,7 @@ def _check_out(kinds, out):
             if kind != "text":
                 raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
             continue
-        path = pathlib.Path(out)
+        path = as_path(out, "--out")
         if path.suffix.lower() != suffix and len(kinds) == 1:
             raise MdnnError(f"--out: expected a file {suffix} for {kind}, received {out}")
         if not path.parent.is_dir():
@@ -138,7 +142,7 @@ def _save(items, out, rate=None):
         for item in items:
             print(item.value)
         return
-    path, files = pathlib.Path(out), []
+    path, files = as_path(out, "--out"), []
     for number, item in enumerate(items, 1):
         data, suffix = item_bytes(item, rate)
         if len(items) > 1:

@@ -4,7 +4,11 @@ import argparse
 import contextlib
 import sys
 
+import mdnn
+from mdnn import standard_streams
 from mdnn.cli.commands import (
+    run_configs,
+    run_demo,
     run_evaluate,
     run_export,
     run_generate,
@@ -14,6 +18,7 @@ from mdnn.cli.commands import (
 )
 from mdnn.errors import MdnnError
 from mdnn.serving.server.serve_options import add_serve
+from mdnn.training.signals import TerminationSignal, exit_status, raising_signals, signal_number
 
 
 def main(arguments=None):
@@ -23,40 +28,60 @@ def main(arguments=None):
         arguments: list of words; None for the process's own.
 
     Returns:
-        int, the exit status: 0; 2 for input that cannot be used, with one line on standard
-        error; 130 after Ctrl-C.
+        int, the exit status: 0; 2 for input that cannot be used, with one line on standard error;
+        130 after Ctrl-C and 143 after SIGTERM, a training among them that saved everything.
     """
-    options = parser().parse_args(arguments)
-    # A terminal that cannot show a character is no reason to stop.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(errors="replace")
+    standard_streams.open_missing()
+    standard_streams.show_any_character()
     try:
-        with contextlib.suppress(BrokenPipeError):
-            options.run_command(options)
-        return 0
+        options = _parsed(arguments)
+        with raising_signals():
+            status = options.run_command(options) or 0
+        standard_streams.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
+        status = 0
     except (MdnnError, OSError) as error:
-        print(f"mdnn: error: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nmdnn: stopped", file=sys.stderr)
-        return 130
+        standard_streams.say(f"mdnn: error: {_one_line(error)}")
+        status = 2
+    except (KeyboardInterrupt, TerminationSignal) as error:
+        standard_streams.say("\nmdnn: stopped")
+        status = exit_status(signal_number(error))
+    finally:
+        with contextlib.suppress(OSError):
+            standard_streams.flush()
+    return status
+
+
+def _parsed(arguments):
+    try:
+        return parser().parse_args(arguments)
+    except SystemExit:
+        # --help and --version print, too.
+        standard_streams.flush()
+        raise
 
 
 def _one_line(error):
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}"
-    return " ".join(str(error).split())
+        error = f"{error.strerror}{where}"
+    # It may name a file, and a file's name may be anything.
+    return " ".join(str(MdnnError(error)).split())
 
 
 def parser():
     """The parser of all commands."""
     top = _Parser(prog="mdnn", description="Multidimensional neural networks on your own computer.")
+    top.add_argument("--version", action="version", version=f"mdnn {mdnn.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network into a run folder")
-    train.add_argument("config", metavar="CONFIG", help="a config file (.toml)")
+    train.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="a config file (.toml), or the name of one that comes with mdnn: text",
+    )
     train.add_argument("--out", metavar="RUN", required=True, help="the run folder to make")
     train.add_argument(
         "--resume",
@@ -188,6 +213,23 @@ def parser():
     _set(inspect)
     _json(inspect)
     inspect.set_defaults(run_command=run_inspect)
+    configs = commands.add_parser("configs", help="the configs that come with mdnn")
+    configs.add_argument(
+        "name", metavar="NAME", nargs="?", help="print this one: mdnn configs text > mine.toml"
+    )
+    _json(configs)
+    configs.set_defaults(run_command=run_configs)
+
+    demo = commands.add_parser("demo", help="trains for some minutes and shows what it learnt")
+    demo.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        default="text",
+        choices=("text", "digits", "thinking"),
+        help="text (default), digits (words and pictures) or thinking (sudokus)",
+    )
+    demo.set_defaults(run_command=run_demo)
     return top
 
 
@@ -208,6 +250,21 @@ def _json(command):
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else does."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        """Parses words; a value may begin with a dash, unless it is an option of the command."""
+        words = list(sys.argv[1:] if args is None else args)
+        known, joined = self._option_string_actions, []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                joined += [word, *words]
+                break
+            takes_value = word in known and known[word].nargs is None and word.startswith("--")
+            if takes_value and words and words[0].startswith("-") and words[0] not in known:
+                word = f"{word}={words.pop(0)}"
+            joined.append(word)
+        return super().parse_known_args(joined, namespace)
+
     def error(self, message):
         self.exit(2, f"mdnn: error: {message}; {self.prog} --help says more\n")
 
@@ -216,6 +273,8 @@ class _Item(argparse.Action):
     """Keeps texts and files of a prompt in the order of the command line."""
 
     def __call__(self, parser, options, value, option=None):
+        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
+        value = "--" if value == [] else value
         kept = getattr(options, self.dest) or []
         setattr(options, self.dest, [*kept, (option, value)])
 

@@ -7,11 +7,11 @@ A config is a TOML file; nothing in it is run or imported. `load_config` reads i
 import dataclasses
 import re
 import tomllib
-from pathlib import Path
 
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
-from mdnn.config.schema import dump, option, parse
+from mdnn.config.schema import dump, option, parse, type_at
+from mdnn.config.shipped import find_config
 from mdnn.config.training_tables import Loss, Refeed, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
@@ -69,19 +69,16 @@ def load_config(path, overrides=()):
     """Reads a config.
 
     Args:
-        path: a TOML file.
+        path: a TOML file; or the name of a config that comes with mdnn, such as `text`.
         overrides: texts `KEY=VALUE`, each replacing one key: `train.minutes=3`,
-            `data.source=python-docs`, `backbone.layer.0.gate=gelu`. A VALUE that is no TOML
-            value is taken as a text.
+            `data.source=python-docs`, `backbone.layer.0.gate=gelu`. The VALUE of a key of
+            texts is a text as it stands (`data.source=1984`), or a TOML string in quotes; other
+            keys take a TOML value.
 
     Raises:
         MdnnError: no such file, not TOML, an unknown or impossible key or value.
     """
-    path = Path(path)
-    if not path.exists():
-        raise MdnnError(f"no config file at {path}")
-    if path.is_dir():
-        raise MdnnError(f"{path} is a folder, expected a config file (.toml)")
+    path = find_config(path)
     text = read_text(path, MOST)
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
@@ -98,15 +95,30 @@ def load_config(path, overrides=()):
         raise MdnnError(f"{path}: {error}") from None
 
 
+def _value(text, kind):
+    """The value that a text on the command line stands for, at a key of this type.
+
+    A key of texts takes the text as it is, blanks included, unless it is a TOML string in quotes.
+    Other keys take TOML values; what is none is a text, which the schema then refuses.
+    """
+    quoted = text.strip().startswith(('"', "'"))
+    if kind is str and not quoted:
+        return text
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text if kind is str else text.strip()
+    if set(table) != {"value"} or (kind is str and not isinstance(table["value"], str)):
+        return text
+    return table["value"]
+
+
 def _set(table, text):
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise MdnnError(f"expected KEY=VALUE, received {text!r}")
     *path, last = key.strip().split(".")
-    try:
-        value = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        value = value.strip()
+    value = _value(value, type_at(Config, [*path, last]))
     place = table
     for part in path:
         if isinstance(place, list):

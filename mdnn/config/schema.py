@@ -98,6 +98,31 @@ def _scalar(kind, value, name, limits):
     return value
 
 
+def type_at(schema, path):
+    """Returns the type of the value at a dotted key.
+
+    Args:
+        schema: a frozen dataclass.
+        path: list of strings, the words of the key; places in lists are numbers.
+
+    Returns:
+        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not.
+    """
+    found = schema
+    for word in path:
+        if typing.get_origin(found) in (typing.Union, types.UnionType):
+            found = next(kind for kind in typing.get_args(found) if kind is not type(None))
+        if typing.get_origin(found) is tuple and word.isdecimal():
+            found = typing.get_args(found)[0]
+        elif dataclasses.is_dataclass(found):
+            found = typing.get_type_hints(found).get(word)
+        else:
+            return None
+    if typing.get_origin(found) in (typing.Union, types.UnionType):
+        found = next(kind for kind in typing.get_args(found) if kind is not type(None))
+    return found
+
+
 def dump(instance):
     """TOML text from which `parse` makes the same instance."""
     lines = []

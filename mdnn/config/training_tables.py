@@ -147,6 +147,9 @@ class Checkpoints:
 class Train:
     """How long, how much at once. One of `minutes` and `steps`."""
 
+    # Minutes count everything from the first step on: tracing and compiling the step (shown on the
+    # way), checks and checkpoints among it; not what is before (reading the data, building the
+    # network) and after (the last evaluation).
     minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch_size: int = option(12, least=1)

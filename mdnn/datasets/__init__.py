@@ -4,8 +4,8 @@ import importlib
 
 # Imported when first used: batches import Keras, which takes seconds.
 _PLACES = {
-    "Batches": "mdnn.datasets.batches.text_batches",
-    "Corpus": "mdnn.datasets.text.text_splits",
+    "TextBatches": "mdnn.datasets.batches.text_batches",
+    "TextSplits": "mdnn.datasets.text.text_splits",
     "ItemBatches": "mdnn.datasets.batches.item_batches",
     "Example": "mdnn.datasets.items.example",
     "DatasetSplits": "mdnn.datasets.items.item_splits",

@@ -4,9 +4,9 @@ import importlib.util
 import logging
 import sys
 
-from mdnn.demos.demo_text import command, failed, missing, new_run, shown
+from mdnn.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
 
-CONFIG = "configs/digits-small.toml"
+CONFIG = "digits-small"
 SHEET = "answers.png"
 # Of pictures: a little more careful than the network's own probabilities.
 TEMPERATURE = 0.5
@@ -33,7 +33,7 @@ def main(config=CONFIG, folder="runs"):
         "the ten digits, 1,797 of them written by hand, 8x8 pixels. It answers either with the\n"
         "other. Ctrl-C ends the training early and goes on with what was learnt."
     )
-    if status := command("train", str(config), "--out", str(run)):
+    if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}", flush=True)
     if status := shown(_show, run):

@@ -8,12 +8,12 @@ the axis a value goes, the ones before it where it comes from.
 
 import math
 import os
-import pathlib
 import re
 
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.paper.weight_checks import as_kernel, check_axis, check_grid, check_weights
 
 
@@ -39,7 +39,7 @@ def load_weights(folder):
     ...     print({axis: kernel.shape for axis, kernel in load_weights(folder).items()})
     {-2: (3, 3), -1: (4, 4)}
     """
-    folder = pathlib.Path(folder)
+    folder = as_path(folder, "folder")
     if not folder.is_dir():
         raise MdnnError(f"Expected a folder with axis_0.npy … of a network; {folder} is not one.")
     matches = (re.fullmatch(r"axis_(0|[1-9]\d*)\.npy", path.name) for path in folder.iterdir())
@@ -68,7 +68,7 @@ def save_weights(weights, folder):
             go with the other kernels, if the folder holds kernels of more axes than these, or if
             it cannot be written to.
     """
-    folder = pathlib.Path(folder)
+    folder = as_path(folder, "folder")
     n = len(weights)
     if n == 0 or set(weights) != set(range(-n, 0)):
         keys = sorted(weights, key=str)

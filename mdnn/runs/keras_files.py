@@ -6,11 +6,11 @@ that what a file names is looked at before Keras is.
 """
 
 import zipfile
-from pathlib import Path
 
 import keras
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.strict_json import MOST, parse_json
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
@@ -48,7 +48,7 @@ def load_keras(path):
     Raises:
         MdnnError: no such file, a damaged one, one that names anything else.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.is_file():
         raise MdnnError(f"no file at {path}")
     # Registers every layer.

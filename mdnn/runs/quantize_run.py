@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.safetensors_io import named, write_arrays
 from mdnn.runs.quantization import check_dtype, pack
@@ -53,7 +54,7 @@ def check_quantize(run, to, out=None):
         # "." and ".." have no name of their own.
         path = path.resolve() if path.name in ("", "..") else path
         out = path.with_name(f"{path.name}-{to}")
-    out = Path(out)
+    out = as_path(out, "out")
     if out.exists() or out.is_symlink():
         raise MdnnError(f"{out} is there already: take another folder (--out)")
     above = next(folder for folder in out.parents if folder.exists())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mdnn
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import write_text
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
@@ -97,7 +98,7 @@ def open_run(run):
     """
     if isinstance(run, Run):
         return run
-    path = Path(run)
+    path = as_path(run, "run")
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{path} is no run folder: there is {what} there")
@@ -131,7 +132,7 @@ def cached_run(run):
     if isinstance(run, Run):
         return run
     try:
-        path = Path(run).resolve()
+        path = as_path(run, "run").resolve()
     except (OSError, RuntimeError, ValueError):
         # No path of a folder; `open_run` says so.
         return open_run(run)
@@ -170,7 +171,7 @@ def load(run):
     Raises:
         MdnnError: neither, or one that is damaged.
     """
-    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+    if not isinstance(run, Run) and as_path(run, "run").suffix == ".keras":
         # imported late: runs need nothing of it
         from mdnn.runs.keras_files import load_keras
 

@@ -159,7 +159,7 @@ _KINDS = {
     "running": _count,
     "best": lambda value: value is None or isinstance(value, float),
     "validation": _nats,
-    "loss": _nats,
+    "train_loss": _nats,
     "losses": lambda value: (
         isinstance(value, list)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in value)

@@ -11,6 +11,10 @@ import keras
 
 from mdnn.machine import cores
 
+MOST_PARTS = 8
+"""The most microbatches of a step. Each is unrolled in the graph, which takes time and memory to
+trace: with 24 the first step of a small network took 4 times as long as with 2."""
+
 
 def configure_threads(batch=None):
     """Lets TensorFlow give each operation to few cores, and operations to all of them.
@@ -21,8 +25,9 @@ def configure_threads(batch=None):
     Where the environment says TF_NUM_INTRAOP_THREADS, that stands, and batches stay whole.
 
     Args:
-        batch: int, examples of a step: where they are fewer than there are cores, or cannot be
-            shared out, an operation gets more than one core. `None`: one core each.
+        batch: int, examples of a step: an operation gets more than one core where there are more
+            cores than microbatches (at most `MOST_PARTS`, and a divisor of `batch`). `None`: as
+            many microbatches as there are cores.
 
     Returns:
         Whether it is so now; False on a backend other than TensorFlow, and where TensorFlow had
@@ -38,13 +43,19 @@ def configure_threads(batch=None):
         return False
     import tensorflow as tf
 
-    threads = 1 if batch is None else cores() // _divisor(batch, cores())
+    threads = _threads(batch)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(cores())
     except RuntimeError:
         return False
     return True
+
+
+def _threads(batch):
+    """How many cores an operation gets."""
+    limit = min(cores(), MOST_PARTS)
+    return cores() // (limit if batch is None else _divisor(batch, limit))
 
 
 def num_microbatches(batch):
@@ -62,7 +73,7 @@ def num_microbatches(batch):
     import tensorflow as tf
 
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return _divisor(batch, cores() // threads) if threads else 1
+    return _divisor(batch, min(MOST_PARTS, cores() // threads)) if threads else 1
 
 
 def _divisor(batch, most):

@@ -10,6 +10,8 @@ from mdnn.files import replacing
 
 # Of a text so many letters are drawn, in lines of so many.
 LETTERS, LINE = 60, 12
+# Characters of a title.
+TITLE = 72
 
 
 def loss_curve(metrics, path, title="", unit="character"):
@@ -43,7 +45,8 @@ def loss_curve(metrics, path, title="", unit="character"):
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
     low = min(shown)
-    axes.set(xlabel="seconds", ylabel=f"nats per {unit}", title=title)
+    axes.set(xlabel="seconds", ylabel=f"nats per {unit}")
+    axes.set_title(_shown(title), parse_math=False)
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
@@ -69,19 +72,30 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(_drawable(head), fontsize=9)
+                axes.set_title(_drawable(head), fontsize=9, parse_math=False)
             if item is not None:
                 _draw(axes, item)
-    figure.suptitle(_drawable(title), fontsize=10)
+    figure.suptitle(_shown(title), fontsize=10, parse_math=False)
     with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
 def _drawable(text):
-    """Replaces characters that cannot be printed or that the font lacks, of which matplotlib
-    warns: a network may write any character."""
+    """Replaces characters that cannot be printed or that the font lacks.
+
+    matplotlib warns of each of them; warnings' filters are those of the whole process.
+    """
     font = matplotlib.font_manager.get_font(matplotlib.font_manager.findfont(None))
     return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "\ufffd" for c in text)
+
+
+def _shown(title):
+    """A title in one printable line that fits the picture: a long one, a path, keeps its end."""
+    title = _drawable("".join(c if c.isprintable() else " " for c in title))
+    if len(title) <= TITLE:
+        return title
+    start = TITLE // 3
+    return f"{title[:start]}…{title[start + 1 - TITLE :]}"
 
 
 def _draw(axes, item):

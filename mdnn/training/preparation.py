@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-from pathlib import Path
 
 from mdnn.config.load import load_config
 from mdnn.datasets.text.text_sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.runs.run_folder import CONFIG, WEIGHTS, check_format, weights_dtype
 from mdnn.tokens.symbols import puzzle_source
 from mdnn.training import checkpoint
@@ -38,14 +38,17 @@ def anchored(config):
     source = config.data.source
     if config.context.layout == "puzzle":
         name, path = puzzle_source(source)
-        if path is None or not Path(path).exists():
+        if path is None or not as_path(path, "source").exists():
             return config
-        path = str(Path(path).resolve())
+        path = str(as_path(path, "source").resolve())
         data = dataclasses.replace(config.data, source=path if name is None else f"{name}:{path}")
         return dataclasses.replace(config, data=data)
-    if source in (PYTHON_DOCS, DIGITS) or not source.strip() or not Path(source).exists():
+    if source in (PYTHON_DOCS, DIGITS) or not source.strip():
         return config
-    data = dataclasses.replace(config.data, source=str(Path(source).resolve()))
+    path = as_path(source, "source")
+    if not path.exists():
+        return config
+    data = dataclasses.replace(config.data, source=str(path.resolve()))
     return dataclasses.replace(config, data=data)
 
 

@@ -8,6 +8,8 @@ import rich.console
 import rich.progress
 import rich.text
 
+from mdnn.standard_streams import Unfailing
+
 
 class _Bar(rich.progress.Progress):
     """A bar with figures on a line of their own: beside it they do not fit 80 columns."""
@@ -37,8 +39,11 @@ class Display:
 
     def __init__(self, show=True, stream=None, lines=20, unit="character"):
         stream = stream or sys.stderr
-        self.console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
-        self.show = show
+        # A closed or full standard error ends no training.
+        file = None if stream is None else Unfailing(stream)
+        words = {"highlight": False, "emoji": False, "soft_wrap": True}
+        self.console = rich.console.Console(file=file, **words)
+        self.show = show and stream is not None
         self.lines = lines
         self.unit = unit
         self.bar = None
@@ -66,6 +71,22 @@ class Display:
         """Prints a line above the bar."""
         if self.show:
             self.console.print(text, markup=False)
+
+    def compiling(self, way, parts):
+        """Shows that the first step of a way to write is traced and compiled.
+
+        Args:
+            way: the way's name.
+            parts: int, microbatches of a step.
+        """
+        if self.bar is not None:
+            what = f"compiling ({way}, {parts} microbatches)" if parts > 1 else f"compiling ({way})"
+            self.bar.update(self.task, place=what)
+
+    def compiled(self, way, parts, seconds):
+        """Says how long the first step of a way to write took."""
+        split = f" as {parts} microbatches" if parts > 1 else ""
+        self.say(f"{way}: the first step was traced and compiled{split} in {seconds:.1f} s")
 
     def update(self, part, nats, speed, left, step, validation=None):
         """Shows how far the run is.
@@ -98,9 +119,10 @@ class Ticker:
     """A part-done callback that prints one rewritten line on a terminal, else nothing."""
 
     def __init__(self, what, show=True, stream=None):
-        self.stream = stream or sys.stderr
+        stream = stream or sys.stderr
+        self.show = show and stream is not None and stream.isatty()
+        self.stream = None if stream is None else Unfailing(stream)
         self.what = what
-        self.show = show and self.stream.isatty()
         self.start = time.perf_counter()
 
     def __call__(self, part):

@@ -11,6 +11,16 @@ except ImportError:  # Windows
     fcntl = None
 
 
+def _opened(path):
+    """A handle of a folder; `None` where the system has no such handles, or no locks."""
+    if fcntl is None:
+        return None
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def locked(path):
     """Holds a run folder for this process.
@@ -24,10 +34,10 @@ def locked(path):
     Raises:
         MdnnError: another process holds it.
     """
-    if fcntl is None:
+    handle = _opened(path)
+    if handle is None:
         yield
         return
-    handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
 from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
@@ -29,7 +30,7 @@ from mdnn.training.plots import loss_curve
 from mdnn.training.preparation import anchored, open_training_data, own_folders, resumed_config
 from mdnn.training.progress import Display, clock
 from mdnn.training.run_lock import locked
-from mdnn.training.signals import Stopping
+from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.step import make_step
 
 PICTURE = "loss.png"
@@ -55,7 +56,8 @@ def train(config, out, resume=False, show=True):
     Returns:
         dict: what `evaluate` says of the validation text (without the sliding figure) or lines,
         and `parameters`, `steps`, `seconds`, `characters_per_second` (of items:
-        `units_per_second`), `stopped`, `run`; with `train.not_finite = "skip"` also `skipped`.
+        `units_per_second`), `stopped`, `signal` (the name of the signal that stopped it, or
+        None), `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
         MdnnError: Keras on another backend than TensorFlow and JAX; an `out` that holds
@@ -68,7 +70,7 @@ def train(config, out, resume=False, show=True):
     if isinstance(config, (str, Path)):
         config = load_config(config)
     config = anchored(config)
-    path = Path(out)
+    path = as_path(out, "out")
     words = None
     if resume:
         config = resumed_config(config, path)
@@ -124,7 +126,7 @@ class Training:
         self.thinking = batches_for(run.config, data)
         made = functools.partial(loss_model_for, config=run.config)
         how = {"precision": precision, "learner": made, "xla": spec.xla}
-        how["parts"] = num_microbatches(spec.batch_size)
+        how["parts"] = self.microbatches = num_microbatches(spec.batch_size)
         self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
         self.thinking.follow(self.step)
         self.evaluator = data.evaluator(networks)
@@ -145,23 +147,26 @@ class Training:
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
-        stopped = False
+        number = None
         try:
             with self.display:
                 if self.progress.step == 0:
                     self._sample("Before training it writes")
-                stopped = self._train()
-        except KeyboardInterrupt:
-            stopped = True
-        self._settle()
-        self._save()
-        take_averages(self.optimizer, self.model.trainable_variables)
-        write_run(self.run.path, self.run.config, self.run.words, self.model)
+                number = self._train()
+        except (KeyboardInterrupt, TerminationSignal) as error:
+            number = signal_number(error)
+        # A signal that comes meanwhile waits until everything is saved.
+        with Stopping() as stopping:
+            self._settle()
+            self._save()
+            take_averages(self.optimizer, self.model.trainable_variables)
+            write_run(self.run.path, self.run.config, self.run.words, self.model)
+        number = stopping.number if number is None else number
         # None where training was stopped before its first figures.
         if metrics := read_metrics(self.run.path):
             title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
-            loss_curve(metrics, self.run.path / PICTURE, title, self.data.unit)
-        if stopped:
+            self._draw(metrics, title)
+        if number is not None:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
@@ -173,10 +178,20 @@ class Training:
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
             f"{self.data.unit}s_per_second": round(units / seconds) if seconds else 0,
-            "stopped": stopped,
+            "stopped": number is not None,
+            "signal": signal_name(number),
             "run": str(self.run.path),
             **skipped,
         }
+
+    def _draw(self, metrics, title):
+        """Draws the loss curve; a failure ends no training that is saved already."""
+        try:
+            loss_curve(metrics, self.run.path / PICTURE, title, self.data.unit)
+        except OSError:
+            raise
+        except Exception as error:
+            self.display.say(f"{self.run.path / PICTURE} is not drawn: {error}")
 
     def _save(self):
         """Writes a checkpoint."""
@@ -199,7 +214,7 @@ class Training:
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
     def _train(self):
-        """Takes steps until the budget is spent; returns whether it was stopped before."""
+        """Takes steps until the budget is spent; returns the signal that stopped it, or `None`."""
         spec, progress = self.run.config.train, self.progress
         metrics = Metrics(self.run.path, self._columns(), progress.step)
         before = progress.seconds
@@ -210,6 +225,9 @@ class Training:
             while (part := self._part()) < 1 and not stopping.asked:
                 rate = rate_at(spec.optimizer, progress.step, part)
                 way = self.batches.objective(progress.step)
+                if way not in compiled:
+                    self.display.compiling(way, self.microbatches)
+                    traced = time.perf_counter()
                 loss = self.step(self.thinking.batch(progress.step), rate, way)
                 self.thinking.settle()
                 progress.step += 1
@@ -220,6 +238,7 @@ class Training:
                 if way not in compiled:
                     # A first step compiles: it says nothing of how long the others take.
                     compiled.add(way)
+                    self.display.compiled(way, self.microbatches, now - traced)
                     warm, first = now, progress.step
                 part = self._part()
                 check = spec.num_evaluations and part * spec.num_evaluations >= checks + 1
@@ -240,7 +259,7 @@ class Training:
                     self._settle()
                     self._save()
                     kept = time.perf_counter()
-        return self._part() < 1
+        return stopping.number if self._part() < 1 else None
 
     def _row_is_due(self, seconds, steps):
         """Whether metrics.csv gets a row: of a budget in steps the clock has no say in it."""

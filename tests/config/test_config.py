@@ -1,8 +1,10 @@
 """Configs: every key, every limit, every pair of keys that do not go together."""
 
 import dataclasses
+import datetime
 import os
 import re
+import tomllib
 import typing
 from pathlib import Path
 
@@ -114,7 +116,8 @@ def test_a_value_of_another_kind_is_refused(all_lists, where, field):
         bool: ("1", '"true"', "[true]"),
         int: ("1.5", "true", '"1"', "[1]", "nan"),
         float: ("true", '"1"', "[1.0]", "nan", "inf", "-inf"),
-        str: ("1", "true", '["a"]', "1979-05-27"),
+        # On the command line whatever stands at such a key is a text; see below.
+        str: (),
         tuple: ("1", "true", '"a"', "{a = 1}"),
     }
     outer, *inner = kinds(where, field)
@@ -122,10 +125,26 @@ def test_a_value_of_another_kind_is_refused(all_lists, where, field):
         assert refused(all_lists, f"{where}{field.name}={value}").startswith(
             f"{where}{field.name}: expected"
         ), value
-    for value in wrong.get(inner[0], ("1", '"a"')) if inner else ():
+    in_lists = wrong | {str: ("1", "true", '["a"]', "1979-05-27")}
+    for value in in_lists.get(inner[0], ("1", '"a"')) if inner else ():
         assert refused(all_lists, f"{where}{field.name}=[{value}]").startswith(
             f"{where}{field.name}.0: expected"
         ), value
+
+
+@pytest.mark.parametrize(
+    ("where", "field"),
+    [(where, f) for where, f in KEYS if kinds(where, f)[0] is str],
+    ids=lambda x: getattr(x, "name", x),
+)
+def test_a_text_of_another_kind_is_refused_in_a_file(all_lists, where, field):
+    for value in (1, True, ["a"], datetime.date(1979, 5, 27)):
+        table = place = tomllib.loads(all_lists.read_text())
+        for word in filter(None, where.split(".")):
+            place = place[int(word)] if word.isdecimal() else place.setdefault(word, {})
+        place[field.name] = value
+        with pytest.raises(MdnnError, match=f"^{re.escape(where)}{field.name}: expected a text"):
+            Config.from_dict(table)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +194,7 @@ def test_the_keys_limits_themselves_are_taken(path):
         (["data.source=C:\\a b\\c.txt"], lambda c: c.data.source == "C:\\a b\\c.txt"),
         (["data.source=a=b"], lambda c: c.data.source == "a=b"),
         (['data.source="12"'], lambda c: c.data.source == "12"),
-        (["data.source= tfds:x "], lambda c: c.data.source == "tfds:x"),
+        (["data.source= tfds:x "], lambda c: c.data.source == " tfds:x "),
         ([" seed = 7"], lambda c: c.seed == 7),
         (["seed=7", "seed=8"], lambda c: c.seed == 8),
         (["context.grid=[2, 3]"], lambda c: c.context.grid == (2, 3)),

@@ -1,13 +1,15 @@
 """Text sets of TensorFlow Datasets: prepared ones load, absent ones end in one line, soon."""
 
-import subprocess
+import http.server
+import socket
 import sys
+import threading
 import time
 
 import pytest
 
 from mdnn.datasets.text.text_sources import read_text
-from mdnn.datasets.tfds import tfds_prepare, tfds_sets
+from mdnn.datasets.tfds import tfds_sets
 from mdnn.errors import MdnnError
 
 SETS = """
@@ -91,18 +93,6 @@ def data_dir(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def program(monkeypatch, tmp_path):
-    """Returns a function that puts a program of our own in the place of the preparing one."""
-
-    def put(text):
-        path = tmp_path / "tfds_prepare.py"
-        path.write_text(text)
-        monkeypatch.setattr(tfds_sets, "__file__", str(tmp_path / "tfds_sets.py"))
-
-    return put
-
-
 def error_line(source):
     """Returns the error of a source, which must be one line and come soon."""
     start = time.monotonic()
@@ -112,10 +102,6 @@ def error_line(source):
     message = str(error.value)
     assert "\n" not in message
     return message
-
-
-def everything(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def prepare(tfds, name, folder):
@@ -153,70 +139,53 @@ def test_text_that_is_not_utf_8(tfds, sets, data_dir):
     assert "of split 'train' is not UTF-8 text: byte 0xff at offset 2" in message
 
 
-def test_a_set_is_prepared_by_the_program(sets, data_dir, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(sets))
+def test_a_set_is_prepared_where_it_is_not_there(sets, data_dir, capsys):
     assert read_text("tfds:mdnn_whole") == "ab\r\ncdéef"
     assert (data_dir / "mdnn_whole" / "1.0.0" / "dataset_info.json").is_file()
+    # standard output is for results
+    assert capsys.readouterr().out == ""
 
 
-def test_the_programs_own_error_comes_through(sets, data_dir):
-    # the set is known here, not in the program's process
+def test_a_set_that_cannot_be_prepared(sets, data_dir, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("wrapped") from OSError("\nno route\nto host")
+
+    monkeypatch.setattr("mdnn_test_sets.MdnnWhole._split_generators", refuse)
     message = error_line("tfds:mdnn_whole")
     assert message.startswith(f"tfds:mdnn_whole is not in {str(data_dir)!r} and could not be")
-    assert "DatasetNotFoundError: Dataset mdnn_whole not found" in message
+    assert "(OSError: no route)" in message
     assert "t.load('mdnn_whole', data_dir='sets')" in message
+
+
+def test_a_server_that_does_not_answer_is_given_up(tfds, data_dir, monkeypatch):
+    # one that takes the connection and says nothing; no set is looked for elsewhere
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy)
+        monkeypatch.setattr(tfds_sets, "PATIENCE", 0.5)
+        message = error_line("tfds:tiny_shakespeare")
+    assert "could not be prepared (no answer for 0.5 s)" in message or "timed out" in message
     assert not data_dir.exists()
 
 
-def test_a_download_that_hangs_is_given_up_and_leaves_nothing(sets, data_dir, program, monkeypatch):
-    other = data_dir / "downloads" / "kept.tmp.1"
-    other.mkdir(parents=True)
-    program("""
-import pathlib, sys, threading, time
-root = pathlib.Path(sys.argv[2])
-part = root / "downloads" / "a.tmp.123" / "part"
-part.parent.mkdir(parents=True)
-part.write_text("half")
-(root / "downloads" / "whole").write_text("whole")
-(root / sys.argv[1] / "incomplete.1").mkdir(parents=True)
-(root / sys.argv[1] / ".config").mkdir()
-(root / sys.argv[1] / ".config" / "metadata.json").write_text("{}")
-threading.Thread(target=time.sleep, args=(600,)).start()
-time.sleep(600)
-""")
-    monkeypatch.setattr(tfds_sets, "PATIENCE", 4.0)
-    message = error_line("tfds:mdnn_whole")
-    assert "could not be prepared (no answer for 4 s)" in message
-    assert everything(data_dir) == ["downloads", "downloads/kept.tmp.1", "downloads/whole"]
+def test_an_answer_of_any_kind_is_a_network(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
 
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
 
-def test_a_download_that_goes_on_is_waited_for(tmp_path, monkeypatch, capsys):
-    # 4 s of writing with a patience of 3 s: every byte is a sign of life
-    program = (
-        "import sys, time\n"
-        "for number in range(8):\n"
-        "    open(sys.argv[1], 'ab').write(bytes(2**19)); time.sleep(0.5)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "file")], stdout=subprocess.PIPE
-    )
-    assert tfds_sets._wait(process, (tmp_path,), 3.0, "downloading") == ""
-    assert capsys.readouterr().err == "downloading\n"
+        def log_message(self, *_):
+            pass
 
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("print('noise'); print('{\"error\": \"X: no network\"}'); sys.exit(1)", "X: no network"),
-        ("sys.exit(3)", "ended with status 3"),
-        ("print('[1]'); sys.exit(1)", "ended with status 1"),
-    ],
-)
-def test_programs_that_fail(tmp_path, body, reason):
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; {body}"], stdout=subprocess.PIPE
-    )
-    assert tfds_sets._wait(process, (tmp_path,), 20, None).endswith(reason)
+    with http.server.HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert tfds_sets._unreachable(f"http://127.0.0.1:{server.server_port}/a") is None
+        server.shutdown()
+    assert tfds_sets._unreachable(None) is None
+    assert "refused" in tfds_sets._unreachable("http://127.0.0.1:9/a")
+    assert "unknown url type" in tfds_sets._unreachable("nowhere")
 
 
 def test_without_a_network_the_error_comes_soon_and_nothing_stays(tfds, data_dir, monkeypatch):
@@ -232,8 +201,8 @@ def test_without_a_network_the_error_comes_soon_and_nothing_stays(tfds, data_dir
 def test_reason_is_the_first_error_of_a_chain_in_one_line():
     chain = RuntimeError("wrapped")
     chain.__cause__ = OSError("\nno route\nto host")
-    assert tfds_prepare.reason(chain) == "OSError: no route"
-    assert tfds_prepare.reason(KeyError()) == "KeyError"
+    assert tfds_sets._first_error(chain) == "OSError: no route"
+    assert tfds_sets._first_error(KeyError()) == "KeyError"
 
 
 def test_not_installed(monkeypatch):

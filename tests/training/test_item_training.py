@@ -61,6 +61,7 @@ def test_what_training_says(items_training, items_run):
         "seconds",
         "units_per_second",
         "stopped",
+        "signal",
         "run",
     }
     # 6 directions of 3 words, the end a unit of each answer.

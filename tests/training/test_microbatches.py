@@ -96,7 +96,16 @@ def test_puzzles_stay_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("batch", "number", "threads", "expected"),
-    [(8, 2, 1, 2), (9, 2, 1, 1), (12, 8, 1, 6), (1, 8, 1, 1), (12, 8, 4, 2), (8, 2, 0, 1)],
+    [
+        (8, 2, 1, 2),
+        (9, 2, 1, 1),
+        (12, 8, 1, 6),
+        (1, 8, 1, 1),
+        (12, 8, 4, 2),
+        (8, 2, 0, 1),
+        (64, 64, 1, 8),
+        (24, 24, 3, 8),
+    ],
 )
 def test_how_many_parts(batch, number, threads, expected, monkeypatch):
     if keras.backend.backend() != "tensorflow":
@@ -111,10 +120,11 @@ def test_how_many_parts(batch, number, threads, expected, monkeypatch):
 
 
 SCRIPT = """
+import os
 import sys
 import mdnn
 from mdnn.training import microbatches as cores
-cores.cores = lambda: 6
+cores.cores = lambda: int(os.environ.get("CORES", 6))
 batch, begun = int(sys.argv[1]), sys.argv[2] == "begun"
 import tensorflow as tf
 if begun:
@@ -122,7 +132,7 @@ if begun:
 shared = mdnn.configure_threads(batch or None)
 tf.constant(0)
 threading = tf.config.threading
-print(shared, threading.get_intra_op_parallelism_threads(), cores.parts_of(batch or 6))
+print(shared, threading.get_intra_op_parallelism_threads(), cores.parts_of(batch or cores.cores()))
 """
 
 
@@ -134,6 +144,8 @@ print(shared, threading.get_intra_op_parallelism_threads(), cores.parts_of(batch
         (("4", "first"), {}, "True 1 4"),
         (("3", "first"), {}, "True 2 3"),
         (("1", "first"), {}, "True 6 1"),
+        (("24", "first"), {"CORES": "24"}, "True 3 8"),
+        (("0", "first"), {"CORES": "24"}, "True 3 8"),
         (("4", "begun"), {}, "False 0 1"),
         (("4", "first"), {"TF_NUM_INTRAOP_THREADS": "2"}, "False 0 1"),
     ],

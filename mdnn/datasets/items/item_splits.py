@@ -10,6 +10,7 @@ from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.items.train_validation_split import split_lines
 from mdnn.datasets.text.text_sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.items import Item
 
 __all__ = ["FAMILIES", "DatasetSplits", "Example", "FileItem", "load", "open_dataset"]
@@ -98,7 +99,7 @@ def open_dataset(
 
 def _manifest(name):
     """Returns the path of a source's manifest."""
-    path = pathlib.Path(name).expanduser()
+    path = as_path(name, "source")
     if name.strip() and path.is_dir():
         if not (path / MANIFEST).is_file():
             raise MdnnError(

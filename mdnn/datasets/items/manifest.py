@@ -11,6 +11,7 @@ from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, So
 from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.datasets.text.text_sources import TFDS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
 from mdnn.text_encodings import likely_encoding
 from mdnn.tokens.items import Item
@@ -70,7 +71,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
 
     >>> {"items": [{"text": "seven"}, {"image": ["a.png", "b.png"]}], "split": "train"}
     """
-    path = pathlib.Path(path)
+    path = as_path(path, "manifest")
     # looked at without reading: a pipe would wait for ever
     if path.exists() and not path.is_file():
         raise MdnnError(f"cannot read {str(path)!r}: it is no file")

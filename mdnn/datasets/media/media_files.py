@@ -13,6 +13,7 @@ from mdnn.datasets.media.png_files import decode_png, encode_png
 from mdnn.datasets.media.sound_files import decode_compressed, decode_wav, encode_wav, resample
 from mdnn.datasets.media.suffixes import COMPRESSED_SOUNDS, PICTURES, SOUNDS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making, replacing
 from mdnn.text_encodings import MARK, decode_text
 from mdnn.tokens.items import Item, as_item
@@ -76,7 +77,7 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
     Raises:
         MdnnError: If the file cannot be read, is of another kind, truncated or too large.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
         data, name = _load(path, None, "a text")
@@ -235,7 +236,7 @@ def read_video(paths, convert=False):
     name = None
     if isinstance(paths, str | os.PathLike):
         name = str(paths)
-        folder = pathlib.Path(paths)
+        folder = as_path(paths)
         paths = [paths] if not folder.is_dir() else _pictures(folder)
     paths = [str(path) for path in paths]
     if not paths:
@@ -306,7 +307,7 @@ def write_item(item, path, rate=None):
         MdnnError: What is no item, another end of the name, a folder that is not empty, an item
             that its file cannot hold (see `item_bytes`), a path that cannot be written.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     item = as_item(item, str(path))
     try:
         if item.kind in _FILMS and not path.suffix:

@@ -42,7 +42,7 @@ def picture(task, boards, path, puzzle=None, solution=None):
             wrong = asked & (np.asarray(units) != solution).reshape(rows, columns)
         units = np.asarray(units).reshape(rows, columns)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title, fontsize=9, parse_math=False)
         (_maze if isinstance(task, Maze) else _symbols)(axes, task, units, asked, wrong)
     with replacing(path) as part:
         figure.savefig(part, format="png")

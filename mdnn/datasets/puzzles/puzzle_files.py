@@ -1,6 +1,5 @@
 """Files of puzzles: a puzzle and its solution in each row."""
 
-import pathlib
 from array import array
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from mdnn.datasets.puzzles.puzzle_tables import BLANKS, table_rows
 from mdnn.datasets.puzzles.sudoku import BOXES
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.symbols import PuzzleName
 
 CHECKED = 20_000
@@ -39,7 +39,7 @@ def read_puzzles(path, name, make, encoding="utf-8"):
             puzzle that has no solution, several, or another one than said. The message names the
             line. Of a second solution at most `CHECKED` puzzles are suspected.
     """
-    path = pathlib.Path(path).expanduser()
+    path = as_path(path, "source")
     sudoku = name is None or name.kind == "sudoku"
     rows = table_rows(path, None if name is None else make(name).positions, sudoku, encoding)
     reader = _Reader(path, name, make)

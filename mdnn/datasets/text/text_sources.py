@@ -2,11 +2,11 @@
 
 import difflib
 import os
-import pathlib
 import re
 
 from mdnn.datasets.text.text_folder import LeftOut, text_paths
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.text_encodings import decode_text
 
 PYTHON_DOCS = "python-docs"
@@ -69,7 +69,7 @@ def read_text(source, encoding="utf-8"):
 
         text = read_tfds(name[len(TFDS) :])
     else:
-        path = pathlib.Path(name).expanduser()
+        path = as_path(name, "source")
         if path.is_dir():
             text = _read_folder(path, encoding)
         elif path.is_file():

@@ -2,21 +2,18 @@
 
 import contextlib
 import difflib
-import json
 import logging
 import os
-import pathlib
 import re
-import shutil
-import subprocess
 import sys
 import threading
-import time
+import urllib.error
+import urllib.request
 
 from mdnn.errors import MdnnError
 
 PATIENCE = 20.0
-"""Seconds without a sign of life after which a download is given up."""
+"""Seconds after which a server that does not answer counts as out of reach."""
 
 
 @contextlib.contextmanager
@@ -113,113 +110,60 @@ def _first_line(message):
 
 
 def _prepare(name, builder):
-    """Downloads and prepares a set in a process of its own, which can be given up."""
-    root = pathlib.Path(builder.data_dir_root)
-    folders = (root / "downloads", root / builder.name)
-    before, there = _paths(folders), root.is_dir()
-    program = pathlib.Path(__file__).with_name("tfds_prepare.py")
-    # -P: the modules beside the program are not to be found by their bare names
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(program), name, str(root)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+    """Downloads and prepares a set, after a look whether there is a network."""
+    _leave_the_accelerator()
+    root = builder.data_dir_root
+    reason = _unreachable(next(iter(builder.url_infos or ()), None))
+    if not reason:
+        try:
+            # TFDS says what it does on standard output, which is for results.
+            with contextlib.redirect_stdout(sys.stderr):
+                builder.download_and_prepare()
+            return
+        except Exception as error:  # sets raise whatever they like
+            reason = _first_error(error)
+    raise MdnnError(
+        f"tfds:{name} is not in {str(root)!r} and could not be prepared ({reason}); where "
+        f'there is a network run python -c "import tensorflow_datasets as t; '
+        f"t.load({name!r}, data_dir='sets')\" and copy sets/{builder.name} into that folder"
     )
-    done = False
-    try:
-        reason = _wait(process, folders, PATIENCE, f"tfds:{name}: downloading into {root}")
-        done = not reason
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-        if not done:
-            _remove_unfinished(_paths(folders) - before, root / builder.name)
-            if not there:
-                with contextlib.suppress(OSError):
-                    root.rmdir()
-    if not done:
-        raise MdnnError(
-            f"tfds:{name} is not in {str(root)!r} and could not be prepared ({reason}); where "
-            f'there is a network run python -c "import tensorflow_datasets as t; '
-            f"t.load({name!r}, data_dir='sets')\" and copy sets/{builder.name} into that folder"
-        )
 
 
-def _wait(process, folders, patience, notice):
-    """Waits for the program; returns what went wrong, or an empty string.
+def _unreachable(url):
+    """Returns why the server of a set's first file cannot be reached, or `None`.
 
-    Bytes written below the folders and processor time are signs of life: a slow download goes
-    on as long as it takes, one that hangs is given up after `patience` seconds. The notice is
-    printed once something has come.
+    TFDS itself would try for minutes.
     """
-    life, since = _signs_of_life(process, folders), time.monotonic()
-    size = life[0]
-    while True:
+    if url is None:
+        return None
+    reasons = [f"no answer for {PATIENCE:g} s"]
+
+    def ask():
         try:
-            output, _ = process.communicate(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            now = _signs_of_life(process, folders)
-            if notice and now[0] > size + 2**20:
-                print(notice, file=sys.stderr)
-                notice = None
-            if now != life:
-                life, since = now, time.monotonic()
-            elif time.monotonic() - since > patience:
-                return f"no answer for {patience:g} s"
-            continue
-        if process.returncode == 0:
-            return ""
-        try:
-            return json.loads(output.splitlines()[-1])["error"]
-        except (ValueError, IndexError, KeyError, TypeError):
-            return f"the program that prepares it ended with status {process.returncode}"
+            request = urllib.request.Request(url, method="HEAD")
+            # A new opener: the usual one keeps the proxies of its first use.
+            with urllib.request.build_opener().open(request, timeout=PATIENCE):
+                reasons.append(None)
+        except urllib.error.HTTPError:
+            reasons.append(None)  # an answer, whatever it says
+        except (OSError, ValueError) as error:
+            reasons.append(f"{getattr(error, 'reason', error)}")
+
+    # Looking up a name takes as long as the system likes.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return reasons[-1]
 
 
-def _signs_of_life(process, folders):
-    """Returns what changes while a set is downloaded or prepared: bytes and processor time."""
-    import psutil  # TFDS needs it, too
-
-    size = 0
-    for path in _paths(folders):
-        with contextlib.suppress(OSError):
-            if path.is_file():
-                size += path.stat().st_size
-    seconds = 0.0
-    with contextlib.suppress(psutil.Error):
-        seconds = sum(psutil.Process(process.pid).cpu_times()[:2])
-    # Waiting costs a little processor time, too: full seconds only.
-    return size, int(seconds)
-
-
-def _paths(folders):
-    """Returns everything below the folders, and the folders themselves where they exist."""
-    paths = set()
-    for folder in folders:
-        if folder.is_dir():
-            paths.add(folder)
-            with contextlib.suppress(OSError):
-                paths.update(folder.rglob("*"))
-    return paths
-
-
-def _remove_unfinished(paths, folder):
-    """Removes what a download that failed has left: parts of files, and empty folders.
-
-    Files that came whole stay: TFDS takes them the next time. `folder` is the set's own.
-    """
-    for path in sorted(paths, key=lambda path: len(path.parts), reverse=True):
-        if ".tmp." in path.name or "incomplete" in path.name:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        elif path.is_dir():
-            with contextlib.suppress(OSError):
-                path.rmdir()
-    # TFDS writes down where a set came from before there is one.
-    if folder.is_dir() and all(".config" in path.parts for path in folder.rglob("*")):
-        shutil.rmtree(folder, ignore_errors=True)
+def _first_error(error):
+    """Returns the first line of the error at the beginning of a chain of errors."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    line = _first_line(str(seen[-1]))
+    return f"{type(seen[-1]).__name__}: {line}" if line else type(seen[-1]).__name__
 
 
 def _leave_the_accelerator():

@@ -1,20 +1,21 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
 import contextlib
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
+from mdnn.runtime import kept_logging
 from mdnn.serving.export.exported_network import ServedNetwork
 from mdnn.serving.export.item_signatures import ServedItems
+from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.text_signature import ServedTexts
 from mdnn.serving.export.token_checks import refuse_puzzles
 from mdnn.serving.export.warmup import write_warmup
-from mdnn.serving.lifetime import keep_variables
 
 
 def export(run, directory, xla=True):
@@ -64,7 +65,7 @@ def export(run, directory, xla=True):
         )
     run = cached_run(run)
     refuse_puzzles(run.config, "export")
-    directory = Path(directory)
+    directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
     served = _served(run, xla)
@@ -74,6 +75,7 @@ def export(run, directory, xla=True):
     with making(target) as part:
         with _quiet():
             module, signatures = _module(served)
+            with kept_logging():
             tf.saved_model.save(module, str(part), signatures=signatures)
         keep_variables(part)
         write_warmup(part, served.examples())

@@ -9,11 +9,12 @@ import socket
 import sys
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import WORDS, Limits
+from mdnn.standard_streams import say
 
 
 def serve(options):
@@ -31,8 +32,9 @@ def serve(options):
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
-    if not Path(options.run).is_dir():
-        what = "a file" if Path(options.run).exists() else "nothing"
+    path = as_path(options.run, "serve")
+    if not path.is_dir():
+        what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{options.run} is no run folder or SavedModel: there is {what} there")
     with contextlib.closing(listen(options.host, options.port)) as listening:
         quiet_import()
@@ -40,8 +42,8 @@ def serve(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(options.run)
-        print(f"mdnn: {options.run} is read; getting ready", file=sys.stderr, flush=True)
+        network = open_network(path)
+        say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():
             if rows >= limits.rows:

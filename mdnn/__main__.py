@@ -1,0 +1,7 @@
+"""`python -m mdnn`."""
+
+import sys
+
+from mdnn.cli import main
+
+sys.exit(main())
