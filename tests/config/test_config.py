@@ -464,7 +464,7 @@ def test_no_file(tmp_path):
     assert refused_file(tmp_path) == f"{tmp_path} is a folder, expected a config file (.toml)"
     (tmp_path / "file").write_text("")
     assert refused_file(tmp_path / "file" / "x.toml").startswith("no config file at ")
-    assert refused_file("a\0b.toml") == "no config file at a b.toml"
+    assert refused_file("a\0b.toml").startswith("config: expected a path, received one with a null")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads anything")

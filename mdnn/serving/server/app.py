@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from mdnn.serving.server.compression import decompress
 from mdnn.serving.server.guard import Guard
 from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
 from mdnn.serving.server.page_routes import page_routes
@@ -45,9 +46,10 @@ class App:
         limits: `mdnn.serving.server.request_limits.Limits`.
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
         hosts: names that the header Host may have; `None`: any.
+        origins: origins of other pages that may ask.
     """
 
-    def __init__(self, network, name, limits, batcher, hosts=None):
+    def __init__(self, network, name, limits, batcher, hosts=None, origins=()):
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
         about = {
             "name": name,
@@ -71,7 +73,7 @@ class App:
                 ClientDisconnect: lambda *_: Response(status_code=BAD),
                 Exception: lambda *_: _error(FAILED, "internal error"),
             },
-            middleware=[Middleware(Guard, hosts=hosts)],
+            middleware=[Middleware(Guard, hosts=hosts, origins=origins)],
         )
 
     async def __call__(self, scope, receive, send):
@@ -188,7 +190,11 @@ class App:
             if size > most:
                 raise refusal
             parts.append(part)
-        return b"".join(parts)
+        body = b"".join(parts)
+        if encoding := request.headers.get("content-encoding"):
+            # A large one takes a while, which others do not have to wait.
+            body = await run_in_threadpool(decompress, body, encoding, most)
+        return body
 
     def _end(self):
         """When a request that comes now has to be answered, in the event loop's time."""

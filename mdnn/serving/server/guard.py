@@ -4,8 +4,16 @@ import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
+from mdnn.errors import MdnnError
+
+PORTS = {"http": ":80", "https": ":443"}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Content-Type, Content-Encoding",
+    "Access-Control-Max-Age": "600",
+}
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 # Nothing from elsewhere, nothing inline: what a network writes cannot become part of the page.
@@ -36,38 +44,55 @@ class Guard:
     """Refuses requests that a web page of somebody else's may have sent.
 
     A page whose name is made to lead to 127.0.0.1 (DNS rebinding) has its own name in the header
-    Host; a page that posts to another address has its own in Origin. Nothing is said to other
-    origins (no CORS).
+    Host; a page that posts to another address has its own in Origin. Origins that are named may
+    ask and read the answers (CORS); nothing is said to others.
 
     Args:
         app: an ASGI application.
         hosts: names that Host may have, without the port; `None`: any.
+        origins: other origins that may ask, as `checked_origin` writes them.
     """
 
-    def __init__(self, app, hosts):
-        self.app, self.hosts = app, hosts
+    def __init__(self, app, hosts, origins=()):
+        self.app, self.hosts, self.origins = app, hosts, tuple(origins)
 
     async def __call__(self, scope, receive, send):
+        received = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = received.get("origin")
+        named = origin is not None and _normal_origin(origin) in self.origins
+
         async def answer(message):
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if named and not error:
+                    headers["Access-Control-Allow-Origin"] = origin
+                    headers.add_vary_header("Origin")
             await send(message)
 
-        app = self.app
-        if scope["type"] == "http" and (error := self._error(Headers(scope=scope))):
+        app, error = self.app, None
+        if scope["type"] == "http" and (error := self._error(received, named)):
             app = JSONResponse({"error": error}, 403)
+        elif named and scope["method"] == "OPTIONS":
+            # A browser's question before a page of another origin may post.
+            app = Response(status_code=204, headers=PREFLIGHT)
         await app(scope, receive, answer)
 
-    def _error(self, headers):
+    def _error(self, headers, named):
         host = headers.get("host", "")
         name = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(:[0-9]+)?", host)
         if self.hosts is not None and (name is None or name[1].lower() not in self.hosts):
-            return f"Host: expected {' or '.join(self.hosts)}, received {host[:80]!r}"
+            return (
+                f"Host: expected {' or '.join(self.hosts)}, received {host[:80]!r} "
+                "(mdnn serve --allow-host)"
+            )
         origin = headers.get("origin")
-        if origin is not None and _netloc(origin) != host.lower():
-            return f"Origin: expected this server's own, received {origin[:80]!r}"
+        if origin is not None and not named and _netloc(origin) != host.lower():
+            return (
+                f"Origin: expected this server's own, received {origin[:80]!r} "
+                "(mdnn serve --allow-origin)"
+            )
         return None
 
 
@@ -78,13 +103,63 @@ def _netloc(origin):
         return None
 
 
-def hosts_of(host):
-    """The names that Host may have where a server is bound to an address; `None`: any.
+def _normal_origin(origin):
+    """An origin in small letters without the scheme's own port; `None` for what is none."""
+    found = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", origin.lower())
+    if found is None:
+        return None
+    scheme, name, port = found.groups()
+    return f"{scheme}://{name}{'' if port == PORTS[scheme] else port or ''}"
+
+
+def checked_origin(origin):
+    """Returns an origin as browsers write it.
+
+    Args:
+        origin: a text such as `https://write.example.org` or `http://localhost:8888`.
+
+    Raises:
+        MdnnError: anything else, `*` and `null` among it.
+    """
+    if (found := _normal_origin(origin)) is None:
+        raise MdnnError(
+            f"--allow-origin: expected an origin such as https://write.example.org, received "
+            f"{origin!r}"
+        )
+    return found
+
+
+def checked_host(host):
+    """Returns a host's name in small letters.
+
+    Args:
+        host: a name such as `write.example.org`, or an address, without scheme and port.
+
+    Raises:
+        MdnnError: anything else, `*` among it.
+    """
+    name = host.lower()
+    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    if not re.fullmatch(r"\[[0-9a-f:]+[0-9a-f:.]*\]|[a-z0-9._-]+", name):
+        raise MdnnError(
+            f"--allow-host: expected a name such as write.example.org, received {host!r}"
+        )
+    return name
+
+
+def hosts_of(host, allowed=()):
+    """Returns the names that Host may have where a server is bound to an address.
 
     Args:
         host: the address or name, as the command has it.
+        allowed: other names, as `checked_host` writes them.
+
+    Returns:
+        Tuple of names; `None` for any name: a server that other computers reach, unless names are
+        allowed.
     """
     name = f"[{host}]" if ":" in host else host.lower()
-    if name in LOOPBACK or re.fullmatch(r"127(\.[0-9]+){3}", name):
-        return tuple(dict.fromkeys((*LOOPBACK, name)))
-    return None
+    here = name in LOOPBACK or re.fullmatch(r"127(\.[0-9]+){3}", name)
+    if not here and not allowed:
+        return None
+    return tuple(dict.fromkeys((*LOOPBACK, name, *allowed)))

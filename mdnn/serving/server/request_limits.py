@@ -6,6 +6,7 @@ from mdnn.errors import MdnnError
 
 # HTTP statuses, as TensorFlow Serving maps its codes (http_server.cc, ToHTTPStatusCode).
 BAD, NOT_FOUND, TOO_LARGE, FAILED, UNAVAILABLE, TOO_LATE = 400, 404, 413, 500, 503, 504
+UNSUPPORTED = 415
 
 
 class RefusalError(Exception):

@@ -32,6 +32,11 @@ def serve(options):
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
+    # imported late: starlette is an extra
+    from mdnn.serving.server.guard import checked_host, checked_origin
+
+    hosts = [checked_host(host) for host in options.allow_host]
+    origins = [checked_origin(origin) for origin in options.allow_origin]
     path = as_path(options.run, "serve")
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
@@ -48,7 +53,7 @@ def serve(options):
         for rows in network.warm_up():
             if rows >= limits.rows:
                 break
-        server = StoppableServer(network, options.name, limits, options.host)
+        server = StoppableServer(network, options.name, limits, options.host, hosts, origins)
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(

@@ -33,6 +33,22 @@ def add_serve(commands):
         help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
         "computer that reaches this one may",
     )
+    serve.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that requests may have in their header Host: that of a proxy in front of the "
+        "server that hands it on (several times for several)",
+    )
+    serve.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin whose pages may ask, such as https://write.example.org: the address that "
+        "people see where a proxy stands in front of the server (several times for several)",
+    )
     serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
     for field in dataclasses.fields(Limits):
         serve.add_argument(

@@ -25,11 +25,13 @@ class StoppableServer(uvicorn.Server):
         name: str, the model's name in addresses.
         limits: `mdnn.serving.server.request_limits.Limits`.
         host: what is listened at.
+        hosts: more names that the header Host may have, see `guard.hosts_of`.
+        origins: origins of other pages that may ask.
     """
 
-    def __init__(self, network, name, limits, host):
+    def __init__(self, network, name, limits, host, hosts=(), origins=()):
         self.batcher = Batcher(network.run, limits)
-        app = App(network, name, limits, self.batcher, hosts_of(host))
+        app = App(network, name, limits, self.batcher, hosts_of(host, hosts), origins)
         config = uvicorn.Config(
             app,
             # The one that needs nothing compiled, and is strict.
@@ -57,7 +59,9 @@ class StoppableServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self):
         """Stops at Ctrl-C or SIGTERM; uvicorn's own would raise them again at the end."""
-        names = (signal.SIGINT, signal.SIGTERM)
+        # SIGBREAK is Ctrl-Break, or a console that is closed, on Windows.
+        words = ("SIGINT", "SIGTERM", "SIGBREAK")
+        names = [getattr(signal, word) for word in words if hasattr(signal, word)]
         try:
             kept = {name: signal.signal(name, self.handle_exit) for name in names}
         except ValueError:
