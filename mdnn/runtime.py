@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import tempfile
+import threading
 
 from mdnn.keras_settings import check_environment, import_keras
 
@@ -42,6 +43,28 @@ def quiet_import(prepare=None):
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def quiet_logger(name, level):
+    """Leaves out a logger's records below a level that this thread makes.
+
+    The logger's own level is the caller's, and what other threads tell is told.
+
+    Args:
+        name: string, the logger's.
+        level: int, as of the module `logging`.
+    """
+    logger, thread = logging.getLogger(name), threading.get_ident()
+
+    def is_told(record):
+        return record.levelno >= level or record.thread != thread
+
+    logger.addFilter(is_told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_told)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,9 @@ def write_and_read(prepared):
 
 CALLS = {
     "Batches": text_batches,
-    "Config": lambda prepared: mdnn.Config.from_dict({"train": {"steps": 1}}),
+    "Config": lambda prepared: mdnn.Config.from_dict(
+        {"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}}
+    ),
     "Item": lambda prepared: mdnn.Item("text", "abc"),
     "ItemBatches": item_batches,
     "ItemTokenizer": lambda prepared: mdnn.ItemTokenizer().tokens(mdnn.Item("text", "abc")),

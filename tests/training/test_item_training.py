@@ -307,7 +307,8 @@ def test_lengths_of_picks_are_foreseen(tmp_path):
     batches, model = ItemData(config).batches, mdnn.build(config)
     learner = LossModel(model, loss_for(config))
     (sizes,) = gradients._foreseen(dict.fromkeys(OBJECTIVES, learner), batches).values()
-    assert set(sizes) == {"text", "grey", "audio", "end"}
+    # Of each modality, and of rows of the grid, which this network's step leaves out.
+    assert set(sizes) == {"text", "grey", "audio", "end", *gradients.LISTS}
     for step in range(gradients.FORESEEN):
         kinds = batches.at(step)["targets"][..., 0]
         assert (kinds == 4).sum() * gradients.MORE < sizes["grey"] + 1

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 from mdnn.errors import MdnnError
+from mdnn.runtime import quiet_logger
 
 PATIENCE = 20.0
 """Seconds after which a server that does not answer counts as out of reach."""
@@ -67,22 +68,9 @@ def _import_tfds(name):
     return tfds
 
 
-@contextlib.contextmanager
 def _quiet():
-    """Keeps TFDS' warnings about sets that are not there yet off the terminal.
-
-    Records of this thread alone are left out: the logger is the caller's.
-    """
-    logger, thread = logging.getLogger("absl"), threading.get_ident()
-
-    def told(record):
-        return record.levelno >= logging.ERROR or record.thread != thread
-
-    logger.addFilter(told)
-    try:
-        yield
-    finally:
-        logger.removeFilter(told)
+    """Keeps TFDS' warnings about sets that are not there yet off the terminal."""
+    return quiet_logger("absl", logging.ERROR)
 
 
 def _builder(tfds, name, options):

@@ -1,6 +1,6 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
-import contextlib
+import logging
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
-from mdnn.runtime import kept_logging
+from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.exported_network import ServedNetwork
 from mdnn.serving.export.item_signatures import ServedItems
 from mdnn.serving.export.signature_lifetime import keep_variables
@@ -73,9 +73,9 @@ def export(run, directory, xla=True):
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     with making(target) as part:
-        with _quiet():
+        # TensorFlow's word on where it writes names a folder that is about to be renamed.
+        with kept_logging(), quiet_logger("tensorflow", logging.WARNING):
             module, signatures = _module(served)
-            with kept_logging():
             tf.saved_model.save(module, str(part), signatures=signatures)
         keep_variables(part)
         write_warmup(part, served.examples())
@@ -101,15 +101,3 @@ def _module(served):
     for name, function in signatures.items():
         setattr(module, name, function)
     return module, signatures
-
-
-@contextlib.contextmanager
-def _quiet():
-    """TensorFlow's word on where it writes names a folder that is about to be renamed."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
