@@ -100,25 +100,24 @@ class Steps:
         from mdnn import build, load_config
         from mdnn.models.loss import loss_for
         from mdnn.runs.inspection import inspect
-        from mdnn.training.decoding_modes import networks_by_mode
+        from mdnn.tasks import task_for
         from mdnn.training.microbatches import num_microbatches
         from mdnn.training.mixed_precision import resolved
         from mdnn.training.optimizers import make_optimizer
         from mdnn.training.step import make_step
-        from mdnn.training.trainer import open_training_data
 
         config = load_config(path, [] if batch is None else [f"train.batch_size={batch}"])
-        self.data = open_training_data(config)
+        self.data = task_for(config)
         model = build(config, self.data.words)
         self.rate = config.train.optimizer.learning_rate
-        spec, networks, loss = config.train, networks_by_mode(model, config), loss_for(config)
+        spec, networks, loss = config.train, self.data.networks(model), loss_for(config)
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         how = {"precision": precision, "parts": num_microbatches(config.train.batch_size)}
         self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
         self.number = 0
-        self.characters = self.data.per_step
+        self.characters = self.data.units_per_step
         positions = config.train.batch_size * config.context.positions
         # A multiply-add is two operations; the way back takes two passes' worth.
         about = inspect(config, self.data.words, model)

@@ -137,10 +137,10 @@ def proof(name, seed, options, folder):
 def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
     """Trains one config, or a single pass of it, into a folder; returns a row for each source that
     it is asked."""
-    from mdnn import load_config, train
+    from mdnn import evaluate, load_config, train
     from mdnn.runs.run_folder import open_run
+    from mdnn.tasks import task_for
     from mdnn.training.progress import Ticker
-    from mdnn.training.puzzle_evaluator import PuzzleEvaluator, open_other_puzzles
 
     changes = [*options.set, *changes, *SINGLES.get(single, ())]
     changes += [f"seed={seed}", f"data.validation_size={options.cases}"]
@@ -150,12 +150,13 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
     print(", ".join(filter(None, (name, single, f"seed {seed}"))), file=sys.stderr)
     result = train(config, out, resume=resume)
     run = open_run(result["run"])
-    evaluator = PuzzleEvaluator({"parallel": run.model}, run.config)
+    task = task_for(run.config)
     rows = []
     for source, refeeds in asked.items():
-        cases = open_other_puzzles(config, source)
+        cases = task.open_source(source)
         restarts = 1 if single else options.num_starts
-        curve = evaluator.curve(*cases, refeeds, restarts, Ticker(f"asking {source}"))
+        progress = Ticker(f"asking {source}")
+        curve = evaluate(run, cases, list(refeeds), progress, num_starts=restarts)["curve"]
         rows.append(
             {
                 "proof": name,

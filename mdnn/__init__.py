@@ -31,6 +31,7 @@ _PLACES = {
     "quantize": "mdnn.runs.quantize_run",
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",
+    "save": "mdnn.runs.run_folder",
     "train": "mdnn.training.trainer",
     "write_item": "mdnn.datasets.media.media_files",
 }

@@ -22,12 +22,12 @@ steps = 2
 steps = 10
 batch_size = 8
 sample = 0
-objectives = { turn = 0.0, once = 1.0 }
+objectives = { autoregressive = 0.0, parallel = 1.0 }
 """
 
 # Mazes and prefix sums: mixers whose weights know no size.
 FREE = """
-data = {{ source = "{source}", cases = 24 }}
+data = {{ source = "{source}", validation_size = 24 }}
 tokens = {{ modalities = ["symbol"] }}
 context = {{ layout = "puzzle", grid = {grid} }}
 [backbone]
@@ -46,7 +46,7 @@ step_schedule = "sampled"
 steps = 10
 batch_size = 8
 sample = 0
-objectives = {{ turn = 0.0, once = 1.0 }}
+objectives = {{ autoregressive = 0.0, parallel = 1.0 }}
 """
 
 CONV = '[[backbone.layer.mixer]]\nkind = "conv"\nwiring = "full"\nwindow = 2\naxes = [{}]\n'

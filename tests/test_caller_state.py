@@ -98,7 +98,7 @@ def write_and_read(prepared):
 
 
 CALLS = {
-    "Batches": text_batches,
+    "TextBatches": text_batches,
     "Config": lambda prepared: mdnn.Config.from_dict(
         {"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}}
     ),
@@ -120,6 +120,7 @@ CALLS = {
     "open_puzzles": lambda prepared: mdnn.open_puzzles("sudoku-4x4"),
     "quantize": lambda prepared: mdnn.quantize(prepared.run, out=prepared.new()),
     "read_item": write_and_read,
+    "save": lambda prepared: mdnn.save(mdnn.build(prepared.config), prepared.new()),
     "train": train,
     "write_item": write_and_read,
 }
@@ -129,7 +130,11 @@ MORE = {
     "evaluate items": lambda prepared: mdnn.evaluate(prepared.items),
     "generate items": lambda prepared: mdnn.generate(prepared.items, ["one"], output="grey 4x4"),
     "generate by unmasking": lambda prepared: mdnn.generate(
-        prepared.items, ["one"], output="grey 4x4", how="masked_diffusion", num_denoising_steps=2
+        prepared.items,
+        ["one"],
+        output="grey 4x4",
+        decoding="masked_diffusion",
+        num_denoising_steps=2,
     ),
     "fail to train": fail_to_train,
     "train deterministically": lambda prepared: train(prepared, "train.deterministic=true"),
@@ -255,7 +260,11 @@ def test_a_global_policy_changes_no_network(prepared, policy):
     text = mdnn.generate(prepared.run, "The ", length=8)
     loss = mdnn.evaluate(prepared.run, "The cat sat on the mat.")
     picture = mdnn.generate(
-        prepared.items, ["one"], output="grey 4x4", how="masked_diffusion", num_denoising_steps=2
+        prepared.items,
+        ["one"],
+        output="grey 4x4",
+        decoding="masked_diffusion",
+        num_denoising_steps=2,
     )
     weights = mdnn.build(prepared.config).get_weights()
     keras.config.set_dtype_policy(policy)
@@ -271,7 +280,7 @@ def test_a_global_policy_changes_no_network(prepared, policy):
             prepared.items,
             ["one"],
             output="grey 4x4",
-            how="masked_diffusion",
+            decoding="masked_diffusion",
             num_denoising_steps=2,
         )
         assert np.array_equal(own, picture)

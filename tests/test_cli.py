@@ -1,6 +1,7 @@
 """The commands from end to end, and what bad input gets: one line, status 2, nothing left."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -82,7 +83,8 @@ def test_train(call, folder):
     status, out, _ = call("train", "tiny.toml", "--out", "runs/a", "--resume", *more)
     assert status == 0
     assert re.fullmatch(
-        r"\d\.\d{4} nats, \d\.\d{4} bits per character on 259 validation characters; "
+        r"\d\.\d{4} nats, \d\.\d{4} bits per character, as one guess among \d+\.\d "
+        r"\(259 characters, consecutive windows of 8\)\n"
         rf"{result['parameters']:,} parameters, 25 steps in \d+ s "
         r"\(\d+ s since the command began\); saved in runs/a\n",
         out,
@@ -133,8 +135,9 @@ def test_evaluate(call, folder, tiny_run):
     expected = mdnn.evaluate(tiny_run, "The dog sat. Ça va?")
     assert status == 0
     assert out == (
-        f"{expected['loss']:.4f} nats, {expected['bits_per_character']:.4f} bits per character "
-        "(18 characters, consecutive windows of 8)\n"
+        f"{expected['loss']:.4f} nats, {expected['bits_per_character']:.4f} bits per character, "
+        f"as one guess among {math.exp(expected['loss']):.1f} (18 characters, consecutive "
+        "windows of 8)\n"
         f"{expected['loss_sliding']:.4f} nats, {expected['bits_per_character_sliding']:.4f} bits "
         "per character (sliding window: at least 4 positions before each counted character)\n"
     )

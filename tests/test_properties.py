@@ -20,12 +20,11 @@ import mdnn
 from mdnn.config.load import Config
 from mdnn.datasets.media.media_files import item_bytes, read_png, read_wav
 from mdnn.models.loss import loss_for
+from mdnn.tasks import task_for
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
-from mdnn.training.decoding_modes import networks_by_mode
 from mdnn.training.step import loss_and_gradients
-from mdnn.training.trainer import open_training_data
 
 QUICK = hypothesis.settings(
     deadline=None,
@@ -151,9 +150,9 @@ def check_config(table):
         config = Config.from_dict(table)
         # What is written is what is read.
         assert Config.from_dict(tomllib.loads(config.to_toml())) == config
-        data = open_training_data(config)
+        data = task_for(config)
         model = mdnn.build(config, data.words)
-        networks = networks_by_mode(model, config)
+        networks = data.networks(model)
     except mdnn.MdnnError as error:
         line = str(error)
         assert line.isprintable()

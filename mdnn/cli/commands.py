@@ -29,43 +29,32 @@ def run_train(options):
 
     result = train(config, options.out, resume=options.resume)
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
-    _print_training(result, options.json)
+    _print_training(config, result, options.json)
     if result["stopped"]:
         return exit_status(getattr(signal, result["signal"]))
     return 0
 
 
-def _print_training(result, as_json):
+def _print_training(config, result, as_json):
     if as_json:
         print(json.dumps(result))
         return
-    if "items" in result:
-        from mdnn.training.progress import print_ways
+    from mdnn.tasks import task_for
 
-        print_ways(result["ways"])
-        figures = ""
-    elif "puzzles" in result:
-        # imported late: a text needs no puzzles
-        from mdnn.training.puzzle_evaluator import format_metrics
-
-        figures = f"{format_metrics(result)}; "
-    else:
-        figures = (
-            f"{result['loss']:.4f} nats, {result['bits_per_character']:.4f} bits per character on "
-            f"{result['characters']:,} validation characters; "
-        )
+    print("\n".join(task_for(config).format_metrics(result)))
     print(
-        f"{figures}{result['parameters']:,} parameters, "
+        f"{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s "
         f"({result['wall_seconds']:.0f} s since the command began); saved in {result['run']}"
     )
 
 
 def _share_cores(config):
-    """Prepares TensorFlow for steps whose batch is computed in parts; others want all cores."""
+    """Prepares TensorFlow for steps that compute groups of examples side by side."""
+    from mdnn.tasks.registry import task_class
     from mdnn.training.microbatches import configure_threads
 
-    if config.context.layout != "puzzle" and not config.train.xla:
+    if task_class(config).divisible and not config.train.xla:
         configure_threads(config.train.batch_size)
 
 
@@ -119,27 +108,24 @@ def run_evaluate(options):
     """Prints what a network reaches."""
     quiet_import()
     from mdnn.runs.run_folder import open_run
-    from mdnn.training.evaluation import evaluate, open_text_or_lines
-    from mdnn.training.progress import Ticker, print_text_figures, print_ways
-    from mdnn.training.puzzle_evaluator import curve_lines
+    from mdnn.tasks import task_for
+    from mdnn.training.evaluation import evaluate
+    from mdnn.training.progress import Ticker
 
     steps = None if options.steps is None else _numbers("--steps", options.steps)
     run = open_run(options.run)
-    data = {} if options.data is None else open_text_or_lines(run.config, options.data)
-    thought = {"steps": steps, "num_starts": options.num_starts, "halt": options.adaptive}
-    result = evaluate(run, progress=Ticker("evaluating"), **data, **thought)
+    task = task_for(run.config, run.words)
+    data = None if options.data is None else task.open_source(options.data)
+    # Options that were not given are not passed on: they belong to some tasks only.
+    given = {"num_starts": options.num_starts, "adaptive": options.adaptive or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    result = evaluate(run, data, steps, Ticker("evaluating"), **given)
     if options.json:
         print(json.dumps(result))
     elif "curve" in result:
-        print("\n".join(curve_lines(result["curve"])))
-    elif "items" in result:
-        print_ways(result["ways"])
-    elif "puzzles" in result:
-        from mdnn.training.puzzle_evaluator import format_metrics
-
-        print(format_metrics(result))
+        print("\n".join(task.format_curve(result["curve"])))
     else:
-        print_text_figures(result, run.config.context.positions)
+        print("\n".join(task.format_metrics(result)))
 
 
 def _numbers(option, words):

@@ -172,7 +172,6 @@ def parser():
     evaluate.add_argument(
         "--num-starts",
         type=int,
-        default=1,
         help="of puzzles, random states to begin in; the answer is that of the stillest (1)",
     )
     evaluate.add_argument(

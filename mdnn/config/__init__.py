@@ -1,1 +1,1 @@
-"""What a config may say: its tables, how it is read, and what goes together."""
+"""What a config may say: its tables, the checks across them, and what each task allows."""

@@ -92,9 +92,10 @@ class Context:
     grid: tuple[int, ...] = option((64,), least=1)
     # "random": items of random length behind a random run of padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
-    # "stream": windows of a text; "items": whole items one after another, then an end; "puzzle":
-    # the grid of a puzzle, each position of which answers its own symbol.
-    layout: str = option("stream", choices=("stream", "items", "puzzle"))
+    # The task (see mdnn.tasks). "stream": windows of a text; "items": whole items one after
+    # another, then an end; "puzzle": the grid of a puzzle, each position of which answers its own
+    # symbol; or the name of a registered task.
+    layout: str = "stream"
     # Every item begins at a multiple of so many positions (layout "items"). Where rows are folded,
     # one
     # row: without a bias a row of padding hands nothing on, so that in turn the first row of an

@@ -1,33 +1,14 @@
-"""The tables of a config that say what a network is made of: its backbone."""
+"""The tables of a config that say what a network is made of: its backbone.
+
+The tables of mixers are in `mdnn.layers.mixing`, one file each.
+"""
 
 import dataclasses
 
 from mdnn.config.schema import option
+from mdnn.layers.mixing import Mixer
 
 NORMS = ("rms", "layer", "none")
-
-
-@dataclasses.dataclass(frozen=True)
-class Mixer:
-    """One way to mix axes. Axes: 1 is the slowest context axis, -1 the channels."""
-
-    kind: str = option("dense", choices=("dense", "attention", "conv", "local", "mean"))
-    # Empty: all context axes.
-    axes: tuple[int, ...] = ()
-    sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
-    # Channel groups with a kernel each, for sharing = "groups".
-    groups: int = option(1, least=1)
-    wiring: str = "causal"
-    execution: str = option("parallel", choices=("parallel", "sequential"))
-    order: str = option("ascending", choices=("ascending", "descending"))
-    self_connection: str = option("each", choices=("each", "once", "none"))
-    window: int | None = option(None, least=0)
-    density: float | None = option(None, least=0.0, most=1.0)
-    seed: int = 0
-    heads: int = option(4, least=1)
-    rotary: bool = True
-    # Standard deviation of the kernels' start value; 0: by each kernel's fan-in.
-    init_std: float = option(0.0, least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

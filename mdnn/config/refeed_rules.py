@@ -28,8 +28,28 @@ def check_refeed(config):
             "refeed.initial_state: no gradient reaches a learned start through refeed.bptt_steps = "
             f"{refeed.bptt_steps} of refeed.steps = {refeed.steps} steps; take 0 (all)"
         )
-    if config.context.layout == "puzzle":
-        _check_rule(refeed, config)
+    if refeed.feedback != "state":
+        _check_feedback(config)
+    _check_rule(refeed, config)
+
+
+def _check_feedback(config):
+    refeed, tokens = config.refeed, config.tokens
+    if tokens.candidates:
+        raise MdnnError(
+            "refeed.feedback: expected 'state' with tokens.candidates, received "
+            f"{refeed.feedback!r}"
+        )
+    if tokens.table != "bits" and tokens.table != tokens.heads:
+        raise MdnnError(
+            f"refeed.feedback: {refeed.feedback!r} embeds the heads' answers, expected "
+            f"tokens.heads = tokens.table, received {tokens.heads!r} and {tokens.table!r}"
+        )
+    if refeed.inner_steps:
+        raise MdnnError(
+            "refeed.feedback: expected 'state' with refeed.inner_steps above 0, received "
+            f"{refeed.feedback!r}"
+        )
 
 
 def _has_dropout(config):
@@ -71,12 +91,4 @@ def _check_rule(refeed, config):
             "refeed.steps_by_length.most: expected 0 (no limit) or at least "
             "refeed.steps_by_length.least = "
             f"{length.least}, received {length.most}"
-        )
-    folds = any(branch.kind == "fold" for branch in config.backbone.layer)
-    if folds and (refeed.inner_steps or refeed.damping):
-        raise MdnnError("backbone.layer: folds take no refeed.inner_steps and no refeed.damping")
-    if config.tokens.candidates and refeed.feedback != "state":
-        raise MdnnError(
-            "refeed.feedback: expected 'state' with tokens.candidates, received "
-            f"{refeed.feedback!r}"
         )

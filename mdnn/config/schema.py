@@ -2,7 +2,9 @@
 
 A schema is a frozen dataclass. A field's annotation names its kind (`bool`, `int`, `float`,
 `str`, `tuple[int, ...]`, `tuple[str, ...]`, another schema, or a tuple of schemas); its
-metadata may hold `choices`, `least` and `most`, each with the plain meaning.
+metadata may hold `choices`, `least` and `most`, each with the plain meaning. A schema with a class
+method `variants`, which returns a dict from words to schemas, stands for the one of these that the
+table's key `kind` names.
 """
 
 import dataclasses
@@ -13,14 +15,7 @@ import types
 import typing
 
 from mdnn.errors import MdnnError
-
-
-def option(default=dataclasses.MISSING, *, choices=None, least=None, most=None, factory=None):
-    """A field with its limits."""
-    metadata = {"choices": choices, "least": least, "most": most}
-    if factory is not None:
-        return dataclasses.field(default_factory=factory, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+from mdnn.option_field import option as option
 
 
 def nearest(word, known):
@@ -43,13 +38,17 @@ def parse(schema, table, where=""):
     """
     if not isinstance(table, dict):
         raise MdnnError(f"{where}: expected a table, received {table!r}")
+    note = ""
+    if hasattr(schema, "variants"):
+        schema = _variant(schema, table, where)
+        note = f" of kind = {schema.kind!r}"
     fields = {field.name: field for field in dataclasses.fields(schema)}
     kinds = typing.get_type_hints(schema)
     values = {}
     for key, value in table.items():
         name = f"{where}.{key}" if where else key
         if key not in fields:
-            raise MdnnError(f"unknown key {name!r}{nearest(key, fields)}")
+            raise MdnnError(f"unknown key {name!r}{note}{nearest(key, fields)}")
         values[key] = _value(kinds[key], value, name, fields[key].metadata)
     for key, field in fields.items():
         if (
@@ -59,6 +58,13 @@ def parse(schema, table, where=""):
         ):
             raise MdnnError(f"missing key {f'{where}.{key}' if where else key!r}")
     return schema(**values)
+
+
+def _variant(schema, table, where):
+    """Returns the schema that the key `kind` of a table names; the class's own one by default."""
+    known = schema.variants()
+    name = f"{where}.kind" if where else "kind"
+    return known[_scalar(str, table.get("kind", schema.default), name, {"choices": tuple(known)})]
 
 
 def _value(kind, value, name, limits):

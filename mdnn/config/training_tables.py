@@ -21,8 +21,8 @@ class Length:
 class Refeed:
     """How often the backbone is run on its own output before it answers.
 
-    All but `steps`, `bptt_steps`, `initial_state` ("zeros" and "learned") and `remat` are words of
-    puzzles.
+    `step_schedule`, `steps_by_length`, `progressive`, `supervision_steps` and what follows them are
+    keys of puzzles.
     """
 
     steps: int = option(1, least=1)
@@ -165,6 +165,9 @@ class Train:
     ema_decay: float = option(0.0, least=0.0, most=0.99999)
     # How many times on the way the validation loss is looked at (on a part of the text).
     num_evaluations: int = option(10, least=0)
+    # How many positions of the validation data the evaluation at the end reads at most, from all
+    # over them; 0: all. `mdnn evaluate` reads all. Puzzles have data.validation_size.
+    final_evaluation: int = option(1_000_000, least=0)
     # Characters written after `prompt` before and after training, into samples/; 0: none. Of
     # items: whether a sheet of answers is drawn there.
     sample: int = option(300, least=0)

@@ -1,15 +1,14 @@
 """What no single key of a config can tell: keys that do not go together."""
 
 import dataclasses
-import math
 
-from mdnn.config.fixed_keys import NOT_OF_STREAMS, check_fixed
-from mdnn.config.puzzle_rules import check_no_puzzle, check_puzzle
+from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.refeed_rules import check_refeed
 from mdnn.config.schema import nearest
+from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError
 from mdnn.text_encodings import check_encoding
-from mdnn.tokens.features import MODALITIES, UNITS
+from mdnn.tokens.features import MODALITIES
 
 
 def check(config):
@@ -21,16 +20,13 @@ def check(config):
     Raises:
         MdnnError: the first key that does not go with the others.
     """
+    rules_of(config)
     check_encoding(config.data.encoding)
     _check_context(config)
     _check_train(config)
     check_refeed(config)
-    if config.context.layout == "puzzle":
-        check_puzzle(config)
-    else:
-        check_no_puzzle(config)
-        _check_modalities(config.tokens)
-        _check_layout(config)
+    _check_modalities(config.tokens)
+    check_task(config)
     _check_tokens(config.tokens)
     _check_loss(config)
     if not config.backbone.layer:
@@ -67,16 +63,17 @@ def _check_train(config):
 
 def _check_modalities(tokens):
     names = tokens.modalities
+    known = tuple(dict.fromkeys(name for rules in RULES.values() for name in rules.modalities))
     for number, name in enumerate(names):
-        if name in (row.name for row in MODALITIES) and name not in UNITS:
+        if name in (row.name for row in MODALITIES) and name not in known:
             raise MdnnError(
                 f"tokens.modalities: {name!r} is no unit of an item; it is added where the other "
-                f"keys ask for it; known: {', '.join(UNITS)}"
+                f"keys ask for it; known: {', '.join(known)}"
             )
-        if name not in UNITS:
+        if name not in known:
             raise MdnnError(
-                f"tokens.modalities: unknown modality {name!r}{nearest(name, UNITS)}; "
-                f"known: {', '.join(UNITS)}"
+                f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
+                f"known: {', '.join(known)}"
             )
         if name in names[:number]:
             raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
@@ -104,28 +101,6 @@ def _check_tokens(tokens):
     if tokens.table_init == "ordered":
         raise MdnnError(
             "tokens.table_init: tokens.table = 'bits' has no tables to start, received 'ordered'"
-        )
-
-
-def _check_layout(config):
-    tokens, context = config.tokens, config.context
-    if context.layout == "stream":
-        if others := [name for name in tokens.modalities if name not in ("text", "word")]:
-            raise MdnnError(
-                f"context.layout: a stream holds text and words, received {others[0]!r} in "
-                "tokens.modalities; take layout = 'items'"
-            )
-        why = "; it belongs to context.layout = 'items'"
-        check_fixed(config, NOT_OF_STREAMS, " in a stream", why)
-        return
-    # A place is below the positions of one context, and so is told exactly.
-    if (
-        tokens.coordinates or tokens.answer_coordinates
-    ) and tokens.base**tokens.digits < context.positions:
-        raise MdnnError(
-            f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least the context's "
-            f"{context.positions} positions"
         )
 
 
@@ -158,13 +133,8 @@ def _check_limits(config):
 def _check_matrices(mixers, sizes, width, limits):
     """Refuses mixers whose matrices alone would have too many weights, live or not."""
     for mixer in mixers:
-        largest = max((*sizes, width) if -1 in mixer.axes else sizes)
-        weights = largest * largest
-        if mixer.kind == "dense" and mixer.sharing == "separate":
-            weights = math.prod(sizes) * width * largest
-        elif mixer.kind == "dense" and mixer.sharing == "groups":
-            weights *= mixer.groups
-        if mixer.kind in ("dense", "attention") and weights > limits.parameters:
+        weights = mixer.largest_matrix(sizes, width)
+        if weights > limits.parameters:
             raise MdnnError(
                 f"limits.parameters: expected at most {limits.parameters:,} weights, received "
                 f"{_number(weights)} in the matrices of one mixer on the grid {list(sizes)[:9]}; "
@@ -225,46 +195,14 @@ def _check_mixers(where, branch, axes, width, config):
             f"{where}: kind = 'mix' and a list of mixers belong together, received "
             f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
         )
+    channels = "backbone.width" if width == config.backbone.width else "the fold's width"
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
-        _check_axes(here, mixer, axes, config)
-        channels = "backbone.width" if width == config.backbone.width else "the fold's width"
-        if width % mixer.groups:
+        if config.train.objectives.autoregressive and not mixer.is_causal:
+            key = "wiring" if hasattr(mixer, "wiring") else "kind"
             raise MdnnError(
-                f"{here}.groups: expected a divisor of {channels} = {width}, "
-                f"received {mixer.groups}"
+                f"{here}.{key}: a network that predicts the next unit needs 'causal' wiring on "
+                f"context axes, received {getattr(mixer, key)!r}; or "
+                "train.objectives.autoregressive = 0"
             )
-        if mixer.kind == "attention" and width % mixer.heads:
-            raise MdnnError(
-                f"{here}.heads: expected a divisor of {channels} = {width}, received {mixer.heads}"
-            )
-
-
-def _check_axes(here, mixer, axes, config):
-    causal = mixer.axes == (-1,) or ("causal" in mixer.wiring.split("+") and mixer.kind != "mean")
-    if config.train.objectives.autoregressive and not causal:
-        raise MdnnError(
-            f"{here}.wiring: a network that predicts the next unit needs 'causal' wiring on "
-            f"context axes, received {mixer.wiring!r}; or train.objectives.autoregressive = 0"
-        )
-    for axis in mixer.axes:
-        if not -1 <= axis <= axes or axis == 0:
-            raise MdnnError(
-                f"{here}.axes: expected numbers from 1 to {axes} (context axes) or -1 (channels), "
-                f"received {axis}"
-            )
-    if mixer.kind not in ("dense", "mean") and len(mixer.axes or range(axes)) != 1:
-        raise MdnnError(
-            f"{here}.axes: {mixer.kind} mixes one axis, received "
-            f"{list(mixer.axes) or list(range(1, axes + 1))}"
-        )
-    if -1 in mixer.axes and (len(mixer.axes) > 1 or mixer.sharing == "groups"):
-        raise MdnnError(
-            f"{here}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
-            f"sharing = 'shared' or 'separate'), received axes = {list(mixer.axes)}, "
-            f"sharing = {mixer.sharing!r}"
-        )
-    if mixer.kind in ("conv", "local") and mixer.window is None:
-        raise MdnnError(f"{here}.window: {mixer.kind} needs a window")
-    if mixer.kind != "dense" and mixer.axes == (-1,):
-        raise MdnnError(f"{here}.axes: {mixer.kind} mixes a context axis, received -1")
+        mixer.check(here, axes, width, channels)

@@ -88,7 +88,9 @@ def _file(path):
 
 
 def write_source(folder, source, found):
-    """Writes a source's name and `Fingerprint` into a run folder."""
+    """Writes a source's name and `Fingerprint`, if it has one, into a run folder."""
+    if found is None:
+        return
     table = {"source": str(source)} | dataclasses.asdict(found)
     write_text(Path(folder) / SOURCE, json.dumps(table) + "\n")
 
@@ -98,7 +100,7 @@ def source_change(folder, found):
 
     Args:
         folder: The run folder.
-        found: `Fingerprint` of the source as it is now.
+        found: `Fingerprint` of the source as it is now, or `None`.
 
     Returns:
         String; `None` if it is what it was, or the run folder does not say what it was.
@@ -107,7 +109,7 @@ def source_change(folder, found):
         MdnnError: If the run folder's file says no fingerprint.
     """
     path = Path(folder) / SOURCE
-    if not path.exists():
+    if found is None or not path.exists():
         return None
     table = read_json(path)
     kinds = {"source": str, "length": int, "hash": str}

@@ -57,14 +57,14 @@ def _show(run):
     from mdnn import open_dataset
     from mdnn.datasets.items.digits import WORDS
     from mdnn.runs.run_folder import open_run
+    from mdnn.tasks import task_for
+    from mdnn.tasks.contact_sheet import contact_sheet
     from mdnn.tokens.items import Item
-    from mdnn.training.decoding_modes import decoding_mode_shares
-    from mdnn.training.plots import contact_sheet
 
     # Each kind of question is compiled once; TensorFlow would warn that there are several.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     network = open_run(run)
-    data, ways = network.config.data, decoding_mode_shares(network.config)
+    data, ways = network.config.data, task_for(network.config).mode_shares
     lines = open_dataset(data.source, data.validation, network.config.seed).validation
     # The ten words, one validation picture of each, and then all others.
     drawn = [(line.parts[0][0].value, item.value) for line in lines for item in line.parts[1]]

@@ -43,14 +43,15 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
 
 def _show(run):
     """Prints puzzles while they are solved, and exact answers against steps; draws one."""
-    from mdnn import generate
+    from mdnn import evaluate, generate
     from mdnn.datasets.puzzles.board_picture import picture
     from mdnn.datasets.puzzles.board_text import drawn, side_by_side
     from mdnn.runs.run_folder import open_run
-    from mdnn.training.puzzle_evaluator import PuzzleEvaluator, curve_lines, open_other_puzzles
+    from mdnn.tasks import task_for
 
     network = open_run(run)
-    task, puzzles, solutions = open_other_puzzles(network.config, network.config.data.source)
+    puzzle_task = task_for(network.config)
+    task, puzzles, solutions = data = puzzle_task.open_source(network.config.data.source)
     for number in range(min(PUZZLES, len(puzzles))):
         puzzle, solution = puzzles[number], solutions[number]
         steps = {}
@@ -67,8 +68,8 @@ def _show(run):
             picture(task, boards, run / PICTURE, puzzle, solution)
     print("\n! marks what is wrong still. The first of them as a picture:", run / PICTURE)
     print(f"\n{len(puzzles):,} puzzles that it was not trained on, after more and more steps:\n")
-    evaluator = PuzzleEvaluator({"parallel": network.model}, network.config)
-    print("\n".join(curve_lines(evaluator.curve(task, puzzles, solutions, COUNTED))))
+    curve = evaluate(network, data, steps=COUNTED)["curve"]
+    print("\n".join(puzzle_task.format_curve(curve)))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from keras import ops
 
 from mdnn.generation.sampling import choose, uniform
 from mdnn.generation.writer import UNIT, known, reread, token_rows_at
-from mdnn.models.compiling import jit_compile
-from mdnn.models.incremental import Columns
-from mdnn.models.pasts import put
+from mdnn.layers.mixing.decoding_cache import set_index
+from mdnn.models.compiling import compile_with_xla
+from mdnn.models.incremental import IncrementalDecoder
 
 
 class StreamWriter(keras.Model):
@@ -57,12 +57,12 @@ class StreamWriter(keras.Model):
     ):
         super().__init__(dtype="float32", **kwargs)
         self.network = model
-        self.columns = Columns(model, steps)
+        self.decoder = IncrementalDecoder(model, steps)
         self.heads = model.heads
-        self.positions = self.columns.rows * self.columns.row
-        self.keep = reread(self.columns.grid)
+        self.positions = self.decoder.num_rows * self.decoder.num_columns
+        self.keep = reread(self.decoder.grid)
         self.chunk, self.sampler, self.words, self.shows = chunk, sampler, words, shows
-        self.jit_compile = jit_compile(xla)
+        compile_with_xla(self, xla)
         self.traces = 0
         self.built = True
 
@@ -73,7 +73,7 @@ class StreamWriter(keras.Model):
     def start(self, inputs):
         """Reads prompts: the state to begin with."""
         window, filled = inputs["window"], inputs["filled"]
-        prepared = self.columns.prepare()
+        prepared = self.decoder.prepare_weights()
         # One position more, for the unit in hand when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         return {
@@ -90,13 +90,13 @@ class StreamWriter(keras.Model):
         """What is kept of the first `positions` of a window when `position` `[1]` is the next to
         run."""
         units = ops.transpose(window[:positions], (1, 0, 2))
-        rows, inputs = self.columns.read(token_rows_at(units, 0), prepared)
-        row = position // self.columns.row
+        rows, inputs = self.decoder.prefill(token_rows_at(units, 0), prepared)
+        row = position // self.decoder.num_columns
         return {
             "position": position,
             "rows": rows,
-            "given": self.columns.begin(prepared, rows, row),
-            "kept": self.columns.row_of(inputs, row),
+            "given": self.decoder.start_row(prepared, rows, row),
+            "kept": self.decoder.restore_row(inputs, row),
         }
 
     def go(self, inputs):
@@ -104,13 +104,13 @@ class StreamWriter(keras.Model):
         names = ("window", "filled", "written", "position", "rows", "given", "kept")
         state = {name: inputs[name] for name in names}
         settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
-        prepared, row = inputs["prepared"], self.columns.row
+        prepared, row = inputs["prepared"], self.decoder.num_columns
         count = ops.minimum(inputs["count"][0], self.chunk)
         batch = ops.shape(state["filled"])[0]
         found = {"units": ops.zeros((self.chunk, batch, UNIT), "int32")}
         if self.shows:
-            dtype = self.columns.dtype
-            found["hidden"] = ops.zeros((self.chunk, batch, self.columns.width), dtype)
+            dtype = self.decoder.dtype
+            found["hidden"] = ops.zeros((self.chunk, batch, self.decoder.width), dtype)
 
         def unfinished(done, found, state):
             return done < count
@@ -126,7 +126,7 @@ class StreamWriter(keras.Model):
             def step(done, column, found, own):
                 position = state["position"][0] - state["position"][0] % row + column
                 new, own = self._step(position, column, own, state["given"], prepared, settings)
-                found = {name: put(found[name], done, new[name]) for name in found}
+                found = {name: set_index(found[name], done, new[name]) for name in found}
                 return done + 1, column + 1, found, own
 
             own = {name: state[name] for name in carried}
@@ -148,7 +148,7 @@ class StreamWriter(keras.Model):
         window, filled, written = own["window"], own["filled"], own["written"]
         here = ops.take(window, position, axis=0)[:, None]
         tokens = token_rows_at(here, position)[:, 0]
-        hidden, kept = self.columns.column(tokens, column, prepared, given, own["kept"])
+        hidden, kept = self.decoder.step(tokens, column, prepared, given, own["kept"])
 
         def decide(scores, number):
             place = None
@@ -162,7 +162,7 @@ class StreamWriter(keras.Model):
         new = filled == position + 1
         unit = ops.where(new[:, None], unit, ops.take(window, position + 1, axis=0))
         return {"units": unit, "hidden": hidden}, {
-            "window": put(window, position + 1, unit),
+            "window": set_index(window, position + 1, unit),
             "filled": filled + ops.cast(new, "int32"),
             "written": written + ops.cast(new, "int32"),
             "kept": kept,
@@ -174,7 +174,7 @@ class StreamWriter(keras.Model):
         def again():
             rest = self.positions + 1 - self.keep
             window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
-            seen = self.keep if self.columns.shortens else self.positions
+            seen = self.keep if self.decoder.takes_prefix else self.positions
             position = ops.zeros_like(state["position"]) + (self.keep - 1)
             return {
                 **state,
@@ -184,10 +184,10 @@ class StreamWriter(keras.Model):
             }
 
         def further():
-            row = state["position"] // self.columns.row
-            rows = self.columns.end(prepared, state["rows"], row - 1, state["kept"])
-            return {**state, "rows": rows, "given": self.columns.begin(prepared, rows, row)}
+            row = state["position"] // self.decoder.num_columns
+            rows = self.decoder.finish_row(prepared, state["rows"], row - 1, state["kept"])
+            return {**state, "rows": rows, "given": self.decoder.start_row(prepared, rows, row)}
 
-        if self.columns.rows == 1:
+        if self.decoder.num_rows == 1:
             return again()
         return ops.cond(ops.equal(state["position"][0], self.positions), again, further)

@@ -3,8 +3,8 @@
 from keras import ops
 
 from mdnn.generation.item_writer import ItemWriter, at_positions
-from mdnn.models.compiling import jit_compile
-from mdnn.models.incremental import Columns
+from mdnn.models.compiling import compile_with_xla
+from mdnn.models.incremental import IncrementalDecoder
 from mdnn.tokens.features import MODALITY
 
 
@@ -13,7 +13,7 @@ class TurnWriter(ItemWriter):
 
     A unit costs about one position, not a pass of the whole context: all contexts of a batch go
     through their rows column by column, the first row from its first column on (see
-    `mdnn.models.incremental.Columns`).
+    `mdnn.models.incremental.IncrementalDecoder`).
 
     Args:
         model, kinds, steps, sampler, words: see `ItemWriter`.
@@ -33,17 +33,17 @@ class TurnWriter(ItemWriter):
 
     def __init__(self, model, by_columns=True, xla=False, **kwargs):
         super().__init__(model, **kwargs)
-        self.columns = None
+        self.decoder = None
         if by_columns:
-            self.columns = Columns(self.network, self.steps)
+            self.decoder = IncrementalDecoder(self.network, self.steps)
             if xla:
-                self.jit_compile = jit_compile(xla)
+                compile_with_xla(self)
 
     def call(self, inputs):
         tokens = inputs["tokens"]
         nothing = ops.zeros_like(inputs["count"])
         state = (tokens, nothing, nothing)
-        state = self._by_columns(state, inputs) if self.columns else self._whole(state, inputs)
+        state = self._by_columns(state, inputs) if self.decoder else self._whole(state, inputs)
         return dict(zip(("tokens", "written", "stopped"), state, strict=True))
 
     def _pending(self, state, inputs):
@@ -63,29 +63,29 @@ class TurnWriter(ItemWriter):
         return ops.while_loop(goes_on, write, state)
 
     def _by_columns(self, state, inputs):
-        columns = self.columns
+        decoder = self.decoder
         tokens, first = inputs["tokens"], inputs["first"]
-        prepared = columns.prepare()
-        begin = (first - 1) // columns.row
+        weights = decoder.prepare_weights()
+        begin = (first - 1) // decoder.num_columns
         # What there is before the answers' rows; nothing where they all begin in the first.
-        rows = columns.no_rows(tokens)
+        rows = decoder.empty_rows(tokens)
         if any(rows):
             rows = ops.cond(
-                ops.any(begin > 0), lambda: columns.read(tokens, prepared)[0], lambda: rows
+                ops.any(begin > 0), lambda: decoder.prefill(tokens, weights)[0], lambda: rows
             )
 
         def goes_on(*state):
             return ops.any(self._pending(state, inputs))
 
         def write_row(number, tokens, written, stopped, rows):
-            row = ops.minimum(begin + number, columns.rows - 1)
-            given = columns.begin(prepared, rows, row)
+            row = ops.minimum(begin + number, decoder.num_rows - 1)
+            context = decoder.start_row(weights, rows, row)
 
             def write_column(column, *carried):
-                *state, kept = carried
-                position = row * columns.row + column
+                *state, current_row = carried
+                position = row * decoder.num_columns + column
                 here = at_positions(state[0], position[:, None])[:, 0]
-                hidden, kept = columns.column(here, column, prepared, given, kept)
+                hidden, current_row = decoder.step(here, column, weights, context, current_row)
                 # In the first row the prompt's positions are run, too.
                 active = ops.logical_and(
                     self._pending(state, inputs), position + 1 == first + state[1]
@@ -95,16 +95,16 @@ class TurnWriter(ItemWriter):
                     lambda: self._write(state, hidden[:, None], position + 1, inputs),
                     lambda: tuple(state),
                 )
-                return (column + 1, *state, kept)
+                return (column + 1, *state, current_row)
 
-            _, *state, kept = ops.while_loop(
+            _, *state, current_row = ops.while_loop(
                 lambda column, *carried: ops.logical_and(
-                    column < columns.row, goes_on(*carried[:3])
+                    column < decoder.num_columns, goes_on(*carried[:3])
                 ),
                 write_column,
-                (_int(0), tokens, written, stopped, columns.empty(tokens)),
+                (_int(0), tokens, written, stopped, decoder.empty_row(tokens)),
             )
-            rows = columns.end(prepared, rows, row, kept)
+            rows = decoder.finish_row(weights, rows, row, current_row)
             return (number + 1, *state, rows)
 
         _, *state, _ = ops.while_loop(

@@ -12,8 +12,8 @@ from mdnn.layers.decoding_steps import (
     column,
     is_any,
 )
-from mdnn.layers.initializer_copies import initializer_copy
-from mdnn.layers.ordered_start import OrderedRows
+from mdnn.layers.initializers import OrderedRows, initializer_copy
+from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
 from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
@@ -23,60 +23,6 @@ HIGH_BYTE, LOW_BYTE = 0.05, 0.005
 
 # What is said in shades: near bytes look or sound alike.
 SHADES = ("image", "grey", "video", "grey_video", "audio")
-
-
-def sum_of_rows(tables, rows):
-    """The sum of one row of each table.
-
-    Args:
-        tables: list of k tables `[n_k, width]`.
-        rows: list of k integer tensors `[...]`. A row beyond its table means its last row:
-            what other modalities have in the same columns is masked by the caller.
-
-    Returns:
-        `[..., width]`.
-    """
-    starts = [sum(table.shape[0] for table in tables[:k]) for k in range(len(tables))]
-    rows = [
-        ops.minimum(row, table.shape[0] - 1) + start
-        for row, table, start in zip(rows, tables, starts, strict=True)
-    ]
-    joined = dense_gradient(
-        ops.concatenate([ops.convert_to_tensor(table) for table in tables], axis=0)
-    )
-    return ops.sum(ops.take(joined, ops.stack(rows, axis=-1), axis=0), axis=-2)
-
-
-def dense_gradient(table):
-    """A table to look rows up in, whose gradient comes in one piece.
-
-    TensorFlow's gradient of a look-up is a list of rows, which it would split between joined
-    tables and sum up again for each use: 16 of 100 ms a training step of configs/digits.toml.
-    A product's gradient is a plain tensor.
-    """
-    return table * ops.ones((), table.dtype)
-
-
-def digit_rows(number, base, digits):
-    """Row numbers of the digits of `number` in one table of `digits * base` rows.
-
-    Args:
-        number: integer tensor `[...]`, at least 0.
-        base: int, the number of values of a digit.
-        digits: int, how many digits, the lowest first. Numbers from `base ** digits` on
-            wrap around.
-
-    Returns:
-        Integer tensor `[..., digits]`.
-    """
-    # Digits that a 32-bit number cannot have are 0, and their base's power is no such number.
-    rows = [
-        (number // base**d) % base + d * base
-        if base**d < 2**31
-        else ops.full_like(number, d * base)
-        for d in range(digits)
-    ]
-    return ops.stack(rows, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -100,7 +46,7 @@ class ModalityEmbedding(RuledLayer):
         base: int, base of the digits of places and items.
         digits: int, number of digits; `base ** digits` places are told apart.
         start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions
-            of the byte (`mdnn.layers.ordered_start.OrderedRows`), so that near bytes have near
+            of the byte (`mdnn.layers.initializers.OrderedRows`), so that near bytes have near
             rows.
         letters: for the modality `"word"`: a list, one entry per word, of its code points,
             padded with -1 to one length. Each word then has a row of its own, plus the rows of
@@ -290,6 +236,12 @@ class ModalityEmbedding(RuledLayer):
             return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
         return ops.take(tables[0], number, axis=0) + self._letters(number)
+
+    def word_rows(self):
+        """Returns the embedding of every word of the table, `[words, width]`, without places."""
+        numbers = ops.arange(len(self.letters), dtype="int32")
+        rows = ops.cast(ops.convert_to_tensor(self.byte_tables["word"][0]), self.compute_dtype)
+        return rows + self._letters(numbers)
 
     def _bits(self, tokens):
         bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]

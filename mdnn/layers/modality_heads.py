@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.class_nats import sparse_cross_entropy
 from mdnn.layers.decoding_steps import (
     LARGEST,
     bit_channels,
@@ -13,7 +12,8 @@ from mdnn.layers.decoding_steps import (
     decoding_steps,
     number_bits,
 )
-from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.fused_ops import sparse_cross_entropy
+from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import COLUMNS, WIDTH, modality
 

@@ -1,20 +1,10 @@
 """A dense layer along each of several axes."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import keras
 from keras import ops
 
 from mdnn import activations
-from mdnn.layers.axis_product import (
-    axis_product,
-    batch_goes_last,
-    batch_to_end,
-    batch_to_front,
-)
-from mdnn.layers.initializer_copies import initializer_copy
-from mdnn.layers.multidim_options import (
+from mdnn.layers.arguments import (
     check_axes,
     check_random,
     check_sharing,
@@ -22,19 +12,16 @@ from mdnn.layers.multidim_options import (
     check_window,
     plain,
 )
-from mdnn.layers.multidim_plan import Step, count_operations, make_plan
+from mdnn.layers.axis_product import (
+    axis_product,
+    batch_goes_last,
+    batch_to_end,
+    batch_to_front,
+)
+from mdnn.layers.multidim_kernels import make_passes
+from mdnn.layers.multidim_plan import count_operations, make_plan
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.layers.wiring import fan_in, kernel_masks, parse_wiring, toeplitz
-
-
-@dataclass(frozen=True, eq=False)
-class AxisPass:
-    """A step of the plan with its kernel and masks (boolean arrays; `None`: all is live)."""
-
-    step: Step
-    kernel: Any
-    past: Any
-    whole: Any
+from mdnn.layers.wiring import parse_wiring, toeplitz
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -181,22 +168,8 @@ class MultidimDense(RuledLayer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        plan = make_plan(input_shape, self)
-        names = plan.kernel_names
-        masks = {
-            step: self._masks(step, names.index(step.kernel))
-            for term in plan.terms
-            for step in term
-        }
-        kernels = {
-            name: self._add_kernel(plan, name, index, masks) for index, name in enumerate(names)
-        }
-        self._plan = plan
-        self._kernels = list(kernels.values())
-        self._terms = tuple(
-            tuple(AxisPass(step, kernels[step.kernel], *masks[step]) for step in term)
-            for term in plan.terms
-        )
+        self._plan = plan = make_plan(input_shape, self)
+        self._kernels, self._terms = make_passes(self, plan)
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -211,49 +184,32 @@ class MultidimDense(RuledLayer):
         )
         self.built = True
 
-    def _masks(self, step, index):
-        """Returns the masks of a step that uses the `index`-th kernel."""
-        if self.wiring == "full" and step.diagonal:
-            return None, None
-        masks = kernel_masks(
-            step.n_in,
-            part=step.part,
-            diagonal=step.diagonal,
-            window=step.window,
-            shift="shift" in self._words,
-            density=self.density,
-            seed=(self.seed, index) if "random" in self._words else None,
-            over=step.over_sizes,
-        )
-        return tuple(None if mask.all() else mask for mask in masks)
-
-    def _add_kernel(self, plan, name, index, masks):
-        """Makes the `index`-th kernel for all the steps that use it."""
-        shift = "shift" in self._words
-        uses = {step: added for step, added in plan.uses() if step.kernel == name}
-        step = next(iter(uses))
-        matrix = (2 * step.n_in - 1,) if shift else (step.n_in, step.n_out)
-        if self.kernel_initializer is None:
-            # A tied kernel has several uses: none of them may start too large.
-            variance = min(
-                1 / (fan_in(step.n_in, masks[step][0], shift) * added)
-                for step, added in uses.items()
-            )
-            initializer = keras.initializers.RandomNormal(stddev=variance**0.5)
-        else:
-            initializer = initializer_copy(self.kernel_initializer, index)
-        return self.add_weight(
-            name=name,
-            shape=(*step.over_sizes, *matrix),
-            initializer=initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-
     @property
     def kernels(self):
         """The kernel variables, term by term, each in the order of its passes."""
         return list(self._kernels)
+
+    @property
+    def plan(self):
+        """The `mdnn.layers.multidim_plan.Plan` of the shape that the layer was built for."""
+        return self._plan
+
+    def causal_kernels(self):
+        """Returns the kernels as wired, with zeros where nothing is joined.
+
+        Returns:
+            For each term, in the order of execution, a list of pairs of a
+            `mdnn.layers.multidim_plan.Step` and its kernel `[sizes of the axes over which it
+            differs..., n_in, n_out]`, with shift wiring `[..., 2 * n - 1]` by distance (see
+            `mdnn.layers.wiring.toeplitz`), of the layer's compute dtype.
+        """
+        return [
+            [(p.step, p.masked(self._cast(p.kernel))) for p in self._terms[k]]
+            for k in self._plan.order
+        ]
+
+    def _cast(self, kernel):
+        return ops.cast(ops.convert_to_tensor(kernel), self.compute_dtype)
 
     def call(self, x, causal=None):
         if causal and "causal" not in self._words:
@@ -292,19 +248,14 @@ class MultidimDense(RuledLayer):
         for end, p in enumerate(term, 1):
             steps = tuple(q.step for q in term[:end])
             if steps not in products:
-                kernel = self._matrix(p.kernel, p.whole if whole else p.past)
+                kernel = p.masked(p.kernel, whole)
+                kernel = toeplitz(kernel) if "shift" in self._words else kernel
                 axis, over = p.step.axis, p.step.over
                 if batch_last:
                     axis, over = axis - 1, tuple(a - 1 for a in over)
                 products[steps] = axis_product(x, kernel, axis, over)
             x = products[steps]
         return x
-
-    def _matrix(self, kernel, mask):
-        kernel = ops.convert_to_tensor(kernel)
-        if mask is not None:
-            kernel = kernel * ops.convert_to_tensor(mask, kernel.dtype)
-        return toeplitz(kernel) if "shift" in self._words else kernel
 
     def compute_output_shape(self, input_shape):
         return make_plan(input_shape, self).output_shape

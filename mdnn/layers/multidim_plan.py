@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mdnn.layers.axes import normalize_axes
-from mdnn.layers.multidim_options import sharing_by_axis, units_by_axis
+from mdnn.layers.arguments import normalize_axes, sharing_by_axis, units_by_axis
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.axes import normalize_axis
+from mdnn.layers.arguments import normalize_axis
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -4,8 +4,8 @@ import keras
 from keras import initializers, layers, ops
 
 from mdnn import activations
+from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.layers.silu_gate import silu_gate
 from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormalization
 
 
@@ -107,6 +107,27 @@ class ResidualBlock(RuledLayer):
     def can_be_causal(self):
         """Whether it can be called with `causal=True`."""
         return True
+
+    def mixing_uses(self):
+        """Returns what mixes positions, use by use in the order in which it runs.
+
+        Returns:
+            List of pairs of a layer and what makes its caches: an object with `make_caches` and
+            `apply` of `mdnn.layers.mixing.Mixer`. (Not a property: Keras saves what those hold.)
+        """
+        return []
+
+    def run_with(self, x, mix):
+        """Runs causally, with other means to mix positions.
+
+        Args:
+            x: the input.
+            mix: function `(layer, mixer, input)` to output, called for each of `mixing_uses`.
+
+        Returns:
+            The branch's output.
+        """
+        return self(x, causal=True, training=False)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.models.blocks import ResidualBlock, ends, product
+from mdnn.models.fold_cache import FoldCache
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -96,6 +97,16 @@ class RowBottleneck(ResidualBlock):
     @property
     def can_be_causal(self):
         return all(branch.can_be_causal for branch in self.branches)
+
+    def mixing_uses(self):
+        return [(self, self)]
+
+    def run_with(self, x, mix):
+        return self.add(x, mix(self, self, self.normed(x)), False)
+
+    def make_caches(self, layer, grid, width, columns=True):
+        """See `mdnn.layers.mixing.Mixer.make_caches`; the fold is its own mixer."""
+        return [FoldCache(self, grid, width)]
 
     def operations(self, input_shape):
         """Multiply-adds for one example, as wired."""

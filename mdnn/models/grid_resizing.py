@@ -6,9 +6,6 @@ from mdnn.errors import MdnnError
 from mdnn.models.builder import build
 from mdnn.tokens.symbols import puzzle_source
 
-# Kinds of mixers whose weights say nothing of how many positions an axis has.
-SIZE_FREE = ("conv", "mean")
-
 
 def check_size_free(config, wanted):
     """Refuses a network whose weights belong to its grid's own sizes.
@@ -26,7 +23,7 @@ def check_size_free(config, wanted):
         if branch.kind == "fold":
             found = f"backbone.layer.{number}.kind = 'fold'"
         for k, mixer in enumerate(branch.mixer):
-            if mixer.kind not in SIZE_FREE and mixer.axes != (-1,):
+            if not mixer.size_free:
                 found = f"backbone.layer.{number}.mixer.{k}.kind = {mixer.kind!r}"
     if config.tokens.coordinates:
         found = "tokens.coordinates = true"

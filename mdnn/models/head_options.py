@@ -1,5 +1,7 @@
 """What the positions of a config's network hold and answer: its modalities and decoding steps."""
 
+from mdnn.config.task_rules import rules_of
+
 
 def embedding_modalities(config):
     """Names of the modalities that positions may hold, in the order of the embedding's tables.
@@ -7,8 +9,8 @@ def embedding_modalities(config):
     The config's own, `blank` where the network learns to fill blanks, `end` where contexts
     have one. What is asked for in a puzzle is a symbol of its own.
     """
-    puzzle = config.context.layout == "puzzle"
-    blank = ("blank",) if config.train.objectives.whole and not puzzle else ()
+    masks = config.train.objectives.whole and rules_of(config).has_mask
+    blank = ("blank",) if masks else ()
     return (*config.tokens.modalities, *blank, *_end(config))
 
 
@@ -18,7 +20,7 @@ def heads_modalities(config):
 
 
 def _end(config):
-    return ("end",) if config.context.layout == "items" else ()
+    return ("end",) if rules_of(config).has_end else ()
 
 
 def decoding(config):

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from mdnn.config.schema import nearest
-from mdnn.layers.class_nats import sparse_cross_entropy
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
+from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
 from mdnn.tokens.features import MODALITIES, MODALITY, WIDTH, modality
 

@@ -197,6 +197,10 @@ class Network(keras.Model):
         """Returns the states before the first step: a tuple, in which `None` stands for zeros."""
         return (None,) if self.refeed is None else self.refeed.first_states(x, training)
 
+    def runs(self, steps):
+        """Returns how often the blocks are run in so many steps of the recurrence."""
+        return steps if self.refeed is None else self.refeed.runs(steps)
+
     def iterate(
         self, x, states, steps, no_grad_steps=0, options=None, training=None, run_block=None
     ):

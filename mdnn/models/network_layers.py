@@ -7,7 +7,9 @@ import random
 
 from keras import layers
 
+from mdnn.config import training_tables
 from mdnn.config.network_tables import FoldLayer
+from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.answer_feedback import AnswerFeedback
@@ -21,7 +23,8 @@ from mdnn.models.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
-OF_LAYER = ("steps", "backprop", "start", "remat", "inner", "damping", "noise", "what")
+OF_RECURRENCE = ("steps", "initial_state", "inner_steps", "damping", "noise", "feedback")
+OF_GRADIENTS = ("bptt_steps", "remat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +135,14 @@ def make_heads(config):
 
 
 def make_refeed(config, branches):
-    """The layer that steps the branches of a config; `None` where they run once alone.
+    """Returns the layer that refeeds the blocks of a config; `None` where they run once alone.
 
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
-    refeed = config.refeed
-    if refeed.steps == 1 and refeed.initial_state == "zeros" and config.context.layout != "puzzle":
+    words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
+    plain = all(words[name] == getattr(training_tables.Refeed, name) for name in OF_RECURRENCE)
+    if plain and not rules_of(config).always_recurrent:
         return None
-    words = {name: getattr(refeed, name) for name in OF_LAYER}
     return Refeed(branches, **words, seed=config.seed, name="refeed")
 
 
@@ -200,7 +203,7 @@ def make_branch(spec, width, scale, path, layout):
     if spec.kind == "fold":
         inner = make_blocks(spec.block, spec.depth, spec.width, layout, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
-    mixers = [dataclasses.asdict(mixer) for mixer in spec.mixer]
+    mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)
     return MixingBlock(

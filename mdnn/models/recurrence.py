@@ -222,20 +222,36 @@ class Refeed(RuledLayer):
         """
         shape = ops.shape(x)
         if self.initial_state == "random":
-            seeds = [self.generator if training else self.seed + k for k in range(self.states)]
-            drawn = [keras.random.normal(shape, seed=seed) for seed in seeds]
-            return tuple(ops.cast(state, x.dtype) for state in drawn)
+            if training:
+                drawn = [
+                    keras.random.normal(shape, seed=self.generator) for _ in range(self.states)
+                ]
+            else:
+                drawn = self.random_states(x.shape[1:])
+            return tuple(ops.broadcast_to(ops.cast(y, x.dtype), shape) for y in drawn)
         if self.first is None:
             return (None,) * self.states
         return tuple(ops.broadcast_to(ops.cast(first, x.dtype), shape) for first in self.first)
+
+    def random_states(self, shape):
+        """Returns the random states outside training, `[1, *shape]`: the same for every example.
+
+        Args:
+            shape: tuple of ints, `(t1, ..., tk, channels)`.
+        """
+        return [keras.random.normal((1, *shape), seed=self.seed + k) for k in range(self.states)]
+
+    def runs(self, steps):
+        """Returns how often the blocks are run in so many steps."""
+        return steps * (1 + self.inner_steps)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def operations(self, input_shape):
         """Multiply-adds for one example."""
-        runs = self.steps * (1 + self.inner_steps)
-        return runs * sum(branch.operations(input_shape) for branch in self.branches)
+        step = sum(branch.operations(input_shape) for branch in self.branches)
+        return self.runs(self.steps) * step
 
     def values(self, input_shape):
         """Values written for one example, of the steps that gradients go through."""
@@ -245,8 +261,8 @@ class Refeed(RuledLayer):
     def get_config(self):
         if self.feedback != "state":
             raise ValueError(
-                f"a network that is refed feedback = {self.feedback!r} is saved as a run folder "
-                "alone"
+                f"a Refeed of feedback = {self.feedback!r} takes its answers from a network's "
+                "heads and is saved with the network alone"
             )
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
-from mdnn.layers.initializer_copies import initializer_copy
+from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.paper.weight_checks import check_axis, check_grid, check_size, check_weights, check_word
 

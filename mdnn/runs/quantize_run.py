@@ -32,11 +32,13 @@ def quantize(run, to="int8", out=None):
     """
     run, out = check_quantize(run, to, out)
     arrays, about = pack(named(run.model.weights), to)
-    seen = read_item_statistics(run.path) if (Path(run.path) / ITEMS).is_file() else None
+    statistics = None
+    if run.path is not None and (Path(run.path) / ITEMS).is_file():
+        statistics = read_item_statistics(run.path)
     with making(out) as part:
         write_about(part, run.config, run.words)
-        if seen is not None:
-            write_item_statistics(part, seen)
+        if statistics is not None:
+            write_item_statistics(part, statistics)
         write_arrays(part / WEIGHTS, arrays, about)
     return out
 
@@ -50,6 +52,8 @@ def check_quantize(run, to, out=None):
             f"{run.path} has {run.dtype} weights already: expected the run that it was made from"
         )
     if out is None:
+        if run.path is None:
+            raise MdnnError("out: expected the folder to make for a network in memory, got none")
         path = Path(run.path)
         # "." and ".." have no name of their own.
         path = path.resolve() if path.name in ("", "..") else path

@@ -5,14 +5,18 @@ import dataclasses
 import functools
 import json
 import threading
+import weakref
 from pathlib import Path
+
+import keras
 
 import mdnn
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import write_text
+from mdnn.files import check_new_folder, write_text
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
+from mdnn.models.network import Network
 from mdnn.config.load import Config, load_config
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.runs.quantization import packed_dtype, unpack
@@ -32,12 +36,12 @@ class Run:
     """A trained network and what is needed to feed it.
 
     Args:
-        path: the run folder.
+        path: the run folder; `None` for a network that lies in memory alone.
         config: the config it was trained with.
         words: its table of words, empty for characters alone.
     """
 
-    path: Path
+    path: Path | None
     config: Config
     words: tuple[str, ...] = ()
 
@@ -81,6 +85,8 @@ class Run:
         pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
         frequent first; a long list is cut.
         """
+        if self.path is None:
+            return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
     def holding(self, model):
@@ -90,15 +96,39 @@ class Run:
         return run
 
 
+class _MemoryRun(Run):
+    """A run whose network lies in memory."""
+
+    @property
+    def model(self):
+        return self.network()
+
+    @property
+    def dtype(self):
+        return "float32"
+
+
 def open_run(run):
-    """The `Run` in a folder (or the run itself, handed on).
+    """Opens a run.
+
+    Args:
+        run: a run folder; a `.keras` file; a `Network`, trained with `fit` or loaded; or a `Run`,
+            which is returned as it is.
+
+    Returns:
+        `Run`.
 
     Raises:
-        MdnnError: no such folder, or one that holds no finished run.
+        MdnnError: none of these, or a folder that holds no finished run.
     """
     if isinstance(run, Run):
         return run
+    if isinstance(run, keras.Model):
+        return run_of(run)
     path = as_path(run, "run")
+    if path.suffix == ".keras" and path.is_file():
+        network = load(path)
+        return Run(None, network.config, network.words).holding(network)
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{path} is no run folder: there is {what} there")
@@ -110,10 +140,61 @@ def open_run(run):
     return Run(path, config, read_words(path) if config.tokens.words else ())
 
 
+def run_of(network):
+    """Returns the `Run` of a network in memory; always the same one for the same network.
+
+    Args:
+        network: `Network`, as `mdnn.build`, `mdnn.load` or `keras.models.load_model` gives it.
+
+    Raises:
+        MdnnError: another kind of model, which has no config.
+    """
+    if not isinstance(network, Network):
+        raise MdnnError(
+            "expected a network made by mdnn.build or mdnn.load, a run folder or a .keras file; "
+            f"received a {type(network).__name__} without a config"
+        )
+    run = _IN_MEMORY.get(network)
+    if run is None:
+        # The reference to the network is weak, so that the table does not keep it alive.
+        run = _MemoryRun(None, network.config, network.words)
+        object.__setattr__(run, "network", weakref.ref(network))
+        _IN_MEMORY[network] = run
+    return run
+
+
+def save(network, path):
+    """Writes a network as a run folder, for every command and function that takes one.
+
+    Args:
+        network: `Network`, or a `Run`.
+        path: the folder to make.
+
+    Returns:
+        `Path` of the run folder.
+
+    Raises:
+        MdnnError: the folder holds something already, or the model has no config.
+
+    Example:
+
+    >>> model = mdnn.build(mdnn.load_config("configs/text.toml"))
+    >>> mdnn.save(model, "runs/mine")
+    """
+    run, path = open_run(network), as_path(path, "path")
+    check_new_folder(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if run.config.context.layout == "items":
+        write_item_statistics(path, run.item_statistics)
+    write_run(path, run.config, run.words, run.model)
+    return path
+
+
 MAX_OPENED = 4
 """How many runs `cached_run` holds at most; the one that was used longest ago is dropped."""
 
 _OPENED = collections.OrderedDict()
+_IN_MEMORY = weakref.WeakKeyDictionary()
 _OPENED_LOCK = threading.Lock()
 
 
@@ -129,8 +210,8 @@ def cached_run(run):
     Raises:
         MdnnError: no such folder, or one that holds no finished run.
     """
-    if isinstance(run, Run):
-        return run
+    if isinstance(run, (Run, keras.Model)):
+        return open_run(run)
     try:
         path = as_path(run, "run").resolve()
     except (OSError, RuntimeError, ValueError):
@@ -142,7 +223,9 @@ def cached_run(run):
         if opened is None or before != state:
             # The folder is named as the caller names it in errors, but stays the same folder
             # when the process changes its working directory.
-            opened = dataclasses.replace(open_run(run), path=path)
+            opened = open_run(run)
+            if opened.path is not None:
+                opened = dataclasses.replace(opened, path=path)
         _OPENED[path] = state, opened
         while len(_OPENED) > MAX_OPENED:
             _OPENED.popitem(last=False)
@@ -152,9 +235,10 @@ def cached_run(run):
 def _state_of(path):
     """Returns what tells two states of a run folder apart, without reading its files."""
     state = []
-    for name in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT):
+    files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
+    for file in files:
         try:
-            about = (path / name).stat()
+            about = file.stat()
         except OSError:
             state.append(None)
             continue
@@ -163,7 +247,7 @@ def _state_of(path):
 
 
 def load(run):
-    """The trained network of a run folder, a `keras.Model` as `mdnn.build` makes it.
+    """Returns the trained network of a run folder, a `Network` as `mdnn.build` makes it.
 
     Args:
         run: a run folder; or a `.keras` file, see `mdnn.runs.keras_files.load_keras`.

@@ -12,6 +12,9 @@ from mdnn.tokens import features as table
 CODE_POINTS = 0x110000
 """Number of Unicode code points (1,114,112); a word's unit number is this plus its place."""
 
+# Characters of a long text that are turned into units together.
+_PIECE = 1 << 18
+
 MAX_WORDS = 65536
 """Words that a table can hold: their number is two bytes."""
 
@@ -124,6 +127,22 @@ class TextTokenizer:
         Returns:
             int32 `[units]`.
         """
+        if len(text) <= 2 * _PIECE:
+            return self._piece_units(text)
+        # In pieces, whose intermediate results take many times their memory. A piece ends behind
+        # a character that is in no word.
+        units, start, end = np.empty(len(text), dtype=np.int32), 0, 0
+        while start < len(text):
+            stop = start + _PIECE
+            while self.words and stop < len(text) and text[stop - 1].isalpha():
+                stop += 1
+            piece = self._piece_units(text[start:stop])
+            units[end : end + len(piece)] = piece
+            start, end = stop, end + len(piece)
+        return units if end == len(units) else units[:end].copy()
+
+    def _piece_units(self, text):
+        """Returns the units of a text as `units` does."""
         points = _code_points(text).astype(np.int32)
         if not self.words:
             return points

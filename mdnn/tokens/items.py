@@ -10,7 +10,7 @@ RANKS = {"image": 3, "grey": 2, "video": 4, "grey_video": 3, "audio": 1}
 """How many axes the array of an item has, by kind."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Item:
     """One text, picture, film or sound.
 

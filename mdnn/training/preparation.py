@@ -1,55 +1,19 @@
-"""What training begins with: the data of a config, and the config of a run that goes on."""
+"""What training begins with: the config of a run, new or continued, and its folders."""
 
 import contextlib
 import dataclasses
 
 from mdnn.config.load import load_config
-from mdnn.datasets.text.text_sources import DIGITS, PYTHON_DOCS
 from mdnn.errors import MdnnError
-from mdnn.file_systems import as_path
 from mdnn.runs.run_folder import CONFIG, WEIGHTS, check_format, weights_dtype
-from mdnn.tokens.symbols import puzzle_source
+from mdnn.tasks.registry import task_class
 from mdnn.training import checkpoint
 
 
-def open_training_data(config, words=None):
-    """A config's data as the loop needs them: a `StreamData`, an `ItemData` or a `PuzzleData`.
-
-    Args:
-        config: `mdnn.Config`.
-        words: the table of words; `None` to make it from the data, where the config has one.
-    """
-    # imported late: a text needs nothing of items, nor items of texts
-    if config.context.layout == "items":
-        from mdnn.training.item_training import ItemData
-
-        return ItemData(config, words)
-    if config.context.layout == "puzzle":
-        from mdnn.training.puzzle_training import PuzzleData
-
-        return PuzzleData(config)
-    from mdnn.training.text_training import StreamData
-
-    return StreamData(config, words)
-
-
 def anchored(config):
-    """The config with a source on disk named in full, so that the run knows it from anywhere."""
-    source = config.data.source
-    if config.context.layout == "puzzle":
-        name, path = puzzle_source(source)
-        if path is None or not as_path(path, "source").exists():
-            return config
-        path = str(as_path(path, "source").resolve())
-        data = dataclasses.replace(config.data, source=path if name is None else f"{name}:{path}")
-        return dataclasses.replace(config, data=data)
-    if source in (PYTHON_DOCS, DIGITS) or not source.strip():
-        return config
-    path = as_path(source, "source")
-    if not path.exists():
-        return config
-    data = dataclasses.replace(config.data, source=str(path.resolve()))
-    return dataclasses.replace(config, data=data)
+    """Returns the config with the path of its source made absolute, for a run folder to keep."""
+    source = task_class(config).absolute_source(config.data.source)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
 
 
 def resumed_config(config, path):

@@ -132,36 +132,3 @@ class Ticker:
         left = f"  {clock(spent / part - spent)} left" if part > 0.02 else ""
         self.stream.write(f"\r{self.what} {part:4.0%}{left}\x1b[K" if part < 1 else "\r\x1b[K")
         self.stream.flush()
-
-
-def print_ways(ways):
-    """Prints the figures of items, by way to write and by kind of answer."""
-    row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
-    print(row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units"))
-    for way, found in ways.items():
-        for kind, own in (*found["kinds"].items(), ("all", found)):
-            means = (f"{own[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
-            print(row(way, kind, *means, f"{own['items']:,}", f"{own['units']:,}"))
-
-
-def print_text_figures(result, positions):
-    """Prints the figures of a text; of every way, where there are several."""
-    for way, found in result.get("ways", {}).items():
-        if way != "autoregressive":
-            print(
-                f"{found['loss']:.4f} nats, {found['bits_per_character']:.4f} bits per character "
-                f"({way}: {found['characters']:,} characters that are blank in windows of "
-                f"{positions})"
-            )
-    if "autoregressive" not in result.get("ways", {"autoregressive": None}):
-        return
-    print(
-        f"{result['loss']:.4f} nats, {result['bits_per_character']:.4f} bits per character "
-        f"({result['characters']:,} characters, consecutive windows of {positions})"
-    )
-    print(
-        f"{result['loss_sliding']:.4f} nats, {result['bits_per_character_sliding']:.4f} bits per "
-        f"character (sliding window: at least {positions - max(1, positions // 2)} positions "
-        "before each "
-        "counted character)"
-    )

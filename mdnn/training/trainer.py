@@ -1,6 +1,5 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
-import functools
 import time
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 
 from mdnn.config.load import load_config
+from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
@@ -15,20 +15,19 @@ from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.runs.run_folder import Run, read_words, write_about, write_run
+from mdnn.tasks.head_init import init_head_bias
+from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
-from mdnn.training.carry import batches_for, loss_model_for
-from mdnn.training.decoding_modes import decoding_mode_shares, networks_by_mode
 from mdnn.training.determinism import deterministic_ops
 from mdnn.training.ema import swapped_in, take_averages
-from mdnn.training.head_init import init_head_bias
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
-from mdnn.training.preparation import anchored, open_training_data, own_folders, resumed_config
-from mdnn.training.progress import Display, clock
+from mdnn.training.preparation import anchored, own_folders, resumed_config
+from mdnn.training.progress import Display, Ticker, clock
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.step import make_step
@@ -85,25 +84,28 @@ def train(config, out, resume=False, show=True):
 
 def _run_training(config, path, resume, begun, words, show):
     """Makes what a training needs and runs it; see `train`."""
-    data = open_training_data(config, words)
-    run = Run(path, config, data.words)
+    task = task_for(config, words).open()
+    run = Run(path, config, task.words)
     model = build(config, run.words)
-    training = Training(run.holding(model), data, Display(show, unit=data.unit))
+    training = Training(run.holding(model), task, Display(show, unit=task.unit))
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         for folder in own_folders(path):
             sweep(folder)
         if begun:
             training.restore()
+            if changed := source_change(path, task.fingerprint()):
+                training.display.say(changed)
         else:
             # Another process may have made it meanwhile.
             if not resume:
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            init_head_bias(model.heads, data.rows())
+            init_head_bias(model.heads, task.head_tokens())
             write_about(path, config, run.words)
-            data.write_about(path)
+            task.write_about(path)
+            write_source(path, config.data.source, task.fingerprint())
         return training.run_all()
 
 
@@ -112,36 +114,43 @@ class Training:
 
     Args:
         run: `mdnn.runs.run_folder.Run`, the folder and config, with the network at hand.
-        data: what `open_training_data` gives.
+        task: `mdnn.tasks.base.Task`, opened.
         display: `mdnn.training.progress.Display`.
     """
 
-    def __init__(self, run, data, display):
-        self.run, self.model, self.data, self.display = run, run.model, data, display
-        self.batches, self.ways = data.batches, decoding_mode_shares(run.config)
+    def __init__(self, run, task, display):
+        self.run, self.model, self.task, self.display = run, run.model, task, display
+        self.batches, self.ways = task.batches, task.mode_shares
         spec, variables = run.config.train, self.model.trainable_variables
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
-        networks, loss = networks_by_mode(self.model, run.config), loss_for(run.config)
-        self.thinking = batches_for(run.config, data)
-        made = functools.partial(loss_model_for, config=run.config)
-        how = {"precision": precision, "learner": made, "xla": spec.xla}
-        how["parts"] = self.microbatches = num_microbatches(spec.batch_size)
-        self.step = make_step(networks, loss, self.optimizer, self.batches, **how)
-        self.thinking.follow(self.step)
-        self.evaluator = data.evaluator(networks)
+        networks, loss = task.networks(self.model), loss_for(run.config)
+        self.microbatches = num_microbatches(spec.batch_size) if task.divisible else 1
+        self.step = make_step(
+            networks,
+            loss,
+            self.optimizer,
+            self.batches,
+            precision=precision,
+            learner=task.loss_model,
+            xla=spec.xla,
+            parts=self.microbatches,
+        )
+        self.feed = task.feed()
+        self.feed.follow(self.step)
+        self.evaluator = task.evaluator(networks)
         self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
         self.losses = LossMonitor(names, spec.not_finite == "skip", display.say)
 
     def parts(self):
         """What a checkpoint holds: a dict of dicts of variables, see `checkpoint.parts_of`."""
-        return checkpoint.parts_of(self.model, self.optimizer) | self.thinking.parts()
+        return checkpoint.parts_of(self.model, self.optimizer) | self.feed.state()
 
     def restore(self):
         """Goes on from the newest checkpoint in the run folder that can be read."""
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
-        self.thinking.restored()
+        self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
 
@@ -170,14 +179,17 @@ class Training:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
-        units = self.progress.step * self.data.per_step
+        units = self.progress.step * self.task.units_per_step
         skips = self.run.config.train.not_finite == "skip"
         skipped = {"skipped": self.progress.skipped} if skips else {}
-        return self.data.figures(self.evaluator) | {
+        ticker = Ticker("evaluating", self.display.show)
+        limit = self.run.config.train.final_evaluation
+        metrics = self.task.final_metrics(self.evaluator, limit, ticker, self.display.say)
+        return metrics | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
-            f"{self.data.unit}s_per_second": round(units / seconds) if seconds else 0,
+            f"{self.task.unit}s_per_second": round(units / seconds) if seconds else 0,
             "stopped": number is not None,
             "signal": signal_name(number),
             "run": str(self.run.path),
@@ -187,7 +199,7 @@ class Training:
     def _draw(self, metrics, title):
         """Draws the loss curve; a failure ends no training that is saved already."""
         try:
-            loss_curve(metrics, self.run.path / PICTURE, title, self.data.unit)
+            loss_curve(metrics, self.run.path / PICTURE, title, self.task.unit)
         except OSError:
             raise
         except Exception as error:
@@ -204,7 +216,7 @@ class Training:
         """Lets the network write something into samples/, where the config asks for it."""
         if self.run.config.train.sample:
             self.step.sync()
-            self.data.sample(self.run, self.progress.step, title, self.display.say)
+            self.task.sample(self.run, self.progress.step, title, self.display.say)
 
     def _part(self):
         """The part of the budget that is spent."""
@@ -228,8 +240,8 @@ class Training:
                 if way not in compiled:
                     self.display.compiling(way, self.microbatches)
                     traced = time.perf_counter()
-                loss = self.step(self.thinking.batch(progress.step), rate, way)
-                self.thinking.settle()
+                loss = self.step(self.feed.batch(progress.step), rate, way)
+                self.feed.update()
                 progress.step += 1
                 self.losses.add(progress.step, rate, way, loss, self.step.fault)
                 self._settle(but=1)
@@ -300,14 +312,13 @@ class Training:
         found = dict(self.progress.train_loss)
         for way in dict(self.progress.losses):
             own = [loss for name, loss in self.progress.losses if name == way]
-            found[way] = float(np.mean(own)) / self.data.per_unit
+            found[way] = float(np.mean(own)) / self.task.units_per_token
         return found
 
     def _together(self, nats):
-        """The mean of a dict of the ways' nats, each as often as it is trained.
+        """Returns the mean of a dict from modes to nats, weighted by their training shares.
 
-        Not by which of them a few steps happened to train: otherwise the curve would show little
-        else.
+        Otherwise the curve mostly shows which mode the last few steps sampled.
         """
         shares = sum(self.ways[way] for way in nats)
         return sum(self.ways[way] * value for way, value in nats.items()) / shares
@@ -321,7 +332,7 @@ class Training:
     def _check_weights(self):
         """Takes validation nats of the network as it stands, and keeps it where it is the best."""
         progress = self.progress
-        checked = self.data.check(self.evaluator)
+        checked = self.evaluator.quick(self.task.validation)
         nats = self._together(checked)
         if not np.isfinite(nats):
             self.display.say(f"the validation loss is {nats} at step {progress.step:,}")
@@ -343,6 +354,6 @@ class Training:
         nats, checked = self._nats(), self.progress.validation
         if not nats:
             return
-        speed = self.data.per_step / per_step
+        speed = self.task.units_per_step / per_step
         validation = self._together(checked) if checked else None
         self.display.update(part, self._together(nats), speed, left, self.progress.step, validation)

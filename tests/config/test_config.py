@@ -14,6 +14,7 @@ from mdnn.config import data_tables, network_tables, training_tables
 from mdnn.config import load as configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
+from mdnn.layers.mixing import MIXERS, Mixer
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -30,7 +31,7 @@ ALL_LISTS = """
 [[backbone.layer.mixer]]
 [[backbone.layer.block]]
 [[backbone.layer.block.mixer]]
-"""
+""" + "".join(f"[[backbone.layer.mixer]]\nkind = {kind!r}\n" for kind in MIXERS)
 
 TABLES = {
     "": configs.Config,
@@ -40,7 +41,7 @@ TABLES = {
     "context.": data_tables.Context,
     "backbone.": network_tables.Backbone,
     "backbone.layer.0.": network_tables.LayerTable,
-    "backbone.layer.0.mixer.0.": network_tables.Mixer,
+    **{f"backbone.layer.0.mixer.{k}.": kind for k, kind in enumerate(MIXERS.values(), 1)},
     "backbone.layer.0.block.0.": network_tables.FoldLayer,
     "refeed.": training_tables.Refeed,
     "refeed.steps_by_length.": training_tables.Length,
@@ -93,7 +94,8 @@ def refused(path, *settings):
 
 def test_tables_are_all_tables():
     used = {kind for where, f in KEYS for kind in kinds(where, f) if dataclasses.is_dataclass(kind)}
-    assert used | {Config} == set(TABLES.values())
+    mixers = {table for table in TABLES.values() if issubclass(table, Mixer)}
+    assert (used - {Mixer}) | {Config} | mixers == set(TABLES.values())
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda path: path.stem)
@@ -107,7 +109,8 @@ def test_shipped_configs_are_read_and_written(shipped, tmp_path):
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))
 def test_a_wrong_name_offers_the_nearest(all_lists, where, field):
     message = refused(all_lists, f"{where}{field.name}x=1")
-    assert message == f"unknown key '{where}{field.name}x' (did you mean '{field.name}'?)"
+    kind = f" of kind = {TABLES[where].kind!r}" if issubclass(TABLES[where], Mixer) else ""
+    assert message == f"unknown key '{where}{field.name}x'{kind} (did you mean '{field.name}'?)"
 
 
 @pytest.mark.parametrize(("where", "field"), KEYS, ids=lambda x: getattr(x, "name", x))
@@ -272,7 +275,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["tokens.modalities=['text', 'grey']"],
-            "context.layout: a stream holds text and words, received 'grey' in",
+            "tokens.modalities: expected text, word with context.layout = 'stream', received 'gr",
         ),
         (
             ["data.order=any"],

@@ -12,11 +12,10 @@ from mdnn.datasets.batches.puzzle_batches import PuzzleBatches, exact
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
+from mdnn.tasks import task_for
 from mdnn.tokens.features import MODALITY, modality
 from mdnn.tokens.symbols import to_units
-from mdnn.training.decoding_modes import networks_by_mode
 from mdnn.training.preparation import anchored
-from mdnn.training.puzzle_evaluator import PuzzleEvaluator
 
 CONFIG = """
 data.source = "sudoku-4x4"
@@ -35,7 +34,7 @@ wiring = "full"
 steps = 10
 batch_size = 32
 sample = 0
-objectives = { turn = 0.0, once = 1.0 }
+objectives = { autoregressive = 0.0, parallel = 1.0 }
 """
 
 
@@ -115,9 +114,10 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     again = mdnn.evaluate(run)
     assert {key: trained[key] for key in again} == pytest.approx(again)
     corpus = open_puzzles("sudoku-4x4", seed=0, givens=(8, 12))
-    network = networks_by_mode(mdnn.load(run), config)
+    own = task_for(config)
     cases = corpus.held.different(40)
-    answers, nats, _ = PuzzleEvaluator(network, config).answers(corpus.task, *cases)
+    evaluator = own.evaluator(own.networks(mdnn.load(run)))
+    answers, nats, _ = evaluator.answers((corpus.task, *cases))
     asked = cases[0] == 0
     assert (answers[~asked] == cases[0][~asked]).all()
     assert nats[asked].mean() == pytest.approx(again["loss"])
@@ -149,7 +149,10 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("data.source=python-docs", "data.source: expected a source of puzzles"),
         ("data.source=sudoku-5x5", "sizes of sudoku: expected 4x4, 6x6, 9x9; received 5x5"),
         ("data.source=maze:file.csv", "expected a puzzle with its size, as sudoku-9x9"),
-        ("tokens.modalities=['text']", "tokens.modalities: .* expected .'symbol'., received"),
+        (
+            "tokens.modalities=['text']",
+            "tokens.modalities: expected symbol .* received 'text'",
+        ),
         (
             "train.objectives.autoregressive=1",
             "train.objectives.autoregressive: expected 0.0 of a puzzle",
@@ -162,7 +165,7 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
         ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),
         ("data.validation=0.0", "data.validation: expected a share of the puzzles above 0"),
-        ("context.layout=stream", "'symbol' belongs to context.layout = 'puzzle'"),
+        ("context.layout=stream", "'symbol', which belongs to context.layout = 'puzzle'"),
     ],
 )
 def test_configs_that_do_not_go_together(tmp_path, setting, words):
@@ -172,8 +175,8 @@ def test_configs_that_do_not_go_together(tmp_path, setting, words):
 
 def test_keys_of_puzzles_elsewhere(tmp_path):
     assert load(tmp_path, "data.givens=[5, 7]").data.givens == (5, 7)
-    text = ("context.layout=stream", "tokens.modalities=['text']")
+    text = ("context.layout=stream", "tokens.modalities=['text']", "loss.prompt=1.0")
     with pytest.raises(MdnnError, match=r"data.givens: .* belongs to context.layout = 'puzzle'"):
         load(tmp_path, *text, "data.givens=[5, 7]")
-    with pytest.raises(MdnnError, match="'sudoku-4x4' is a source of puzzles; take"):
+    with pytest.raises(MdnnError, match=r"'sudoku-4x4' belongs to context.layout = 'puzzle'"):
         load(tmp_path, *text)

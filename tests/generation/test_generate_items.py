@@ -226,9 +226,9 @@ def test_column_by_column_is_what_whole_passes_give(run):
     }
     kinds = ("audio", "end")
     fast = TurnWriter(run.model, kinds=kinds)
-    assert fast.columns is not None
+    assert fast.decoder is not None
     slow = TurnWriter(run.model, kinds=kinds, by_columns=False)
-    assert slow.columns is None
+    assert slow.decoder is None
     found, expected = (writer.predict_on_batch(inputs) for writer in (fast, slow))
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mdnn.layers.axes import normalize_axes, normalize_axis
+from mdnn.layers.arguments import normalize_axes, normalize_axis
 
 
 @pytest.mark.parametrize(("axis", "number"), [(1, 1), (3, 3), (-1, 3), (-3, 1), (np.int64(2), 2)])

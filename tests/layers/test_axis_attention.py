@@ -6,7 +6,7 @@ import pytest
 from backends import jacobian, to_numpy, values
 
 from mdnn.layers import AxisAttention
-from mdnn.layers.axis_attention import rotate
+from mdnn.layers.mixing.axis_attention import rotate
 
 RNG = np.random.default_rng(0)
 CASES = [  # input shape, axis, heads, rotary

@@ -6,8 +6,7 @@ import pytest
 from keras import ops
 from layer_gradients import output_and_gradients
 
-from mdnn.layers.class_nats import sparse_cross_entropy
-from mdnn.layers.silu_gate import silu_gate
+from mdnn.layers.fused_ops import silu_gate, sparse_cross_entropy
 
 
 class _Function(keras.layers.Layer):
@@ -58,7 +57,7 @@ def test_silu_gate_in_half_the_bits():
 
 @pytest.mark.parametrize("shape", [(7, 5), (2, 3, 256)])
 @pytest.mark.parametrize("scale", [1.0, 1e3])
-def test_class_nats(shape, scale):
+def test_sparse_cross_entropy(shape, scale):
     rng = np.random.default_rng(1)
     x = (scale * rng.normal(size=shape) + 100).astype("float32")
     answers = rng.integers(shape[-1], size=shape[:-1])
@@ -73,7 +72,7 @@ def test_class_nats(shape, scale):
     )
 
 
-def test_class_nats_of_what_cannot_be():
+def test_sparse_cross_entropy_of_what_cannot_be():
     # As configs forbid classes: a score of minus 1e9, and one of minus infinity.
     for low in (-1e9, -np.inf):
         scores = np.array([[0.0, low, 0.0]], "float32")
@@ -81,7 +80,7 @@ def test_class_nats_of_what_cannot_be():
         np.testing.assert_allclose(nats, np.log(2), rtol=1e-6)
 
 
-def test_class_nats_of_no_rows():
+def test_sparse_cross_entropy_of_no_rows():
     # Of a modality that a batch asks nothing of; compiled, too.
     x, w = np.zeros((0, 5), "float32"), np.zeros(0, "float32")
     _compare(

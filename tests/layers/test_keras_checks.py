@@ -1,6 +1,5 @@
 """Every layer through the test that Keras runs on its own layers."""
 
-import dataclasses
 import functools
 import inspect
 
@@ -12,7 +11,6 @@ from keras.src.utils import traceback_utils
 from layer_checks import Case
 from test_layer_checks import CASES as LAYERS
 
-from mdnn.config.network_tables import Mixer
 from mdnn.models.blocks import FeedForwardBlock
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.halting import HaltHead
@@ -21,8 +19,10 @@ from mdnn.models.mixing import MixingBlock
 
 def fold(dtype=None):
     """Branches belong to one layer: new ones each time."""
-    mixer = dataclasses.asdict(Mixer(sharing="shared"))
-    branches = [MixingBlock([mixer], name="mix", dtype=dtype), FeedForwardBlock(3, dtype=dtype)]
+    branches = [
+        MixingBlock([{"sharing": "shared"}], name="mix", dtype=dtype),
+        FeedForwardBlock(3, dtype=dtype),
+    ]
     return RowBottleneck(5, branches, causal=False, bias=True, dtype=dtype)
 
 

@@ -1,6 +1,5 @@
 """Every layer of mdnn, in a few configurations, through the checks that any layer must pass."""
 
-from dataclasses import asdict
 from functools import partial
 
 import keras
@@ -9,7 +8,6 @@ import pytest
 from layer_checks import CHECKS, Case, check_export
 
 from mdnn.activations import Partial
-from mdnn.config.network_tables import Mixer
 from mdnn.layers import (
     AxisAttention,
     AxisConv,
@@ -195,13 +193,13 @@ CASES = {
         only_start=("weights",),
     ),
     "lineage, rolling": Case(partial(LineageRollLayer, [2, 3], use_bias=True), (2, 3)),
-    "mix": Case(partial(MixingBlock, [asdict(Mixer(wiring="causal"))], gate="silu"), (3, 2, 4)),
+    "mix": Case(partial(MixingBlock, [{"wiring": "causal"}], gate="silu"), (3, 2, 4)),
     "mix, two side by side": Case(
         partial(
             MixingBlock,
             [
-                asdict(Mixer(kind="attention", axes=(1,), heads=2)),
-                asdict(Mixer(kind="conv", axes=(2,), window=1)),
+                {"kind": "attention", "axes": [1], "heads": 2},
+                {"kind": "conv", "axes": [2], "window": 1},
             ],
             stack=2,
             activation="partial(melu, 0.5)",

@@ -6,7 +6,7 @@ from backends import to_numpy, values
 from layer_gradients import output_and_gradients
 
 from mdnn.layers import ModalityEmbedding
-from mdnn.layers.ordered_start import OrderedRows
+from mdnn.layers.initializers import OrderedRows
 
 KINDS = ("text", "image", "grey", "video", "grey_video", "audio", "blank", "end")
 

@@ -1,6 +1,5 @@
 """The branches of a block: against numpy, and through the checks of every layer."""
 
-import dataclasses
 from functools import partial
 
 import numpy as np
@@ -9,13 +8,13 @@ from backends import to_numpy, values
 from layer_checks import CHECKS, Case, check_export
 from networks import randomize
 
-from mdnn.config.network_tables import Mixer
+from mdnn.layers.mixing import make_mixer
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.mixing import MixingBlock
 
 
-def mixer(**kwargs):
-    return dataclasses.asdict(Mixer(**kwargs))
+def mixer(**table):
+    return make_mixer(table)
 
 
 CASES = {
@@ -188,7 +187,7 @@ def test_side_by_side_stacked_and_times(gate):
         mixer(kind="local", window=2, groups=2),
         mixer(kind="local", window=2, sharing="separate"),
     ],
-    ids=lambda spec: f"{spec['kind']} {spec['sharing']}",
+    ids=str,
 )
 def test_times_applies_the_same_mixer_again(spec):
     x = normal(2, 3, 4)

@@ -13,7 +13,7 @@ from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.models.deep_supervision import RIGHT, SOUND, STOP, DeepSupervisionLoss
 from mdnn.models.loss import loss_for
 from mdnn.models.loss_model import LossModel
-from mdnn.training.carry import asked_for
+from mdnn.tasks.puzzle_feed import with_asked
 
 
 def made(folder, *settings):
@@ -21,7 +21,7 @@ def made(folder, *settings):
     config = load_sudoku(folder, *settings)
     model = randomize(mdnn.build(config))
     corpus = open_puzzles("sudoku-4x4", seed=1)
-    batch = asked_for(PuzzleBatches(corpus.train, 8, config.loss.prompt).at(0), corpus.task)
+    batch = with_asked(PuzzleBatches(corpus.train, 8, config.loss.prompt).at(0), corpus.task)
     batch["fresh"] = np.ones(8, dtype=bool)
     return DeepSupervisionLoss(model, loss_for(config), config), batch, config
 

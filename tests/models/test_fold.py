@@ -1,19 +1,16 @@
 """Folds: against numpy, with additions given, and through the checks of every layer."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from backends import to_numpy, values
 from layer_checks import CHECKS, Case
 from networks import randomize
 
-from mdnn.config.network_tables import Mixer
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.mixing import MixingBlock
 
-OVER_ROWS = dataclasses.asdict(Mixer(sharing="shared"))
+OVER_ROWS = {"sharing": "shared"}
 
 
 def fold(width, **options):

@@ -1,13 +1,13 @@
 """Networks run position by position against the whole pass."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
 from networks import make_config, mix, randomize, text_tokens
+from streaming import compiled, position_by_position
 
 from mdnn.models.builder import build
-from mdnn.models.incremental import Columns
+from mdnn.models.incremental import IncrementalDecoder
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 ROW = {"axes": [2], "groups": 2}
@@ -105,6 +105,25 @@ NETWORKS = {
         (3, 3),
         {},
     ),
+    "inner steps": (
+        [mix({"groups": 2}, gate="silu"), FEED],
+        (3, 2),
+        {"refeed": {"steps": 2, "inner_steps": 2, "damping": 0.2, "initial_state": "learned"}},
+    ),
+    "inner steps of a fold": (
+        [fold(mix({})), mix(ROW)],
+        (3, 2),
+        {"refeed": {"steps": 2, "inner_steps": 1, "noise": 0.1}},
+    ),
+    "answers fed back": (
+        [
+            mix({"kind": "conv", "axes": [1], "window": 1}),
+            mix({"kind": "attention", "axes": [2], "heads": 2}),
+            mix({"kind": "local", "axes": [2], "window": 1}),
+        ],
+        (3, 2),
+        {"refeed": {"steps": 2, "feedback": "both", "damping": 0.5}},
+    ),
     "fold of separate channels": (
         [fold(mix({}, {"axes": [-1], "sharing": "separate"})), mix(ROW)],
         (3, 4),
@@ -120,38 +139,6 @@ def network(name):
     return randomize(build(config)), config
 
 
-def compiled(columns):
-    """`Columns` whose steps are compiled on JAX, where op by op each would be compiled alone."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        for name in ("prepare", "begin", "end", "column", "read", "row_of"):
-            setattr(columns, name, jax.jit(getattr(columns, name)))
-    return columns
-
-
-def position_by_position(columns, tokens, begin=0, together=False):
-    """What the heads are given, row by row and column by column from position `begin` on.
-
-    `together`: whether all contexts are told to be at the same row, by one number.
-    """
-    tokens = ops.convert_to_tensor(tokens)
-    prepared, found, kept = columns.prepare(), [], columns.empty(tokens)
-    rows, inputs = columns.read(tokens, prepared) if begin else (columns.no_rows(tokens), None)
-    for row in range(begin // columns.row, columns.rows):
-        at = ops.full((1 if together else tokens.shape[0],), row, dtype="int32")
-        given, first = columns.begin(prepared, rows, at), 0
-        if row == begin // columns.row and begin % columns.row:
-            kept, first = columns.row_of(inputs, at[:1]), begin % columns.row
-        for column in range(first, columns.row):
-            here = tokens[:, row * columns.row + column]
-            number = ops.convert_to_tensor(np.int32(column))
-            hidden, kept = columns.column(here, number, prepared, given, kept)
-            found.append(ops.convert_to_numpy(hidden))
-        rows = columns.end(prepared, rows, at, kept)
-    return np.stack(found, axis=1)
-
-
 CASES = [(name, None) for name in NETWORKS] + [("fold, deep", 3), ("three axes", 2)]
 
 
@@ -161,12 +148,12 @@ def test_the_same_as_the_whole_pass(name, steps):
     positions = config.context.positions
     tokens = text_tokens((2, positions))
     whole = ops.convert_to_numpy(model.hidden(tokens, True, steps))
-    columns = compiled(Columns(model, steps))
-    assert (columns.rows, columns.row) == (positions // model.row, model.row)
+    decoder = compiled(IncrementalDecoder(model, steps))
+    assert (decoder.num_rows, decoder.num_columns) == (positions // model.row, model.row)
     tolerance = 1e-5 * np.abs(whole).max()
 
     def compare(begin, together):
-        found = position_by_position(columns, tokens, begin, together)
+        found = position_by_position(decoder, tokens, begin, together)
         np.testing.assert_allclose(found, whole[:, begin:], atol=tolerance)
 
     compare(0, False)
@@ -179,17 +166,21 @@ def test_the_same_as_the_whole_pass(name, steps):
 def test_reading_the_beginning_alone(name):
     model, config = network(name)
     positions = config.context.positions
-    columns, tokens = compiled(Columns(model)), text_tokens((2, positions))
-    half = positions // 2 if columns.rows == 1 else columns.rows // 2 * columns.row
-    assert columns.shortens
-    prepared, row = columns.prepare(), ops.convert_to_tensor(np.int32([(half - 1) // model.row]))
+    decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((2, positions))
+    half = positions // 2 if decoder.num_rows == 1 else decoder.num_rows // 2 * decoder.num_columns
+    assert decoder.takes_prefix
+    weights, row = (
+        decoder.prepare_weights(),
+        ops.convert_to_tensor(np.int32([(half - 1) // model.row])),
+    )
     found = []
     for seen in (half, positions):
-        rows, inputs = columns.read(ops.convert_to_tensor(tokens[:, :seen]), prepared)
-        given, kept = columns.begin(prepared, rows, row), columns.row_of(inputs, row)
+        rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights)
+        context = decoder.start_row(weights, rows, row)
+        current = decoder.restore_row(inputs, row)
         number = ops.convert_to_tensor(np.int32((half - 1) % model.row))
         here = ops.convert_to_tensor(tokens[:, half - 1])
-        found.append(columns.column(here, number, prepared, given, kept)[0])
+        found.append(decoder.step(here, number, weights, context, current)[0])
     one, two = map(ops.convert_to_numpy, found)
     np.testing.assert_allclose(one, two, atol=1e-5 * np.abs(two).max())
 
@@ -198,17 +189,17 @@ def test_what_follows_does_not_matter():
     for name in ("fold", "three axes", "attention on a slow axis", "separate"):
         model, config = network(name)
         positions, row = config.context.positions, model.row
-        columns, tokens = compiled(Columns(model)), text_tokens((1, positions))
+        decoder, tokens = compiled(IncrementalDecoder(model)), text_tokens((1, positions))
         other = tokens.copy()
         other[:, row + 1 :] = text_tokens((1, positions - row - 1), seed=1)
-        prepared, at = columns.prepare(), ops.full((1,), 1, dtype="int32")
+        weights, at = decoder.prepare_weights(), ops.full((1,), 1, dtype="int32")
         one, two = (
-            columns.begin(prepared, columns.read(ops.convert_to_tensor(t), prepared)[0], at)
+            decoder.start_row(weights, decoder.prefill(ops.convert_to_tensor(t), weights)[0], at)
             for t in (tokens, other)
         )
         compared = 0
         for given, changed in zip(one, two, strict=True):
-            for key in set(given) & {"added"}:
+            for key in set(given) & {"past_sum"}:
                 a, b = map(ops.convert_to_numpy, (given[key], changed[key]))
                 np.testing.assert_allclose(a, b, atol=1e-6)
                 compared += 1

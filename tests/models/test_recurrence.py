@@ -17,7 +17,7 @@ SHAPE = (3, 4)
 def loop(layer, x, steps, last=None, state=None):
     """The steps written out; gradients stop before the last `last` ones."""
     y = state
-    if y is None and layer.start == "learned":
+    if y is None and layer.initial_state == "learned":
         y = 0 * x + layer.first[0]
     for step in range(steps):
         if last is not None and step == steps - last and step > 0:
@@ -174,7 +174,7 @@ def test_config():
     config = layer.get_config()
     for _ in range(2):  # a config is not used up
         revived = Refeed.from_config(config)
-        assert (revived.steps, revived.backprop, revived.start) == (4, 2, "learned")
+        assert (revived.steps, revived.bptt_steps, revived.initial_state) == (4, 2, "learned")
         assert revived.name == "again"
         assert [b.get_config() for b in revived.branches] == [
             b.get_config() for b in layer.branches
@@ -195,9 +195,12 @@ def test_check(check, tmp_path):
     [
         ({"steps": 0}, "Refeed takes at least 1 step, received 0"),
         ({"steps": 1.5}, "Refeed takes at least 1 step, received 1.5"),
-        ({"steps": 2, "backprop": 3}, r"from 0 \(all\) to steps = 2, received 3"),
-        ({"steps": 2, "backprop": -1}, r"from 0 \(all\) to steps = 2, received -1"),
-        ({"steps": 2, "start": "ones"}, "start is one of zeros, learned, random, received 'ones'"),
+        ({"steps": 2, "bptt_steps": 3}, r"from 0 \(all\) to steps = 2, received 3"),
+        ({"steps": 2, "bptt_steps": -1}, r"from 0 \(all\) to steps = 2, received -1"),
+        (
+            {"steps": 2, "initial_state": "ones"},
+            "initial_state is one of zeros, learned, random, received 'ones'",
+        ),
     ],
 )
 def test_errors(kwargs, message):

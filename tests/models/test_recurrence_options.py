@@ -35,7 +35,7 @@ def written_out(layer, x, steps, inner, d):
 @pytest.mark.parametrize("backprop", [0, 1])
 @pytest.mark.parametrize(("inner", "damping"), [(2, 0.0), (0, 0.25), (1, 0.25)])
 def test_inner_steps_and_damping(inner, damping, backprop):
-    layer = make_refeed(SHAPE, 7, inner=inner, damping=damping, backprop=backprop)
+    layer = make_refeed(SHAPE, 7, inner_steps=inner, damping=damping, bptt_steps=backprop)
     x = normal(2, *SHAPE)
     expected = values(lambda x: written_out(layer, x, 7, inner, damping), x)
     np.testing.assert_allclose(values(layer, x), expected, rtol=1e-4, atol=1e-5)
@@ -47,7 +47,7 @@ def test_inner_steps_and_damping(inner, damping, backprop):
 @pytest.mark.parametrize(("steps", "backprop"), [(6, 2), (3, 1), (4, 4)])
 def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inner):
     """The gradient by the input is that of the last K steps from a fixed state."""
-    layer = make_refeed(SHAPE, steps, backprop=backprop, inner=inner)
+    layer = make_refeed(SHAPE, steps, bptt_steps=backprop, inner_steps=inner)
     x, w = normal(1, *SHAPE), normal(1, *SHAPE, seed=6)
     found = gradient(lambda x: ops.sum(w * layer(x)), x)
 
@@ -72,7 +72,7 @@ def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inn
 
 
 def test_carried_states_are_two_runs_of_one():
-    layer = make_refeed(SHAPE, 3, inner=2)
+    layer = make_refeed(SHAPE, 3, inner_steps=2)
     x = normal(2, *SHAPE)
     half = layer.think(x, layer.first_states(x), 2)
     assert len(half) == 2
@@ -86,7 +86,7 @@ def test_the_compiled_step_grows_with_backprop_alone():
     import tensorflow as tf
 
     def operations(steps, backprop):
-        layer = make_refeed(SHAPE, steps, backprop=backprop)
+        layer = make_refeed(SHAPE, steps, bptt_steps=backprop)
 
         @tf.function
         def gradients(x):
@@ -102,15 +102,17 @@ def test_the_compiled_step_grows_with_backprop_alone():
 
 
 def test_random_starts():
-    layer = make_refeed(SHAPE, 2, start="random", seed=3)
+    layer = make_refeed(SHAPE, 2, initial_state="random", seed=3)
     x = normal(2, *SHAPE)
     first, again = (to_numpy(layer.first_states(x)[0]) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert abs(first).max() > 0.5
-    assert (first[0] != first[1]).all()
+    # The same for every example, so that no answer depends on the batch; another in each position.
+    np.testing.assert_array_equal(first[0], first[1])
+    assert (first[0, 0] != first[0, 1]).all()
     trained = [to_numpy(layer.first_states(x, training=True)[0]) for _ in range(2)]
     assert (trained[0] != trained[1]).all()
-    other = make_refeed(SHAPE, 2, start="random", seed=4)
+    other = make_refeed(SHAPE, 2, initial_state="random", seed=4)
     assert (to_numpy(other.first_states(x)[0]) != first).all()
 
 
@@ -126,7 +128,7 @@ def test_noise_is_of_training_alone():
 
 def test_noise_in_a_loop_is_another_at_every_turn():
     """Were it the same, or none, two turns more would not move a contraction's state."""
-    layer = make_refeed(SHAPE, 8, backprop=1, noise=0.5)
+    layer = make_refeed(SHAPE, 8, bptt_steps=1, noise=0.5)
     x = np.zeros((2, *SHAPE), "float32")
     for variable in layer.weights:
         variable.assign(np.zeros(variable.shape))
@@ -149,7 +151,7 @@ def test_noise_in_a_loop_is_another_at_every_turn():
 
 @pytest.mark.parametrize("what", ["answer", "both"])
 def test_answers_are_fed_back(what):
-    layer = make_refeed(SHAPE, 3, what=what)
+    layer = make_refeed(SHAPE, 3, feedback=what)
     layer.echo = lambda y: 2 * ops.tanh(y)
     x = normal(2, *SHAPE)
 
@@ -161,16 +163,21 @@ def test_answers_are_fed_back(what):
         return y
 
     np.testing.assert_allclose(values(layer, x), values(expected, x), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=f"refed what = '{what}' is saved as a run folder alone"):
+    with pytest.raises(
+        ValueError, match=f"Refeed of feedback = '{what}' .* is saved with the network"
+    ):
         layer.get_config()
 
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"inner": -1}, "inner is a number of steps from 0, received -1"),
-        ({"inner": 1, "what": "both"}, "expected what='state' with inner steps, received 'both'"),
-        ({"what": "words"}, "what is one of state, answer, both, received 'words'"),
+        ({"inner_steps": -1}, "inner_steps is a number from 0, received -1"),
+        (
+            {"inner_steps": 1, "feedback": "both"},
+            "expected feedback='state' with inner steps, received 'both'",
+        ),
+        ({"feedback": "words"}, "feedback is one of state, answer, both, received 'words'"),
         ({"damping": 1.0}, "damping is from 0 up to 1 and noise at least 0, received damping=1.0"),
         ({"noise": -0.1}, "noise at least 0, received damping=0.0, noise=-0.1"),
     ],

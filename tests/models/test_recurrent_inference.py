@@ -13,8 +13,8 @@ from mdnn.errors import MdnnError
 from mdnn.models.grid_resizing import at_grid_size
 from mdnn.models.halting import CERTAIN
 from mdnn.models.recurrent_inference import RecurrentInference, check_refeeds, steps_by_length
+from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator
 from mdnn.tokens.symbols import PuzzleName, to_tokens
-from mdnn.training.puzzle_evaluator import PuzzleEvaluator
 
 
 def cases(count=10):
@@ -105,13 +105,13 @@ def test_the_stillest_of_several_starts_answers(tmp_path):
     model = randomize(mdnn.build(config))
     task, puzzles, solutions = cases(6)
     evaluator = PuzzleEvaluator({"parallel": model}, config)
-    (several,) = evaluator.curve(task, puzzles, solutions, [2], num_starts=3)
+    (several,) = evaluator.curve((task, puzzles, solutions), [2], num_starts=3)
     singles = []
     for seed in range(3):
         for _, _, found in evaluator.solver(task).curve(to_tokens(puzzles, task.shape), [2], seed):
             singles.append(found["change"])
     assert several["change"] == pytest.approx(np.min(singles, axis=0).mean(), rel=1e-4)
-    (one,) = evaluator.curve(task, puzzles, solutions, [2])
+    (one,) = evaluator.curve((task, puzzles, solutions), [2])
     assert several["change"] < one["change"]
 
 

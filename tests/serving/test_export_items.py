@@ -148,10 +148,10 @@ def expected(run, kind, want, prompts, **settings):
         ("audio", "audio 6", {"samples": 6}),
     ],
 )
-def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, how):
+def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, decoding):
     answers = set()
     for temperature, seed in ((0.0, 0), (0.8, 3), (2.0, -5)):
-        settings = {"temperature": temperature, "seed": seed, "decoding": how}
+        settings = {"temperature": temperature, "seed": seed, "decoding": decoding}
         found = server.answer(kind, RAW, **settings, **sizes)
         found = [value(kind, raw) for raw in found]
         assert found == expected(run, kind, want, VALUES, **settings)

@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 import mdnn
 from mdnn import cli
 from mdnn.models.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.tasks import task_for
+from mdnn.tasks.puzzle_feed import CarriedPuzzles
 from mdnn.training import trainer as loop
-from mdnn.training.carry import CarriedBatches, VariableDepthBatches
-from mdnn.training.puzzle_training import PuzzleData
 
 
 class Told:
@@ -30,7 +30,7 @@ class Told:
 
 def carried(folder, *settings):
     config = load_sudoku(folder, "train.batch_size=4", "refeed.supervision_steps=3", *settings)
-    thinking, told = CarriedBatches(config, PuzzleData(config)), Told(4)
+    thinking, told = task_for(config).feed(), Told(4)
     thinking.follow(told)
     return thinking, told
 
@@ -43,23 +43,23 @@ def test_what_has_stopped_makes_room(tmp_path):
     assert first["fresh"].all()
     told.verdict[STOP] = [-1, 2, -1, -1]
     told.verdict[RIGHT] = [0, 1, 0, 0]
-    thinking.settle()
+    thinking.update()
     assert thinking.number.tolist() == [0, 4, 2, 3]
     second = thinking.batch(1)
     assert second["fresh"].tolist() == [False, True, False, False]
     np.testing.assert_array_equal(second["tokens"][[0, 2, 3]], first["tokens"][[0, 2, 3]])
     assert (second["tokens"][1] != first["tokens"][1]).any()
     told.verdict[STOP] = -1
-    thinking.settle()
+    thinking.update()
     thinking.batch(2)
     # After three segments a puzzle is done, whatever the head says.
-    thinking.settle()
+    thinking.update()
     assert thinking.number.tolist() == [5, 4, 6, 7]
     assert thinking.age.tolist() == [0, 2, 0, 0]
     # A state that is no number begins anew, with another puzzle.
     told.verdict[SOUND] = [1, 0, 1, 1]
     thinking.batch(3)
-    thinking.settle()
+    thinking.update()
     assert thinking.number.tolist() == [5, 8, 6, 7]
 
 
@@ -68,7 +68,7 @@ def test_without_a_head_nothing_stops_early(tmp_path):
     told.verdict[STOP] = 9
     for step, number in enumerate((0, 0, 4)):
         thinking.batch(step)
-        thinking.settle()
+        thinking.update()
         assert thinking.number[0] == number
 
 
@@ -79,7 +79,7 @@ def test_exploring_puzzles_have_to_go_on(tmp_path):
     assert set(thinking.least) <= {2, 3}
     told.verdict[STOP] = 9
     thinking.batch(0)
-    thinking.settle()
+    thinking.update()
     assert thinking.number.tolist() == [0, 1, 2, 3]
 
 
@@ -93,17 +93,17 @@ def test_steps_by_length(tmp_path):
     batch = thinking.batch(0)
     wanted = np.clip(np.ceil(0.5 * batch["asked"].sum(1)), 2, 5)
     assert wanted.max() > 3
-    thinking.settle()
+    thinking.update()
     assert (thinking.age == np.where(wanted <= 1, 0, 1)).all()
     drawn = load_sudoku(tmp_path, *settings, "data.givens=[6, 8]")
-    batch = VariableDepthBatches(drawn, PuzzleData(drawn)).batch(0)
+    batch = task_for(drawn).feed().batch(0)
     longest = np.clip(np.ceil(0.5 * batch["asked"].sum(1)), 2, 5).max()
     assert batch["free"].tolist() == [longest - 1]
 
 
 def test_sampled_steps(tmp_path):
     config = load_free(tmp_path, "prefix-sums-12", [12])
-    thinking = VariableDepthBatches(config, PuzzleData(config))
+    thinking = task_for(config).feed()
     free = [int(thinking.batch(step)["free"][0]) for step in range(60)]
     assert set(free) == set(range(5))
     assert free == [int(thinking.batch(step)["free"][0]) for step in range(60)]
@@ -148,7 +148,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(tmp_path, monkeypatc
 
 def test_a_state_that_is_no_number_ends_training(tmp_path, monkeypatch, capsys):
     config = load_sudoku(tmp_path, "refeed.supervision_steps=3")
-    real = CarriedBatches.batch
+    real = CarriedPuzzles.batch
 
     def batch(self, step):
         if step == 4:
@@ -156,7 +156,7 @@ def test_a_state_that_is_no_number_ends_training(tmp_path, monkeypatch, capsys):
             self.age[:] = 1
         return real(self, step)
 
-    monkeypatch.setattr(CarriedBatches, "batch", batch)
+    monkeypatch.setattr(CarriedPuzzles, "batch", batch)
     run = tmp_path / "run"
     with pytest.raises(mdnn.MdnnError, match=r"the loss is nan at step 5 .* has no checkpoint"):
         mdnn.train(config, run, show=False)

@@ -1,5 +1,6 @@
 """Runs side by side: what is measured of them, and the table."""
 
+import importlib
 from types import SimpleNamespace
 
 import mdnn
@@ -13,12 +14,12 @@ def test_the_median_speed_of_turns(monkeypatch):
     # A run that takes 1, 5, 2 seconds, and one that takes twice as long.
     spent = {"a": iter([9, 1, 5, 2]), "b": iter([9, 2, 10, 4])}
 
-    def write(run, prompt, length, how):
-        calls.append((run.name, prompt, how))
+    def write(run, prompt, length, decoding):
+        calls.append((run.name, prompt, decoding))
         now[0] += next(spent[run.name])
         return "x" * length
 
-    monkeypatch.setattr(comparison, "generate", write)
+    monkeypatch.setattr(importlib.import_module("mdnn.generation.generate"), "generate", write)
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {
@@ -31,7 +32,7 @@ def test_the_median_speed_of_turns(monkeypatch):
         }
         | {"backbone": {"layer": [{"kind": "linear"}]}}
     )
-    runs = [SimpleNamespace(name=name, config=config) for name in "ab"]
+    runs = [SimpleNamespace(name=name, config=config, words=()) for name in "ab"]
     assert speeds(runs, rounds=3) == [400 / 2, 400 / 4]
     assert calls == [(name, "The ", "parallel") for name in "abababab"]
 
@@ -52,10 +53,10 @@ def test_table():
         },
     ]
     assert table(rows) == [
-        "weights        bytes   of it way     nats/character     cost  characters/s",
-        "float32    3,000,000  100.0% turn            1.2500                     99",
-        "                             once            2.0000",
-        "int4         500,000   16.7% turn            1.2600   +0.80%         1,234",
-        "                             once            1.9900   -0.50%",
+        "weights        bytes   of it mode             nats/character     cost  characters/s",
+        "float32    3,000,000  100.0% autoregressive           1.2500                     99",
+        "                             parallel                 2.0000",
+        "int4         500,000   16.7% autoregressive           1.2600   +0.80%         1,234",
+        "                             parallel                 1.9900   -0.50%",
     ]
     assert table(rows[:1], "unit")[0].split()[-2:] == ["cost", "units/s"]

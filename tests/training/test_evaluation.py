@@ -5,7 +5,7 @@ import pytest
 
 import mdnn
 from mdnn.runs.run_folder import open_run
-from mdnn.training.evaluation import figures
+from mdnn.tasks.batch_evaluator import per_character
 
 POSITIONS = 8
 # 61 characters: not a multiple of the positions; with some that training never saw.
@@ -108,7 +108,7 @@ def test_progress_goes_from_nothing_to_all(tiny_run):
 
 
 def test_figures():
-    found = figures(np.float64(3.0), np.int64(2))
+    found = per_character(np.float64(3.0), np.int64(2))
     assert found == {"loss": 1.5, "bits_per_character": 1.5 / np.log(2), "characters": 2}
     assert type(found["characters"]) is int
 

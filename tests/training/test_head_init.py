@@ -5,12 +5,12 @@ import numpy as np
 
 from mdnn.layers import ModalityHeads
 from mdnn.layers.decoding_steps import decoding_steps
+from mdnn.tasks.head_init import frequency_biases, init_head_bias, text_tokens
 from mdnn.tokens.characters import TextTokenizer
-from mdnn.training.head_init import frequency_biases, init_head_bias, text_rows
 
 
 def rows(tokenizer, text):
-    return text_rows(tokenizer.units(text), tokenizer)
+    return text_tokens(tokenizer.units(text), tokenizer)
 
 
 def test_frequencies_of_characters():
@@ -83,6 +83,6 @@ def test_bits_have_no_start():
 
 
 def test_rows_of_a_long_text_are_spread(monkeypatch):
-    monkeypatch.setattr("mdnn.training.head_init.MOST", 3)
+    monkeypatch.setattr("mdnn.tasks.head_init.COUNTED_UNITS", 3)
     found = rows(TextTokenizer(), "abcdefghij")
     assert "".join(map(chr, found[:, 3])) == "adgj"

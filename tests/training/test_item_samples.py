@@ -6,11 +6,10 @@ import tiny
 
 import mdnn
 from mdnn.runs.run_folder import open_run
+from mdnn.tasks import task_for
+from mdnn.tasks.contact_sheet import contact_sheet
+from mdnn.tasks.item_samples import sample_draws, wanted
 from mdnn.tokens.items import Item
-from mdnn.training.item_evaluator import validation_lines
-from mdnn.training.item_samples import sample_draws, wanted
-from mdnn.training.item_training import ItemData
-from mdnn.training.plots import contact_sheet
 
 
 @pytest.mark.parametrize(
@@ -29,7 +28,7 @@ def test_what_is_asked_for(item, word):
 
 
 def test_every_direction_of_pairs_comes(tmp_path):
-    lines = validation_lines(tiny.load_items(tmp_path))
+    lines = task_for(tiny.load_items(tmp_path)).validation
     drawn = sample_draws(lines, 6, 3, "pairs")
     assert [[item.kind for item in items] for items in drawn] == [
         ["text", "grey"],
@@ -49,16 +48,16 @@ def test_every_direction_of_pairs_comes(tmp_path):
 def test_a_sheet_of_answers(items_run, tmp_path, monkeypatch):
     asked = []
 
-    def generate(run, prompts, want, how):
-        asked.append((how, want, [[item.kind for item in prompt] for prompt in prompts]))
+    def generate(run, prompts, output, decoding):
+        asked.append((decoding, output, [[item.kind for item in prompt] for prompt in prompts]))
         answers = {"text": "$x\x00", "audio": np.zeros(0, "int16")}
-        return [answers.get(want, np.zeros((4, 4), "uint8"))] * len(prompts)
+        return [answers.get(output, np.zeros((4, 4), "uint8"))] * len(prompts)
 
     monkeypatch.setattr(mdnn, "generate", generate, raising=False)
     run, said = open_run(items_run), []
-    data = ItemData(run.config)
+    task = task_for(run.config)
     run = run.__class__(tmp_path, run.config).holding(None)
-    data.sample(run, 7, "It writes", said.append)
+    task.sample(run, 7, "It writes", said.append)
     file = tmp_path / "samples" / "step-0000007.png"
     assert said == [f"It writes: {file}"]
     assert file.read_bytes().startswith(b"\x89PNG")

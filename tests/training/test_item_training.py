@@ -17,12 +17,12 @@ from mdnn.models.loss import loss_for, token_nll
 from mdnn.models.loss_model import LossModel
 from mdnn.runs.run_folder import Run, open_run
 from mdnn.runs.safetensors_io import read_arrays
+from mdnn.tasks import task_for
+from mdnn.tasks.item_evaluator import ItemEvaluator
+from mdnn.tasks.item_task import item_statistics
 from mdnn.tokens.packing import pack_items
 from mdnn.training import step as gradients
 from mdnn.training import trainer as loop
-from mdnn.training.decoding_modes import decoding_mode_shares, networks_by_mode
-from mdnn.training.item_evaluator import open_config_lines, validation_lines
-from mdnn.training.item_training import ItemData, seen
 from mdnn.training.optimizers import make_optimizer
 from mdnn.training.step import make_step
 
@@ -95,7 +95,7 @@ def test_it_learns_every_way(items_training, items_run):
     assert float(rows[-1]["train_loss"]) < 0.5 * float(rows[0]["train_loss"])
     checks = [row for row in rows if row["validation_loss"]]
     assert len(checks) == 2
-    shares = decoding_mode_shares(open_run(items_run).config)
+    shares = task_for(open_run(items_run).config).mode_shares
     assert shares == {"autoregressive": 0.5, "parallel": 0.25, "masked_diffusion": 0.25}
     own = [float(checks[-1][f"validation_{way}_loss"]) for way in shares]
     mean = sum(share * value for share, value in zip(shares.values(), own, strict=True))
@@ -108,9 +108,9 @@ def test_nats_against_one_context_at_a_time(items_run):
     run = open_run(items_run)
     config, tokenizer = run.config, run.item_tokenizer
     found = mdnn.evaluate(run)["ways"]
-    networks = networks_by_mode(run.model, config)
+    networks = task_for(config).networks(run.model)
     totals = {way: {} for way in ("autoregressive", "parallel")}
-    for line in validation_lines(config):
+    for line in task_for(config).validation:
         for one, two in line.pairs:
             items = [item_of(line.parts[part][0]) for part in (one, two)]
             rows = [tokenizer.tokens(item) for item in items]
@@ -143,20 +143,20 @@ def item_of(entry):
 
 
 def test_other_lines(items_run):
-    corpus = open_config_lines(open_run(items_run).config)
-    result = mdnn.evaluate(items_run, lines=corpus.train[:1])
+    corpus = task_for(open_run(items_run).config).splits
+    result = mdnn.evaluate(items_run, corpus.train[:1])
     # Three alternatives of the picture and the sound: each pair with one of them three times.
     assert result["items"] == 18
     assert (
         result["ways"]["parallel"]["loss"] != mdnn.evaluate(items_run)["ways"]["parallel"]["loss"]
     )
-    with pytest.raises(mdnn.MdnnError, match="evaluated on lines, received a text"):
+    with pytest.raises(mdnn.MdnnError, match="evaluated on a list of lines, received str"):
         mdnn.evaluate(items_run, "a text")
 
 
 def test_lines_for_a_network_of_text(tiny_run):
-    with pytest.raises(mdnn.MdnnError, match="evaluated on a text, received lines"):
-        mdnn.evaluate(tiny_run, lines=[])
+    with pytest.raises(mdnn.MdnnError, match="evaluated on a text, received list"):
+        mdnn.evaluate(tiny_run, [])
 
 
 def interrupted(config, folder, monkeypatch, at, steps):
@@ -190,7 +190,7 @@ def interrupted(config, folder, monkeypatch, at, steps):
         assert set(a) == set(b)
         for name, array in a.items():
             np.testing.assert_array_equal(array, b[name], err_msg=name)
-    batches = loop.open_training_data(config).batches
+    batches = task_for(config).batches
     both = [{batches.objective(step) for step in part} for part in (range(at), range(at, steps))]
     assert both == [set(OBJECTIVES), set(OBJECTIVES)]
 
@@ -202,7 +202,7 @@ RESUMED = (*tiny.QUICK, "train.batch_size=2", "seed=1", "backbone.layer.1.dropou
 def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     config = tiny.load_items(tmp_path, *RESUMED, "train.objectives.autoregressive=1")
     # Figures would take longer than training; the text below has them.
-    monkeypatch.setattr(ItemData, "figures", lambda *_: {"ways": {}})
+    monkeypatch.setattr(ItemEvaluator, "metrics", lambda *_, **__: {"ways": {}})
     interrupted(config, tmp_path, monkeypatch, at=10, steps=20)
 
 
@@ -249,10 +249,10 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
     ]
     config = tiny.load_items(tmp_path, *PLAIN, *objectives, *NO_FOLD, "loss.prompt=0.5")
     model = mdnn.build(config)
-    data = ItemData(config)
+    data = task_for(config)
     one = mdnn.config.training_tables.Objectives(**{"autoregressive": 0.0, way: 1.0})
     batches = ItemBatches(
-        data.train,
+        data.splits.train,
         data.tokenizer,
         config.context,
         3,
@@ -264,7 +264,7 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
         # To learn its shapes, Keras may ask for the only batch of an epoch once more.
         repeat=True,
     )
-    networks, loss = networks_by_mode(model, config), loss_for(config)
+    networks, loss = task_for(config).networks(model), loss_for(config)
     start = model.get_weights()
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
     step = make_step(networks, loss, optimizer)
@@ -286,11 +286,11 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
 
 def test_weights_count(tmp_path):
     config = tiny.load_items(tmp_path, *NO_FOLD)
-    model, batches = mdnn.build(config), ItemData(config).batches
+    model, batches = mdnn.build(config), task_for(config).batches
     turn = next(step for step in range(9) if batches.objective(step) == "autoregressive")
     batch = batches.at(turn)
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-    step = make_step(networks_by_mode(model, config), loss_for(config), optimizer)
+    step = make_step(task_for(config).networks(model), loss_for(config), optimizer)
     even = float(step(batch, 0.0, "autoregressive"))
     positions = batch["weights"].shape[1]
     half = np.where(np.arange(positions) < positions // 2, 2 * batch["weights"], 0).astype(
@@ -304,7 +304,7 @@ def test_weights_count(tmp_path):
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="TensorFlow needs no lengths")
 def test_lengths_of_picks_are_foreseen(tmp_path):
     config = tiny.load_items(tmp_path)
-    batches, model = ItemData(config).batches, mdnn.build(config)
+    batches, model = task_for(config).batches, mdnn.build(config)
     learner = LossModel(model, loss_for(config))
     (sizes,) = gradients._foreseen(dict.fromkeys(OBJECTIVES, learner), batches).values()
     # Of each modality, and of rows of the grid, which this network's step leaves out.
@@ -323,8 +323,8 @@ def test_only_networks_that_share_their_weights_learn_together(tmp_path):
 
 
 def test_heads_start_from_what_is_answered(tmp_path):
-    data = ItemData(tiny.load_items(tmp_path))
-    kinds, counts = np.unique(data.rows()[:, 0], return_counts=True)
+    data = task_for(tiny.load_items(tmp_path))
+    kinds, counts = np.unique(data.head_tokens()[:, 0], return_counts=True)
     # Text, grey, audio and the end: one in each of 3 words x 6 directions x 3 alternatives.
     assert kinds.tolist() == [1, 4, 7, 9]
     assert counts[-1] == 54
@@ -333,14 +333,14 @@ def test_heads_start_from_what_is_answered(tmp_path):
 def test_words_come_from_the_texts(tmp_path):
     words = ('tokens.modalities=["text", "word", "grey", "audio"]', "tokens.words=2")
     config = tiny.load_items(tmp_path, *words)
-    data = ItemData(config)
+    data = task_for(config)
     assert data.words == ("one", "seven")
     data.write_about(tmp_path)
     run = Run(tmp_path, config, data.words)
     assert run.item_tokenizer.count("seven") == 1
     assert run.item_statistics["longest"] == {"text": 3, "grey": 16, "audio": 8}
     # A run that goes on keeps its table.
-    assert ItemData(config, ("two",)).words == ("two",)
+    assert task_for(config, ("two",)).words == ("two",)
 
 
 def test_a_folder_called_as_a_source(tmp_path, monkeypatch):
@@ -358,7 +358,7 @@ def test_shapes_that_were_seen(tmp_path):
     line = mdnn.datasets.Example(
         ((item,), (grey, mdnn.Item("grey", np.zeros((4, 4), "uint8")), grey))
     )
-    assert seen([line], mdnn.ItemTokenizer()) == {
+    assert item_statistics([line], mdnn.ItemTokenizer()) == {
         "longest": {"video": 6, "grey": 16},
         "shapes": {"video": [[3, 2, 1]], "grey": [[2, 5], [4, 4]]},
     }

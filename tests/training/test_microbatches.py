@@ -11,10 +11,9 @@ import tiny
 
 import mdnn
 from mdnn.models.loss import loss_for
+from mdnn.tasks import task_for
 from mdnn.training import microbatches as cores
-from mdnn.training.decoding_modes import networks_by_mode
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.preparation import open_training_data
 from mdnn.training.step import make_step
 from mdnn.training.trainer import Training
 
@@ -40,7 +39,7 @@ def _learnt(config, data, start, parts):
     model = mdnn.build(config, data.words)
     model.set_weights(start)
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-    step = make_step(networks_by_mode(model, config), loss_for(config), optimizer, parts=parts)
+    step = make_step(task_for(config).networks(model), loss_for(config), optimizer, parts=parts)
     losses = []
     for number in range(3):
         way = data.batches.objective(number)
@@ -54,7 +53,7 @@ def _learnt(config, data, start, parts):
 def test_parts_learn_what_the_whole_batch_learns(what, tmp_path):
     load, *settings = CONFIGS[what]
     config = load(tmp_path, *SGD, *settings)
-    data = open_training_data(config)
+    data = task_for(config)
     start = mdnn.build(config, data.words).get_weights()
     losses, weights = _learnt(config, data, start, 1)
     found, learnt = _learnt(config, data, start, 4)
@@ -67,7 +66,7 @@ def test_parts_learn_what_the_whole_batch_learns(what, tmp_path):
 @needs_tensorflow
 def test_a_part_without_a_target_counts_nothing(tmp_path):
     config = tiny.load_config(tmp_path, *SGD)
-    model, data = mdnn.build(config), open_training_data(config)
+    model, data = mdnn.build(config), task_for(config)
     batch = data.batches.at(0)
     batch["targets"][4:] = 0
     found = []
@@ -85,7 +84,7 @@ def test_puzzles_stay_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr("mdnn.training.trainer.parts_of", lambda batch: 2)
     config = puzzle_networks.load_sudoku(tmp_path)
-    data = open_training_data(config)
+    data = task_for(config)
     from mdnn.runs.run_folder import Run
     from mdnn.training.progress import Display
 

@@ -178,15 +178,26 @@ def item_windows(
             raise MdnnError(f"{name} must be at least 1; received {value}")
     longest = check_fit(lines, tokenizer, context, order, cut)
     contexts = ItemContexts(tokenizer, context, cut, hide=hide, longest=longest)
-    plan = [
-        (line, turn, pair)
-        for line in lines
-        for pair in (line.pairs if line.order_of(order) == "pairs" else (range(len(line.parts)),))
-        for turn in range(max(len(line.parts[part]) for part in pair))
-    ]
+    plan = list(planned_contexts(lines, order))
     if most is not None and len(plan) > most:
         plan = [plan[number * len(plan) // most] for number in range(most)]
     return _item_windows(plan, contexts, batch, objective, seed, order)
+
+
+def planned_contexts(lines, order):
+    """Yields the contexts in which every alternative of every line comes.
+
+    Args:
+        lines: List of `mdnn.datasets.items.example.Example`.
+        order: `"given"`, `"any"` or `"pairs"`.
+
+    Yields:
+        `(line, turn, pair)`: the line, the number of the alternatives, the numbers of the parts.
+    """
+    for line in lines:
+        for pair in line.pairs if line.order_of(order) == "pairs" else (range(len(line.parts)),):
+            for turn in range(max(len(line.parts[part]) for part in pair)):
+                yield line, turn, pair
 
 
 def _item_windows(plan, contexts, batch, objective, seed, order):

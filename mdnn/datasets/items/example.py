@@ -1,6 +1,7 @@
 """A line: what belongs together in one context, each part in one or several ways."""
 
 import functools
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,11 @@ ORDERS = ("given", "any", "pairs")
 """How the parts of a line follow one another in a context (see `Example.draw`)."""
 
 
-@dataclass(frozen=True, eq=False)
+# Held while a file's item is kept: of two threads that read it, both get the first one's.
+_KEEPING = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class FileItem:
     """An item in a file, read when it is first asked for and kept from then on.
 
@@ -35,7 +40,7 @@ class FileItem:
     kinds: tuple[str, ...] | None = None
     convert: bool = False
     encoding: str = "utf-8"
-    _kept: dict = field(default_factory=dict, repr=False)
+    _item: Item | None = field(default=None, init=False, repr=False)
 
     def read(self):
         """Returns the `Item`, the same object every time.
@@ -43,8 +48,7 @@ class FileItem:
         Raises:
             MdnnError: If the file cannot be read or is of a kind that is not taken.
         """
-        item = self._kept.get("item")
-        if item is None:
+        if self._item is None:
             # imported late: most sources need no decoder
             from mdnn.datasets.media.media_files import fit_colours, read_item, read_video
 
@@ -58,9 +62,10 @@ class FileItem:
             if not len(item.value):
                 raise MdnnError(f"{self.paths[0]}: it is empty")
             check_kind(item.kind, self.kinds, self.paths[0])
-            # of two threads that read at the same time, both get the first one's
-            item = self._kept.setdefault("item", item)
-        return item
+            with _KEEPING:
+                if self._item is None:
+                    object.__setattr__(self, "_item", item)
+        return self._item
 
 
 def check_kind(kind, kinds, name):

@@ -128,6 +128,8 @@ class _Reader:
         self.kinds = kinds
         self.convert = convert
         self.encoding = encoding
+        # what errors call the items of the line that is being read
+        self.called = ""
         # TFDS sets that were read, by name
         self.sets = {}
 
@@ -151,6 +153,8 @@ class _Reader:
             raise MdnnError(
                 f"{where}: order: expected {', '.join(ORDERS)}, received {_short(order)}"
             )
+        # one string for the line and all its texts: a manifest may have millions
+        self.called = f"{where} {name}".rstrip()
         convert = _boolean(table, "convert", self.convert, where)
         parts = []
         for number, part in enumerate(items, 1):
@@ -161,7 +165,7 @@ class _Reader:
                     f"{here}: split: expected {side!r} as the line has it, received "
                     f"{parts[-1].split!r}"
                 )
-        return SourceExample(tuple(parts), f"{where} {name}".rstrip(), side, order)
+        return SourceExample(tuple(parts), self.called, side, order)
 
     def part(self, table, where, convert):
         """Returns the `SourcePart` of an object; `convert` is the line's."""
@@ -210,7 +214,7 @@ class _Reader:
                 raise MdnnError(f"{where}: {_short(one)} comes twice")
             seen.add(paths)
             if key == "text":
-                entries.append(Item("text", one, name=f"{where} {_short(one)}"))
+                entries.append(Item("text", one, name=self.called))
             else:
                 options = (self.rate, self.kinds, convert, self.encoding)
                 entries.append(FileItem(kind, paths, *options))

@@ -15,7 +15,7 @@ SPLITS = ("train", "validation")
 _STREAM = 0x73706C6974  # "split"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class SourcePart:
     """One part of a line as its source has it.
 
@@ -30,7 +30,7 @@ class SourcePart:
     splits: tuple[str | None, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class SourceExample:
     """A line as its source has it: both sides together.
 

@@ -1,0 +1,130 @@
+"""The rules of the tasks that come with mdnn: texts, items and puzzles."""
+
+from mdnn.config.task_rules import TaskRules, register_rules
+from mdnn.errors import MdnnError, did_you_mean
+from mdnn.tokens.features import UNITS
+from mdnn.tokens.symbols import KNOWN, puzzle_source
+
+_PUZZLE_REFEED = (
+    "refeed.step_schedule",
+    "refeed.supervision_steps",
+)
+
+
+def _check_text(config):
+    _check_start(config)
+
+
+def _check_items(config):
+    _check_start(config)
+    tokens, positions = config.tokens, config.context.positions
+    # A coordinate is below the number of positions of one context, so that it is told exactly.
+    if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
+        raise MdnnError(
+            f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
+            f"{tokens.base**tokens.digits} places apart, expected at least the context's "
+            f"{positions} positions"
+        )
+
+
+def _check_start(config):
+    if config.refeed.initial_state == "random":
+        raise MdnnError(
+            "refeed.initial_state: expected 'zeros' or 'learned', received 'random'; it belongs to "
+            "context.layout = 'puzzle'"
+        )
+
+
+def _check_puzzle(config):
+    data, tokens, source = config.data, config.tokens, config.data.source
+    name, path = puzzle_source(source)
+    if name is None and path is None:
+        raise MdnnError(
+            f"data.source: expected a source of puzzles, {KNOWN} or FILE.csv, received {source!r}"
+            f"{did_you_mean(source, KNOWN.split(', '))}"
+        )
+    if not data.validation:
+        raise MdnnError("data.validation: expected a share of the puzzles above 0, received 0.0")
+    for key, kind in (("givens", "sudoku"), ("loops", "maze")):
+        if getattr(data, key) and (path is not None or name.kind != kind):
+            raise MdnnError(f"data.{key}: a key of a {kind} that is drawn, received {source!r}")
+    if name is not None:
+        _check_named_puzzle(config, name)
+    # The sides of sudokus from a file of unknown size are at most the number of positions.
+    longest = config.context.positions if name is None else max(name.shape)
+    if tokens.coordinates and tokens.base**tokens.digits < longest:
+        raise MdnnError(
+            f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
+            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the "
+            "positions of "
+            "a side"
+        )
+
+
+def _check_named_puzzle(config, name):
+    """Compares the grid and the fields of a config with a puzzle whose size is known."""
+    fields = config.tokens.candidates
+    if config.context.positions != name.positions:
+        raise MdnnError(
+            f"context.grid: expected the {name.positions} positions of a {name}, as "
+            f"{list(name.shape)}, "
+            f"received {list(config.context.grid)}"
+        )
+    if fields and name.kind != "sudoku":
+        raise MdnnError(
+            f"tokens.candidates: a key of sudokus, received data.source = {config.data.source!r}"
+        )
+    if fields and fields != name.sizes[0]:
+        raise MdnnError(
+            f"tokens.candidates: expected the {name.sizes[0]} digits of a {name}, received {fields}"
+        )
+
+
+def _is_puzzle(source):
+    return puzzle_source(source)[0] is not None
+
+
+_TOKENS = ("tokens.table", "tokens.heads", "tokens.words", "tokens.items", "context.padding")
+
+TEXT_RULES = TaskRules(
+    modalities=("text", "word"), keys=_TOKENS, phrase="in a stream", check=_check_text
+)
+ITEM_RULES = TaskRules(
+    modalities=UNITS,
+    keys=(
+        *_TOKENS,
+        "data.order",
+        "data.truncate",
+        "data.convert",
+        "data.augment.speed",
+        "data.augment.volume",
+        "data.augment.noise",
+        "data.augment.shift",
+        "tokens.answer_coordinates",
+        "context.pad_to_multiple_of",
+        "loss.prompt",
+    ),
+    check=_check_items,
+    has_end=True,
+)
+PUZZLE_RULES = TaskRules(
+    modalities=("symbol",),
+    keys=(
+        "data.givens",
+        "data.loops",
+        "data.validation_size",
+        "tokens.candidates",
+        "loss.prompt",
+        *_PUZZLE_REFEED,
+    ),
+    modes=("parallel",),
+    phrase="of a puzzle",
+    check=_check_puzzle,
+    is_source=_is_puzzle,
+    has_mask=False,
+    always_recurrent=True,
+)
+
+register_rules("stream", TEXT_RULES)
+register_rules("items", ITEM_RULES)
+register_rules("puzzle", PUZZLE_RULES)

@@ -1,0 +1,182 @@
+"""What a task (`context.layout`) allows a config to say, and the registry of these rules.
+
+The rules need neither TensorFlow nor the tasks themselves (`mdnn.tasks`), so that a config is
+checked before anything heavy is imported.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import operator
+from collections.abc import Callable
+
+from mdnn.errors import MdnnError, did_you_mean
+
+ENTRY_POINTS = "mdnn.tasks"
+"""Group of the entry points by which an installed package offers tasks: a name, and a module that
+calls `mdnn.tasks.register_task` when it is imported."""
+
+TASK_KEYS = (
+    "data.order",
+    "data.truncate",
+    "data.convert",
+    "data.augment.speed",
+    "data.augment.volume",
+    "data.augment.noise",
+    "data.augment.shift",
+    "data.givens",
+    "data.loops",
+    "data.validation_size",
+    "tokens.table",
+    "tokens.heads",
+    "tokens.words",
+    "tokens.items",
+    "tokens.answer_coordinates",
+    "tokens.candidates",
+    "context.padding",
+    "context.pad_to_multiple_of",
+    "loss.prompt",
+    "refeed.step_schedule",
+    "refeed.supervision_steps",
+)
+"""Config keys that have a meaning in some tasks only. In the others they keep their defaults."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRules:
+    """What a task allows a config to say, and what this means for the network's vocabulary.
+
+    Args:
+        modalities: names of the modalities that `tokens.modalities` may list.
+        keys: those of `TASK_KEYS` that have a meaning in this task.
+        modes: decoding modes that the task can train, keys of `train.objectives`.
+        phrase: words behind an expected value in an error, such as `"in a stream"`.
+        check: function of a config that raises `MdnnError` for keys that do not go together.
+        is_source: function of `data.source` that returns whether the name is one of this task's
+            own; no other task takes such a source.
+        has_end: whether an `end` token follows the answer.
+        has_mask: whether masked positions hold the modality `blank` (where a mode that masks is
+            trained); otherwise the task has an empty symbol of its own.
+        always_recurrent: whether the backbone is built so that it can be run on its own output
+            whatever `refeed.steps` says.
+    """
+
+    modalities: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ("autoregressive", "parallel", "masked_diffusion")
+    phrase: str = ""
+    check: Callable = lambda config: None
+    is_source: Callable = lambda source: False
+    has_end: bool = False
+    has_mask: bool = True
+    always_recurrent: bool = False
+
+    def __post_init__(self):
+        if unknown := [key for key in self.keys if key not in TASK_KEYS]:
+            raise MdnnError(
+                f"TaskRules.keys: unknown key {unknown[0]!r}{did_you_mean(unknown[0], TASK_KEYS)}; "
+                f"known: {', '.join(TASK_KEYS)}"
+            )
+
+
+RULES = {}
+"""Dict from the names of tasks, values of `context.layout`, to their `TaskRules`."""
+
+
+def register_rules(name, rules):
+    """Makes the rules of a task known under its name; `mdnn.tasks.register_task` calls it.
+
+    Raises:
+        MdnnError: other rules have this name.
+    """
+    if RULES.setdefault(name, rules) is not rules:
+        raise MdnnError(f"a task {name!r} is registered already")
+
+
+def rules_of(config):
+    """Returns the `TaskRules` of a config's task.
+
+    Raises:
+        MdnnError: no task has the name in `context.layout`.
+    """
+    name = config.context.layout
+    if name not in RULES:
+        _load_entry_point(name)
+    if name not in RULES:
+        raise MdnnError(
+            f"context.layout: expected one of {', '.join(RULES)}; received {name!r}"
+            f"{did_you_mean(name, RULES)}"
+        )
+    return RULES[name]
+
+
+def _load_entry_point(name):
+    """Imports the installed package that offers a task of this name, if there is one."""
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        entry.load()
+
+
+def check_task(config):
+    """Refuses a config that its task does not allow.
+
+    Args:
+        config: `mdnn.Config`.
+
+    Raises:
+        MdnnError: the first key that does not go with the task.
+    """
+    rules, source = rules_of(config), config.data.source
+    _check_modalities(config, rules)
+    _check_keys(config, rules)
+    for name, other in RULES.items():
+        if other is not rules and other.is_source(source) and not rules.is_source(source):
+            raise MdnnError(
+                f"data.source: {source!r} belongs to context.layout = {name!r}, received "
+                f"{config.context.layout!r}"
+            )
+    rules.check(config)
+
+
+def _check_modalities(config, rules):
+    names = config.tokens.modalities
+    if others := [name for name in names if name not in rules.modalities]:
+        owners = _layouts(lambda other: others[0] in other.modalities)
+        raise MdnnError(
+            f"tokens.modalities: expected {', '.join(rules.modalities)} with context.layout = "
+            f"{config.context.layout!r}, received {others[0]!r}, which belongs to "
+            f"context.layout = {owners}"
+        )
+
+
+def _check_keys(config, rules):
+    """Refuses keys that have no meaning in the task, and modes that it cannot train."""
+    for mode in ("autoregressive", "parallel", "masked_diffusion"):
+        if mode not in rules.modes and (weight := getattr(config.train.objectives, mode)):
+            raise MdnnError(
+                f"train.objectives.{mode}: expected 0.0{_behind(rules)}, received {weight!r}"
+            )
+    for key in TASK_KEYS:
+        if key in rules.keys:
+            continue
+        value, default = operator.attrgetter(key)(config), _default(type(config), key)
+        if value != default:
+            owners = _layouts(lambda other, key=key: key in other.keys)
+            raise MdnnError(
+                f"{key}: expected {default!r}{_behind(rules)}, received {value!r}; it belongs to "
+                f"context.layout = {owners}"
+            )
+
+
+def _behind(rules):
+    return f" {rules.phrase}" if rules.phrase else ""
+
+
+def _layouts(predicate):
+    """Returns the names of the tasks of which a predicate of their rules is true, for an error."""
+    return " or ".join(repr(name) for name, rules in RULES.items() if predicate(rules))
+
+
+@functools.cache
+def _default(schema, key):
+    """Returns the default of a dotted key of a config's dataclass."""
+    return operator.attrgetter(key)(schema())

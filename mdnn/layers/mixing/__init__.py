@@ -1,0 +1,18 @@
+"""Ways to mix the axes of a grid: one file each, found by being in this folder.
+
+A mixer's file holds the words of its config table, the layer that is made from them, its decoding
+cache and its cost: a subclass of `Mixer`, registered with `register_mixer`. A mixer in another
+package registers itself in the same way when its module is imported.
+"""
+
+import importlib
+import pkgutil
+
+from mdnn.layers.mixing.decoding_cache import DecodingCache as DecodingCache
+from mdnn.layers.mixing.mixer import MIXERS as MIXERS
+from mdnn.layers.mixing.mixer import Mixer as Mixer
+from mdnn.layers.mixing.mixer import make_mixer as make_mixer
+from mdnn.layers.mixing.mixer import register_mixer as register_mixer
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

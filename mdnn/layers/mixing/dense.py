@@ -1,0 +1,226 @@
+"""The mixer `dense`: a dense layer along each of its axes."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from keras import initializers, ops
+
+from mdnn.errors import MdnnError
+from mdnn.layers.axis_product import axis_product
+from mdnn.layers.mixing.decoding_cache import DecodingCache
+from mdnn.layers.mixing.linear_mix_cache import LinearMixCache, split_diagonal
+from mdnn.layers.mixing.mixer import Mixer, check_groups, register_mixer, wired_causally
+from mdnn.layers.multidim_dense import MultidimDense
+from mdnn.layers.wiring import toeplitz
+from mdnn.option_field import option
+
+
+@register_mixer
+@dataclasses.dataclass(frozen=True)
+class DenseMixer(Mixer):
+    """Mixes axes with `MultidimDense`; groups of neighbouring channels may have own kernels."""
+
+    kind: str = "dense"
+    sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
+    # Channel groups with a kernel each, for sharing = "groups".
+    groups: int = option(1, least=1)
+    wiring: str = "causal"
+    execution: str = option("parallel", choices=("parallel", "sequential"))
+    order: str = option("ascending", choices=("ascending", "descending"))
+    self_connection: str = option("each", choices=("each", "once", "none"))
+    window: int | None = option(None, least=0)
+    density: float | None = option(None, least=0.0, most=1.0)
+    seed: int = 0
+    # Standard deviation of the kernels' initial values; 0: by each kernel's fan-in.
+    init_std: float = option(0.0, least=0.0)
+
+    several_axes: ClassVar[bool] = True
+    mixes_channels: ClassVar[bool] = True
+
+    @property
+    def positionwise(self):
+        return self.sharing == "separate"
+
+    @property
+    def size_free(self):
+        return self.axes == (-1,) and not self.positionwise
+
+    @property
+    def is_causal(self):
+        return self.axes == (-1,) or wired_causally(self.wiring)
+
+    @property
+    def can_be_causal(self):
+        return -1 in self.axes or wired_causally(self.wiring)
+
+    @property
+    def kernels(self):
+        """How many kernels are side by side, each for as many channels."""
+        return self.groups if self.sharing == "groups" else 1
+
+    def check(self, where, rank, width, channels):
+        super().check(where, rank, width, channels)
+        if -1 in self.axes and (len(self.axes) > 1 or self.sharing == "groups"):
+            raise MdnnError(
+                f"{where}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
+                f"sharing = 'shared' or 'separate'), received axes = {list(self.axes)}, "
+                f"sharing = {self.sharing!r}"
+            )
+        check_groups(self, where, width, channels)
+
+    def make_layer(self, rank, name, dtype=None):
+        sharing = self.sharing
+        if sharing == "groups":
+            sharing = (rank + 1,) if self.groups > 1 else "shared"
+        start = initializers.RandomNormal(stddev=self.init_std) if self.init_std else None
+        return MultidimDense(
+            axes=self.context_axes(rank),
+            sharing=sharing,
+            execution=self.execution,
+            order=self.order,
+            self_connection=self.self_connection,
+            wiring=self.wiring,
+            window=self.window,
+            density=self.density,
+            seed=self.seed if "random" in self.wiring else None,
+            kernel_initializer=start,
+            name=name,
+            dtype=dtype,
+        )
+
+    def layer_shape(self, shape):
+        """Returns `shape` with the channels as groups, where there are several kernels."""
+        if self.kernels == 1:
+            return tuple(shape)
+        return (*shape[:-1], self.kernels, shape[-1] // self.kernels)
+
+    def apply(self, layer, x, causal=None):
+        shape = ops.shape(x)
+        if self.kernels > 1:
+            x = ops.reshape(x, (-1, *self.layer_shape(shape)[1:]))
+        # Channels have no order, so no future to be kept from.
+        x = layer(x) if -1 in self.axes else layer(x, causal=causal)
+        return ops.reshape(x, shape) if self.kernels > 1 else x
+
+    def make_caches(self, layer, grid, width, columns=True):
+        if -1 in self.axes:
+            return [PositionwiseDense(layer, grid, width, columns)] if self.positionwise else []
+        stages = [None]
+        if self.execution == "sequential":
+            stages = range(len(self.context_axes(len(grid) if columns else len(grid) - 1)))
+        return [DenseCache(layer, self.kernels, grid, width, columns, stage) for stage in stages]
+
+    def largest_matrix(self, sizes, width):
+        largest = max((*sizes, width) if -1 in self.axes else sizes)
+        if self.positionwise:
+            return math.prod(sizes) * width * largest
+        return largest * largest * self.kernels
+
+
+class DenseCache(LinearMixCache):
+    """A `MultidimDense`, or one step of it where its axes are mixed one after another.
+
+    Args:
+        layer: the `MultidimDense`.
+        kernels: int, channel groups as an axis of its input.
+        grid, width, columns: see `DecodingCache`.
+        stage: int, the step; `None` for all axes at once.
+    """
+
+    def __init__(self, layer, kernels, grid, width, columns, stage):
+        self.layer, plan = layer, layer.plan
+        # The layer's axes of the columns and of the channels, or their groups.
+        self.fast, channel = (len(grid), len(grid) + 1) if columns else (None, len(grid))
+        self.terms = list(range(len(plan.order))) if stage is None else [stage]
+        terms = [plan.terms[plan.order[number]] for number in self.terms]
+        over = {axis for term in terms for step in term for axis in step.over}
+        by_row = any(term[-1].axis == self.fast for term in terms)
+        # Kernels between rows may differ from column to column.
+        self.block_columns = [
+            grid[-1] if any(self.fast in s.over for s in term if s.axis != self.fast) else 1
+            for term in terms
+            if term[-1].axis != self.fast
+        ]
+        super().__init__(
+            grid,
+            width,
+            columns,
+            (kernels if kernels > 1 else width) if channel in over else 1,
+            blocks=self.block_columns,
+            by_row=by_row,
+            shift=by_row and "shift" in layer.wiring.split("+"),
+            residual=stage is not None and plan.residual[plan.order[stage]],
+        )
+
+    def matrices(self):
+        terms = self.layer.causal_kernels()
+        found = {"blocks": []}
+        for term in (terms[number] for number in self.terms):
+            step, kernel = term[-1]
+            if step.axis == self.fast:
+                found["row"] = kernel if self.shift else ops.swapaxes(kernel, -1, -2)
+                found["row"] = self._by_rows(found["row"], step)
+                continue
+            term = [(s, self._matrix(kernel)) for s, kernel in term]
+            inside = [
+                self._by_rows(ops.swapaxes(k, -1, -2), s) for s, k in term if s.axis == self.fast
+            ]
+            slower = [(s, k) for s, k in term if s.axis != self.fast]
+            between = self._between(slower, self.block_columns[len(found["blocks"])])
+            if step.part == "lower":
+                between, found["diagonal"] = split_diagonal(between)
+            found["blocks"].append((inside[0] if inside else None, between))
+        return found
+
+    def _matrix(self, kernel):
+        return toeplitz(kernel) if "shift" in self.layer.wiring.split("+") else kernel
+
+    def _by_rows(self, kernel, step):
+        """Returns a kernel along the fastest axis as `[1 or R, G, ...]`."""
+        sizes = kernel.shape[len(step.over) :]
+        rows = self.num_rows if any(axis < self.fast for axis in step.over) else 1
+        return ops.reshape(kernel, (rows, -1, *sizes))
+
+    def _between(self, steps, columns):
+        """Returns what rows give to rows, `[J, G, R, R]` (out, in)."""
+        rows, slower = self.num_rows, self.grid[:-1]
+        ends = (columns, self.groups) if self.fast else (self.groups,)
+        units = ops.eye(rows, dtype=self.layer.compute_dtype)
+        units = ops.reshape(units, (rows, *slower, *[1] * len(ends)))
+        units = ops.tile(units, (1, *[1] * len(slower), *ends))
+        for step, kernel in steps:
+            units = axis_product(units, kernel, step.axis, step.over)
+        units = ops.reshape(units, (rows, rows, columns, self.groups))
+        return ops.transpose(units, (2, 3, 1, 0))
+
+
+class PositionwiseDense(DecodingCache):
+    """A dense layer over the channels with weights for each position: it keeps nothing.
+
+    Args:
+        layer: the `MultidimDense`.
+        grid, width, columns: see `DecodingCache`.
+    """
+
+    def __init__(self, layer, grid, width, columns):
+        super().__init__(grid, width, columns)
+        self.layer = layer
+
+    def prepare_weights(self):
+        (((_, kernel),),) = self.layer.causal_kernels()
+        if "shift" in self.layer.wiring.split("+"):
+            kernel = toeplitz(kernel)
+        sizes = self.num_rows, self.num_columns, self.width, self.width
+        return {"kernel": ops.reshape(kernel, sizes)}
+
+    def start_row(self, weights, past_rows, row):
+        return {"kernel": ops.take(weights["kernel"], row, axis=0)}
+
+    def step(self, weights, row_context, current_row, column, x):
+        kernel = ops.take(row_context["kernel"], column, axis=1)
+        return ops.matmul(x[:, None], kernel)[:, 0], current_row
+
+    def prefill(self, weights, x):
+        kernel = weights["kernel"][None, : x.shape[1], : x.shape[2]]
+        return ops.matmul(x[..., None, :], kernel)[..., 0, :], {}

@@ -1,0 +1,99 @@
+"""The kernels of a multidimensional layer: made for a plan, and masked as its wiring says."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from mdnn.layers.initializers import initializer_copy
+from mdnn.layers.multidim_plan import Step
+from mdnn.layers.wiring import fan_in, kernel_masks
+
+
+@dataclass(frozen=True, eq=False)
+class AxisPass:
+    """A step of the plan with its kernel.
+
+    Attributes:
+        step: `Step`.
+        kernel: Variable.
+        past: Boolean array, the live entries as wired; `None`: all.
+        whole: Boolean array, the live entries at `causal=False`; `None`: all.
+    """
+
+    step: Step
+    kernel: Any
+    past: Any
+    whole: Any
+
+    def masked(self, kernel, whole=False):
+        """Returns the kernel, a tensor or variable, with zeros where nothing is joined."""
+        kernel, mask = ops.convert_to_tensor(kernel), self.whole if whole else self.past
+        return kernel if mask is None else kernel * ops.convert_to_tensor(mask, kernel.dtype)
+
+
+def make_passes(layer, plan):
+    """Makes the kernels of a layer, as weights of it.
+
+    Args:
+        layer: The `MultidimDense`.
+        plan: Its `Plan`.
+
+    Returns:
+        The kernels, a list of variables in the order of their first use; and the terms, a tuple
+        of tuples of `AxisPass`.
+    """
+    names = plan.kernel_names
+    masks = {
+        step: _masks(layer, step, names.index(step.kernel)) for term in plan.terms for step in term
+    }
+    kernels = {
+        name: _add_kernel(layer, plan, name, index, masks) for index, name in enumerate(names)
+    }
+    terms = tuple(
+        tuple(AxisPass(step, kernels[step.kernel], *masks[step]) for step in term)
+        for term in plan.terms
+    )
+    return list(kernels.values()), terms
+
+
+def _masks(layer, step, index):
+    """Returns the masks of a step that uses the `index`-th kernel."""
+    words = layer.wiring.split("+")
+    if layer.wiring == "full" and step.diagonal:
+        return None, None
+    masks = kernel_masks(
+        step.n_in,
+        part=step.part,
+        diagonal=step.diagonal,
+        window=step.window,
+        shift="shift" in words,
+        density=layer.density,
+        seed=(layer.seed, index) if "random" in words else None,
+        over=step.over_sizes,
+    )
+    return tuple(None if mask.all() else mask for mask in masks)
+
+
+def _add_kernel(layer, plan, name, index, masks):
+    """Makes the `index`-th kernel for all the steps that use it."""
+    shift = "shift" in layer.wiring.split("+")
+    uses = {step: added for step, added in plan.uses() if step.kernel == name}
+    step = next(iter(uses))
+    matrix = (2 * step.n_in - 1,) if shift else (step.n_in, step.n_out)
+    if layer.kernel_initializer is None:
+        # A tied kernel has several uses: none of them may start too large.
+        variance = min(
+            1 / (fan_in(step.n_in, masks[step][0], shift) * added) for step, added in uses.items()
+        )
+        initializer = keras.initializers.RandomNormal(stddev=variance**0.5)
+    else:
+        initializer = initializer_copy(layer.kernel_initializer, index)
+    return layer.add_weight(
+        name=name,
+        shape=(*step.over_sizes, *matrix),
+        initializer=initializer,
+        regularizer=layer.kernel_regularizer,
+        constraint=layer.kernel_constraint,
+    )

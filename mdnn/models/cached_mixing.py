@@ -1,0 +1,138 @@
+"""The decoding caches of several blocks, run together."""
+
+from keras import ops
+
+
+class CachedMixing:
+    """Keeps the decoding caches of every use of every mixer and fold, and runs them.
+
+    `weights`, `past_rows`, `row_context` and `current_row` are lists of the dicts of
+    `mdnn.layers.mixing.DecodingCache`, one for each use. A layer that is used several times
+    prepares its weights once.
+
+    Args:
+        blocks: list of `mdnn.models.blocks.ResidualBlock`.
+        grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
+        width: int, channels.
+        runs: int, how many times the blocks run, one after another.
+        columns: boolean, whether the grid's last axis is one of the layers' (see
+            `mdnn.layers.mixing.Mixer.make_caches`).
+
+    Attributes:
+        uses: list of `DecodingCache`, in the order in which they run.
+        takes_prefix: whether all of them can be prefilled with a prefix.
+        dtype: of what is computed and kept.
+    """
+
+    def __init__(self, blocks, grid, width, runs=1, columns=True):
+        self.blocks, self.grid, self.width, self.columns = blocks, tuple(grid), width, columns
+        self._caches, uses = {}, []
+        for block in blocks:
+            for layer, mixer in block.mixing_uses():
+                if id(layer) not in self._caches:
+                    self._caches[id(layer)] = mixer.make_caches(layer, grid, width, columns)
+                uses += self._caches[id(layer)]
+        self.uses = uses * runs
+        self.takes_prefix = all(cache.takes_prefix for cache in uses)
+        self.dtype = blocks[0].compute_dtype if blocks else None
+
+    def prepare_weights(self):
+        """Returns what is made of the weights, to be called once, before all loops."""
+        made = {}
+        for cache in self.uses:
+            if id(cache) not in made:
+                made[id(cache)] = cache.prepare_weights()
+        return [made[id(cache)] for cache in self.uses]
+
+    def empty_rows(self, batch):
+        """Returns `past_rows` before the first row, for a batch."""
+        return [cache.empty_rows(batch, self.dtype) for cache in self.uses]
+
+    def empty_row(self, batch):
+        """Returns `current_row` before a row's first column, for a batch."""
+        return [cache.empty_row(batch, self.dtype) for cache in self.uses]
+
+    def start_row(self, weights, past_rows, row):
+        """Returns `row_context` of a row: int32 `[batch]`, or `[1]` for all."""
+        each = zip(self.uses, weights, past_rows, strict=True)
+        return [cache.start_row(own, before, row) for cache, own, before in each]
+
+    def finish_row(self, weights, past_rows, row, current_row):
+        """Returns `past_rows` with one more row of each context, all columns of which ran."""
+        each = zip(self.uses, weights, past_rows, current_row, strict=True)
+        return [cache.finish_row(own, before, row, x) for cache, own, before, x in each]
+
+    def restore_row(self, inputs, row):
+        """Returns `current_row` of a row `[1]` of all contexts, from `inputs` of `prefill`."""
+        each = zip(self.uses, inputs, strict=True)
+        return [cache.restore_row(ops.take(x, row, axis=1)[:, 0], row) for cache, x in each]
+
+    def step(self, run, weights, row_context, current_row, column):
+        """Runs one position of each context.
+
+        Args:
+            run: function of a function `mix` (see `mdnn.models.blocks.ResidualBlock`) that
+                runs the blocks with it on inputs of `shape(1, 1)`.
+            weights, row_context, current_row: lists, see the class.
+            column: int32, the number of the column.
+
+        Returns:
+            What `run` returns, and the new `current_row`.
+        """
+        new, shape = [], self.shape(1, 1)
+
+        def mix(cache, x):
+            k = len(new)
+            x = ops.reshape(x, (-1, self.width))
+            y, kept = cache.step(weights[k], row_context[k], current_row[k], column, x)
+            new.append(kept)
+            return ops.reshape(y, shape)
+
+        return run(self._mixing(mix)), new
+
+    def prefill(self, run, weights, rows, columns):
+        """Runs whole rows of all contexts.
+
+        Args:
+            run: as of `step`, on inputs of `shape(rows, columns)`.
+            weights: list, see the class.
+            rows, columns: ints.
+
+        Returns:
+            What `run` returns; `past_rows`; and the inputs of each use, a list of
+            `[batch, rows, columns, width]`, for `restore_row`.
+        """
+        past_rows, inputs, shape = [], [], self.shape(rows, columns)
+
+        def mix(cache, x):
+            k = len(past_rows)
+            inputs.append(ops.reshape(x, (-1, rows, columns, self.width)))
+            y, kept = cache.prefill(weights[k], inputs[-1])
+            past_rows.append(kept)
+            return ops.reshape(y, shape)
+
+        return run(self._mixing(mix)), past_rows, inputs
+
+    def _mixing(self, mix):
+        """Returns the function that blocks take in place of their mixers."""
+
+        def mixed(layer, mixer, x):
+            caches = self._caches[id(layer)]
+            if not caches:
+                return mixer.apply(layer, x, True)
+            for cache in caches:
+                x = mix(cache, x)
+            return x
+
+        return mixed
+
+    def shape(self, rows, columns):
+        """Returns the shape of so many rows and columns, as the blocks take them."""
+        slower, total = self.grid[:-1], 1
+        for size in slower:
+            total *= size
+        if slower and rows == total:
+            rows = slower
+        else:
+            rows = (*[1] * (len(slower) - 1), *[rows] * bool(slower))
+        return (-1, *rows, *[columns] * self.columns, self.width)

@@ -1,0 +1,88 @@
+"""Metrics of any task whose validation data are batches."""
+
+import math
+
+import numpy as np
+
+from mdnn.models.compiling import without_xla
+from mdnn.models.loss_model import TargetNLL
+
+# Batches of a quick evaluation.
+QUICK_BATCHES = 8
+
+
+class BatchEvaluator:
+    """Takes the mean nats of the targets in batches, for each decoding mode.
+
+    Args:
+        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks` returns
+            it.
+        config: their config.
+    """
+
+    def __init__(self, networks, config):
+        self.models, self.config = compile_models(networks, TargetNLL), config
+
+    def metrics(self, data, progress=None):
+        """Returns the metrics of batches.
+
+        Args:
+            data: `mdnn.datasets.batches.text_batches.StepBatches`; the steps from 0 to `data.steps`
+                are taken.
+            progress: function called with the fraction that is done, 0 to 1.
+
+        Returns:
+            Dict with `nats` (mean of a token) and `tokens` (how many), those of the first mode,
+            and `ways`, a dict from each mode to its own.
+        """
+        totals = self._totals(data, data.steps, progress)
+        modes = {
+            mode: {"loss": nats / max(weight, 1e-9), "tokens": tokens}
+            for mode, (nats, weight, tokens) in totals.items()
+        }
+        return next(iter(modes.values())) | {"ways": modes}
+
+    def quick(self, data):
+        """Returns a dict from modes to nats per token in the first few batches."""
+        totals = self._totals(data, min(QUICK_BATCHES, data.steps))
+        return {mode: nats / max(weight, 1e-9) for mode, (nats, weight, _) in totals.items()}
+
+    def _totals(self, data, steps, progress=None):
+        """Returns a dict from modes to the sums of weighted nats and weights, and the tokens."""
+        totals = dict.fromkeys(self.models, (0.0, 0.0, 0))
+        for step in range(steps):
+            batch, mode = data.at(step), data.objective(step)
+            nats = self.models[mode].nll(batch["tokens"], batch["targets"])
+            counted = batch["targets"][..., 0] > 0
+            weights = batch.get("weights", np.ones(counted.shape)) * counted
+            sums = float((weights * nats).sum()), float(weights.sum()), int(counted.sum())
+            totals[mode] = tuple(map(sum, zip(totals[mode], sums, strict=True)))
+            if progress is not None:
+                progress((step + 1) / steps)
+        return {mode: sums for mode, sums in totals.items() if sums[2]}
+
+
+def compile_models(networks, make):
+    """Makes a model of each network, once for those that several modes share.
+
+    Args:
+        networks: dict from modes to networks.
+        make: function from a network to a model.
+
+    Returns:
+        Dict from the modes to the models, which TensorFlow compiles without XLA.
+    """
+    made = {id(network): make(network) for network in networks.values()}
+    for model in made.values():
+        without_xla(model)
+    return {mode: made[id(network)] for mode, network in networks.items()}
+
+
+def per_character(nats, characters):
+    """Returns the metrics of a total of nats over so many characters, a dict."""
+    mean = nats / characters
+    return {
+        "loss": mean,
+        "bits_per_character": mean / math.log(2),
+        "characters": int(characters),
+    }

@@ -1,0 +1,217 @@
+"""Items: texts, pictures, films and sounds in one context, the last of which is the answer."""
+
+import collections
+import functools
+
+import numpy as np
+
+from mdnn.config.built_in_tasks import ITEM_RULES
+from mdnn.datasets.batches.item_batches import ItemBatches, item_windows, planned_contexts
+from mdnn.datasets.items.example import load
+from mdnn.datasets.items.item_splits import open_dataset
+from mdnn.datasets.text.text_sources import DIGITS
+from mdnn.errors import MdnnError
+from mdnn.runs.run_folder import write_item_statistics
+from mdnn.tasks.base import Task
+from mdnn.tasks.item_evaluator import ItemEvaluator
+from mdnn.tasks.item_samples import sample_answers, sample_draws, sample_sheet
+from mdnn.tokens.characters import word_table
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.item_tokenizer import ItemTokenizer
+
+# Positions of the contexts from which the heads' biases and the units of a step are estimated,
+# and the fewest and most contexts that this makes.
+START_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 2**22, 16, 512
+# Shapes of each kind that a run folder lists.
+LISTED_SHAPES = 64
+# Prompts that are answered to measure how fast a network writes.
+MEASURED_PROMPTS = 4
+
+
+class ItemTask(Task):
+    """Lines of items to train on, `context.layout = "items"`.
+
+    Its evaluation data are lists of `mdnn.datasets.items.item_splits.Example`.
+    """
+
+    rules = ITEM_RULES
+    unit = "unit"
+
+    # === Data ===
+
+    @functools.cached_property
+    def splits(self):
+        """The source's lines in two parts, a `mdnn.datasets.items.item_splits.DatasetSplits`."""
+        return self._open(self.config.data.source, self.config.data.validation)
+
+    def _open(self, source, validation):
+        config = self.config
+        kinds = tuple(name for name in config.tokens.modalities if name != "word")
+        return open_dataset(
+            source,
+            validation,
+            config.seed,
+            config.tokens.sample_rate,
+            kinds,
+            config.data.convert,
+            config.data.encoding,
+        )
+
+    @functools.cached_property
+    def validation(self):
+        lines = self.splits.validation
+        if not lines:
+            raise MdnnError(
+                f"data.validation: nothing of {self.config.data.source!r} validates; expected a "
+                "share above 0, or a manifest that says what does"
+            )
+        return lines
+
+    def open_source(self, source):
+        splits = self._open(source, 0.0)
+        return splits.train + splits.validation
+
+    def final_metrics(self, evaluator, limit, progress=None, say=None):
+        most = max(1, limit // self.config.context.positions) if limit else None
+        count = sum(1 for _ in planned_contexts(self.validation, self.config.data.order))
+        if most is not None and most < count:
+            self._say_limit(say, most, count, "contexts of the validation lines")
+        return evaluator.metrics(self.validation, progress, most)
+
+    def check_data(self, data):
+        if not isinstance(data, (list, tuple)):
+            raise MdnnError(
+                "a network of items is evaluated on a list of lines, received "
+                f"{type(data).__name__}"
+            )
+        return data
+
+    @staticmethod
+    def absolute_source(source):
+        return source if source == DIGITS else Task.absolute_source(source)
+
+    @functools.cached_property
+    def words(self):
+        size = self.config.tokens.words
+        if self._words is not None or not size:
+            return tuple(self._words or ())
+        items = (load(entry) for line in self.splits.train for part in line.parts for entry in part)
+        text = "\n".join(item.value for item in items if item.kind == "text")
+        return tuple(word_table(text, size))
+
+    @functools.cached_property
+    def tokenizer(self):
+        """The `mdnn.tokens.item_tokenizer.ItemTokenizer`."""
+        return ItemTokenizer(self.words, self.config.tokens.sample_rate)
+
+    @functools.cached_property
+    def batches(self):
+        config = self.config
+        return ItemBatches(
+            self.splits.train,
+            self.tokenizer,
+            config.context,
+            config.train.batch_size,
+            config.seed,
+            config.train.objectives,
+            order=config.data.order,
+            cut=config.data.truncate,
+            prompt_weight=config.loss.prompt,
+            hide=config.tokens.answer_coordinates,
+            augment=config.data.augment,
+        )
+
+    def open(self):
+        super().open()
+        # Validation has to fit the context, too: checked before anything is trained.
+        next(self._windows(self.validation, 1))
+        return self
+
+    def _windows(self, lines, most):
+        data = self.config.data
+        return item_windows(
+            lines,
+            self.tokenizer,
+            self.config.context,
+            batch=1,
+            order=data.order,
+            cut=data.truncate,
+            most=most,
+        )
+
+    def _sample_windows(self):
+        most = START_SLOTS // self.config.context.positions
+        return self._windows(self.splits.train, min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most)))
+
+    def head_tokens(self):
+        return np.concatenate(
+            [window["targets"][window["counted"]] for window in self._sample_windows()]
+        )
+
+    @functools.cached_property
+    def units_per_step(self):
+        context, filled, number = self.config.context, 0, 0
+        for window in self._sample_windows():
+            tokens = window["tokens"].reshape(-1, context.positions, 8)
+            units = (tokens[..., MODALITY] > 0).sum(axis=1)
+            filled, number = filled + units.sum(), number + (units > 0).sum()
+        return float(self.config.train.batch_size * filled / number)
+
+    def write_about(self, path):
+        write_item_statistics(path, item_statistics(self.splits.train, self.tokenizer))
+
+    # === Figures ===
+
+    def evaluator(self, networks):
+        return ItemEvaluator(networks, self.config, self.tokenizer)
+
+    def format_metrics(self, metrics):
+        row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
+        lines = [row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units")]
+        for mode, own in metrics["ways"].items():
+            for kind, one in (*own["kinds"].items(), ("all", own)):
+                means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
+                lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['units']:,}"))
+        return lines
+
+    def measured_writer(self, run, data):
+        mode = next(iter(self.mode_shares))
+
+        def write():
+            drawn = sample_draws(data, MEASURED_PROMPTS, self.config.seed, self.config.data.order)
+            answers = sample_answers(run, drawn, mode)
+            return sum(self.tokenizer.count(item) for item in answers if item is not None)
+
+        return write
+
+    # === ItemGenerator ===
+
+    def sample(self, run, step, title, say):
+        """Draws some answers into `samples/`, and says where."""
+        file = run.path / "samples" / f"step-{step:07d}.png"
+        file.parent.mkdir(exist_ok=True)
+        sample_sheet(run, self.validation, self.mode_shares, file, title)
+        say(f"{title}: {file}")
+
+
+def item_statistics(lines, tokenizer):
+    """Returns which items lines hold, as `mdnn.runs.run_folder.Run.item_statistics` has it.
+
+    Args:
+        lines: list of `mdnn.datasets.items.item_splits.Example`.
+        tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+    """
+    longest, shapes = {}, {}
+    entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
+    for item in map(load, entries.values()):
+        longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
+        if item.kind not in ("text", "audio"):
+            shape = item.value.shape[:-1] if item.kind in ("image", "video") else item.value.shape
+            shapes.setdefault(item.kind, collections.Counter())[shape] += 1
+    return {
+        "longest": longest,
+        "shapes": {
+            kind: [list(shape) for shape, _ in counts.most_common(LISTED_SHAPES)]
+            for kind, counts in shapes.items()
+        },
+    }

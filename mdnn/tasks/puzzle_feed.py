@@ -1,0 +1,126 @@
+"""What hands puzzles to training steps: how many steps each takes, and states carried on."""
+
+import keras
+import numpy as np
+
+from mdnn.datasets.batches.puzzle_batches import puzzle_batch
+from mdnn.datasets.random_bits import EXPLORE, STEPS, raw_bits
+from mdnn.models.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.recurrent_inference import steps_by_length
+from mdnn.tasks.feed import BatchFeed
+from mdnn.tokens.symbols import to_units
+
+
+class VariableDepthPuzzles(BatchFeed):
+    """Puzzles whose number of steps may differ from batch to batch.
+
+    Args:
+        config: the config of puzzles.
+        batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
+        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
+    """
+
+    def __init__(self, config, batches, kind):
+        super().__init__(batches)
+        self.config, self.kind = config, kind
+
+    def batch(self, step):
+        batch = with_asked(self.batches.at(step), self.kind)
+        refeed = self.config.refeed
+        if refeed.step_schedule == "sampled":
+            drawn = int(raw_bits(self.config.seed, step, 1, STEPS)[0])
+            free = drawn % (refeed.steps - refeed.bptt_steps + 1)
+            batch["free"] = np.array([free], dtype="int32")
+        if refeed.step_schedule == "length":
+            steps = int(steps_by_length(refeed.steps_by_length, batch["asked"]).max())
+            batch["free"] = np.array([max(0, steps - (refeed.bptt_steps or 1))], dtype="int32")
+        return batch
+
+
+def with_asked(batch, kind):
+    """Returns a batch of puzzles with `asked`, boolean `[batch, positions]`: what to answer."""
+    return batch | {"asked": kind.asked(to_units(batch["tokens"]))}
+
+
+class CarriedPuzzles(BatchFeed):
+    """Puzzles that stay in the batch until they are done, each with the state that it has reached.
+
+    A puzzle that has stopped makes room for the next one at once: all of a batch is always at
+    work. The next puzzle is a pure function of its number, so that a checkpoint holds numbers and
+    states alone.
+
+    Args:
+        config: the config of puzzles, `refeed.supervision_steps` above 1.
+        batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
+        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
+    """
+
+    def __init__(self, config, batches, kind):
+        super().__init__(batches)
+        self.config, self.kind = config, kind
+        size = config.train.batch_size
+        # For each example of the batch: the number of its puzzle, the segments that it has had
+        # and those that it has to have at least; and the next puzzle's number.
+        self.number, self.next = np.arange(size), size
+        self.age = np.zeros(size, dtype="int64")
+        self.least = np.ones(size, dtype="int64")
+        self.variables = {
+            name: keras.Variable(np.zeros(size, dtype="int32"), trainable=False, name=name)
+            for name in ("number", "age", "least")
+        }
+        self.variables["next"] = keras.Variable(np.zeros((), "int32"), trainable=False, name="next")
+        self.step, self.least[:] = 0, self._least(0)
+
+    def follow(self, step):
+        self.training_step = step
+        (self.learner,) = step.learners.values()
+
+    def batch(self, step):
+        self.step = step
+        cases = self.batches.cases.take(self.number)
+        batch = puzzle_batch(self.kind, *cases, self.batches.given_weight)
+        self.asked = self.kind.asked(cases[0])
+        return batch | {"asked": self.asked, "fresh": self.age == 0}
+
+    def update(self):
+        refeed = self.config.refeed
+        verdict = self.training_step.read(self.learner.verdict)
+        self.age += 1
+        stopped = self.age >= refeed.supervision_steps
+        if refeed.step_schedule == "halt":
+            stopped |= (verdict[STOP] > 0) & (self.age >= self.least)
+        if refeed.step_schedule == "length":
+            steps = steps_by_length(refeed.steps_by_length, self.asked)
+            stopped |= self.age * refeed.steps >= steps
+        stopped |= verdict[SOUND] == 0
+        self.right = verdict[RIGHT]
+        self._replace(np.flatnonzero(stopped))
+
+    def _replace(self, rows):
+        self.number[rows] = self.next + np.arange(len(rows))
+        self.next += len(rows)
+        self.age[rows] = 0
+        self.least[rows] = self._least(self.step + 1)[rows]
+
+    def _least(self, step):
+        """Returns the least segments of puzzles that begin at a step."""
+        refeed, size = self.config.refeed, self.config.train.batch_size
+        words = raw_bits(self.config.seed, step, (2, size), EXPLORE)
+        explores = (words[0] >> np.uint64(11)) * 2.0**-53 < refeed.halt_exploration_prob
+        drawn = 2 + (words[1] % np.uint64(max(1, refeed.supervision_steps - 1))).astype("int64")
+        return np.where(explores, drawn, 1)
+
+    def state(self):
+        values = {"number": self.number, "age": self.age, "least": self.least, "next": self.next}
+        for name, variable in self.variables.items():
+            variable.assign(np.asarray(values[name], dtype="int32"))
+        carried = {variable.path: variable for variable in self.learner.carried}
+        return {"carried": carried | self.variables}
+
+    def restored(self):
+        read = {
+            name: np.array(keras.ops.convert_to_numpy(variable)).astype("int64")
+            for name, variable in self.variables.items()
+        }
+        self.number, self.age, self.least = read["number"], read["age"], read["least"]
+        self.next = int(read["next"])

@@ -1,0 +1,171 @@
+"""Puzzles: a grid of symbols, each position of which answers its own symbol, over many steps."""
+
+import functools
+
+from mdnn.config.built_in_tasks import PUZZLE_RULES
+from mdnn.datasets.batches.puzzle_batches import PuzzleBatches
+from mdnn.datasets.puzzles.board_text import drawn, side_by_side
+from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
+from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
+from mdnn.files import write_text
+from mdnn.models.deep_supervision import DeepSupervisionLoss
+from mdnn.models.recurrent_inference import check_halts, check_restarts
+from mdnn.tasks.base import Task
+from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
+from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
+from mdnn.tokens.symbols import puzzle_source
+
+# Puzzles that are solved at once to measure how fast a network solves them.
+MEASURED_PUZZLES = 64
+
+
+class PuzzleTask(Task):
+    """Puzzles to train on, `context.layout = "puzzle"`.
+
+    Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle`
+    and two arrays uint8 `[n, positions]`.
+    """
+
+    rules = PUZZLE_RULES
+    unit = "position"
+    evaluation_options = ("num_starts", "adaptive")
+    # The states of refeeding are those of the whole batch.
+    divisible = False
+
+    # === Data ===
+
+    @functools.cached_property
+    def splits(self):
+        """The source's puzzles in two parts, a
+        `mdnn.datasets.puzzles.puzzle_splits.PuzzleCorpus`."""
+        data = self.config.data
+        corpus = open_puzzles(
+            data.source,
+            data.validation,
+            self.config.seed,
+            data.givens,
+            data.loops,
+            encoding=data.encoding,
+        )
+        check_size(corpus.task, self.config)
+        return corpus
+
+    @functools.cached_property
+    def batches(self):
+        config = self.config
+        return PuzzleBatches(self.splits.train, config.train.batch_size, config.loss.prompt)
+
+    @functools.cached_property
+    def validation(self):
+        return self.splits.task, *self.splits.held.different(self.config.data.validation_size)
+
+    def open_source(self, source):
+        """Opens puzzles of another source: all of a file, those held out of a drawn task."""
+        kind, path = puzzle_source(source)
+        data = self.config.data
+        expected = puzzle_source(data.source)[0]
+        same = None not in (kind, expected) and kind.kind == expected.kind
+        options = (data.givens, data.loops) if same else ((), 0.0)
+        share = data.validation if path is None else 0.0
+        corpus = open_puzzles(source, share, 0, *options, expected, data.encoding)
+        check_size(corpus.task, self.config)
+        return corpus.task, *corpus.held.different(data.validation_size if path is None else 10**9)
+
+    def check_data(self, data):
+        if not isinstance(data, tuple) or len(data) != 3:
+            raise MdnnError(
+                "a network of puzzles is evaluated on (kind, puzzles, solutions), received "
+                f"{type(data).__name__}"
+            )
+        return data
+
+    @staticmethod
+    def absolute_source(source):
+        name, path = puzzle_source(source)
+        if path is None or not as_path(path, "source").exists():
+            return source
+        path = str(as_path(path, "source").resolve())
+        return path if name is None else f"{name}:{path}"
+
+    @functools.cached_property
+    def units_per_step(self):
+        kind, puzzles, _ = self.validation
+        return self.config.train.batch_size * float(kind.asked(puzzles).sum(1).mean())
+
+    # === Learning ===
+
+    def loss_model(self, network, loss):
+        return DeepSupervisionLoss(network, loss, self.config)
+
+    def feed(self):
+        carried = self.config.refeed.supervision_steps > 1
+        make = CarriedPuzzles if carried else VariableDepthPuzzles
+        return make(self.config, self.batches, self.splits.task)
+
+    # === Figures ===
+
+    def evaluator(self, networks):
+        return PuzzleEvaluator(networks, self.config)
+
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, num_starts=1, adaptive=False
+    ):
+        """Returns the metrics of a network; see `mdnn.evaluate`.
+
+        Args:
+            model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
+            num_starts: integer, with `step_counts`: random states that each puzzle begins in, of
+                which the one that the last step moved least gives the answer.
+            adaptive: whether the halting head ends each puzzle.
+        """
+        if adaptive:
+            if step_counts is not None:
+                raise MdnnError("adaptive: expected no steps beside it, received both")
+            check_halts(self.config)
+        if step_counts is None and num_starts != 1:
+            raise MdnnError(f"num_starts: expected steps, too, received num_starts = {num_starts}")
+        check_restarts(num_starts, self.config)
+        data = self.validation if data is None else self.check_data(data)
+        evaluator = self.evaluator(self.networks(model))
+        if step_counts is None:
+            return evaluator.metrics(data, progress, adaptive)
+        return evaluator.curve(data, step_counts, num_starts, progress)
+
+    def format_metrics(self, metrics):
+        # The number of steps is whole where every puzzle took as many.
+        mean = "" if metrics["steps"] == int(metrics["steps"]) else " in the mean"
+        steps = f" after {metrics['steps']:.4g} steps{mean}" if metrics["steps"] > 1 else ""
+        return [
+            f"{100 * metrics['exact']:.2f}% of {metrics['puzzles']:,} puzzles exact{steps}, "
+            f"{100 * metrics['right']:.2f}% of positions right, {metrics['loss']:.4f} nats per "
+            "position"
+        ]
+
+    def measured_writer(self, run, data):
+        kind, puzzles, solutions = data
+        puzzles, solutions = puzzles[:MEASURED_PUZZLES], solutions[:MEASURED_PUZZLES]
+        evaluator = self.evaluator(self.networks(run.model))
+
+        def solve():
+            evaluator.answers((kind, puzzles, solutions))
+            return int(kind.asked(puzzles).sum())
+
+        return solve
+
+    # === ItemGenerator ===
+
+    def sample(self, run, step, title, say):
+        """Draws a puzzle and its answer into `samples/`, and shows them."""
+        kind, puzzles, solutions = self.validation
+        evaluator = self.evaluator(self.networks(run.model))
+        answers, _, _ = evaluator.answers((kind, puzzles[:1], solutions[:1]))
+        boards = [
+            ("puzzle", drawn(kind, puzzles[0])),
+            ("answer", drawn(kind, answers[0], puzzles[0], solutions[0])),
+        ]
+        text = side_by_side(boards)
+        folder = run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / f"step-{step:07d}.txt", text + "\n")
+        say(f"{title}:\n{text}\n")

@@ -1,0 +1,69 @@
+"""The registry of tasks: `context.layout` names one."""
+
+import importlib
+import re
+
+from mdnn.config.task_rules import register_rules, rules_of
+from mdnn.errors import MdnnError
+
+TASKS = {
+    "stream": "mdnn.tasks.text_task:TextTask",
+    "items": "mdnn.tasks.item_task:ItemTask",
+    "puzzle": "mdnn.tasks.puzzle_task:PuzzleTask",
+}
+"""Dict from the names of tasks, values of `context.layout`, to their classes, or to
+`"module:class"`, which is imported at the first use."""
+
+
+def register_task(name, task):
+    """Registers a task, so that a config can name it as `context.layout`.
+
+    An installed package is found without an import when it has an entry point of the group
+    `mdnn.tasks` whose name is the task's and whose module calls this function.
+
+    Args:
+        name: lower-case letters, digits and `_`.
+        task: a subclass of `mdnn.tasks.base.Task`.
+
+    Raises:
+        MdnnError: a name of another form, or one that another task has.
+
+    Example:
+
+    >>> register_task("copy", CopyTask)
+    >>> mdnn.train("copy.toml", "runs/copy")  # with context.layout = "copy"
+    """
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]{0,63}", name):
+        raise MdnnError(f"task: expected a name of lower-case letters, received {name!r}")
+    if TASKS.get(name, task) is not task:
+        raise MdnnError(f"a task {name!r} is registered already")
+    register_rules(name, task.rules)
+    TASKS[name] = task
+
+
+def task_class(config):
+    """Returns the class of a config's task.
+
+    Raises:
+        MdnnError: no task has the name in `context.layout`.
+    """
+    rules_of(config)  # imports an installed package that offers the task
+    task = TASKS[config.context.layout]
+    if isinstance(task, str):
+        module, name = task.split(":")
+        task = getattr(importlib.import_module(module), name)
+    return task
+
+
+def task_for(config, words=None):
+    """Returns the task of a config.
+
+    Args:
+        config: `mdnn.Config`.
+        words: the table of words of a trained network; `None` to make it from the data, where
+            the config has one.
+
+    Returns:
+        A `mdnn.tasks.base.Task`.
+    """
+    return task_class(config)(config, words)

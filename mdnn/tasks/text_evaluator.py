@@ -1,0 +1,143 @@
+"""How well a network predicts a text: nats and bits per character."""
+
+import numpy as np
+
+from mdnn.config.training_tables import Objectives
+from mdnn.datasets.batches.text_batches import TextBatches, windows
+from mdnn.errors import MdnnError
+from mdnn.models.head_options import decoding
+from mdnn.models.loss import nll_model
+from mdnn.tasks.batch_evaluator import compile_models, per_character
+
+# Units that a quick evaluation looks at, from all over the text.
+QUICK_UNITS = 8192
+
+
+class TextEvaluator:
+    """Sums the nats of texts, compiled once.
+
+    Args:
+        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
+            returns it.
+        config: their config.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
+        batch: windows in one call.
+    """
+
+    def __init__(self, networks, config, tokenizer, batch=32):
+        self.models = compile_models(
+            networks, lambda network: nll_model(network, **decoding(config))
+        )
+        self.config, self.tokenizer, self.batch = config, tokenizer, batch
+        self.positions = config.context.positions
+
+    def metrics(self, units, progress=None, sliding=False):
+        """Returns what `mdnn.evaluate` says of a text.
+
+        Args:
+            units: int32 `[n]`, the text's units.
+            progress: function called with the fraction that is done, 0 to 1.
+            sliding: whether the text is also read in windows that overlap by half.
+
+        Returns:
+            Dict with `nats`, `bits_per_character` and `characters` (how many were predicted) in
+            consecutive windows, every position counted, the convention behind nanoGPT's figures;
+            with `sliding` these three with `_sliding` behind them, in windows that overlap by
+            half, each counting its second half, so that every character has at least half a
+            context before it. Where another mode than `turn` is trained, `ways` maps each mode to
+            its metrics, and the top-level metrics are those of the first one.
+
+        Raises:
+            MdnnError: a text that is too short.
+        """
+        least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
+        if len(units) < least:
+            kind = "characters or words" if self.tokenizer.words else "characters"
+            number = {2: "two"}.get(least, least)
+            raise MdnnError(
+                f"expected a text of at least {number} {kind} to evaluate, received {len(units)}"
+            )
+        sliding = sliding and "autoregressive" in self.models
+        # The sliding windows read every character about twice.
+        passes = len(self.models) + 2 * sliding
+        tell = progress or (lambda part: None)
+        modes = self.modes(units, progress=lambda p: tell(p * len(self.models) / passes))
+        result = dict(next(iter(modes.values())))
+        if sliding:
+            start = len(self.models) / passes
+            stride = max(1, self.positions // 2)
+            total = self.total(units, stride, lambda p: tell(start + p * (1 - start)))
+            for name, value in per_character(*total).items():
+                result[f"{name}_sliding"] = value
+        if list(modes) != ["autoregressive"]:
+            result["ways"] = modes
+        return result
+
+    def quick(self, units):
+        """Returns nats per character of each mode on pieces from all over a text, a dict."""
+        return {name: metrics["loss"] for name, metrics in self.modes(units, QUICK_UNITS).items()}
+
+    def modes(self, units, limit=None, progress=None):
+        """Returns the metrics of every mode on a text of units (on at most `limit`, spread)."""
+        metrics = {}
+        for number, name in enumerate(self.models):
+
+            def tell(fraction, done=number):
+                if progress is not None:
+                    progress((done + fraction) / len(self.models))
+
+            if name == "autoregressive":
+                some = units if limit is None else spread(units, limit)
+                metrics[name] = per_character(*self.total(some, self.positions, tell))
+            else:
+                metrics[name] = per_character(*self.masked_total(units, name, limit, tell))
+        return metrics
+
+    def total(self, units, stride, progress=None):
+        """Returns all nats and the characters predicted over a text of units, in turn."""
+        nats, characters, done = 0.0, 0, 0
+        for window in windows(units, self.tokenizer, self.positions, stride, self.batch):
+            counted = window.pop("counted")
+            found = np.asarray(
+                self.models["autoregressive"].predict_on_batch(window), dtype="float64"
+            )
+            nats += float(found[counted].sum())
+            predicted = self.tokenizer.units_from_tokens(window["targets"][counted])
+            characters += int(self.tokenizer.lengths(predicted).sum())
+            done += int(counted.sum())
+            if progress is not None:
+                progress(done / (len(units) - 1))
+        return nats, characters
+
+    def masked_total(self, units, mode, limit=None, progress=None):
+        """Returns nats and characters of masked positions in random windows, always the same.
+
+        The windows read about as many units as the text has, at most `limit`. With
+        `"masked_diffusion"` masked positions weigh the inverse of their share, so that the nats per
+        character are those of a bound.
+        """
+        one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
+        batches = TextBatches(
+            units, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
+        )
+        steps = max(1, round(min(len(units), limit or len(units)) / (self.positions * self.batch)))
+        nats = characters = 0.0
+        for step in range(steps):
+            batch = batches.at(step)
+            weights = batch.pop("weights").astype("float64")
+            found = np.asarray(self.models[mode].predict_on_batch(batch), dtype="float64")
+            nats += float((weights * found).sum())
+            counted = batch["targets"][..., 0] > 0
+            predicted = self.tokenizer.units_from_tokens(batch["targets"][counted])
+            characters += float((weights[counted] * self.tokenizer.lengths(predicted)).sum())
+            if progress is not None:
+                progress((step + 1) / steps)
+        return nats, characters
+
+
+def spread(units, limit, pieces=16):
+    """Returns at most `limit` units: `pieces` runs at even distances."""
+    if len(units) <= limit:
+        return units
+    starts = np.linspace(0, len(units) - limit // pieces, pieces).astype(int)
+    return np.concatenate([units[start : start + limit // pieces] for start in starts])

@@ -1,0 +1,173 @@
+"""Texts: windows of one long text, continued character by character."""
+
+import functools
+import math
+
+import numpy as np
+
+from mdnn.config.built_in_tasks import TEXT_RULES
+from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.datasets.text.text_sources import PYTHON_DOCS, read_text
+from mdnn.datasets.text.text_splits import open_text
+from mdnn.errors import MdnnError
+from mdnn.files import write_text
+from mdnn.generation.text_decoding import write
+from mdnn.tasks.base import Task
+from mdnn.tasks.head_init import text_tokens
+from mdnn.tasks.text_evaluator import TextEvaluator, spread
+from mdnn.tokens.characters import TextTokenizer
+
+# Characters that are written to measure how fast a network writes.
+MEASURED_CHARACTERS = 400
+
+
+class TextTask(Task):
+    """A text to train on, `context.layout = "stream"`.
+
+    Its evaluation data are int32 `[n]`, a text's units.
+    """
+
+    rules = TEXT_RULES
+    unit = "character"
+    evaluation_options = ("sliding",)
+
+    # === Data ===
+
+    @functools.cached_property
+    def splits(self):
+        """The source's text in two parts, a `mdnn.datasets.text.text_splits.TextSplits`."""
+        data = self.config.data
+        tokenizer = TextTokenizer(self._words) if self._words else None
+        return open_text(
+            data.source,
+            data.validation,
+            tokenizer,
+            self.config.tokens.words,
+            at_least=self.config.context.positions + 1,
+            encoding=data.encoding,
+        )
+
+    @functools.cached_property
+    def tokenizer(self):
+        """The `mdnn.tokens.characters.TextTokenizer`; opens the data where the table of words is
+        missing."""
+        if self._words is None and self.config.tokens.words:
+            return self.splits.tokenizer
+        return TextTokenizer(self._words or ())
+
+    @property
+    def words(self):
+        return tuple(self.tokenizer.words)
+
+    @functools.cached_property
+    def batches(self):
+        config = self.config
+        return TextBatches(
+            self.splits.train,
+            self.tokenizer,
+            config.context.positions,
+            config.train.batch_size,
+            config.seed,
+            padding=config.context.padding,
+            # Without objectives batches have no weights.
+            objectives=config.train.objectives if config.train.objectives.whole else None,
+        )
+
+    @property
+    def validation(self):
+        return self.splits.validation
+
+    def open_source(self, source):
+        return read_text(source, self.config.data.encoding)
+
+    def check_data(self, data):
+        if isinstance(data, str):
+            return self.tokenizer.units(data)
+        if isinstance(data, np.ndarray):
+            return data
+        raise MdnnError(f"a network of text is evaluated on a text, received {type(data).__name__}")
+
+    @staticmethod
+    def absolute_source(source):
+        return source if source == PYTHON_DOCS else Task.absolute_source(source)
+
+    def head_tokens(self):
+        return text_tokens(self.splits.train, self.tokenizer)
+
+    @functools.cached_property
+    def units_per_token(self):
+        return float(self.tokenizer.lengths(self.splits.train).mean())
+
+    @property
+    def units_per_step(self):
+        return self.config.train.batch_size * self.config.context.positions * self.units_per_token
+
+    # === Figures ===
+
+    def evaluator(self, networks):
+        return TextEvaluator(networks, self.config, self.tokenizer)
+
+    def final_metrics(self, evaluator, limit, progress=None, say=None):
+        units = self.validation
+        if limit and len(units) > limit:
+            # a window and the token behind it, at least
+            limit = min(len(units), max(limit, self.config.context.positions + 1))
+            units = spread(units, limit, pieces=max(1, min(16, limit // 1024)))
+            self._say_limit(say, len(units), len(self.validation), "tokens of the validation text")
+        return evaluator.metrics(units, progress)
+
+    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
+        """Returns the metrics of a network; see `mdnn.evaluate`.
+
+        Args:
+            model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
+            sliding: whether the text is also read in windows that overlap by half.
+        """
+        return super().evaluate(model, data, step_counts, progress, sliding=sliding)
+
+    def format_metrics(self, metrics):
+        modes, positions = (
+            metrics.get("ways", {"autoregressive": metrics}),
+            self.config.context.positions,
+        )
+        lines = [
+            f"{one['loss']:.4f} nats, {one['bits_per_character']:.4f} bits per character "
+            f"({mode}: {one['characters']:,} characters that are blank in windows of {positions})"
+            for mode, one in modes.items()
+            if mode != "autoregressive"
+        ]
+        if "autoregressive" not in modes:
+            return lines
+        lines.append(
+            f"{metrics['loss']:.4f} nats, {metrics['bits_per_character']:.4f} bits per character, "
+            f"as one guess among {math.exp(metrics['loss']):.1f} ({metrics['characters']:,} "
+            f"characters, consecutive windows of {positions})"
+        )
+        if "loss_sliding" in metrics:
+            lines.append(
+                f"{metrics['loss_sliding']:.4f} nats, "
+                f"{metrics['bits_per_character_sliding']:.4f} bits per character (sliding window: "
+                f"at least {positions - max(1, positions // 2)} positions before each counted "
+                "character)"
+            )
+        return lines
+
+    def measured_writer(self, run, data):
+        # imported late: training needs nothing of it
+        from mdnn.generation.generate import generate
+
+        mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "
+        return lambda: len(generate(run, prompt, length=MEASURED_CHARACTERS, decoding=mode))
+
+    # === ItemGenerator ===
+
+    def sample(self, run, step, title, say):
+        """Writes some text into `samples/` and shows it, where writing in turn is trained."""
+        train = self.config.train
+        if "autoregressive" not in self.mode_shares:
+            return
+        text = train.prompt + "".join(write(run.model, self.tokenizer, train.prompt, train.sample))
+        folder = run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / f"step-{step:07d}.txt", text + "\n")
+        say(f"{title}:\n{text}\n")

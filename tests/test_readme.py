@@ -1,0 +1,47 @@
+"""The README: short, its links true, its Python blocks run as people paste them."""
+
+import pathlib
+import re
+
+import pytest
+import tiny
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 170
+
+
+def test_every_link_leads_somewhere():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small config and text under the names that the README uses."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "configs").mkdir()
+    path = tiny.write_config(folder, tiny.TEXT)
+    text = path.read_text(encoding="utf-8")
+    (folder / "configs" / "text.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_blocks_run_one_after_another(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert len(BLOCKS) == 2
+    first, second = BLOCKS
+    # The manual of Python takes minutes to read in tests: a small text stands in for it.
+    first = first.replace("python-docs", "text.txt").replace("length=64", "length=8")
+    exec(compile(first.replace("steps=100", "steps=3"), "README.md", "exec"), {})
+    written = capsys.readouterr().out
+    assert (folder / "runs" / "mine" / "config.toml").is_file()
+    exec(compile(second, "README.md", "exec"), {})
+    assert capsys.readouterr().out.rstrip("\n") in written
