@@ -46,7 +46,7 @@ class DeepSupervisionLoss(LossModel):
         self.config = config.refeed
         self.halt = model.halt
         self.carried, self.verdict = [], None
-        if self.config.segments > 1:
+        if self.config.supervision_steps > 1:
             self.memory = _Memory(config.train.batch_size, model)
             self.carried, self.verdict = self.memory.states, self.memory.verdict
 
@@ -60,7 +60,7 @@ class DeepSupervisionLoss(LossModel):
                 ops.where(fresh, 0.0 if first is None else first, ops.cast(y, x.dtype))
                 for first, y in zip(states, self.carried, strict=True)
             )
-        last = spec.backprop or (1 if "free" in batch else spec.steps)
+        last = spec.bptt_steps or (1 if "free" in batch else spec.steps)
         free = batch["free"][0] if "free" in batch else spec.steps - last
         found = network.iterate(x, states, last, free, training=training)
         loss, hidden, scores = self.loss_of(found[0], batch)

@@ -95,11 +95,11 @@ class PuzzleEvaluator:
         """Returns what `mdnn.evaluate` says of puzzles, a dict.
 
         `puzzles` (how many), `exact` (the share of puzzles all of whose asked positions are right),
-        `right` (the share of the asked positions), `nats` per position, and `steps`, the mean
-        number of steps.
+        `right` (the share of the asked positions), `loss` per position, and `mean_steps`, the
+        mean number of steps.
         """
         answers, nats, taken = self.answers(data, progress, adaptive)
-        return counted(*data, answers, nats) | {"steps": float(taken.mean())}
+        return counted(*data, answers, nats) | {"mean_steps": float(taken.mean())}
 
     def quick(self, data):
         """Returns nats per position on some of the puzzles, a dict."""

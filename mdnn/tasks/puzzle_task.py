@@ -134,8 +134,9 @@ class PuzzleTask(Task):
 
     def format_metrics(self, metrics):
         # The number of steps is whole where every puzzle took as many.
-        mean = "" if metrics["steps"] == int(metrics["steps"]) else " in the mean"
-        steps = f" after {metrics['steps']:.4g} steps{mean}" if metrics["steps"] > 1 else ""
+        count = metrics["mean_steps"]
+        mean = "" if count == int(count) else " in the mean"
+        steps = f" after {count:.4g} steps{mean}" if count > 1 else ""
         return [
             f"{100 * metrics['exact']:.2f}% of {metrics['puzzles']:,} puzzles exact{steps}, "
             f"{100 * metrics['right']:.2f}% of positions right, {metrics['loss']:.4f} nats per "

@@ -178,12 +178,12 @@ def test_refeeds_of_a_run(tmp_path, capsys):
         ("--steps", "0"): "steps: expected whole numbers from 1 to 1,000,000, received 0",
         ("--steps", "-2"): "received -2",
         ("--steps", "1,x"): "--steps: expected numbers as 1,2,4; received '1,x'",
-        ("--steps", "4", "--adaptive"): "halt: expected no steps beside it, received both",
+        ("--steps", "4", "--adaptive"): "adaptive: expected no steps beside it, received both",
         ("--steps", "4", "--num-starts", "3"): "trained with refeed.initial_state = 'random'",
         (
             "--num-starts",
             "3",
-        ): "num_starts: expected steps, too, received restarts = 3",
+        ): "num_starts: expected steps, too, received num_starts = 3",
         ("--data", "sudoku-6x6"): "expected a sudoku-4x4, the puzzle that the network was built "
         "for: backbone.layer.0.mixer.0.kind = 'dense' has weights for each place; received a "
         "sudoku-6x6 of 36 positions",
