@@ -33,13 +33,13 @@ help:
 	@echo "make clean        remove $(VENV) and caches; runs/ stays"
 
 demo: $(VENV)/.core
-	@$(BIN)/python -m mdnn.demos.demo_text
+	@$(BIN)/python -m mdnn.cli.demos.demo_text
 
 demo-digits: $(VENV)/.digits
-	@$(BIN)/python -m mdnn.demos.demo_digits
+	@$(BIN)/python -m mdnn.cli.demos.demo_digits
 
 demo-thinking: $(VENV)/.core
-	@$(BIN)/python -m mdnn.demos.demo_thinking
+	@$(BIN)/python -m mdnn.cli.demos.demo_thinking
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)

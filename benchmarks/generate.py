@@ -106,8 +106,6 @@ def _measured(run, long):
             count = max(count, int(count / seconds / 2)) if name != "full pass" else count
             best = min(_seconds(lambda w=writer, b=batch, n=count: w(b, n)) for _ in range(3))
             row["speed"][name][batch] = round(count * batch / best)
-        # Otherwise it writes 16 at a call.
-        writer = _Whole(run, chunk=1) if name == "full pass" else writer
         times = [_seconds(lambda w=writer: w(1, 1)) for _ in range(10)][1:]
         row["first_ms"][name] = round(1000 * statistics.median(times), 1)
     print(f"{row['network']}: a text of {long} characters", file=sys.stderr)
@@ -144,59 +142,103 @@ def _settings(batch, temperature):
 
 
 def _start(run, batch):
-    from mdnn.generation.writer import start_window
+    from mdnn.generation.windows import encode_prompts
 
-    window, filled = start_window(run.tokenizer, [PROMPT] * batch, run.config.context.positions)
+    window, filled = encode_prompts(run.tokenizer, [PROMPT] * batch, run.config.context.positions)
     return {"window": window, "filled": filled, "written": np.zeros(batch, "int32")}
 
 
 class _Streaming:
-    """Units that `StreamWriter` writes: `[units, batch, 4]`."""
+    """Tokens that `TextDecoder` decodes: `[tokens, batch, 4]`."""
 
     def __init__(self, run, **options):
-        from mdnn.generation.stream import StreamWriter
+        from mdnn.generation.text_decoder import TextDecoder
 
         self.run = run
         words = len(run.words)
-        self.writer = StreamWriter(run.model, words=words, sampler="plain", **options)
+        self.decoder = TextDecoder(run.model, words=words, sampler="plain", **options)
 
     def __call__(self, batch, count, temperature=0.8):
-        from mdnn.generation.batch_groups import Together
+        from mdnn.generation.batch_groups import BatchGroups
 
         start = _start(self.run, batch)
         settings = _settings(batch, temperature)
-        together = Together(self.writer, start["window"], start["filled"], settings)
-        chunk = self.writer.chunk
-        pieces = [together.write(min(chunk, count - done)) for done in range(0, count, chunk)]
+        groups = BatchGroups(self.decoder, start["window"], start["filled"], settings)
+        chunk = self.decoder.chunk
+        pieces = [groups.decode(min(chunk, count - done)) for done in range(0, count, chunk)]
         return np.concatenate([np.stack(piece, axis=1) for piece in pieces])
 
     def hidden(self, count, temperature=0.8):
-        """What the heads are given behind one prompt, of a writer that `shows`."""
-        state = self.writer.predict_on_batch(_start(self.run, 1))
-        settings, found = _settings(1, temperature), []
-        for done in range(0, count, self.writer.chunk):
-            piece = min(self.writer.chunk, count - done)
-            asked = {"count": np.array([piece], "int32")}
-            state = self.writer.predict_on_batch(state | settings | asked)
+        """What the heads are given behind one prompt, of a decoder with `return_hidden`."""
+        state = self.decoder.predict_on_batch(_start(self.run, 1))
+        settings, hidden = _settings(1, temperature), []
+        for done in range(0, count, self.decoder.chunk):
+            piece = min(self.decoder.chunk, count - done)
+            inputs = {"count": np.array([piece], "int32")}
+            state = self.decoder.predict_on_batch(state | settings | inputs)
             del state["units"]
-            found.append(state.pop("hidden")[:piece])
-        return np.concatenate(found)[:, 0]
+            hidden.append(state.pop("hidden")[:piece])
+        return np.concatenate(hidden)[:, 0]
 
 
 class _Whole:
-    """Units that `Writer` writes, at least so many: `[units, batch, 4]`."""
+    """Tokens decoded by a pass over the whole context for each: `[tokens, batch, 4]`."""
 
-    def __init__(self, run, chunk=16):
-        from mdnn.generation.writer import Writer
+    def __init__(self, run):
+        from mdnn.generation.windows import overlap_length
 
-        self.run, self.writer = run, Writer(run.model, chunk=chunk, words=len(run.words))
+        self.run, self.model = run, _full_pass(run)
+        self.overlap = overlap_length(run.config.context.grid)
 
     def __call__(self, batch, count, temperature=0.8):
-        state, units = _start(self.run, batch), []
-        for _ in range(0, count, self.writer.chunk):
-            state = self.writer.predict_on_batch(state | _settings(batch, temperature))
-            units.append(state.pop("units"))
-        return np.concatenate(units, axis=1)[:, :count].transpose(1, 0, 2)
+        window, filled, _ = _start(self.run, batch).values()
+        settings, decoded = _settings(batch, temperature), []
+        for number in range(count):
+            inputs = {
+                "window": window,
+                "filled": filled,
+                "written": np.full(batch, number, "int32"),
+            }
+            token = np.asarray(self.model.predict_on_batch(inputs | settings))
+            decoded.append(token)
+            # All contexts are equally full.
+            if filled[0] == window.shape[1]:
+                rest = window[:, window.shape[1] + 1 - self.overlap :].copy()
+                window[:] = 0
+                window[:, : rest.shape[1]] = rest
+                filled[:] = rest.shape[1]
+            window[:, filled[0]] = token
+            filled += 1
+        return np.stack(decoded)
+
+
+def _full_pass(run):
+    """A model of windows that gives the next token of each, `[batch, 4]`."""
+    import keras
+
+    from mdnn.generation.sampling import sample, uniform
+    from mdnn.generation.token_decoder import at_positions
+    from mdnn.generation.windows import sanitize_tokens, with_coordinates
+    from mdnn.models.compiling import without_xla
+
+    class FullPass(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.network, self.built = run.model, True
+            without_xla(self)
+
+        def call(self, inputs):
+            hidden = self.network.hidden(with_coordinates(inputs["window"]), True)
+            last = at_positions(hidden, inputs["filled"][:, None] - 1)[:, 0]
+            settings = [inputs[name] for name in ("temperature", "top_k", "top_p")]
+
+            def pick(logits, step):
+                u = uniform(inputs["seed"], inputs["written"], step)
+                return sample(logits, u, *settings, sampler="plain")
+
+            return sanitize_tokens(self.network.heads.decode(last, pick)[:, :4], len(run.words))
+
+    return FullPass()
 
 
 class _Served:
@@ -224,19 +266,19 @@ class _Served:
 
 def _compared(run):
     """Whether both writers write the same, and how far their scores are apart: a dict."""
-    from mdnn.generation.writer import reread, token_rows
+    from mdnn.generation.windows import overlap_length, pad_features
     from mdnn.models.compiling import without_xla
 
-    positions, keep = run.config.context.positions, reread(run.config.context.grid)
+    positions, keep = run.config.context.positions, overlap_length(run.config.context.grid)
     count = 2 * positions
     streaming, whole = _Streaming(run), _Whole(run)
     found = {"compared": count}
     for name, temperature in (("drawn_equal", 0.8), ("likeliest_equal", 0.0)):
         units = streaming(1, count, temperature)
         found[name] = bool(np.array_equal(units, whole(1, count, temperature)))
-    targets = token_rows(units[:, 0])
-    hidden = _Streaming(run, shows=True).hidden(count, 0.0)
-    ours = np.asarray(run.model.get_layer("heads")(hidden[None], targets[None]))[0]
+    targets = pad_features(units[:, 0])
+    hidden = _Streaming(run, return_hidden=True).hidden(count, 0.0)
+    ours = np.asarray(run.model.heads(hidden[None], targets[None]))[0]
     # The same windows, each through the whole network.
     window = [list(row) for row in _start(run, 1)["window"][0] if row[0]]
     places = []

@@ -22,7 +22,7 @@ _PLACES = {
     "build": "mdnn.models.builder",
     "evaluate": "mdnn.training.evaluation",
     "export": "mdnn.serving.export.saved_model",
-    "generate": "mdnn.generation.generate",
+    "generate": "mdnn.tasks.generate",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",
     "open_text": "mdnn.datasets.text.text_splits",

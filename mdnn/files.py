@@ -156,8 +156,9 @@ def check_new_folder(path):
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise MdnnError(f"{path} is there already, a file: take another folder")
+        raise MdnnError(f"{path} already exists and is a file: choose another folder")
     if path.is_dir() and any(not _half_written(entry) for entry in path.iterdir()):
         raise MdnnError(
-            f"{path} is there already: take another folder, or go on with it (--resume)"
+            f"{path} already exists. Choose another folder, or continue it: --resume, in Python "
+            "resume=True"
         )

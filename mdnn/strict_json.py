@@ -1,6 +1,7 @@
 """JSON from files that others made: a key comes once, a number is finite, nesting has an end."""
 
 import json
+import math
 
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
@@ -31,8 +32,12 @@ def parse_json(text, where):
     def refuse(word):
         raise MdnnError(f"{where}: not JSON: {word} is no number")
 
+    def finite(word):
+        value = float(word)
+        return value if math.isfinite(value) else refuse(word)
+
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=once, parse_constant=refuse, parse_float=finite)
     except MdnnError:
         raise
     except json.JSONDecodeError as error:

@@ -19,16 +19,18 @@ from PIL import Image
 
 import mdnn
 from mdnn.config.load import load_config
+from mdnn.datasets.fingerprint import Fingerprint, source_change
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.media.media_files import read_item
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.paper.weights import load_weights
-from mdnn.runs.keras_files import load_keras
 from mdnn.runs.run_folder import check_format, read_item_statistics, read_words
 from mdnn.runs.safetensors_io import assign, read_arrays, spec_of, write_arrays
-from mdnn.serving.export.saved_model_ops import inspect_saved_model
+from mdnn.safety.keras_files import load_keras
+from mdnn.safety.saved_model_ops import inspect_saved_model
+from mdnn.strict_json import read_json
 from mdnn.training import checkpoint
 from mdnn.training.metrics_log import read_metrics
 
@@ -199,7 +201,7 @@ def kinds(folder):
 
     parts = {"model": {v.path: v for v in variables}}
     progress = checkpoint.Progress(
-        3, 1.5, nats={"autoregressive": 1.0}, losses=[["autoregressive", 2.0]]
+        3, 1.5, train_loss={"autoregressive": 1.0}, losses=[["autoregressive", 2.0]]
     )
     checkpoint.save(folder, parts, progress)
     state = checkpoint.newest(folder).read_bytes()
@@ -373,7 +375,12 @@ def kinds(folder):
                 "a bomb": png((b"IDAT", zlib.compress(bytes(10**7))), width=9000, height=9000),
                 "flat": png((b"IDAT", b""), width=0),
                 "few pixels": png((b"IDAT", zlib.compress(b"\0"))),
-                "deep colours": png((b"IDAT", zlib.compress(bytes(9))), depth=16),
+                "deep colours": png((b"IDAT", zlib.compress(b"\0\1\2\3\4")), depth=16),
+                "no palette": png((b"IDAT", zlib.compress(bytes(9))), colour=3),
+                "transparent": png((b"IDAT", zlib.compress(bytes(9))), colour=4),
+                "a bomb of 16 bit": png(
+                    (b"IDAT", zlib.compress(bytes(10**7))), width=9000, height=9000, depth=16
+                ),
                 "no check sum": png((b"IDAT", zlib.compress(bytes(3))))[:-1] + b"\0",
             },
         ),
@@ -388,6 +395,30 @@ def kinds(folder):
                 "cut": saved(Image.fromarray(picture).save, format="JPEG")[:-20],
             },
         ),
+        *(
+            Kind(
+                f"a.{form.lower()}",
+                saved(Image.fromarray(picture).save, format=form),
+                read_item,
+                {
+                    **cut,
+                    "no pixels": saved(Image.fromarray(picture).save, format=form)[:-9],
+                    "huge": huge,
+                },
+            )
+            for form, huge in (
+                ("GIF", b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;"),
+                ("WEBP", b"RIFF\x12\0\0\0WEBPVP8L\5\0\0\0\x2f\xff\xff\xff\xff\0"),
+                ("BMP", b"BM" + struct.pack("<IIIIiiHH", 54, 0, 54, 40, 2**30, 2**30, 1, 24)),
+            )
+        ),
+        Kind(
+            "source.json",
+            json.dumps({"source": "a.txt", "length": 3, "hash": "0" * 32}).encode(),
+            # A run folder may have none.
+            lambda path: (read_json(path), source_change(path.parent, Fingerprint(3, "0" * 32))),
+            {**JSON, "other keys": b'{"length": 3}', "no hash": b'{"source": "a", "length": 3}'},
+        ),
         Kind(
             "a.wav",
             sound(range(50)),
@@ -398,6 +429,8 @@ def kinds(folder):
                 "none": sound([]),
                 "cut": sound(range(50))[:-1],
                 "stereo": sound(range(50))[:22] + b"\2" + sound(range(50))[23:],
+                "a chunk that leaves the file": sound(range(50))[:16] + b"\xff" * 4 + bytes(9),
+                "no format": b"RIFF\x18\0\0\0WAVEdata\4\0\0\0" + bytes(4),
             },
         ),
         Kind("a.txt", "naïve text".encode(), read_item, {"no UTF-8": b"\xff", "cut": b"na\xc3"}),
@@ -439,7 +472,6 @@ def kinds(folder):
             {
                 "empty": b"",
                 "no rows": b"puzzle,solution\n",
-                "no header": b"1.3..41..1.3..2.,1234341221434321\n",
                 "no UTF-8": b"puzzle\n\xff",
                 "a zero": b"puzzle\n1.3..41\0.1.3..2.\n",
                 "no size": b"puzzle\n1.3\n",

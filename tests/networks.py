@@ -7,7 +7,7 @@ import numpy as np
 from mdnn import load_config
 from mdnn.config.load import Config
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.recurrence import Refeed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 # A puzzle says what its grid is; tests/puzzle_networks.py has small ones.

@@ -35,7 +35,7 @@ def kinds(tmp_path_factory):
 NAMES = (
     *("a.toml", "a.safetensors", "b.safetensors", "words.json", "item_statistics.json", "run.json"),
     *("manifest.jsonl", "a.png", "a.jpg", "a.wav", "a.txt", "b.txt", "axis_0.npy", "metrics.csv"),
-    *("puzzles.csv", "a.keras", "saved_model.pb"),
+    *("puzzles.csv", "a.keras", "saved_model.pb", "a.gif", "a.webp", "a.bmp", "source.json"),
 )
 
 

@@ -12,9 +12,7 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.cli import generate_command as command
 from mdnn.cli import main
-from mdnn.runs.run_folder import open_run
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
@@ -95,16 +93,14 @@ def test_train_refuses_a_folder_that_is_there(call, folder, tiny_run):
     before = {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()}
     status, out, err = call("train", "tiny.toml", "--out", tiny_run)
     assert (status, out) == (2, "")
-    assert err.startswith(f"mdnn: error: {tiny_run} is there already")
+    assert err.startswith(f"mdnn: error: {tiny_run} already exists")
     assert err.count("\n") == 1
     assert {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()} == before
 
 
-def test_generate(call, tiny_run, monkeypatch):
-    run = open_run(tiny_run)
+def test_generate(call, tiny_run):
+    run = tiny_run
     assert call("generate", tiny_run, "--prompt", "The ", "--length", 0) == (0, "The \n", "")
-    # What is compiled for a run is compiled once.
-    monkeypatch.setattr(command, "open_run", {str(tiny_run): run}.get)
     options = ("--length", 30, "--temperature", 1.5, "--seed", 4, "--top-k", 9, "--top-p", 0.9)
     status, out, err = call("generate", tiny_run, "--prompt", "Ça 😀", *options)
     assert (status, err) == (0, "")
@@ -230,7 +226,7 @@ BAD_FILES = [
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=short.txt"), "is too short"),
     (("train", "tiny.toml", "--out", "a", "--resume"), "a is no run folder to go on with"),
     (("train", "tiny.toml", "--out", "a", "--resume", "--set", "seed=2"), "received 'seed=2'"),
-    (("train", "tiny.toml", "--out", "empty.txt"), "empty.txt is there already, a file"),
+    (("train", "tiny.toml", "--out", "empty.txt"), "empty.txt already exists and is a file"),
     (("train", "tiny.toml", "--out", "empty.txt/a"), "Not a directory: empty.txt/a"),
     (("generate", "none", "--prompt", "The "), "none is no run folder: there is nothing there"),
     (("generate", ".", "--prompt", "The "), ". is no run folder: it has no config.toml"),

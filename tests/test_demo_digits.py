@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdnn.demos import demo_digits
+from mdnn.cli.demos import demo_digits
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits-small.toml"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mdnn.demos import demo_thinking
+from mdnn.cli.demos import demo_thinking
 from mdnn.errors import MdnnError
 
 CONFIG = Path(__file__).parents[1] / "configs" / "sudoku-4x4.toml"

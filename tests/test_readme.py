@@ -1,5 +1,6 @@
 """The README: short, its links true, its Python blocks run as people paste them."""
 
+import gc
 import pathlib
 import re
 
@@ -43,5 +44,21 @@ def test_the_blocks_run_one_after_another(folder, monkeypatch, capsys):
     exec(compile(first.replace("steps=100", "steps=3"), "README.md", "exec"), {})
     written = capsys.readouterr().out
     assert (folder / "runs" / "mine" / "config.toml").is_file()
-    exec(compile(second, "README.md", "exec"), {})
+    names = {}
+    exec(compile(second, "README.md", "exec"), names)
     assert capsys.readouterr().out.rstrip("\n") in written
+    use_elsewhere(names["generate"])
+
+
+def use_elsewhere(generate):
+    """Calls the signature as other people paste it: inside tf.data and tf.function."""
+    import tensorflow as tf
+
+    gc.collect()
+    settings = {"length": tf.constant(5), "temperature": tf.constant(0.0), "seed": tf.constant(1)}
+    alone = generate(prompt=tf.constant(["The "]), **settings)["text"].numpy().tolist()
+    prompts = tf.data.Dataset.from_tensor_slices(["The "]).batch(1)
+    mapped = prompts.map(lambda prompt: generate(prompt=prompt, **settings)["text"])
+    assert [text.numpy().tolist() for text in mapped] == [alone]
+    function = tf.function(lambda prompt: generate(prompt=prompt, **settings)["text"])
+    assert function(tf.constant(["The "])).numpy().tolist() == alone

@@ -88,20 +88,12 @@ def run_configs(options):
 def run_demo(options):
     """Runs a demonstration; returns the exit status."""
     if options.name == "digits":
-        from mdnn.demos.demo_digits import main
+        from mdnn.cli.demos.demo_digits import main
     elif options.name == "thinking":
-        from mdnn.demos.demo_thinking import main
+        from mdnn.cli.demos.demo_thinking import main
     else:
-        from mdnn.demos.demo_text import main
+        from mdnn.cli.demos.demo_text import main
     return main()
-
-
-def run_generate(options):
-    """Answers a prompt."""
-    quiet_import()
-    from mdnn.cli.generate_command import write_answer
-
-    write_answer(options)
 
 
 def run_evaluate(options):
@@ -155,7 +147,7 @@ def run_quantize(options):
 def run_inspect(options):
     """Prints what a network is made of."""
     from mdnn.config.load import load_config
-    from mdnn.serving.export.saved_model_ops import is_saved_model
+    from mdnn.safety.saved_model_ops import is_saved_model
 
     path = as_path(options.what, "inspect")
     folder = path.is_dir()
@@ -197,7 +189,7 @@ def run_inspect(options):
 
 
 def _inspect_saved_model(options):
-    from mdnn.serving.export.saved_model_ops import inspect_saved_model, saved_model_lines
+    from mdnn.safety.saved_model_ops import inspect_saved_model, saved_model_lines
 
     facts = inspect_saved_model(as_path(options.what, "inspect"))
     print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

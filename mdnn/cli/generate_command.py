@@ -1,18 +1,91 @@
 """`mdnn generate`: a prompt from the command line, answers onto the screen and into files."""
 
+import argparse
+import dataclasses
 import sys
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.generation.generate import generate, read_prompt_file
-from mdnn.generation.output_spec import parse_output_spec
-from mdnn.runs.run_folder import open_run
-from mdnn.tokens.items import Item
-
-# Characters that a text is continued by.
-LENGTH = 400
+from mdnn.generation.options import GenerationOptions
 
 _SUFFIXES = {"text": ".txt", "audio": ".wav"}
+
+_GROUPS = {
+    "output": "What comes back",
+    "decoding": "How texts and items are decoded",
+    "sampling": "How tokens are sampled",
+    "puzzles": "Puzzles",
+}
+
+
+def add_generate(commands):
+    """Adds `mdnn generate` to the subparsers of the command line."""
+    command = commands.add_parser(
+        "generate",
+        help="texts, pictures and sounds from a network",
+        description="Answers a prompt with a network: continues a text, answers items with items, "
+        "or solves puzzles.",
+    )
+    command.add_argument("run", metavar="RUN", help="a run folder")
+    prompt = command.add_argument_group("The prompt")
+    prompt.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        dest="items",
+        action=_PromptItem,
+        help="a text to continue, one item of the prompt, or a puzzle; options --prompt and --item "
+        "keep their order",
+    )
+    prompt.add_argument(
+        "--item",
+        metavar="FILE",
+        dest="items",
+        action=_PromptItem,
+        help="an item of the prompt: a .txt, .png, .jpg, .gif, .webp, .bmp, .wav, .flac or .mp3; "
+        "or a file of puzzles",
+    )
+    prompt.add_argument(
+        "--convert",
+        action="store_true",
+        help="convert --item files where that loses something: transparency, 16 bit pixels, "
+        "colours for a grey network, stereo, 24 bit samples",
+    )
+    groups = {name: command.add_argument_group(title) for name, title in _GROUPS.items()}
+    for field in dataclasses.fields(GenerationOptions):
+        about = dict(field.metadata)
+        group = about.pop("group")
+        if group is None:
+            continue
+        if "action" not in about:
+            about["metavar"] = "N" if "type" in about else "WORD"
+        flag = f"--{field.name.replace('_', '-')}"
+        groups[group].add_argument(flag, default=field.default, **about)
+        if field.name == "temperature":
+            groups[group].add_argument(
+                "--greedy", action="store_true", help="the same as --temperature 0"
+            )
+    groups["output"].add_argument(
+        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
+    )
+    command.set_defaults(run_command=_run)
+
+
+class _PromptItem(argparse.Action):
+    """Keeps texts and files of a prompt in the order of the command line."""
+
+    def __call__(self, parser, options, value, option=None):
+        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
+        value = "--" if value == [] else value
+        items = getattr(options, self.dest) or []
+        setattr(options, self.dest, [*items, (option, value)])
+
+
+def _run(options):
+    # Imported late: a wrong word on the command line is told without them.
+    from mdnn.runtime import quiet_import
+
+    quiet_import()
+    write_answer(options)
 
 
 def write_answer(options):
@@ -24,96 +97,50 @@ def write_answer(options):
     Raises:
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
     """
-    run = open_run(options.run)
-    settings = {
-        "decoding": options.decoding,
-        "preset": options.preset,
-        "temperature": 0.0 if options.greedy else options.temperature,
-        "seed": options.seed,
-        "top_k": options.top_k,
-        "top_p": options.top_p,
-        "steps": options.steps,
-        "num_denoising_steps": options.num_denoising_steps,
-    }
+    from mdnn.runs.run_folder import cached_run
+    from mdnn.tasks.registry import task_for
+
+    run = cached_run(options.run)
+    task = task_for(run.config, run.words)
+    names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
+    chosen = {name: getattr(options, name) for name in names}
+    if options.greedy:
+        chosen["temperature"] = 0.0
     if not options.items:
         raise MdnnError("expected a --prompt or an --item, received none")
-    if run.config.context.layout == "puzzle":
-        _solve(run, options, settings)
+    # Checked before anything is read or computed.
+    generation = GenerationOptions(**chosen)
+    prompt = task.read_prompt(run, options.items, options.convert)
+    kinds = task.answer_kinds(generation)
+    if kinds is not None:
+        _check_out(kinds, options.out)
+    if options.out is None and task.streams_text:
+        _show(lambda stream: task.generate(run, prompt, generation, stream), prompt)
         return
-    if run.config.context.layout == "stream":
-        _continue(run, options, settings)
-        return
-    prompt = [
-        read_prompt_file(run, as_path(value, option), options.convert)
-        if option == "--item"
-        else value
-        for option, value in options.items
-    ]
-    output = options.output
-    if output is not None:
-        outputs = [parse_output_spec(word, run.config.tokens.modalities) for word in output]
-        _check_out([own.kind for own in outputs], options.out)
-    answers = generate(run, prompt, output=output, length=options.length, **settings)
-    if output is not None:
-        answers = [Item(own.kind, value) for own, value in zip(outputs, answers, strict=True)]
-    _save(answers, options.out, run.item_tokenizer.rate)
+    answer = task.generate(run, prompt, generation)
+    _save(task.answer_items(answer, generation), options.out, run.config.tokens.sample_rate)
 
 
-def _continue(run, options, settings):
-    """Continues a text on the screen while it is written."""
-    texts = [value for option, value in options.items if option == "--prompt"]
-    if len(options.items) > 1 or not texts:
-        raise MdnnError("this network continues one text: expected one --prompt")
-    (prompt,), started = texts, False
+def _show(write, prompt):
+    """Shows a text and its continuation on the screen while it is written."""
+    started = False
 
-    def show(piece):
-        sys.stdout.write(piece)
+    def show(text):
+        sys.stdout.write(text)
         sys.stdout.flush()
 
     def stream(piece):
-        # The prompt appears with the answer, not while a wrong setting may still be refused.
+        # The prompt appears with the answer, not while a wrong option may still be refused.
         nonlocal started
         show(piece if started else prompt + piece)
         started = True
 
-    length = LENGTH if options.length is None else options.length
-    if options.output and len(options.output) > 1:
-        raise MdnnError("this network continues one text: expected one --output")
-    output = options.output[0] if options.output else None
-    if options.out is None:
-        generate(run, prompt, output=output, length=length, stream=stream, **settings)
-        show("\n" if started else prompt + "\n")
-        return
-    _check_out(["text"], options.out)
-    _save(
-        [Item("text", generate(run, prompt, output=output, length=length, **settings))], options.out
-    )
-
-
-def _solve(run, options, settings):
-    """Answers puzzles, on the screen or in a text file: of `--item FILE` each line is one."""
-    puzzles = []
-    for option, value in options.items:
-        if option == "--prompt":
-            # A shell hands two lines on as they are, or written as \\n.
-            puzzles.append(value.replace("\\n", "\n"))
-        else:
-            # imported late: a wrong word on the command line is told without it
-            from mdnn.files import read_text
-
-            puzzles += [
-                line for line in read_text(as_path(value, option), 1 << 20).splitlines() if line
-            ]
-    if options.out is not None:
-        _check_out(["text"], options.out)
-    settings |= {"output": options.output, "length": options.length}
-    thought = {"num_starts": options.num_starts, "halt": options.adaptive}
-    answers = generate(run, puzzles, **settings, **thought)
-    _save([Item("text", "\n".join(answers))], options.out)
+    write(stream)
+    show("\n" if started else prompt + "\n")
 
 
 def _check_out(kinds, out):
-    """Refuses answers that have nowhere to go, before they are written."""
+    """Refuses answers that have nowhere to go, before they are generated."""
     for kind in kinds:
         suffix = _SUFFIXES.get(kind, ".png")
         if out is None:
@@ -127,9 +154,9 @@ def _check_out(kinds, out):
             raise MdnnError(f"--out: there is no folder {path.parent}")
 
 
-def _save(items, out, rate=None):
+def _save(items, out, rate):
     """Writes answers into files, or texts onto the screen; all can be written, or none is."""
-    # imported late: a wrong word on the command line is told without it
+    # Imported late: texts on the screen need no files.
     from mdnn.datasets.media.media_files import item_bytes
     from mdnn.files import replacing
 

@@ -11,13 +11,13 @@ from mdnn.cli.commands import (
     run_demo,
     run_evaluate,
     run_export,
-    run_generate,
     run_inspect,
     run_quantize,
     run_train,
 )
+from mdnn.cli.generate_command import add_generate
 from mdnn.errors import MdnnError
-from mdnn.serving.server.serve_options import add_serve
+from mdnn.serving.server.serve_command import add_serve
 from mdnn.training.signals import TerminationSignal, exit_status, raising_signals, signal_number
 
 
@@ -92,68 +92,7 @@ def parser():
     _json(train)
     train.set_defaults(run_command=run_train)
 
-    generate = commands.add_parser("generate", help="texts, pictures and sounds from a network")
-    generate.add_argument("run", metavar="RUN", help="a run folder")
-    generate.add_argument(
-        "--prompt",
-        metavar="TEXT",
-        dest="items",
-        action=_Item,
-        help="a text to continue, or one item of the prompt; options --prompt and --item keep "
-        "their order",
-    )
-    generate.add_argument(
-        "--item",
-        metavar="FILE",
-        dest="items",
-        action=_Item,
-        help="an item of the prompt: a .txt, .png, .jpg, .gif, .webp, .bmp, .wav, .flac or .mp3",
-    )
-    generate.add_argument(
-        "--convert",
-        action="store_true",
-        help="convert --item files where that loses something: transparency, 16 bit pixels, "
-        "colours for a grey network, stereo, 24 bit samples",
-    )
-    generate.add_argument(
-        "--output",
-        action="append",
-        help="what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
-        "'video 4x8x8'; several times for several (default: the network decides)",
-    )
-    generate.add_argument(
-        "--decoding",
-        default="autoregressive",
-        help="autoregressive: one unit after another (default); parallel: all at once; "
-        "masked_diffusion: over several passes, the most certain first",
-    )
-    generate.add_argument("--preset", help="factual, creative or reasoning")
-    generate.add_argument(
-        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
-    )
-    generate.add_argument(
-        "--length", type=int, help="characters (default 400), or units of an item at most"
-    )
-    generate.add_argument("--temperature", type=float, help="0: greedy; higher: more daring (0.8)")
-    generate.add_argument("--greedy", action="store_true", help="the same as --temperature 0")
-    generate.add_argument("--top-k", type=int, help="among the k likeliest (0: all)")
-    generate.add_argument(
-        "--top-p", type=float, help="among the likeliest of this probability (1: all)"
-    )
-    generate.add_argument(
-        "--steps", type=int, help="runs of the network on its own output (as in training)"
-    )
-    generate.add_argument(
-        "--num-starts", type=int, default=1, help="of a puzzle, random states to begin in (1)"
-    )
-    generate.add_argument(
-        "--adaptive", action="store_true", help="of a puzzle, until the halting head says stop"
-    )
-    generate.add_argument(
-        "--num-denoising-steps", type=int, help="passes of --decoding masked_diffusion (16)"
-    )
-    generate.add_argument("--seed", type=int, default=0, help="another seed, another answer (0)")
-    generate.set_defaults(run_command=run_generate)
+    add_generate(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
@@ -266,16 +205,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"mdnn: error: {message}; {self.prog} --help says more\n")
-
-
-class _Item(argparse.Action):
-    """Keeps texts and files of a prompt in the order of the command line."""
-
-    def __call__(self, parser, options, value, option=None):
-        # argparse of Python 3.11 and 3.12 takes a lone "--" out of the value.
-        value = "--" if value == [] else value
-        kept = getattr(options, self.dest) or []
-        setattr(options, self.dest, [*kept, (option, value)])
 
 
 if __name__ == "__main__":

@@ -11,12 +11,7 @@ _PUZZLE_REFEED = (
 )
 
 
-def _check_text(config):
-    _check_start(config)
-
-
 def _check_items(config):
-    _check_start(config)
     tokens, positions = config.tokens, config.context.positions
     # A coordinate is below the number of positions of one context, so that it is told exactly.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
@@ -24,14 +19,6 @@ def _check_items(config):
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
             f"{tokens.base**tokens.digits} places apart, expected at least the context's "
             f"{positions} positions"
-        )
-
-
-def _check_start(config):
-    if config.refeed.initial_state == "random":
-        raise MdnnError(
-            "refeed.initial_state: expected 'zeros' or 'learned', received 'random'; it belongs to "
-            "context.layout = 'puzzle'"
         )
 
 
@@ -86,9 +73,7 @@ def _is_puzzle(source):
 
 _TOKENS = ("tokens.table", "tokens.heads", "tokens.words", "tokens.items", "context.padding")
 
-TEXT_RULES = TaskRules(
-    modalities=("text", "word"), keys=_TOKENS, phrase="in a stream", check=_check_text
-)
+TEXT_RULES = TaskRules(modalities=("text", "word"), keys=_TOKENS, phrase="in a stream")
 ITEM_RULES = TaskRules(
     modalities=UNITS,
     keys=(

@@ -90,6 +90,9 @@ class Context:
     """The grid of positions, slowest axis first."""
 
     grid: tuple[int, ...] = option((64,), least=1)
+    # Names of the grid's axes, for mixers' `axes` and in the names of weights; empty: "row",
+    # "column" and so on.
+    axes: tuple[str, ...] = ()
     # "random": items of random length behind a random run of padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
     # The task (see mdnn.tasks). "stream": windows of a text; "items": whole items one after
@@ -106,9 +109,11 @@ class Context:
     def axis_names(self):
         """Returns the names of the grid's axes, slowest first.
 
-        Names that the config leaves out are counted from the fastest axis on, so that a slower
-        axis that is added renames nothing: `"column"`, `"row"`, `"plane"`, `"axis_4"`, ...
+        Where the config leaves them out they are counted from the fastest axis on, so that a
+        slower axis that is added renames nothing: `"column"`, `"row"`, `"plane"`, `"axis_4"`, ...
         """
+        if self.axes:
+            return self.axes
         rank = len(self.grid)
         names = [*DEFAULT_AXES, *(f"axis_{n}" for n in range(len(DEFAULT_AXES) + 1, rank + 1))]
         return tuple(reversed(names[:rank]))

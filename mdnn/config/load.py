@@ -8,11 +8,12 @@ import dataclasses
 import re
 import tomllib
 
+from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
 from mdnn.config.schema import dump, option, parse, type_at
 from mdnn.config.shipped import find_config
-from mdnn.config.training_tables import Loss, Refeed, Train
+from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
@@ -48,7 +49,7 @@ class Config:
     tokens: Tokens = option(factory=Tokens)
     context: Context = option(factory=Context)
     backbone: Backbone = option(factory=Backbone)
-    refeed: Refeed = option(factory=Refeed)
+    refeed: RefeedTable = option(factory=RefeedTable)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
     limits: Limits = option(factory=Limits)
@@ -56,13 +57,13 @@ class Config:
     @classmethod
     def from_dict(cls, table):
         """A checked config from nested dicts as TOML gives them."""
-        config = parse(cls, table)
+        config = numbered(parse(cls, table))
         check(config)
         return config
 
     def to_toml(self):
         """TOML text from which the same config is read."""
-        return dump(self)
+        return dump(named(self))
 
 
 def load_config(path, overrides=()):

@@ -16,6 +16,8 @@ class FoldLayer:
     """One step of a fold's block."""
 
     kind: str = option("mix", choices=("mix", "feedforward"))
+    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    name: str = ""
     mixer: tuple[Mixer, ...] = ()
     gate: str = "none"
     activation: str = "none"
@@ -32,6 +34,8 @@ class LayerTable:
     """One step of a block: h becomes h + f(norm(h)), or as `residual` says."""
 
     kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
+    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    name: str = ""
     # fold: branches of each of its blocks, and how many blocks there are; the fastest context
     # axis is folded into `width` channels, mixed along the slower axes and spread again.
     block: tuple["FoldLayer", ...] = ()

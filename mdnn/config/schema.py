@@ -17,6 +17,9 @@ import typing
 from mdnn.errors import MdnnError
 from mdnn.option_field import option as option
 
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+"""What the kinds of values are called in errors."""
+
 
 def nearest(word, known):
     """`" (did you mean 'x'?)"` for the known word nearest to `word`, or nothing."""
@@ -71,7 +74,13 @@ def _value(kind, value, name, limits):
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         # `X | None`: TOML has no null, so a value that is there is an X.
-        return _value(next(k for k in inner if k is not type(None)), value, name, limits)
+        kinds = [kind for kind in inner if kind is not type(None)]
+        if len(kinds) == 1:
+            return _value(kinds[0], value, name, limits)
+        if isinstance(value, bool) or not isinstance(value, tuple(kinds)):
+            words = " or ".join(WORDS[kind] for kind in kinds)
+            raise MdnnError(f"{name}: expected {words}, received {value!r}")
+        return _scalar(next(k for k in kinds if isinstance(value, k)), value, name, limits)
     if dataclasses.is_dataclass(kind):
         return parse(kind, value, name)
     if origin is tuple:
@@ -82,10 +91,9 @@ def _value(kind, value, name, limits):
 
 
 def _scalar(kind, value, name, limits):
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     right = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
     if not right or (isinstance(value, bool) and kind is not bool):
-        raise MdnnError(f"{name}: expected {words[kind]}, received {value!r}")
+        raise MdnnError(f"{name}: expected {WORDS[kind]}, received {value!r}")
     if kind is float and not abs(value) <= sys.float_info.max:
         raise MdnnError(f"{name}: expected a finite number, received {value}")
     # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.

@@ -18,7 +18,7 @@ class Length:
 
 
 @dataclasses.dataclass(frozen=True)
-class Refeed:
+class RefeedTable:
     """How often the backbone is run on its own output before it answers.
 
     `step_schedule`, `steps_by_length`, `progressive`, `supervision_steps` and what follows them are

@@ -3,6 +3,7 @@
 import dataclasses
 
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
+from mdnn.config.axis_names import check_names
 from mdnn.config.refeed_rules import check_refeed
 from mdnn.config.schema import nearest
 from mdnn.config.task_rules import RULES, check_task, rules_of
@@ -31,7 +32,9 @@ def check(config):
     _check_loss(config)
     if not config.backbone.layer:
         raise MdnnError("backbone.layer: expected at least one branch, received none")
+    check_names("backbone.layer", config.backbone.layer)
     for number, branch in enumerate(config.backbone.layer):
+        check_names(f"backbone.layer.{number}.block", branch.block)
         _check_branch(f"backbone.layer.{number}", branch, config)
     _check_limits(config)
 

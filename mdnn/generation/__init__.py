@@ -1,5 +1,1 @@
-"""Writing with a trained network."""
-
-from mdnn.generation.generate import generate
-
-__all__ = ["generate"]
+"""Generation: texts, items and answers to puzzles from trained networks."""

@@ -1,4 +1,4 @@
-"""Items from a trained network: prompts into contexts, answers out of them, one after another."""
+"""Items from a trained network: prompts into contexts, and answers one after another."""
 
 import dataclasses
 import itertools
@@ -7,254 +7,281 @@ import math
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.generation.autoregressive import AutoregressiveDecoder
+from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.output_spec import OutputSpec, check_kind
-from mdnn.generation.requests import END, Context, OutputRequest, writer_of, written
-from mdnn.generation.turn import TurnWriter
-from mdnn.generation.whole import BlankWriter
+from mdnn.generation.planning import answer_start, max_open_tokens, modalities_of
+from mdnn.generation.requests import (
+    END,
+    OutputRequest,
+    PromptContext,
+    decoder_for,
+    run_decoder,
+)
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, WIDTH, modality
 
-MOST_ITEMS = 64
-"""Items of an answer whose end the network is to say itself, at most."""
+MAX_ITEMS = 64
+"""The most items of an answer whose end the network chooses."""
 
-
-MANY = 256
-"""Units of an answer from which on it pays to compile its writer for longer."""
+XLA_TOKENS = 256
+"""Tokens of an answer from which on it pays to let XLA compile its decoder."""
 
 
 class ItemGenerator:
-    """Answers of one network in one way.
+    """Generates items with one network in one decoding mode.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network with the layout "items".
-        decoding: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
-        settings: `mdnn.generation.presets.Settings`.
-        length: int, units at most of a text or sound whose length is not said; `None`: as long as
-            the longest that the network was trained on.
-        batch: int, contexts that are written together.
+        run: `mdnn.runs.run_folder.Run` of a network of items.
+        decoding: one of `mdnn.generation.options.DECODINGS`.
+        settings: `mdnn.generation.options.SamplingSettings`.
+        length: int, the most tokens of a text or sound whose length is not specified; `None`: as
+            many as the longest one of training.
+        batch_size: int, contexts that are run together.
     """
 
-    def __init__(self, run, decoding, settings, length=None, batch=32):
+    def __init__(self, run, decoding, settings, length=None, batch_size=32):
         self.run, self.decoding, self.settings = run, decoding, settings
-        self.length, self.batch = length, batch
+        self.length, self.batch_size = length, batch_size
         self.tokenizer, self.config = run.item_tokenizer, run.config
-        self.positions, self.align = (
-            self.config.context.positions,
-            self.config.context.pad_to_multiple_of,
-        )
+        context = self.config.context
+        self.positions, self.alignment = context.positions, context.pad_to_multiple_of
         self.modalities = self.config.tokens.modalities
-        self.heads = tuple(run.model.get_layer("heads").modalities)
+        self.heads = tuple(run.model.heads.modalities)
 
-    def answer(self, prompts, outputs, seeds, tell=None):
+    def generate(self, prompts, specs, seeds, on_item=None):
         """Answers prompts.
 
         Args:
             prompts: list of lists of `Item`.
-            wants: list of `OutputSpec`, answered one after another; `None`: the network says what.
+            specs: list of `OutputSpec`, answered one after another; `None`: the network chooses.
             seeds: list of ints, one per prompt.
-            tell: function called with the number of a prompt and each `Item` that answers it.
+            on_item: function called with the number of a prompt and each `Item` that answers it.
 
         Returns:
             List of lists of `Item`.
+
+        Raises:
+            MdnnError: a prompt or answer that does not fit its context, a kind or size that the
+                network cannot choose.
         """
         contexts = [self._context(items, seed) for items, seed in zip(prompts, seeds, strict=True)]
-        if outputs is None:
-            for number in range(MOST_ITEMS):
-                going = [context for context in contexts if self._goes_on(context, number)]
-                if not going:
-                    break
-                kinds = self._kinds(going, number)
-                going = [context for context in going if not context.done]
-                if not going:
-                    break
-                outputs = [OutputSpec(kind) for kind in kinds if kind]
-                if number:
-                    fitting = [self._fits(*pair) for pair in zip(going, outputs, strict=True)]
-                    going, outputs = ([*itertools.compress(x, fitting)] for x in (going, outputs))
-                    if not going:
-                        break
-                self._stage(going, outputs, None, tell, contexts, chosen=True)
+        if specs is None:
+            self._generate_chosen(contexts, on_item)
         else:
-            for output, follows in zip(outputs, [*outputs[1:], None], strict=True):
-                self._stage(contexts, [output] * len(contexts), follows, tell, contexts)
-        return [context.items[context.prompt :] for context in contexts]
+            for spec, following in zip(specs, [*specs[1:], None], strict=True):
+                requests = self._requests(contexts, [spec] * len(contexts), following)
+                self._decode(contexts, requests, on_item, contexts)
+        return [context.items[context.prompt_items :] for context in contexts]
+
+    def _generate_chosen(self, contexts, on_item):
+        """Answers with items of the kinds that the network chooses, until it chooses none."""
+        for number in range(MAX_ITEMS):
+            active = [context for context in contexts if self._continues(context, number)]
+            if not active:
+                return
+            kinds = self._choose_kinds(active, number)
+            active = [context for context in active if not context.done]
+            specs = [OutputSpec(kind) for kind in kinds if kind]
+            if number:
+                fits = [self._fits(*pair) for pair in zip(active, specs, strict=True)]
+                active, specs = ([*itertools.compress(x, fits)] for x in (active, specs))
+            if not active:
+                return
+            requests = self._requests(active, specs)
+            self._decode(active, requests, on_item, contexts, chosen=True)
 
     def _context(self, items, seed):
-        rows, stop = np.zeros((self.positions, WIDTH), "int32"), 0
+        tokens, stop = np.zeros((self.positions, WIDTH), "int32"), 0
         for number, item in enumerate(items):
             name = item.name or f"item {number + 1} of the prompt"
             check_kind(item.kind, self.modalities, name)
-            start, count = self._next(stop) if stop else 0, self.tokenizer.count(item)
+            start = answer_start(stop, self.alignment) if stop else 0
+            count = self.tokenizer.count(item)
             if start + count >= self.positions:
                 raise MdnnError(
-                    f"{name}: {item.kind} of {count} units from position {start} on leaves no "
-                    "room for "
-                    f"an answer in a context of {self.positions} positions"
+                    f"{name}: {item.kind} of {count} tokens from position {start} on leaves no "
+                    f"room for an answer in a context of {self.positions} positions"
                 )
             stop = start + count
-            rows[start:stop] = self.tokenizer.tokens(item, number)
-        return Context(rows, stop, list(items), len(items), seed)
+            tokens[start:stop] = self.tokenizer.tokens(item, number)
+        return PromptContext(tokens, stop, list(items), len(items), seed)
 
-    def _next(self, stop):
-        """The first position of an item behind `stop`. Nothing answers the context's first
-        position."""
-        return max(-(-stop // self.align), 1) * self.align
+    def _start(self, context):
+        return answer_start(context.stop, self.alignment)
 
-    def _goes_on(self, context, number):
-        """Whether there is room for one more item that nobody asked for."""
-        full = self._next(context.stop) >= self.positions
+    def _continues(self, context, number):
+        """Returns whether there is room for one more item that nobody requested."""
+        full = self._start(context) >= self.positions
         if full and number == 0:
             self._room(context, "an answer", 1)
         return not (context.done or full)
 
-    def _fits(self, context, output):
-        """Whether one more item that nobody asked for fits; where it does not, the answer ends."""
+    def _fits(self, context, spec):
+        """Returns whether one more chosen item fits; where it does not, the answer ends."""
         try:
-            self._ask(context, output, self._own(output), ("end",))
+            self._request(context, spec, ("end",))
         except MdnnError:
             context.done = True
         return not context.done
 
-    def _room(self, context, what, needed):
-        """Positions that are left; an error where they are fewer than `needed`."""
-        first = self._next(context.stop)
-        if first + needed > self.positions:
-            listed = ", ".join(
-                f"{item.name or item.kind} ({self.tokenizer.count(item)} units)"
+    def _room(self, context, name, needed):
+        """Returns how many positions are left, at least `needed`; raises an error for fewer."""
+        left = max(0, self.positions - self._start(context))
+        if left < needed:
+            before = ", ".join(
+                f"{item.name or item.kind} ({self.tokenizer.count(item)} tokens)"
                 for item in context.items
             )
             raise MdnnError(
-                f"{what} takes {needed} positions: a context of {self.positions} positions has "
-                f"{max(0, self.positions - first)} left behind {listed or 'its first position'}"
+                f"{name} takes {needed} positions: a context of {self.positions} positions has "
+                f"{left} left behind {before or 'its first position'}"
             )
-        return self.positions - first
+        return left
 
-    def _ask(self, context, output, own, ends):
-        """What is asked for, with the shape that is known of what was trained."""
-        first, kind = self._next(context.stop), output.kind
+    def _request(self, context, spec, ends):
+        """Returns the request for an item, with the shape of training where there was one."""
+        first, kind = self._start(context), spec.kind
+        answer = modalities_of(kind, self.heads)
         shapes = self.run.item_statistics["shapes"].get(kind, [])
-        if output.shape is None and not output.flat and len(shapes) == 1:
-            output = OutputSpec(kind, tuple(shapes[0]))
-        if output.shape is not None:
-            self._room(context, f"{kind} {'x'.join(map(str, output.shape))}", output.units)
-            return OutputRequest(output, first, output.units, own)
-        if not output.flat and not self.config.tokens.answer_coordinates:
-            seen = ", ".join("x".join(map(str, shape)) for shape in shapes[:4])
+        if spec.shape is None and not spec.flat and len(shapes) == 1:
+            spec = OutputSpec(kind, tuple(shapes[0]))
+        if spec.shape is not None:
+            self._room(context, f"{kind} {'x'.join(map(str, spec.shape))}", spec.num_tokens)
+            return OutputRequest(spec, first, spec.num_tokens, answer)
+        if not spec.flat and not self.config.tokens.answer_coordinates:
+            trained = ", ".join("x".join(map(str, shape)) for shape in shapes[:4])
             sizes = "8x8" if modality(kind).places == 2 else "4x8x8"
             raise MdnnError(
-                f"output: say the size of {kind}, such as '{kind} {sizes}': the network was "
-                "trained "
-                f"on {seen or 'none'} and does not answer places (tokens.answer_coordinates)"
+                f"output: specify the size of {kind}, such as '{kind} {sizes}': the network was "
+                f"trained on {trained or 'none'} and does not decode coordinates "
+                "(tokens.answer_coordinates)"
             )
-        room = self._room(context, kind, 1)
-        return OutputRequest(output, first, max(1, min(room, self._longest(output))), own, ends)
+        count = max_open_tokens(self._room(context, kind, 1), self._longest(spec))
+        return OutputRequest(spec, first, count, answer, ends)
 
-    def _longest(self, output):
-        """Units at most of a wanted item, wherever it begins."""
-        if output.shape is not None:
-            return output.units
-        if output.flat and self.length is not None:
+    def _longest(self, spec):
+        """Returns the most tokens of an item, wherever it begins."""
+        if spec.shape is not None:
+            return spec.num_tokens
+        if spec.flat and self.length is not None:
             return self.length
-        return self.run.item_statistics["longest"].get(output.kind, self.positions)
+        return self.run.item_statistics["longest"].get(spec.kind, self.positions)
 
-    def _own(self, output):
-        """Names of the modalities that units of an item may have."""
-        kinds = ("text", "word") if output.kind == "text" else (output.kind,)
-        return tuple(name for name in self.heads if name in kinds)
-
-    def _kinds(self, contexts, number):
-        """The kind of the next item of each context; of one where none follows `None`."""
-        units = tuple(name for name in self.heads if name != "end")
+    def _choose_kinds(self, contexts, number):
+        """Returns the kind of the next item of each context, `None` where none follows."""
+        answer = tuple(name for name in self.heads if name != "end")
         # The first answer is an item; behind it there may be nothing.
         least = 1 if number == 0 else 0
-        asks = [
-            OutputRequest(
-                OutputSpec(units[0]), self._next(c.stop), 1, units, ("end",), least, hidden=True
-            )
+        spec = OutputSpec(answer[0])
+        requests = [
+            OutputRequest(spec, self._start(c), 1, answer, ("end",), least, hidden=True)
             for c in contexts
         ]
         if self.config.train.objectives.autoregressive:
-            writer = self._turn(self.heads)
+            decoder = self._autoregressive(self.heads)
         elif self.config.tokens.answer_coordinates:
-            writer = self._blank(self.heads, self.positions, once=True)
+            decoder = self._masked_diffusion(self.heads, self.positions, parallel=True)
         else:
             raise MdnnError(
-                "output: say what is wanted, such as 'text': this network was not trained to "
-                "decide "
-                "(train.objectives.autoregressive, tokens.answer_coordinates)"
+                "output: specify what to generate, such as 'text': this network was not trained "
+                "to choose (train.objectives.autoregressive, tokens.answer_coordinates)"
             )
         kinds = []
-        found = written(writer, contexts, asks, self.tokenizer, self.settings, self.batch)
-        for context, (rows, _) in zip(contexts, found, strict=True):
-            name = MODALITIES[rows[0, MODALITY]].name if len(rows) else None
+        for context, (tokens, _) in zip(
+            contexts, self._run(decoder, contexts, requests), strict=True
+        ):
+            name = MODALITIES[tokens[0, MODALITY]].name if len(tokens) else None
             context.done = name is None
             kinds.append("text" if name == "word" else name)
         return kinds
 
-    def _stage(self, contexts, outputs, follows, tell, everyone, chosen=False):
-        """Writes one more item into each context.
+    def _requests(self, contexts, specs, following=None):
+        """Returns the requests for one more item of each context.
 
         Args:
-            contexts: list of `Context`.
-            wants: list of `OutputSpec`, one each.
-            follows: the `OutputSpec` of the item after it, or `None`.
-            tell: as in `answer`.
-            everyone: list of the contexts that `tell` numbers.
+            contexts: list of `PromptContext`.
+            specs: list of `OutputSpec`, one each.
+            following: the `OutputSpec` of the item after it, or `None`.
+        """
+        requests = []
+        for context, spec in zip(contexts, specs, strict=True):
+            ends = ("end",)
+            if following is not None and self.alignment == 1 and self.decoding == "autoregressive":
+                answer = modalities_of(spec.kind, self.heads)
+                behind = modalities_of(following.kind, self.heads)
+                ends += tuple(name for name in behind if name not in answer)
+            requests.append(self._request(context, spec, ends))
+        return requests
+
+    def _decode(self, contexts, requests, on_item, everyone, chosen=False):
+        """Decodes requests into their contexts.
+
+        Args:
+            contexts: list of `PromptContext`.
+            requests: list of `OutputRequest`, one each.
+            on_item: see `generate`.
+            everyone: list of the contexts that `on_item` numbers.
             chosen: whether the network chose the kinds, so that they may differ.
         """
-        asks = []
-        for context, output in zip(contexts, outputs, strict=True):
-            own = self._own(output)
-            ends = ("end",)
-            if follows is not None and self.align == 1 and self.decoding == "autoregressive":
-                ends += tuple(name for name in self._own(follows) if name not in own)
-            asks.append(self._ask(context, output, own, ends))
-        # What is compiled goes by what is asked for, so that an answer does not depend on others.
-        allowed = asks[0].allowed
+        # What is compiled depends on what is requested, so that an answer is the same beside any.
+        allowed = requests[0].allowed
         kinds = self.heads if chosen else tuple(n for n in self.heads if n in allowed)
         if self.decoding == "autoregressive":
-            writer = self._turn(kinds, xla=not chosen and self._longest(outputs[0]) >= MANY)
+            is_long = self._longest(requests[0].spec) >= XLA_TOKENS
+            decoder = self._autoregressive(kinds, xla=not chosen and is_long)
         else:
-            units = max(ask.shown(self.positions) for ask in asks)
-            # Few lengths, so that few writers are compiled.
-            units = min(self.positions, max(16, 2 ** math.ceil(math.log2(units))))
-            places = any(ask.decoded for ask in asks)
-            writer = self._blank(kinds, units, self.decoding == "parallel", places)
-        found = written(writer, contexts, asks, self.tokenizer, self.settings, self.batch)
+            most = max(request.num_masked(self.positions) for request in requests)
+            # Few lengths, so that few decoders are compiled.
+            most = min(self.positions, max(16, 2 ** math.ceil(math.log2(most))))
+            parallel = self.decoding == "parallel"
+            coordinates = any(request.decoded for request in requests)
+            decoder = self._masked_diffusion(kinds, most, parallel, coordinates)
+        decoded = self._run(decoder, contexts, requests)
         numbers = {id(context): number for number, context in enumerate(everyone)}
-        for context, ask, (rows, stopped) in zip(contexts, asks, found, strict=True):
-            rows[:, ITEM] = len(context.items)
-            context.rows[ask.first : ask.first + len(rows)] = rows
-            context.stop = ask.first + len(rows)
+        for context, request, (tokens, stopped) in zip(contexts, requests, decoded, strict=True):
+            tokens[:, ITEM] = len(context.items)
+            context.tokens[request.first : request.first + len(tokens)] = tokens
+            context.stop = request.first + len(tokens)
             context.done = stopped == END
-            context.items.append(self._item(rows, ask))
-            if tell is not None:
-                tell(numbers[id(context)], context.items[-1])
+            context.items.append(self._item(tokens, request))
+            if on_item is not None:
+                on_item(numbers[id(context)], context.items[-1])
 
-    def _item(self, rows, ask):
+    def _item(self, tokens, request):
         try:
-            item = self.tokenizer.item(rows)
+            item = self.tokenizer.item(tokens)
         except MdnnError as error:
-            if not ask.decoded:
+            if not request.decoded:
                 raise
             raise MdnnError(
-                f"the network's places make no {ask.output.kind} ({error}); say its size with "
-                "output="
+                f"the network's coordinates make no {request.spec.kind} ({error}); specify its "
+                "size with output="
             ) from None
-        if item.kind == "text" and ask.output.shape is not None:
-            # A word is one unit of several characters.
-            item = dataclasses.replace(item, value=item.value[: ask.output.units])
+        if item.kind == "text" and request.spec.shape is not None:
+            # A word is one token of several characters.
+            item = dataclasses.replace(item, value=item.value[: request.spec.num_tokens])
         return item
 
-    def _turn(self, kinds, xla=False):
-        return writer_of(TurnWriter, self.run.model, kinds=kinds, xla=xla, **self._how())
+    def _run(self, decoder, contexts, requests):
+        settings, size = self.settings, self.batch_size
+        return run_decoder(decoder, contexts, requests, self.tokenizer, settings, size)
 
-    def _blank(self, kinds, units, once, places=False):
-        how = {"kinds": kinds, "units": units, "parallel": once, "places": places}
-        return writer_of(BlankWriter, self.run.model, **how, **self._how())
+    def _autoregressive(self, kinds, xla=False):
+        options = {"kinds": kinds, "xla": xla, **self._decoder_options()}
+        return decoder_for(AutoregressiveDecoder, self.run.model, **options)
 
-    def _how(self):
-        return {
-            "steps": self.settings.steps,
-            "sampler": self.settings.sampler,
-            "words": len(self.run.words),
-        }
+    def _masked_diffusion(self, kinds, max_tokens, parallel, coordinates=False):
+        return decoder_for(
+            MaskedDiffusionDecoder,
+            self.run.model,
+            max_tokens=max_tokens,
+            parallel=parallel,
+            coordinates=coordinates,
+            kinds=kinds,
+            **self._decoder_options(),
+        )
+
+    def _decoder_options(self):
+        settings = self.settings
+        words = len(self.run.words)
+        return {"steps": settings.steps, "sampler": settings.sampler, "words": words}

@@ -1,17 +1,17 @@
-"""What comes back: the words that say which item is wanted, of which size."""
+"""Parses output specifications such as `grey 8x8`."""
 
 import dataclasses
 import math
 import re
 
-from mdnn.config.schema import nearest
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
+from mdnn.generation.planning import MAX_INT32
 from mdnn.tokens.items import RANKS
 
 KINDS = ("text", *RANKS)
 
-# Sizes of an item, counted in units, by kind.
-_SIZES = {
+# How the size of an item is written, by kind.
+_SIZE_FORMATS = {
     "text": "CHARACTERS",
     "audio": "SAMPLES",
     "image": "HEIGHTxWIDTH",
@@ -20,17 +20,15 @@ _SIZES = {
     "grey_video": "FRAMESxHEIGHTxWIDTH",
 }
 
-LARGEST = 2**31 - 1
-
 
 @dataclasses.dataclass(frozen=True)
 class OutputSpec:
-    """One item that is asked for.
+    """One item that is to be generated.
 
     Args:
         kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"` or `"audio"`.
-        shape: its sizes in units: `(h, w)`, `(n, h, w)`, `(samples,)` or `(characters,)`; `None`
-            where they are not said.
+        shape: its sizes in tokens: `(h, w)`, `(n, h, w)`, `(samples,)` or `(characters,)`; `None`
+            where they are not specified.
     """
 
     kind: str
@@ -38,46 +36,73 @@ class OutputSpec:
 
     @property
     def flat(self):
-        """Whether its length may be left to the network: a text or a sound."""
+        """Whether the network may choose its length: a text or a sound."""
         return self.kind in ("text", "audio")
 
     @property
-    def units(self):
-        """How many units it has, where its shape is known."""
+    def num_tokens(self):
+        """The number of its tokens, where its shape is specified."""
         return math.prod(self.shape)
 
 
-def parse_output_spec(word, modalities):
-    """The `OutputSpec` of a word such as `"text"`, `"grey 8x8"`, `"audio 800"`, `"video 4x8x8"`.
+def parse_output_spec(text, modalities):
+    """Parses a specification such as `"text"`, `"grey 8x8"`, `"audio 800"`, `"video 4x8x8"`.
 
     Args:
-        word: str.
-        modalities: the network's, names.
+        text: str.
+        modalities: names of the network's modalities.
+
+    Returns:
+        `OutputSpec`.
 
     Raises:
-        MdnnError: no such kind, sizes that are not its own, a kind that the network has not.
+        MdnnError: an unknown kind, one that the network does not have, sizes of another kind.
     """
-    if not isinstance(word, str) or not word.split():
-        raise MdnnError(f'output: expected a word such as "text" or "grey 8x8", received {word!r}')
-    kind, *sizes = word.split()
+    if not isinstance(text, str) or not text.split():
+        raise MdnnError(f'output: expected a word such as "text" or "grey 8x8", received {text!r}')
+    kind, *sizes = text.split()
     if kind not in KINDS:
         raise MdnnError(
-            f"output: unknown {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}"
+            f"output: unknown {kind!r}{did_you_mean(kind, KINDS)}; known: {', '.join(KINDS)}"
         )
-    check_kind(kind, modalities, f"output: {word!r}")
+    check_kind(kind, modalities, f"output: {text!r}")
     if not sizes:
         return OutputSpec(kind)
-    expected = _SIZES[kind]
+    expected = _SIZE_FORMATS[kind]
     pattern = "x".join([r"([0-9]{1,10})"] * (expected.count("x") + 1))
     match = re.fullmatch(pattern, sizes[0]) if len(sizes) == 1 else None
     shape = tuple(map(int, match.groups())) if match else ()
-    if not shape or min(shape) < 1 or math.prod(shape) > LARGEST:
-        raise MdnnError(f"output: expected '{kind} {expected}', received {word!r}")
+    if not shape or min(shape) < 1 or math.prod(shape) > MAX_INT32:
+        raise MdnnError(f"output: expected '{kind} {expected}', received {text!r}")
     return OutputSpec(kind, shape)
 
 
-def check_kind(kind, modalities, what):
-    """Refuses a kind of item whose units the network has not."""
+def parse_output(output, modalities):
+    """Parses the option `output`: one specification, or a list of them.
+
+    Args:
+        output: str, list of str, or `None`.
+        modalities: see `parse_output_spec`.
+
+    Returns:
+        List of `OutputSpec`; `None` for `None`.
+    """
+    if output is None:
+        return None
+    specs = [output] if isinstance(output, str) else output
+    if not isinstance(specs, (list, tuple)) or not specs:
+        raise MdnnError(f"output: expected a word or a list of words, received {output!r}")
+    return [parse_output_spec(spec, modalities) for spec in specs]
+
+
+def check_kind(kind, modalities, name):
+    """Refuses a kind of item whose modality the network does not have.
+
+    Args:
+        kind: str.
+        modalities: names of the network's modalities.
+        name: what errors call the item.
+    """
     if kind not in modalities:
-        known = [name for name in modalities if name in KINDS]
-        raise MdnnError(f"{what}: this network knows {', '.join(known)}, not {kind}")
+        known = [modality for modality in modalities if modality in KINDS]
+        raise MdnnError(f"{name}: this network knows {', '.join(known)}, not {kind}")

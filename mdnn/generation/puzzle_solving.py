@@ -1,79 +1,98 @@
-"""Answers to puzzles: thought about step by step, shown while they change."""
+"""Generation with networks of puzzles: answers, step by step."""
 
+import functools
 import math
 
 import numpy as np
 
 from mdnn.datasets.puzzles.puzzle_splits import make_task
 from mdnn.errors import MdnnError
-from mdnn.models.grid_resizing import at_grid_size
-from mdnn.models.halting import CERTAIN
-from mdnn.models.recurrent_inference import (
+from mdnn.generation.options import check_seed
+from mdnn.models.thinking.grid_resizing import at_grid_size
+from mdnn.models.thinking.halting import CERTAIN
+from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
     check_halts,
-    check_refeeds,
     check_restarts,
     steps_by_length,
 )
 from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 
+WRITING_OPTIONS = (
+    "output",
+    "length",
+    "preset",
+    "temperature",
+    "top_k",
+    "top_p",
+    "num_denoising_steps",
+)
+"""Options that have no effect on puzzles."""
 
-def solve(run, puzzle, steps=None, num_starts=1, adaptive=False, stream=None, seed=0):
-    """A network's answer to a puzzle.
+
+def solve_puzzles(run, prompt, options, stream=None):
+    """Solves puzzles with a network; see `mdnn.generate`.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a network of puzzles.
-        puzzle: its symbols in a row, as a string, or line by line: then its size is read from
-            the lines, and may be another than the network was trained on where its weights
-            allow it. A list of such strings: several puzzles.
-        steps: int, steps; `None`: the config's number.
-        num_starts: int, random states to begin in; the answer is that of the one which the last
-            step moved least.
-        adaptive: whether the halting head says when it is enough.
+        prompt: a puzzle: its symbols in a row, as a string, or line by line; then its size is
+            that of the lines, and may differ from the one in training where the weights allow it.
+            A list of such strings: several puzzles.
+        options: `GenerationOptions`.
         stream: function called with the number of steps and the answer so far, a string, after
-            every step; of a single puzzle with one start.
-        seed: int, of random states to begin in.
+            every step of a single puzzle with one start.
 
     Returns:
         The answer, a string of the puzzle's form; or a list of them.
 
     Raises:
         MdnnError: no such puzzle, one without a solution, a size that the network was not built
-            for, or a setting beyond its limits.
+            for, an option beyond its limits.
     """
-    check_restarts(num_starts, run.config)
-    if steps is not None:
-        (steps,) = check_refeeds(steps if isinstance(steps, int) else [steps])
-        if adaptive:
+    options.refuse(WRITING_OPTIONS, "puzzle")
+    if options.decoding not in (None, "parallel"):
+        raise MdnnError(
+            f"decoding has no effect on puzzle models; remove it (got {options.decoding!r})"
+        )
+    check_restarts(options.num_starts, run.config)
+    if options.adaptive:
+        if options.steps is not None:
             raise MdnnError("adaptive: expected no steps beside it, received both")
-    if adaptive:
         check_halts(run.config)
-    if isinstance(puzzle, (list, tuple)):
-        if not puzzle:
-            raise MdnnError("expected at least one puzzle, received none")
-        return [solve(run, one, steps, num_starts, adaptive, seed=seed) for one in puzzle]
+    if not isinstance(prompt, (list, tuple)):
+        return _solve(run, prompt, options, stream)
+    if not prompt:
+        raise MdnnError("expected at least one puzzle, received none")
+    return [_solve(run, puzzle, options) for puzzle in prompt]
+
+
+def _solve(run, puzzle, options, stream=None):
     task, units = read_puzzle(run.config, puzzle)
     solver, asked = _solver(run, task), task.asked(units[None])
     tokens, stillest, best = to_tokens(units[None], task.shape), math.inf, None
-    tell = stream if num_starts == 1 else None
-    how = steps, adaptive, tell is not None
-    for start in range(seed, seed + num_starts):
-        for steps, found in _thoughts(solver, tokens, asked, start, *how):
-            chosen = found["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
-            answer = _form(task, np.where(asked[0], chosen, units), puzzle)
+    tell = stream if options.num_starts == 1 else None
+    seed = check_seed(options.seed)
+    for start in range(seed, seed + options.num_starts):
+        each = tell is not None
+        for steps, state in _iterate(solver, tokens, asked, start, options, each):
+            chosen = state["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
+            answer = _format(task, np.where(asked[0], chosen, units), puzzle)
             if tell is not None:
                 tell(steps, answer)
-        if best is None or found["change"][0] < stillest:
-            stillest, best = found["change"][0], answer
+        if best is None or state["change"][0] < stillest:
+            stillest, best = state["change"][0], answer
     return best
 
 
 def read_puzzle(config, puzzle):
-    """The task and the units of a puzzle that is written as text.
+    """Parses a puzzle that is written as text.
 
     Args:
         config: the config of the network that is to solve it.
-        puzzle: string, see `solve`.
+        puzzle: string, see `solve_puzzles`.
+
+    Returns:
+        The puzzle's task and its units.
 
     Raises:
         MdnnError: another kind or size, an unknown symbol, a puzzle that cannot be solved.
@@ -96,7 +115,7 @@ def read_puzzle(config, puzzle):
 
 
 def _task(config):
-    """The task that a network was trained on."""
+    """Returns the task that a network was trained on."""
     name = puzzle_source(config.data.source)[0]
     if name is None:
         side = math.isqrt(config.context.positions)
@@ -105,34 +124,38 @@ def _task(config):
 
 
 def _solver(run, task):
-    """The `RecurrentInference` of a run for a task's size, kept with the run."""
-    kept = vars(run).setdefault("_solvers", {})
-    if task.shape not in kept:
-        model, config = run.model, run.config
-        if task.name != _task(config).name:
-            model, config = at_grid_size(model, config, PuzzleName.of(task.name))
-        kept[task.shape] = RecurrentInference(model, config, batch=1)
-    return kept[task.shape]
+    """Returns the `RecurrentInference` of a run for a task's size."""
+    model, config = run.model, run.config
+    own_size = task.name == _task(config).name
+    return _compiled_solver(model, config, None if own_size else task.name)
 
 
-def _thoughts(solver, tokens, asked, seed, steps, adaptive, each):
-    """Yields `(steps, what RecurrentInference.advance gives)` after every step, or where it is
-    looked at."""
+@functools.lru_cache(maxsize=8)
+def _compiled_solver(model, config, name):
+    """Returns the `RecurrentInference` of a network, perhaps at another puzzle's size; kept."""
+    if name is not None:
+        model, config = at_grid_size(model, config, PuzzleName.of(name))
+    return RecurrentInference(model, config, batch=1)
+
+
+def _iterate(solver, tokens, asked, seed, options, each):
+    """Yields the number of steps and the state, after every step or at the last one alone."""
     refeed, states, done = solver.refeed, solver.begin([0], seed), 0
-    if steps is None and refeed.step_schedule == "length":
-        steps = int(steps_by_length(refeed.steps_by_length, asked)[0])
-    most = steps or refeed.steps * refeed.supervision_steps
+    most = options.steps
+    if most is None and refeed.step_schedule == "length":
+        most = int(steps_by_length(refeed.steps_by_length, asked)[0])
+    most = most or refeed.steps * refeed.supervision_steps
     while done < most:
-        step = 1 if each else refeed.steps if adaptive else most
-        found = solver.advance(tokens, states, step)
-        states, done = found["states"], done + step
-        yield done, found
-        if adaptive and done % refeed.steps == 0 and found["stop"][0] > CERTAIN:
+        count = 1 if each else refeed.steps if options.adaptive else most
+        state = solver.advance(tokens, states, count)
+        states, done = state["states"], done + count
+        yield done, state
+        if options.adaptive and done % refeed.steps == 0 and state["stop"][0] > CERTAIN:
             return
 
 
-def _form(task, units, puzzle):
-    """An answer written as its puzzle was."""
+def _format(task, units, puzzle):
+    """Returns an answer as text in the form of its puzzle."""
     text = task.text(units)
     width = len(puzzle.strip("\n").split("\n")[0])
     return "\n".join(text[start : start + width] for start in range(0, len(text), width))

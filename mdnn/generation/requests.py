@@ -1,4 +1,4 @@
-"""Answers that are asked for: as inputs of a writer, and what it wrote."""
+"""Requests for items: as inputs of a decoder, and what it decoded."""
 
 import dataclasses
 import functools
@@ -6,177 +6,184 @@ import math
 
 import numpy as np
 
-from mdnn.generation.output_spec import LARGEST, OutputSpec
-from mdnn.generation.turn import TurnWriter
+from mdnn.generation.autoregressive import AutoregressiveDecoder
+from mdnn.generation.output_spec import OutputSpec
+from mdnn.generation.planning import coordinate_strides, num_masked
 from mdnn.tokens.features import MODALITY, WIDTH, modality
 
 END = modality("end").index
-BLANK = modality("blank").index
+MASK = modality("blank").index
 
 
 @dataclasses.dataclass
-class Context:
+class PromptContext:
     """One prompt and what is answered so far.
 
     Args:
-        rows: int32 `[positions, 8]`.
+        tokens: int32 `[positions, 8]`.
         stop: the position behind the last item.
         items: list of `Item`, the prompt's and the answers.
-        prompt: how many of them are the prompt's.
+        prompt_items: how many of them are the prompt's.
         seed: int.
-        done: whether the network has said that nothing follows.
+        done: whether the network has decoded that nothing follows.
     """
 
-    rows: np.ndarray
+    tokens: np.ndarray
     stop: int
     items: list
-    prompt: int
+    prompt_items: int
     seed: int
     done: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputRequest:
-    """One answer that is asked for, of one context.
+    """One item that is requested of one context.
 
     Args:
-        output: `OutputSpec`; its shape is `None` where the network says the length or the places.
-        first: the position of its first unit.
-        count: units at most.
-        own: names of the modalities that its units may have.
-        ends: names of the modalities that end it, where the network says the length.
-        least: units before it may end.
-        hidden: whether the network says the kind, too: blanks then name neither kind nor place.
+        spec: `OutputSpec`; its shape is `None` where the network chooses length or coordinates.
+        first: the position of its first token.
+        count: the most tokens it may have.
+        answer: names of the modalities that its tokens may have.
+        ends: names of the modalities that end it, where the network chooses the length.
+        least: tokens before it may end.
+        hidden: whether the network chooses the kind, too: the masks then name neither kind nor
+            coordinates.
     """
 
-    output: OutputSpec
+    spec: OutputSpec
     first: int
     count: int
-    own: tuple[str, ...]
+    answer: tuple[str, ...]
     ends: tuple[str, ...] = ()
     least: int = 1
     hidden: bool = False
 
     @property
     def open(self):
-        """Whether the network says where it ends."""
-        return self.output.shape is None
+        """Whether the network chooses where it ends."""
+        return self.spec.shape is None
 
     @property
     def decoded(self):
-        """Whether the network says the places, too."""
-        return self.open and not self.output.flat
+        """Whether the network chooses the coordinates, too."""
+        return self.open and not self.spec.flat
 
     @property
     def allowed(self):
-        """Names of the modalities that may be decided for."""
-        return self.own + (self.ends if self.open else ())
+        """Names of the modalities that may be sampled."""
+        return self.answer + (self.ends if self.open else ())
 
-    def shown(self, positions):
-        """How many blanks a context of so many positions holds for it: its `end`'s among them."""
+    def num_masked(self, positions):
+        """Returns how many masks a context of `positions` positions holds for it."""
         if self.hidden or self.decoded:
             return positions - self.first
-        return min(self.count + 1, positions - self.first)
+        return num_masked(self.count, positions - self.first)
 
-    def blanks(self, positions, item, tokenizer):
-        """Those blanks, int32 `[shown, 8]`, as in training."""
-        shown, output = self.shown(positions), self.output
+    def masks(self, positions, item, tokenizer):
+        """Returns these masks, int32 `[num_masked, 8]`, as in training.
+
+        Args:
+            positions: int, of the context.
+            item: int, the item's number.
+            tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+        """
+        count, spec = self.num_masked(positions), self.spec
         if self.hidden or self.decoded:
-            rows = np.zeros((shown, WIDTH), "int32")
-            rows[:, MODALITY] = BLANK
-            return rows
-        if output.flat:
-            return tokenizer.blanks(output.kind, (shown,), item)
-        rows = tokenizer.blanks(output.kind, output.shape, item)
-        return np.vstack([rows, tokenizer.end_blank(output.kind, output.shape, item)])[:shown]
+            masks = np.zeros((count, WIDTH), "int32")
+            masks[:, MODALITY] = MASK
+            return masks
+        if spec.flat:
+            return tokenizer.blanks(spec.kind, (count,), item)
+        masks = tokenizer.blanks(spec.kind, spec.shape, item)
+        return np.vstack([masks, tokenizer.end_blank(spec.kind, spec.shape, item)])[:count]
 
     def strides(self):
-        """What tells the place of unit i, `i // steps % sizes`: steps and sizes, `[3]` each."""
-        if self.open or self.output.flat:
-            return (1, 1, 1), (LARGEST, 1, 1)
-        shape = self.output.shape
-        missing = [1] * (3 - len(shape))
-        steps = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        return [*steps, *missing], [LARGEST, *shape[1:], *missing]
+        """Returns the strides of its coordinates; see `coordinate_strides`."""
+        flat = self.open or self.spec.flat
+        return coordinate_strides((1,) if flat else self.spec.shape)
 
 
-def written(writer, contexts, asks, tokenizer, settings, batch):
-    """Runs a writer on contexts.
+def run_decoder(decoder, contexts, requests, tokenizer, settings, batch_size):
+    """Runs a decoder on contexts.
 
     Args:
-        writer: `TurnWriter` or `BlankWriter`, as `writer_of` gives it.
-        contexts: list of `Context`.
-        asks: list of `OutputRequest`, one each.
+        decoder: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`, as `decoder_for` returns it.
+        contexts: list of `PromptContext`.
+        requests: list of `OutputRequest`, one each.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
-        settings: `mdnn.generation.presets.Settings`.
-        batch: int, contexts that are run together.
+        settings: `mdnn.generation.options.SamplingSettings`.
+        batch_size: int, contexts that are run together.
 
     Returns:
-        List of `(rows, stopped)`: int32 `[units, 8]`, and the index of the modality that ended
+        List of `(tokens, stopped)`: int32 `[tokens, 8]`, and the index of the modality that ended
         them, 0 for none.
     """
-    found = []
-    # Few sizes of batches, so that a writer is compiled few times.
-    size = 1 if len(asks) == 1 else max(8, 2 ** math.ceil(math.log2(min(batch, len(asks)))))
-    for start in range(0, len(asks), batch):
-        part = slice(start, start + batch)
-        found += _written(writer, contexts[part], asks[part], tokenizer, settings, size)
-    return found
+    decoded, count = [], len(requests)
+    # Few sizes of batches, so that a decoder is compiled few times.
+    size = 1 if count == 1 else max(8, 2 ** math.ceil(math.log2(min(batch_size, count))))
+    for start in range(0, count, batch_size):
+        batch = slice(start, start + batch_size)
+        decoded += _run_batch(decoder, contexts[batch], requests[batch], tokenizer, settings, size)
+    return decoded
 
 
-def _written(writer, contexts, asks, tokenizer, settings, size):
-    turn, heads = isinstance(writer, TurnWriter), writer.heads.modalities
+def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
+    autoregressive = isinstance(decoder, AutoregressiveDecoder)
+    modalities, positions = decoder.heads.modalities, decoder.positions
     inputs = {
-        "tokens": np.zeros((size, writer.positions, WIDTH), "int32"),
+        "tokens": np.zeros((size, positions, WIDTH), "int32"),
         "first": np.ones(size, "int32"),
-        "own": np.ones((size, len(heads)), "int32"),
-        "allowed": np.ones((size, len(heads)), "int32"),
+        "answer": np.ones((size, len(modalities)), "int32"),
+        "allowed": np.ones((size, len(modalities)), "int32"),
         "temperature": np.full(size, settings.temperature, "float32"),
         "top_k": np.full(size, settings.top_k, "int32"),
         "top_p": np.full(size, settings.top_p, "float32"),
     }
     for name in ("count", "least", "item", "decoded", "seed"):
         inputs[name] = np.zeros(size, "int32")
-    if turn:
+    if autoregressive:
         inputs |= {name: np.ones((size, 3), "int32") for name in ("steps", "sizes")}
     else:
-        inputs["ask"] = np.zeros((size, writer.units, WIDTH), "int32")
-        inputs["shown"] = np.zeros(size, "int32")
-        inputs["num_denoising_steps"] = np.full(size, settings.num_denoising_steps, "int32")
-    for n, (context, ask) in enumerate(zip(contexts, asks, strict=True)):
-        inputs["tokens"][n] = context.rows
-        inputs["first"][n], inputs["count"][n] = ask.first, ask.count
+        inputs["masks"] = np.zeros((size, decoder.max_tokens, WIDTH), "int32")
+        inputs["num_masked"] = np.zeros(size, "int32")
+        steps = settings.num_denoising_steps
+        inputs["num_denoising_steps"] = np.full(size, steps, "int32")
+    for n, (context, request) in enumerate(zip(contexts, requests, strict=True)):
+        inputs["tokens"][n] = context.tokens
+        inputs["first"][n], inputs["count"][n] = request.first, request.count
         inputs["item"][n], inputs["seed"][n] = len(context.items), context.seed
-        inputs["least"][n], inputs["decoded"][n] = ask.least, ask.decoded
-        for name in ("own", "allowed"):
-            inputs[name][n] = [modal in getattr(ask, name) for modal in heads]
-        if turn:
-            inputs["steps"][n], inputs["sizes"][n] = ask.strides()
+        inputs["least"][n], inputs["decoded"][n] = request.least, request.decoded
+        for name in ("answer", "allowed"):
+            inputs[name][n] = [modal in getattr(request, name) for modal in modalities]
+        if autoregressive:
+            inputs["steps"][n], inputs["sizes"][n] = request.strides()
             continue
-        inputs["shown"][n] = shown = ask.shown(writer.positions)
-        inputs["ask"][n, :shown] = ask.blanks(writer.positions, len(context.items), tokenizer)
-        if ask.open and not ask.hidden:
-            # One more than there may be units, for the `end`.
-            inputs["count"][n] = min(ask.count + 1, shown)
-    found = writer.predict_on_batch(inputs)
-    found = {name: np.asarray(value) for name, value in found.items()}
+        inputs["num_masked"][n] = masked = request.num_masked(positions)
+        inputs["masks"][n, :masked] = request.masks(positions, len(context.items), tokenizer)
+        if request.open and not request.hidden:
+            # One more than there may be tokens, for the [EOS].
+            inputs["count"][n] = num_masked(request.count, masked)
+    outputs = decoder.predict_on_batch(inputs)
+    outputs = {name: np.asarray(value) for name, value in outputs.items()}
     results = []
-    for n, ask in enumerate(asks):
-        units = min(int(found["written"][n]), ask.count)
-        rows = found["tokens"][n, ask.first :] if turn else found["rows"][n]
-        stopped = int(found["stopped"][n])
-        # Blanks are ended by `end` alone.
-        results.append((rows[:units].copy(), stopped if turn else stopped * END))
+    for n, request in enumerate(requests):
+        count = min(int(outputs["written"][n]), request.count)
+        start = request.first if autoregressive else 0
+        stopped = int(outputs["stopped"][n])
+        # Masked positions are ended by [EOS] alone.
+        stopped = stopped if autoregressive else stopped * END
+        results.append((outputs["tokens"][n, start : start + count].copy(), stopped))
     return results
 
 
 @functools.lru_cache(maxsize=32)
-def writer_of(kind, model, **how):
-    """A writer of a model, kept: compiling takes longer than most answers.
+def decoder_for(kind, model, **options):
+    """Returns a decoder of a network, kept: compiling takes longer than most answers.
 
     Args:
-        kind: `TurnWriter` or `BlankWriter`.
+        kind: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`.
         model: a network as `mdnn.build` makes it.
-        **how: the writer's other arguments.
+        **options: the decoder's other arguments.
     """
-    return kind(model, **how)
+    return kind(model, **options)

@@ -1,4 +1,4 @@
-"""Choosing one class from scores: the same seed, the same choice, on every backend."""
+"""Samples one class from logits: the same seed, the same class, on every backend."""
 
 import keras
 import numpy as np
@@ -26,10 +26,10 @@ def _word(value):
 
 
 def uniform(*numbers):
-    """A number in [0, 1) that depends on `numbers` alone.
+    """Returns a number in [0, 1) that depends on `numbers` alone.
 
-    Keras' own generators differ from backend to backend and take no seed out of a tensor; a
-    hash of seed and place is the same in Python, in a SavedModel, and in any batch.
+    Keras' generators differ from backend to backend and take no seed out of a tensor; a hash of
+    seed and position is the same in Python, in a SavedModel, and in any batch.
 
     Args:
         numbers: int32 tensors or ints, broadcast against each other.
@@ -47,45 +47,45 @@ def uniform(*numbers):
 
 
 SAMPLERS = ("greedy", "plain", "filtered")
-"""Ways to choose: without chance; without `top_k` and `top_p`; with all settings."""
+"""Without randomness; without `top_k` and `top_p`; with all settings."""
 
 
-def choose(scores, place, temperature, top_k, top_p, sampler="filtered"):
-    """One class per row.
+def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
+    """Samples one class per row.
 
     Args:
-        scores: float32 `[batch, classes]`.
-        place: float32 `[batch]`, in [0, 1): where in the distribution the choice falls.
-        temperature: float32 `[batch]`; scores are divided by it. 0: the likeliest class.
-        top_k: int32 `[batch]`; only the k likeliest classes are chosen from. 0: all.
+        logits: float32 `[batch, classes]`.
+        u: float32 `[batch]`, in [0, 1), the random number of each row; `None` with `"greedy"`.
+        temperature: float32 `[batch]`; logits are divided by it. 0: the likeliest class.
+        top_k: int32 `[batch]`; only the k likeliest classes are sampled from. 0: all.
         top_p: float32 `[batch]`; only the likeliest classes that together have at least this
             probability. 1: all.
-        sampler: one of `SAMPLERS`, the ones that cost less: `"greedy"` takes every temperature
-            for 0, `"plain"` `top_k` for 0 and `top_p` for 1 (which saves sorting).
+        sampler: one of `SAMPLERS`, those that cost less: `"greedy"` ignores the temperature,
+            which counts as 0, `"plain"` `top_k` and `top_p` (which saves sorting).
 
     Returns:
         int32 `[batch]`.
     """
-    likeliest = ops.cast(ops.argmax(scores, axis=-1), "int32")
+    likeliest = ops.cast(ops.argmax(logits, axis=-1), "int32")
     if sampler == "greedy":
         return likeliest
-    classes = scores.shape[-1]
+    classes = logits.shape[-1]
     warm = temperature[:, None] > 0
     # The likeliest at 0, so that next to no temperature makes the others -inf and it stays.
-    scaled = scores - ops.max(scores, axis=-1, keepdims=True)
+    scaled = logits - ops.max(logits, axis=-1, keepdims=True)
     scaled = scaled / ops.where(warm, ops.maximum(temperature[:, None], 1e-30), 1.0)
     weights = ops.exp(scaled)
     if sampler == "filtered":
-        weights = ops.where(scaled >= _least(scaled, top_k, top_p), weights, 0.0)
+        weights = ops.where(scaled >= _lowest(scaled, top_k, top_p), weights, 0.0)
     total = ops.cumsum(weights, axis=-1)
-    drawn = ops.sum(ops.cast(total <= place[:, None] * total[:, -1:], "int32"), axis=-1)
-    # Rounding may push the place past the last class that has any weight.
+    drawn = ops.sum(ops.cast(total <= u[:, None] * total[:, -1:], "int32"), axis=-1)
+    # Rounding may push the draw past the last class that has any weight.
     last = ops.max(ops.where(weights > 0, ops.arange(classes, dtype="int32")[None, :], 0), axis=-1)
     return ops.where(warm[:, 0], ops.minimum(drawn, last), likeliest)
 
 
-def _least(scaled, top_k, top_p):
-    """The lowest score `[batch, 1]` that may be chosen."""
+def _lowest(scaled, top_k, top_p):
+    """Returns the lowest logit `[batch, 1]` that may be sampled."""
     classes = scaled.shape[-1]
     # Nucleus after top-k after temperature, as most libraries have it.
     ordered = ops.flip(ops.sort(scaled, axis=-1), axis=-1)

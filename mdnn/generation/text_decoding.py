@@ -1,69 +1,104 @@
-"""Text from a trained network."""
+"""Generation with networks of texts: a prompt is continued."""
 
 import functools
+import re
 
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.generation.batch_groups import Together
-from mdnn.generation.requests import writer_of
-from mdnn.generation.stream import StreamWriter
-from mdnn.generation.whole import BlankWriter
-from mdnn.generation.writer import start_window, token_rows
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
+from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
+from mdnn.generation.output_spec import parse_output
+from mdnn.generation.requests import decoder_for
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
 
+PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
-def continue_text(run, prompt, length, decoding, settings, seed=0, stream=None):
-    """Continues a text; see `mdnn.generation.generate.generate`, which checks the arguments.
+FIRST_CHUNK = 16
+"""Tokens of a first piece, which is to be there at once; later pieces have a decoder's chunk."""
+
+
+def generate_text(run, prompt, options, stream=None):
+    """Continues a text; see `mdnn.generate`.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a network of texts.
-        prompt: str, at least one character. Of a prompt longer than the context the network sees
-            the end: the context slides.
-        length: int, characters to write.
-        decoding: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`. The latter two fill the
-            blanks of a whole context behind the prompt; a longer answer is written piece by piece,
-            each behind the last half of a context.
-        settings: `mdnn.generation.presets.Settings`.
-        seed: int.
+        prompt: str, at least one character. Of a prompt longer than the context the network is
+            given the end: the context slides.
+        options: `GenerationOptions`. In parallel decoding and masked diffusion the network fills a
+            whole context behind the prompt; a longer answer is written piece by piece, each behind
+            the last half of a context.
         stream: function called with each piece of text as it is written.
 
     Returns:
-        str: the text written, without the prompt, `length` characters.
+        str: the text written, without the prompt.
+
+    Raises:
+        MdnnError: no text, an option that the network does not have.
     """
+    options.refuse(PUZZLE_OPTIONS, "text")
+    length = text_length(options)
+    check_text(prompt)
+    seed = check_seed(options.seed)
+    decoding = options.decoding_of(run.config.train.objectives)
+    settings = options.settings_for(run.config.refeed.steps)
     if decoding == "autoregressive":
-        chosen = settings.temperature, seed, settings.top_k, settings.top_p
-        pieces = write(run.model, run.tokenizer, prompt, length, *chosen, settings.steps)
+        pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
     else:
-        pieces = fill(run, prompt, length, decoding, settings, seed)
-    kept = []
+        tokens = _fill(run, run.tokenizer.units(prompt), length, decoding, settings, seed)
+        pieces = _truncate(tokens, run.tokenizer, length)
+    written = []
     for piece in pieces:
-        kept.append(piece)
+        written.append(piece)
         if stream is not None:
             stream(piece)
-    return "".join(kept)
+    return "".join(written)
 
 
-def write(
-    model, tokenizer, prompt, length, temperature=0.8, seed=0, top_k=0, top_p=1.0, steps=None
-):
-    """Continues a text in turn: a Python generator that yields pieces of it.
+def text_length(options):
+    """Returns the number of characters by which options continue a text."""
+    length = DEFAULT_LENGTH if options.length is None else options.length
+    if options.output is None:
+        return length
+    specs = parse_output(options.output, ("text",))
+    if len(specs) > 1:
+        raise MdnnError("output: this network continues one text, received several outputs")
+    return length if specs[0].shape is None else specs[0].num_tokens
+
+
+def check_text(prompt):
+    """Refuses a prompt that is no text of at least one Unicode character."""
+    if not isinstance(prompt, str) or not prompt:
+        raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
+    # Bytes of a command line that are not UTF-8 arrive as unpaired surrogates.
+    if re.search("[\ud800-\udfff]", prompt):
+        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
+
+
+def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
+    """Continues a text autoregressively: a Python generator of its pieces.
 
     Args:
         model: a network as `mdnn.build` makes it.
         tokenizer: its `mdnn.tokens.characters.TextTokenizer`.
-        others: as for `mdnn.generate`.
+        prompt: str.
+        length: int, characters.
+        settings: `mdnn.generation.options.SamplingSettings`; `None`: the defaults.
+        seed: int.
     """
-    settings = temperature, seed, top_k, top_p
-    return _cut(write_units(model, tokenizer, prompt, *settings, length, steps), tokenizer, length)
+    settings = settings or GenerationOptions().settings
+    return _truncate(_continue(model, tokenizer, prompt, length, settings, seed), tokenizer, length)
 
 
-def _cut(found, tokenizer, length):
-    """Pieces of text, `length` characters in all, from arrays of units."""
+def _truncate(decoded, tokenizer, length):
+    """Yields pieces of text, `length` characters in all, of arrays of unit numbers."""
     left = length
     if left <= 0:
         return
-    for units in found:
+    for units in decoded:
         piece = tokenizer.text(units)[:left]
         left -= len(piece)
         if piece:
@@ -72,85 +107,77 @@ def _cut(found, tokenizer, length):
             return
 
 
-# Units of a first piece, which is to be there at once; later pieces have as many as there are.
-FIRST = 16
-
-
-def write_units(model, tokenizer, prompt, temperature, seed, top_k, top_p, limit, steps=None):
+def _continue(model, tokenizer, prompt, limit, settings, seed):
     """Yields arrays of unit numbers, at least `limit` units in all."""
     # What is compiled is the same for every temperature, so none is `"greedy"`.
-    sampler = "filtered" if top_k or top_p < 1 else "plain"
-    writer = _writer(model, len(tokenizer.words), steps, sampler)
-    window, filled = start_window(tokenizer, [prompt], writer.positions)
-    settings = {
+    sampler = "filtered" if settings.top_k or settings.top_p < 1 else "plain"
+    decoder = _text_decoder(model, len(tokenizer.words), settings.steps, sampler)
+    window, filled = encode_prompts(tokenizer, [prompt], decoder.positions)
+    arrays = {
         "seed": np.array([seed], "int32"),
-        "temperature": np.array([temperature], "float32"),
-        "top_k": np.array([top_k], "int32"),
-        "top_p": np.array([top_p], "float32"),
+        "temperature": np.array([settings.temperature], "float32"),
+        "top_k": np.array([settings.top_k], "int32"),
+        "top_p": np.array([settings.top_p], "float32"),
     }
-    together = Together(writer, window, filled, settings)
+    groups = BatchGroups(decoder, window, filled, arrays)
     done = 0
     while done < limit:
-        count = min(writer.chunk if done else FIRST, limit - done)
-        (units,) = together.write(count)
-        yield tokenizer.units_from_tokens(token_rows(units))
+        count = min(decoder.chunk if done else FIRST_CHUNK, limit - done)
+        (tokens,) = groups.decode(count)
+        yield tokenizer.units_from_tokens(pad_features(tokens))
         done += count
 
 
 @functools.lru_cache(maxsize=4)
-def _writer(model, words, steps, sampler):
-    """The compiled writer of a model, kept: compiling takes longer than many pages of text."""
-    return StreamWriter(model, words=words, steps=steps, sampler=sampler)
+def _text_decoder(model, words, steps, sampler):
+    """Returns the decoder of a network, kept: compiling takes longer than many pages of text."""
+    return TextDecoder(model, words=words, steps=steps, sampler=sampler)
 
 
-def fill(run, prompt, length, decoding, settings, seed):
-    """Continues a text by filling blanks: a Python generator that yields pieces of it."""
-    units = run.tokenizer.units(prompt)
-    return _cut(_fill_units(run, units, length, decoding, settings, seed), run.tokenizer, length)
-
-
-def _fill_units(run, units, limit, decoding, settings, seed):
-    """Yields arrays of unit numbers, at least `limit` units in all."""
+def _fill(run, units, limit, decoding, settings, seed):
+    """Yields arrays of unit numbers that masked positions become, at least `limit` in all."""
     tokenizer, positions = run.tokenizer, run.config.context.positions
     if positions < 2:
-        raise MdnnError("decoding: a context of 1 position holds no blank behind a prompt")
-    filler = writer_of(
-        BlankWriter,
+        raise MdnnError(
+            f"decoding: {decoding!r} needs a context of at least 2 positions, this one has 1"
+        )
+    decoder = decoder_for(
+        MaskedDiffusionDecoder,
         run.model,
-        units=positions,
+        max_tokens=positions,
         steps=settings.steps,
         sampler=settings.sampler,
         words=len(tokenizer.words),
-        once=decoding == "parallel",
+        parallel=decoding == "parallel",
     )
-    everything = np.ones((1, len(filler.heads.modalities)), "int32")
+    everything = np.ones((1, len(decoder.heads.modalities)), "int32")
     inputs = {
-        "own": everything,
+        "answer": everything,
         "allowed": everything,
         "temperature": np.array([settings.temperature], "float32"),
         "top_p": np.array([settings.top_p], "float32"),
     }
-    numbers = {"least": 0, "item": 0, "decoded": 0, "seed": seed, "top_k": settings.top_k}
+    numbers = {"least": 0, "item": 0, "decoded": 0, "top_k": settings.top_k}
     numbers["num_denoising_steps"] = settings.num_denoising_steps
+    masks = np.zeros((positions, WIDTH), "int32")
+    masks[:, MODALITY] = modality("blank").index
+    masks[:, BYTES.start] = modality("text").index
+    masks[:, PLACES.start] = np.arange(positions)
     written = 0
     while written < limit:
         # Full contexts, as in training; the prompt's end, or the last half of a context.
         room = positions - 1 if written == 0 else positions // 2
-        seen = units[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
-        blanks = np.zeros((positions, WIDTH), "int32")
-        blanks[:, MODALITY] = modality("blank").index
-        blanks[:, BYTES.start] = modality("text").index
-        blanks[:, PLACES.start] = np.arange(positions)
+        before = units[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
         tokens = np.zeros((1, positions, WIDTH), "int32")
-        tokens[0, : len(seen)] = tokenizer.tokens(seen)
-        count = positions - len(seen)
-        # Another piece, another chance: the positions are the same ones.
-        numbers |= {"first": len(seen), "count": count, "shown": count}
+        tokens[0, : len(before)] = tokenizer.tokens(before)
+        count = positions - len(before)
+        # Another seed for each piece: the positions are the same ones.
+        numbers |= {"first": len(before), "count": count, "num_masked": count}
         numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
         scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
-        ask = np.roll(blanks, -len(seen), axis=0)[None]
-        found = filler.predict_on_batch(inputs | scalars | {"tokens": tokens, "ask": ask})
-        new = tokenizer.units_from_tokens(np.asarray(found["rows"])[0, :count])
+        arrays = {"tokens": tokens, "masks": np.roll(masks, -len(before), axis=0)[None]}
+        decoded = decoder.predict_on_batch(inputs | scalars | arrays)
+        new = tokenizer.units_from_tokens(np.asarray(decoded["tokens"])[0, :count])
         yield new
         written += count
         units = np.concatenate([units, new])

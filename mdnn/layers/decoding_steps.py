@@ -19,7 +19,7 @@ LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Step:
+class DecodingStep:
     """One choice among a few classes.
 
     The right class of a token row is `min(value, most) // divisor % classes`, where `value` is
@@ -143,7 +143,7 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
         digits: int, number of digits; places count modulo `base ** digits`.
 
     Returns:
-        List of `Step`.
+        List of `DecodingStep`.
 
     Raises:
         ValueError: a table that there is not.
@@ -154,7 +154,7 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
     steps = []
     if len(modalities) > 1:
         indices = tuple(modality(name).index for name in modalities)
-        steps.append(Step("modality", "modality", 1, len(indices), None, values=indices))
+        steps.append(DecodingStep("modality", "modality", 1, len(indices), None, values=indices))
     for name in modalities:
         steps += _byte_steps(name, table)
         for k in range(modality(name).places if places else 0):
@@ -166,12 +166,14 @@ def _byte_steps(name, table):
     if table == "full" and name in WHOLE:
         joined, classes = WHOLE[name]
         step = f"{name}_byte_1"
-        return [Step(step, "byte_1", 1, classes, (name,), joined=joined, most=classes - 1)]
+        return [DecodingStep(step, "byte_1", 1, classes, (name,), joined=joined, most=classes - 1)]
     steps = []
     for k, classes in enumerate(modality(name).bytes):
         given = tuple(step.name for step in steps)
         step = f"{name}_byte_{k + 1}"
-        steps.append(Step(step, f"byte_{k + 1}", 1, classes, (name,), given, most=classes - 1))
+        steps.append(
+            DecodingStep(step, f"byte_{k + 1}", 1, classes, (name,), given, most=classes - 1)
+        )
     return steps
 
 
@@ -184,7 +186,9 @@ def _digit_steps(name, where, base, digits):
         if divisor <= LARGEST:
             given = tuple(step.name for step in steps)
             classes = min(base, LARGEST // divisor + 1)
-            steps.append(Step(f"{name}_{where}_{digit}", where, divisor, classes, (name,), given))
+            steps.append(
+                DecodingStep(f"{name}_{where}_{digit}", where, divisor, classes, (name,), given)
+            )
     return steps
 
 
@@ -218,5 +222,5 @@ def _bit_steps(modalities, places, base, digits):
             group, number = where.split("_")
             count = {"byte": lambda kind: len(kind.bytes), "place": lambda kind: kind.places}[group]
             kinds = tuple(name for name in modalities if count(modality(name)) >= int(number))
-        steps.append(Step(f"{where}_bit_{bit + 1}", where, 2**bit, 2, kinds))
+        steps.append(DecodingStep(f"{where}_bit_{bit + 1}", where, 2**bit, 2, kinds))
     return steps

@@ -103,7 +103,9 @@ class MultidimDense(RuledLayer):
     Weights:
         Kernels of shape `[sizes of the axes over which it differs..., n_in, n_out]`, with shift
         wiring `[..., 2 * n - 1]` by distance `1 - n .. n - 1`, named `kernel_axis_<axis>`,
-        `kernel_axis_<axis>_term_<term>` or `kernel_tied`; then `bias`.
+        `kernel_axis_<axis>_term_<term>` or `kernel_tied`; then `bias`. Where the attribute
+        `axis_names` was set before the layer was built: `kernel_<name>`, or
+        `kernel_<name>_of_<name of the term's axis>`.
 
     Raises:
         ValueError: If an argument is none of the above or does not fit the input.
@@ -199,7 +201,7 @@ class MultidimDense(RuledLayer):
 
         Returns:
             For each term, in the order of execution, a list of pairs of a
-            `mdnn.layers.multidim_plan.Step` and its kernel `[sizes of the axes over which it
+            `mdnn.layers.multidim_plan.AxisStep` and its kernel `[sizes of the axes over which it
             differs..., n_in, n_out]`, with shift wiring `[..., 2 * n - 1]` by distance (see
             `mdnn.layers.wiring.toeplitz`), of the layer's compute dtype.
         """

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.initializers import initializer_copy
-from mdnn.layers.multidim_plan import Step
+from mdnn.layers.multidim_plan import AxisStep
 from mdnn.layers.wiring import fan_in, kernel_masks
 
 
@@ -16,13 +16,13 @@ class AxisPass:
     """A step of the plan with its kernel.
 
     Attributes:
-        step: `Step`.
+        step: `AxisStep`.
         kernel: Variable.
         past: Boolean array, the live entries as wired; `None`: all.
         whole: Boolean array, the live entries at `causal=False`; `None`: all.
     """
 
-    step: Step
+    step: AxisStep
     kernel: Any
     past: Any
     whole: Any

@@ -7,7 +7,7 @@ from mdnn.layers.arguments import normalize_axes, sharing_by_axis, units_by_axis
 
 
 @dataclass(frozen=True)
-class Step:
+class AxisStep:
     """One product along one axis.
 
     Attributes:
@@ -185,11 +185,11 @@ def make_plan(input_shape, layer):
         for axis, part, diagonal in term_axes[number]:
             tied = sharing[axis] == "tied"
             over = () if tied else sharing[axis]
-            name = f"kernel_axis_{axis}_term_{number}" if causal else f"kernel_axis_{axis}"
+            name = _kernel_name(layer, axis, axes[number], number, causal)
             n_in = shape[axis]
             shape[axis] = units.get(axis, n_in)
             steps.append(
-                Step(
+                AxisStep(
                     axis=axis,
                     over=over,
                     over_sizes=tuple(shape[a] for a in over),
@@ -213,6 +213,16 @@ def make_plan(input_shape, layer):
     )
     _check_kernels(plan, input_shape)
     return plan
+
+
+def _kernel_name(layer, axis, own, number, causal):
+    """Returns the name of the kernel along `axis` in the term of the axis `own`, its number."""
+    names = getattr(layer, "axis_names", None)
+    if not names:
+        return f"kernel_axis_{axis}_term_{number}" if causal else f"kernel_axis_{axis}"
+    called = {n + 1: name for n, name in enumerate(names)}
+    name, of = (called.get(a, "channels") for a in (axis, own))
+    return f"kernel_{name}" if name == of else f"kernel_{name}_of_{of}"
 
 
 def _check_kernels(plan, input_shape):

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.fold import RowBottleneck
-from mdnn.models.recurrence import run_blocks
+from mdnn.models.thinking.recurrence import run_blocks
 from mdnn.tokens.features import MODALITY, WIDTH
 
 LISTS = ("answering", "filled")

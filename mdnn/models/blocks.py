@@ -44,6 +44,8 @@ class ResidualBlock(RuledLayer):
         bias: whether dense layers have a bias.
         scale: factor on the start value of f's last dense kernel.
         seed: int, of dropout.
+        axis_names: names of the context axes of the input, for the names of weights; `None`: they
+            are numbered.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class ResidualBlock(RuledLayer):
         bias=False,
         scale=1.0,
         seed=None,
+        axis_names=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.seed = seed
+        self.axis_names = None if axis_names is None else tuple(axis_names)
         self.norm, self.residual, self.bias = norm, residual, bias
         self.rate, self.scale = dropout, scale
         self.norm_layer = make_norm(norm, "norm", self.dtype_policy)
@@ -141,6 +145,7 @@ class ResidualBlock(RuledLayer):
             "bias": self.bias,
             "scale": self.scale,
             "seed": self.seed,
+            "axis_names": self.axis_names,
         }
 
 

@@ -36,9 +36,39 @@ class IncrementalDecoder:
         runs = network.runs(self.options.steps)
         self.caches = CachedMixing(network.blocks, self.grid, self.width, runs)
         self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
-        self.prepare_weights = self.caches.prepare_weights
-        self.start_row, self.finish_row = self.caches.start_row, self.caches.finish_row
         self.restore_row = self.caches.restore_row
+
+    def prepare_weights(self):
+        """Returns what is made of the weights, to be called once, before all loops.
+
+        A list of dicts: one for each use, then one for each random first state of the recurrence,
+        `[rows, columns, width]`.
+        """
+        shape = (self.num_rows, self.num_columns, self.width)
+        states = self.network.random_states()
+        return [
+            *self.caches.prepare_weights(),
+            *({"state": ops.cast(ops.reshape(state, shape), self.dtype)} for state in states),
+        ]
+
+    def start_row(self, weights, past_rows, row):
+        """Returns `row_context` of a row: int32 `[batch]`, or `[1]` for all.
+
+        It ends with that row of the random first states, `[columns, batch, width]`.
+        """
+        own, states = self._split(weights)
+        rows = [ops.take(state["state"], row, axis=0) for state in states]
+        rows = [{"state": ops.transpose(state, (1, 0, 2))} for state in rows]
+        return [*self.caches.start_row(own, past_rows, row), *rows]
+
+    def finish_row(self, weights, past_rows, row, current_row):
+        """Returns `past_rows` with one more row of each context, all columns of which ran."""
+        return self.caches.finish_row(self._split(weights)[0], past_rows, row, current_row)
+
+    def _split(self, values):
+        """What belongs to the uses, and what to the random first states."""
+        count = len(self.caches.uses)
+        return values[:count], values[count:]
 
     def empty_rows(self, tokens):
         """Returns `past_rows` before the first row, for contexts like `tokens`."""
@@ -63,7 +93,11 @@ class IncrementalDecoder:
             What the heads are given, `[batch, width]`, and the new `current_row`.
         """
         x = ops.reshape(self.network.embedding(tokens[:, None]), self.caches.shape(1, 1))
-        run = self._running(x)
+        states = [
+            ops.reshape(ops.take(state["state"], column, axis=0), self.caches.shape(1, 1))
+            for state in self._split(row_context)[1]
+        ]
+        run = self._running(x, states)
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
@@ -82,17 +116,26 @@ class IncrementalDecoder:
         positions, n = tokens.shape[1], self.num_columns
         rows, columns = (positions // n, n) if positions >= n else (1, positions)
         x = ops.reshape(self.network.embedding(tokens), self.caches.shape(rows, columns))
-        _, past_rows, inputs = self.caches.prefill(self._running(x), weights, rows, columns)
+        shape = self.caches.shape(rows, columns)
+        states = [
+            ops.reshape(state["state"][:rows, :columns], shape) for state in self._split(weights)[1]
+        ]
+        run = self._running(x, states)
+        _, past_rows, inputs = self.caches.prefill(run, weights, rows, columns)
         return past_rows, inputs
 
-    def _running(self, x):
-        """Returns the function that runs the backbone, with its steps, on embedded tokens."""
+    def _running(self, x, states):
+        """Returns the function that runs the backbone, with its steps, on embedded tokens.
+
+        `states`: those before the first step where they are random, otherwise empty.
+        """
         network, options = self.network, self.options
+        states = tuple(states) or network.first_states(x)
 
         def run(mix):
             return network.iterate(
                 x,
-                network.first_states(x),
+                states,
                 options.steps,
                 options=options,
                 training=False,

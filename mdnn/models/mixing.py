@@ -60,6 +60,7 @@ class MixingBlock(ResidualBlock):
             mixing = []
             for k, mixer in enumerate(self.mixers):
                 layer = mixer.make_layer(len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
+                layer.axis_names = self.axis_names
                 layer.build(mixer.layer_shape(shape))
                 mixing.append(layer)
             self.sets.append(mixing)

@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.network_layers import is_causal, make_layers
-from mdnn.models.recurrence import Refeed, run_blocks
+from mdnn.models.thinking.recurrence import Refeed, run_blocks
 from mdnn.tokens.features import WIDTH
 
 
@@ -196,6 +196,16 @@ class Network(keras.Model):
     def first_states(self, x, training=None):
         """Returns the states before the first step: a tuple, in which `None` stands for zeros."""
         return (None,) if self.refeed is None else self.refeed.first_states(x, training)
+
+    def random_states(self):
+        """Returns the states before the first step outside training, where they are random.
+
+        Returns:
+            List of `[1, *grid, width]`; empty where they are not random.
+        """
+        if self.refeed is None or self.refeed.initial_state != "random":
+            return []
+        return self.refeed.random_states((*self.grid, self.width))
 
     def runs(self, steps):
         """Returns how often the blocks are run in so many steps of the recurrence."""

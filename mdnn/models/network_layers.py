@@ -8,18 +8,19 @@ import random
 from keras import layers
 
 from mdnn.config import training_tables
+from mdnn.config.axis_names import axis_names
 from mdnn.config.network_tables import FoldLayer
 from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
-from mdnn.models.answer_feedback import AnswerFeedback
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
 from mdnn.models.fold import RowBottleneck
-from mdnn.models.halting import HaltHead
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.answer_feedback import AnswerFeedback
+from mdnn.models.thinking.halting import HaltHead
+from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # The words of `[refeed]` that the layer itself knows; training knows the others.
@@ -103,11 +104,6 @@ def _made(config, words):
     )
 
 
-def axis_names(config):
-    """Returns the names of the axes of a config's grid, a tuple of strings."""
-    return ("candidate",) * (config.tokens.candidates > 0) + config.context.axis_names
-
-
 def make_embedding(config, words):
     """The embedding layer of a config."""
     tokens = config.tokens
@@ -140,7 +136,7 @@ def make_refeed(config, branches):
     A puzzle's can be refed in training or afterwards, whatever the config says.
     """
     words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
-    plain = all(words[name] == getattr(training_tables.Refeed, name) for name in OF_RECURRENCE)
+    plain = all(words[name] == getattr(training_tables.RefeedTable, name) for name in OF_RECURRENCE)
     if plain and not rules_of(config).always_recurrent:
         return None
     return Refeed(branches, **words, seed=config.seed, name="refeed")
@@ -154,7 +150,7 @@ def is_causal(config):
 def make_branches(config):
     """The branches of all blocks, in the order in which they run."""
     backbone = config.backbone
-    layout = {"causal": is_causal(config), "seed": config.seed}
+    layout = {"causal": is_causal(config), "seed": config.seed, "axes": axis_names(config)}
     return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
 
@@ -170,11 +166,29 @@ def make_blocks(specs, depth, width, layout, above=""):
     residuals = sum(spec.residual != "none" for spec in specs) * depth
     made = []
     for block in range(depth):
-        for number, spec in enumerate(specs):
-            name = f"block_{block}_{number}_{spec.kind}"
+        for label, spec in zip(labels(specs), specs, strict=True):
+            name = f"block_{block}_{label}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
             made.append(make_branch(spec, width, scale, above + name, layout))
     return made
+
+
+def labels(specs):
+    """Returns what blocks are called in the names of weights, a list of strings.
+
+    By their kinds, and with a number from the second of a kind on, so that a block of another kind
+    renames nothing; a block of the same kind behind them neither.
+
+    Args:
+        specs: the tables of the blocks.
+    """
+    found = []
+    for spec in specs:
+        label, number = spec.name or spec.kind, 2
+        while label in found:
+            label, number = f"{spec.kind}_{number}", number + 1
+        found.append(label)
+    return found
 
 
 def make_branch(spec, width, scale, path, layout):
@@ -185,7 +199,8 @@ def make_branch(spec, width, scale, path, layout):
         width: int, channels of the stream that the branch adds to.
         scale: factor on the start value of the branch's last dense kernel.
         path: string, the names of the fold that it is in (where it is in one) and its own.
-        layout: dict of `causal` (how folds are wired) and `seed`, the network's.
+        layout: dict of `causal` (how folds are wired), `seed`, the network's, and `axes`, the names
+            of the axes of its input.
     """
     common = {
         "norm": spec.norm,
@@ -194,6 +209,7 @@ def make_branch(spec, width, scale, path, layout):
         "bias": spec.bias,
         "scale": scale,
         "seed": derived_seed(layout["seed"], f"{path}/dropout"),
+        "axis_names": layout["axes"],
         "name": path.rsplit("/", 1)[-1],
     }
     if spec.kind == "linear":
@@ -201,7 +217,8 @@ def make_branch(spec, width, scale, path, layout):
     if spec.kind == "feedforward":
         return FeedForwardBlock(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
-        inner = make_blocks(spec.block, spec.depth, spec.width, layout, f"{path}/")
+        rows = {**layout, "axes": layout["axes"][:-1]}
+        inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
     mixers = spec.mixer
     if isinstance(spec, FoldLayer):

@@ -18,9 +18,9 @@ import math
 import numpy as np
 from keras import ops
 
+from mdnn.config.schema import nearest, option, parse
 from mdnn.errors import MdnnError
 from mdnn.runs.safetensors_io import check_arrays
-from mdnn.config.schema import nearest, option, parse
 
 DTYPES = ("int8", "int4", "float16")
 """What weights can be stored as."""

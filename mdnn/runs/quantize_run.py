@@ -5,9 +5,16 @@ from pathlib import Path
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
-from mdnn.runs.safetensors_io import named, write_arrays
 from mdnn.runs.quantization import check_dtype, pack
-from mdnn.runs.run_folder import ITEMS, WEIGHTS, open_run, read_item_statistics, write_about, write_item_statistics
+from mdnn.runs.run_folder import (
+    ITEMS,
+    WEIGHTS,
+    open_run,
+    read_item_statistics,
+    write_about,
+    write_item_statistics,
+)
+from mdnn.runs.safetensors_io import named, write_arrays
 
 
 def quantize(run, to="int8", out=None):
@@ -60,7 +67,7 @@ def check_quantize(run, to, out=None):
         out = path.with_name(f"{path.name}-{to}")
     out = as_path(out, "out")
     if out.exists() or out.is_symlink():
-        raise MdnnError(f"{out} is there already: take another folder (--out)")
+        raise MdnnError(f"{out} already exists: choose another folder (--out)")
     above = next(folder for folder in out.parents if folder.exists())
     if not above.is_dir():
         raise MdnnError(f"{above} is a file, expected a folder to make {out.name} in (--out)")

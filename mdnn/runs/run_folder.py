@@ -11,19 +11,19 @@ from pathlib import Path
 import keras
 
 import mdnn
+from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, write_text
-from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.models.builder import build
 from mdnn.models.network import Network
-from mdnn.config.load import Config, load_config
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.runs.quantization import packed_dtype, unpack
+from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
 from mdnn.strict_json import read_json
+from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import RANKS
-from mdnn.tokens.characters import TextTokenizer
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 ITEMS, ABOUT = "item_statistics.json", "run.json"
@@ -85,7 +85,7 @@ class Run:
         pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
         frequent first; a long list is cut.
         """
-        if self.path is None:
+        if self.path is None or not (self.path / ITEMS).exists():
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
@@ -184,7 +184,7 @@ def save(network, path):
     run, path = open_run(network), as_path(path, "path")
     check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
-    if run.config.context.layout == "items":
+    if run.item_statistics["longest"]:
         write_item_statistics(path, run.item_statistics)
     write_run(path, run.config, run.words, run.model)
     return path
@@ -250,14 +250,14 @@ def load(run):
     """Returns the trained network of a run folder, a `Network` as `mdnn.build` makes it.
 
     Args:
-        run: a run folder; or a `.keras` file, see `mdnn.runs.keras_files.load_keras`.
+        run: a run folder; or a `.keras` file, see `mdnn.safety.keras_files.load_keras`.
 
     Raises:
         MdnnError: neither, or one that is damaged.
     """
     if not isinstance(run, Run) and as_path(run, "run").suffix == ".keras":
         # imported late: runs need nothing of it
-        from mdnn.runs.keras_files import load_keras
+        from mdnn.safety.keras_files import load_keras
 
         return load_keras(run)
     return open_run(run).model

@@ -11,6 +11,9 @@ from mdnn.datasets.items.example import load
 from mdnn.datasets.items.item_splits import open_dataset
 from mdnn.datasets.text.text_sources import DIGITS
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
+from mdnn.generation.item_generation import generate_items, read_prompt_file
+from mdnn.generation.output_spec import parse_output
 from mdnn.runs.run_folder import write_item_statistics
 from mdnn.tasks.base import Task
 from mdnn.tasks.item_evaluator import ItemEvaluator
@@ -18,6 +21,7 @@ from mdnn.tasks.item_samples import sample_answers, sample_draws, sample_sheet
 from mdnn.tokens.characters import word_table
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.item_tokenizer import ItemTokenizer
+from mdnn.tokens.items import Item
 
 # Positions of the contexts from which the heads' biases and the units of a step are estimated,
 # and the fewest and most contexts that this makes.
@@ -35,6 +39,7 @@ class ItemTask(Task):
     """
 
     rules = ITEM_RULES
+    exported_as = "mdnn.serving.export.item_signatures:ExportedItems"
     unit = "unit"
 
     # === Data ===
@@ -184,7 +189,27 @@ class ItemTask(Task):
 
         return write
 
-    # === ItemGenerator ===
+    # === Generation ===
+
+    def generate(self, run, prompt, options, stream=None):
+        return generate_items(run, prompt, options, stream)
+
+    def read_prompt(self, run, values, convert=False):
+        return [
+            read_prompt_file(run, as_path(value, option), convert) if option == "--item" else value
+            for option, value in values
+        ]
+
+    def answer_kinds(self, options):
+        specs = parse_output(options.output, self.config.tokens.modalities)
+        return None if specs is None else [spec.kind for spec in specs]
+
+    def answer_items(self, answer, options):
+        kinds = self.answer_kinds(options)
+        if kinds is None:
+            return answer
+        values = [answer] if isinstance(options.output, str) else answer
+        return [Item(kind, value) for kind, value in zip(kinds, values, strict=True)]
 
     def sample(self, run, step, title, say):
         """Draws some answers into `samples/`, and says where."""

@@ -3,8 +3,8 @@
 import numpy as np
 
 from mdnn.datasets.batches.puzzle_batches import exact
-from mdnn.models.grid_resizing import at_grid_size, check_size_free
-from mdnn.models.recurrent_inference import (
+from mdnn.models.thinking.grid_resizing import at_grid_size, check_size_free
+from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
     check_halts,
     check_restarts,
@@ -48,8 +48,7 @@ class PuzzleEvaluator:
         self.solvers = {}
 
     def solver(self, kind):
-        """Returns the `mdnn.models.recurrent_inference.RecurrentInference` of the size of a kind of
-        puzzles."""
+        """Returns the `RecurrentInference` for the size of a kind of puzzles."""
         if kind.shape not in self.solvers:
             model, config = self.model, self.config
             if not fits(kind, config):

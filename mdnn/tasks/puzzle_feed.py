@@ -5,8 +5,8 @@ import numpy as np
 
 from mdnn.datasets.batches.puzzle_batches import puzzle_batch
 from mdnn.datasets.random_bits import EXPLORE, STEPS, raw_bits
-from mdnn.models.deep_supervision import RIGHT, SOUND, STOP
-from mdnn.models.recurrent_inference import steps_by_length
+from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.thinking.recurrent_inference import steps_by_length
 from mdnn.tasks.feed import BatchFeed
 from mdnn.tokens.symbols import to_units
 

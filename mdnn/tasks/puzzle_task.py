@@ -8,9 +8,10 @@ from mdnn.datasets.puzzles.board_text import drawn, side_by_side
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import write_text
-from mdnn.models.deep_supervision import DeepSupervisionLoss
-from mdnn.models.recurrent_inference import check_halts, check_restarts
+from mdnn.files import read_text, write_text
+from mdnn.generation.puzzle_solving import solve_puzzles
+from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
+from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
 from mdnn.tasks.base import Task
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
@@ -18,6 +19,9 @@ from mdnn.tokens.symbols import puzzle_source
 
 # Puzzles that are solved at once to measure how fast a network solves them.
 MEASURED_PUZZLES = 64
+
+# The largest file of puzzles to solve, in bytes.
+MAX_PROMPT_BYTES = 1 << 20
 
 
 class PuzzleTask(Task):
@@ -28,6 +32,7 @@ class PuzzleTask(Task):
     """
 
     rules = PUZZLE_RULES
+    exported_as = None
     unit = "position"
     evaluation_options = ("num_starts", "adaptive")
     # The states of refeeding are those of the whole batch.
@@ -154,7 +159,22 @@ class PuzzleTask(Task):
 
         return solve
 
-    # === ItemGenerator ===
+    # === Generation ===
+
+    def generate(self, run, prompt, options, stream=None):
+        return solve_puzzles(run, prompt, options, stream)
+
+    def read_prompt(self, run, values, convert=False):
+        """Returns a list of puzzles; each line of a file is one."""
+        puzzles = []
+        for option, value in values:
+            if option == "--prompt":
+                # A shell hands two lines on as they are, or written as \\n.
+                puzzles.append(value.replace("\\n", "\n"))
+            else:
+                text = read_text(as_path(value, option), MAX_PROMPT_BYTES)
+                puzzles += [line for line in text.splitlines() if line]
+        return puzzles
 
     def sample(self, run, step, title, say):
         """Draws a puzzle and its answer into `samples/`, and shows them."""

@@ -11,7 +11,8 @@ from mdnn.datasets.text.text_sources import PYTHON_DOCS, read_text
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
-from mdnn.generation.text_decoding import write
+from mdnn.generation.options import GenerationOptions
+from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.tasks.base import Task
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
@@ -29,6 +30,8 @@ class TextTask(Task):
 
     rules = TEXT_RULES
     unit = "character"
+    streams_text = True
+    exported_as = "mdnn.serving.export.text_signature:ExportedTexts"
     evaluation_options = ("sliding",)
 
     # === Data ===
@@ -153,20 +156,31 @@ class TextTask(Task):
         return lines
 
     def measured_writer(self, run, data):
-        # imported late: training needs nothing of it
-        from mdnn.generation.generate import generate
-
         mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "
-        return lambda: len(generate(run, prompt, length=MEASURED_CHARACTERS, decoding=mode))
+        options = GenerationOptions(length=MEASURED_CHARACTERS, decoding=mode)
+        return lambda: len(self.generate(run, prompt, options))
 
-    # === ItemGenerator ===
+    # === Generation ===
+
+    def generate(self, run, prompt, options, stream=None):
+        return generate_text(run, prompt, options, stream)
+
+    def read_prompt(self, run, values, convert=False):
+        if len(values) > 1 or values[0][0] != "--prompt":
+            raise MdnnError("this network continues one text: expected one --prompt")
+        return values[0][1]
+
+    def answer_kinds(self, options):
+        text_length(options)
+        return ["text"]
 
     def sample(self, run, step, title, say):
         """Writes some text into `samples/` and shows it, where writing in turn is trained."""
         train = self.config.train
         if "autoregressive" not in self.mode_shares:
             return
-        text = train.prompt + "".join(write(run.model, self.tokenizer, train.prompt, train.sample))
+        written = stream_text(run.model, self.tokenizer, train.prompt, train.sample)
+        text = train.prompt + "".join(written)
         folder = run.path / "samples"
         folder.mkdir(exist_ok=True)
         write_text(folder / f"step-{step:07d}.txt", text + "\n")

@@ -42,6 +42,16 @@ def pack(tokens, length, offset=0):
     return context
 
 
+def aligned(position, multiple):
+    """Returns the first position from `position` on that is a multiple of `multiple`.
+
+    Args:
+        position: integer, or an array or tensor of integers.
+        multiple: integer, `context.pad_to_multiple_of`.
+    """
+    return -(-position // multiple) * multiple
+
+
 def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
     """Returns a context that holds items one after another, an `end` behind the last.
 
@@ -82,7 +92,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         if item.ndim != 2 or item.shape[1] != WIDTH:
             called = _called(names, number, rows)
             raise MdnnError(f"{called}: expected token rows [n, {WIDTH}]; received {item.shape}")
-        start = -(-stop // align) * align
+        start = aligned(stop, align)
         stop = start + len(item)
         last = number == len(rows) - 1
         if stop + last > length and not cut:

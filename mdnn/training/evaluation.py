@@ -1,7 +1,7 @@
 """`evaluate`: how well a trained network predicts the data of its task."""
 
 from mdnn.errors import MdnnError
-from mdnn.models.recurrent_inference import check_refeeds
+from mdnn.models.thinking.recurrent_inference import check_refeeds
 from mdnn.runs.run_folder import cached_run
 from mdnn.tasks.registry import task_for
 

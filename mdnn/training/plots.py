@@ -33,7 +33,7 @@ def loss_curve(metrics, path, title="", unit="character"):
         if name == "validation_loss":
             style = {"color": "#1f4e8c", "marker": "o", "label": "validation"}
         else:
-            way = name.removeprefix("validation_").removesuffix("_nats")
+            way = name.removeprefix("validation_").removesuffix("_loss")
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
         axes.plot(*zip(*checks, strict=True), **style)
     low = min(shown)

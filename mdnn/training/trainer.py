@@ -24,10 +24,11 @@ from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.nonfinite import LossMonitor
+from mdnn.training.notebook_display import make_display
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
 from mdnn.training.preparation import anchored, own_folders, resumed_config
-from mdnn.training.progress import Display, Ticker, clock
+from mdnn.training.progress import Ticker, clock
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.step import make_step
@@ -87,7 +88,7 @@ def _run_training(config, path, resume, begun, words, show):
     task = task_for(config, words).open()
     run = Run(path, config, task.words)
     model = build(config, run.words)
-    training = Training(run.holding(model), task, Display(show, unit=task.unit))
+    training = Training(run.holding(model), task, make_display(show, unit=task.unit))
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         for folder in own_folders(path):

@@ -43,7 +43,7 @@ TABLES = {
     "backbone.layer.0.": network_tables.LayerTable,
     **{f"backbone.layer.0.mixer.{k}.": kind for k, kind in enumerate(MIXERS.values(), 1)},
     "backbone.layer.0.block.0.": network_tables.FoldLayer,
-    "refeed.": training_tables.Refeed,
+    "refeed.": training_tables.RefeedTable,
     "refeed.steps_by_length.": training_tables.Length,
     "loss.": training_tables.Loss,
     "loss.modality.": training_tables.ModalityWeights,
@@ -128,7 +128,8 @@ def test_a_value_of_another_kind_is_refused(all_lists, where, field):
         assert refused(all_lists, f"{where}{field.name}={value}").startswith(
             f"{where}{field.name}: expected"
         ), value
-    in_lists = wrong | {str: ("1", "true", '["a"]', "1979-05-27")}
+    in_lists = wrong | {int | str: ("1.5", "true", "[1]")}
+    in_lists |= {str: ("1", "true", '["a"]', "1979-05-27")}
     for value in in_lists.get(inner[0], ("1", '"a"')) if inner else ():
         assert refused(all_lists, f"{where}{field.name}=[{value}]").startswith(
             f"{where}{field.name}.0: expected"
@@ -340,7 +341,7 @@ MIXER = "backbone.layer.0.mixer.0"
             f"{MIXER}.axes: attention mixes one axis, received [1, 2]",
         ),
         (
-            [f"{MIXER}.kind=attention", f"{MIXER}.axes=[-1]", f"{MIXER}.sharing=shared"],
+            [f"{MIXER}.kind=attention", f"{MIXER}.axes=[-1]"],
             f"{MIXER}.axes: attention mixes a context axis, received -1",
         ),
         (

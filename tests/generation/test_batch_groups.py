@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from networks import make_config, mix, randomize
 
-from mdnn.generation.batch_groups import SIZES, Together, group_size
-from mdnn.generation.stream import StreamWriter
-from mdnn.generation.writer import start_window
+from mdnn.generation.batch_groups import GROUP_SIZES, BatchGroups, group_size
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts
 from mdnn.models.builder import build
 from mdnn.tokens.characters import TextTokenizer
 
@@ -25,28 +25,28 @@ def settings(rows):
 
 
 @pytest.fixture(scope="module")
-def writer():
+def decoder():
     config = make_config(mix({"wiring": "causal"}), {"kind": "feedforward"}, grid=(POSITIONS,))
-    return StreamWriter(randomize(build(config)), chunk=8, xla=False)
+    return TextDecoder(randomize(build(config)), chunk=8, xla=False)
 
 
-def begin(writer, rows):
-    window, filled = start_window(TextTokenizer(()), [PROMPTS[row] for row in rows], POSITIONS)
-    return Together(writer, window, filled, settings(rows))
+def begin(decoder, rows):
+    window, filled = encode_prompts(TextTokenizer(()), [PROMPTS[row] for row in rows], POSITIONS)
+    return BatchGroups(decoder, window, filled, settings(rows))
 
 
-def continued(together, counts, wanted=None):
-    parts = [together.write(count, wanted) for count in counts]
+def continued(batch, counts, active=None):
+    parts = [batch.decode(count, active) for count in counts]
     return [np.concatenate(row) for row in zip(*parts, strict=True)]
 
 
-def test_each_as_it_would_be_alone(writer):
-    together = begin(writer, np.arange(ROWS))
-    assert [len(group.rows) for group in together.groups] == [16, 3]
-    found = continued(together, [1, 8, 8])
+def test_each_as_it_would_be_alone(decoder):
+    batch = begin(decoder, np.arange(ROWS))
+    assert [len(group.texts) for group in batch.groups] == [16, 3]
+    found = continued(batch, [1, 8, 8])
     lengths = set()
     for row in range(ROWS):
-        (alone,) = continued(begin(writer, np.array([row])), [8, 8, 1])
+        (alone,) = continued(begin(decoder, np.array([row])), [8, 8, 1])
         # A longer prompt than others of its group is waited for.
         assert 17 - POSITIONS < len(found[row]) <= 17
         np.testing.assert_array_equal(found[row], alone[: len(found[row])])
@@ -55,15 +55,15 @@ def test_each_as_it_would_be_alone(writer):
     assert len({units.tobytes() for units in found}) > ROWS / 2
 
 
-def test_groups_of_which_nothing_is_wanted_are_left(writer):
-    together = begin(writer, np.arange(ROWS))
-    first, second = together.groups
-    wanted = [row == second.rows[1] for row in range(ROWS)]
-    found = together.write(8, wanted)
-    assert {row for row in range(ROWS) if len(found[row])} == set(second.rows)
-    later = together.write(8)
-    begun = begin(writer, np.arange(ROWS)).write(8)
-    for row in first.rows:
+def test_groups_of_which_nothing_is_wanted_are_left(decoder):
+    batch = begin(decoder, np.arange(ROWS))
+    first, second = batch.groups
+    active = [row == second.texts[1] for row in range(ROWS)]
+    found = batch.decode(8, active)
+    assert {row for row in range(ROWS) if len(found[row])} == set(second.texts)
+    later = batch.decode(8)
+    begun = begin(decoder, np.arange(ROWS)).decode(8)
+    for row in first.texts:
         np.testing.assert_array_equal(later[row], begun[row])
 
 
@@ -72,16 +72,16 @@ def test_groups_of_which_nothing_is_wanted_are_left(writer):
 )
 def test_sizes_of_groups(rows, size):
     assert group_size(rows) == size
-    assert size in SIZES
+    assert size in GROUP_SIZES
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="threads are TensorFlow's")
-def test_what_fails_in_one_group_is_raised(writer, monkeypatch):
-    together = begin(writer, np.arange(ROWS))
+def test_what_fails_in_one_group_is_raised(decoder, monkeypatch):
+    batch = begin(decoder, np.arange(ROWS))
 
     def fail(count):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(together.groups[1], "write", fail)
+    monkeypatch.setattr(batch.groups[1], "decode", fail)
     with pytest.raises(MemoryError, match="no room"):
-        together.write(4)
+        batch.decode(4)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.generation.writer import Writer, known, start_window, token_rows
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import encode_prompts, pad_features, sanitize_tokens
 from mdnn.runs.run_folder import open_run
 
 POSITIONS = 8
@@ -94,33 +96,22 @@ def test_settings_reach_the_choice(run):
 def test_a_row_does_not_depend_on_the_others(run):
     prompts, seeds = ["The ", LONG, "Ça", "m"], [1, 2, 3, 1]
     warmth, top_k, top_p = [0.8, 1.5, 0.0, 1.0], [0, 3, 0, 0], [1.0, 1.0, 1.0, 0.5]
-    window, filled = start_window(run.tokenizer, prompts, POSITIONS)
-    writer = Writer(run.model, chunk=16)
-    written = writer.predict_on_batch(
-        {
-            "window": window,
-            "filled": filled,
-            "written": np.zeros(4, "int32"),
-            "seed": np.int32(seeds),
-            "temperature": np.float32(warmth),
-            "top_k": np.int32(top_k),
-            "top_p": np.float32(top_p),
-        }
-    )
-    rows = run.tokenizer.units_from_tokens(token_rows(np.asarray(written["units"])))
-    for row, *settings in zip(rows, prompts, warmth, seeds, top_k, top_p, strict=True):
+    window, filled = encode_prompts(run.tokenizer, prompts, POSITIONS)
+    arrays = {
+        "seed": np.int32(seeds),
+        "temperature": np.float32(warmth),
+        "top_k": np.int32(top_k),
+        "top_p": np.float32(top_p),
+    }
+    groups = BatchGroups(TextDecoder(run.model, chunk=32), window, filled, arrays)
+    for tokens, *settings in zip(
+        groups.decode(32), prompts, warmth, seeds, top_k, top_p, strict=True
+    ):
         prompt, temperature, seed, k, p = settings
-        alone = mdnn.generate(
-            run, prompt, length=16, temperature=temperature, seed=seed, top_k=k, top_p=p
-        )
-        assert run.tokenizer.text(row) == alone
-    assert np.asarray(written["written"]).tolist() == [16] * 4
-    last = run.tokenizer.units_from_tokens(token_rows(np.asarray(written["window"])))
-    for prompt, row, window, filled in zip(prompts, rows, last, written["filled"], strict=True):
-        expected = list(run.tokenizer.units(prompt)[-POSITIONS:])
-        for unit in row:
-            expected = [*expected, unit] if len(expected) < POSITIONS else [*expected[-3:], unit]
-        assert window[: int(filled)].tolist() == expected
+        text = run.tokenizer.text(run.tokenizer.units_from_tokens(pad_features(tokens)))
+        assert len(text) > 32 - POSITIONS
+        options = {"temperature": temperature, "seed": seed, "top_k": k, "top_p": p}
+        assert text == mdnn.generate(run, prompt, length=len(text), **options)
 
 
 def test_words_are_written_whole_and_cut_at_the_length(words):
@@ -163,12 +154,14 @@ def test_what_stands_for_no_text_is_replaced():
         [2, 0, 20, 0],
         [2, 0xD8, 0, 0],
     ]
-    found = keras.ops.convert_to_numpy(known(keras.ops.convert_to_tensor(np.int32(rows)), 20))
+    found = keras.ops.convert_to_numpy(
+        sanitize_tokens(keras.ops.convert_to_tensor(np.int32(rows)), 20)
+    )
     replaced = {1: [1, 0, 0xFF, 0xFD], 2: [1, 0, 0xFF, 0xFD], 6: [2, 0, 19, 0], 7: [2, 0, 19, 0]}
     for number, row in enumerate(rows):
         assert found[number].tolist() == replaced.get(number, row)
     # A network without words leaves their rows alone.
-    plain = known(keras.ops.convert_to_tensor(np.int32(rows)))
+    plain = sanitize_tokens(keras.ops.convert_to_tensor(np.int32(rows)))
     assert keras.ops.convert_to_numpy(plain)[6].tolist() == rows[6]
 
 
@@ -179,7 +172,7 @@ def test_what_stands_for_no_text_is_replaced():
         ({"prompt": None}, "prompt: expected a text"),
         ({"prompt": b"The"}, "prompt: expected a text"),
         ({"prompt": "a\udcff"}, "prompt: expected a text of Unicode characters"),
-        ({"length": -1}, "length: expected 0 to 10,000,000 characters, received -1"),
+        ({"length": -1}, "length: expected a whole number from 0 to 10,000,000, received -1"),
         ({"length": 10_000_001}, "length: expected"),
         ({"length": 1.5}, "length: expected"),
         ({"length": True}, "length: expected"),
@@ -189,9 +182,9 @@ def test_what_stands_for_no_text_is_replaced():
         ({"temperature": "hot"}, "temperature: expected 0 to 100, received 'hot'"),
         ({"seed": 2**31}, "seed: expected a 32-bit whole number, received 2147483648"),
         ({"seed": 0.5}, "seed: expected"),
-        ({"top_k": -1}, "top_k: expected a whole number from 0 (all) on, received -1"),
+        ({"top_k": -1}, "top_k: expected a whole number from 0 to 2,147,483,647, received -1"),
         ({"top_k": 2.0}, "top_k: expected"),
-        ({"top_p": 0}, "top_p: expected a number above 0, up to 1 (all), received 0"),
+        ({"top_p": 0}, "top_p: expected a number above 0, up to 1, received 0"),
         ({"top_p": 1.1}, "top_p: expected"),
     ],
 )
@@ -200,6 +193,29 @@ def test_bad_settings(run, settings, message):
         mdnn.generate(run, **{"prompt": "The ", "length": 3} | settings)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_or_its_file_is_enough(run, tmp_path):
+    expected = mdnn.generate(run, "The ", length=20, seed=3)
+    assert mdnn.generate(run.model, "The ", length=20, seed=3) == expected
+    run.model.save(tmp_path / "net.keras")
+    assert mdnn.generate(tmp_path / "net.keras", "The ", length=20, seed=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temprature": 1}, "unknown option 'temprature' (did you mean 'temperature'?); known: "),
+        ({"num_starts": 2}, "num_starts has no effect on text models; remove it (got 2)"),
+        ({"adaptive": True}, "adaptive has no effect on text models; remove it (got True)"),
+        ({"decoding": "paralel"}, "decoding: unknown 'paralel'"),
+        ({"output": ["text", "text"]}, "output: this network continues one text"),
+    ],
+)
+def test_options_without_effect(run, options, message):
+    with pytest.raises(mdnn.MdnnError) as error:
+        mdnn.generate(run, "The ", **options)
+    assert str(error.value).startswith(message)
 
 
 def test_numbers_of_numpy_are_numbers(run):

@@ -5,10 +5,8 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.cli import generate_command as command
 from mdnn.cli import main
 from mdnn.datasets.media.media_files import read_item, write_item
-from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
 
@@ -43,19 +41,16 @@ def test_files_out(call, items_run, tmp_path):
     ]
 
 
-def test_items_keep_their_order(call, items_run, monkeypatch):
-    # What is compiled for a run is compiled once.
-    run = open_run(items_run)
-    monkeypatch.setattr(command, "open_run", {str(items_run): run}.get)
+def test_items_keep_their_order(call, items_run):
     picture = tiny.picture("seven")
     settings = {"output": "text", "decoding": "parallel", "temperature": 0}
     words = ("--item", "seven.png", "--output", "text", "--decoding", "parallel", "--greedy")
-    expected = mdnn.generate(run, [picture], **settings)
+    expected = mdnn.generate(items_run, [picture], **settings)
     assert call(*words) == (0, expected + "\n", "")
     for order in (1, -1):
         parts = [("--prompt", "two"), ("--item", "seven.png")][::order]
         status, out, _ = call(*(w for part in parts for w in part), *words[2:])
-        expected = mdnn.generate(run, ["two", picture][::order], **settings)
+        expected = mdnn.generate(items_run, ["two", picture][::order], **settings)
         assert (status, out) == (0, expected + "\n")
 
 

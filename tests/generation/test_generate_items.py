@@ -7,12 +7,16 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from whole_pass import WholePassDecoder
 
 import mdnn
 from mdnn.datasets.media.media_files import write_item
+from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.item_generator import ItemGenerator
-from mdnn.generation.turn import TurnWriter
-from mdnn.generation.whole import BlankWriter
+from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
+from mdnn.generation.options import GenerationOptions
+from mdnn.generation.output_spec import OutputSpec
+from mdnn.generation.requests import OutputRequest, PromptContext, decoder_for, run_decoder
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import token_nll
@@ -88,7 +92,7 @@ def test_pictures_at_once_are_the_likeliest_by_the_whole_network(run, whole):
 
 
 def test_unmasking_keeps_the_most_certain(run):
-    """The rule of `BlankWriter`, written down again; not trained, every pass changes much."""
+    """The rule of `MaskedDiffusionDecoder`, again; untrained, every pass changes much."""
     rng, model = np.random.default_rng(0), mdnn.build(run.config)
     for weight in model.weights:
         weight.assign(rng.normal(size=weight.shape) * 0.3)
@@ -124,7 +128,7 @@ def test_unmasking_keeps_the_most_certain(run):
 
 
 def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
-    writer = BlankWriter(run.model, 16)
+    decoder = MaskedDiffusionDecoder(run.model, 16)
     ones = np.ones(3, "int32")
     inputs = {
         "seed": np.array([1, 2, 1], "int32"),
@@ -132,7 +136,7 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
         "num_denoising_steps": 4 * ones,
     }
     positions = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
-    chance = [np.asarray(writer._chance(inputs, positions, turn)) for turn in range(5)]
+    chance = [np.asarray(decoder._noise(inputs, positions, turn)) for turn in range(5)]
     # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6.
     for turn, left in enumerate((0.75, 0.5, 0.25)):
         np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], [0.58 * left, 1.15 * left], 0.05)
@@ -187,7 +191,7 @@ def test_an_answer_does_not_depend_on_the_others(run, how, output):
 @pytest.mark.parametrize("how", ["autoregressive", "masked_diffusion"])
 def test_a_seed_is_an_answer(run, how):
     def write(seed):
-        settings = {"output": "audio 6", "decoding": how, "temperature": 20.0, "batch": 3}
+        settings = {"output": "audio 6", "decoding": how, "temperature": 20.0, "batch_size": 3}
         return mdnn.generate(run, [["one"]] * 4, seed=seed, **settings)
 
     found = write([5, 6, 5, 7])
@@ -214,7 +218,7 @@ def test_column_by_column_is_what_whole_passes_give(run):
         "count": np.int32([20, 16, 0]),
         "least": np.int32([1, 1, 1]),
         "item": np.int32([1, 2, 1]),
-        "own": own,
+        "answer": own,
         "allowed": allowed,
         "decoded": np.zeros(3, "int32"),
         "seed": rng.integers(-9, 9, 3).astype("int32"),
@@ -225,11 +229,8 @@ def test_column_by_column_is_what_whole_passes_give(run):
         "sizes": np.int32([[99, 1, 1]] * 3),
     }
     kinds = ("audio", "end")
-    fast = TurnWriter(run.model, kinds=kinds)
-    assert fast.decoder is not None
-    slow = TurnWriter(run.model, kinds=kinds, by_columns=False)
-    assert slow.decoder is None
-    found, expected = (writer.predict_on_batch(inputs) for writer in (fast, slow))
+    decoders = (kind(run.model, kinds=kinds) for kind in (AutoregressiveDecoder, WholePassDecoder))
+    found, expected = (decoder.predict_on_batch(inputs) for decoder in decoders)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert expected["written"][2] == 0
@@ -319,7 +320,7 @@ def test_places_that_the_network_decides(run):
         ),
         ({"steps": 0}, "steps: expected a whole number from 1 to 1000, received 0"),
         ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
-        ({"batch": 0}, "batch: expected a whole number from 1 on, received 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number from 1 to 65,536, received 0"),
         ({"prompt": [""]}, "prompt: expected a text of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
         ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
@@ -371,15 +372,13 @@ def test_what_was_not_trained(run, tiny_run):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend is enough")
 def test_xla_writes_the_same(run):
     context, first = packed(run, "seven")
-    from mdnn.generation.output_spec import OutputSpec
-    from mdnn.generation.presets import settings
-    from mdnn.generation.requests import Context, OutputRequest, writer_of, written
-
-    ask = OutputRequest(OutputSpec("grey", (4, 4)), first, 16, ("grey",))
-    contexts = [Context(context, 5, [Item("text", "seven")], 1, 0)]
+    request = OutputRequest(OutputSpec("grey", (4, 4)), first, 16, ("grey",))
+    settings = GenerationOptions(preset="factual").settings
+    contexts = [PromptContext(context, 5, [Item("text", "seven")], 1, 0)]
     found = []
     for xla in (False, True):
-        writer = writer_of(TurnWriter, run.model, kinds=("grey",), sampler="greedy", xla=xla)
-        assert writer.jit_compile is xla
-        found += written(writer, contexts, [ask], run.item_tokenizer, settings("factual"), 1)
+        options = {"kinds": ("grey",), "sampler": "greedy", "xla": xla}
+        decoder = decoder_for(AutoregressiveDecoder, run.model, **options)
+        assert decoder.jit_compile is xla
+        found += run_decoder(decoder, contexts, [request], run.item_tokenizer, settings, 1)
     np.testing.assert_array_equal(found[0][0], found[1][0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mdnn.generation.sampling import choose, uniform
+from mdnn.generation.sampling import sample, uniform
 
 MASK = 0xFFFFFFFF
 
@@ -23,7 +23,7 @@ def hashed(*numbers):
 def chosen(scores, places, temperature=1.0, top_k=0, top_p=1.0):
     """Classes that rows of the same scores choose at many places, numpy int32 `[places]`."""
     rows = len(places)
-    result = choose(
+    result = sample(
         ops.convert_to_tensor(np.broadcast_to(np.float32(scores), (rows, len(scores)))),
         ops.convert_to_tensor(np.float32(places)),
         ops.full((rows,), temperature, "float32"),
@@ -120,7 +120,7 @@ def test_top_p_after_top_k_after_temperature(top_p, temperature, top_k):
 
 def test_rows_have_settings_of_their_own():
     scores = np.float32(np.broadcast_to(np.log([0.5, 0.3, 0.2]), (5, 3)))
-    found = choose(
+    found = sample(
         ops.convert_to_tensor(scores),
         ops.convert_to_tensor(np.float32([0.99, 0.99, 0.99, 0.99, 0.0])),
         ops.convert_to_tensor(np.float32([1, 0, 1, 1, 1])),

@@ -13,8 +13,8 @@ from test_layer_checks import CASES as LAYERS
 
 from mdnn.models.blocks import FeedForwardBlock
 from mdnn.models.fold import RowBottleneck
-from mdnn.models.halting import HaltHead
 from mdnn.models.mixing import MixingBlock
+from mdnn.models.thinking.halting import HaltHead
 
 
 def fold(dtype=None):

@@ -24,7 +24,7 @@ from mdnn.layers import (
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.mixing import MixingBlock
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.recurrence import Refeed
 from mdnn.paper.paper_layers import LineageLayer
 from mdnn.paper.roll import LineageRollLayer
 from mdnn.tokens.features import MODALITIES

@@ -10,9 +10,9 @@ from puzzle_networks import load_sudoku
 import mdnn
 from mdnn.datasets.batches.puzzle_batches import PuzzleBatches
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
-from mdnn.models.deep_supervision import RIGHT, SOUND, STOP, DeepSupervisionLoss
 from mdnn.models.loss import loss_for
 from mdnn.models.loss_model import LossModel
+from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP, DeepSupervisionLoss
 from mdnn.tasks.puzzle_feed import with_asked
 
 
@@ -114,7 +114,7 @@ def test_the_verdict(tmp_path):
 
 def test_a_targets_answer_is_right(tmp_path):
     """Of scores that say the solution every puzzle is exact."""
-    from mdnn.models.deep_supervision import exact
+    from mdnn.models.thinking.deep_supervision import exact
 
     _, batch, _ = made(tmp_path)
     scores = keras.ops.one_hot(batch["targets"][..., 1], 32)

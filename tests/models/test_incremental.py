@@ -115,6 +115,16 @@ NETWORKS = {
         (3, 2),
         {"refeed": {"steps": 2, "inner_steps": 1, "noise": 0.1}},
     ),
+    "random states": (
+        [mix({"groups": 2}, gate="silu"), FEED],
+        (2, 3),
+        {"refeed": {"steps": 2, "inner_steps": 1, "initial_state": "random"}},
+    ),
+    "random states of one axis": (
+        [mix({"groups": 2}, gate="silu")],
+        (5,),
+        {"refeed": {"steps": 1, "initial_state": "random", "feedback": "answer"}},
+    ),
     "answers fed back": (
         [
             mix({"kind": "conv", "axes": [1], "window": 1}),

@@ -18,10 +18,10 @@ from streaming import compiled, position_by_position
 from mdnn import MdnnError, build, load_config
 from mdnn.config.load import Config
 from mdnn.layers.mixing import MIXERS, Mixer, make_mixer, register_mixer
-from mdnn.models.grid_resizing import check_size_free
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.loss import loss_for
 from mdnn.models.mixing import MixingBlock
+from mdnn.models.thinking.grid_resizing import check_size_free
 from mdnn.runs.run_folder import open_run, write_run
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]

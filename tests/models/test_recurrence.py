@@ -9,7 +9,7 @@ from layer_checks import CHECKS, Case
 from networks import make_refeed, normal
 
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.recurrence import Refeed
 
 SHAPE = (3, 4)
 

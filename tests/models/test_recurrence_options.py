@@ -8,7 +8,7 @@ from keras import ops
 from networks import make_refeed, normal
 
 from mdnn.models.blocks import LinearBlock
-from mdnn.models.recurrence import Refeed
+from mdnn.models.thinking.recurrence import Refeed
 
 SHAPE = (3, 4)
 

@@ -10,9 +10,13 @@ import mdnn
 from mdnn.config.training_tables import Length
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
-from mdnn.models.grid_resizing import at_grid_size
-from mdnn.models.halting import CERTAIN
-from mdnn.models.recurrent_inference import RecurrentInference, check_refeeds, steps_by_length
+from mdnn.models.thinking.grid_resizing import at_grid_size
+from mdnn.models.thinking.halting import CERTAIN
+from mdnn.models.thinking.recurrent_inference import (
+    RecurrentInference,
+    check_refeeds,
+    steps_by_length,
+)
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator
 from mdnn.tokens.symbols import PuzzleName, to_tokens
 

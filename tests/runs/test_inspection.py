@@ -9,7 +9,9 @@ from mdnn.runs.inspection import inspect, receptive_field
 
 # 5 positions, 8 channels, 2 groups, inner width 12.
 POSITIONS, WIDTH, INNER, CLASSES = 5, 8, 12, 17 + 256 + 256
-GATED_MIX = POSITIONS * WIDTH * 2 * WIDTH + POSITIONS * POSITIONS * WIDTH + POSITIONS * WIDTH * WIDTH
+GATED_MIX = (
+    POSITIONS * WIDTH * 2 * WIDTH + POSITIONS * POSITIONS * WIDTH + POSITIONS * WIDTH * WIDTH
+)
 SWIGLU = POSITIONS * WIDTH * 2 * INNER + POSITIONS * INNER * WIDTH
 HEADS = POSITIONS * WIDTH * CLASSES
 
@@ -42,8 +44,8 @@ def test_a_network_of_two_branches():
         "targets": 0,
         "embedding": 0,
         "grid": 0,
-        "block_0_0_mix": GATED_MIX,
-        "block_0_1_feedforward": SWIGLU,
+        "block_0_mix": GATED_MIX,
+        "block_0_feedforward": SWIGLU,
         "final_norm": 0,
         "positions": 0,
         "heads": HEADS,
@@ -53,15 +55,15 @@ def test_a_network_of_two_branches():
     assert {name: layer["parameters"] for name, layer in layers.items() if layer["parameters"]} == {
         "embedding": (17 + 256 + 256) * WIDTH,
         # norm, two dense, a kernel by distance for each of 2 groups
-        "block_0_0_mix": WIDTH + 3 * WIDTH * WIDTH + 2 * (2 * POSITIONS - 1),
-        "block_0_1_feedforward": WIDTH + 3 * WIDTH * INNER,
+        "block_0_mix": WIDTH + 3 * WIDTH * WIDTH + 2 * (2 * POSITIONS - 1),
+        "block_0_feedforward": WIDTH + 3 * WIDTH * INNER,
         "final_norm": WIDTH,
         # kernels, biases, and gates for one and two earlier bytes
         "heads": (WIDTH + 1) * CLASSES + (17 + 17 + 256) * WIDTH,
     }
     assert facts["parameters"] == sum(layer["parameters"] for layer in layers.values())
-    assert layers["block_0_0_mix"]["kind"] == "MixingBlock"
-    assert layers["block_0_0_mix"]["shape"] == [POSITIONS, WIDTH]
+    assert layers["block_0_mix"]["kind"] == "MixingBlock"
+    assert layers["block_0_mix"]["shape"] == [POSITIONS, WIDTH]
     assert layers["heads"]["shape"] == [POSITIONS, CLASSES]
 
     # embedding; norm, u and v, mixed, gated, out, sum; norm, u and v, gated, out, sum; norm; heads
@@ -91,7 +93,7 @@ def test_refeeding_costs_by_the_step():
 )
 def test_mixers_are_counted(mixer, operations):
     config = make_config(mix(mixer, project=False, times=2), width=6)
-    assert by_name(inspect(config))["block_0_0_mix"]["operations"] == 2 * operations
+    assert by_name(inspect(config))["block_0_mix"]["operations"] == 2 * operations
 
 
 LOCAL = {"kind": "local", "window": 2}
@@ -128,14 +130,14 @@ def test_a_fold():
     facts = inspect(config)
     # 3 rows of 8 values: folded, mixed inside (two dense layers and the rows), moved on, spread.
     inner = 3 * 2 * 6 * 6 + 3 * 3 * 6
-    assert by_name(facts)["block_0_0_fold"]["operations"] == 3 * (8 * 6 + 6 * 6 + 6 * 8) + inner
-    assert by_name(facts)["block_0_0_fold"]["shape"] == [3, 2, 4]
+    assert by_name(facts)["block_0_fold"]["operations"] == 3 * (8 * 6 + 6 * 6 + 6 * 8) + inner
+    assert by_name(facts)["block_0_fold"]["shape"] == [3, 2, 4]
     assert facts["receptive_field"] == 6
     # Nothing of the last position's own row but itself.
     assert inspect(make_config(FOLD, grid=(3, 2)))["receptive_field"] == 5
     whole = {"steps": 1, "objectives": {"autoregressive": 0, "masked_diffusion": 1}}
     facts = inspect(make_config(FOLD, grid=(3, 2), train=whole))
-    assert by_name(facts)["block_0_0_fold"]["operations"] == 3 * (96 + 2 * 36) + inner
+    assert by_name(facts)["block_0_fold"]["operations"] == 3 * (96 + 2 * 36) + inner
     assert facts["receptive_field"] == 6
 
 

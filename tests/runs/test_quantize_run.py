@@ -18,8 +18,8 @@ from mdnn.runs.run_folder import (
     read_arrays,
     weights_dtype,
     write_arrays,
-    write_run,
     write_item_statistics,
+    write_run,
 )
 
 WORDS = ("the", "naïve", "日本")
@@ -98,15 +98,15 @@ def test_what_is_refused(run):
     assert refused(run, "in4").startswith("--to: unknown 'in4' (did you mean 'int4'?)")
     where = run.parent / "none"
     assert refused(where) == f"{where} is no run folder: there is nothing there"
-    assert refused(run, "int8", run) == f"{run} is there already: take another folder (--out)"
+    assert refused(run, "int8", run) == f"{run} already exists: choose another folder (--out)"
     file = run / "config.toml"
-    assert refused(run, "int8", file) == f"{file} is there already: take another folder (--out)"
+    assert refused(run, "int8", file) == f"{file} already exists: choose another folder (--out)"
     assert sorted(run.parent.rglob("*")) == files
     small = mdnn.quantize(run)
     assert refused(small, "int4") == (
         f"{small} has int8 weights already: expected the run that it was made from"
     )
-    assert refused(run) == f"{small} is there already: take another folder (--out)"
+    assert refused(run) == f"{small} already exists: choose another folder (--out)"
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from mdnn.serving.clients import saved_model_items as ask_items
 from mdnn.serving.export import exported_network as network
-from mdnn.serving.export.exported_network import ServedNetwork
+from mdnn.serving.export.exported_network import ExportedNetwork
 
 # Runs where neither mdnn nor keras can be imported; answers requests, a line of JSON each.
 ALONE = """
@@ -74,13 +74,13 @@ class Server:
             found = [base64.b64decode(one) for one in found]
         return found, names
 
-    def answer(self, kind, prompts, seed=0, temperature=0.0, how="autoregressive", **sizes):
+    def answer(self, kind, prompts, seed=0, temperature=0.0, decoding="autoregressive", **sizes):
         """Answers to prompts, dicts of the bytes of their items; or the error's text."""
         inputs = {
             name: [prompt.get(name, b"") for prompt in prompts]
             for name in ("text", "image", "audio")
         }
-        hows = [how] if isinstance(how, str) else how
+        hows = [decoding] if isinstance(decoding, str) else decoding
         inputs |= {"seed": seed, "temperature": temperature, "decoding": [h.encode() for h in hows]}
         return self.request(f"answer_{kind}", inputs | sizes)[0]
 
@@ -132,7 +132,7 @@ def value(kind, raw):
 
 
 def expected(run, kind, want, prompts, **settings):
-    found = mdnn.generate(run, prompts, want=want, **settings)
+    found = mdnn.generate(run, prompts, output=want, **settings)
     if kind == "audio":
         return [file(Item("audio", samples, rate=1000)) for samples in found]
     return found if kind == "text" else [picture.tolist() for picture in found]
@@ -343,33 +343,33 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     for how in ("parallel", "masked_diffusion"):
         settings = {"decoding": how, "temperature": 1.0, "seed": 4}
         texts = [text.decode() for text in server.answer("text", raw, **settings)]
-        assert texts == mdnn.generate(run, values, want="text", **settings)
+        assert texts == mdnn.generate(run, values, output="text", **settings)
         found = server.answer("image", raw, **settings, height=height, width=width)
         for png, prompt, size in zip(found, values, sizes, strict=True):
             want = "image {}x{}".format(*size)
             np.testing.assert_array_equal(
-                read_png(png).value, mdnn.generate(run, prompt, want=want, **settings)
+                read_png(png).value, mdnn.generate(run, prompt, output=want, **settings)
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
-        assert message in server.answer("image", raw, how="parallel", height=height, width=3)
+        assert message in server.answer("image", raw, decoding="parallel", height=height, width=3)
     message = "decoding: expected parallel, masked_diffusion, received autoregressive"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
     message = "audio: this network knows text, image, not audio"
-    assert message in server.answer("text", [wav], how="parallel")
-    assert server.answer("text", [{}], how="parallel")
+    assert message in server.answer("text", [wav], decoding="parallel")
+    assert server.answer("text", [{}], decoding="parallel")
     server.close()
 
 
 def test_scores_are_answered_where_there_is_room(run, monkeypatch):
     tokens = np.zeros((1, 40, 8), "int32")
     tokens[0, :3] = run.item_tokenizer.tokens("one")
-    served = ServedNetwork(run)
+    served = ExportedNetwork(run)
     found = served.signatures()["serving_default"](tf.constant(tokens))
     assert sorted(found) == ["scores", "unit"]
     scores = np.asarray(run.model({"tokens": tokens, "targets": None}))
     np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
-    monkeypatch.setattr(network, "MOST_SCORES", scores.size - 1)
-    fewer = ServedNetwork(run).signatures()["serving_default"](tf.constant(tokens))
+    monkeypatch.setattr(network, "MAX_SCORES", scores.size - 1)
+    fewer = ExportedNetwork(run).signatures()["serving_default"](tf.constant(tokens))
     assert list(fewer) == ["unit"]
     np.testing.assert_array_equal(fewer["unit"], found["unit"])

@@ -14,7 +14,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from mdnn.serving.export.exported_network import ServedNetwork
+from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.saved_weights import SavedModelWeights
 
 
@@ -35,7 +35,7 @@ def test_what_is_held(small, tiny_run):
 
 
 def test_the_network_is_run_with_what_is_held(small):
-    served = ServedNetwork(small)
+    served = ExportedNetwork(small)
     tokens = np.zeros((2, 8, 8), "int32")
     tokens[:, :5] = small.tokenizer.tokens(small.tokenizer.units("The c"))
     # The network's own weights are not looked at: they are put out of the way.

@@ -11,7 +11,7 @@ import tiny
 
 import mdnn
 from mdnn.runs.run_folder import write_run
-from mdnn.serving.export.exported_network import ServedNetwork
+from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.token_checks import validate_tokens
 from mdnn.serving.server.served_models import open_network
 
@@ -85,7 +85,7 @@ def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
     words = ("The", "cat", "sat")
     model = mdnn.build(tiny.load_config(tmp_path, *tiny.WORDS, "tokens.words=3"), words)
     run = SimpleNamespace(model=model, words=words, dtype="float32")
-    served = ServedNetwork(run).signatures()["serving_default"]
+    served = ExportedNetwork(run).signatures()["serving_default"]
     tokens = np.zeros((1, 8, 8), "int32")
     tokens[0, 0, :3] = WORD, 0, len(run.words) - 1
     assert served(tf.constant(tokens))["unit"].shape == (1, 8, 4)

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 import mdnn
 from mdnn import cli
-from mdnn.models.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
 from mdnn.tasks import task_for
 from mdnn.tasks.puzzle_feed import CarriedPuzzles
 from mdnn.training import trainer as loop

@@ -1,9 +1,9 @@
 """Runs side by side: what is measured of them, and the table."""
 
-import importlib
 from types import SimpleNamespace
 
 import mdnn
+from mdnn.tasks.text_task import TextTask
 from mdnn.training import comparison
 from mdnn.training.comparison import speeds, table
 
@@ -14,12 +14,12 @@ def test_the_median_speed_of_turns(monkeypatch):
     # A run that takes 1, 5, 2 seconds, and one that takes twice as long.
     spent = {"a": iter([9, 1, 5, 2]), "b": iter([9, 2, 10, 4])}
 
-    def write(run, prompt, length, decoding):
-        calls.append((run.name, prompt, decoding))
+    def write(task, run, prompt, options):
+        calls.append((run.name, prompt, options.decoding))
         now[0] += next(spent[run.name])
-        return "x" * length
+        return "x" * options.length
 
-    monkeypatch.setattr(importlib.import_module("mdnn.generation.generate"), "generate", write)
+    monkeypatch.setattr(TextTask, "generate", write)
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
     config = mdnn.Config.from_dict(
         {

@@ -236,7 +236,7 @@ def test_what_is_there_stays_untouched(tmp_path):
     (tmp_path / "folder" / "thesis.txt").write_text("years of work")
     (tmp_path / "file").write_text("a file")
     for name in ("folder", "file"):
-        with pytest.raises(mdnn.MdnnError, match=f"{name} is there already"):
+        with pytest.raises(mdnn.MdnnError, match=f"{name} already exists"):
             mdnn.train(config, tmp_path / name, show=False)
     assert os.listdir(tmp_path / "folder") == ["thesis.txt"]
     assert (tmp_path / "file").read_text() == "a file"

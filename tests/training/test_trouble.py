@@ -261,7 +261,7 @@ def test_two_processes_in_one_folder(tmp_path, monkeypatch, capsys):
             yield
 
     monkeypatch.setattr(loop, "locked", late)
-    with pytest.raises(mdnn.MdnnError, match="is there already"):
+    with pytest.raises(mdnn.MdnnError, match="already exists"):
         pretend(tmp_path, monkeypatch, out="other")
     assert held(tmp_path / "other") == {"config.toml": b"seed = 1"}
 

@@ -5,7 +5,7 @@ import numpy as np
 from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
 from mdnn.datasets.items.augment import augment
 from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH, modality
-from mdnn.tokens.packing import pack_items
+from mdnn.tokens.packing import aligned, pack_items
 
 WORDS = 5
 """Random words that each context takes: where it begins, and what of it is blank."""
@@ -29,7 +29,7 @@ def positions_needed(counts, align):
         counts: List of integers, units of each item, in their order.
         align: Integer; every item begins at a multiple of so many positions.
     """
-    return sum(-(-count // align) * align for count in counts[:-1]) + counts[-1] + 1
+    return sum(aligned(count, align) for count in counts[:-1]) + counts[-1] + 1
 
 
 def _bits_of(varied, count):

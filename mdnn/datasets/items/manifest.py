@@ -80,7 +80,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         if size > MOST:
             raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
         folder = os.path.realpath(path.parent, strict=True)
-        reader = _Reader(folder, rate, kinds, convert, encoding)
+        reader = _ManifestReader(folder, rate, kinds, convert, encoding)
         lines = []
         with open(path, "rb") as file:
             # only line feeds end a line: JSON's strings may hold Unicode's other separators
@@ -111,7 +111,7 @@ def _decoded(line, path, number):
         ) from None
 
 
-class _Reader:
+class _ManifestReader:
     """Turns a manifest's JSON objects into lines.
 
     Args:

@@ -42,7 +42,7 @@ def read_puzzles(path, name, make, encoding="utf-8"):
     path = as_path(path, "source")
     sudoku = name is None or name.kind == "sudoku"
     rows = table_rows(path, None if name is None else make(name).positions, sudoku, encoding)
-    reader = _Reader(path, name, make)
+    reader = _TableReader(path, name, make)
     for line, puzzle, solution in rows:
         reader.add(line, puzzle, solution)
     reader.finish()
@@ -56,7 +56,7 @@ def read_puzzles(path, name, make, encoding="utf-8"):
     return task, puzzles, solutions
 
 
-class _Reader:
+class _TableReader:
     """Turns rows into units, some thousand at a time.
 
     Args:

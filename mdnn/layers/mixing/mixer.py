@@ -55,7 +55,7 @@ class Mixer:
 
     A subclass adds the words of its table as fields, replaces `kind`, and defines `make_layer`
     and, where some wiring can be causal, `make_caches`. Axes: 1 is the slowest context axis, -1
-    the channels; no axes: all context axes.
+    the channels; no axes: all context axes. A config may name them (`mdnn.config.axis_names`).
 
     Attributes:
         example: dict of words that a small table needs, for tests.
@@ -68,7 +68,7 @@ class Mixer:
     """
 
     kind: str = ""
-    axes: tuple[int, ...] = ()
+    axes: tuple[int | str, ...] = ()
 
     default: ClassVar[str] = "dense"
     example: ClassVar[dict] = {}
@@ -110,9 +110,7 @@ class Mixer:
         if not self.several_axes and len(axes) != 1:
             raise MdnnError(f"{where}.axes: {self.kind} mixes one axis, received {list(axes)}")
         if -1 in axes and not self.mixes_channels:
-            raise MdnnError(
-                f"{where}.axes: {self.kind} mixes a context axis, received {list(axes)}"
-            )
+            raise MdnnError(f"{where}.axes: {self.kind} mixes a context axis, received -1")
 
     def make_layer(self, rank, name, dtype=None):
         """Makes the layer.

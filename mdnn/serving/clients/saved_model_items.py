@@ -3,8 +3,8 @@
 Usage: python ask_items.py SAVED_MODEL KIND OUT [FILE ...] [NAME=VALUE ...]
 
 KIND is text, image, grey or audio. Each FILE is a .txt, .png or .wav of the prompt, at most one
-of each. NAME=VALUE: seed=0 temperature=0.8 decoding=autoregressive, and, where the signature has
-them, samples=0, height=8 width=8.
+of each. NAME=VALUE: seed=0 temperature=0.8 decoding=turn, and, where the signature has them,
+samples=0 height=8 width=8.
 """
 
 import pathlib

@@ -16,7 +16,7 @@ _PCM, _EXTENSIBLE = 1, 0xFFFE
 
 
 def require(good, *message):
-    """An assertion with one line, of the first entry that is not good.
+    """Returns an assertion that fails with one line about the first entry that is not good.
 
     Args:
         good: bool tensor, one value or `[batch]`.
@@ -36,7 +36,7 @@ def require(good, *message):
 
 
 def png_rows(data, number, most, kinds, known):
-    """The pixels of a PNG's bytes.
+    """Returns the pixels of a PNG.
 
     Args:
         data: string, one file.
@@ -93,7 +93,7 @@ def png_rows(data, number, most, kinds, known):
 
 
 def _whole_png(data, name):
-    """The PNG, found to have all its chunks up to its end, without transparency or frames."""
+    """Returns the PNG after a check that it has all chunks, no transparency and no frames."""
     size = _size(data)
 
     def step(at, tag, strange):
@@ -117,7 +117,7 @@ def _whole_png(data, name):
 
 
 def wav_rows(data, number, most, kind, rate):
-    """The samples of a WAV's bytes.
+    """Returns the samples of a WAV.
 
     Args:
         data: string, one file.
@@ -199,7 +199,7 @@ def wav_rows(data, number, most, kind, rate):
 
 
 def png(units, height, width, channels):
-    """The PNG files of pictures.
+    """Returns pictures as PNG files.
 
     Args:
         units: int32 `[batch, n, 4]`, modality and bytes, as many as the largest has pixels.
@@ -220,7 +220,7 @@ def png(units, height, width, channels):
 
 
 def wav(units, count, rate):
-    """The WAV files of sounds, 16-bit PCM.
+    """Returns sounds as WAV files, 16-bit PCM.
 
     Args:
         units: int32 `[batch, n, 4]`, modality and bytes.
@@ -263,7 +263,7 @@ def _bytes(data, at, count):
 
 
 def _number(digits, little=False):
-    """The whole number that bytes make, int64."""
+    """Returns the integer that bytes stand for, int64."""
     powers = [256**k for k in range(digits.shape[0])]
     powers = tf.constant(powers if little else powers[::-1], tf.int64)
     return tf.reduce_sum(digits * powers)

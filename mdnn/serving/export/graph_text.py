@@ -12,7 +12,7 @@ MARK = b"\xff"
 
 
 class GraphTokenizer(tf.Module):
-    """Between strings and units in a graph.
+    """Converts between strings and tokens in a graph.
 
     Args:
         words: the network's table of words, maybe empty.
@@ -28,7 +28,7 @@ class GraphTokenizer(tf.Module):
             )
 
     def units(self, prompt):
-        """Units of strings.
+        """Returns the tokens of strings.
 
         Args:
             prompt: string `[batch]`, UTF-8. What is not UTF-8 is an InvalidArgumentError.
@@ -54,7 +54,8 @@ class GraphTokenizer(tf.Module):
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(rows, kept), per_text)
 
     def window(self, prompt, positions):
-        """The last `positions` units of each prompt, as `mdnn.generation.writer.start_window`.
+        """Returns the last `positions` tokens of prompts; see
+        `mdnn.generation.windows.encode_prompts`.
 
         Returns:
             int32 `[batch, positions, 4]` and int32 `[batch]`.
@@ -64,7 +65,7 @@ class GraphTokenizer(tf.Module):
         return window, tf.cast(units.row_lengths(), tf.int32)
 
     def lengths(self, unit):
-        """Characters of units `[..., 4]`: 1, or the word's."""
+        """Returns the number of characters of tokens `[..., 4]`: 1, or the word's."""
         ones = tf.ones(tf.shape(unit)[:-1], tf.int32)
         if self.words is None:
             return ones
@@ -72,7 +73,7 @@ class GraphTokenizer(tf.Module):
         return tf.where(unit[..., 0] == WORD, letters, ones)
 
     def text(self, units, length):
-        """Strings of units.
+        """Returns the strings of tokens.
 
         Args:
             units: int32 `[batch, n, 4]`.

@@ -4,13 +4,14 @@ import tensorflow as tf
 
 from mdnn.serving.export.graph_files import png_rows, require, wav_rows
 from mdnn.tokens.features import WIDTH, modality
+from mdnn.tokens.packing import aligned
 
 PROMPT = ("text", "image", "audio")
 """The inputs that a prompt is made of, in its order."""
 
 
 def require_of_prompts(good, *message):
-    """An op that fails where one of a batch of prompts is not good, and names the first such.
+    """Returns an op that fails where a prompt is not good, and names the first such one.
 
     Args:
         good: boolean `[batch]`.
@@ -36,7 +37,7 @@ class PromptContexts:
         self.positions, self.align, self.rate = positions, align, rate
 
     def __call__(self, prompt):
-        """Prompts as contexts.
+        """Returns prompts as contexts.
 
         Args:
             prompt: dict from `PROMPT` to string `[batch]`.
@@ -53,7 +54,7 @@ class PromptContexts:
             rows = self._rows(name, prompt[name])
             count = tf.cast(rows.row_lengths(), tf.int32)
             # An item begins at a multiple of `align`.
-            start = -(-stop // self.align) * self.align
+            start = aligned(stop, self.align)
             left = require_of_prompts(
                 (count == 0) | (start + count < self.positions),
                 f": {name}: ",
@@ -76,7 +77,7 @@ class PromptContexts:
         return tokens, stop, item
 
     def _rows(self, name, data):
-        """Ragged int32 `[batch, (units), 7]` of the prompts' texts, pictures or sounds."""
+        """Returns the prompts' texts, pictures or sounds, ragged int32 `[batch, (tokens), 7]`."""
         kinds = ("image", "grey") if name == "image" else (name,)
         indices = {kind: modality(kind).index for kind in kinds if kind in self.kinds}
         known = ", ".join(self.kinds)

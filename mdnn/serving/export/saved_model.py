@@ -1,6 +1,11 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
+<<<<<<< HEAD
 import logging
+=======
+import contextlib
+import importlib
+>>>>>>> main
 
 import keras
 import tensorflow as tf
@@ -9,41 +14,43 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
+<<<<<<< HEAD
 from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.exported_network import ServedNetwork
 from mdnn.serving.export.item_signatures import ServedItems
+=======
+>>>>>>> main
 from mdnn.serving.export.signature_lifetime import keep_variables
-from mdnn.serving.export.text_signature import ServedTexts
-from mdnn.serving.export.token_checks import refuse_puzzles
 from mdnn.serving.export.warmup import write_warmup
+from mdnn.tasks.registry import task_class
 
 
 def export(run, directory, xla=True):
     """Exports a trained network for serving.
 
     `directory`/1 (or the next number that is free) is a SavedModel as TensorFlow Serving loads
-    it, with the signatures:
+    it, with the signatures of the network's task:
 
     - `serving_default`: `tokens` int32 `[batch, positions, 8]` to `scores` float32
       `[batch, positions, classes]` (bytes conditioned on the likeliest earlier ones; left out where
-      a context has more than `mdnn.serving.export.exported_network.MOST_SCORES`) and `unit` int32
-      `[batch, positions, 4]`, the likeliest answer of every position: modality and bytes. Rows that
-      the network has no tables for are refused.
-    - `generate`, of a network of texts that writes in turn: `prompt` string `[batch]`, `length`
-      int32, `temperature` float32 and `seed` int32 (each one number for all rows, or `[batch]`)
-      to `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of
-      two of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
+      a context has more than `mdnn.serving.export.exported_network.MAX_SCORES`) and `unit` int32
+      `[batch, positions, 4]`, the likeliest token of every position: modality and bytes. Tokens
+      that the network has no tables for are refused.
+    - `generate`, of a network of texts that decodes autoregressively: `prompt` string `[batch]`,
+      `length` int32, `temperature` float32 and `seed` int32 (each one value, or `[batch]`) to
+      `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of two
+      of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
     - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
       each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
       `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
-      this order, `""` where there is none; `seed` int32, `temperature` float32 and `how` string
-      (`"autoregressive"`, `"parallel"` or `"masked_diffusion"`, those that were trained), one value
-      for all rows or `[batch]`. To these, of sounds, `samples` int32, 0 for the network's own
-      length; of pictures, unless one shape alone was trained, `height` and `width` int32. To
-      `text`, UTF-8, `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor
-      answered.
+      this order, `""` where there is none; `seed` int32, `temperature` float32 and `decoding`
+      string (`"autoregressive"`, `"parallel"` or `"masked_diffusion"`, those that were trained),
+      one value or `[batch]`.
+      To these, of sounds, `samples` int32, 0 for the network's own length; of pictures, unless
+      one shape alone was trained, `height` and `width` int32. To `text`, UTF-8, `image`, PNG, or
+      `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
 
-    Answers are what `mdnn.generate` gives for the same prompt, settings and seed. Small weights
+    Answers are those of `mdnn.generate` for the same prompt, options and seed. Quantized weights
     (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is
     an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
 
@@ -64,40 +71,75 @@ def export(run, directory, xla=True):
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     run = cached_run(run)
-    refuse_puzzles(run.config, "export")
     directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
-    served = _served(run, xla)
+    exported = exported_network(run, xla)
     taken = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     with making(target) as part:
+<<<<<<< HEAD
         # TensorFlow's word on where it writes names a folder that is about to be renamed.
         with kept_logging(), quiet_logger("tensorflow", logging.WARNING):
             module, signatures = _module(served)
+=======
+        with _quiet():
+            module, signatures = _module(exported)
+>>>>>>> main
             tf.saved_model.save(module, str(part), signatures=signatures)
         keep_variables(part)
-        write_warmup(part, served.examples())
+        write_warmup(part, exported.examples())
     return target
 
 
-def _served(run, xla):
-    """What the SavedModel of a run holds."""
-    if run.config.context.layout == "items":
-        return ServedItems(run)
-    return (
-        ServedTexts(run, xla) if run.config.train.objectives.autoregressive else ServedNetwork(run)
-    )
+def exported_network(run, xla=True):
+    """Returns a network as its task exports it.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        xla: see `export`.
+
+    Returns:
+        `mdnn.serving.export.exported_network.ExportedNetwork`, or the subclass that the task names.
+
+    Raises:
+        MdnnError: a task whose networks are not exported.
+    """
+    place = task_class(run.config).exported_as
+    if place is None:
+        raise MdnnError(
+            f"a network of {run.config.context.layout} ({run.config.data.source}) has no "
+            "signatures to export or serve; mdnn generate runs it"
+        )
+    if isinstance(place, str):
+        module, _, name = place.partition(":")
+        place = getattr(importlib.import_module(module), name)
+    return place(run, xla)
 
 
-def _module(served):
-    """What is saved: a module with what the functions need and nothing else, and the functions.
+def _module(exported):
+    """Returns what is saved: a module with what the functions need alone, and the functions.
 
     They are its attributes, too, so that they can be called by name after loading.
     """
-    module, signatures = tf.Module(), served.signatures()
-    module.held = served.held
+    module, signatures = tf.Module(), exported.signatures()
+    module.held = exported.held
     for name, function in signatures.items():
         setattr(module, name, function)
     return module, signatures
+<<<<<<< HEAD
+=======
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silences TensorFlow's message about a folder that is renamed right after."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+>>>>>>> main

@@ -11,10 +11,10 @@ from mdnn.runs.safetensors_io import read_arrays
 
 
 class SavedModelWeights:
-    """What a SavedModel holds of a network's weights, and how its functions get at them.
+    """The weights that a SavedModel stores, and how its functions use them.
 
-    Small weights stay small: the SavedModel holds them as the run folder does, and each call of
-    a function makes float32 of them once, before its first step.
+    Quantized weights are stored as in the run folder; each call of a function expands them to
+    float32 once, before its first step.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -28,22 +28,22 @@ class SavedModelWeights:
         if run.dtype == "float32":
             self.variables = [variable.value for variable in run.model.variables]
             return
-        where = run.path / WEIGHTS
-        arrays, about = read_arrays(where)
-        self._stored = read_stored(arrays, about, where)
+        path = run.path / WEIGHTS
+        arrays, about = read_arrays(path)
+        self._stored = read_stored(arrays, about, path)
         self._packed = {name: tf.Variable(array, trainable=False) for name, array in arrays.items()}
         read = {weight.path for weight in self._weights}
         others = [v.value for v in run.model.variables if v.path not in read]
         self.variables = [*self._packed.values(), *others]
 
     @contextlib.contextmanager
-    def in_use(self):
-        """Inside, and inside a function's graph, the network runs with what is held."""
+    def bound(self):
+        """Runs the network with the stored weights inside the context and a function's graph."""
         if self._packed:
             values = expand(self._packed, self._stored)
         else:
-            # Read here: a function that XLA compiled would keep others from its variables while
-            # it runs, and groups of texts could not be written side by side.
+            # Read once: a function that XLA compiled would lock its variables while it runs, and
+            # groups of texts could not be decoded side by side.
             values = {weight.path: tf.identity(weight.value) for weight in self._weights}
         with keras.StatelessScope([(weight, values[weight.path]) for weight in self._weights]):
             yield

@@ -1,9 +1,8 @@
-"""Token rows that strangers send, checked inside a graph before a network sees them."""
+"""Validates tokens of a request inside a graph, before the network runs."""
 
 import numpy as np
 import tensorflow as tf
 
-from mdnn.errors import MdnnError
 from mdnn.layers.decoding_steps import column
 from mdnn.serving.export.graph_files import require
 from mdnn.tokens.features import BYTES, COLUMNS, MODALITIES, MODALITY, WIDTH, modality
@@ -11,7 +10,7 @@ from mdnn.tokens.token_rows import LARGEST
 
 
 def validate_tokens(tokens, modalities, words=0):
-    """Token rows, once each has been found to be one that the network has tables for.
+    """Returns tokens after a check that the network has tables for all of them.
 
     A table gives something for any number: without this a row that means nothing would be
     answered as if it were another one. Places and items wrap around (see
@@ -68,7 +67,7 @@ def validate_tokens(tokens, modalities, words=0):
 
 
 def _most(words):
-    """The largest number of each column for each modality, int32 `[modalities, 8]`.
+    """Returns the largest value of each column for each modality, int32 `[modalities, 8]`.
 
     What a modality leaves empty is a byte at most, as it is in any other.
     """
@@ -80,20 +79,3 @@ def _most(words):
     if words:
         most[modality("word").index, BYTES][0] = (words - 1) // 256
     return most
-
-
-def refuse_puzzles(config, command):
-    """Refuses a network of puzzles, for which there is no signature yet.
-
-    Args:
-        config: `mdnn.Config`.
-        command: what was asked for, for the error.
-
-    Raises:
-        MdnnError: the config's layout is "puzzle".
-    """
-    if config.context.layout == "puzzle":
-        raise MdnnError(
-            f"{command}: expected a network of texts or items, received one of puzzles "
-            f"({config.data.source}), which mdnn generate asks"
-        )

@@ -26,12 +26,12 @@ def _varint(number):
 
 
 def _field(number, payload):
-    """A length-delimited protocol buffer field (wire type 2)."""
+    """Returns a length-delimited protocol buffer field (wire type 2)."""
     return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 
 def prediction_log(signature, inputs):
-    """A serialized PredictionLog of one request.
+    """Returns a serialized PredictionLog of one request.
 
     Args:
         signature: name of the signature.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +17,6 @@ from starlette.routing import Route
 from mdnn.serving.server.compression import decompress
 from mdnn.serving.server.guard import Guard
 from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
-from mdnn.serving.server.page_routes import page_routes
 from mdnn.serving.server.request_limits import (
     BAD,
     FAILED,
@@ -36,6 +36,15 @@ SETTINGS = {"prompt": None, "length": 400, "temperature": 0.8, "seed": 0}
 ASKED = re.compile(r"models/([^/:]+)(?:/versions/(\d+))?:(\w+)")
 SHOWN = re.compile(r"models(?:/([^/:]+))?(?:/versions/(\d+))?(/metadata)?")
 
+PAGE = Path(__file__).parent / "page"
+PAGE_FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""The files of the page at `/` and their media types."""
+
 
 class App:
     """The application of one network; call it as ASGI has it.
@@ -43,7 +52,7 @@ class App:
     Args:
         network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
         hosts: names that the header Host may have; `None`: any.
         origins: origins of other pages that may ask.
@@ -51,7 +60,7 @@ class App:
 
     def __init__(self, network, name, limits, batcher, hosts=None, origins=()):
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
-        about = {
+        self.facts = {
             "name": name,
             "version": network.version,
             "signatures": {key: sorted(own.inputs) for key, own in network.signatures.items()},
@@ -63,7 +72,8 @@ class App:
         self.asgi = Starlette(
             routes=[
                 Route("/v1/{path:path}", self.rest, methods=["GET", "POST"]),
-                *page_routes(about),
+                Route("/about.json", self.about),
+                *(_page_route(*page) for page in PAGE_FILES.items()),
             ],
             exception_handlers={
                 RefusalError: lambda _, error: _error(error.status, str(error)),
@@ -78,6 +88,10 @@ class App:
 
     async def __call__(self, scope, receive, send):
         await self.asgi(scope, receive, send)
+
+    async def about(self, _):
+        """Returns what the page has to know of the network."""
+        return JSONResponse(self.facts)
 
     async def rest(self, request):
         """Answers what lies under `/v1/`."""
@@ -156,7 +170,7 @@ class App:
         )
 
     async def _events(self, waiting, end):
-        """The events of a text that is written, bytes."""
+        """Yields the events of a text that is written, bytes."""
         characters = 0
         with waiting:
             try:
@@ -172,13 +186,13 @@ class App:
             return await found
 
     def _submitted(self, signature, inputs, write):
-        """The `Waiting` of a request that is to be answered."""
+        """Submits a request and returns its `Waiting`."""
         waiting = Waiting(lambda tell: as_job(signature, inputs, self.limits, tell, write))
         self.batcher.submit(waiting.job)
         return waiting
 
     async def _body(self, request):
-        """A request's body, bytes."""
+        """Returns a request's body, bytes."""
         most = self.limits.body
         refusal = RefusalError(TOO_LARGE, f"the body has more than {most} bytes")
         # Digits alone: h11 has seen to that.
@@ -197,12 +211,12 @@ class App:
         return body
 
     def _end(self):
-        """When a request that comes now has to be answered, in the event loop's time."""
+        """Returns the deadline of a request that arrives now, in the event loop's time."""
         return asyncio.get_running_loop().time() + self.limits.seconds
 
     @contextlib.asynccontextmanager
     async def _in_time(self, end):
-        """Refuses what is not done by then."""
+        """Refuses a request that is not answered by its deadline."""
         try:
             async with asyncio.timeout_at(end):
                 yield
@@ -222,3 +236,13 @@ def _event(name, data):
 
 def _error(status, message, headers=None):
     return JSONResponse({"error": message}, status, headers)
+
+
+def _page_route(name, kind):
+    """Returns the route of a file of the page, which is read once."""
+    content = (PAGE / name).read_bytes()
+
+    async def answer(_):
+        return Response(content, media_type=kind)
+
+    return Route("/" if name == "index.html" else f"/{name}", answer)

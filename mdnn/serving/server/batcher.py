@@ -1,4 +1,4 @@
-"""Requests gathered into batches, and batches taken in turn, by one thread that computes."""
+"""Gathers requests into batches, which one computing thread answers in turns."""
 
 import collections
 import dataclasses
@@ -18,7 +18,7 @@ STOPPING = "the server is stopping"
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """A request, as the thread that computes sees it.
+    """A request as the computing thread handles it.
 
     Args:
         key: hashable; jobs of one key may be answered in one batch.
@@ -38,20 +38,20 @@ class Job:
     over: bool = False
 
     def piece(self, texts):
-        """Hands on the characters by which each row grew."""
+        """Reports the characters by which each row grew."""
         if not self.over:
             self.tell(("piece", texts))
 
     def end(self, outputs=None):
-        """Hands on that all is answered."""
+        """Reports that all is answered."""
         self._last(("end", outputs))
 
     def fail(self, refusal):
-        """Hands on why there is no answer."""
+        """Reports why there is no answer."""
         self._last(("error", refusal))
 
     def cancel(self):
-        """Nobody waits any more: nothing is handed on."""
+        """Drops the job: its client is gone, and nothing more is reported."""
         self.over = True
 
     def _last(self, event):
@@ -61,14 +61,14 @@ class Job:
 
 
 class Batcher:
-    """A queue of jobs and the thread that answers them.
+    """Queues jobs and answers them in a thread.
 
     What one job asks is never mixed with another's: a batch is an ordered list of jobs, whose
     rows lie one after another, and what comes back is cut at the same places.
 
     Args:
         run: generator function of a list of jobs of one key: answers them, step by step.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
     """
 
     def __init__(self, run, limits):
@@ -83,7 +83,7 @@ class Batcher:
         self.thread.start()
 
     def submit(self, job):
-        """Takes a job.
+        """Queues a job.
 
         Raises:
             RefusalError: too many are waiting, or no more are taken.
@@ -99,13 +99,13 @@ class Batcher:
             self.changed.notify()
 
     def stop(self):
-        """Takes no more jobs; those that were taken are answered."""
+        """Accepts no more jobs; those accepted before are answered."""
         with self.changed:
             self.stopping = True
             self.changed.notify()
 
     def tell_all(self):
-        """Tells everybody who still waits that the server is stopping."""
+        """Fails all jobs that are left, because the server is stopping."""
         with self.changed:
             self.stopping = True
             left = [*self.waiting, *self.taken]
@@ -130,7 +130,7 @@ class Batcher:
                 batches.append((steps, jobs))
 
     def _step(self, steps, jobs):
-        """Takes one step of a batch; whether there may be another one."""
+        """Takes one step of a batch and returns whether another one may follow."""
         try:
             if not all(job.over for job in jobs):
                 next(steps)
@@ -152,7 +152,7 @@ class Batcher:
         return False
 
     def _next(self, batches):
-        """The jobs of a new batch; none where there are none, or where those begun come first."""
+        """Returns the jobs of a new batch; an empty list where begun batches come first."""
         with self.changed:
             if not batches:
                 while not self.waiting and not self.stopping:
@@ -182,7 +182,7 @@ class Batcher:
             return jobs
 
     def _gather(self):
-        """Waits a little for more jobs to answer with the first."""
+        """Waits up to `gather` milliseconds for jobs to answer together with the first."""
         end = time.monotonic() + self.limits.gather / 1000
         while not self.stopping and sum(job.rows for job in self.waiting) < self.limits.rows:
             left = end - time.monotonic()

@@ -1,4 +1,4 @@
-"""What every request must pass, and what every answer carries."""
+"""Checks the headers of every request and sets those of every answer."""
 
 import re
 from urllib.parse import urlsplit
@@ -104,7 +104,7 @@ def _netloc(origin):
 
 
 def _normal_origin(origin):
-    """An origin in small letters without the scheme's own port; `None` for what is none."""
+    """Returns an origin in small letters without the scheme's own port; `None` for what is none."""
     found = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", origin.lower())
     if found is None:
         return None

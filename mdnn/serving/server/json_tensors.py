@@ -1,4 +1,4 @@
-"""Between JSON and arrays, as TensorFlow Serving has it (its guide "RESTful API").
+"""Converts between JSON and arrays as TensorFlow Serving does (its guide "RESTful API").
 
 A request holds `instances`, a list with a value (or an object of all inputs) for each row, or
 `inputs`, one tensor (or an object of them); `signature_name` says which function is asked. Bytes
@@ -25,7 +25,7 @@ FILES = ("image", "audio")
 
 
 def parse(body):
-    """The JSON object in a request's body, bytes."""
+    """Returns the JSON object in a request's body, bytes."""
     try:
         request = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def parse(body):
 
 
 def read_request(body, signatures):
-    """What a request to `:predict` asks.
+    """Parses a request to `:predict`.
 
     Args:
         body: bytes.
@@ -80,7 +80,7 @@ def read_request(body, signatures):
 
 
 def _of_rows(instances, specs):
-    """Values by input from a list with one value, or one object, for each row."""
+    """Returns values by input from a list with one value, or one object, for each row."""
     if not isinstance(instances, list):
         raise RefusalError(BAD, "Expecting 'instances' to be an list/array")
     if not instances:
@@ -104,7 +104,7 @@ def _of_rows(instances, specs):
 
 
 def _of_columns(inputs, specs):
-    """Values by input from an object of them, or from the value of the only one."""
+    """Returns values by input from an object of them, or from the value of the only one."""
     if not _is_object(inputs):
         if len(specs) > 1:
             raise RefusalError(
@@ -128,7 +128,7 @@ def _is_bytes(value):
 
 
 def tensor(name, value, spec):
-    """The array that nested lists hold.
+    """Returns the array that nested lists hold.
 
     Args:
         name: what errors call it.
@@ -176,7 +176,7 @@ def _fill(name, value, shape, level, read, flat):
 
 
 def _reader(name, dtype):
-    """The function that makes a JSON value one of a dtype, or refuses it."""
+    """Returns the function that converts a JSON value to a dtype, or refuses it."""
 
     def refuse(value):
         raise RefusalError(
@@ -195,7 +195,7 @@ def _reader(name, dtype):
             return value.encode("utf-8")
         except UnicodeEncodeError:
             raise RefusalError(
-                BAD, f"{name}: half a character is no text: {_shown(value)}"
+                BAD, f"{name}: unpaired surrogate in string: {_shown(value)}"
             ) from None
 
     def number(value):
@@ -223,7 +223,7 @@ def _reader(name, dtype):
 
 
 def write_answer(outputs, rows):
-    """The JSON of an answer.
+    """Returns the JSON of an answer.
 
     Args:
         outputs: dict from names to arrays.
@@ -256,7 +256,7 @@ def write_answer(outputs, rows):
 
 
 def _only(values):
-    """Texts of JSON by name as one: of a single one, its value alone."""
+    """Joins JSON texts by name into one: of a single one, its value alone."""
     return next(iter(values.values())) if len(values) == 1 else _object(values)
 
 
@@ -265,7 +265,7 @@ def _object(values):
 
 
 def _json(array):
-    """The JSON text of an array."""
+    """Returns the JSON text of an array."""
     if array.dtype.kind == "f":
         # By its shortest decimal, which is shorter than that of the same number as a float64.
         array = array.astype("S32").astype("float64")
@@ -273,7 +273,7 @@ def _json(array):
 
 
 def _readable(name, array):
-    """Strings as texts; as bytes where they are files, or one of them is no UTF-8."""
+    """Returns strings as texts; as bytes where they are files, or one is not UTF-8."""
     if array.dtype != object:
         return array
     raw = array.reshape(-1).tolist()
@@ -289,7 +289,7 @@ def _readable(name, array):
 
 
 def _shown(value, most=80):
-    """A JSON value for an error, cut."""
+    """Returns a JSON value for an error message, truncated."""
     # Only as much of a large one as is shown.
     if isinstance(value, (list, dict)) and len(value) > most:
         return f"{type(value).__name__} of {len(value)}"

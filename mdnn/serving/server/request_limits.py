@@ -1,4 +1,4 @@
-"""How much one request may ask for, and what is said to one that asks for more."""
+"""RequestLimits of a request, and the refusal of one that exceeds them."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ UNSUPPORTED = 415
 
 
 class RefusalError(Exception):
-    """A request that is not answered.
+    """Says why a request is refused.
 
     Args:
         status: int, the HTTP status.
@@ -22,9 +22,15 @@ class RefusalError(Exception):
         self.status = status
 
 
+def _limit(default, option, text, least=1):
+    """Returns a field of `RequestLimits` with the command's option for it and the option's help."""
+    about = {"option": option, "help": text, "least": least}
+    return dataclasses.field(default=default, metadata=about)
+
+
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """What one request may ask for at most, and how requests are gathered.
+class RequestLimits:
+    """What one request may demand at most, and how requests are gathered into batches.
 
     Args:
         body: bytes of a request's body.
@@ -39,33 +45,25 @@ class Limits:
         MdnnError: a number below its least.
     """
 
-    body: int = 1 << 20
-    prompt: int = 10_000
-    length: int = 10_000
-    seconds: float = 60.0
-    rows: int = 16
-    waiting: int = 256
-    gather: float = 5.0
+    body: int = _limit(1 << 20, "max-body", "bytes of a request")
+    prompt: int = _limit(10_000, "max-prompt", "characters of a prompt")
+    length: int = _limit(10_000, "max-length", "characters of an answer")
+    seconds: float = _limit(
+        60.0, "max-seconds", "from a request to the end of its answer", least=0.1
+    )
+    rows: int = _limit(16, "max-batch", "prompts that are answered together, and of one request")
+    waiting: int = _limit(256, "max-queue", "requests that wait for their turn")
+    gather: float = _limit(
+        5.0,
+        "batch-timeout-ms",
+        "milliseconds that an idle server waits for requests to answer with the first",
+        least=0,
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), LEAST.get(field.name, 1)
-            if not least <= value <= 2**31:
+            value, about = getattr(self, field.name), field.metadata
+            if not about["least"] <= value <= 2**31:
                 raise MdnnError(
-                    f"--{WORDS[field.name]}: expected {least} to {2**31}, received {value}"
+                    f"--{about['option']}: expected {about['least']} to {2**31}, received {value}"
                 )
-
-
-WORDS = {
-    "body": "max-body",
-    "prompt": "max-prompt",
-    "length": "max-length",
-    "seconds": "max-seconds",
-    "rows": "max-batch",
-    "waiting": "max-waiting",
-    "gather": "gather",
-}
-"""The command's words for the limits."""
-
-LEAST = {"seconds": 0.1, "gather": 0}
-"""The least of those that may be less than 1."""

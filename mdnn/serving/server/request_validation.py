@@ -1,4 +1,4 @@
-"""From a request's inputs to a job: what is refused, and what may share a batch."""
+"""Validates requests and makes jobs of them."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ MOST_TEMPERATURE = 100
 
 
 def as_job(signature, inputs, limits, tell, write=False):
-    """The `Job` of a request.
+    """Returns the `Job` of a request.
 
     Args:
         signature: `Signature`.
         inputs: dict of arrays.
-        limits: `Limits`.
+        limits: `RequestLimits`.
         tell: see `Job`.
         write: whether a text is handed on as it is written.
 
@@ -56,7 +56,7 @@ def as_job(signature, inputs, limits, tell, write=False):
 
 
 def is_own(signature):
-    """Whether a signature is one of mdnn's, whose rows do not depend on one another.
+    """Returns whether a signature is one of mdnn's, whose rows do not depend on one another.
 
     What such a one takes once for all rows can be given once for each.
     """
@@ -78,7 +78,7 @@ def is_own(signature):
 
 
 def _one_each(name, array, rows):
-    """One value for each row."""
+    """Returns one value for each row."""
     if array.shape not in ((), (1,), (rows,)):
         raise RefusalError(
             BAD, f"{name}: expected one value or {rows}, received shape {list(array.shape)}"

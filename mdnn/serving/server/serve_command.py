@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import ipaddress
 import os
@@ -13,11 +14,59 @@ from importlib.util import find_spec
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.runtime import quiet_import
-from mdnn.serving.server.request_limits import WORDS, Limits
+from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
 
 
-def serve(options):
+def add_serve(commands):
+    """Adds `mdnn serve` to the subparsers of the command line."""
+    serve = commands.add_parser(
+        "serve",
+        help="a network behind HTTP: TensorFlow Serving's REST forms, and a page",
+        description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
+        "POST /v1/models/NAME:predict), POST /v1/models/NAME:stream, a text as it is written, and "
+        "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
+        "code, use the network or other files than its own is refused (mdnn inspect lists them).",
+    )
+    serve.add_argument("run", metavar="RUN", help="a run folder, or an exported SavedModel")
+    serve.add_argument("--port", type=int, default=8501, help="(8501); 0: any that is free")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
+        "computer that reaches this one may",
+    )
+    serve.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that requests may have in their header Host: that of a proxy in front of the "
+        "server that hands it on (several times for several)",
+    )
+    serve.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin whose pages may ask, such as https://write.example.org: the address that "
+        "people see where a proxy stands in front of the server (several times for several)",
+    )
+    serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
+    for field in dataclasses.fields(RequestLimits):
+        default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
+        serve.add_argument(
+            f"--{field.metadata['option']}",
+            dest=f"limit_{field.name}",
+            type=field.type,
+            default=field.default,
+            metavar="N",
+            help=f"{field.metadata['help']} ({default})",
+        )
+    serve.set_defaults(run_command=serve_network)
+
+
+def serve_network(options):
     """Runs `mdnn serve`.
 
     Args:
@@ -27,8 +76,8 @@ def serve(options):
         MdnnError: no run folder or SavedModel, an address that cannot be listened at, a limit
             below its least, packages that are missing.
     """
-    words = {name: word.replace("-", "_") for name, word in WORDS.items()}
-    limits = Limits(**{name: getattr(options, word) for name, word in words.items()})
+    names = [field.name for field in dataclasses.fields(RequestLimits)]
+    limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
@@ -76,7 +125,7 @@ def check_name(name):
 
 
 def listen(host, port):
-    """A socket that listens at an address.
+    """Returns a socket that listens at an address.
 
     Raises:
         MdnnError: no such port or host, or one that cannot be had.
@@ -105,7 +154,7 @@ def listen(host, port):
 
 
 def _resolved(host, port):
-    """The family and the address of a host."""
+    """Returns the family and the address of a host."""
     try:
         # An address is looked up nowhere.
         version = ipaddress.ip_address(host).version

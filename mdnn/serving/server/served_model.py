@@ -1,4 +1,4 @@
-"""What is served: functions by signatures, and the writing of texts."""
+"""A network as the server runs it: functions by signatures, and text streams."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ SIZES = tuple(4**power for power in range(16))
 
 
 def size(rows):
-    """The batch that so many rows are computed in."""
+    """Returns the size of the batch that so many rows are computed in."""
     return next(size for size in SIZES if size >= rows)
 
 
@@ -36,11 +36,11 @@ class ServedModel:
         functions: dict from signatures' names to pairs of a `Signature` and a function of a dict
             of its inputs that gives the dict of its outputs, arrays.
         write: see `mdnn.serving.server.text_streams`; `None` where no texts are written.
-        kept: what the functions need alive.
+        resources: objects that the functions need alive.
     """
 
-    def __init__(self, version, functions, write=None, kept=None):
-        self.version, self.write, self.kept = version, write, kept
+    def __init__(self, version, functions, write=None, resources=None):
+        self.version, self.write, self.resources = version, write, resources
         self.functions = {name: function for name, (_, function) in functions.items()}
         self.signatures = {name: signature for name, (signature, _) in functions.items()}
 
@@ -101,7 +101,7 @@ class ServedModel:
             start = end
 
     def warm_up(self):
-        """Compiles what writes texts, for each size of a batch; a generator of those sizes."""
+        """Compiles the text stream for each size of a batch; yields those sizes."""
         for rows in SIZES:
             if self.write is not None:
                 list(self.write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
@@ -109,14 +109,14 @@ class ServedModel:
 
 
 def _joined(jobs):
-    """The inputs of jobs as one batch."""
+    """Returns the inputs of jobs as one batch."""
     if len(jobs) == 1:
         return jobs[0].inputs
     return {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
 
 
 def _cut(values, jobs):
-    """The part of each job of a list with one value for each row of a batch."""
+    """Splits a list with one value for each row of a batch by job."""
     start = 0
     for job in jobs:
         yield values[start : start + job.rows]

@@ -1,4 +1,4 @@
-"""A run folder or a SavedModel as the `Network` that is served."""
+"""Opens run folders and SavedModels for the server."""
 
 import re
 from pathlib import Path
@@ -8,18 +8,16 @@ import tensorflow as tf
 
 from mdnn.errors import MdnnError
 from mdnn.runs.run_folder import CONFIG, open_run
-from mdnn.serving.export.exported_network import ServedNetwork
-from mdnn.serving.export.item_signatures import ServedItems
-from mdnn.serving.export.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
-from mdnn.serving.export.token_checks import refuse_puzzles
+from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
+from mdnn.serving.export import exported_network
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
-from mdnn.serving.server.text_streams import RunTexts, SavedTexts
+from mdnn.serving.server.text_streams import SavedTexts
 
 
 def open_network(path):
-    """The `Network` of a run folder or of a SavedModel.
+    """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
@@ -34,22 +32,21 @@ def open_network(path):
 
 
 def open_run_network(run):
-    """The `Network` of a run folder, or of what `mdnn.runs.run_folder.open_run` returns."""
+    """Returns the `Network` of a run folder, or of what `mdnn.runs.run_folder.open_run` returns."""
     run = open_run(run)
     if keras.backend.backend() != "tensorflow":
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
-    refuse_puzzles(run.config, "serve")
-    if run.config.context.layout == "items":
-        served = ServedItems(run)
-        return ServedModel("1", _functions(served.signatures()), kept=served)
-    served = ServedNetwork(run)
-    functions, write = _functions(served.signatures()), None
-    if run.config.train.objectives.autoregressive:
+    exported = exported_network(run)
+    signatures, write = exported.signatures(), exported.text_stream()
+    if write is not None:
+        # Whole texts are put together from the stream's pieces: never traced or compiled.
+        signatures.pop(GENERATE.name, None)
+    functions = _functions(signatures)
+    if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
-        write = RunTexts(run).write
-    return ServedModel("1", functions, write, kept=served)
+    return ServedModel("1", functions, write, resources=exported)
 
 
 def _open_saved(path):
@@ -71,11 +68,11 @@ def _open_saved(path):
     if GENERATE.name in functions and functions[GENERATE.name][0] == GENERATE:
         write = SavedTexts(functions[GENERATE.name][1]).write
     version = path.name if path.name.isdecimal() else "1"
-    return ServedModel(version, functions, write, kept=loaded)
+    return ServedModel(version, functions, write, resources=loaded)
 
 
 def _functions(signatures):
-    """Signatures of TensorFlow's functions, as `Network` takes them."""
+    """Returns TensorFlow's functions with their signatures, as `Network` takes them."""
     found = {}
     for name, function in signatures.items():
         if hasattr(function, "get_concrete_function"):
@@ -97,7 +94,7 @@ def _specs(tensors):
 
 
 def _called(function, places, names):
-    """A TensorFlow function as one of arrays, whose errors are `RefusalError`s.
+    """Returns a TensorFlow function as one of arrays, whose errors are `RefusalError`s.
 
     Args:
         function: TensorFlow's.
@@ -119,7 +116,7 @@ def _called(function, places, names):
 
 
 def _line(error):
-    """What an error of TensorFlow says, in one line."""
+    """Returns the message of a TensorFlow error in one line."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     # As `tf.debugging` and `mdnn.serving.export.graph_files.require` word it.
     found = re.search(r"assertion failed: \[+[\"']?(.*?)[\"']?\]", text, re.DOTALL)

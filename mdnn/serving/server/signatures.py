@@ -1,4 +1,4 @@
-"""What a served function takes and gives."""
+"""Signatures of served functions: dtypes and shapes by name."""
 
 import dataclasses
 
@@ -30,18 +30,18 @@ class Spec:
 
     @property
     def batched(self):
-        """Whether the first axis holds the rows of a request."""
+        """Whether the first axis is the batch."""
         return bool(self.shape) and self.shape[0] is None
 
     def fits(self, shape):
-        """Whether a tensor of a shape is one of these."""
+        """Returns whether a shape fits."""
         if self.shape is None:
             return True
         pairs = zip(self.shape, shape, strict=False)
         return len(shape) == len(self.shape) and all(a in (None, b) for a, b in pairs)
 
     def metadata(self, name):
-        """As TensorFlow Serving's TensorInfo in JSON."""
+        """Returns TensorFlow Serving's TensorInfo in JSON."""
         sizes = [-1 if size is None else size for size in self.shape or ()]
         shape = {"dim": [{"size": str(size), "name": ""} for size in sizes]}
         shape["unknown_rank"] = self.shape is None
@@ -62,7 +62,7 @@ class Signature:
     outputs: dict
 
     def metadata(self):
-        """As TensorFlow Serving's SignatureDef in JSON."""
+        """Returns TensorFlow Serving's SignatureDef in JSON."""
         tables = {
             way: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
             for way, specs in (("inputs", self.inputs), ("outputs", self.outputs))

@@ -1,4 +1,4 @@
-"""A uvicorn server that stops as promised: what was asked is answered, or told that it is not."""
+"""A uvicorn server that answers or refuses every accepted request before it stops."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class StoppableServer(uvicorn.Server):
     Args:
         network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.request_limits.Limits`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
         host: what is listened at.
         hosts: more names that the header Host may have, see `guard.hosts_of`.
         origins: origins of other pages that may ask.
@@ -50,7 +50,7 @@ class StoppableServer(uvicorn.Server):
         super().__init__(config)
 
     async def shutdown(self, sockets=None):
-        """Takes no more requests, and waits for those that are there."""
+        """Accepts no more requests and waits for those that are there."""
         self.batcher.stop()
         telling = asyncio.get_running_loop().call_later(GRACE, self.batcher.tell_all)
         await super().shutdown(sockets)
@@ -58,7 +58,7 @@ class StoppableServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self):
-        """Stops at Ctrl-C or SIGTERM; uvicorn's own would raise them again at the end."""
+        """Stops at Ctrl-C or SIGTERM without raising them again at the end, as uvicorn does."""
         # SIGBREAK is Ctrl-Break, or a console that is closed, on Windows.
         words = ("SIGINT", "SIGTERM", "SIGBREAK")
         names = [getattr(signal, word) for word in words if hasattr(signal, word)]
@@ -74,7 +74,7 @@ class StoppableServer(uvicorn.Server):
                 signal.signal(name, handler)
 
     def end(self):
-        """Ends the thread that computes; whether it has ended."""
+        """Ends the computing thread and returns whether it has ended."""
         self.batcher.tell_all()
         self.batcher.thread.join(TOLD)
         return not self.batcher.thread.is_alive()

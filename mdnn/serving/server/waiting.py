@@ -1,4 +1,4 @@
-"""A request that waits for its answer: between the thread that computes and the event loop."""
+"""Hands answers from the computing thread to the event loop."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Waiting:
-    """One request's wait, from within the event loop; at its block's end the job is dropped.
+    """Waits for the answer of a job in the event loop; a context manager that drops the job.
 
     Args:
         make: function of `tell` (see `mdnn.serving.server.batcher.Job`) that makes the job.
@@ -33,7 +33,7 @@ class Waiting:
         self.job.cancel()
 
     async def piece(self):
-        """The characters by which each row grew; `None` when all is answered.
+        """Returns the characters by which each row grew; `None` when all is answered.
 
         Raises:
             RefusalError: there is no answer.
@@ -47,7 +47,7 @@ class Waiting:
         return None
 
     async def outputs(self, receive):
-        """All that is answered: a dict of arrays.
+        """Returns the whole answer, a dict of arrays.
 
         Args:
             receive: ASGI's; tells when the client has gone away.

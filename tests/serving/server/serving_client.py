@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 
-from mdnn.serving.server.request_limits import Limits
+from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.serving.server.serve_command import listen
 from mdnn.serving.server.uvicorn_server import StoppableServer
 
@@ -80,7 +80,7 @@ def events(response):
 def serving(network, host="127.0.0.1", **limits):
     """A `Client` of a server that ends with the block."""
     listening = listen("127.0.0.1", 0)
-    server = StoppableServer(network, NAME, Limits(**limits), host)
+    server = StoppableServer(network, NAME, RequestLimits(**limits), host)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
     try:

@@ -5,7 +5,7 @@ import pytest
 
 from mdnn.serving.server import served_model as networks
 from mdnn.serving.server.batcher import Batcher, Job
-from mdnn.serving.server.request_limits import BAD, Limits, RefusalError
+from mdnn.serving.server.request_limits import BAD, RefusalError, RequestLimits
 from mdnn.serving.server.request_validation import as_job, is_own
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
@@ -62,7 +62,7 @@ def test_what_is_compiled_is_compiled_for_few_sizes():
         prompts = np.array([b"%d" % row for row in range(rows)], object)
         inputs = {"prompt": prompts, "length": np.int32(5), "temperature": np.float32(0)}
         inputs["seed"] = np.int32(0)
-        job = as_job(GENERATE, inputs, Limits(), told.append)
+        job = as_job(GENERATE, inputs, RequestLimits(), told.append)
         list(network.run([job]))
         assert told[0][1]["text"].tolist() == prompts.tolist()
     assert set(sizes) == {1, 4, 16}
@@ -76,7 +76,7 @@ def key_of(length, rows=1, **inputs):
         "temperature": np.float32(0.5),
         "seed": np.int32(0),
     } | inputs
-    return as_job(GENERATE, inputs, Limits(), None).key
+    return as_job(GENERATE, inputs, RequestLimits(), None).key
 
 
 def test_who_shares_a_batch():
@@ -89,7 +89,7 @@ def test_who_shares_a_batch():
     one = Signature("serving_default", {"tokens": Spec("int32", (8,))}, {"x": Spec("int32", ())})
     assert not is_own(one)
     assert not is_own(other)
-    first, second = (as_job(other, inputs, Limits(), None) for _ in range(2))
+    first, second = (as_job(other, inputs, RequestLimits(), None) for _ in range(2))
     assert first.key != second.key
 
 
@@ -103,7 +103,7 @@ def batches_of(jobs, **limits):
             job.end({})
         yield
 
-    batcher = Batcher(run, Limits(gather=500, **limits))
+    batcher = Batcher(run, RequestLimits(gather=500, **limits))
     for key, rows in jobs:
         batcher.submit(Job(key, {}, rows, told.append))
     batcher.stop()

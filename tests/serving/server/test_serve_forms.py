@@ -13,13 +13,13 @@ from serving_client import NAME, serving
 
 import mdnn
 import mdnn.generation.text_decoding
-from mdnn.generation.stream import StreamWriter
+import mdnn.generation.text_stream
+from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-import mdnn.serving.server.text_streams
 from mdnn.serving.server.served_models import open_network
 
 # To make a SavedModel takes longer than all that is asked of it.
@@ -30,10 +30,10 @@ PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 
 @pytest.fixture(scope="module", autouse=True)
 def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(StreamWriter, xla=False)
+    plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.text_decoding, mdnn.serving.server.text_streams):
-            patch.setattr(room, "StreamWriter", plain)
+        for room in (mdnn.generation.text_decoding, mdnn.generation.text_stream):
+            patch.setattr(room, "TextDecoder", plain)
         yield
 
 

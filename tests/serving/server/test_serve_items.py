@@ -44,7 +44,9 @@ def test_items(items_run):
         ]
         code, found = client.post("predict", {"signature_name": "answer_text", "instances": rows})
         expected = [
-            mdnn.generate(run, [picture], want="text", how=row["decoding"], temperature=0, seed=3)
+            mdnn.generate(
+                run, [picture], output="text", decoding=row["decoding"], temperature=0, seed=3
+            )
             for row in rows
         ]
         assert (code, found) == (200, {"predictions": expected})
@@ -54,14 +56,14 @@ def test_items(items_run):
         code, found = client.post("predict", {"signature_name": "answer_grey", "inputs": inputs})
         assert code == 200
         for word, one in zip(words, found["outputs"], strict=True):
-            drawn = mdnn.generate(run, [word], want="grey 4x4", temperature=0, seed=3)
+            drawn = mdnn.generate(run, [word], output="grey 4x4", temperature=0, seed=3)
             np.testing.assert_array_equal(read_png(base64.b64decode(one["b64"])).value, drawn)
 
         inputs = inputs | {"samples": 0}
         code, found = client.post("predict", {"signature_name": "answer_audio", "inputs": inputs})
         assert code == 200
         for word, one in zip(words, found["outputs"], strict=True):
-            said = mdnn.generate(run, [word], want="audio", temperature=0, seed=3)
+            said = mdnn.generate(run, [word], output="audio", temperature=0, seed=3)
             with wave.open(io.BytesIO(base64.b64decode(one["b64"]))) as file:
                 samples = np.frombuffer(file.readframes(1000), "<i2")
             np.testing.assert_array_equal(samples, said)

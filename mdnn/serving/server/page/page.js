@@ -109,7 +109,7 @@ async function bytes(id) {
 async function writeItem() {
   const kind = at("kind").value;
   const row = { text: at("prompt").value, image: await bytes("picture"), audio: await bytes("sound") };
-  row.how = at("how").value;
+  row.decoding = at("decoding").value;
   for (const name of inputs()) if (!(name in row)) row[name] = number(name);
   const body = { signature_name: `answer_${kind}`, instances: [row] };
   const answer = (await (await post(about.predict, body)).json()).predictions[0];

@@ -8,7 +8,7 @@ from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
-from mdnn.models.halting import CERTAIN
+from mdnn.models.thinking.halting import CERTAIN
 
 # Positions in one call.
 CALL_SLOTS = 8192

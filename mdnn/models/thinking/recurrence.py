@@ -52,7 +52,7 @@ class Refeed(RuledLayer):
 
     Attributes:
         echo: function from a state to what is fed back of the answer that it stands for, where
-            `feedback` asks for it; see `mdnn.models.answer_feedback`.
+            `feedback` asks for it; see `mdnn.models.thinking.answer_feedback`.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.

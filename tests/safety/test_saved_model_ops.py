@@ -8,7 +8,7 @@ import pytest
 
 import mdnn
 from mdnn import cli
-from mdnn.serving.export.saved_model_ops import inspect_saved_model, is_saved_model
+from mdnn.safety.saved_model_ops import inspect_saved_model, is_saved_model
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)

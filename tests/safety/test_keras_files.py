@@ -9,7 +9,7 @@ import tiny
 from backends import to_numpy
 
 import mdnn
-from mdnn.runs.keras_files import load_keras
+from mdnn.safety.keras_files import load_keras
 
 
 @pytest.mark.parametrize("words", [(), ("the", "cat", "naïve")])

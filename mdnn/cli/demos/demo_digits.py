@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import sys
 
-from mdnn.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
+from mdnn.cli.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
 
 CONFIG = "digits-small"
 SHEET = "answers.png"
@@ -43,8 +43,7 @@ def main(config=CONFIG, folder="runs"):
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
   mdnn generate {run} --prompt seven --output "grey 8x8" --temperature 0.5 --out seven.png
   mdnn generate {run} --item seven.png --output text --decoding parallel
-  mdnn generate {run} --prompt two --output "grey 8x8" \\
-      --decoding masked_diffusion --preset creative --out two.png
+  mdnn generate {run} --prompt two --output "grey 8x8" --decoding masked_diffusion --out two.png
   mdnn evaluate {run}
   mdnn train {config} --out {run} --resume --set train.minutes=6
   mdnn inspect {config}"""
@@ -115,7 +114,7 @@ def _answers(network, prompts, want, how):
         decoding=how,
         temperature=0.0 if want == "text" else TEMPERATURE,
         seed=list(range(len(prompts))),
-        batch=256,
+        batch_size=256,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a SavedModel would do if it were loaded: its ops, read from its file, none of them run.
+"""Lists what a SavedModel would do when loaded: its ops, read from its file without running any.
 
 A SavedModel is a program. Loading one runs parts of it, so that one from a stranger is looked at
 first; `mdnn serve` alone loads any, those of which nothing here is to be said.
@@ -69,7 +69,7 @@ UNKNOWN = "unknown: code that is not TensorFlow's own"
 
 
 def is_saved_model(path):
-    """Whether a folder is a SavedModel, or holds some by their numbers."""
+    """Returns whether a folder is a SavedModel, or holds numbered ones."""
     return bool(_files(Path(path)))
 
 
@@ -133,7 +133,7 @@ def inspect_saved_model(path):
 
 
 def saved_model_lines(facts):
-    """What `inspect_saved_model` found as lines of text."""
+    """Returns the facts of `inspect_saved_model` as lines of text."""
     lines = [f"{facts['path']}: a SavedModel, {facts['bytes']:,} bytes; it was not loaded", ""]
     for name, sides in facts["signatures"].items():
         ends = (", ".join(f"{k} {v}" for k, v in sides[side].items()) for side in sides)
@@ -146,7 +146,7 @@ def saved_model_lines(facts):
 
 
 def _files(path):
-    """The SavedModels in a folder, the one that is meant last."""
+    """Returns the files of the SavedModels in a folder, the newest version last."""
     if (path / FILE).is_file():
         return [path / FILE]
     if not path.is_dir():
@@ -175,6 +175,6 @@ def _tensor(info, types):
 
 
 def _line(name):
-    """A name from the file on one line, without what a terminal would obey."""
+    """Returns a name from the file on one line, without control characters."""
     name = name if len(name) <= 100 else f"{name[:97]}..."
     return name if name.isprintable() else ascii(name)

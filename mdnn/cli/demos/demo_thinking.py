@@ -5,7 +5,7 @@
 
 import sys
 
-from mdnn.demos.demo_text import TRAINED, command, missing, new_run, shown
+from mdnn.cli.demos.demo_text import TRAINED, command, missing, new_run, shown
 
 CONFIG = "sudoku-4x4"
 PICTURE = "steps.png"

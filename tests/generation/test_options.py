@@ -1,19 +1,23 @@
-"""Styles and what is set alone; the words that say what comes back."""
+"""The options of generation: presets, what is set alone, output specifications."""
 
 import pytest
 
 from mdnn.errors import MdnnError
+from mdnn.generation.options import PRESETS, GenerationOptions, SamplingSettings
 from mdnn.generation.output_spec import OutputSpec, parse_output_spec
-from mdnn.generation.presets import PRESETS, Settings, settings
 
 KINDS = ("text", "word", "grey", "audio", "video")
 
 
+def settings(preset=None, trained=1, **options):
+    return GenerationOptions(preset=preset, **options).settings_for(trained)
+
+
 def test_what_is_set_alone_wins():
-    assert settings() == Settings(0.8, 0, 1.0, 16)
-    assert settings("factual") == Settings(0.0, 0, 1.0, 16)
-    assert settings("creative") == Settings(1.0, 0, 0.95, 16)
-    assert settings("reasoning", trained=3) == Settings(0.0, 0, 1.0, 64, 6)
+    assert settings() == SamplingSettings(0.8, 0, 1.0, 16)
+    assert settings("factual") == SamplingSettings(0.0, 0, 1.0, 16)
+    assert settings("creative") == SamplingSettings(1.0, 0, 0.95, 16)
+    assert settings("reasoning", trained=3) == SamplingSettings(0.0, 0, 1.0, 64, 6)
     # A network that is not refed in training has not learnt it.
     assert settings("reasoning", trained=1).steps is None
     assert settings(steps=2).steps == 2
@@ -21,7 +25,7 @@ def test_what_is_set_alone_wins():
     chosen = settings(
         "creative", temperature=0.5, top_k=3, top_p=1.0, num_denoising_steps=2, steps=5
     )
-    assert chosen == Settings(0.5, 3, 1.0, 2, 5)
+    assert chosen == SamplingSettings(0.5, 3, 1.0, 2, 5)
     assert set(PRESETS) == {"factual", "creative", "reasoning"}
 
 
@@ -39,11 +43,11 @@ def test_the_cheapest_sampler():
             "preset: unknown 'creativ' (did you mean 'creative'?); known: factual,",
         ),
         ({"preset": 3}, "preset: unknown 3; known: factual, creative, reasoning"),
-        ({"steps": 0}, "steps: expected a whole number from 1 to 1000, received 0"),
+        ({"steps": 0}, "steps: expected a whole number from 1 to 1,000,000, received 0"),
         ({"steps": True}, "steps: expected"),
         (
             {"num_denoising_steps": 0},
-            "num_denoising_steps: expected a whole number from 1 on, received 0",
+            "num_denoising_steps: expected a whole number from 1 to 1,000,000, received 0",
         ),
         ({"num_denoising_steps": 1.5}, "num_denoising_steps: expected"),
         ({"top_p": 0}, "top_p: expected"),
@@ -56,7 +60,7 @@ def test_bad_settings(given, message):
 
 
 @pytest.mark.parametrize(
-    ("word", "output", "units"),
+    ("word", "spec", "units"),
     [
         ("text 5", OutputSpec("text", (5,)), 5),
         ("audio 800", OutputSpec("audio", (800,)), 800),
@@ -64,10 +68,10 @@ def test_bad_settings(given, message):
         (" video  4x8x2 ", OutputSpec("video", (4, 8, 2)), 64),
     ],
 )
-def test_words_for_what_is_wanted(word, output, units):
-    assert parse_output_spec(word, KINDS) == output
-    assert output.units == units
-    assert parse_output_spec(output.kind, KINDS) == OutputSpec(output.kind)
+def test_words_for_what_is_wanted(word, spec, units):
+    assert parse_output_spec(word, KINDS) == spec
+    assert spec.num_tokens == units
+    assert parse_output_spec(spec.kind, KINDS) == OutputSpec(spec.kind)
 
 
 @pytest.mark.parametrize(

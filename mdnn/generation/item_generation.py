@@ -1,0 +1,103 @@
+"""Generation with networks of items: prompts of several kinds in, items out."""
+
+import os
+
+from mdnn.errors import MdnnError
+from mdnn.generation.item_generator import ItemGenerator
+from mdnn.generation.options import check_seed
+from mdnn.generation.output_spec import parse_output
+from mdnn.generation.text_decoding import check_text
+from mdnn.tokens.items import as_item
+
+PUZZLE_OPTIONS = ("num_starts", "adaptive")
+
+
+def generate_items(run, prompt, options, stream=None):
+    """Answers prompts with a network of items; see `mdnn.generate`.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        prompt: list of what belongs together, in order: strings, arrays, `Item`s, paths of files;
+            or a list of such lists.
+        options: `GenerationOptions`.
+        stream: function called with each item of a single prompt's answer.
+
+    Returns:
+        A string, uint8 or int16 array where `options.output` is one specification, a list of those
+        where it is a list, a list of `Item`s where it is `None`; for several prompts a list of
+        these.
+
+    Raises:
+        MdnnError: a prompt or output that the network does not have or that does not fit.
+    """
+    options.refuse(PUZZLE_OPTIONS, "item")
+    output = options.output
+    decoding = options.decoding_of(run.config.train.objectives)
+    several = is_several(prompt)
+    prompts = list(prompt) if several else [prompt]
+    prompts = [_items(run, items) for items in prompts]
+    seeds = _seeds(options.seed, len(prompts), several)
+    specs = parse_output(output, run.config.tokens.modalities)
+    settings = options.settings_for(run.config.refeed.steps)
+    on_item = None
+    if stream is not None and not several:
+
+        def on_item(_, item):
+            stream(item if output is None else item.value)
+
+    generator = ItemGenerator(run, decoding, settings, options.length, int(options.batch_size))
+    answers = generator.generate(prompts, specs, seeds, on_item)
+    if output is not None:
+        answers = [[item.value for item in items] for items in answers]
+    if isinstance(output, str):
+        answers = [items[0] for items in answers]
+    return answers if several else answers[0]
+
+
+def is_several(prompt):
+    """Returns whether a prompt of items is a list of prompts."""
+    return (
+        isinstance(prompt, (list, tuple))
+        and len(prompt) > 0
+        and all(isinstance(items, (list, tuple)) for items in prompt)
+    )
+
+
+def _items(run, prompt):
+    """Returns the `Item`s of one prompt."""
+    items = []
+    for number, value in enumerate(prompt if isinstance(prompt, (list, tuple)) else [prompt]):
+        if isinstance(value, os.PathLike):
+            items.append(read_prompt_file(run, value))
+            continue
+        item = as_item(value, f"item {number + 1} of the prompt")
+        if item.kind == "text":
+            check_text(item.value)
+        items.append(item)
+    return items
+
+
+def read_prompt_file(run, path, convert=False):
+    """Returns the `Item` in a file, as the network of a run takes it.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a network of items.
+        path: the file.
+        convert: whether conversions that lose something are made although the run was trained
+            without them (`data.convert`); see `mdnn.datasets.media.media_files.read_item`.
+    """
+    # Imported late: most prompts need no decoder of files.
+    from mdnn.datasets.media.media_files import read_item
+
+    config = run.config
+    kinds = tuple(name for name in config.tokens.modalities if name != "word")
+    convert = convert or config.data.convert
+    return read_item(path, run.item_tokenizer.rate, convert, config.data.encoding, kinds)
+
+
+def _seeds(seed, count, several):
+    if several and isinstance(seed, (list, tuple)):
+        if len(seed) != count:
+            raise MdnnError(f"seed: expected one for each of {count} prompts, received {len(seed)}")
+        return [check_seed(one) for one in seed]
+    return [check_seed(seed)] * count

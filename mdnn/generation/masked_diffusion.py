@@ -1,0 +1,147 @@
+"""Masked diffusion: masked positions decoded in parallel by a network that sees all of a context.
+
+One pass is parallel decoding; over several passes the most confident tokens are kept first.
+"""
+
+from keras import ops
+
+from mdnn.generation.sampling import uniform
+from mdnn.generation.token_decoder import TokenDecoder, at_positions
+from mdnn.layers.decoding_steps import is_any
+from mdnn.models.loss import token_nll
+from mdnn.tokens.features import MODALITY, PLACES
+
+_NEVER = -1e30
+
+NOISE_SCALE = 1.0
+"""Scales the Gumbel noise in the confidence of tokens in the first pass, at temperature 1."""
+
+# Each use of random numbers has a number; the decoding steps of a token have those from 0.
+_RANK = 1_000
+
+
+class MaskedDiffusionDecoder(TokenDecoder):
+    """Decodes masked positions, all in one pass, or over several passes the most confident first.
+
+    In pass p of P every masked position is decoded. Then, of all tokens of the answer, those
+    decoded now with the confidence that they have now, those kept from earlier passes with the
+    confidence that they had then, the ceil(tokens * p / P) most confident are kept (of equally
+    confident ones the first); all others are masked again, also such as were kept before. So the
+    share of masks falls linearly. Confidence is the log-probability of the token, and where the
+    temperature T is above 0 Gumbel noise times `NOISE_SCALE` T (1 - p / P) more, as in MaskGIT
+    (Chang et al. 2022, arXiv 2202.04200): without noise the first tokens kept are always the same
+    ones, such as a picture's empty rim, and the more passes the more answers are alike. An [EOS]
+    that is kept ends the answer: positions behind it become padding, unless it is masked again.
+
+    Args:
+        network, kinds, steps, sampler, words: see `TokenDecoder`.
+        max_tokens: int, positions of the longest answer.
+        parallel: whether there is one pass; `num_denoising_steps` is then ignored.
+        coordinates: whether confidence counts the coordinates that the heads decide.
+
+    Call arguments:
+        inputs: see `TokenDecoder`; `count` are positions that are decoded, the [EOS]'s among them.
+            And `masks` int32 `[n, max_tokens, 8]`, masked tokens for the positions from `first`
+            on; `num_masked` int32 `[n]`, how many of them the context holds, at least `count`;
+            `num_denoising_steps` int32 `[n]`.
+
+    Returns:
+        dict of `tokens` int32 `[n, max_tokens, 8]`, `written` int32 `[n]`, how many of them are
+        the answer, and `stopped` int32 `[n]`, 1 where an [EOS] follows them.
+    """
+
+    def __init__(self, network, max_tokens, parallel=False, coordinates=False, **kwargs):
+        super().__init__(network, **kwargs)
+        self.max_tokens, self.parallel, self.coordinates = max_tokens, parallel, coordinates
+
+    def call(self, inputs):
+        masks = inputs["masks"]
+        number = ops.zeros_like(masks[..., 0]) + ops.arange(masks.shape[1], dtype="int32")
+        nothing = ops.zeros_like(number)
+        state = (masks, ops.cast(nothing, "float32") + _NEVER, nothing)
+        if self.parallel:
+            tokens, _, is_kept = self._denoise(0, state, number, inputs)
+        else:
+            last = ops.max(inputs["num_denoising_steps"])
+            _, tokens, _, is_kept = ops.while_loop(
+                lambda step, *state: step < last,
+                lambda step, *state: (step + 1, *self._denoise(step, state, number, inputs)),
+                (ops.convert_to_tensor(0, dtype="int32"), *state),
+            )
+        end = self._end(tokens, is_kept, number, inputs)
+        written = ops.minimum(end, ops.sum(is_kept, axis=1))
+        stopped = ops.cast(end < masks.shape[1], "int32")
+        return {"tokens": tokens, "written": written, "stopped": stopped}
+
+    def _end(self, tokens, is_kept, number, inputs):
+        """Returns the number of the first token kept that ends the answer, int32 `[n]`.
+
+        It is the number of all tokens where there is none.
+        """
+        ends = ops.logical_and(is_kept > 0, ops.logical_not(self.belongs(tokens, inputs)))
+        return ops.min(ops.where(ends, number, number.shape[1]), axis=1)
+
+    def _denoise(self, step, state, number, inputs):
+        """Returns tokens, confidences and which are kept, int32 `[n, max_tokens]`, after a pass."""
+        tokens, confidence, is_kept = state
+        end = self._end(tokens, is_kept, number, inputs)[:, None]
+        live = ops.logical_and(number < inputs["count"][:, None], number <= end)
+        stays = ops.logical_and(is_kept > 0, live)
+        shown = ops.where(stays[..., None], tokens, inputs["masks"])
+        shown = ops.where((number <= end)[..., None], shown, 0)
+        positions = inputs["first"][:, None] + number
+        context = self._context(shown, inputs)
+        hidden = self.network.hidden(context, False, self.steps, training=False)
+        hidden = at_positions(hidden, positions - 1)
+        decoded = self.decode(hidden, inputs, positions, number, step)
+        new = self.placed(decoded, inputs["masks"][..., PLACES], inputs)
+        tokens = ops.where(stays[..., None], tokens, new)
+        if self.parallel:
+            return tokens, confidence, ops.cast(live, "int32")
+        now = self._confidence(hidden, decoded) + self._noise(inputs, positions, step)
+        confidence = ops.where(live, ops.where(stays, confidence, now), _NEVER)
+        count = ops.sum(ops.cast(live, "int32"), axis=1)
+        steps = inputs["num_denoising_steps"]
+        done = ops.minimum(step + 1, steps)
+        # ceil(count * done / steps), without a product that may leave 32 bits.
+        whole, rest = count // steps, count % steps
+        kept = whole * done + (rest * done + steps - 1) // steps
+        rank = ops.argsort(ops.argsort(-confidence, axis=1), axis=1)
+        best = ops.cast(rank, "int32") < kept[:, None]
+        return tokens, confidence, ops.cast(ops.logical_and(best, live), "int32")
+
+    def _context(self, tokens, inputs):
+        """Returns the contexts with `tokens` from their first positions on, as many as shown."""
+        number = ops.arange(self.positions, dtype="int32")[None, :] - inputs["first"][:, None]
+        inside = ops.logical_and(number >= 0, number < inputs["num_masked"][:, None])
+        return ops.where(inside[..., None], at_positions(tokens, number), inputs["tokens"])
+
+    def _noise(self, inputs, positions, step):
+        """Returns the noise in confidences, float32 `[n, max_tokens]`."""
+        if self.sampler == "greedy":
+            return 0.0
+        steps = ops.cast(inputs["num_denoising_steps"], "float32")
+        left = 1.0 - ops.cast(step + 1, "float32") / steps
+        scale = NOISE_SCALE * inputs["temperature"] * ops.maximum(left, 0.0)
+        u = uniform(inputs["seed"][:, None], positions, _RANK, step)
+        # Halves of the smallest step keep logarithms finite.
+        u = ops.clip(u, 2.0**-25, 1.0 - 2.0**-25)
+        return -ops.log(-ops.log(u)) * scale[:, None]
+
+    def _confidence(self, hidden, tokens):
+        """Returns the log-probability of each token, of what the network was free to decide."""
+        heads = self.heads
+        weights = {"place": float(self.coordinates), "modality": float(len(self.kinds) > 1)}
+        if heads.table == "bits":
+            options = {"places": heads.places, "base": heads.base, "digits": heads.digits}
+            scores = heads(hidden, tokens)
+            options |= {"table": "bits"}
+            return -token_nll(tokens, scores, heads.modalities, weights, **options)[0]
+        # Of the kinds alone that may be answered: the logits of all would be many times as many.
+        flat = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        each = ops.reshape(tokens, (-1, tokens.shape[-1]))
+        total = 0.0
+        for name in self.kinds:
+            belongs = is_any(each[:, MODALITY], [name])
+            total = total + belongs * heads.nll(name, flat, each, weights)
+        return -ops.reshape(total, ops.shape(tokens)[:-1])

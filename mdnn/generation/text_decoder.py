@@ -1,0 +1,200 @@
+"""Texts continued token by token, several side by side, with sliding contexts."""
+
+import keras
+from keras import ops
+
+from mdnn.generation.autoregressive import decode_rows
+from mdnn.generation.sampling import sample, uniform
+from mdnn.generation.windows import (
+    TOKEN_BYTES,
+    overlap_length,
+    sanitize_tokens,
+    with_coordinates,
+)
+from mdnn.layers.mixing.decoding_cache import set_index
+from mdnn.models.incremental import IncrementalDecoder
+
+
+class TextDecoder(keras.Model):
+    """A network that continues texts.
+
+    All contexts of a batch are at the same position: decoding begins at the shortest prompt's
+    last one, and a context with a longer prompt is given that until its own turn comes. A context
+    that is full is left for a new one that begins with its last tokens
+    (`mdnn.generation.windows.overlap_length`). A call is either the first, which reads the
+    prompts, or one that continues from what the call before returned; each is compiled once for a
+    size of the batch, on TensorFlow by XLA: on a CPU a step of few numbers is hundreds of small
+    operations, of which XLA makes one loop.
+
+    Args:
+        network: `mdnn.models.network.Network` that can be causal.
+        chunk: int, the most tokens that a call decodes.
+        sampler: one of `mdnn.generation.sampling.SAMPLERS`.
+        words: int, size of the network's table of words.
+        steps: int, how often the network is run on its own output; `None`: as it was built.
+        xla: whether XLA compiles it on TensorFlow.
+        return_hidden: whether what the heads are given is returned, too.
+
+    Call arguments:
+        inputs: dict. Of the first call: `window` int32 `[batch, positions, 4]` and `filled` int32
+            `[batch]` as `mdnn.generation.windows.encode_prompts` returns them, and `written` int32
+            `[batch]`, zeros. Of the others: what the call before returned, without `units`, and
+            `count` int32 `[1]`, tokens to decode, at most `chunk`, and `seed` int32, `temperature`
+            float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+
+    Returns:
+        dict of tensors to continue with; of the calls that decode, also `units` int32
+        `[chunk, batch, 4]` whose first `count` are decoded (modality and bytes). Before a
+        context's own turn they are its prompt, as many as its prompt is longer than the shortest.
+
+    Attributes:
+        traces: int, how often it was compiled.
+    """
+
+    def __init__(
+        self,
+        network,
+        chunk=256,
+        sampler="filtered",
+        words=0,
+        steps=None,
+        xla=True,
+        return_hidden=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.network, self.heads = network, network.heads
+        self.incremental = IncrementalDecoder(network, steps)
+        self.positions = self.incremental.num_rows * self.incremental.num_columns
+        self.overlap = overlap_length(self.incremental.grid)
+        self.chunk, self.sampler, self.words = chunk, sampler, words
+        self.return_hidden = return_hidden
+        self.jit_compile = True if keras.backend.backend() != "tensorflow" else xla
+        self.traces = 0
+        self.built = True
+
+    def call(self, inputs):
+        self.traces += 1
+        return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
+
+    def prefill(self, inputs):
+        """Reads prompts and returns the state to begin with."""
+        window, filled = inputs["window"], inputs["filled"]
+        weights = self.incremental.prepare_weights()
+        # One position more, for the token at hand when the context is full.
+        window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
+        position = ops.min(filled, keepdims=True) - 1
+        caches = self._caches(
+            window, self.positions, position // self.incremental.num_columns, weights
+        )
+        return {
+            "window": window,
+            "filled": filled,
+            "written": inputs["written"],
+            "position": position,
+            "weights": weights,
+            **caches,
+        }
+
+    def _caches(self, window, positions, row, weights):
+        """Returns the caches of row `row` `[1]` after the first `positions` of a window."""
+        tokens = with_coordinates(ops.transpose(window[:positions], (1, 0, 2)))
+        past_rows, inputs = self.incremental.prefill(tokens, weights)
+        return {
+            "past_rows": past_rows,
+            "row_context": self.incremental.start_row(weights, past_rows, row),
+            "current_row": self.incremental.restore_row(inputs, row),
+        }
+
+    def decode(self, inputs):
+        """Decodes `count` tokens of each context."""
+        row, weights = self.incremental.num_columns, inputs["weights"]
+        settings = {name: inputs[name] for name in ("seed", "temperature", "top_k", "top_p")}
+        count = ops.minimum(inputs["count"][0], self.chunk)
+        caches = {name: inputs[name] for name in ("past_rows", "row_context", "current_row")}
+        position = inputs["position"]
+        cursor = {"row": position // row, "column": position[0] % row, **caches}
+        state = {name: inputs[name] for name in ("window", "filled", "written")}
+        batch = ops.shape(state["filled"])[0]
+        state["done"] = ops.zeros_like(count)
+        state["units"] = ops.zeros((self.chunk, batch, TOKEN_BYTES), "int32")
+        if self.return_hidden:
+            shape = (self.chunk, batch, self.incremental.width)
+            state["hidden"] = ops.zeros(shape, self.incremental.dtype)
+        cursor, state = decode_rows(
+            self.incremental,
+            weights,
+            cursor,
+            state,
+            token_at=self._token_at,
+            write=lambda *args: self._write(*args, settings),
+            unfinished=lambda state: state["done"] < count,
+            next_row=lambda *args: self._next_row(*args, weights),
+        )
+        del state["done"]
+        position = cursor.pop("row") * row + cursor.pop("column")
+        return {**state, **cursor, "position": position, "weights": weights}
+
+    def _token_at(self, state, position):
+        tokens = ops.take(state["window"], position[0], axis=0)[:, None]
+        return with_coordinates(tokens, position[0])[:, 0]
+
+    def _write(self, state, hidden, position, settings):
+        """Returns the state with the token behind `position` `[1]`."""
+        window, filled, written = state["window"], state["filled"], state["written"]
+
+        def pick(logits, step):
+            u = None if self.sampler == "greedy" else uniform(settings["seed"], written, step)
+            chosen = settings["temperature"], settings["top_k"], settings["top_p"]
+            return sample(logits, u, *chosen, sampler=self.sampler)
+
+        token = sanitize_tokens(self.heads.decode(hidden, pick)[:, :TOKEN_BYTES], self.words)
+        behind = position[0] + 1
+        # A longer prompt has this token already.
+        is_new = filled == behind
+        token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
+        decoded = {"units": token, "hidden": hidden}
+        return {
+            "window": set_index(window, behind, token),
+            "filled": filled + ops.cast(is_new, "int32"),
+            "written": written + ops.cast(is_new, "int32"),
+            "done": state["done"] + 1,
+            **{
+                name: set_index(state[name], state["done"], decoded[name])
+                for name in decoded
+                if name in state
+            },
+        }
+
+    def _next_row(self, cursor, state, weights):
+        """Returns cursor and state behind a row's last column: at the next row or context."""
+        network, overlap = self.incremental, self.overlap
+        row = cursor["row"] + 1
+
+        def next_context():
+            rest = self.positions + 1 - overlap
+            window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
+            positions = overlap if network.takes_prefix else self.positions
+            at = ops.zeros_like(row) + (overlap - 1) // network.num_columns
+            column = ops.zeros_like(cursor["column"]) + (overlap - 1) % network.num_columns
+            caches = self._caches(window, positions, at, weights)
+            filled = ops.zeros_like(state["filled"]) + overlap
+            return {"row": at, "column": column, **caches}, state | {
+                "window": window,
+                "filled": filled,
+            }
+
+        def same_context():
+            before, current_row = cursor["past_rows"], cursor["current_row"]
+            past_rows = network.finish_row(weights, before, row - 1, current_row)
+            return {
+                "row": row,
+                "column": ops.zeros_like(cursor["column"]),
+                "past_rows": past_rows,
+                "row_context": network.start_row(weights, past_rows, row),
+                "current_row": current_row,
+            }, state
+
+        if network.num_rows == 1:
+            return next_context()
+        return ops.cond(ops.equal(row[0], network.num_rows), next_context, same_context)

@@ -1,0 +1,79 @@
+"""Windows of tokens that texts are continued in."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from mdnn.tokens.features import COLUMNS, WIDTH, modality
+
+TOKEN_BYTES = 4
+"""The first integers of a token, which say what it shows: modality and three bytes."""
+
+# Stands for half of a surrogate pair, which is no character: U+FFFD as row and cell of plane 0.
+REPLACEMENT = (0xFF, 0xFD)
+
+
+def overlap_length(grid):
+    """Returns how many tokens of a full context the next one begins with, the newest last.
+
+    Half a context, in whole rows where there are several: every token is predicted from half a
+    context at least, as in the sliding figure of `mdnn.evaluate`, and a context is read anew once
+    for every half that is written.
+
+    Args:
+        grid: tuple of ints, the sizes of the context's axes.
+    """
+    row, rows = grid[-1], math.prod(grid[:-1])
+    return max(1, row // 2) if rows == 1 else rows // 2 * row
+
+
+def with_coordinates(tokens, start=0):
+    """Returns tokens int32 `[batch, n, 4]` as `[batch, n, 8]`, their coordinates from `start`."""
+    place = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
+    place = place * ops.cast(tokens[:, :, :1] > 0, "int32")
+    rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[:, :, : WIDTH - TOKEN_BYTES - 1]
+    return ops.concatenate([tokens, place, rest], axis=-1)
+
+
+def sanitize_tokens(tokens, words=0):
+    """Replaces tokens int32 `[..., 4]` that are not valid text.
+
+    An unpaired surrogate becomes U+FFFD, a word beyond the table of `words` words its last one.
+    """
+    kind, first, second, third = (tokens[..., k] for k in range(TOKEN_BYTES))
+    half = (kind == modality("text").index) & (first == 0) & (second // 8 == 0xD8 // 8)
+    second = ops.where(half, REPLACEMENT[0], second)
+    third = ops.where(half, REPLACEMENT[1], third)
+    if words:
+        word = kind == modality("word").index
+        number = ops.minimum(first * 256 + second, words - 1)
+        first = ops.where(word, number // 256, first)
+        second = ops.where(word, number % 256, second)
+    return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
+
+
+def encode_prompts(tokenizer, texts, positions):
+    """Encodes prompts as windows.
+
+    Args:
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
+        texts: list of prompts, none empty; of one longer than the context its end is taken.
+        positions: int, of a context.
+
+    Returns:
+        int32 `[batch, positions, 4]`, and their lengths int32 `[batch]`.
+    """
+    window = np.zeros((len(texts), positions, TOKEN_BYTES), "int32")
+    lengths = np.zeros(len(texts), "int32")
+    for number, text in enumerate(texts):
+        units = tokenizer.units(text)[-positions:]
+        window[number, : len(units)] = tokenizer.tokens(units)[:, :TOKEN_BYTES]
+        lengths[number] = len(units)
+    return window, lengths
+
+
+def pad_features(tokens):
+    """Returns tokens `[..., 4]` as `[..., 8]`, without coordinates."""
+    rest = np.zeros((*tokens.shape[:-1], len(COLUMNS) - TOKEN_BYTES), "int32")
+    return np.concatenate([tokens, rest], axis=-1)

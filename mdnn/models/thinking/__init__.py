@@ -1,0 +1,1 @@
+"""Running a network on its own output: refeeding, halting, deep supervision."""

@@ -1,0 +1,127 @@
+"""The progress of a training in a Jupyter notebook: a bar, figures and a growing curve."""
+
+import html
+import math
+import sys
+import time
+
+from mdnn.training.progress import Display, clock
+
+# Seconds between two pictures, pixels of a picture, and the colours of docs' loss curves.
+PAUSE, WIDTH, HEIGHT = 1.0, 560, 180
+TRAIN, VALIDATION = "#9db8d9", "#1f4e8c"
+
+
+def in_notebook():
+    """Returns whether this process is the kernel of a Jupyter notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def make_display(show=True, unit="character"):
+    """Returns the `Display` for where this process runs: a notebook, a terminal or a file."""
+    return NotebookDisplay(show, unit=unit) if in_notebook() else Display(show, unit=unit)
+
+
+class NotebookDisplay(Display):
+    """Draws the progress into the cell's output and replaces it about once a second.
+
+    Args:
+        show: whether anything is shown.
+        unit: as of `Display`.
+        publish: function `(bundle, update)` that shows a dict of MIME types to texts, in place of
+            the bundle before it where `update`; `None` for IPython's.
+    """
+
+    def __init__(self, show=True, unit="character", publish=None):
+        super().__init__(show, sys.stdout, unit=unit)
+        self.publish = publish or _Cell()
+        self.points, self.checks = [], []
+        self.shown, self.last = None, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        # The last picture may be older than the last figures.
+        if self.last is not None:
+            self._draw()
+
+    def say(self, text):
+        """Prints a line into the cell's output."""
+        if self.show:
+            print(text, flush=True)
+
+    def compiling(self, way, parts):
+        """Says that the first step is traced and compiled, as `Display` does."""
+
+    def update(self, part, nats, speed, left, step, validation=None):
+        """Shows how far the run is; arguments as of `Display`."""
+        if not self.show:
+            return
+        self.points.append((part, nats))
+        if validation is not None and (not self.checks or self.checks[-1][1] != validation):
+            self.checks.append((part, validation))
+        figures = (
+            f"step {step:,}   loss {nats:.3f} nats, {nats / math.log(2):.3f} bits per {self.unit}"
+            f"   {speed:,.0f} {self.unit}s/s   {clock(left)} left"
+        )
+        if validation is not None:
+            figures += f"   validation {validation:.3f}"
+        self.last = part, figures
+        if self.shown is None or time.perf_counter() - self.shown >= PAUSE:
+            self._draw()
+
+    def _draw(self):
+        part, figures = self.last
+        bar = f'<progress value="{min(part, 1.0):.4f}" max="1" style="width:{WIDTH}px"></progress>'
+        words = f'<div style="font-family:monospace">{html.escape(figures)}</div>'
+        bundle = {
+            "text/html": f"<div>{bar}{words}{self._curve()}</div>",
+            "text/plain": f"{part:4.0%}  {figures}",
+        }
+        self.publish(bundle, update=self.shown is not None)
+        self.shown = time.perf_counter()
+
+    def _curve(self):
+        """Returns the losses so far as SVG; the highest ones of the beginning are cut off."""
+        values = [value for _, value in self.points + self.checks if math.isfinite(value)]
+        if len(self.points) < 2 or not values:
+            return ""
+        low = min(values)
+        high = max(min(max(values), low + 2.5), low + 1e-6)
+
+        def place(point):
+            part, value = point
+            value = value if math.isfinite(value) else high
+            y = (high - min(max(value, low), high)) / (high - low)
+            return f"{part * WIDTH:.1f},{8 + y * (HEIGHT - 16):.1f}"
+
+        line = " ".join(map(place, self.points))
+        dots = "".join(
+            '<circle cx="{}" cy="{}" r="3" fill="{}"/>'.format(*place(p).split(","), VALIDATION)
+            for p in self.checks
+        )
+        return (
+            f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="loss">'
+            f'<polyline points="{line}" fill="none" stroke="{TRAIN}" stroke-width="1.5"/>{dots}'
+            f'<text x="4" y="12" font-size="11">{high:.2f}</text>'
+            f'<text x="4" y="{HEIGHT - 4}" font-size="11">{low:.2f} nats</text></svg>'
+        )
+
+
+class _Cell:
+    """The output of the notebook's current cell."""
+
+    def __init__(self):
+        self.handle = None
+
+    def __call__(self, bundle, update):
+        # imported late: mdnn runs without IPython
+        from IPython.display import display
+
+        if self.handle is None or not update:
+            self.handle = display(bundle, raw=True, display_id=True)
+        else:
+            self.handle.update(bundle, raw=True)
