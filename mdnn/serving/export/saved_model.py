@@ -1,11 +1,7 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
-<<<<<<< HEAD
-import logging
-=======
-import contextlib
 import importlib
->>>>>>> main
+import logging
 
 import keras
 import tensorflow as tf
@@ -14,12 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
-<<<<<<< HEAD
 from mdnn.runtime import kept_logging, quiet_logger
-from mdnn.serving.export.exported_network import ServedNetwork
-from mdnn.serving.export.item_signatures import ServedItems
-=======
->>>>>>> main
 from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
 from mdnn.tasks.registry import task_class
@@ -79,14 +70,9 @@ def export(run, directory, xla=True):
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     with making(target) as part:
-<<<<<<< HEAD
         # TensorFlow's word on where it writes names a folder that is about to be renamed.
         with kept_logging(), quiet_logger("tensorflow", logging.WARNING):
-            module, signatures = _module(served)
-=======
-        with _quiet():
             module, signatures = _module(exported)
->>>>>>> main
             tf.saved_model.save(module, str(part), signatures=signatures)
         keep_variables(part)
         write_warmup(part, exported.examples())
@@ -128,18 +114,3 @@ def _module(exported):
     for name, function in signatures.items():
         setattr(module, name, function)
     return module, signatures
-<<<<<<< HEAD
-=======
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Silences TensorFlow's message about a folder that is renamed right after."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
->>>>>>> main
