@@ -26,10 +26,12 @@ print(json.dumps({
     "drawn": [texts(seed=seed) for seed in (0, 1, -5)],
     "filtered": texts(temperature=1.2, top_k=5, top_p=0.9, seed=3),
     "slid": mdnn.generate(text, "The cat sat on the mat.", length=20),
-    "picture": mdnn.generate(items, ["one"], "grey 4x4", seed=2).tolist(),
-    "word": mdnn.generate(items, [mdnn.generate(items, ["two"], "grey 4x4")], "text"),
+    "picture": mdnn.generate(items, ["one"], output="grey 4x4", seed=2).tolist(),
+    "word": mdnn.generate(
+        items, [mdnn.generate(items, ["two"], output="grey 4x4")], output="text"
+    ),
     "unmasked": mdnn.generate(
-        items, ["one"], "grey 4x4", "masked_diffusion", num_denoising_steps=3
+        items, ["one"], output="grey 4x4", decoding="masked_diffusion", num_denoising_steps=3
     ).tolist(),
     "loss": mdnn.evaluate(text, "The dog sat on the mat.")["loss"],
     "loss of items": mdnn.evaluate(items)["loss"],
