@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from gradients import loss_and_gradients
 from hypothesis import strategies as st
 
 import mdnn
@@ -24,7 +25,6 @@ from mdnn.tasks import task_for
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
-from mdnn.training.step import loss_and_gradients
 
 QUICK = hypothesis.settings(
     deadline=None,

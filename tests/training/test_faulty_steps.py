@@ -11,7 +11,8 @@ from mdnn.datasets.batches.text_batches import TextBatches
 from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import _largest, make_step
+from mdnn.training.step import make_step
+from mdnn.training.step_base import largest_gradient
 
 
 def made(folder, *settings, precision="float32"):
@@ -74,7 +75,7 @@ def test_nothing_is_learnt_from_what_is_not_finite(tmp_path, weight):
 def test_the_largest_gradient(values, scale, expected):
     gradients = [keras.ops.convert_to_tensor(value, "float32") for value in values]
     scale = None if scale is None else keras.ops.convert_to_tensor(scale, "float32")
-    number, peak = _largest(gradients, scale)
+    number, peak = largest_gradient(gradients, scale)
     assert (int(number), float(peak)) == expected
 
 

@@ -17,7 +17,10 @@ from mdnn.training.optimizers import make_optimizer
 from mdnn.training.step import make_step
 from mdnn.training.trainer import Training
 
-SGD = tuple(f"train.optimizer.{word}" for word in ('name="sgd"', "beta_1=0", "decay=0", "clip=0"))
+SGD = tuple(
+    f"train.optimizer.{word}"
+    for word in ('name="sgd"', "beta_1=0", "weight_decay=0", "clip_norm=0")
+)
 CONFIGS = {
     # Runs of random length: the parts have different numbers of targets.
     "padded": (tiny.load_config, 'context.padding="random"'),
@@ -82,7 +85,7 @@ def test_a_part_without_a_target_counts_nothing(tmp_path):
 def test_puzzles_stay_whole(tmp_path, monkeypatch):
     import puzzle_networks
 
-    monkeypatch.setattr("mdnn.training.trainer.parts_of", lambda batch: 2)
+    monkeypatch.setattr("mdnn.training.trainer.num_microbatches", lambda batch: 2)
     config = puzzle_networks.load_sudoku(tmp_path)
     data = task_for(config)
     from mdnn.runs.run_folder import Run
@@ -90,7 +93,7 @@ def test_puzzles_stay_whole(tmp_path, monkeypatch):
 
     run = Run(tmp_path / "run", config, ()).holding(mdnn.build(config))
     training = Training(run, data, Display(False))
-    assert np.isfinite(float(training.step(training.thinking.batch(0), 1e-3, "parallel")))
+    assert np.isfinite(float(training.step(training.feed.batch(0), 1e-3, "parallel")))
 
 
 @pytest.mark.parametrize(
@@ -108,14 +111,14 @@ def test_puzzles_stay_whole(tmp_path, monkeypatch):
 )
 def test_how_many_parts(batch, number, threads, expected, monkeypatch):
     if keras.backend.backend() != "tensorflow":
-        assert cores.parts_of(batch) == 1
+        assert cores.num_microbatches(batch) == 1
         return
     import tensorflow as tf
 
     monkeypatch.setattr(cores, "cores", lambda: number)
     get = "get_intra_op_parallelism_threads"
     monkeypatch.setattr(tf.config.threading, get, lambda: threads)
-    assert cores.parts_of(batch) == expected
+    assert cores.num_microbatches(batch) == expected
 
 
 SCRIPT = """
@@ -131,7 +134,8 @@ if begun:
 shared = mdnn.configure_threads(batch or None)
 tf.constant(0)
 threading = tf.config.threading
-print(shared, threading.get_intra_op_parallelism_threads(), cores.parts_of(batch or cores.cores()))
+many = cores.num_microbatches(batch or cores.cores())
+print(shared, threading.get_intra_op_parallelism_threads(), many)
 """
 
 

@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from gradients import loss_and_gradients
 
 import mdnn
 from mdnn.datasets.batches.text_batches import TextBatches
 from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import loss_and_gradients, make_step
+from mdnn.training.step import make_step
 
 REFED = ("refeed.steps=4", "backbone.width=8", "context.grid=[2, 3]")
 NO_NORMS = tuple(f'backbone.{k}="none"' for k in ("layer.0.norm", "layer.1.norm", "final_norm"))
@@ -154,7 +155,10 @@ def test_gradients_are_the_slopes_of_the_loss(tmp_path, backprop):
 
 @pytest.mark.parametrize("backprop", [0, 2])
 def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, backprop):
-    plain = [f"train.optimizer.{key}" for key in ('name="sgd"', "beta_1=0", "decay=0", "clip=0")]
+    plain = [
+        f"train.optimizer.{key}"
+        for key in ('name="sgd"', "beta_1=0", "weight_decay=0", "clip_norm=0")
+    ]
     config, model, batch = made(tmp_path, f"refeed.bptt_steps={backprop}", *plain)
     loss = TokenCrossEntropy(config.tokens.modalities)
     start = model.get_weights()

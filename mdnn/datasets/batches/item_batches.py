@@ -187,10 +187,6 @@ def item_windows(
 def planned_contexts(lines, order):
     """Yields the contexts in which every alternative of every line comes.
 
-    Args:
-        lines: List of `mdnn.datasets.items.example.Example`.
-        order: `"given"`, `"any"` or `"pairs"`.
-
     Yields:
         `(line, turn, pair)`: the line, the number of the alternatives, the numbers of the parts.
     """

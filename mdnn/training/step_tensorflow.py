@@ -1,0 +1,100 @@
+"""The training step on TensorFlow."""
+
+import tensorflow as tf
+
+from mdnn.models.active_rows import LISTS
+from mdnn.training.mixed_precision import compute_dtype_scope
+from mdnn.training.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
+
+
+class TensorFlowStep(TrainingStep):
+    """Learns from a batch, perhaps in several microbatches side by side.
+
+    Args:
+        learners, optimizer, precision: see `TrainingStep`.
+        xla: whether XLA compiles the step. On a CPU of 2 cores it takes 224 ms a step instead of
+            45 with configs/text.toml, and 484 instead of 934 with configs/maze.toml and 128
+            puzzles.
+        microbatches: integer, a divisor of the batches' length.
+    """
+
+    def __init__(self, learners, optimizer, precision, xla=False, microbatches=1):
+        self.xla, self.microbatches = xla, microbatches
+        super().__init__(learners, optimizer, precision)
+
+    def compile(self, learner):
+        optimizer = self.optimizer
+
+        @tf.function(jit_compile=self.xla)
+        def step(batches, rate):
+            optimizer.learning_rate.assign(rate)
+            with compute_dtype_scope(learner, self.precision):
+                value, gradients = gradients_of(learner, batches, optimizer.scale_loss)
+            scale = loss_scale_of(optimizer)
+            scale = None if scale is None else tf.convert_to_tensor(scale)
+            dense = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+
+            def learn():
+                optimizer.apply(gradients, learner.trainable_variables)
+                return tf.constant(-1), tf.constant(0.0)
+
+            return value, tf.cond(
+                is_faulty(value, dense, scale), lambda: largest_gradient(dense, scale), learn
+            )
+
+        traced = []
+
+        def run(batches, rate):
+            if not traced:
+                specs = [_spec_of(batch) for batch in batches]
+                traced.append(step.get_concrete_function(specs, tf.TensorSpec([], "float32")))
+            return traced[0](batches, rate)
+
+        return run
+
+    def __call__(self, batch, rate, name=None):
+        learner = self.learners[name]
+        if self.microbatches == 1:
+            batches = [learner.with_target_indices(batch)]
+        else:
+            batches = learner.microbatches(batch, self.microbatches)
+        tensors = tf.nest.map_structure(tf.constant, batches)
+        value, self.fault = self.compiled[name](tensors, tf.constant(rate, tf.float32))
+        return value
+
+    def sync(self):
+        """Does nothing: the variables are always current."""
+
+    def read(self, variable):
+        return variable.numpy()
+
+
+def _spec_of(batch):
+    """Returns the `TensorSpec`s of a batch, with any number of targets of each modality."""
+    spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+    any_number = tf.TensorSpec([None], "int32")
+    spec |= {name: any_number for name in LISTS if name in batch}
+    if "target_indices" in batch:
+        spec["target_indices"] = dict.fromkeys(batch["target_indices"], any_number)
+    return spec
+
+
+def gradients_of(learner, batches, scaled=lambda value: value):
+    """Returns the loss of a batch that is given as microbatches, and its gradients.
+
+    Args:
+        learner: `mdnn.models.loss_model.LossModel`.
+        batches: list of dicts, as the learner takes them.
+        scaled: function that scales the loss; the gradients are those of the result.
+
+    Returns:
+        The loss, a scalar, and a list of tensors, one per trainable variable; zeros where a
+        variable has no use in this wiring.
+    """
+    with tf.GradientTape() as tape:
+        weights = zip(batches, learner.shares(batches), strict=True)
+        value = sum(learner(batch, training=True) * weight for batch, weight in weights)
+        large = scaled(value)
+    variables = [v.value for v in learner.trainable_variables]
+    zero = tf.UnconnectedGradients.ZERO
+    return value, tape.gradient(large, variables, unconnected_gradients=zero)

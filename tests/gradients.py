@@ -1,0 +1,28 @@
+"""The loss of a batch and its gradients, as the training step takes them, for tests."""
+
+import keras
+
+from mdnn.models.loss_model import LossModel
+
+
+def loss_and_gradients(model, loss, batch):
+    """Returns the loss of a batch and its gradients by the model's trainable variables.
+
+    Args:
+        model: a network as `mdnn.build` makes it.
+        loss: `mdnn.TokenCrossEntropy`.
+        batch: dict of the model's inputs, perhaps with `weights`.
+
+    Returns:
+        The loss, a scalar, and a list of tensors, one per trainable variable.
+    """
+    learner = LossModel(model, loss)
+    batch = learner.with_target_indices(batch)
+    if keras.backend.backend() == "tensorflow":
+        from mdnn.training.step_tensorflow import gradients_of
+
+        return gradients_of(learner, [batch])
+    from mdnn.training.step_jax import gradient_function, values_of
+
+    (_, (value, _)), gradients = gradient_function(learner)(*values_of(learner), batch)
+    return value, gradients
