@@ -67,7 +67,7 @@ def loss(prepared):
 def fit(prepared):
     tokenizer = TextTokenizer()
     model = mdnn.build(prepared.config)
-    loss = mdnn.TokenCrossEntropy(["text"], places=True, digits=2)
+    loss = mdnn.TokenCrossEntropy(["text"])
     model.compile("adam", loss, jit_compile=False)
     return model, mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 4, seed=1, steps=2)
 

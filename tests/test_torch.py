@@ -65,7 +65,7 @@ def test_fit_learns(tmp_path):
     model = mdnn.build(config)
     tokenizer = TextTokenizer()
     batches = mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 8, seed=1, steps=60)
-    loss = mdnn.TokenCrossEntropy(["text"], places=True, digits=2)
+    loss = mdnn.TokenCrossEntropy(["text"])
     model.compile(keras.optimizers.Adam(0.01), loss)
     losses = model.fit(batches, epochs=3, verbose=0).history["loss"]
     assert losses[2] < 0.8 * losses[0]
