@@ -5,12 +5,16 @@ can be read without mdnn; `absolute`, `melu`, `sort2` and `Partial` are register
 `mdnn>absolute` and so on.
 """
 
+# ruff: noqa: E402
 import difflib
 import math
 import re
 import types
 
-import keras
+from mdnn.keras_settings import import_keras
+
+keras = import_keras()
+
 from keras import ops
 from keras.activations import elu, hard_tanh, leaky_relu, relu
 
@@ -58,6 +62,7 @@ def melu(x):
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     return x * ops.exp(ops.minimum(x, 0))
 
 

@@ -123,7 +123,8 @@ class ModalityHeads(RuledLayer):
     def call(self, hidden, targets=None):
         if targets is not None and targets.shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes targets [batch, positions, {WIDTH}], received {targets.shape}"
+                f"{self.name} takes targets [batch, positions, {WIDTH}], received "
+                f"{tuple(targets.shape)}"
             )
         if self.table == "bits":
             ones = ops.cast(hidden[..., : len(self._channels)], "float32")
@@ -202,6 +203,7 @@ class ModalityHeads(RuledLayer):
             int32 `[..., 8]`, token rows: modality, bytes (0 where the modality has fewer),
             places (0 where they are not decided), item 0.
         """
+        hidden = ops.convert_to_tensor(hidden)
         shape = ops.shape(hidden)[:-1]
         names = self.modalities if kinds is None else [n for n in self.modalities if n in kinds]
         if not names:

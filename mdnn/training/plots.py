@@ -3,7 +3,7 @@
 import matplotlib.figure
 
 from mdnn.files import replacing
-from mdnn.tasks.contact_sheet import any_glyph, shown_title
+from mdnn.tasks.contact_sheet import shown_title
 
 
 def loss_curve(metrics, path, title="", unit="character"):
@@ -44,5 +44,5 @@ def loss_curve(metrics, path, title="", unit="character"):
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with replacing(path) as part, any_glyph():
+    with replacing(path) as part:
         figure.savefig(part, format="png")

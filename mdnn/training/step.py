@@ -2,6 +2,7 @@
 
 import keras
 
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.loss_model import LossModel
 
 
@@ -36,8 +37,10 @@ def make_step(
         A `mdnn.training.step_base.TrainingStep`.
 
     Raises:
-        ValueError: a backend other than TensorFlow and JAX; models with different variables.
+        MdnnError: a backend other than TensorFlow and JAX.
+        ValueError: models with different variables.
     """
+    check_training_backend(keras.backend.backend())
     if not isinstance(models, dict):
         models = {None: models}
     made = {id(model): learner(model, loss) for model in models.values()}
@@ -46,15 +49,12 @@ def make_step(
     for other in others:
         if list(map(id, other.variables)) != list(map(id, first.variables)):
             raise ValueError("expected models that share their variables, in one order")
-    backend = keras.backend.backend()
     # Deferred imports: each module needs its own backend.
-    if backend == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         from mdnn.training.step_tensorflow import TensorFlowStep
 
         parts = parts if first.divisible and not xla else 1
         return TensorFlowStep(learners, optimizer, precision, xla, parts)
-    if backend == "jax":
-        from mdnn.training.step_jax import JaxStep
+    from mdnn.training.step_jax import JaxStep
 
-        return JaxStep(learners, optimizer, precision, batches)
-    raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
+    return JaxStep(learners, optimizer, precision, batches)

@@ -11,12 +11,14 @@ from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.runs.run_folder import Run, read_words, write_about, write_run
 from mdnn.tasks.head_init import init_head_bias
 from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
+from mdnn.training.determinism import deterministic_ops
 from mdnn.training.ema import swapped_in, take_averages
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
@@ -58,11 +60,12 @@ def train(config, out, resume=False, show=True):
         stopped the training, or None) and `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
-        MdnnError: `out` is not empty, is in use by another process or was created by a newer
-            mdnn; the source is unreadable; the text is too short for the context or items do not
-            fit it; the loss is not finite.
+        MdnnError: a Keras backend other than TensorFlow and JAX; `out` is not empty, is in use by
+            another process or was created by a newer mdnn; the source is unreadable; the text is
+            too short for the context or items do not fit it; the loss is not finite.
         OSError: full disk or unwritable folder; existing files are left in place.
     """
+    check_training_backend(keras.backend.backend())
     if isinstance(config, (str, Path)):
         config = load_config(config)
     config = anchored(config)
@@ -75,10 +78,12 @@ def train(config, out, resume=False, show=True):
     begun = resume and checkpoint.newest(path) is not None
     if begun and config.tokens.words:
         words = read_words(path)
-    if config.train.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    with deterministic_ops(config.train.deterministic):
+        return _run_training(config, path, resume, begun, words, show)
 
-        tf.config.experimental.enable_op_determinism()
+
+def _run_training(config, path, resume, begun, words, show):
+    """Makes what a training needs and runs it; see `train`."""
     task = task_for(config, words).open()
     run = Run(path, config, task.words)
     model = build(config, run.words)
