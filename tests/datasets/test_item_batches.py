@@ -289,8 +289,8 @@ def test_the_largest_draw_is_looked_for_at_the_beginning(grid, order, align, fit
         assert max(answers(batches.at(0)["tokens"])[1]) == grid[0] - 1
         return
     message = (
-        rf"^line of a horse: its items and the end take up to {grid[0] + 1} positions, a context "
-        rf"has {grid[0]}; the largest item, sound 7, has 7 units$"
+        rf"^line of a horse: its items and the end token need up to {grid[0] + 1} positions, "
+        rf"a context has {grid[0]}; the largest item, sound 7, has 7 tokens$"
     )
     with pytest.raises(MdnnError, match=message):
         make(**changed)

@@ -100,7 +100,7 @@ def test_save_weights_refuses_a_file_for_a_folder(tmp_path):
 
 
 def test_load_weights_refuses_missing_files(tmp_path):
-    with pytest.raises(MdnnError, match=r"axis_0.npy … of a network; .*nowhere is not one"):
+    with pytest.raises(MdnnError, match=r"axis_0.npy …; .*nowhere is not a folder"):
         load_weights(tmp_path / "nowhere")
     with pytest.raises(MdnnError, match=r"missing: \['axis_0.npy'\]"):
         load_weights(tmp_path)
