@@ -77,8 +77,8 @@ def trained(options, path):
 def of_runs(whole, names, scratch):
     """What is measured of the run and of the small ones, a list of dicts."""
     import mdnn
+    from mdnn.cli.comparison import speeds
     from mdnn.runs.run_folder import open_run
-    from mdnn.training.comparison import speeds
 
     base = open_run(whole)
     rows, first = [], mdnn.export(base, scratch / "served-float32")

@@ -18,7 +18,7 @@ _PLACES = {
     "PuzzleBatches": "mdnn.datasets.batches.puzzle_batches",
     "TokenCrossEntropy": "mdnn.models.loss",
     "build": "mdnn.models.builder",
-    "evaluate": "mdnn.training.evaluation",
+    "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",
     "load": "mdnn.runs.run_folder",

@@ -12,7 +12,7 @@ from mdnn.layers.mixing.linear_mix_cache import LinearLayerCache
 from mdnn.option_field import option
 
 
-@keras.saving.register_keras_serializable(package="mdnn")
+@keras.saving.register_keras_serializable(package="tests")
 class FadingSum(keras.layers.Layer):
     """`y_j = sum_i decay^|j - i| x_i` along an axis, each channel with a decay of its own."""
 

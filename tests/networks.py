@@ -30,7 +30,7 @@ def tiny(name, *settings):
         for where, step in [(here, branch), *inner]:
             small += [f"{where}.width=12"] * (step.width > 0)
             for k, mixer in enumerate(step.mixer):
-                small += [f"{where}.mixer.{k}.groups=2"] * (mixer.groups > 1)
+                small += [f"{where}.mixer.{k}.groups=2"] * (getattr(mixer, "groups", 1) > 1)
     return load_config(CONFIGS / f"{name}.toml", [*small, *settings])
 
 

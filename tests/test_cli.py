@@ -291,7 +291,7 @@ def test_ctrl_c_outside_of_training(call, tiny_run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mdnn.training.evaluation.evaluate", interrupted)
+    monkeypatch.setattr("mdnn.tasks.evaluate.evaluate", interrupted)
     assert call("evaluate", tiny_run) == (130, "", "\nmdnn: stopped\n")
 
 

@@ -33,13 +33,22 @@ def files(folder):
 
 
 def test_quantize(call, folder, tiny_run, monkeypatch):
-    monkeypatch.setattr("mdnn.training.comparison.CHARACTERS", 20)
+    monkeypatch.setattr("mdnn.tasks.text_task.MEASURED_CHARACTERS", 20)
     (folder / "other.txt").write_text(tiny.TEXT[:300], encoding="utf-8")
     options = ("--to", "int8", "--out", "a/small", "--data", "other.txt")
     status, out, err = call("quantize", tiny_run, *options)
     assert (status, err) == (0, "")
     head, whole, small, last = (line.split() for line in out.splitlines())
-    assert head == ["weights", "bytes", "of", "it", "way", "nats/character", "cost", "characters/s"]
+    assert head == [
+        "weights",
+        "bytes",
+        "of",
+        "it",
+        "mode",
+        "nats/character",
+        "cost",
+        "characters/s",
+    ]
     assert " ".join(last) == "saved in a/small"
     assert files(folder) == [
         "a",
@@ -88,9 +97,11 @@ def test_a_small_run_is_a_run(call, folder, tiny_run):
 def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
     """Evaluating and writing items are tested elsewhere: here, what is said of them."""
 
-    def evaluated(run, text, lines, **_):
-        assert (text, len(lines)) == (None, 3)
-        nats = {"float32": 0.5, "float16": 0.75}[run.dtype]
+    losses = iter((0.5, 0.75))
+
+    def evaluated(self, lines, progress):
+        assert len(lines) == 3
+        nats = next(losses)
         return {
             "items": 3,
             "ways": {"autoregressive": {"loss": nats}, "parallel": {"loss": 2 * nats}},
@@ -100,8 +111,8 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
         assert how == "autoregressive"
         return [mdnn.Item("text", "two"), None] * (len(draws) // 2)
 
-    monkeypatch.setattr("mdnn.training.comparison.evaluate", evaluated)
-    monkeypatch.setattr("mdnn.training.item_samples.sample_answers", written)
+    monkeypatch.setattr("mdnn.tasks.item_evaluator.ItemEvaluator.metrics", evaluated)
+    monkeypatch.setattr("mdnn.tasks.item_task.sample_answers", written)
     status, out, err = call("quantize", items_run, "--to", "float16", "--out", "small", "--json")
     assert (status, err) == (0, "")
     result = json.loads(out)

@@ -101,7 +101,7 @@ def run_evaluate(options):
     quiet_import()
     from mdnn.runs.run_folder import open_run
     from mdnn.tasks import task_for
-    from mdnn.training.evaluation import evaluate
+    from mdnn.tasks.evaluate import evaluate
     from mdnn.training.progress import Ticker
 
     steps = None if options.steps is None else _numbers("--steps", options.steps)

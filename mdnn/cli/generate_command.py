@@ -6,7 +6,12 @@ import sys
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
+from mdnn.files import read_text
 from mdnn.generation.options import GenerationOptions
+
+MAX_SAMPLES, MAX_PROMPT_BYTES = 10_000, 1 << 24
+BETWEEN = "---"
+"""The line between several texts on the screen."""
 
 _SUFFIXES = {"text": ".txt", "audio": ".wav"}
 
@@ -37,6 +42,14 @@ def add_generate(commands):
         "keep their order",
     )
     prompt.add_argument(
+        "--prompt-file",
+        metavar="FILE",
+        dest="items",
+        action=_PromptItem,
+        help="a --prompt from a text file, without its last line end; - is standard input, as it "
+        "is for --prompt",
+    )
+    prompt.add_argument(
         "--item",
         metavar="FILE",
         dest="items",
@@ -64,6 +77,13 @@ def add_generate(commands):
             groups[group].add_argument(
                 "--greedy", action="store_true", help="the same as --temperature 0"
             )
+    groups["output"].add_argument(
+        "--samples",
+        metavar="N",
+        type=int,
+        default=1,
+        help="several answers, each with the next seed (1)",
+    )
     groups["output"].add_argument(
         "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
     )
@@ -100,6 +120,8 @@ def write_answer(options):
     from mdnn.runs.run_folder import cached_run
     from mdnn.tasks.registry import task_for
 
+    if not 1 <= options.samples <= MAX_SAMPLES:
+        raise MdnnError(f"--samples: expected 1 to {MAX_SAMPLES:,}, received {options.samples}")
     run = cached_run(options.run)
     task = task_for(run.config, run.words)
     names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
@@ -110,15 +132,45 @@ def write_answer(options):
         raise MdnnError("expected a --prompt or an --item, received none")
     # Checked before anything is read or computed.
     generation = GenerationOptions(**chosen)
-    prompt = task.read_prompt(run, options.items, options.convert)
+    several = [
+        dataclasses.replace(generation, seed=generation.seed + number)
+        for number in range(options.samples)
+    ]
+    items = [_from_file(option, value) for option, value in options.items]
+    prompt = task.read_prompt(run, items, options.convert)
     kinds = task.answer_kinds(generation)
     if kinds is not None:
-        _check_out(kinds, options.out)
+        _check_out(kinds * options.samples, options.out)
     if options.out is None and task.streams_text:
-        _show(lambda stream: task.generate(run, prompt, generation, stream), prompt)
+        for number, one in enumerate(several):
+            if number:
+                print(BETWEEN)
+            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), prompt)
         return
-    answer = task.generate(run, prompt, generation)
-    _save(task.answer_items(answer, generation), options.out, run.config.tokens.sample_rate)
+    answers = []
+    for one in several:
+        answers += task.answer_items(task.generate(run, prompt, one), one)
+    _save(answers, options.out, run.config.tokens.sample_rate)
+
+
+def _from_file(option, value):
+    """A prompt whose text is in a file or comes from standard input, as one that was typed."""
+    if (option, value) != ("--prompt", "-") and option != "--prompt-file":
+        return option, value
+    if value != "-":
+        text = read_text(as_path(value, option), MAX_PROMPT_BYTES)
+    else:
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
+        if len(data) > MAX_PROMPT_BYTES:
+            raise MdnnError(f"standard input: expected at most {MAX_PROMPT_BYTES:,} bytes")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MdnnError(
+                f"standard input: expected UTF-8 text, received byte 0x{data[error.start]:02x} at "
+                f"offset {error.start}"
+            ) from None
+    return "--prompt", text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
 def _show(write, prompt):

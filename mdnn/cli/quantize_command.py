@@ -2,10 +2,10 @@
 
 import json
 
+from mdnn.cli.comparison import figures, speeds, table
 from mdnn.runs.quantize_run import check_quantize, quantize
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.registry import task_for
-from mdnn.training.comparison import figures, speeds, table
 from mdnn.training.progress import Ticker
 
 

@@ -11,7 +11,22 @@ _PUZZLE_REFEED = (
 )
 
 
+def _check_text(config):
+    refeed = config.refeed
+    if refeed.step_schedule not in ("fixed", "sampled"):
+        raise MdnnError(
+            "refeed.step_schedule: expected 'fixed' or 'sampled', received "
+            f"{refeed.step_schedule!r}; it belongs to context.layout = 'puzzle'"
+        )
+    if refeed.progressive < 1:
+        raise MdnnError(
+            f"refeed.progressive: expected 1.0, received {refeed.progressive}; it belongs to "
+            "context.layout = 'puzzle'"
+        )
+
+
 def _check_items(config):
+    _check_text(config)
     tokens, positions = config.tokens, config.context.positions
     # A coordinate is below the number of positions of one context, so that it is told exactly.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
@@ -71,13 +86,22 @@ def _is_puzzle(source):
     return puzzle_source(source)[0] is not None
 
 
-_TOKENS = ("tokens.table", "tokens.heads", "tokens.words", "tokens.items", "context.padding")
+_SHARED = (
+    "refeed.step_schedule",
+    "tokens.table",
+    "tokens.heads",
+    "tokens.words",
+    "tokens.items",
+    "context.padding",
+)
 
-TEXT_RULES = TaskRules(modalities=("text", "word"), keys=_TOKENS, phrase="in a stream")
+TEXT_RULES = TaskRules(
+    modalities=("text", "word"), keys=_SHARED, phrase="in a stream", check=_check_text
+)
 ITEM_RULES = TaskRules(
     modalities=UNITS,
     keys=(
-        *_TOKENS,
+        *_SHARED,
         "data.order",
         "data.truncate",
         "data.convert",

@@ -11,7 +11,7 @@ import tomllib
 from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
-from mdnn.config.schema import dump, option, parse, type_at
+from mdnn.config.schema import dump, option, parse, type_at, without_other_words
 from mdnn.config.shipped import find_config
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
@@ -138,6 +138,10 @@ def _set(table, text):
         # Minutes and steps are two ways to say the same; the later word stands.
         if path == ["train"] and last in ("minutes", "steps"):
             place.pop("steps" if last == "minutes" else "minutes", None)
+        if last == "kind":
+            kept = without_other_words(type_at(Config, path), place, value)
+            for word in set(place) - set(kept):
+                del place[word]
         place[last] = value
     else:
         raise MdnnError(f"{key}: {last!r} is below a value, not a table")

@@ -8,23 +8,16 @@ table's key `kind` names.
 """
 
 import dataclasses
-import difflib
 import re
 import sys
 import types
 import typing
 
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.option_field import option as option
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 """What the kinds of values are called in errors."""
-
-
-def nearest(word, known):
-    """`" (did you mean 'x'?)"` for the known word nearest to `word`, or nothing."""
-    found = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def parse(schema, table, where=""):
@@ -51,7 +44,7 @@ def parse(schema, table, where=""):
     for key, value in table.items():
         name = f"{where}.{key}" if where else key
         if key not in fields:
-            raise MdnnError(f"unknown key {name!r}{note}{nearest(key, fields)}")
+            raise MdnnError(f"unknown key {name!r}{note}{did_you_mean(key, fields)}")
         values[key] = _value(kinds[key], value, name, fields[key].metadata)
     for key, field in fields.items():
         if (
@@ -103,7 +96,7 @@ def _scalar(kind, value, name, limits):
     if (choices := limits.get("choices")) and value not in choices:
         raise MdnnError(
             f"{name}: expected one of {', '.join(choices)}; received {value!r}"
-            f"{nearest(value, choices)}"
+            f"{did_you_mean(value, choices)}"
         )
     least, most = limits.get("least"), limits.get("most")
     if (least is not None and value < least) or (most is not None and value > most):
@@ -117,24 +110,51 @@ def type_at(schema, path):
 
     Args:
         schema: a frozen dataclass.
-        path: list of strings, the words of the key; places in lists are numbers.
+        path: list of strings, the words of the key; positions in lists are numbers.
 
     Returns:
-        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not.
+        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not, or whose
+        value may have several types.
     """
     found = schema
     for word in path:
-        if typing.get_origin(found) in (typing.Union, types.UnionType):
-            found = next(kind for kind in typing.get_args(found) if kind is not type(None))
         if typing.get_origin(found) is tuple and word.isdecimal():
             found = typing.get_args(found)[0]
+        elif hasattr(found, "variants"):
+            hints = [typing.get_type_hints(kind) for kind in found.variants().values()]
+            found = next((own[word] for own in hints if word in own), None)
         elif dataclasses.is_dataclass(found):
-            found = typing.get_type_hints(found).get(word)
+            found = _key_types(found).get(word)
         else:
             return None
-    if typing.get_origin(found) in (typing.Union, types.UnionType):
-        found = next(kind for kind in typing.get_args(found) if kind is not type(None))
+        if typing.get_origin(found) in (typing.Union, types.UnionType):
+            kinds = [kind for kind in typing.get_args(found) if kind is not type(None)]
+            found = kinds[0] if len(kinds) == 1 else None
     return found
+
+
+def _key_types(schema):
+    """Returns a dict from the keys of a schema, or of all of its variants, to their types."""
+    variants = schema.variants().values() if hasattr(schema, "variants") else ()
+    types_of = {}
+    for one in (*variants, schema):
+        types_of |= typing.get_type_hints(one)
+    return types_of
+
+
+def without_other_words(schema, table, kind):
+    """Returns a table without the keys that belong to another kind than the one it is to have.
+
+    Args:
+        schema: a schema with `variants`; a table of any other one stays as it is.
+        table: dict.
+        kind: the new value of its key `kind`.
+    """
+    if not hasattr(schema, "variants") or kind not in schema.variants():
+        return table
+    names = {field.name for field in dataclasses.fields(schema.variants()[kind])}
+    others = {f.name for one in schema.variants().values() for f in dataclasses.fields(one)}
+    return {key: value for key, value in table.items() if key not in others - names}
 
 
 def dump(instance):

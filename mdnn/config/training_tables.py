@@ -21,8 +21,8 @@ class Length:
 class RefeedTable:
     """How often the backbone is run on its own output before it answers.
 
-    `step_schedule`, `steps_by_length`, `progressive`, `supervision_steps` and what follows them are
-    keys of puzzles.
+    `steps_by_length`, `progressive`, `supervision_steps` and what follows them are keys of puzzles,
+    and so are the schedules "length" and "halt".
     """
 
     steps: int = option(1, least=1)

@@ -5,9 +5,8 @@ import dataclasses
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.axis_names import check_names
 from mdnn.config.refeed_rules import check_refeed
-from mdnn.config.schema import nearest
 from mdnn.config.task_rules import RULES, check_task, rules_of
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.text_encodings import check_encoding
 from mdnn.tokens.features import MODALITIES
 
@@ -75,7 +74,7 @@ def _check_modalities(tokens):
             )
         if name not in known:
             raise MdnnError(
-                f"tokens.modalities: unknown modality {name!r}{nearest(name, known)}; "
+                f"tokens.modalities: unknown modality {name!r}{did_you_mean(name, known)}; "
                 f"known: {', '.join(known)}"
             )
         if name in names[:number]:

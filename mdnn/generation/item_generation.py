@@ -30,7 +30,7 @@ def generate_items(run, prompt, options, stream=None):
     Raises:
         MdnnError: a prompt or output that the network does not have or that does not fit.
     """
-    options.refuse(PUZZLE_OPTIONS, "item")
+    options.refuse((*PUZZLE_OPTIONS, "stop"), "item")
     output = options.output
     decoding = options.decoding_of(run.config.train.objectives)
     several = is_several(prompt)

@@ -85,6 +85,7 @@ class GenerationOptions:
             the network's choice. `None`: the network chooses what comes back.
         length: characters by which a text is continued (400); of items, the most tokens of a text
             or sound without a size (as many as the longest one of training).
+        stop: a text, or a list of texts, before the first of which a text that is continued ends.
         decoding: `"autoregressive"`, one token after another; `"parallel"`, all in one pass;
             `"masked_diffusion"`, over several passes, the most confident tokens first. `None`:
             the first of these that the network was trained for.
@@ -113,6 +114,9 @@ class GenerationOptions:
     )
     length: int | None = _option(
         "output", f"characters ({DEFAULT_LENGTH}), or the most tokens of an item", type=int
+    )
+    stop: object = _option(
+        "output", "end the text before this one (several times for several)", action="append"
     )
     decoding: str | None = _option(
         "decoding",
@@ -145,6 +149,9 @@ class GenerationOptions:
     def __post_init__(self):
         _check_word("decoding", self.decoding, DECODINGS)
         _check_word("preset", self.preset, PRESETS)
+        for text in self.stop_texts:
+            if not isinstance(text, str) or not text:
+                raise MdnnError(f"stop: expected texts that are not empty, received {text!r}")
         _check_integer("length", self.length, 0, 10_000_000)
         _check_integer("batch_size", self.batch_size, 1, 65_536)
         _check_integer("num_starts", self.num_starts, 1, 1000)
@@ -157,6 +164,13 @@ class GenerationOptions:
         _check(self.top_p, numbers.Real, lambda p: 0 < p <= 1, "top_p", "a number above 0, up to 1")
         if not isinstance(self.seed, (list, tuple)):
             check_seed(self.seed)
+
+    @property
+    def stop_texts(self):
+        """The stop texts, a list."""
+        if self.stop is None:
+            return []
+        return list(self.stop) if isinstance(self.stop, (list, tuple)) else [self.stop]
 
     @property
     def settings(self):

@@ -21,6 +21,7 @@ from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 WRITING_OPTIONS = (
     "output",
     "length",
+    "stop",
     "preset",
     "temperature",
     "top_k",

@@ -11,6 +11,7 @@ from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
+from mdnn.generation.stop_texts import until_stop
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
@@ -51,7 +52,7 @@ def generate_text(run, prompt, options, stream=None):
         tokens = _fill(run, run.tokenizer.units(prompt), length, decoding, settings, seed)
         pieces = _truncate(tokens, run.tokenizer, length)
     written = []
-    for piece in pieces:
+    for piece in until_stop(pieces, options.stop_texts):
         written.append(piece)
         if stream is not None:
             stream(piece)

@@ -32,7 +32,15 @@ class OrderedRows(keras.initializers.Initializer):
         """Returns a table `[rows, width]`."""
         rows, width = shape
         functions = ops.convert_to_tensor(waves(rows), dtype=dtype)
-        return ops.matmul(functions, self._directions((functions.shape[1], width), dtype=dtype))
+        shape = (functions.shape[1], width)
+        seed = self._directions.get_config()["seed"]
+        if isinstance(seed, int):
+            # By numpy: the same numbers on every backend.
+            drawn = self.stddev * np.random.default_rng(seed).standard_normal(shape)
+            directions = ops.convert_to_tensor(drawn.astype("float32"), dtype=dtype)
+        else:
+            directions = self._directions(shape, dtype=dtype)
+        return ops.matmul(functions, directions)
 
     def get_config(self):
         return {"stddev": self.stddev, "seed": self._directions.get_config()["seed"]}

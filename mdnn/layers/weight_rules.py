@@ -7,8 +7,10 @@ change no global state. Subclasses of `RuledLayer` apply them before adding each
 import contextlib
 import contextvars
 import hashlib
+import math
 
 import keras
+import numpy as np
 
 _RULES = contextvars.ContextVar("mdnn_weight_rules", default=())
 
@@ -44,9 +46,62 @@ def seeded(seed):
         config = initializer.get_config()
         if config.get("seed", seed) is not None:
             return initializer
-        return type(initializer).from_config({**config, "seed": derived_seed(seed, path)})
+        own = derived_seed(seed, path)
+        if NumpyDraw.knows(initializer):
+            return NumpyDraw(initializer, own)
+        return type(initializer).from_config({**config, "seed": own})
 
     return rule
+
+
+class NumpyDraw(keras.initializers.Initializer):
+    """Draws what one of Keras' initializers does, by numpy: the same numbers on every backend.
+
+    Args:
+        initializer: one that `knows` is true for.
+        seed: int.
+    """
+
+    # Of a normal distribution that is cut off at two standard deviations.
+    TRUNCATED = 0.87962566103423978
+
+    def __init__(self, initializer, seed):
+        self.initializer, self.seed = initializer, seed
+
+    @staticmethod
+    def knows(initializer):
+        """Returns whether the values of an initializer can be drawn here."""
+        if type(initializer) is keras.initializers.RandomNormal:
+            return True
+        config = initializer.get_config()
+        plain = config.get("input_axes") is None and config.get("output_axes") is None
+        return plain and isinstance(initializer, keras.initializers.VarianceScaling)
+
+    def __call__(self, shape, dtype=None):
+        rng, drawn, shape = np.random.default_rng(self.seed), self.initializer, tuple(shape)
+        if isinstance(drawn, keras.initializers.RandomNormal):
+            values = drawn.mean + drawn.stddev * rng.standard_normal(shape, "float32")
+        else:
+            values = self._scaled(rng, shape)
+        return keras.ops.convert_to_tensor(values.astype("float32"), dtype=dtype)
+
+    def _scaled(self, rng, shape):
+        """Values of a `VarianceScaling`."""
+        drawn = self.initializer
+        field = math.prod(shape[:-2])
+        fan_in = field * (shape[-2] if len(shape) > 1 else math.prod(shape))
+        fan_out = field * (shape[-1] if shape else 1)
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        variance = drawn.scale / max(1.0, fans[drawn.mode])
+        if drawn.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return limit * (2 * rng.random(shape, "float32") - 1)
+        if drawn.distribution == "untruncated_normal":
+            return math.sqrt(variance) * rng.standard_normal(shape, "float32")
+        values = rng.standard_normal(shape, "float32")
+        while (beyond := np.abs(values) > 2).any():
+            values[beyond] = rng.standard_normal(beyond.sum())
+        return math.sqrt(variance) / self.TRUNCATED * values
 
 
 def derived_seed(seed, path):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.config.schema import nearest
+from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
@@ -193,7 +193,8 @@ def _weights(weights, known, what):
     for name in weights:
         if name not in known:
             raise ValueError(
-                f"weights: unknown {what} {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+                f"weights: unknown {what} {name!r}{did_you_mean(name, known)}; "
+                f"known: {', '.join(known)}"
             )
     return weights
 

@@ -23,7 +23,9 @@ class LossModel(keras.Model):
     Call arguments:
         batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`, maybe `weights`,
             float32 `[batch, positions]`, and for networks of several modalities what
-            `with_target_indices` adds.
+            `with_target_indices` adds. Where the number of steps differs from batch to batch,
+            `free`, int32 `[batch]`: how many are taken without gradient before the last
+            `refeed.bptt_steps`, the same number for each example.
 
     Returns:
         The loss, a scalar.
@@ -87,17 +89,32 @@ class LossModel(keras.Model):
         ]
         return [count / ops.maximum(sum(counts), 1e-9) for count in counts]
 
+    def _hidden(self, batch, training):
+        """What the heads are given, `[batch, positions, width]`."""
+        network = self.network
+        if "free" not in batch:
+            return network.hidden(batch["tokens"], training=training)
+        x = network.embed(batch["tokens"])
+        states = network.iterate(
+            x,
+            network.first_states(x, training),
+            network.config.refeed.bptt_steps,
+            batch["free"][0],
+            training=training,
+        )
+        return network.read_out(states[0])
+
     def call(self, batch, training=None):
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
         if self.heads.table == "bits":
-            scores = self.heads(self.network.hidden(batch["tokens"], training=training), targets)
+            scores = self.heads(self._hidden(batch, training), targets)
             return self.loss_function(targets, scores, sample_weight=weights)
         counts = self.loss_function.weights(targets)
         norm = ops.sum(counts)
         counts = ops.reshape(counts if weights is None else counts * weights, (-1,))
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
         if self.rows is None:
-            hidden = self.network.hidden(batch["tokens"], training=training)
+            hidden = self._hidden(batch, training)
             hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         else:
             hidden = self.rows.hidden(batch, training)

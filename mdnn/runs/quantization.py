@@ -18,8 +18,8 @@ import math
 import numpy as np
 from keras import ops
 
-from mdnn.config.schema import nearest, option, parse
-from mdnn.errors import MdnnError
+from mdnn.config.schema import option, parse
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
@@ -70,7 +70,7 @@ def check_dtype(dtype):
         MdnnError: names the nearest of `DTYPES`.
     """
     if dtype not in DTYPES:
-        known = f"{nearest(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
+        known = f"{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
         raise MdnnError(f"--to: unknown {dtype!r}{known}")
 
 

@@ -20,7 +20,8 @@ What it may replace, each with a default that fits a task whose batches say ever
 - data: `words`, `open`, `head_tokens`, `units_per_token`, `units_per_step`, `write_about`,
   `absolute_source`, `check_data`.
 - learning: `loss_model`, `feed`.
-- figures: `evaluator`, `curve`, `format_metrics`, `format_curve`, `measured_writer`.
+- figures: `evaluator`, `evaluate`, `final_metrics`, `format_metrics`, `format_curve`,
+  `measured_writer`.
 - answering: `generate`, `sample`, `read_prompt`, `answer_kinds`, `answer_items`, `exported_as`.
 """
 
@@ -34,10 +35,10 @@ from mdnn.datasets.fingerprint import fingerprint
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.models.loss_model import LossModel
+from mdnn.tasks.answering import Answering
 from mdnn.tasks.batch_evaluator import BatchEvaluator
-from mdnn.tasks.feed import BatchFeed
+from mdnn.tasks.feed import BatchFeed, SampledDepthFeed
 from mdnn.tokens.features import MODALITY
-from mdnn.tokens.items import Item
 
 # Columns of a table of metrics by steps: key, head, and form of a number.
 CURVE_COLUMNS = (
@@ -50,8 +51,10 @@ CURVE_COLUMNS = (
 )
 
 
-class Task(abc.ABC):
+class Task(Answering, abc.ABC):
     """What a network is trained on and answers.
+
+    The defaults of answering are those of `mdnn.tasks.answering.Answering`.
 
     Args:
         config: `mdnn.Config`.
@@ -65,19 +68,12 @@ class Task(abc.ABC):
             beside the common ones.
         divisible: class attribute, whether TensorFlow may compute a batch in several groups of
             examples, side by side.
-        streams_text: class attribute, whether `generate` answers with a text and hands its pieces
-            to `stream`.
-        exported_as: class attribute, the class that exports networks and has their signatures:
-            `mdnn.serving.export.exported_network.ExportedNetwork` or a subclass, or
-            `"module:class"`, which is imported at the first use; `None`: they are not exported.
     """
 
     rules = None
     unit = "unit"
     evaluation_options = ()
     divisible = True
-    streams_text = False
-    exported_as = "mdnn.serving.export.exported_network:ExportedNetwork"
 
     def __init__(self, config, words=None):
         self.config = config
@@ -161,7 +157,7 @@ class Task(abc.ABC):
         """Mean number of units that a training step reads, float: speeds are told in them."""
         return float(np.count_nonzero(self.batches.at(0)["targets"][..., MODALITY]))
 
-    def write_about(self, path):  # noqa: B027 - nothing by default
+    def write_about(self, path):
         """Writes into a run folder what generation needs to know of the data beside the config.
 
         Args:
@@ -214,6 +210,8 @@ class Task(abc.ABC):
 
         A task whose state outlives a step returns a feed that keeps it.
         """
+        if self.config.refeed.step_schedule == "sampled":
+            return SampledDepthFeed(self.batches, self.config)
         return BatchFeed(self.batches)
 
     # === Figures ===
@@ -225,9 +223,9 @@ class Task(abc.ABC):
             networks: dict as `networks` returns it.
 
         Returns:
-            An object with `metrics(data, progress=None)`, a dict that has `nats` (per unit) of
-            the first mode, and `quick(data)`, a dict from modes to nats per unit on a sample that
-            is quick to take.
+            An object with `metrics(data, progress=None)`, a dict that has `loss` (nats per unit)
+            of the first mode, and `quick(data)`, a dict from modes to nats per unit on a sample
+            that is quick to take.
         """
         return BatchEvaluator(networks, self.config)
 
@@ -298,63 +296,3 @@ class Task(abc.ABC):
             MdnnError: a task that generates nothing.
         """
         raise MdnnError(f"a network of {self.config.context.layout} writes nothing")
-
-    # === Generation ===
-
-    def generate(self, run, prompt, options, stream=None):
-        """Answers a prompt with a network; see `mdnn.generate`.
-
-        Args:
-            run: `mdnn.runs.run_folder.Run`.
-            prompt: what the task's networks answer.
-            options: `mdnn.generation.options.GenerationOptions`, whose values are within their
-                limits; a task refuses those that have no effect (`options.refuse`).
-            stream: function called with pieces of the answer, or `None`.
-
-        Returns:
-            The answer.
-
-        Raises:
-            MdnnError: a task that generates nothing, a prompt that cannot be answered.
-        """
-        raise MdnnError(f"a network of {self.config.context.layout} generates nothing")
-
-    def read_prompt(self, run, values, convert=False):
-        """Returns the prompt of a command line, by default a text or a list of texts.
-
-        Args:
-            run: `mdnn.runs.run_folder.Run`.
-            values: list of pairs of an option, `"--prompt"` or `"--item"`, and its value.
-            convert: whether files are converted where that loses something.
-        """
-        texts = [value for option, value in values if option == "--prompt"]
-        if len(texts) < len(values):
-            raise MdnnError("this network takes no files: expected --prompt")
-        return texts[0] if len(texts) == 1 else texts
-
-    def answer_kinds(self, options):
-        """Returns the kinds of the items that options request, `None` where the network chooses.
-
-        Args:
-            options: `mdnn.generation.options.GenerationOptions`.
-        """
-        return ["text"]
-
-    def answer_items(self, answer, options):
-        """Returns an answer as a list of `Item`s, by default one text, or a text of lines.
-
-        Args:
-            answer: what `generate` returned.
-            options: those that it was given.
-        """
-        return [Item("text", answer if isinstance(answer, str) else "\n".join(map(str, answer)))]
-
-    def sample(self, run, step, title, say):  # noqa: B027 - nothing by default
-        """Lets a network answer something into `samples/` of its run folder while it trains.
-
-        Args:
-            run: `mdnn.runs.run_folder.Run`, with the network at hand.
-            step: integer, for the file's name.
-            title: text that says when this is.
-            say: function that shows a text.
-        """

@@ -23,9 +23,9 @@ def generate(run, prompt, output=None, stream=None, **options):
             `mdnn.generation.options.GenerationOptions`.
         stream: function called with each piece of a text that is continued, with each item of a
             single prompt's answer, or with the number of steps and the answer so far of a puzzle.
-        **options: the others of `mdnn.generation.options.GenerationOptions`: `length`, `decoding`,
-            `preset`, `temperature`, `top_k`, `top_p`, `seed`, `steps`, `num_denoising_steps`,
-            `batch_size`, `num_starts` and `adaptive`.
+        **options: the others of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
+            `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`, `steps`,
+            `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
         The text written, without the prompt. Of items: a string, uint8 or int16 array where

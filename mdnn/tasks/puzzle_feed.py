@@ -4,10 +4,10 @@ import keras
 import numpy as np
 
 from mdnn.datasets.batches.puzzle_batches import puzzle_batch
-from mdnn.datasets.random_bits import EXPLORE, STEPS, raw_bits
+from mdnn.datasets.random_bits import EXPLORE, raw_bits
 from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
 from mdnn.models.thinking.recurrent_inference import steps_by_length
-from mdnn.tasks.feed import BatchFeed
+from mdnn.tasks.feed import BatchFeed, sampled_free_steps
 from mdnn.tokens.symbols import to_units
 
 
@@ -28,9 +28,7 @@ class VariableDepthPuzzles(BatchFeed):
         batch = with_asked(self.batches.at(step), self.kind)
         refeed = self.config.refeed
         if refeed.step_schedule == "sampled":
-            drawn = int(raw_bits(self.config.seed, step, 1, STEPS)[0])
-            free = drawn % (refeed.steps - refeed.bptt_steps + 1)
-            batch["free"] = np.array([free], dtype="int32")
+            batch["free"] = sampled_free_steps(self.config, step)
         if refeed.step_schedule == "length":
             steps = int(steps_by_length(refeed.steps_by_length, batch["asked"]).max())
             batch["free"] = np.array([max(0, steps - (refeed.bptt_steps or 1))], dtype="int32")

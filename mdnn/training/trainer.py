@@ -1,10 +1,10 @@
 """The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
 
+import math
 import time
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from mdnn.config.load import load_config
 from mdnn.datasets.fingerprint import source_change, write_source
@@ -21,6 +21,7 @@ from mdnn.training.ema import swapped_in, take_averages
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
+from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.notebook_display import make_display
 from mdnn.training.optimizers import make_optimizer, rate_at
@@ -32,7 +33,6 @@ from mdnn.training.signals import Stopping, TerminationSignal, signal_name, sign
 from mdnn.training.step import make_step
 
 PICTURE = "loss.png"
-COLUMNS = ("step", "rate", "train_loss", "validation_loss")
 # Rows of metrics.csv in a whole run of so many steps, and steps of a row at most.
 ROWS, ROW = 200, 100
 
@@ -115,7 +115,8 @@ class Training:
 
     def __init__(self, run, task, display):
         self.run, self.model, self.task, self.display = run, run.model, task, display
-        self.batches, self.ways = task.batches, task.mode_shares
+        self.batches = task.batches
+        self.mode_losses = ModeLosses(task.mode_shares, task.units_per_token)
         spec, variables = run.config.train, self.model.trainable_variables
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
@@ -223,7 +224,7 @@ class Training:
     def _train(self):
         """Takes steps until the budget is spent; returns the signal that stopped it, or `None`."""
         spec, progress = self.run.config.train, self.progress
-        metrics = Metrics(self.run.path, self._columns(), progress.step)
+        metrics = Metrics(self.run.path, self.mode_losses.columns(), progress.step)
         before = progress.seconds
         begun = shown = kept = warm = time.perf_counter()
         compiled, first, rowed = set(), progress.step, progress.step
@@ -254,8 +255,10 @@ class Training:
                     if check:
                         checks = int(part * spec.num_evaluations)
                         self._check()
-                    progress.train_loss, progress.losses = self._nats(), []
-                    metrics.write(self._row(rate, self.progress.validation if check else {}))
+                    progress.train_loss = self.mode_losses.train_losses(progress)
+                    progress.losses = []
+                    checked = progress.validation if check else {}
+                    metrics.write(self.mode_losses.row(progress, rate, checked))
                     rowed = progress.step
                 elif now - shown <= 0.5:
                     continue
@@ -283,41 +286,6 @@ class Training:
             stands = "no checkpoint" if last is None else f"its last checkpoint, {last.name}"
             raise MdnnError(f"{error}; {self.run.path} has {stands}") from None
 
-    def _columns(self):
-        """Names of the columns of metrics.csv: of several ways each has one of its own."""
-        several = self.ways if len(self.ways) > 1 else ()
-        return [*COLUMNS, *(f"validation_{way}_loss" for way in several)]
-
-    def _row(self, rate, checked):
-        """A row of metrics.csv and times.csv as a dict from columns to texts."""
-        row = {
-            "step": str(self.progress.step),
-            "seconds": f"{self.progress.seconds:.3f}",
-            "rate": f"{rate:.3e}",
-            "train_loss": f"{self._together(self.progress.train_loss):.5f}"
-            if self.progress.train_loss
-            else "",
-        }
-        if checked:
-            row["validation_loss"] = f"{self._together(checked):.5f}"
-        return row | {f"validation_{way}_loss": f"{value:.5f}" for way, value in checked.items()}
-
-    def _nats(self):
-        """Mean nats per character (or unit) of each way's last steps, a dict."""
-        found = dict(self.progress.train_loss)
-        for way in dict(self.progress.losses):
-            own = [loss for name, loss in self.progress.losses if name == way]
-            found[way] = float(np.mean(own)) / self.task.units_per_token
-        return found
-
-    def _together(self, nats):
-        """Returns the mean of a dict from modes to nats, weighted by their training shares.
-
-        Otherwise the curve mostly shows which mode the last few steps sampled.
-        """
-        shares = sum(self.ways[way] for way in nats)
-        return sum(self.ways[way] * value for way, value in nats.items()) / shares
-
     def _check(self):
         """Takes validation nats of each way on pieces from all over the validation part."""
         self.step.sync()
@@ -328,8 +296,8 @@ class Training:
         """Takes validation nats of the network as it stands, and keeps it where it is the best."""
         progress = self.progress
         checked = self.evaluator.quick(self.task.validation)
-        nats = self._together(checked)
-        if not np.isfinite(nats):
+        nats = self.mode_losses.combined(checked)
+        if not math.isfinite(nats):
             self.display.say(f"the validation loss is {nats} at step {progress.step:,}")
             progress.validation = {}
             return
@@ -346,9 +314,10 @@ class Training:
             left = (spec.steps - self.progress.step) * per_step
         else:
             left = 60 * spec.minutes - self.progress.seconds
-        nats, checked = self._nats(), self.progress.validation
-        if not nats:
+        losses, checked = self.mode_losses.train_losses(self.progress), self.progress.validation
+        if not losses:
             return
         speed = self.task.units_per_step / per_step
-        validation = self._together(checked) if checked else None
-        self.display.update(part, self._together(nats), speed, left, self.progress.step, validation)
+        validation = self.mode_losses.combined(checked) if checked else None
+        loss = self.mode_losses.combined(losses)
+        self.display.update(part, loss, speed, left, self.progress.step, validation)

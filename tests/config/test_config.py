@@ -486,3 +486,12 @@ def refused_file(path):
 
 def test_slots():
     assert data_tables.Context((3, 4, 5)).positions == 60
+
+
+def test_another_kind_of_mixer_drops_the_words_of_the_old_one(path):
+    words = [f"{MIXER}.groups=2", f"{MIXER}.execution=sequential", f"{MIXER}.wiring=causal"]
+    kind = [f"{MIXER}.kind=attention", f"{MIXER}.heads=2"]
+    mixer = load_config(path, [*words, *kind]).backbone.layer[0].mixer[0]
+    assert (mixer.kind, mixer.heads, mixer.wiring) == ("attention", 2, "causal")
+    message = refused(path, *words, *kind, f"{MIXER}.groups=2")
+    assert message.startswith(f"unknown key '{MIXER}.groups' of kind = 'attention'")

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from mdnn.config.schema import dump, nearest, option, parse
+from mdnn.config.schema import dump, option, parse
 from mdnn.errors import MdnnError
 
 
@@ -84,8 +84,3 @@ def test_errors(table, message):
         parse(Tree, table)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
-
-
-def test_nearest():
-    assert nearest("widht", ("width", "depth")) == " (did you mean 'width'?)"
-    assert nearest("zzz", ("width", "depth")) == ""

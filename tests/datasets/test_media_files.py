@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mdnn.datasets.media import media_files as media
-from mdnn.datasets.media import picture_files
+from mdnn.datasets.media import media_writing, picture_files
 from mdnn.datasets.media.media_files import (
     item_bytes,
     read_item,
@@ -134,7 +134,7 @@ def test_half_a_film_leaves_nothing(tmp_path, monkeypatch):
         done.append(item)
         return b"a frame"
 
-    monkeypatch.setattr(media, "encode_png", encode)
+    monkeypatch.setattr(media_writing, "encode_png", encode)
     with pytest.raises(MdnnError, match=r"cannot write .*film: No space left"):
         write_item(FILM, tmp_path / "film")
     assert not list(tmp_path.iterdir())
@@ -240,7 +240,7 @@ def test_films_that_are_none(tmp_path, monkeypatch):
         (SOUND, "a.txt", r"expected a file \.wav"),
         (PICTURE, "none/a.png", r"cannot write .*a\.png: No such file"),
         (FILM, "none/film", r"cannot write .*film: No such file"),
-        (FILM, "full", "full is there already"),
+        (FILM, "full", "full already exists"),
     ],
 )
 def test_what_is_not_written(tmp_path, item, name, message):

@@ -148,7 +148,7 @@ def test_memory_is_a_small_multiple_of_the_file(tmp_path, validation, monkeypatc
         "".join(map(str, p)) + "," + "".join(map(str, s)) + "\n"
         for p, s in zip(puzzles, solutions, strict=True)
     ]
-    text = "puzzle,solution\n" + "".join(rows) * 100
+    text = "puzzle,solution\n" + "".join(rows) * 40
     path = write(tmp_path, text)
     open_puzzles(write(tmp_path, "".join(rows), "b.csv"))
     tracemalloc.start()
@@ -157,4 +157,4 @@ def test_memory_is_a_small_multiple_of_the_file(tmp_path, validation, monkeypatc
         assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
     finally:
         tracemalloc.stop()
-    assert len(corpus.held.puzzles) + (validation > 0) * len(corpus.train.puzzles) == 20_000
+    assert len(corpus.held.puzzles) + (validation > 0) * len(corpus.train.puzzles) == 8_000

@@ -89,7 +89,7 @@ def test_refeeds_in_turn(run):
     [
         ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
         ({"output": "grey 2x2"}, "output: 'grey 2x2': this network knows text, not grey"),
-        ({"output": ["text"]}, "output: expected a word"),
+        ({"output": ["text", "text"]}, "output: this network continues one text"),
     ],
 )
 def test_what_a_network_of_texts_refuses(run, settings, message):

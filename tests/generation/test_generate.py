@@ -231,3 +231,12 @@ def test_numbers_of_numpy_are_numbers(run):
 def test_what_is_no_run(tmp_path):
     with pytest.raises(mdnn.MdnnError, match="none is no run folder: there is nothing there"):
         mdnn.generate(tmp_path / "none", "The ")
+
+
+def test_a_stop_text_ends_a_text(tiny_run):
+    whole = mdnn.generate(tiny_run, "The ", length=60, seed=2)
+    stop = whole[20:22]
+    pieces = []
+    found = mdnn.generate(tiny_run, "The ", length=60, seed=2, stop=stop, stream=pieces.append)
+    assert found == whole.partition(stop)[0] == "".join(pieces)
+    assert mdnn.generate(tiny_run, "The ", length=60, seed=2, stop=[stop, "\u2603"]) == found

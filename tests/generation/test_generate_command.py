@@ -1,5 +1,7 @@
 """`mdnn generate` of items: prompts in order, files out, and what bad input gets."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny
@@ -7,6 +9,7 @@ import tiny
 import mdnn
 from mdnn.cli import main
 from mdnn.datasets.media.media_files import read_item, write_item
+from mdnn.generation.options import GenerationOptions
 from mdnn.tokens.items import Item
 
 
@@ -87,3 +90,15 @@ def test_a_text_is_one_prompt(capfd, tiny_run):
     assert capfd.readouterr().err == (
         "mdnn: error: this network continues one text: expected one --prompt\n"
     )
+
+
+def test_help_groups_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    out = capsys.readouterr().out
+    titles = ["The prompt:", "What comes back:", "How texts and items are decoded:"]
+    titles += ["How tokens are sampled:", "Puzzles:"]
+    assert [out.index(title) for title in titles] == sorted(out.index(title) for title in titles)
+    for field in dataclasses.fields(GenerationOptions):
+        if field.metadata["group"]:
+            assert f"--{field.name.replace('_', '-')}" in out

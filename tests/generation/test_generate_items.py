@@ -97,7 +97,7 @@ def test_unmasking_keeps_the_most_certain(run):
     for weight in model.weights:
         weight.assign(rng.normal(size=weight.shape) * 0.3)
     seen, run = run.item_statistics, dataclasses.replace(run).holding(model)
-    vars(run)["seen"] = seen
+    vars(run)["item_statistics"] = seen
     whole = model.with_options(causal=False)
     context, first = packed(run, "two")
     blank, num_denoising_steps, count = run.item_tokenizer.blanks("grey", (4, 4), 1), 5, 16
@@ -286,7 +286,7 @@ def test_what_nobody_asked_for_ends_where_it_does_not_fit(run, monkeypatch):
     def always_pictures(self, contexts, number):
         return ["grey"] * len(contexts)
 
-    monkeypatch.setattr(ItemGenerator, "_kinds", always_pictures)
+    monkeypatch.setattr(ItemGenerator, "_choose_kinds", always_pictures)
     # Behind a word of one row of 8 there are four rows, and a picture takes two.
     answers = mdnn.generate(run, [["one"], ["one", "two"]], temperature=0)
     assert [[item.kind for item in items] for items in answers] == [["grey"] * 2, ["grey"]]
@@ -296,9 +296,9 @@ def test_places_that_the_network_decides(run):
     tokens = dataclasses.replace(run.config.tokens, answer_coordinates=True)
     config = dataclasses.replace(run.config, tokens=tokens)
     side = dataclasses.replace(run, config=config).holding(mdnn.build(config))
-    vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
+    vars(side)["item_statistics"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
     for how in ("autoregressive", "parallel"):
-        with pytest.raises(mdnn.MdnnError, match=r"places make no grey \(.*say its size"):
+        with pytest.raises(mdnn.MdnnError, match=r"coordinates make no grey \(.*specify its size"):
             mdnn.generate(side, ["one"], output="grey", decoding=how, temperature=5.0)
 
 
@@ -306,10 +306,10 @@ def test_places_that_the_network_decides(run):
     ("settings", "message"),
     [
         (
-            {"decoding": "unmas"},
-            "decoding: unknown 'unmas' (did you mean 'masked_diffusion'?); known: autoregressive",
+            {"decoding": "masked_difusion"},
+            "decoding: unknown 'masked_difusion' (did you mean 'masked_diffusion'?); known: ",
         ),
-        ({"decoding": None}, "decoding: unknown None; known"),
+        ({"decoding": 3}, "decoding: unknown 3; known"),
         ({"preset": "factal"}, "preset: unknown 'factal' (did you mean 'factual'?)"),
         ({"output": "gray"}, "output: unknown 'gray' (did you mean 'grey'?)"),
         ({"output": "image 4x4"}, "output: 'image 4x4': this network knows text, grey, audio"),
@@ -318,13 +318,13 @@ def test_places_that_the_network_decides(run):
             {"output": "audio 33"},
             "audio 33 takes 33 positions: a context of 40 positions has 32 left ",
         ),
-        ({"steps": 0}, "steps: expected a whole number from 1 to 1000, received 0"),
+        ({"steps": 0}, "steps: expected a whole number from 1 to 1,000,000, received 0"),
         ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
         ({"batch_size": 0}, "batch_size: expected a whole number from 1 to 65,536, received 0"),
         ({"prompt": [""]}, "prompt: expected a text of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
         ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
-        ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 units from position 8"),
+        ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 tokens from position 8"),
         (
             {"prompt": ["x" * 39]},
             "text takes 1 positions: a context of 40 positions has 0 left behind",
@@ -352,7 +352,7 @@ def test_what_was_not_trained(run, tiny_run):
         mdnn.MdnnError, match=r"not trained for 'parallel'.*; it was for autoregressive"
     ):
         mdnn.generate(tiny_run, "The ", decoding="parallel")
-    objectives = dataclasses.replace(run.config.train.objectives, turn=0.0)
+    objectives = dataclasses.replace(run.config.train.objectives, autoregressive=0.0)
     config = dataclasses.replace(
         run.config, train=dataclasses.replace(run.config.train, objectives=objectives)
     )
@@ -361,11 +361,11 @@ def test_what_was_not_trained(run, tiny_run):
         mdnn.MdnnError,
         match=r"not trained for 'autoregressive'.*; it was for parallel, masked_diffusion",
     ):
-        mdnn.generate(side, ["one"])
-    with pytest.raises(mdnn.MdnnError, match="output: say what is wanted"):
+        mdnn.generate(side, ["one"], decoding="autoregressive")
+    with pytest.raises(mdnn.MdnnError, match="output: specify what to generate"):
         mdnn.generate(side, ["one"], decoding="parallel")
-    vars(side)["seen"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
-    with pytest.raises(mdnn.MdnnError, match=r"output: say the size of grey.*trained on 4x4, 2x8"):
+    vars(side)["item_statistics"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
+    with pytest.raises(mdnn.MdnnError, match=r"specify the size of grey.*trained on 4x4, 2x8"):
         mdnn.generate(side, ["one"], output="grey", decoding="parallel")
 
 

@@ -76,14 +76,14 @@ def test_bad_puzzles(sudoku_run, puzzle, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"steps": 0}, "steps: expected whole numbers from 1"),
+        ({"steps": 0}, "steps: expected a whole number from 1"),
         ({"steps": -3}, "received -3"),
         (
             {"num_starts": 2},
             "num_starts: expected a network that was trained with refeed.initial_state",
         ),
         ({"steps": 2, "adaptive": True}, "adaptive: expected no steps beside it"),
-        ({"output": "text"}, "output: has no effect"),
+        ({"output": "text"}, "output has no effect on puzzle models; remove it"),
     ],
 )
 def test_bad_settings(sudoku_run, settings, message):
@@ -139,12 +139,12 @@ def test_another_seed_begins_elsewhere(tmp_path):
     [
         {"temperature": 0.5},
         {"length": 5},
-        {"preset": "foo"},
+        {"preset": "factual"},
         {"top_k": 1},
         {"decoding": "masked_diffusion"},
     ],
 )
 def test_settings_of_writing_are_refused(sudoku_run, setting):
-    ((name, value),) = setting.items()
-    with pytest.raises(MdnnError, match=rf"^{name}: .* received {value!r}$"):
+    (name,) = setting
+    with pytest.raises(MdnnError, match=rf"^{name} has no effect on puzzle models; remove it"):
         mdnn.generate(sudoku_run, "......4..3.41..2", **setting)

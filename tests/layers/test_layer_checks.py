@@ -229,10 +229,14 @@ def test_cases_cover_every_layer():
         and value.__module__.startswith("mdnn.")
     }
     covered = {type(case.make()) for case in CASES.values()}
-    # A measure, which no network is built of, computed in float32 alone; the fold, which
-    # tests/models/test_fold.py puts through the same checks; and what hands on its input, so
-    # that nothing is learnt from its output (test_keras_checks.py has it).
+    # A measure, computed in float32 alone; the fold, which tests/models/test_fold.py puts through
+    # the same checks; the halting head, whose output is its input, so that no gradient reaches its
+    # weights (test_keras_checks.py has it); whole networks (tests/models/test_network_model.py);
+    # and Keras' own layers with a counted `add_weight`.
     assert {layer.__name__ for layer in layers - covered} <= {
+        "Network",
+        "RuledDense",
+        "RuledLayerNormalization",
         "TokenNLL",
         "RowBottleneck",
         "HaltHead",

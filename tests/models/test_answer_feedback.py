@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from backends import to_numpy, weight_gradients
-from mdnn.models.answer_feedback import AnswerFeedback
 from networks import normal
 
 from mdnn.layers import ModalityEmbedding, ModalityHeads
+from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.tokens import modality
 
 LETTERS = [[97, -1], [98, 99], [100, 101]]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from networks import make_config, mix, randomize, text_tokens
 
 from mdnn.config.load import Config
 from mdnn.datasets import ItemBatches, open_dataset
@@ -147,3 +148,18 @@ def test_a_variants_nats_are_its_own():
         batch | {"target_indices": target_indices(batch["targets"], learner.heads.modalities)}
     )
     np.testing.assert_allclose(found, value, rtol=2e-5)
+
+
+@pytest.mark.parametrize("free", [0, 3])
+def test_steps_of_a_batch(free):
+    """As many as the batch says, before those that gradients go through."""
+    config = make_config(
+        mix({"groups": 2}),
+        refeed={"steps": 5, "bptt_steps": 2, "step_schedule": "sampled", "inner_steps": 1},
+    )
+    model = randomize(build(config))
+    tokens = text_tokens((3, 4))
+    batch = {"tokens": tokens, "targets": text_tokens((3, 4), seed=1)}
+    found = LossModel(model, loss_for(config))(batch | {"free": np.full(3, free, "int32")})
+    expected = LossModel(model.with_options(steps=2 + free), loss_for(config))(batch)
+    np.testing.assert_allclose(float(found), float(expected), rtol=1e-5)

@@ -11,7 +11,7 @@ from networks import make_config, mix
 
 from mdnn import MdnnError, build
 from mdnn.layers import MultidimDense
-from mdnn.layers.weight_rules import applied, derived_seed, seeded
+from mdnn.layers.weight_rules import NumpyDraw, applied, derived_seed, seeded
 from mdnn.models.parameter_limit import TooLargeError, at_most
 
 FOLD = {"kind": "fold", "width": 6, "block": [mix({"groups": 2}, gate="silu", dropout=0.1)]}
@@ -127,6 +127,48 @@ def test_a_seed_of_ones_own_stays():
             layer = MultidimDense(1, sharing="shared", kernel_initializer=initializer, name="b")
             layer.build((None, 4, 2))
             kernels.append(to_numpy(layer.kernels[0]))
-    for kernel, seed in zip(kernels, (3, derived_seed(1, "b/kernel_axis_1")), strict=True):
-        expected = keras.initializers.RandomNormal(seed=seed)((4, 4))
-        np.testing.assert_array_equal(kernel, to_numpy(expected))
+    expected = to_numpy(keras.initializers.RandomNormal(seed=3)((4, 4)))
+    np.testing.assert_array_equal(kernels[0], expected)
+    rng = np.random.default_rng(derived_seed(1, "b/kernel_axis_1"))
+    # As keras.initializers.RandomNormal would: a deviation of 0.05.
+    np.testing.assert_allclose(
+        kernels[1], 0.05 * rng.standard_normal((4, 4), dtype="float32"), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        keras.initializers.RandomNormal(0.5, 2.0),
+        keras.initializers.GlorotUniform(),
+        keras.initializers.GlorotNormal(),
+        keras.initializers.HeNormal(),
+        keras.initializers.LecunUniform(),
+        keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+    ],
+    ids=lambda initializer: type(initializer).__name__,
+)
+@pytest.mark.parametrize("shape", [(20_000,), (200, 150), (3, 100, 90)], ids=str)
+def test_draws_by_numpy_are_distributed_as_those_of_keras(initializer, shape):
+    found = to_numpy(NumpyDraw(initializer, 5)(shape, dtype="float32"))
+    expected = to_numpy(initializer(shape, dtype="float32"))
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    scale = float(expected.std())
+    assert found.std() == pytest.approx(scale, rel=0.05)
+    assert found.mean() == pytest.approx(expected.mean(), abs=0.05 * scale)
+    for part in (0.01, 0.25, 0.75, 0.99):
+        assert np.quantile(found, part) == pytest.approx(
+            np.quantile(expected, part), abs=0.12 * scale
+        )
+    np.testing.assert_array_equal(to_numpy(NumpyDraw(initializer, 5)(shape)), found)
+
+
+def test_the_same_weights_on_every_backend():
+    """Numbers that no backend draws."""
+    found = weights(build(config(FEED, width=4)))
+    kernel = found["block_0_feedforward/dense_in/kernel"]
+    rng = np.random.default_rng(derived_seed(1, "block_0_feedforward/dense_in/kernel"))
+    first = rng.standard_normal((4, 8), dtype="float32")
+    kept = np.abs(first) <= 2
+    scale = 0.5 / NumpyDraw.TRUNCATED
+    np.testing.assert_allclose(kernel[kept], scale * first[kept], rtol=1e-5)

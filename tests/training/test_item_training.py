@@ -45,6 +45,7 @@ def test_a_run_folder(items_training, items_run):
         "metrics.csv",
         "model.safetensors",
         "run.json",
+        "source.json",
         "times.csv",
     ]
     run = open_run(items_run)

@@ -105,8 +105,8 @@ def test_puzzles_stay_whole(tmp_path, monkeypatch):
         (1, 8, 1, 1),
         (12, 8, 4, 2),
         (8, 2, 0, 1),
-        (64, 64, 1, 8),
-        (24, 24, 3, 8),
+        (64, 64, 1, 4),
+        (24, 24, 4, 6),
     ],
 )
 def test_how_many_parts(batch, number, threads, expected, monkeypatch):
@@ -147,8 +147,7 @@ print(shared, threading.get_intra_op_parallelism_threads(), many)
         (("4", "first"), {}, "True 1 4"),
         (("3", "first"), {}, "True 2 3"),
         (("1", "first"), {}, "True 6 1"),
-        (("24", "first"), {"CORES": "24"}, "True 3 8"),
-        (("0", "first"), {"CORES": "24"}, "True 3 8"),
+        (("24", "first"), {"CORES": "24"}, "True 4 6"),
         (("4", "begun"), {}, "False 0 1"),
         (("4", "first"), {"TF_NUM_INTRAOP_THREADS": "2"}, "False 0 1"),
     ],

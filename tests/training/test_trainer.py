@@ -77,6 +77,7 @@ def test_a_run_folder(tiny_training, tiny_run):
         "model.safetensors",
         "run.json",
         "samples",
+        "source.json",
         "times.csv",
     ]
     kept = ["best.safetensors", "step-000000300.safetensors"]

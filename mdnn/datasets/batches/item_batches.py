@@ -186,10 +186,6 @@ def item_windows(
 def planned_contexts(lines, order):
     """Yields contexts that include every alternative of every example.
 
-    Args:
-        lines: List of `mdnn.datasets.items.example.Example`.
-        order: `"given"`, `"any"` or `"pairs"`.
-
     Yields:
         `(line, turn, pair)`: the example, the index of the alternatives, the indices of the parts.
     """

@@ -99,8 +99,11 @@ def open_dataset(
 
 def _manifest(name):
     """Returns the path of a source's manifest."""
+    expected = f"{DIGITS}, {TFDS}NAME, a folder with a {MANIFEST} or a .jsonl file"
+    if not name.strip():
+        raise MdnnError(f"expected a source of items: {expected}; received {name!r}")
     path = as_path(name, "source")
-    if name.strip() and path.is_dir():
+    if path.is_dir():
         if not (path / MANIFEST).is_file():
             raise MdnnError(
                 f"the folder {name!r} needs a {MANIFEST} that says which of its files belong "
@@ -109,7 +112,6 @@ def _manifest(name):
         return path / MANIFEST
     if path.suffix == ".jsonl" and path.is_file():
         return path
-    expected = f"{DIGITS}, {TFDS}NAME, a folder with a {MANIFEST} or a .jsonl file"
     if name == PYTHON_DOCS or path.is_file():
         raise MdnnError(
             f"expected a source of items: {expected}; {name!r} is a text (layout = 'stream')"

@@ -1,7 +1,6 @@
 """A manifest: JSON lines that say which files and texts belong together, in which order."""
 
 import codecs
-import difflib
 import os
 import pathlib
 import stat
@@ -10,7 +9,7 @@ from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, check_kind
 from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
 from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.datasets.text.text_sources import TFDS
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
 from mdnn.text_encodings import likely_encoding
@@ -116,10 +115,7 @@ class _ManifestReader:
 
     Args:
         folder: String, the manifest's folder, without links.
-        rate: Integer or `None`, as `read_manifest` takes it.
-        kinds: Tuple or `None`, as `read_manifest` takes it.
-        convert: Boolean, as `read_manifest` takes it.
-        encoding: String, as `read_manifest` takes it.
+        rate, kinds, convert, encoding: As `read_manifest` takes them.
     """
 
     def __init__(self, folder, rate, kinds, convert, encoding):
@@ -265,8 +261,7 @@ def _check_keys(table, known, where):
     """Refuses a key that is not known, and offers the nearest."""
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(known)}"
+            hint = did_you_mean(key, known) or f"; known: {', '.join(known)}"
             raise MdnnError(f"{where}: unknown key {_short(key)}{hint}")
 
 

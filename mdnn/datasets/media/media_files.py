@@ -1,6 +1,5 @@
 """Files and items: texts, pictures, films and sounds in; text, PNG and WAV out."""
 
-import errno
 import os
 import pathlib
 
@@ -8,15 +7,15 @@ import numpy as np
 
 from mdnn.datasets.media.animated import decode_picture
 from mdnn.datasets.media.conversion import to_grey
+from mdnn.datasets.media.media_writing import item_bytes, write_item
 from mdnn.datasets.media.picture_files import check_pixels, decode_jpeg
-from mdnn.datasets.media.png_files import decode_png, encode_png
-from mdnn.datasets.media.sound_files import decode_compressed, decode_wav, encode_wav, resample
+from mdnn.datasets.media.png_files import decode_png
+from mdnn.datasets.media.sound_files import decode_compressed, decode_wav, resample
 from mdnn.datasets.media.suffixes import COMPRESSED_SOUNDS, PICTURES, SOUNDS
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, making, replacing
-from mdnn.text_encodings import MARK, decode_text
-from mdnn.tokens.items import Item, as_item
+from mdnn.text_encodings import decode_text
+from mdnn.tokens.items import Item
 
 __all__ = [
     "MAX_BYTES",
@@ -261,75 +260,6 @@ def read_video(paths, convert=False):
         frames.append(item.value)
     kind = "video" if first.kind == "image" else "grey_video"
     return Item(kind, np.stack(frames), name=name or paths[0])
-
-
-def item_bytes(item, rate=None):
-    """Returns the bytes of the file that holds an item.
-
-    Args:
-        item: An `Item`.
-        rate: Integer, samples per second of a sound that does not say.
-
-    Returns:
-        `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, a WAV and
-        `.wav`. Reading them gives the item again, exactly.
-
-    Raises:
-        MdnnError: A text that is no Unicode (lone surrogates), a sound whose rate is not known.
-    """
-    if item.kind == "audio":
-        return encode_wav(item, rate), ".wav"
-    if item.kind != "text":
-        return encode_png(item), ".png"
-    # readers drop one byte order mark: a text's own is written behind another one
-    text = MARK + item.value if item.value.startswith(MARK) else item.value
-    try:
-        return text.encode("utf-8"), ".txt"
-    except UnicodeEncodeError as error:
-        raise MdnnError(
-            f"{item.name or 'a text'}: character {error.start} cannot be written as UTF-8: "
-            f"U+{ord(text[error.start]):04X}"
-        ) from None
-
-
-def write_item(item, path, rate=None):
-    """Writes an item to a file, whole or not at all; a file that is there is replaced.
-
-    Args:
-        item: An `Item`, or what `mdnn.generate` returns: a string, or an array (see
-            `mdnn.tokens.items.as_item`).
-        path: String or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
-            A film goes to a `.png` (animated), or, if the name has no such end, to a new folder
-            of pictures `000000.png`, `000001.png`, ...
-        rate: Integer, samples per second of a sound that does not say.
-
-    Raises:
-        MdnnError: What is no item, another end of the name, a folder that is not empty, an item
-            that its file cannot hold (see `item_bytes`), a path that cannot be written.
-    """
-    path = as_path(path)
-    item = as_item(item, str(path))
-    try:
-        if item.kind in _FILMS and not path.suffix:
-            _write_frames(item, path)
-            return
-        data, suffix = item_bytes(item, rate)
-        if path.suffix.lower() != suffix:
-            raise MdnnError(f"{path}: expected a file {suffix} for an item of kind {item.kind}")
-        with replacing(path) as part:
-            part.write_bytes(data)
-    except OSError as error:
-        raise MdnnError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _write_frames(item, path):
-    check_new_folder(path)
-    kind = "image" if item.kind == "video" else "grey"
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    with making(path) as part:
-        for number, picture in enumerate(item.value):
-            (part / f"{number:06}.png").write_bytes(encode_png(Item(kind, picture)))
 
 
 def _pictures(folder):

@@ -15,11 +15,11 @@ from PIL import Image
 from mdnn.datasets.media.animated import read_frames
 from mdnn.datasets.media.conversion import check_convert, is_grey, to_8_bit, without_alpha
 from mdnn.datasets.media.picture_files import PNG, check_pixels, decode, signature
+from mdnn.datasets.media.png_stream import byte_lanes, check_stream
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
-# Channels of a pixel by colour type, and the depths that each has.
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Depths of each colour type.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 # Frame header of an animated PNG: number, width, height, x, y, delay (2), dispose, blend.
@@ -27,17 +27,6 @@ _FRAME = struct.Struct(">IIIIIHHBB")
 
 # Chunks that the decoder is given of an animated PNG.
 _USED = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
-
-# Passes of an interlaced PNG: first column and row, steps.
-_INTERLACED = (
-    (0, 0, 8, 8),
-    (4, 0, 8, 8),
-    (0, 4, 4, 8),
-    (2, 0, 4, 4),
-    (0, 2, 2, 4),
-    (1, 0, 2, 2),
-    (0, 1, 1, 2),
-)
 
 
 def decode_png(data, name="a PNG", convert=False):
@@ -68,8 +57,8 @@ def decode_png(data, name="a PNG", convert=False):
     tables = dict(chunks)
     stream = b"".join(body for tag, body in chunks if tag == b"IDAT")
     if depth == 16:
-        _check_stream(header, width, height, stream, name)
-        lanes = _lanes(header, width, height, stream)
+        check_stream(header, width, height, stream, name)
+        lanes = byte_lanes(header, width, height, stream)
         header = header[:8] + b"\x08" + header[9:]
         high, low = (_pixels(header, width, height, lane, name) for lane in lanes)
         samples = high.astype(np.uint16) << 8 | low
@@ -170,7 +159,7 @@ def _pixels(header, width, height, stream, name):
 
     Of a palette they are the numbers of colours; grey of less than 8 bit is scaled to 255.
     """
-    _check_stream(header, width, height, stream, name)
+    check_stream(header, width, height, stream, name)
     chunks = [(b"IHDR", header), (b"IDAT", stream), (b"IEND", b"")]
     if header[9] == 3:
         chunks.insert(1, (b"PLTE", bytes(768)))
@@ -179,56 +168,6 @@ def _pixels(header, width, height, stream, name):
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     return pixels.reshape(height, width, -1)
-
-
-def _passes(header, width, height):
-    """Returns the columns and rows of each pass of a picture; of one without passes, its own."""
-    passes = _INTERLACED if header[12] else ((0, 0, 1, 1),)
-    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in passes]
-    return [(columns, rows) for columns, rows in sizes if columns > 0 and rows > 0]
-
-
-def _stream_size(header, width, height):
-    """Returns how many bytes the pixels of a picture have, one byte a row for its filter."""
-    bits = header[8] * _CHANNELS[header[9]]
-    return sum(
-        rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(header, width, height)
-    )
-
-
-def _check_stream(header, width, height, stream, name):
-    """Refuses a stream with fewer bytes than the picture: the decoder takes zeros for the rest."""
-    missing = _stream_size(header, width, height)
-    expander = zlib.decompressobj()
-    try:
-        while missing > 0 and stream and not expander.eof:
-            # in small pieces, whatever the stream says of its size
-            missing -= len(expander.decompress(stream, 1 << 16))
-            stream = expander.unconsumed_tail
-    except zlib.error as error:
-        raise MdnnError(f"{name}: a damaged PNG: {error}") from None
-    # what the last bytes of the stream still give
-    missing -= len(expander.flush()) if missing > 0 else 0
-    if missing > 0:
-        raise MdnnError(f"{name}: a truncated PNG: {missing} bytes of its pixels are missing")
-
-
-def _lanes(header, width, height, stream):
-    """Returns the streams of two 8-bit pictures: the higher and the lower bytes of a 16-bit one.
-
-    A filter of PNG computes each byte of a pixel from the same byte of the pixels around it, so
-    the bytes can be taken apart before the filters are undone.
-    """
-    size = _stream_size(header, width, height)
-    raw = np.frombuffer(zlib.decompressobj().decompress(stream, size), dtype=np.uint8)
-    lanes, at, channels = ([], []), 0, _CHANNELS[header[9]]
-    for columns, rows in _passes(header, width, height):
-        end = at + rows * (1 + 2 * columns * channels)
-        block = raw[at:end].reshape(rows, -1)
-        for number, lane in enumerate(lanes):
-            lane.append(np.concatenate([block[:, :1], block[:, 1 + number :: 2]], axis=1).tobytes())
-        at = end
-    return [zlib.compress(b"".join(lane), 0) for lane in lanes]
 
 
 def _from_palette(numbers, tables, name):
@@ -303,4 +242,4 @@ def _check_frames(chunks, header, name):
     for (_, w, h, x, y), stream in zip(frames, streams, strict=True):
         if not w or not h or x + w > width or y + h > height:
             raise MdnnError(f"{name}: a frame of {w} x {h} at {x}, {y} leaves {width} x {height}")
-        _check_stream(header, w, h, b"".join(stream), name)
+        check_stream(header, w, h, b"".join(stream), name)

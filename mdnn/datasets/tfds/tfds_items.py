@@ -1,6 +1,5 @@
 """Items of TensorFlow Datasets (TFDS): pictures, films, sounds and texts of a set by its name."""
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from mdnn.datasets.items.example import FAMILIES
 from mdnn.datasets.items.train_validation_split import SourceExample, SourcePart
 from mdnn.datasets.tfds.tfds_sets import examples, open_set
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tokens.items import Item
 
 MOST_BYTES = 2**33
@@ -81,8 +80,7 @@ class ItemSet:
             return self.labels.index(label)
         if type(label) is int and 0 <= label < len(self.labels):
             return label
-        near = difflib.get_close_matches(str(label), self.labels, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(str(label), self.labels, 0.6)
         raise MdnnError(
             f"tfds:{self.name}: expected a label's name or a number from 0 to "
             f"{len(self.labels) - 1}, received {label!r}{hint}"

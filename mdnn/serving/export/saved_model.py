@@ -64,7 +64,7 @@ def export(run, directory, xla=True):
     directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")
-    exported = exported_network(run, xla)
+    exported = exported_by_task(run, xla)
     taken = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
@@ -77,7 +77,7 @@ def export(run, directory, xla=True):
     return target
 
 
-def exported_network(run, xla=True):
+def exported_by_task(run, xla=True):
     """Returns a network as its task exports it.
 
     Args:

@@ -1,4 +1,4 @@
-"""RequestLimits of a request, and the refusal of one that exceeds them."""
+"""Limits of a request, and the refusal of one that exceeds them."""
 
 import dataclasses
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mdnn.errors import MdnnError
 from mdnn.runs.run_folder import CONFIG, open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
-from mdnn.serving.export import exported_network
+from mdnn.serving.export.saved_model import exported_by_task
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
@@ -38,7 +38,7 @@ def open_run_network(run):
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
-    exported = exported_network(run)
+    exported = exported_by_task(run)
     signatures, write = exported.signatures(), exported.text_stream()
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.

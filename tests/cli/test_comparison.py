@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 import mdnn
+from mdnn.cli import comparison
+from mdnn.cli.comparison import speeds, table
 from mdnn.tasks.text_task import TextTask
-from mdnn.training import comparison
-from mdnn.training.comparison import speeds, table
 
 
 def test_the_median_speed_of_turns(monkeypatch):

@@ -16,7 +16,7 @@ def figures(run, data=None, progress=None):
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        data, progress: as for `mdnn.training.evaluation.evaluate`.
+        data, progress: as for `mdnn.tasks.evaluate.evaluate`.
 
     Returns:
         dict: `weights` (what they are stored as), `bytes` (of the weights file) and `nats`, a
@@ -41,7 +41,7 @@ def speeds(runs, data=None, rounds=ROUNDS):
 
     Args:
         runs: list of `mdnn.runs.run_folder.Run`.
-        data: as for `mdnn.training.evaluation.evaluate`; prompts are taken from them.
+        data: as for `mdnn.tasks.evaluate.evaluate`; prompts are taken from them.
         rounds: int, how often each is measured.
 
     Returns:
