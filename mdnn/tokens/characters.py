@@ -109,7 +109,7 @@ class TextTokenizer:
         self._numbers = {word: CODE_POINTS + number for number, word in enumerate(words)}
         if len(self._numbers) < len(words):
             repeated = next(w for w, n in collections.Counter(words).items() if n > 1)
-            raise MdnnError(f"word table: expected distinct words; received {repeated!r} repeated")
+            raise MdnnError(f"word table: expected distinct words; received {repeated!r} twice")
         self._letters = _code_points("".join(words)).astype(np.int32)
         self._word_lengths = np.array([len(word) for word in words], dtype=np.int64)
         self._word_starts = np.cumsum(self._word_lengths) - self._word_lengths

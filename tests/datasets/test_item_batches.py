@@ -325,7 +325,7 @@ def test_the_longest_of_each_kind():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"lines": []}, "at least one line"),
+        ({"lines": []}, "at least one example"),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"prompt_weight": -1.0}, "prompt_weight must be at least 0; received -1"),
@@ -450,7 +450,7 @@ def test_windows_of_a_part_come_from_all_over():
         ),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"most": 0}, "most must be at least 1; received 0"),
-        ({"lines": []}, "at least one line"),
+        ({"lines": []}, "at least one example"),
     ],
 )
 def test_bad_windows_are_refused_at_once(changed, message):

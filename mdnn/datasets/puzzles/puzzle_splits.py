@@ -116,7 +116,7 @@ def open_puzzles(
     if is_held_out.all() or not is_held_out.any():
         raise MdnnError(
             f"{path}: {len(puzzles)} puzzles split into {(~is_held_out).sum()} to train on and "
-            f"{is_held_out.sum()} is_held_out out; each side needs at least one"
+            f"{is_held_out.sum()} held out; each side needs at least one"
         )
     return PuzzleCorpus(
         source,
