@@ -4,12 +4,16 @@
 load without mdnn. `absolute`, `melu`, `sort2` and `Partial` are registered as `mdnn>absolute` etc.
 """
 
+# ruff: noqa: E402
 import difflib
 import math
 import re
 import types
 
-import keras
+from mdnn.keras_settings import import_keras
+
+keras = import_keras()
+
 from keras import ops
 from keras.activations import elu, hard_tanh, leaky_relu, relu
 
@@ -57,6 +61,7 @@ def melu(x):
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     return x * ops.exp(ops.minimum(x, 0))
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -36,7 +37,7 @@ def sparse_cross_entropy(scores, answers):
         target_score = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
         return ops.log(total)[..., 0] - target_score, gradient
 
-    return nats(scores)
+    return nats(ops.convert_to_tensor(scores))
 
 
 def silu_gate(u, v):
@@ -55,7 +56,7 @@ def silu_gate(u, v):
 
     @ops.custom_gradient
     def gate(u, v):
-        narrow = u.dtype in ("bfloat16", "float16")
+        narrow = keras.backend.standardize_dtype(u.dtype) in ("bfloat16", "float16")
         s = ops.cast(ops.sigmoid(ops.cast(u, "float32") if narrow else u), u.dtype)
         silu = u * s
 

@@ -125,8 +125,8 @@ class ModalityHeads(RuledLayer):
     def call(self, hidden, targets=None):
         if targets is not None and targets.shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name}: expected targets [batch, positions, {WIDTH}], "
-                f"received {targets.shape}"
+                f"{self.name}: expected targets [batch, positions, {WIDTH}], received "
+                f"{tuple(targets.shape)}"
             )
         if self.table == "bits":
             ones = ops.cast(hidden[..., : len(self._channels)], "float32")
@@ -205,6 +205,7 @@ class ModalityHeads(RuledLayer):
             int32 `[..., 8]`, tokens: modality, bytes (0 if the modality has fewer), coordinates
             (0 if they are not predicted), item 0.
         """
+        hidden = ops.convert_to_tensor(hidden)
         shape = ops.shape(hidden)[:-1]
         names = self.modalities if kinds is None else [n for n in self.modalities if n in kinds]
         if not names:

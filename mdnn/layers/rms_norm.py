@@ -28,8 +28,9 @@ class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
 
         @ops.custom_gradient
         def norm(x, scale):
-            # Squares are summed in at least float32, also for half-precision inputs.
-            square = ops.square(ops.cast(x, "float32") if x.dtype != "float64" else x)
+            # Squares are summed in float32 at least.
+            wide = keras.backend.standardize_dtype(x.dtype) == "float64"
+            square = ops.square(x if wide else ops.cast(x, "float32"))
             inverse = ops.rsqrt(ops.mean(square, axis=-1, keepdims=True) + epsilon)
             inverse = ops.cast(inverse, x.dtype)
             normed = x * inverse

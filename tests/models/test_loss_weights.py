@@ -164,6 +164,9 @@ def test_a_target_that_the_heads_lack():
         token_nll(strange, scores, KINDS)
     with pytest.raises(ValueError, match="indices"):
         TokenCrossEntropy(KINDS)(strange, scores)
+    if keras.backend.backend() == "torch":
+        # It runs op by op: values are always known.
+        return
     masked = targets.copy()
     masked[0, 1] = 0
     function = _compiled(TokenCrossEntropy(KINDS))

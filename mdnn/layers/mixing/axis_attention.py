@@ -27,6 +27,7 @@ def rotate(x, base=10_000.0, position=None):
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     half = x.shape[-1] // 2
     # Half precision cannot represent all positions above 2048 (float16) or 256 (bfloat16).
     position = ops.arange(ops.shape(x)[-2]) if position is None else position

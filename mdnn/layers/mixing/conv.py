@@ -162,7 +162,8 @@ def _convolve(x, kernel, axis, past, future):
     moved = ops.transpose(x, layout)
     sizes = ops.shape(moved)
     rows = ops.reshape(moved, (-1, sizes[-2], x.shape[-1]))
-    y = ops.conv(ops.pad(rows, [[0, 0], [past, future], [0, 0]]), kernel, padding="valid")
+    rows = ops.pad(rows, [[0, 0], [past, future], [0, 0]])
+    y = ops.conv(rows, kernel, padding="valid", data_format="channels_last")
     y = ops.reshape(y, (*sizes[:-1], kernel.shape[-1]))
     return ops.transpose(y, tuple(layout.index(a) for a in range(rank)))
 
