@@ -51,7 +51,8 @@ def test_a_mix_comes_as_often_as_it_says():
 )
 def test_weights_that_are_refused(weights):
     with pytest.raises(
-        MdnnError, match=r"weights from 0 on, one above 0; received autoregressive = .*masked_diffusion"
+        MdnnError,
+        match=r"weights from 0 on, one above 0; received autoregressive = .*masked_diffusion",
     ):
         objective_at(0, 0, Objectives(**weights))
 
