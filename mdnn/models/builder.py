@@ -1,6 +1,7 @@
 """From a config to a network."""
 
 from mdnn.errors import MdnnError
+from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
 
@@ -25,13 +26,13 @@ def build(config, words=(), most=None):
 
     Raises:
         MdnnError: words are asked for and not given, the layers refuse the config, the network
-            has more weights than `limits.parameters` (told before they are made), or it does not
-            fit in memory.
+            has more weights than `limits.parameters` (told before they are made), it does not fit
+            in memory, or Keras' default float type is not float32.
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
-        with at_most(most or config.limits.parameters):
+        with float32_policy(), at_most(most or config.limits.parameters):
             return Network(config, words)
     except MdnnError:
         raise

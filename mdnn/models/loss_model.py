@@ -37,7 +37,7 @@ class LossModel(keras.Model):
     divisible = True
 
     def __init__(self, model, loss, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         # The variables are the network's, in the network's order.
         self.network = model
         self.heads = model.heads
@@ -157,7 +157,7 @@ class TargetNLL(keras.Model):
     """
 
     def __init__(self, model, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = model, model.heads
         # Of the target_indices in each call so far.
         self.sizes = {}

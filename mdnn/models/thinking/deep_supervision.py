@@ -114,7 +114,7 @@ class _Memory(keras.layers.Layer):
     """What is carried from step to step: no weights of a network."""
 
     def __init__(self, batch, network):
-        super().__init__(name="memory")
+        super().__init__(name="memory", dtype="float32")
         shape = (batch, *network.grid, network.width)
         self.states = [
             self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)

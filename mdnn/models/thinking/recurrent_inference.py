@@ -228,7 +228,7 @@ class _Thought(keras.Model):
     gives."""
 
     def __init__(self, network):
-        super().__init__(name="thought")
+        super().__init__(name="thought", dtype="float32")
         self.network = network
         self.built = True
 
