@@ -180,7 +180,7 @@ class TextTask(Task):
         return ["text"]
 
     def example_prompts(self, count=3):
-        """Returns different beginnings of lines from all over the validation text, 16 to 48 characters."""
+        """Returns beginnings of lines of the validation text, 16 to 48 characters each."""
         found = []
         for k in range(count):
             start = len(self.validation) * (2 * k + 1) // (2 * count)
