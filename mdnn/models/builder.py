@@ -1,6 +1,7 @@
 """Builds the network of a config."""
 
 from mdnn.errors import MdnnError
+from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
 
@@ -26,12 +27,12 @@ def build(config, words=(), most=None):
     Raises:
         MdnnError: `tokens.words` is set but `words` is empty, a layer refuses the config, the
             network has more than `limits.parameters` weights (checked before they are
-            allocated), or it does not fit in memory.
+            allocated), it does not fit in memory, or Keras' default float type is not float32.
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
-        with at_most(most or config.limits.parameters):
+        with float32_policy(), at_most(most or config.limits.parameters):
             return Network(config, words)
     except MdnnError:
         raise

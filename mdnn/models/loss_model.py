@@ -39,7 +39,7 @@ class LossModel(keras.Model):
     divisible = True
 
     def __init__(self, model, loss, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         # The variables are those of the network, in the same order.
         self.network = model
         self.heads = model.heads
@@ -162,7 +162,7 @@ class TargetNLL(keras.Model):
     """
 
     def __init__(self, model, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = model, model.heads
         # Minimum lengths of the target indices, updated by every call.
         self.sizes = {}

@@ -1,10 +1,9 @@
 """Items in rows and columns as one picture."""
 
-import contextlib
 import textwrap
-import warnings
 
 import matplotlib.figure
+import matplotlib.font_manager
 import numpy as np
 
 from mdnn.files import replacing
@@ -33,27 +32,26 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(head, fontsize=9, parse_math=False)
+                axes.set_title(drawable(head), fontsize=9, parse_math=False)
             if item is not None:
                 _draw(axes, item)
     figure.suptitle(shown_title(title), fontsize=10, parse_math=False)
-    with replacing(path) as part, any_glyph():
+    with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
-@contextlib.contextmanager
-def any_glyph():
-    """Draws characters that the font lacks as boxes, without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph|Matplotlib currently does not support", UserWarning
-        )
-        yield
+def drawable(text):
+    """Replaces characters that cannot be printed or that the font lacks by U+FFFD.
+
+    matplotlib warns of each of them, and warnings' filters are those of the whole process.
+    """
+    font = matplotlib.font_manager.get_font(matplotlib.font_manager.findfont(None))
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "\ufffd" for c in text)
 
 
 def shown_title(title):
     """Returns a title as one printable line that fits the picture; a long one keeps its end."""
-    title = "".join(c if c.isprintable() else " " for c in title)
+    title = drawable("".join(c if c.isprintable() else " " for c in title))
     if len(title) <= TITLE:
         return title
     start = TITLE // 3
@@ -62,7 +60,7 @@ def shown_title(title):
 
 def _draw(axes, item):
     if item.kind == "text":
-        letters = "".join(c if c.isprintable() else "\ufffd" for c in item.value[:LETTERS])
+        letters = drawable(item.value[:LETTERS])
         text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(item.value) > LETTERS)
         place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
         axes.text(s=text, **place, transform=axes.transAxes, parse_math=False, clip_on=True)

@@ -113,7 +113,7 @@ class _Memory(keras.layers.Layer):
     """Holds the variables carried from call to call; they are no weights of the network."""
 
     def __init__(self, batch, network):
-        super().__init__(name="memory")
+        super().__init__(name="memory", dtype="float32")
         shape = (batch, *network.grid, network.width)
         self.states = [
             self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)

@@ -177,17 +177,22 @@ class Refeed(RuledLayer):
         dropout = any(branch.dropout is not None for branch in self.branches)
         if isinstance(count, int) and (count * (1 + self.inner_steps) < UNROLLED or dropout):
             for _ in range(count):
-                states = self._step(x, states, run, noise)
+                states = self._without_gradient(x, states, run, noise)
             return states
         shape = ops.shape(x)
 
         def step(number, states):
-            found = self._step(x, states, run, noise and noise.at(number))
+            found = self._without_gradient(x, states, run, noise and noise.at(number))
             return tuple(ops.cast(ops.reshape(state, shape), x.dtype) for state in found)
 
         if noise is not None:
             noise.begin()
         return ops.fori_loop(0, count, step, states)
+
+    def _without_gradient(self, x, states, run, noise):
+        """One step; PyTorch, which records every operation, forgets it afterwards."""
+        found = self._step(x, states, run, noise)
+        return tuple(ops.stop_gradient(state) for state in found)
 
     def _step(self, x, states, run, noise):
         if self.inner_steps:

@@ -232,7 +232,7 @@ class _Thought(keras.Model):
     `RecurrentInference.advance`."""
 
     def __init__(self, network):
-        super().__init__(name="thought")
+        super().__init__(name="thought", dtype="float32")
         self.network = network
         self.built = True
 
