@@ -1,4 +1,4 @@
-"""RMS normalization whose gradient is written by hand."""
+"""Defines `RMSNorm`: RMS normalization with a hand-written gradient."""
 
 import keras
 from keras import ops
@@ -8,13 +8,13 @@ from mdnn.layers.weight_rules import RuledLayer
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
-    """`keras.layers.RMSNormalization` over the last axis, with fewer passes over its input.
+    """Normalizes the last axis as `keras.layers.RMSNormalization`, with fewer passes over memory.
 
-    `y = x * rsqrt(mean(x ** 2) + epsilon) * scale` (arXiv 1910.07467). Its gradient by x is
+    `y = x * rsqrt(mean(x ** 2) + epsilon) * scale` (arXiv 1910.07467). The gradient for `x` is
     `r * (scale * dy - n * mean(scale * dy * n))`, with `r` the inverse root and `n = x * r`.
 
     Args:
-        **kwargs: Keras' arguments.
+        **kwargs: Arguments of `keras.layers.RMSNormalization`.
 
     Input shape:
         `[batch, ..., channels]`.
@@ -44,5 +44,5 @@ class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
 
             return normed * scale, gradient
 
-        # A tensor, not the variable: TensorFlow would ask for the gradient apart.
+        # Pass a tensor: for a variable, TensorFlow's custom_gradient expects a separate gradient.
         return norm(inputs, ops.multiply(self.scale, 1.0))

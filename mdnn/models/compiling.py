@@ -1,13 +1,13 @@
-"""How a model's `predict` is compiled."""
+"""Compilation settings of a model's `predict`."""
 
 import keras
 from keras.src.trainers.trainer import model_supports_jit
 
 
 def without_xla(model):
-    """Keeps XLA out of a model's `predict` on TensorFlow, where it is slower on a CPU.
+    """Disables XLA for a model's `predict` on TensorFlow, where XLA is slower on a CPU.
 
-    On JAX a model that is not compiled by XLA is not compiled at all.
+    Leaves it enabled on JAX, where a model without XLA is not compiled at all.
     """
     compile_with_xla(model, False)
 

@@ -72,6 +72,14 @@ class Answering:
         """
         return [Item("text", answer if isinstance(answer, str) else "\n".join(map(str, answer)))]
 
+    def example_prompts(self, count=3):
+        """Returns prompts that the network may be tried with, a list of strings; none by default.
+
+        Args:
+            count: int, the number of prompts at most.
+        """
+        return []
+
     def sample(self, run, step, title, say):
         """Writes a sample answer into `samples/` of a run folder during training.
 

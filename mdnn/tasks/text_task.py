@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from mdnn.tokens.characters import TextTokenizer
 
 # Number of characters generated to measure the speed of a network.
 MEASURED_CHARACTERS = 400
+
+
+# Tokens in which an example of a prompt is looked for.
+EXAMPLE_REACH = 2000
 
 
 class TextTask(Task):
@@ -173,6 +178,18 @@ class TextTask(Task):
     def answer_kinds(self, options):
         text_length(options)
         return ["text"]
+
+    def example_prompts(self, count=3):
+        """Returns beginnings of lines of the validation text, 16 to 48 characters each."""
+        found = []
+        for k in range(count):
+            start = len(self.validation) * (2 * k + 1) // (2 * count)
+            text = self.tokenizer.text(self.validation[start : start + EXAMPLE_REACH])
+            lines = (line.strip() for line in text.split("\n")[1:])
+            prose = (line for line in lines if re.match(r"[^\W\d_][\w ,'-]{15,}", line))
+            if line := next(prose, ""):
+                found.append(line if len(line) <= 48 else line[:48].rpartition(" ")[0])
+        return list(dict.fromkeys(found))
 
     def sample(self, run, step, title, say):
         """Writes a sample text into `samples/` and shows it.

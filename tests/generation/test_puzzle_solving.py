@@ -98,7 +98,7 @@ def test_halting_without_a_head(maze_run):
 
 
 def test_no_way(maze_run):
-    with pytest.raises(MdnnError, match="cannot be solved: no way from the start to the goal"):
+    with pytest.raises(MdnnError, match="cannot be solved: no path from the start to the goal"):
         mdnn.generate(maze_run, "S####" + "#" * 15 + "####G")
 
 

@@ -188,7 +188,7 @@ def _compiled(function):
     [
         ({"modality_weights": {"gray": 1}}, "unknown modality 'gray'.*known: text, grey"),
         ({"step_weights": {"byte": 1}}, "unknown part of a unit 'byte'.*known: modality, byte_1"),
-        ({"modalities": ("padding",)}, "modalities are different ones with units"),
+        ({"modalities": ("padding",)}, "modalities: expected distinct names, no padding"),
     ],
 )
 def test_errors(kwargs, message):
