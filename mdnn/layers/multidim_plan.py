@@ -132,7 +132,7 @@ def _term_axes(axes, causal, execution, self_connection):
     each, none = self_connection == "each", self_connection == "none"
     last = axes[-1]
     if causal:
-        # The fastest axis first: terms with a tied kernel then begin with the same products.
+        # Fastest axis first, so that terms with a tied kernel have common leading products.
         return [
             [(a, "all", True) for a in reversed(axes[k + 1 :])]
             + [(axis, "lower", not none) if axis == last else (axis, "strict", each)]

@@ -46,23 +46,23 @@ def seeded(seed):
         config = initializer.get_config()
         if config.get("seed", seed) is not None:
             return initializer
-        own = derived_seed(seed, path)
+        weight_seed = derived_seed(seed, path)
         if NumpyDraw.knows(initializer):
-            return NumpyDraw(initializer, own)
-        return type(initializer).from_config({**config, "seed": own})
+            return NumpyDraw(initializer, weight_seed)
+        return type(initializer).from_config({**config, "seed": weight_seed})
 
     return rule
 
 
 class NumpyDraw(keras.initializers.Initializer):
-    """Draws what one of Keras' initializers does, by numpy: the same numbers on every backend.
+    """Draws the values of a Keras initializer with numpy, equal on every backend.
 
     Args:
-        initializer: one that `knows` is true for.
-        seed: int.
+        initializer: Keras initializer that `knows` accepts.
+        seed: Integer.
     """
 
-    # Of a normal distribution that is cut off at two standard deviations.
+    # Standard deviation of a normal distribution truncated at two standard deviations.
     TRUNCATED = 0.87962566103423978
 
     def __init__(self, initializer, seed):
@@ -70,7 +70,7 @@ class NumpyDraw(keras.initializers.Initializer):
 
     @staticmethod
     def knows(initializer):
-        """Returns whether the values of an initializer can be drawn here."""
+        """Returns whether this class supports an initializer."""
         if type(initializer) is keras.initializers.RandomNormal:
             return True
         config = initializer.get_config()
@@ -133,9 +133,9 @@ class RuledLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RuledDense(RuledLayer, keras.layers.Dense):
-    """`keras.layers.Dense` as a `RuledLayer`."""
+    """Builds `keras.layers.Dense` with weights that follow the rules of `applied`."""
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RuledLayerNormalization(RuledLayer, keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` as a `RuledLayer`."""
+    """Builds `keras.layers.LayerNormalization` with weights that follow the rules of `applied`."""

@@ -70,11 +70,11 @@ def open_puzzles(
     """Opens a source of puzzles.
 
     The split depends on the hashes of the puzzles (see `mdnn.datasets.puzzles.cases.held_out`):
-    no seed draws a is_held_out-out puzzle for training.
+    no seed draws a held-out puzzle for training.
 
     Args:
         source: String, as in `mdnn.tokens.symbols.puzzle_source`.
-        validation: Float from 0 to 1, the share of is_held_out-out puzzles. With a file, 0 puts all
+        validation: Float from 0 to 1, the share of held-out puzzles. With a file, 0 puts all
             puzzles in both splits, to evaluate on the whole file.
         seed: Integer, seed of the training cases.
         givens, loops: As in `make_task`; ignored for files.

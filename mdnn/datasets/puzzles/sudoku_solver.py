@@ -114,7 +114,7 @@ def count_solutions(masks, box, limit=2, guesses=None):
 
     Returns:
         `(counts, solutions)`: int `[n]`, from 0 to `limit`, or -1 if the search was given up; and
-        uint16 `[cells, n]`, the masks of the last solution solutions, zeros if there is none.
+        uint16 `[cells, n]`, the masks of the last solution found, zeros if there is none.
     """
     number = masks.shape[1]
     counts, solutions = np.zeros(number, dtype=np.int64), np.zeros_like(masks)
