@@ -15,7 +15,7 @@ export KERAS_BACKEND ?= tensorflow
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help demo demo-digits demo-thinking test test-long test-lowest test-jax lint format notebooks bench clean
+.PHONY: help demo demo-digits demo-thinking test test-long test-lowest test-jax test-torch lint format notebooks bench clean
 
 help:
 	@echo "make demo         train a text network for 3 minutes, write with it, export it, ask it"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-long    what takes minutes: kills, load, fuzzing by time"
 	@echo "make test-lowest  the core tests on the oldest packages that setup.cfg allows"
 	@echo "make test-jax     the tests of layers and networks on the JAX backend"
+	@echo "make test-torch   the tests of layers, networks, fit and generation on PyTorch"
 	@echo "make lint         ruff, both checks"
 	@echo "make format       ruff, apply"
 	@echo "make notebooks    run the notebooks anew, in place"
@@ -51,6 +52,12 @@ test-lowest:
 
 test-jax: $(VENV)/.jax
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL)
+
+# Not the custom loop nor SavedModels, which PyTorch does not have.
+test-torch: $(VENV)/.torch
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL) tests/layers tests/models \
+		tests/generation tests/paper tests/test_activations.py tests/test_layer.py \
+		tests/test_keras_settings.py tests/test_caller_state.py tests/test_torch.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --config .ci/ruff.toml .
@@ -94,6 +101,10 @@ $(VENV)/.dev: $(VENV)/.core
 
 $(VENV)/.jax: $(VENV)/.dev
 	@$(PIP) --editable ".[dev,jax]"
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.dev
+	@$(PIP) --editable ".[dev,torch]"
 	@touch $@
 
 $(VENV)/.notebooks: $(VENV)/.core

@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from mdnn.keras_settings import check_environment, import_keras
+
 __version__ = "0.1.0"
 
 # Where each public name lives. They are imported when first used, so that `mdnn --help` and
@@ -40,10 +42,23 @@ __all__ = [*_PLACES, *_ROOMS, "training"]
 
 def __getattr__(name):
     if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+        return getattr(_import(_PLACES[name]), name)
     if name in __all__:
-        return importlib.import_module(f"mdnn.{name}")
+        return _import(f"mdnn.{name}")
     raise AttributeError(f"module 'mdnn' has no attribute {name!r}")
+
+
+def _import(name):
+    """Imports a module; settings of Keras that mdnn cannot run with are an error of one line."""
+    try:
+        module = importlib.import_module(name)
+    except Exception:
+        if "keras" not in sys.modules:
+            check_environment()
+        raise
+    if "keras" in sys.modules:
+        import_keras()
+    return module
 
 
 def __dir__():

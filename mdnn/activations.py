@@ -1,16 +1,19 @@
-"""Activations: the paper's candidates, and partial activation.
+"""Activation functions compared in the paper, and partial activation.
 
-`relu`, `leaky_relu`, `elu` and `hard_tanh` are Keras' own functions, so that a network of theirs
-can be read without mdnn; `absolute`, `melu`, `sort2` and `Partial` are registered as
-`mdnn>absolute` and so on.
+`relu`, `leaky_relu`, `elu` and `hard_tanh` are Keras' functions, so that networks that use them
+load without mdnn. `absolute`, `melu`, `sort2` and `Partial` are registered as `mdnn>absolute` etc.
 """
 
+# ruff: noqa: E402
 import difflib
 import math
 import re
 import types
 
-import keras
+from mdnn.keras_settings import import_keras
+
+keras = import_keras()
+
 from keras import ops
 from keras.activations import elu, hard_tanh, leaky_relu, relu
 
@@ -33,7 +36,7 @@ PACKAGE = "mdnn"
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 def absolute(x):
-    """`|x|`, element by element.
+    """Computes `|x|` elementwise.
 
     Args:
         x: Tensor of any shape.
@@ -46,10 +49,10 @@ def absolute(x):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 def melu(x):
-    """`x · exp(min(x, 0))`, element by element.
+    """Computes `x · exp(min(x, 0))` elementwise.
 
-    From the paper "Multidimensional neural networks": the identity for positive values, and a
-    smooth dip to `-1/e` at `x = -1` that fades to 0 for negative ones. Value and slope are
+    From the paper "Multidimensional neural networks": the identity for positive values; for
+    negative ones a smooth minimum of `-1/e` at `x = -1` that decays to 0. Value and slope are
     continuous at 0.
 
     Args:
@@ -58,6 +61,7 @@ def melu(x):
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     return x * ops.exp(ops.minimum(x, 0))
 
 
@@ -65,9 +69,9 @@ def melu(x):
 def sort2(x):
     """Sorts neighbouring pairs along the last axis: `(a, b)` becomes `(min, max)`.
 
-    Nonlinear, and yet every output is one of the inputs, so gradients keep their size: the
-    GroupSort of Anil et al., "Sorting out Lipschitz function approximation" (arXiv 1811.05381),
-    with groups of two.
+    Every output is one of the inputs, so this nonlinearity preserves the norm of gradients. It is
+    GroupSort with groups of two (Anil et al., "Sorting out Lipschitz function approximation",
+    arXiv 1811.05381).
 
     Args:
         x: Tensor `[..., n]` with `n` even and known.
@@ -76,7 +80,7 @@ def sort2(x):
         Tensor of the shape and dtype of `x`.
 
     Raises:
-        ValueError: If `n` is odd or unknown. (`Partial(sort2, 1.0)` leaves the odd one as it is.)
+        ValueError: If `n` is odd or unknown. (`Partial(sort2, 1.0)` passes an odd last value on.)
     """
     x = ops.convert_to_tensor(x)
     size = _last_size(x, "sort2")
@@ -93,20 +97,20 @@ def sort2(x):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Partial:
-    """An activation on the first part of the last axis; the rest stays linear.
+    """Applies an activation to the first values of the last axis and passes the others unchanged.
 
     From the paper "Multidimensional neural networks": "the network needs linear and non-linear
     information to be passed from layer to layer".
 
-    Of `n` nodes the first `fraction · n` are activated, rounded to the nearest whole number
-    (halves up), and for `sort2` to the nearest even one.
+    The first `fraction · n` of `n` values are activated, rounded to the nearest integer (halves
+    up), for `sort2` to the nearest even integer.
 
     Args:
-        activation: The activation: anything that `get` takes.
+        activation: Any value that `get` accepts.
         fraction: Float in `[0, 1]`, the activated share of the last axis.
 
     Raises:
-        ValueError: If `fraction` is outside `[0, 1]`, or the activation unknown.
+        ValueError: If `fraction` is outside `[0, 1]`, or the activation is unknown.
 
     Example:
 
@@ -122,13 +126,13 @@ class Partial:
         self.fraction = float(fraction)
 
     def activated(self, size):
-        """How many of `size` nodes (an int) are activated: an int."""
+        """Returns the number of activated values out of `size`, an int."""
         multiple = 2 if self.activation is sort2 else 1
         nearest = math.floor(self.fraction * size / multiple + 0.5) * multiple
         return min(nearest, size - size % multiple)
 
     def __call__(self, x):
-        """Activates `x`, a tensor `[..., n]` with `n` known; same shape and dtype out."""
+        """Activates a tensor `[..., n]` with `n` known; returns the same shape and dtype."""
         x = ops.convert_to_tensor(x)
         size = _last_size(x, "Partial")
         count = self.activated(size)
@@ -158,7 +162,7 @@ class Partial:
         return f"partial({name}, {self.fraction:g})"
 
 
-_OWN = {
+_BY_NAME = {
     "abs": absolute,
     "absolute": absolute,
     "elu": elu,
@@ -174,22 +178,22 @@ _PARTIAL = re.compile(r"partial\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)")
 
 
 def get(identifier):
-    """Finds an activation by its name or config.
+    """Looks up an activation by its name or config.
 
     Args:
         identifier: One of
             - a name of this module (`"melu"`, or `"mdnn>melu"`; `"abs"` is `absolute`);
             - the name of any Keras activation (`"silu"`, `"gelu"`);
-            - `"partial(melu, 0.75)"` for `Partial("melu", 0.75)`; the fraction may be left out;
-            - the dict that `keras.saving.serialize_keras_object` gives for an activation;
-            - a callable, handed back as it is;
+            - `"partial(melu, 0.75)"` for `Partial("melu", 0.75)`; the fraction is optional;
+            - a dict from `keras.saving.serialize_keras_object`;
+            - a callable, returned unchanged;
             - `None` for the linear activation.
 
     Returns:
         A callable from a tensor to a tensor of the same shape.
 
     Raises:
-        ValueError: If there is no such activation; the error names the nearest one.
+        ValueError: If the activation is unknown; the message suggests the closest name.
     """
     if identifier is None:
         return keras.activations.linear
@@ -206,26 +210,26 @@ def get(identifier):
 
 
 def serialize(activation):
-    """The plainest config of an activation; `get` turns it back into the activation.
+    """Converts an activation to the simplest config that `get` accepts.
 
     Args:
-        activation: A callable, or anything else that `get` takes.
+        activation: A callable, or any other value that `get` accepts.
 
     Returns:
-        A name where the activation has one (`"melu"`, `"silu"`, `"partial(melu, 0.75)"`), else
-        the dict of `keras.saving.serialize_keras_object`.
+        The activation's name, if it has one (`"melu"`, `"silu"`, `"partial(melu, 0.75)"`), else
+        the dict from `keras.saving.serialize_keras_object`.
     """
     activation = get(activation)
     if isinstance(activation, Partial):
         inner = serialize(activation.activation)
         if isinstance(inner, str) and "(" not in inner:
-            # repr of a float is exact: the activation is equal after the round trip.
+            # repr of a float is exact, so the round trip gives an equal activation.
             return f"partial({inner}, {activation.fraction!r})"
         return keras.saving.serialize_keras_object(activation)
     name = getattr(activation, "__name__", None)
-    # An unregistered function may bear the name of another one: trust a name that leads back.
+    # Use the name only if it resolves to this function: an unregistered one may share a name.
     if isinstance(activation, types.FunctionType) and activation in (
-        _OWN.get(name),
+        _BY_NAME.get(name),
         getattr(keras.activations, name, None),
     ):
         return name
@@ -233,14 +237,14 @@ def serialize(activation):
 
 
 def names():
-    """The names that `get` knows, sorted: this module's and Keras' own."""
+    """Returns the sorted names that `get` accepts, from this module and from Keras."""
     not_activations = {"get", "serialize", "deserialize"}
     keras_names = {
         name
         for name, value in vars(keras.activations).items()
         if callable(value) and not name.startswith("_") and name not in not_activations
     }
-    return sorted(keras_names | set(_OWN))
+    return sorted(keras_names | set(_BY_NAME))
 
 
 def _by_name(name):
@@ -255,8 +259,8 @@ def _by_name(name):
             ) from None
         return Partial(activation, fraction)
     plain = name.removeprefix(f"{PACKAGE}>")
-    if plain in _OWN:
-        return _OWN[plain]
+    if plain in _BY_NAME:
+        return _BY_NAME[plain]
     try:
         return keras.activations.get(name)
     except ValueError:
@@ -268,7 +272,7 @@ def _by_name(name):
 
 
 def _last_size(x, name):
-    """The size of the last axis, which `name` needs to know: an int."""
+    """Returns the size of the last axis, an int; refuses an unknown size on behalf of `name`."""
     if not x.shape or x.shape[-1] is None:
         raise ValueError(
             f"Expected a last axis of known size for `{name}`. Received: shape={tuple(x.shape)}"

@@ -1,12 +1,13 @@
-"""The lineage: the callables of the paper's own layer.py, as Keras layers.
+"""The functions of the paper's layer.py (the "lineage") as Keras layers.
 
-Names, arguments, shapes, results and weights on disk are the lineage's; the layers also save
-(.keras), load (in a process that has imported `mdnn.layer`), export, and refuse what does not
-fit. The arithmetic is `MultidimDense`'s, which new networks should use: it can do more.
+Names, arguments, shapes, results and weight files equal those of the paper's code. The layers can
+also be saved (.keras), loaded (in a process that has imported `mdnn.layer`) and exported, and they
+refuse invalid arguments. They compute with `MultidimDense`, which new networks should use
+directly.
 
 A grid `[d1, …, dn]` has the axes -n … -1. The kernel of an axis of size `d` with the output size
-`o` is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index says where along the
-axis a value goes, the ones before it where it comes from. A pass along one axis `a` is
+`o` is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index is the output position
+along the axis, the others are the input position. A pass along one axis `a` is
 `y[…, j at a, …] = Σ_i x[…, i at a, …] · kernel[…, i, …, j]`.
 (Mohamed Ibrahim, "Multidimensional neural networks part 1".)
 """
@@ -39,22 +40,22 @@ __all__ = [
 def multidimensional_layer(
     shape, view, execution="parallel", sequential_order="ascending", **weight_arguments
 ):
-    """The layer of April 2025: every axis mixed, in parallel or one after another.
+    """Builds the layer of April 2025, which mixes every axis in parallel or in sequence.
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
-        view: What the later versions call `mode`, see `LineageLayer`.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        view: The argument `mode` of `LineageLayer`.
         execution: `"parallel"` or `"sequential"`.
         sequential_order: `"ascending"` (first axis first) or `"descending"`.
-        **weight_arguments: `initializer`, `regularizer` and `constraint` of every kernel, also
-            spelt `kernel_initializer` and so on; and what any Keras layer takes: `name`, `dtype`,
+        **weight_arguments: `initializer`, `regularizer` and `constraint` of every kernel, or
+            `kernel_initializer` and so on; and the arguments of any Keras layer: `name`, `dtype`,
             `trainable`.
 
     Returns:
         A `LineageLayer`.
 
     Raises:
-        ValueError: If an argument is none of the above.
+        ValueError: If an argument is invalid.
 
     Example:
 
@@ -72,11 +73,11 @@ def multidimensional_layer(
 
 
 def resizing_layer(shape, axis, output_shape, spatial_sharing):
-    """One axis mixed and given another size (April 2025).
+    """Builds a layer that mixes and resizes one axis (April 2025).
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
-        axis: The axis to resize, as an index into `shape`.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        axis: Integer, the axis to resize, as an index into `shape`.
         output_shape: Integer, the new size of that axis.
         spatial_sharing: Boolean, whether all positions of the other axes share one kernel.
 
@@ -84,7 +85,7 @@ def resizing_layer(shape, axis, output_shape, spatial_sharing):
         A `LineageLayer`.
 
     Raises:
-        ValueError: If an argument is none of the above.
+        ValueError: If an argument is invalid.
     """
     check_size("output_shape", output_shape)
     mode = "shared" if spatial_sharing else "separate"
@@ -92,22 +93,29 @@ def resizing_layer(shape, axis, output_shape, spatial_sharing):
 
 
 def multidimensional_layer_separate(shape, identity=True, use_bias=False):
-    """The layer of April 2025 that joins each node to itself once: a `LineageRollLayer`."""
+    """Builds the layer of April 2025 that connects each position to itself once.
+
+    Args:
+        shape, identity, use_bias: As in `LineageRollLayer`.
+
+    Returns:
+        A `LineageRollLayer`.
+    """
     return LineageRollLayer(shape, identity, use_bias)
 
 
 def multidimensional_layer_shared(shape, use_bias=False):
-    """A plain dense on each axis in turn, the last axis first (April 2025).
+    """Builds a sequence of shared dense passes, last axis first (April 2025).
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
-        use_bias: Boolean, whether each dense adds a bias of its axis's size. It starts at zero.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        use_bias: Boolean, whether each pass adds a bias of its axis's size, initially zero.
 
     Returns:
         A `LineageLayer`.
 
     Raises:
-        ValueError: If the shape is no grid.
+        ValueError: If `shape` is invalid.
     """
     return LineageLayer(shape, "shared", "sequential", "descending", use_bias=use_bias)
 
@@ -125,7 +133,7 @@ def MNN_tf(  # noqa: N802
     weights=None,
     **kwargs,
 ):
-    """The layer of May 2025: a `LineageLayer`, whose arguments these are.
+    """Builds the layer of May 2025, a `LineageLayer` with the same arguments.
 
     Example:
 
@@ -160,14 +168,14 @@ def MNN(  # noqa: N802
     weights=None,
     **kwargs,
 ):
-    """The layer of June 2025: a `LineageLayer` that starts with `LineageUniform`.
+    """Builds the layer of June 2025, a `LineageLayer` with the initializer `LineageUniform`.
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
-        backend: `"tf"`, `"tensorflow"` or `"keras"`: the backend that Keras runs on; or `"jax"`,
-            if that is JAX.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        backend: `"tf"`, `"tensorflow"` or `"keras"` for the backend that Keras runs on; `"jax"` if
+            Keras runs on JAX.
         mode: As in `LineageLayer`.
-        execution_order: What `LineageLayer` calls `execution`.
+        execution_order: The argument `execution` of `LineageLayer`.
         sequential_order: As in `LineageLayer`.
         single_axis: As in `LineageLayer`.
         axis_output: As in `LineageLayer`.
@@ -178,7 +186,7 @@ def MNN(  # noqa: N802
         A `LineageLayer`.
 
     Raises:
-        ValueError: If the backend is another one, or an argument is none of `LineageLayer`'s.
+        ValueError: If the backend is not supported, or an argument of `LineageLayer` is invalid.
     """
     supported = ("tf", "tensorflow", "keras", "jax")
     if backend not in supported:

@@ -1,4 +1,4 @@
-"""Values and gradients on either backend, for tests."""
+"""Values and gradients on every backend, for tests."""
 
 import keras
 import numpy as np
@@ -55,6 +55,10 @@ def gradient(function, x):
         import jax
 
         return np.asarray(jax.jit(jax.grad(function))(np.asarray(x)))
+    if keras.backend.backend() == "torch":
+        x = keras.ops.convert_to_tensor(x).requires_grad_()
+        (found,) = torch_gradients(function(x), [x])
+        return to_numpy(found)
     import tensorflow as tf
 
     x = tf.constant(x)
@@ -62,6 +66,14 @@ def gradient(function, x):
         tape.watch(x)
         y = function(x)
     return tape.gradient(y, x).numpy()
+
+
+def torch_gradients(value, tensors):
+    """Gradients of a scalar tensor of PyTorch: zeros where it does not depend on a tensor."""
+    import torch
+
+    found = torch.autograd.grad(value, tensors, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(tensors, found, strict=True)]
 
 
 def weight_gradients(model, loss, inputs):
@@ -79,6 +91,8 @@ def weight_gradients(model, loss, inputs):
             return loss(model.stateless_call(values, fixed, inputs)[0])
 
         found = jax.jit(jax.grad(compute))([v.value for v in trainable], inputs)
+    elif keras.backend.backend() == "torch":
+        found = torch_gradients(loss(model(inputs)), [v.value for v in trainable])
     else:
         import tensorflow as tf
 

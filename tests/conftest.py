@@ -36,6 +36,19 @@ def _no_network(event, args):
 sys.addaudithook(_no_network)
 
 
+if os.environ.get("KERAS_BACKEND") == "torch":
+    import on_torch
+
+    on_torch.prepare()
+
+
+def pytest_configure(config):
+    if os.environ.get("KERAS_BACKEND") == "torch":
+        # float() of a loss.
+        scalar = "ignore:Converting a tensor with requires_grad=True to a scalar:UserWarning"
+        config.addinivalue_line("filterwarnings", scalar)
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws does not depend on the tests before it."""

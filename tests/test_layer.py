@@ -455,7 +455,7 @@ def test_published_experimental_weights_run():
         (lambda: MNN_tf(3), "Received: 3"),
         (lambda: MNN_tf([2], "tied"), "`mode` to be one of separate, shared. Received: 'tied'"),
         (lambda: MNN_tf([2], None), "`mode` .* Received: None"),
-        (lambda: MNN_tf([2] * 3, ["shared"] * 2), "list of 1 or 3, as there are 3 axes"),
+        (lambda: MNN_tf([2] * 3, ["shared"] * 2), "list of 1 or 3 words for 3 axes"),
         (lambda: MNN_tf([2], []), r"list of 1 or 1.* Received: \[\]"),
         (lambda: MNN_tf([2], execution="serial"), "parallel, sequential, single. .* 'serial'"),
         (lambda: MNN_tf([2], sequential_order="up"), "ascending, descending. Received: 'up'"),

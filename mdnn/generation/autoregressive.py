@@ -7,6 +7,7 @@ it, `mdnn.generation.text_decoder.TextDecoder` texts.
 from keras import ops
 
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
+from mdnn.models.compiling import compile_with_xla
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.tokens.features import MODALITY
 
@@ -85,7 +86,7 @@ class AutoregressiveDecoder(TokenDecoder):
         super().__init__(network, **kwargs)
         self.incremental = IncrementalDecoder(network, self.steps)
         if xla:
-            self.jit_compile = True
+            compile_with_xla(self)
 
     def call(self, inputs):
         network, tokens = self.incremental, inputs["tokens"]

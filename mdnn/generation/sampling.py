@@ -1,15 +1,24 @@
 """Samples one class from logits: the same seed, the same class, on every backend."""
 
+import keras
 import numpy as np
 from keras import ops
 
 
 def _mix(x):
     """murmur3's 32-bit finalizer: each bit of x changes about half of the result's bits."""
+    x = _low_bits(x)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = ops.bitwise_xor(x, ops.right_shift(x, _word(shift)))
-        x = ops.multiply(x, _word(factor))
+        x = _low_bits(ops.multiply(x, _word(factor)))
     return ops.bitwise_xor(x, ops.right_shift(x, _word(16)))
+
+
+def _low_bits(x):
+    """Cuts numbers to 32 bits on PyTorch, where Keras has int64 for uint32."""
+    if keras.backend.backend() != "torch":
+        return x
+    return ops.bitwise_and(x, _word(0xFFFFFFFF))
 
 
 def _word(value):

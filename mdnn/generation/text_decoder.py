@@ -12,6 +12,7 @@ from mdnn.generation.windows import (
     with_coordinates,
 )
 from mdnn.layers.mixing.decoding_cache import set_index
+from mdnn.models.compiling import compile_with_xla
 from mdnn.models.incremental import IncrementalDecoder
 
 
@@ -62,14 +63,14 @@ class TextDecoder(keras.Model):
         return_hidden=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = network, network.heads
         self.incremental = IncrementalDecoder(network, steps)
         self.positions = self.incremental.num_rows * self.incremental.num_columns
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden = return_hidden
-        self.jit_compile = True if keras.backend.backend() != "tensorflow" else xla
+        compile_with_xla(self, xla)
         self.traces = 0
         self.built = True
 
@@ -83,7 +84,7 @@ class TextDecoder(keras.Model):
         weights = self.incremental.prepare_weights()
         # One position more, for the token at hand when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
-        position = ops.min(filled, keepdims=True) - 1
+        position = ops.min(filled, axis=0, keepdims=True) - 1
         caches = self._caches(
             window, self.positions, position // self.incremental.num_columns, weights
         )

@@ -36,7 +36,7 @@ class TokenDecoder(keras.Model):
     """
 
     def __init__(self, network, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads, self.steps = network, network.heads, steps
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words

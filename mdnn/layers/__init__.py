@@ -1,3 +1,11 @@
+"""Layers for grids of several axes, on every Keras backend that mdnn runs on."""
+
+# ruff: noqa: E402
+from mdnn.keras_settings import import_keras
+
+# Before the layers import Keras themselves: its settings are refused in one line.
+import_keras()
+
 from mdnn.layers.axis_dense import AxisDense as AxisDense
 from mdnn.layers.field_embedding import FieldEmbedding as FieldEmbedding
 from mdnn.layers.field_heads import FieldHeads as FieldHeads

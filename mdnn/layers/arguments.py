@@ -1,6 +1,6 @@
-"""The arguments of layers over axes: checked, and brought to one form for an input's shape.
+"""Validates and normalizes the arguments of layers that mix axes.
 
-Axes are counted as Keras does: the batch is axis 0, negative axes count from the end.
+Axes are numbered as in Keras: the batch is axis 0, negative axes count from the end.
 """
 
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ SHARING = ("separate", "shared", "tied")
 
 
 def normalize_axis(axis, ndim, name="axis"):
-    """Turns one axis of a `[batch, d1, ..., dn]` array into its non-negative number.
+    """Converts one axis of a `[batch, d1, ..., dn]` array to its non-negative number.
 
     Args:
         axis: Integer, an axis of the array other than the batch; negative from the end.
-        ndim: Integer, the number of axes of the array, the batch included.
-        name: String, what to call the axis in an error.
+        ndim: Integer, the number of axes of the array, including the batch.
+        name: String, the argument's name in error messages.
 
     Returns:
         An int in `1 .. ndim - 1`.
 
     Raises:
-        ValueError: If `axis` is no integer, out of range or the batch axis.
+        ValueError: If `axis` is not an integer, is out of range or is the batch axis.
     """
     try:
         if isinstance(axis, bool):
@@ -45,18 +45,18 @@ def normalize_axis(axis, ndim, name="axis"):
 
 
 def normalize_axes(axes, ndim, name="axes"):
-    """Turns axes of a `[batch, d1, ..., dn]` array into a tuple of non-negative numbers.
+    """Converts axes of a `[batch, d1, ..., dn]` array to a tuple of non-negative numbers.
 
     Args:
         axes: Integer, or iterable of integers in any order, or `None` for all but the batch.
-        ndim: Integer, the number of axes of the array, the batch included.
-        name: String, what to call the axes in an error.
+        ndim: Integer, the number of axes of the array, including the batch.
+        name: String, the argument's name in error messages.
 
     Returns:
-        A tuple of ints in `1 .. ndim - 1`, in the order given.
+        A tuple of ints in `1 .. ndim - 1`, in the order of `axes`.
 
     Raises:
-        ValueError: If an axis is no integer, out of range, the batch axis or named twice.
+        ValueError: If an axis is not an integer, out of range, the batch axis or repeated.
     """
     if axes is None:
         return tuple(range(1, ndim))
@@ -72,10 +72,10 @@ def normalize_axes(axes, ndim, name="axes"):
 
 
 def check_axes(axes):
-    """Returns `axes` as `None`, an int or a list of ints.
+    """Validates `axes` and returns it as `None`, an int or a list of ints.
 
     Raises:
-        ValueError: If `axes` is anything else.
+        ValueError: If `axes` has another type.
     """
     if axes is None:
         return None
@@ -87,14 +87,14 @@ def check_axes(axes):
 
 
 def is_axes(value):
-    """Whether a value of `sharing` is a sequence of axes, not a word or one value per axis."""
+    """Returns whether a `sharing` value is a sequence of axes (not a word or a list per axis)."""
     return isinstance(value, (list, tuple, range)) and all(
         isinstance(item, Integral) and not isinstance(item, bool) for item in value
     )
 
 
 def check_sharing(sharing):
-    """Returns `sharing` with tuples as lists, so that it survives JSON.
+    """Validates `sharing` and returns it in a form that JSON can hold.
 
     Args:
         sharing: A word of `SHARING`; a sequence of integers: the axes over which kernels differ;
@@ -104,7 +104,7 @@ def check_sharing(sharing):
         A string, a list of ints, or a list of strings and lists of ints.
 
     Raises:
-        ValueError: If `sharing` is anything else.
+        ValueError: If `sharing` has another form.
     """
     if isinstance(sharing, str) and sharing in SHARING:
         return sharing
@@ -121,19 +121,19 @@ def check_sharing(sharing):
 
 
 def sharing_by_axis(sharing, axes, ndim):
-    """Finds the axes over which each named axis's kernels differ.
+    """Maps each named axis to the axes over which its kernels differ.
 
     Args:
-        sharing: What `check_sharing` returns.
+        sharing: The result of `check_sharing`.
         axes: Tuple of ints, the named axes, non-negative.
-        ndim: Integer, the input's number of axes, the batch included.
+        ndim: Integer, the input's number of axes, including the batch.
 
     Returns:
         A dict from each named axis to `"tied"` or to an increasing tuple of the other axes over
         which its kernels differ.
 
     Raises:
-        ValueError: If the number of entries is not that of the axes, or an axis is wrong.
+        ValueError: If there is not one entry per axis, or an axis is invalid.
     """
     one_for_all = isinstance(sharing, str) or is_axes(sharing)
     entries = [sharing] * len(axes) if one_for_all else sharing
@@ -166,7 +166,7 @@ def _is_int(value):
 
 
 def _check_word(name, value, word, named):
-    """Checks that an option is given just where the wiring has its word."""
+    """Checks that an option is set if and only if the wiring includes its word."""
     if named and value is None:
         raise ValueError(f"Expected `{name}` with {word} wiring. Received: None")
     if not named and value is not None:
@@ -174,7 +174,12 @@ def _check_word(name, value, word, named):
 
 
 def check_window(window, local):
-    """Returns `window` as `None`, an int or a list of ints; `local`: whether the wiring is."""
+    """Validates `window` and returns it as `None`, an int or a list of ints.
+
+    Args:
+        window: Integer, sequence of integers or `None`.
+        local: Boolean, whether the wiring includes `"local"`.
+    """
     _check_word("window", window, "local", local)
     windows = window if isinstance(window, (list, tuple)) else [window]
     if local and not all(_is_int(w) and w >= 0 for w in windows):
@@ -186,7 +191,13 @@ def check_window(window, local):
 
 
 def check_random(density, seed, random):
-    """Returns `density` and `seed`; `random`: whether the wiring is."""
+    """Validates and returns `density` and `seed`.
+
+    Args:
+        density: Float in 0 .. 1, or `None`.
+        seed: Integer in `0 .. 2**32 - 1`, or `None`.
+        random: Boolean, whether the wiring includes `"random"`.
+    """
     _check_word("density", density, "random", random)
     _check_word("seed", seed, "random", random)
     if random and (not isinstance(density, (int, float)) or not 0 <= density <= 1):
@@ -203,10 +214,10 @@ def _check_size(size, units):
 
 
 def check_units(units):
-    """Returns `units` as `None`, an int, a list, or a dict with string keys as in JSON.
+    """Validates `units` and returns it as `None`, an int, a list, or a dict with string keys.
 
     Raises:
-        ValueError: If a size is no positive integer or a key is no integer.
+        ValueError: If a size is not a positive integer or a key is not an integer.
     """
     if units is None:
         return None
@@ -223,18 +234,18 @@ def check_units(units):
 
 
 def units_by_axis(units, axes, ndim):
-    """Finds the output size of each at_grid_size axis.
+    """Maps each resized axis to its output size.
 
     Args:
-        units: What `check_units` returns.
+        units: The result of `check_units`.
         axes: Tuple of ints, the named axes, non-negative.
-        ndim: Integer, the input's number of axes, the batch included.
+        ndim: Integer, the input's number of axes, including the batch.
 
     Returns:
-        A dict from axes among the named ones to sizes.
+        A dict from axes in `axes` to sizes; axes that keep their size are missing.
 
     Raises:
-        ValueError: If `units` does not fit the named axes.
+        ValueError: If `units` does not match the named axes.
     """
     if units is None:
         return {}
@@ -255,7 +266,7 @@ def units_by_axis(units, axes, ndim):
 
 
 def plain(value):
-    """Returns an option as plain lists and dicts: Keras tracks those of a layer's attributes."""
+    """Copies an option into plain lists and dicts, without the tracking wrappers of Keras."""
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return dict(value) if isinstance(value, dict) else value

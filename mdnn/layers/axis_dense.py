@@ -1,4 +1,4 @@
-"""A dense layer along one axis."""
+"""Defines `AxisDense`, a dense layer along one axis."""
 
 import keras
 
@@ -7,18 +7,18 @@ from mdnn.layers.multidim_dense import MultidimDense
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisDense(MultidimDense):
-    """A dense layer along one axis, the same at every position of the others.
+    """Applies a dense layer along one axis, with the same kernel at all positions of other axes.
 
-    `y[..., j at axis, ...] = activation(sum_i x[..., i at axis, ...] * kernel[i, j] + bias[j])`:
-    `keras.layers.Dense` on any axis, the way to resize one. On the last axis,
-    `keras.layers.Dense` itself does the same and can be quantised.
+    `y[..., j at axis, ...] = activation(sum_i x[..., i at axis, ...] * kernel[i, j] + bias[j])`.
+    This is `keras.layers.Dense` on any axis and can resize it. On the last axis, prefer
+    `keras.layers.Dense`, which also supports quantization.
 
     Args:
-        axis: Integer, the axis to mix, the batch being 0, negative from the end.
+        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
         units: Positive integer, the axis's output size.
-        use_bias: Boolean, whether to add a bias, one number per unit.
-        activation: What `mdnn.activations.get` takes.
-        kernel_initializer: Initializer for the kernel `[n_in, units]`; `None` means a normal
+        use_bias: Boolean, whether to add a bias `[units]`.
+        activation: Any value that `mdnn.activations.get` accepts.
+        kernel_initializer: Initializer for the kernel `[n_in, units]`; `None` for a normal
             distribution with variance `1 / n_in`.
         bias_initializer: Initializer for the bias.
         kernel_regularizer: Regularizer for the kernel.
@@ -33,7 +33,7 @@ class AxisDense(MultidimDense):
         The input's, with `units` at `axis`.
 
     Raises:
-        ValueError: If an argument is none of the above or does not fit the input.
+        ValueError: If an argument is invalid or does not match the input.
 
     Example:
 

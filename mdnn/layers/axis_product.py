@@ -1,28 +1,31 @@
-"""The one place where a kernel is applied along an axis."""
+"""Multiplies arrays by kernels along one axis."""
 
 import math
 
 from keras import ops
 
-# Fewer values than this behind an axis make a product whose rows are too short to be fast.
+# With fewer values after the axis than this, the matrix product has rows too short to be fast.
 LEAST_BEHIND = 16
 
 
-# The batch goes last where it is so many times as long as the longest mixed axis.
+# The batch is moved to the end if it is this many times as long as the longest mixed axis.
 LONG_BATCH = 4
 
 
 def batch_goes_last(shape, plan):
-    """Whether a plan's products are faster with the batch as the last axis.
+    """Returns whether a plan's products are faster with the batch as the last axis.
 
-    Where every position has a kernel of its own, the batch is all that shares one. As the last
-    axis it is the contiguous one, and no product moves single values; that pays where the batch
-    is long beside the mixed axes (measured by benchmarks/layers.py: 36 became 27 ms on
-    16 x 16 x 16 x 16 at batch 64, 1.3 became 2.4 ms on 128 x 128 at batch 8).
+    If every position has its own kernel, a kernel is shared along the batch only. As the last axis
+    the batch is contiguous, so transposes move whole runs of values. This pays for batches that
+    are long compared with the mixed axes (measured by benchmarks/layers.py: 36 ms became 27 ms on
+    16 x 16 x 16 x 16 at batch 64; 1.3 ms became 2.4 ms on 128 x 128 at batch 8).
 
     Args:
-        shape: Tuple, the input's; an unknown batch stays where it is.
+        shape: Tuple, the input's shape; a batch of unknown size is not moved.
         plan: `Plan`.
+
+    Returns:
+        Boolean.
     """
     steps = [step for term in plan.terms for step in term]
     alone = all(len(step.over) == len(shape) - 2 > 0 for step in steps)
@@ -31,12 +34,12 @@ def batch_goes_last(shape, plan):
 
 
 def batch_to_end(x):
-    """`[batch, d1, ..., dn]` as `[d1, ..., dn, batch]`."""
+    """Transposes `[batch, d1, ..., dn]` to `[d1, ..., dn, batch]`."""
     return ops.transpose(x, (*range(1, len(x.shape)), 0))
 
 
 def batch_to_front(x):
-    """`[d1, ..., dn, batch]` as `[batch, d1, ..., dn]`."""
+    """Transposes `[d1, ..., dn, batch]` to `[batch, d1, ..., dn]`."""
     last = len(x.shape) - 1
     return ops.transpose(x, (last, *range(last)))
 
@@ -48,13 +51,13 @@ def axis_product(x, kernel, axis, over=()):
     position on the axes in `over`.
 
     Args:
-        x: Tensor of any axes.
+        x: Tensor of any rank.
         kernel: Tensor `[sizes of the axes in over..., n_in, n_out]`, of x's dtype.
         axis: Integer, the axis to mix.
         over: Increasing tuple of the other axes over which the kernel differs.
 
     Returns:
-        Tensor like `x` whose `axis` has the size `n_out`.
+        Tensor of the shape of `x` with size `n_out` at `axis`.
     """
     ndim = len(x.shape)
     n_in, n_out = kernel.shape[-2:]
@@ -65,13 +68,13 @@ def axis_product(x, kernel, axis, over=()):
         if rest[-1:] != (ndim - 1,):
             layout, flat = (*over, *rest, axis), (groups, -1, n_in)
         else:
-            # What shares a kernel stays as contiguous as it was: whole runs of values are moved.
+            # Axes that share a kernel stay contiguous, so the transpose moves whole runs of values.
             layout, flat = (*over, axis, *rest), (groups, n_in, -1)
         kernel = ops.reshape(kernel, (groups, n_in, n_out))
     elif axis == ndim - 1 or _behind(x.shape, axis) < LEAST_BEHIND:
         layout, flat = (*(a for a in range(ndim) if a != axis), axis), (-1, n_in)
     else:
-        # One kernel, multiplied from the left: nothing is moved at all.
+        # A single kernel is multiplied from the left, without a transpose.
         layout, flat = tuple(range(ndim)), (-1, n_in, math.prod(sizes[axis + 1 :]))
     moved = _transpose(x, layout)
     rows = ops.reshape(moved, flat)
@@ -84,7 +87,7 @@ def axis_product(x, kernel, axis, over=()):
 
 
 def _behind(shape, axis):
-    """How many values lie behind an axis, as far as known: an unknown size counts as many."""
+    """Returns the number of values after an axis; an unknown size counts as `LEAST_BEHIND`."""
     return math.prod(LEAST_BEHIND if n is None else n for n in shape[axis + 1 :])
 
 

@@ -1,4 +1,4 @@
-"""What a position's unit is decided by, step by step: its modality, its bytes, its place."""
+"""Splits the prediction of a token into classification steps: modality, bytes, coordinates."""
 
 from dataclasses import dataclass
 
@@ -6,36 +6,37 @@ from keras import ops
 
 from mdnn.tokens.features import COLUMNS, modality
 
-# Unicode code points and 16-bit samples, the numbers of rows of the paper's own tables.
+# Numbers of Unicode code points and of 16-bit sample values: the sizes of the paper's tables.
 CODE_POINTS, SAMPLES = 1_114_112, 65_536
 
-# How many byte columns are one number in the paper's own tables, and how many numbers there are.
+# Byte columns joined into one number in the paper's tables, and the number of its values.
 WHOLE = {"text": (3, CODE_POINTS), "audio": (2, SAMPLES)}
 
 TABLES = ("bytes", "full", "bits")
 
-# Columns are 32-bit: no number of a token row is larger.
+# Largest value of a token's integers (int32).
 LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class DecodingStep:
-    """One choice among a few classes.
+    """Describes one classification step of a token's prediction.
 
-    The right class of a token row is `min(value, most) // divisor % classes`, where `value` is
-    what the row has in `column`, and in the `joined - 1` columns after it as further bytes of
-    one number. The step of the modality has `values` instead: a class for each of them.
+    The target class of a token is `min(value, most) // divisor % classes`, where `value` is the
+    integer in `column`; with `joined > 1`, the following columns are its lower bytes. The modality
+    step lists the value of each class in `values` instead.
 
     Args:
-        name: of the step, the same in weights' names.
-        column: name of a column of token rows.
-        divisor: int, what the value of class 1 is worth.
-        classes: int, how many there are.
-        kinds: names of the modalities whose units have this step; `None`: all.
-        given: names of the steps whose classes this one is conditioned on.
-        joined: how many byte columns are read as one number, the first one highest.
-        most: largest value; larger ones, which other modalities may have there, mean this one.
-        values: values of the column, one per class; `None`: by the divisor.
+        name: String, the name of the step, also used in weight names.
+        column: String, the name of a token's column.
+        divisor: Integer, the value that class 1 stands for.
+        classes: Integer, number of classes.
+        kinds: Names of the modalities that have this step; `None` for all.
+        given: Names of the steps whose classes this one is conditioned on.
+        joined: Integer, number of byte columns read as one number, most significant first.
+        most: Integer, maximum value; larger values, which other modalities may have in this
+            column, are clipped.
+        values: Values of the column, one per class; `None` to use the divisor.
     """
 
     name: str
@@ -50,17 +51,17 @@ class DecodingStep:
 
     @property
     def part(self):
-        """The part of a unit that is decided: `"modality"`, `"byte_1"` to `3` or `"place"`."""
+        """Group for loss weights: `"modality"`, `"byte_1"` to `"byte_3"` or `"place"`."""
         return "place" if self.column.startswith("place") else self.column
 
     @property
     def columns(self):
-        """Names of the columns that it decides."""
+        """Names of the columns that the step predicts."""
         first = COLUMNS.index(self.column)
         return COLUMNS[first : first + self.joined]
 
     def answer(self, tokens):
-        """The right class of each token row: `[..., 8]` to int32 `[...]`."""
+        """Returns the target class of each token: `[..., 8]` to int32 `[...]`."""
         value = column(tokens, self.column)
         if self.values is not None:
             return sum(
@@ -73,17 +74,17 @@ class DecodingStep:
         return value // self.divisor % self.classes
 
     def has(self, tokens):
-        """Whether the unit of each token row has this step: `[..., 8]` to float32 `[...]`."""
+        """Returns 1 for tokens that have this step, else 0: `[..., 8]` to float32 `[...]`."""
         kind = column(tokens, "modality")
         if self.kinds is None:
             return ops.cast(ops.not_equal(kind, 0), "float32")
         return is_any(kind, self.kinds)
 
     def write(self, row, answer):
-        """Adds to a token row what a class of this step says.
+        """Adds the value of a class to a token's columns, in place.
 
         Args:
-            row: dict from column to int32 tensor `[...]`; its columns begin at 0.
+            row: Dict from column name to int32 tensor `[...]`; columns start as zeros.
             answer: int32 `[...]`, the classes.
         """
         if self.values is not None:
@@ -96,57 +97,60 @@ class DecodingStep:
 
 
 def column(tokens, name):
-    """One column of token rows `[..., 8]`, by its name in `COLUMNS`, as `[...]`."""
+    """Returns one column of tokens `[..., 8]` by its name in `COLUMNS`: `[...]`."""
     return tokens[..., COLUMNS.index(name)]
 
 
 def is_any(kind, names):
-    """1 where an index of a modality `[...]` is that of one of the names, else 0: float32."""
-    found = [ops.cast(ops.equal(kind, modality(name).index), "float32") for name in names]
-    return sum(found) if found else ops.zeros_like(kind, dtype="float32")
+    """Returns 1 where a modality index `[...]` belongs to one of the names, else 0: float32."""
+    matches = [ops.cast(ops.equal(kind, modality(name).index), "float32") for name in names]
+    return sum(matches) if matches else ops.zeros_like(kind, dtype="float32")
 
 
 def check_modalities(names):
-    """Names of modalities as a list.
+    """Validates names of modalities and returns them as a list.
 
     Raises:
-        ValueError: no name, an unknown one, one named twice, or padding, which has no units.
+        ValueError: If there is no name, or one is unknown, repeated or padding.
     """
     names = [modality(name).name for name in names]
     if not names or len(set(names)) < len(names) or "padding" in names:
-        raise ValueError(f"modalities are different ones with units, received {names}")
+        raise ValueError(f"modalities: expected distinct names, no padding; received {names}")
     return names
 
 
 def check_table(table):
-    """Raises ValueError for a table that there is not."""
+    """Validates and returns the name of a table form.
+
+    Raises:
+        ValueError: If it is not in `TABLES`.
+    """
     if table not in TABLES:
-        raise ValueError(f"table is 'bytes', 'full' or 'bits', received {table!r}")
+        raise ValueError(f"table: expected 'bytes', 'full' or 'bits', received {table!r}")
     return table
 
 
 def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
-    """What a position's unit is decided by, in order.
+    """Lists the classification steps of a token, in order.
 
-    First the modality, where there is more than one; then for each modality the bytes of its
-    units, each given the bytes before it, and the coordinates of their places in digits, the
-    highest first, each given the higher ones. The product of all steps' probabilities that a
-    unit has is the probability of the unit.
+    The first step is the modality, if there are several. Then, for each modality, one step per
+    byte, conditioned on the bytes before it, and one step per digit of each coordinate, highest
+    digit first, conditioned on the higher digits. A token's probability is the product of the
+    probabilities of its steps.
 
     Args:
-        modalities: names of modalities. The classes of the modality step are these, in the
-            order given.
-        table: `"bytes"`; `"full"`: one step for a code point and one for a sample, as in the
-            paper; `"bits"`: a step of two classes for each bit, the same for all modalities.
-        places: whether the unit's place is decided, too.
-        base: int, base of the digits.
-        digits: int, number of digits; places count modulo `base ** digits`.
+        modalities: Names of modalities; the modality step has one class for each, in this order.
+        table: `"bytes"`; `"full"`: one step per code point and one per sample, as in the paper;
+            `"bits"`: one step of two classes per bit, the same for all modalities.
+        places: Boolean, whether coordinates are predicted.
+        base: Integer, base of the coordinates' digits.
+        digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
 
     Returns:
         List of `DecodingStep`.
 
     Raises:
-        ValueError: a table that there is not.
+        ValueError: If `table` is unknown.
     """
     check_table(table)
     if table == "bits":
@@ -178,9 +182,9 @@ def _byte_steps(name, table):
 
 
 def _digit_steps(name, where, base, digits):
-    """Steps of one coordinate; digits that no 32-bit number has are none."""
+    """Lists the steps of one coordinate, without digits above 32 bits."""
     steps = []
-    # Counted from the lowest digit, so that a network with one more digit knows the others.
+    # Names count from the lowest digit, so that weights fit a network with more digits.
     for digit in range(digits, 0, -1):
         divisor = base ** (digit - 1)
         if divisor <= LARGEST:
@@ -193,20 +197,21 @@ def _digit_steps(name, where, base, digits):
 
 
 def number_bits(base, digits):
-    """How many bits a number of so many digits has, at most the 31 of a token row."""
+    """Returns the number of bits of a coordinate, at most 31."""
     return min((base**digits - 1).bit_length(), 31)
 
 
 def bit_channels(places=False, items=False, base=32, digits=6):
-    """Which bit of a token row each channel of its bits holds, the highest bit first.
+    """Maps channels to bits of a token, highest bit first.
 
     Args:
-        places: whether the bits of the three coordinates follow those of modality and bytes.
-        items: whether the bits of the item's number come last.
-        base, digits: as in `decoding_steps`; they say how many bits a coordinate has.
+        places: Boolean, whether the bits of the three coordinates follow those of the bytes.
+        items: Boolean, whether the bits of the item number come last.
+        base, digits: Integers as in `decoding_steps`; they set the bits per coordinate.
 
     Returns:
-        List of `(name of the column, number of the bit)`: 4 of the modality, 8 of each byte.
+        List of `(column name, bit index)`, one per channel: 4 bits of the modality, 8 bits of
+        each byte, then the optional ones.
     """
     sizes = [("modality", 4)] + [(f"byte_{k}", 8) for k in (1, 2, 3)]
     numbers = [f"place_{k}" for k in (1, 2, 3)] * places + ["item"] * items

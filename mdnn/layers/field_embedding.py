@@ -1,4 +1,4 @@
-"""A vector for every position and every symbol that could be in it."""
+"""Defines `FieldEmbedding`: one vector per position and candidate symbol of a puzzle."""
 
 import keras
 from keras import ops
@@ -9,26 +9,25 @@ from mdnn.tokens.features import BYTES, WIDTH
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class FieldEmbedding(RuledLayer):
-    """Fields of a puzzle: field f of a position says what is known of symbol f + 1 there.
+    """Embeds each candidate symbol of each position of a puzzle ("field").
 
-    One of three rows: nothing is known (the position's symbol is 0, which is asked for), the
-    position is given and it is this symbol, or it is given and another one. The rows are the same
-    for all fields, so that no symbol is another's better.
+    Field `f` of a position takes one of three vectors: the position is unknown (symbol 0), it
+    holds symbol `f + 1`, or it holds another symbol. All fields share the three vectors, so the
+    layer is equivariant to permutations of the symbols.
 
     Args:
-        width: int, length of a field's vector.
-        fields: int, symbols that can be put into a position.
-        embeddings_initializer: initializer of the rows.
+        width: Integer, channels of a field's vector.
+        fields: Integer, number of candidate symbols per position.
+        embeddings_initializer: Initializer of the three vectors.
 
     Input shape:
-        Integer tensor of tokens `[batch, positions, 8]`, of symbols.
+        Integer tensor `[batch, positions, 8]`, tokens of the modality `symbol`.
 
     Output shape:
-        `[batch, fields * positions, width]`, all positions of a field one after another, in the
-        layer's compute dtype.
+        `[batch, fields * positions, width]`, positions fastest, in the layer's compute dtype.
 
     Raises:
-        ValueError: an input whose last axis is not a token row.
+        ValueError: If the last axis of the input does not have size 8.
     """
 
     def __init__(self, width, fields, embeddings_initializer=None, **kwargs):
@@ -42,7 +41,7 @@ class FieldEmbedding(RuledLayer):
     def build(self, input_shape):
         if input_shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes tokens [batch, positions, {WIDTH}], "
+                f"{self.name}: expected tokens [batch, positions, {WIDTH}], "
                 f"received shape {tuple(input_shape)}"
             )
         self.table = self.add_weight(
@@ -51,10 +50,10 @@ class FieldEmbedding(RuledLayer):
 
     def call(self, tokens):
         symbol = ops.cast(tokens, "int32")[:, None, :, BYTES.start]
-        own = ops.reshape(ops.arange(1, self.fields + 1, dtype="int32"), (1, -1, 1))
-        row = ops.where(symbol == own, 1, ops.where(symbol > 0, 2, 0))
-        rows = ops.take(ops.cast(self.table, self.compute_dtype), row, axis=0)
-        return ops.reshape(rows, (-1, self.fields * tokens.shape[1], self.width))
+        candidate = ops.reshape(ops.arange(1, self.fields + 1, dtype="int32"), (1, -1, 1))
+        index = ops.where(symbol == candidate, 1, ops.where(symbol > 0, 2, 0))
+        vectors = ops.take(ops.cast(self.table, self.compute_dtype), index, axis=0)
+        return ops.reshape(vectors, (-1, self.fields * tokens.shape[1], self.width))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.fields * input_shape[1], self.width)

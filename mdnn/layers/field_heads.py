@@ -1,4 +1,4 @@
-"""The scores of a position's symbols, each from its own field."""
+"""Defines `FieldHeads`: the scores of a puzzle's symbols, one from each field."""
 
 import keras
 from keras import ops
@@ -6,24 +6,24 @@ from keras import ops
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.layers.weight_rules import RuledLayer
 
-# What a symbol scores that has no field.
+# Score of symbols without a field.
 NEVER = -1e9
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class FieldHeads(RuledLayer):
-    """One dense layer for all fields: the score of symbol f + 1 comes from field f.
+    """Scores symbol `f + 1` by a dense layer on field `f`, shared by all fields.
 
     Args:
-        fields: int, as of `mdnn.layers.FieldEmbedding`.
+        fields: Integer, as in `mdnn.layers.FieldEmbedding`.
 
     Input shape:
-        `[batch, fields * positions, width]`, and optionally `targets`, which say nothing here: one
-        step decides a symbol.
+        `[batch, fields * positions, width]`, and optionally `targets`, which are ignored: a symbol
+        has a single decoding step.
 
     Output shape:
-        `[batch, positions, classes]`, float32 scores of the symbols, as `ModalityHeads` gives them
-        for the modality `"symbol"`; of a symbol without a field -1e9.
+        `[batch, positions, classes]`, float32 scores of the symbols in the layout of
+        `ModalityHeads` for the modality `"symbol"`; -1e9 for symbols without a field.
     """
 
     table, places, base, digits = "bytes", False, 2, 1
@@ -49,7 +49,7 @@ class FieldHeads(RuledLayer):
         return ops.pad(scores, around, constant_values=NEVER)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example."""
+        """Counts the multiply-adds for one example."""
         return input_shape[1] * input_shape[2]
 
     def compute_output_shape(self, hidden_shape, targets_shape=None):

@@ -1,15 +1,16 @@
-"""Functions whose gradients are written by hand, because they are faster so."""
+"""Functions with hand-written gradients that are faster than automatic ones."""
 
 import math
 
+import keras
 from keras import ops
 
 
 def sparse_cross_entropy(scores, answers):
-    """`log(sum(exp(scores))) - scores[answer]` along the last axis.
+    """Computes `log(sum(exp(scores))) - scores[answer]` along the last axis.
 
-    What `ops.sparse_categorical_crossentropy` gives from scores (logits); of 2,048 x 256 scores,
-    with gradients, TensorFlow's takes 1.9 ms on one core, this 1.0.
+    Equals `ops.sparse_categorical_crossentropy` with logits. For 2,048 x 256 scores with gradients
+    it takes 1.0 ms on one core, TensorFlow's 1.9 ms.
 
     Args:
         scores: Tensor `[..., classes]`.
@@ -21,7 +22,7 @@ def sparse_cross_entropy(scores, answers):
 
     @ops.custom_gradient
     def nats(scores):
-        # With a start, of no rows at all there is a maximum, too.
+        # `initial` defines the maximum of an empty array.
         most = ops.max(scores, axis=-1, keepdims=True, initial=-math.inf)
         below = scores - most
         powers = ops.exp(below)
@@ -32,30 +33,30 @@ def sparse_cross_entropy(scores, answers):
             (dy,) = args if upstream is None else (upstream,)
             return (powers / total - right) * dy[..., None]
 
-        # Not a product: a score may be minus infinity.
-        own = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
-        return ops.log(total)[..., 0] - own, gradient
+        # where(), not a product: a score may be minus infinity.
+        target_score = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
+        return ops.log(total)[..., 0] - target_score, gradient
 
-    return nats(scores)
+    return nats(ops.convert_to_tensor(scores))
 
 
 def silu_gate(u, v):
-    """`silu(u) * v`, with `silu(u) = u * sigmoid(u)` (SwiGLU, arXiv 2002.05202).
+    """Computes `silu(u) * v` with `silu(u) = u * sigmoid(u)` (SwiGLU, arXiv 2002.05202).
 
-    Its gradients are `dy * silu(u)` by `v` and `dy * v * (s + silu(u) * (1 - s))` by `u`, with
-    `s = sigmoid(u)`, which is kept. TensorFlow computes it again, and of bfloat16 in three times
-    the time of float32: of 2,048 x 256 numbers, with gradients, 2.25 ms on one core, here 1.47.
+    The gradients are `dy * silu(u)` for `v` and `dy * v * (s + silu(u) * (1 - s))` for `u`, where
+    `s = sigmoid(u)` is stored. TensorFlow recomputes it, and in bfloat16 takes three times as long
+    as in float32. For 2,048 x 256 numbers with gradients: 2.25 ms on one core, here 1.47 ms.
 
     Args:
-        u, v: tensors of one shape and dtype.
+        u, v: Tensors of the same shape and dtype.
 
     Returns:
-        Tensor of their shape and dtype.
+        Tensor of the same shape and dtype.
     """
 
     @ops.custom_gradient
     def gate(u, v):
-        narrow = u.dtype in ("bfloat16", "float16")
+        narrow = keras.backend.standardize_dtype(u.dtype) in ("bfloat16", "float16")
         s = ops.cast(ops.sigmoid(ops.cast(u, "float32") if narrow else u), u.dtype)
         silu = u * s
 

@@ -1,4 +1,4 @@
-"""Initializers: copies for several kernels, and tables whose rows have an order."""
+"""Initializers for several kernels and for tables of ordered rows."""
 
 import math
 
@@ -6,24 +6,22 @@ import keras
 import numpy as np
 from keras import ops
 
-# Rows of half a period of the fastest wave: short enough to tell a row from the next one, long
-# enough to leave the two alike.
+# Rows per half period of the fastest wave: neighbouring rows stay similar but distinguishable.
 SHORTEST = 32
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class OrderedRows(keras.initializers.Initializer):
-    """Rows that are a smooth function of their number.
+    """Initializes the rows of a table as smooth functions of the row index.
 
     Row `r` of `n` is a sum of smooth functions of `x = r / (n - 1)`, each along a random
-    direction: the ramp `2x - 1`, which a linear layer reads the number from, and the waves
-    `cos(pi f x)` and `sin(pi f x)` for `f` = 1, 2, 4, ..., the faster ones lower
-    (`1 / sqrt(f)`).
+    direction: the ramp `2x - 1`, from which a linear layer can read the index, and the waves
+    `cos(pi f x)` and `sin(pi f x)` for `f` = 1, 2, 4, ..., with amplitude `1 / sqrt(f)`.
 
     Args:
-        stddev: root of the mean square of the values. Larger than the random start of other
-            tables: what tells near rows apart is a small part of them.
-        seed: as Keras' `RandomNormal` takes it.
+        stddev: Float, root mean square of the values; larger than in other tables, because
+            neighbouring rows differ by a small fraction of it.
+        seed: As in Keras' `RandomNormal`.
     """
 
     def __init__(self, stddev=0.05, seed=None):
@@ -31,7 +29,7 @@ class OrderedRows(keras.initializers.Initializer):
         self._directions = keras.initializers.RandomNormal(stddev=self.stddev, seed=seed)
 
     def __call__(self, shape, dtype=None):
-        """The values: a table `[rows, width]`."""
+        """Returns a table `[rows, width]`."""
         rows, width = shape
         functions = ops.convert_to_tensor(waves(rows), dtype=dtype)
         shape = (functions.shape[1], width)
@@ -49,30 +47,30 @@ class OrderedRows(keras.initializers.Initializer):
 
 
 def waves(rows):
-    """The functions at each row: float32 `[rows, functions]`, their mean square sum 1."""
+    """Evaluates the basis functions: float32 `[rows, functions]`, mean squared norm of a row 1."""
     x = np.arange(rows) / max(rows - 1, 1)
-    found = [2 * x - 1]
+    basis = [2 * x - 1]
     f = 1
     while f * SHORTEST <= max(rows, SHORTEST):
-        found += [np.cos(math.pi * f * x) / math.sqrt(f), np.sin(math.pi * f * x) / math.sqrt(f)]
+        basis += [np.cos(math.pi * f * x) / math.sqrt(f), np.sin(math.pi * f * x) / math.sqrt(f)]
         f *= 2
-    found = np.stack(found, axis=-1)
-    return (found / np.sqrt(np.mean(np.sum(found**2, axis=-1)))).astype("float32")
+    basis = np.stack(basis, axis=-1)
+    return (basis / np.sqrt(np.mean(np.sum(basis**2, axis=-1)))).astype("float32")
 
 
 def initializer_copy(initializer, index):
-    """Returns an initializer like the given one for the `index`-th kernel that it fills.
+    """Copies an initializer for the `index`-th kernel that uses it.
 
-    One initializer object gives the same numbers at every call, so that kernels which share it
-    start equal.
+    An initializer object returns the same numbers at every call; without a copy, all kernels that
+    share it would start equal.
 
     Args:
         initializer: `keras.initializers.Initializer` or callable.
         index: Integer from 0.
 
     Returns:
-        A new initializer, with `index` added to an integer seed. A plain callable is handed
-        back, and so is an initializer with a `SeedGenerator`, which moves on by itself.
+        A new initializer, with `index` added to an integer seed. Plain callables and initializers
+        with a `SeedGenerator`, which advances by itself, are returned unchanged.
     """
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer

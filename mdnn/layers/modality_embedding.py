@@ -1,4 +1,4 @@
-"""Tokens in, one vector per position out."""
+"""Defines `ModalityEmbedding`: tokens to one vector per position."""
 
 import keras
 import numpy as np
@@ -17,42 +17,41 @@ from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
 from mdnn.layers.weight_rules import RuledLayer
 from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
-# Root mean squares of ordered tables at the start, of a pixel's bytes and a sample's high one,
-# and of a sample's low one.
+# Initial root mean squares of ordered tables: of pixel bytes and a sample's high byte, and of a
+# sample's low byte.
 HIGH_BYTE, LOW_BYTE = 0.05, 0.005
 
-# What is said in shades: near bytes look or sound alike.
+# Modalities whose bytes are magnitudes: similar bytes look or sound alike.
 SHADES = ("image", "grey", "video", "grey_video", "audio")
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class ModalityEmbedding(RuledLayer):
-    """One vector per position: the sum of small tables, one for each byte of the position's unit.
+    """Embeds each token as the sum of rows of small tables, one table per byte.
 
-    The paper embeds a pixel as the sum of three 256-row tables, one per colour; here every
-    modality is embedded like that, a code point by its plane, row and cell (529 rows instead
-    of 1,114,112). Padding positions become zeros, as the paper's zero padding.
+    The paper embeds a pixel as the sum of three 256-row tables, one per colour. Here every
+    modality is embedded this way; a code point by its plane, row and cell (529 table rows instead
+    of 1,114,112). Padding becomes zeros, as in the paper.
 
     Args:
-        width: int, length of a position's vector.
-        modalities: names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
-            `"blank"` and `"end"` among them where there are such positions.
-        table: `"bytes"`; `"full"` for the paper's own tables, one row per code point and one
-            per 16-bit sample; `"bits"` for no table at all: each bit of the token row as -1 or
-            1 (4 of the modality, 24 of the bytes, then those of places and item, the highest
-            bit first; see `mdnn.layers.decoding_steps.bit_channels`), then zeros.
-        places: whether a table of the digits of each place coordinate is added.
-        items: whether a table of the digits of the item's number is added.
-        base: int, base of the digits of places and items.
-        digits: int, number of digits; `base ** digits` places are told apart.
-        start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions
-            of the byte (`mdnn.layers.initializers.OrderedRows`), so that near bytes have near
-            rows.
-        letters: for the modality `"word"`: a list, one entry per word, of its code points,
-            padded with -1 to one length. Each word then has a row of its own, plus the rows of
-            its letters and of the letters' positions in the word (the paper's word embeddings
-            with letters added).
-        embeddings_initializer: initializer of every other table.
+        width: Integer, channels of a position's vector.
+        modalities: Names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
+            including `"blank"` and `"end"` if mask and end tokens appear.
+        table: `"bytes"`; `"full"` for the paper's tables, with one row per code point and one per
+            16-bit sample; `"bits"` for no tables: the bits of the token as -1 or 1 (4 of the
+            modality, 24 of the bytes, then coordinates and item, highest bit first; see
+            `mdnn.layers.decoding_steps.bit_channels`), followed by zeros.
+        places: Boolean, whether to add a table of the digits of each coordinate.
+        items: Boolean, whether to add a table of the digits of the item number.
+        base: Integer, base of the digits of coordinates and item numbers.
+        digits: Integer, number of digits; `base ** digits` coordinates are distinct.
+        start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions of
+            the byte (`mdnn.layers.initializers.OrderedRows`), so that similar bytes have similar
+            vectors.
+        letters: For the modality `"word"`: list with the code points of each word, padded with -1
+            to one length. A word is embedded as the sum of its own row, the rows of its letters
+            and the rows of the letters' positions in the word, as in the paper.
+        embeddings_initializer: Initializer of the other tables.
 
     Input shape:
         Integer tensor of tokens `[batch, positions, 8]` (columns: `mdnn.tokens.COLUMNS`).
@@ -61,9 +60,9 @@ class ModalityEmbedding(RuledLayer):
         `[batch, positions, width]`, in the layer's compute dtype.
 
     Raises:
-        ValueError: modalities, a table or a start that there are not; words without letters or
-            letters without words; an input whose last axis is not a token row; for `"bits"`
-            words, whose letters have no bits, or a width of fewer channels than bits.
+        ValueError: If `modalities`, `table` or `start` is unknown; if only one of the modality
+            `"word"` and `letters` is present; if the last axis of the input does not have size 8;
+            with `"bits"`, for the modality `"word"` or fewer channels than bits.
     """
 
     def __init__(
@@ -85,14 +84,14 @@ class ModalityEmbedding(RuledLayer):
         self.modalities = check_modalities(modalities)
         self.table = check_table(table)
         if start not in ("random", "ordered"):
-            raise ValueError(f"start is 'random' or 'ordered', received {start!r}")
+            raise ValueError(f"start: expected 'random' or 'ordered', received {start!r}")
         if ("word" in self.modalities) != bool(letters):
             raise ValueError(
-                "the modality 'word' and a list of the words' letters belong together, received "
-                f"modalities={self.modalities} and {len(letters or [])} words"
+                "letters: expected one entry per word if and only if the modality 'word' is used; "
+                f"received modalities={self.modalities} and {len(letters or [])} words"
             )
         if table == "bits" and letters:
-            raise ValueError("table 'bits' has no letters: it takes no modality 'word'")
+            raise ValueError("table 'bits' does not support the modality 'word'")
         self.places = bool(places)
         self.items = bool(items)
         self.base = int(base)
@@ -102,13 +101,13 @@ class ModalityEmbedding(RuledLayer):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
-        # The loss says which positions count; a mask would only slow the layers that follow.
+        # Padding is masked in the loss; a Keras mask would slow the following layers.
         self.supports_masking = False
 
     def build(self, input_shape):
         if input_shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes tokens [batch, positions, {WIDTH}], "
+                f"{self.name}: expected tokens [batch, positions, {WIDTH}], "
                 f"received shape {tuple(input_shape)}"
             )
         if self.table == "bits":
@@ -142,19 +141,20 @@ class ModalityEmbedding(RuledLayer):
         return bit_channels(self.places, self.items, self.base, self.digits)
 
     def _byte_rows(self, name):
-        """Rows of the tables of one modality's units."""
+        """Returns the numbers of rows of a modality's byte tables."""
         if self.table == "full" and name in WHOLE:
             return (WHOLE[name][1],)
         if name == "word":
             return (len(self.letters),)
-        # An end is always the same unit.
+        # Modalities without bytes, such as `end`, have a single token.
         return modality(name).bytes or (1,)
 
     def _ordered(self, name, k):
-        """The start of the table of a byte, where it is not that of other tables."""
+        """Returns the `OrderedRows` initializer of a byte table, or `None` for the default."""
         if self.start != "ordered" or name not in SHADES:
             return None
-        # A sound's low byte jumps from 255 to 0 where the sample grows by one: it starts low.
+        # A sample's low byte jumps from 255 to 0 when the sample grows by one, so its table starts
+        # with small values.
         return OrderedRows(LOW_BYTE if name == "audio" and k > 0 else HIGH_BYTE)
 
     def _table(self, name, rows, initializer=None):
@@ -174,49 +174,49 @@ class ModalityEmbedding(RuledLayer):
 
     @property
     def _apart(self):
-        """Modalities whose units are looked up by themselves: large tables, words' letters."""
+        """Modalities with a look-up of their own: large tables and words."""
         return [n for n in self.modalities if n == "word" or (self.table == "full" and n in WHOLE)]
 
     def _rows(self, tokens):
-        """The sum of the rows of all small tables, taken in one look-up.
+        """Sums the rows of all small tables with a single look-up in the concatenated tables.
 
-        The modality says where in the joined tables a byte's or place's own table begins. A
-        look-up per modality would take as long for each of them.
+        The modality selects the offset of each byte's or coordinate's table. A look-up per modality
+        would multiply the time by the number of modalities.
         """
         kind = column(tokens, "modality")
         tables, groups = [], []
         for k in range(3):
             name = f"byte_{k + 1}"
-            own = {n: self.byte_tables[n] for n in self.modalities if n not in self._apart}
-            own = {n: tables_of[k] for n, tables_of in own.items() if k < len(tables_of)}
-            groups.append((own, column(tokens, name)[..., None], "bytes"))
+            by_name = {n: self.byte_tables[n] for n in self.modalities if n not in self._apart}
+            by_name = {n: tables_of[k] for n, tables_of in by_name.items() if k < len(tables_of)}
+            groups.append((by_name, column(tokens, name)[..., None], "bytes"))
         for k in range(3):
-            own = {n: t[k] for n, t in self.place_tables.items() if k < len(t)}
-            groups.append((own, column(tokens, f"place_{k + 1}"), "digits"))
+            by_name = {n: t[k] for n, t in self.place_tables.items() if k < len(t)}
+            groups.append((by_name, column(tokens, f"place_{k + 1}"), "digits"))
         if self.item_table is not None:
-            own = {row.name: self.item_table for row in MODALITIES if row.index > 0}
-            groups.append((own, column(tokens, "item"), "digits"))
+            by_name = {row.name: self.item_table for row in MODALITIES if row.index > 0}
+            groups.append((by_name, column(tokens, "item"), "digits"))
         indices, starts = [], {}
         size = 1  # the first row is zeros
-        for own, number, what in groups:
-            if not own:
+        for by_name, number, what in groups:
+            if not by_name:
                 continue
             begin, most = np.zeros(len(MODALITIES), "int32"), np.zeros(len(MODALITIES), "int32")
-            for name, table in own.items():
+            for name, table in by_name.items():
                 if id(table) not in starts:
                     starts[id(table)] = size
                     tables.append(table)
                     size += table.shape[0]
                 at = modality(name).index
                 begin[at], most[at] = starts[id(table)], table.shape[0] - 1
-            # What is no modality's index has no row.
-            known = ops.where(kind < len(MODALITIES), kind, 0)
-            begin = ops.take(ops.convert_to_tensor(begin), known)[..., None]
+            # Indices outside the table of modalities select the row of zeros.
+            valid_kind = ops.where(kind < len(MODALITIES), kind, 0)
+            begin = ops.take(ops.convert_to_tensor(begin), valid_kind)[..., None]
             if what == "digits":
                 number = digit_rows(number, self.base, self.digits)
             else:
-                # Other kinds of bytes in the same column may be larger.
-                most = ops.take(ops.convert_to_tensor(most), known)[..., None]
+                # Bytes of other modalities in this column may be larger: clip them.
+                most = ops.take(ops.convert_to_tensor(most), valid_kind)[..., None]
                 number = ops.minimum(number, most)
             indices.append(ops.where(begin > 0, begin + number, 0))
         if not tables:
@@ -232,13 +232,13 @@ class ModalityEmbedding(RuledLayer):
         if self.table == "full" and name in WHOLE:
             number = first * 256 + second
             number = number * 256 + third if WHOLE[name][0] == 3 else number
-            # Other modalities' bytes may name a row beyond the table; they are masked later.
+            # Bytes of other modalities may exceed the table; the result is masked by the caller.
             return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
         return ops.take(tables[0], number, axis=0) + self._letters(number)
 
     def word_rows(self):
-        """Returns the embedding of every word of the table, `[words, width]`, without places."""
+        """Returns the embeddings of all words, `[words, width]`, without coordinates."""
         numbers = ops.arange(len(self.letters), dtype="int32")
         rows = ops.cast(ops.convert_to_tensor(self.byte_tables["word"][0]), self.compute_dtype)
         return rows + self._letters(numbers)
@@ -252,7 +252,7 @@ class ModalityEmbedding(RuledLayer):
         return ops.pad(signs, [(0, 0)] * (len(signs.shape) - 1) + [(0, rest)])
 
     def _letters(self, number):
-        """The sum of the letters of each word and of their positions in it."""
+        """Sums the rows of a word's letters and of their positions in the word."""
         points = ops.take(ops.convert_to_tensor(self.letters, dtype="int32"), number, axis=0)
         present = ops.cast(points >= 0, self.compute_dtype)[..., None]
         points = ops.maximum(points, 0)

@@ -1,4 +1,4 @@
-"""One vector per position in, the scores of its unit out, decided step by step."""
+"""Defines `ModalityHeads`: one vector per position to the scores of a token's decoding steps."""
 
 import keras
 import numpy as np
@@ -20,40 +20,40 @@ from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class ModalityHeads(RuledLayer):
-    """Scores of every step of a position's unit: its modality, its bytes one after another, its
-    place.
+    """Scores the decoding steps of a token: its modality, then its bytes, then its coordinates.
 
-    The paper's multi step output decoding. Each byte is conditioned on the bytes before it: the
-    position's vector is multiplied by `1 + (a row for each earlier byte)` before the byte's own
-    dense head, so the likelihood over all units is exact by the chain rule, with a few hundred
-    classes instead of a million. The digits of a coordinate are conditioned on its higher ones in
-    the same way.
+    Implements the paper's multi-step output decoding. Each byte is conditioned on the bytes before
+    it: the position's vector is multiplied by `1 + (a row for each earlier byte)` before the dense
+    head of the byte. By the chain rule the likelihood over all tokens is exact, with a few hundred
+    classes instead of a million. The digits of a coordinate are conditioned on the higher digits
+    in the same way.
 
     Args:
-        modalities: names of the modalities that can be answered in, `"end"` among them where a
-            context's end is answered.
-        table: `"bytes"`; `"full"` for the paper's own heads, one class per code point and per
-            16-bit sample; `"bits"` for no head at all: the position's first channels are the scores
-            of the unit's bits, in the order in which `ModalityEmbedding` takes them.
-        places: whether the unit's place is decided, too.
-        base: int, base of the digits of places.
-        digits: int, number of digits; places count modulo `base ** digits`.
-        kernel_initializer: initializer of the heads.
-        gate_initializer: initializer of the rows that condition a step on earlier ones.
+        modalities: Names of the modalities to predict, including `"end"` if end tokens are
+            predicted.
+        table: `"bytes"`; `"full"` for the paper's heads, with one class per code point and per
+            16-bit sample; `"bits"` for no heads: the first channels are the scores of the token's
+            bits, in the order of `ModalityEmbedding`.
+        places: Boolean, whether to predict coordinates.
+        base: Integer, base of the coordinates' digits.
+        digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
+        kernel_initializer: Initializer of the heads.
+        gate_initializer: Initializer of the rows that condition a step on earlier steps.
 
     Input shape:
-        `[batch, positions, width]`, and optionally `targets`: integer tokens `[batch, positions,
-        8]`, the units whose likelihood is asked for.
+        `[batch, positions, width]`, and optionally `targets`: integer tokens
+        `[batch, positions, 8]`.
 
     Output shape:
-        `[batch, positions, classes]`, float32 scores (logits) of all steps side by side in the
-        order of `decoding_steps(modalities, table, places, base, digits)`; of a bit the scores
-        0 and its channel. Steps are conditioned on the earlier ones of `targets`; without
-        `targets`, on the likeliest earlier ones.
+        `[batch, positions, classes]`, float32 scores (logits) of all steps, concatenated in the
+        order of `decoding_steps(modalities, table, places, base, digits)`; with `"bits"` the
+        scores of a bit are 0 and its channel. Steps are conditioned on the classes of `targets` or,
+        without `targets`, on the most likely classes of earlier steps.
 
     Raises:
-        ValueError: modalities or a table that there are not, `"blank"`, which is asked for and
-            never answered, nothing to decide; for `"bits"` a width of fewer channels than bits.
+        ValueError: If `modalities` or `table` is unknown, `"blank"` (never a prediction) is
+            included, there is no decoding step, or, with `"bits"`, the width is less than the
+            number of bits.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class ModalityHeads(RuledLayer):
         super().__init__(**kwargs)
         self.modalities = check_modalities(modalities)
         if "blank" in self.modalities:
-            raise ValueError(f"a blank is never an answer, received modalities={self.modalities}")
+            raise ValueError(
+                f"modalities: 'blank' cannot be predicted, received modalities={self.modalities}"
+            )
         self.table = check_table(table)
         self.places = bool(places)
         self.base = int(base)
@@ -83,8 +85,8 @@ class ModalityHeads(RuledLayer):
             self.modalities, self.table, self.places, self.base, self.digits
         )
         if not self.steps:
-            raise ValueError(f"there is nothing to decide in modalities={self.modalities}")
-        # Bits are chosen together where they make one number, as the other tables' steps.
+            raise ValueError(f"no decoding step in modalities={self.modalities}")
+        # With "bits", the bits of a byte or digit are sampled together, as in the other forms.
         self._chosen = self.steps
         if self.table == "bits":
             self._channels = bit_channels(self.places, False, self.base, self.digits)
@@ -123,23 +125,24 @@ class ModalityHeads(RuledLayer):
     def call(self, hidden, targets=None):
         if targets is not None and targets.shape[-1] != WIDTH:
             raise ValueError(
-                f"{self.name} takes targets [batch, positions, {WIDTH}], received {targets.shape}"
+                f"{self.name}: expected targets [batch, positions, {WIDTH}], received "
+                f"{tuple(targets.shape)}"
             )
         if self.table == "bits":
             ones = ops.cast(hidden[..., : len(self._channels)], "float32")
             pairs = ops.stack([ops.zeros_like(ones), ones], axis=-1)
             return ops.reshape(pairs, (*ops.shape(ones)[:-1], 2 * len(self._channels)))
         scores = []
-        known = None if targets is None else ops.cast(targets, "int32")
+        targets = None if targets is None else ops.cast(targets, "int32")
         answers = {}
         for step in self.steps:
             score = self._score(step, hidden, answers)
             scores.append(score)
-            answers[step.name] = ops.argmax(score, -1) if known is None else step.answer(known)
+            answers[step.name] = ops.argmax(score, -1) if targets is None else step.answer(targets)
         return ops.concatenate(scores, axis=-1)
 
     def _score(self, step, hidden, answers):
-        """Scores of a step `[..., classes]`, given the classes of earlier ones by name."""
+        """Returns the scores of a step, `[..., classes]`, given the classes of earlier steps."""
         if self.table == "bits":
             return self._bit_score(step, hidden)
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):
@@ -149,9 +152,9 @@ class ModalityHeads(RuledLayer):
         return ops.cast(score, "float32") + ops.cast(self.biases[step.name], "float32")
 
     def _bit_score(self, step, hidden):
-        """Scores of the numbers of a step: of each the sum of the scores of its bits that are 1.
+        """Returns the scores of a step's numbers: the sum of the scores of each number's 1 bits.
 
-        Bits are independent, so the softmax of these is the bits' product.
+        Bits are independent, so the softmax of the sums is the product of the bits' probabilities.
         """
         places = [k for k, (where, _) in enumerate(self._channels) if where == step.column]
         first, last = places[0], places[-1] + 1
@@ -162,17 +165,17 @@ class ModalityHeads(RuledLayer):
         return ops.matmul(ops.cast(hidden[..., first:last], "float32"), patterns)
 
     def nll(self, name, hidden, targets, step_weights=None):
-        """Negative log-likelihood of units of one modality.
+        """Computes the negative log-likelihood of tokens of one modality.
 
         Args:
-            name: the modality's name.
-            hidden: `[n, width]`.
-            targets: int32 `[n, 8]`, the units: token rows of this modality.
-            step_weights: dict from parts of a unit to what their steps count (see
-                `mdnn.models.loss.token_nll`); `None`: 1 each.
+            name: String, the modality.
+            hidden: Float tensor `[n, width]`.
+            targets: int32 `[n, 8]`, tokens of this modality.
+            step_weights: Dict from groups of steps to loss weights (see
+                `mdnn.models.loss.token_nll`); `None` for weight 1.
 
         Returns:
-            float32 `[n]`.
+            float32 `[n]`, in nats.
         """
         weights, answers, total = step_weights or {}, {}, ops.zeros_like(hidden[:, 0], "float32")
         for step in self._chosen:
@@ -186,26 +189,29 @@ class ModalityHeads(RuledLayer):
         return total
 
     def decode(self, hidden, choose, allowed=None, kinds=None):
-        """Decides units step by step.
+        """Samples tokens step by step.
 
         Args:
-            hidden: `[..., width]`.
-            choose: function `(scores [..., classes], number of the step) -> integers [...]`.
-                Steps of different modalities have the same numbers: one of them counts.
-            allowed: bool `[..., number of modalities]`, broadcast, in the order of
-                `modalities`: the scores of the others become -1e9. `None`: all. Where there
-                is one modality alone, it is not asked.
-            kinds: names of the modalities that may be decided for; of the others nothing is
-                computed. `None`: all.
+            hidden: Float tensor `[..., width]`.
+            choose: Function `(scores [..., classes], step number) -> integers [...]`. Steps of
+                different modalities share numbers, since only one modality's steps apply.
+            allowed: Boolean `[..., number of modalities]`, broadcast, in the order of
+                `modalities`: scores of the other modalities become -1e9. `None` for all; ignored
+                if there is only one modality.
+            kinds: Names of the modalities that may be predicted; the steps of others are not
+                computed. `None` for all.
 
         Returns:
-            int32 `[..., 8]`, token rows: modality, bytes (0 where the modality has fewer),
-            places (0 where they are not decided), item 0.
+            int32 `[..., 8]`, tokens: modality, bytes (0 if the modality has fewer), coordinates
+            (0 if they are not predicted), item 0.
         """
+        hidden = ops.convert_to_tensor(hidden)
         shape = ops.shape(hidden)[:-1]
         names = self.modalities if kinds is None else [n for n in self.modalities if n in kinds]
         if not names:
-            raise ValueError(f"{self.name} answers in {self.modalities}, received kinds={kinds}")
+            raise ValueError(
+                f"{self.name}: expected kinds among {self.modalities}, received kinds={kinds}"
+            )
         number = 0
         index = ops.full(shape, modality(names[0]).index, dtype="int32")
         if len(names) > 1:
@@ -216,29 +222,29 @@ class ModalityHeads(RuledLayer):
                 may = ops.logical_and(ops.cast(allowed, "bool"), may)
             if allowed is not None or kinds is not None:
                 score = ops.where(may, score, -1e9)
-            found = {}
-            step.write(found, ops.cast(choose(score, number - 1), "int32"))
-            index = found["modality"]
-        rows = {name: ops.zeros(shape, "int32") for name in COLUMNS}
+            columns = {}
+            step.write(columns, ops.cast(choose(score, number - 1), "int32"))
+            index = columns["modality"]
+        token = {name: ops.zeros(shape, "int32") for name in COLUMNS}
         for name in names:
             steps = [step for step in self._chosen if step.kinds == (name,)]
-            own = {key: ops.zeros(shape, "int32") for step in steps for key in step.columns}
+            columns = {key: ops.zeros(shape, "int32") for step in steps for key in step.columns}
             answers = {}
             for k, step in enumerate(steps):
                 score = self._score(step, hidden, answers)
                 answers[step.name] = ops.cast(choose(score, number + k), "int32")
-                step.write(own, answers[step.name])
-            is_own = ops.equal(index, modality(name).index)
-            for key, value in own.items():
-                rows[key] = ops.where(is_own, value, rows[key])
-        rows["modality"] = index
-        # Digits of a base that is no power of two may make a number beyond 32 bits.
+                step.write(columns, answers[step.name])
+            is_modality = ops.equal(index, modality(name).index)
+            for key, value in columns.items():
+                token[key] = ops.where(is_modality, value, token[key])
+        token["modality"] = index
+        # With a base that is not a power of two the digits may overflow 32 bits.
         for key in ("place_1", "place_2", "place_3"):
-            rows[key] = ops.where(rows[key] < 0, LARGEST, rows[key])
-        return ops.stack([rows[key] for key in COLUMNS], axis=-1)
+            token[key] = ops.where(token[key] < 0, LARGEST, token[key])
+        return ops.stack([token[key] for key in COLUMNS], axis=-1)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example."""
+        """Counts the multiply-adds for one example."""
         _, positions, width = input_shape
         if self.table == "bits":
             return 0

@@ -1,4 +1,4 @@
-"""A dense layer along each of several axes."""
+"""Defines `MultidimDense`, a dense layer along each of several axes."""
 
 import keras
 from keras import ops
@@ -26,59 +26,59 @@ from mdnn.layers.wiring import parse_wiring, toeplitz
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class MultidimDense(RuledLayer):
-    """A dense layer along each named axis of a grid.
+    """Applies a dense layer along each named axis of a grid.
 
     A pass along the axis `a` computes
     `y[..., j at a, ...] = sum_i x[..., i at a, ...] * kernel[..., i, j]`.
     With `execution="parallel"` the output is the sum of the passes along all named axes, each on
-    the same input; with `"sequential"` each pass takes the one before's output.
+    the same input; with `"sequential"` each pass takes the output of the previous pass.
     (Mohamed Ibrahim, "Multidimensional neural networks part 1".)
 
-    With causal wiring the named axes together are one row-major order, the first the slowest, and
-    a position sees itself and its whole past: `y = sum_k M_k x`, where `M_k` is the identity on the
-    named axes slower than `k`, strictly lower-triangular on `k` and unrestricted on the faster
-    ones; the last term is lower-triangular with its diagonal. A term has a kernel of its own for
+    With causal wiring the named axes form one row-major order, slowest axis first, and a position
+    depends on itself and all earlier positions: `y = sum_k M_k x`, where `M_k` is the identity on
+    the named axes slower than `k`, strictly lower-triangular on `k` and unrestricted on the faster
+    ones; the last term is lower-triangular including its diagonal. A term has its own kernel for
     each of its axes. With `execution="sequential"`, `z <- z + M_k z` for every axis but the last
-    and `z <- M_n z` for the last, which is as exact and reaches as far. The kernels hold whole
-    matrices: called with `causal=False` the layer uses all of them, triangles or not.
+    and `z <- M_n z` for the last; this is causal, too, and has the same receptive field. Kernels
+    are stored as full matrices: with `causal=False` the layer uses all of their entries.
 
     Args:
-        axes: Integer or sequence of integers, the axes to mix, the batch being 0, negative from
-            the end. `None` means all but the batch. Causal wiring wants them increasing.
+        axes: Integer or sequence of integers, the axes to mix; the batch is axis 0, negative axes
+            count from the end. `None` for all but the batch. Causal wiring requires increasing
+            axes.
         sharing: `"shared"` (one kernel per axis), `"separate"` (one kernel per axis and position
-            on all other axes), `"tied"` (one kernel for all named axes, which have one size), or a
-            tuple of axes over which kernels differ (heads, over an axis of channel groups; an
-            axis's own pass leaves it out). Or a list with one such entry per named axis.
+            on all other axes), `"tied"` (one kernel for all named axes, which must have equal
+            sizes), or a tuple of axes over which kernels differ (such as an axis of channel groups;
+            the pass along one of these axes ignores it). Or a list with one entry per named axis.
         execution: `"parallel"` or `"sequential"`.
         order: `"ascending"` (sequential execution starts with the axis named first) or
             `"descending"`.
-        units: Output sizes of at_grid_size axes: an integer with one named axis; a list with one
-            size or `None` per named axis, or a mapping from axes to sizes, with sequential
-            execution.
+        units: Output sizes of resized axes: an integer with one named axis; a list with one size
+            or `None` per named axis, or a mapping from axes to sizes, with sequential execution.
             Only with full wiring. `None` keeps all sizes.
         wiring: `"full"`, or one or several of `"causal"`, `"local"`, `"random"` and `"shift"`, as
             a sequence or joined with `"+"`. `"local"`: inputs at most `window` away. `"random"`:
-            of the entries that the rest of the wiring leaves, counted over the whole kernel,
-            exactly `round(density * count)` are live, chosen by `seed`; where causal wiring
-            leaves out the future, the same share of the future's entries is live at
-            `causal=False`. `"shift"`: weights depend on the distance `j - i` only.
-        self_connection: `"each"` (each axis's kernel keeps its diagonal, so in parallel a node is
-            joined to itself once per axis), `"once"` (in parallel only the last named axis's
-            kernel keeps its diagonal) or `"none"` (no kernel keeps it). Causal wiring joins a node
-            to itself in the last term alone; there `"once"` takes the other terms' diagonals away
-            at `causal=False`, too, `"none"` the last term's always; passes along faster axes keep
-            theirs. In sequential causal execution, `"none"` leaves nothing for positions that are
-            first on the last axis.
+            exactly `round(density * count)` of the entries that the other words allow are live,
+            counted over the whole kernel and chosen by `seed`; with causal wiring, the same share
+            of the future entries is live at `causal=False`. `"shift"`: weights depend only on the
+            distance `j - i`.
+        self_connection: `"each"` (each axis's kernel keeps its diagonal, so in parallel a position
+            is connected to itself once per axis), `"once"` (in parallel only the last named axis's
+            kernel keeps its diagonal) or `"none"` (no kernel keeps it). Causal wiring connects a
+            position to itself in the last term only; there `"once"` also removes the diagonals of
+            the other terms at `causal=False`, and `"none"` always removes the last term's; passes
+            along faster axes keep theirs. In sequential causal execution with `"none"`, positions
+            that are first on the last axis receive no input.
         use_bias: Boolean, whether to add a bias. It has the output's sizes on the named axes and
-            on the axes over which a kernel differs, and is the same along the other axes: so one
-            number per node with `"separate"`.
-        activation: What `mdnn.activations.get` takes; applied once, to the sum or to the last
-            pass.
-        kernel_initializer: Initializer, used once per kernel with its stored shape; one with a
-            fixed integer seed gets the next seed for every further kernel. `None` means a normal
-            distribution with variance `1 / fan_in`, `fan_in` being the mean number of live inputs
-            per output, divided by the number of terms where terms are added (for a term of
-            several passes at its last): outputs start about as large as inputs.
+            on the axes over which a kernel differs, and is shared along the other axes: with
+            `"separate"`, one number per position.
+        activation: Any value that `mdnn.activations.get` accepts; applied once, to the sum or to
+            the last pass.
+        kernel_initializer: Initializer, called once per kernel with its stored shape; an integer
+            seed is increased by one for every further kernel. `None` for a normal distribution
+            with variance `1 / fan_in`, where `fan_in` is the mean number of live inputs per
+            output, divided by the number of added terms (in a term of several passes, at the last
+            pass), so that outputs start about as large as inputs.
         bias_initializer: Initializer for the bias.
         kernel_regularizer: Regularizer for every kernel.
         bias_regularizer: Regularizer for the bias.
@@ -90,25 +90,25 @@ class MultidimDense(RuledLayer):
 
     Call arguments:
         x: Tensor `[batch, d1, ..., dn]`.
-        causal: Boolean or `None`. With causal wiring `False` uses the whole kernels; `None` means
-            as wired.
+        causal: Boolean or `None`. With causal wiring `False` uses the whole kernels; `None`
+            follows the wiring.
 
     Input shape:
         `[batch, d1, ..., dn]`. The sizes of mixed axes and of axes over which kernels differ must
         be known.
 
     Output shape:
-        The input's, with the sizes in `units` on at_grid_size axes.
+        The input's, with the sizes in `units` on resized axes.
 
     Weights:
         Kernels of shape `[sizes of the axes over which it differs..., n_in, n_out]`, with shift
         wiring `[..., 2 * n - 1]` by distance `1 - n .. n - 1`, named `kernel_axis_<axis>`,
-        `kernel_axis_<axis>_term_<term>` or `kernel_tied`; then `bias`. Where the attribute
-        `axis_names` was set before the layer was built: `kernel_<name>`, or
+        `kernel_axis_<axis>_term_<term>` or `kernel_tied`; then `bias`. If the attribute
+        `axis_names` is set before the layer is built: `kernel_<name>`, or
         `kernel_<name>_of_<name of the term's axis>`.
 
     Raises:
-        ValueError: If an argument is none of the above or does not fit the input.
+        ValueError: If an argument is invalid or does not match the input.
 
     Example:
 
@@ -197,13 +197,14 @@ class MultidimDense(RuledLayer):
         return self._plan
 
     def causal_kernels(self):
-        """Returns the kernels as wired, with zeros where nothing is joined.
+        """Returns the masked kernels.
 
         Returns:
-            For each term, in the order of execution, a list of pairs of a
-            `mdnn.layers.multidim_plan.AxisStep` and its kernel `[sizes of the axes over which it
-            differs..., n_in, n_out]`, with shift wiring `[..., 2 * n - 1]` by distance (see
-            `mdnn.layers.wiring.toeplitz`), of the layer's compute dtype.
+            List with one entry per term, in the order of execution: a list of pairs of a
+            `mdnn.layers.multidim_plan.AxisStep` and its kernel, with zeros at entries that the
+            wiring excludes: `[sizes of the axes over which it differs..., n_in, n_out]`, with shift
+            wiring `[..., 2 * n - 1]` by distance (see `mdnn.layers.wiring.toeplitz`), in the
+            layer's compute dtype.
         """
         return [
             [(p.step, p.masked(self._cast(p.kernel))) for p in self._terms[k]]
@@ -233,7 +234,7 @@ class MultidimDense(RuledLayer):
         return self.activation(y)
 
     def _mixed(self, x, whole, batch_last):
-        """The terms together, of an array whose batch is the first axis or the last."""
+        """Computes and combines all terms; the batch is the first or the last axis of `x`."""
         if self.execution == "parallel":
             products = {}
             y = self._term(x, self._terms[0], whole, products, batch_last)
@@ -246,7 +247,7 @@ class MultidimDense(RuledLayer):
         return x
 
     def _term(self, x, term, whole, products, batch_last):
-        """Applies a term's passes; `products` remembers what other terms begin with."""
+        """Applies a term's passes; `products` caches products that terms have in common."""
         for end, p in enumerate(term, 1):
             steps = tuple(q.step for q in term[:end])
             if steps not in products:
@@ -263,10 +264,10 @@ class MultidimDense(RuledLayer):
         return make_plan(input_shape, self).output_shape
 
     def operations(self, input_shape):
-        """Counts multiplications with additions for one example.
+        """Counts the multiply-adds for one example.
 
-        Masked kernels count whole, as they are multiplied. Masking and laying out shift kernels
-        is not counted, nor is the sum of terms.
+        Masked entries count, because they are multiplied. Masking, expanding shift kernels and
+        adding terms is not counted.
 
         Args:
             input_shape: Tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.

@@ -1,4 +1,4 @@
-"""The kernels of a multidimensional layer: made for a plan, and masked as its wiring says."""
+"""Creates the kernels and masks of a `MultidimDense` for a plan."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,13 @@ from mdnn.layers.wiring import fan_in, kernel_masks
 
 @dataclass(frozen=True, eq=False)
 class AxisPass:
-    """A step of the plan with its kernel.
+    """Holds a step of the plan with its kernel and masks.
 
     Attributes:
         step: `AxisStep`.
         kernel: Variable.
-        past: Boolean array, the live entries as wired; `None`: all.
-        whole: Boolean array, the live entries at `causal=False`; `None`: all.
+        past: Boolean array, the live entries of the wiring; `None` for all.
+        whole: Boolean array, the live entries at `causal=False`; `None` for all.
     """
 
     step: AxisStep
@@ -28,21 +28,21 @@ class AxisPass:
     whole: Any
 
     def masked(self, kernel, whole=False):
-        """Returns the kernel, a tensor or variable, with zeros where nothing is joined."""
+        """Returns the kernel (tensor or variable) as a tensor with zeros at masked entries."""
         kernel, mask = ops.convert_to_tensor(kernel), self.whole if whole else self.past
         return kernel if mask is None else kernel * ops.convert_to_tensor(mask, kernel.dtype)
 
 
 def make_passes(layer, plan):
-    """Makes the kernels of a layer, as weights of it.
+    """Adds the kernels of a plan to a layer.
 
     Args:
         layer: The `MultidimDense`.
         plan: Its `Plan`.
 
     Returns:
-        The kernels, a list of variables in the order of their first use; and the terms, a tuple
-        of tuples of `AxisPass`.
+        `(kernels, terms)`: a list of variables in the order of their first use, and a tuple of
+        tuples of `AxisPass`.
     """
     names = plan.kernel_names
     masks = {
@@ -77,13 +77,13 @@ def _masks(layer, step, index):
 
 
 def _add_kernel(layer, plan, name, index, masks):
-    """Makes the `index`-th kernel for all the steps that use it."""
+    """Adds the `index`-th kernel, which several steps may use."""
     shift = "shift" in layer.wiring.split("+")
     uses = {step: added for step, added in plan.uses() if step.kernel == name}
     step = next(iter(uses))
     matrix = (2 * step.n_in - 1,) if shift else (step.n_in, step.n_out)
     if layer.kernel_initializer is None:
-        # A tied kernel has several uses: none of them may start too large.
+        # A tied kernel has several uses: take the smallest variance.
         variance = min(
             1 / (fan_in(step.n_in, masks[step][0], shift) * added) for step, added in uses.items()
         )

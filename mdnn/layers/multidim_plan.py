@@ -1,4 +1,4 @@
-"""Which products along which axes a multidimensional layer consists of, as plain numbers."""
+"""Plans the products along axes that make up a `MultidimDense`, from its options and a shape."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from mdnn.layers.arguments import normalize_axes, sharing_by_axis, units_by_axis
 
 @dataclass(frozen=True)
 class AxisStep:
-    """One product along one axis.
+    """Describes one product along one axis.
 
     Attributes:
         axis: Integer, the axis to mix.
         over: Tuple of ints, the axes over which the kernel differs.
         over_sizes: Tuple of ints, their sizes.
-        n_in: Integer, the axis's size before.
-        n_out: Integer, the axis's size after.
-        part: String, the part of the kernel that wiring allows: `"all"`, `"lower"`, `"strict"`.
+        n_in: Integer, the axis's input size.
+        n_out: Integer, the axis's output size.
+        part: String, the triangle of the kernel that the wiring allows: `"all"`, `"lower"` or
+            `"strict"`.
         diagonal: Boolean, whether the whole kernel keeps its diagonal.
         window: Integer or `None`, the largest live distance.
-        kernel: String, the name of its kernel; steps with one name have one kernel.
+        kernel: String, the kernel's name; steps of the same name share a kernel.
     """
 
     axis: int
@@ -35,16 +36,16 @@ class AxisStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a multidimensional layer does with inputs of one shape.
+    """Describes the computation of a `MultidimDense` for inputs of one shape.
 
     Attributes:
         execution: String, `"parallel"` or `"sequential"`.
-        terms: Tuple of tuples of steps, by the axes as named; the last step of a term mixes the
-            term's own axis.
-        order: Tuple of ints, the terms' numbers in the order of execution.
-        residual: Tuple of booleans, by term: whether sequential execution adds the term to its
-            input.
-        output_shape: Tuple, the shape that the input becomes.
+        terms: Tuple of tuples of `AxisStep`, one term per named axis; the last step of a term
+            mixes the term's axis.
+        order: Tuple of ints, the indices of the terms in the order of execution.
+        residual: Tuple of booleans, one per term: whether sequential execution adds the term to
+            its input.
+        output_shape: Tuple, the shape of the output.
         bias_axes: Increasing tuple of ints, the axes along which a bias differs.
         sized_axes: Increasing tuple of ints, the axes whose size the layer is built for.
     """
@@ -59,11 +60,11 @@ class Plan:
 
     @property
     def kernel_names(self):
-        """The kernels' names, each once, in the order of their first use by term."""
+        """Distinct kernel names, in the order of their first use."""
         return list(dict.fromkeys(step.kernel for term in self.terms for step in term))
 
     def uses(self):
-        """Returns pairs of a step and how many terms its product is added up with."""
+        """Returns pairs of a step and the number of terms in the sum that includes its product."""
         pairs = []
         for term, residual in zip(self.terms, self.residual, strict=True):
             added = len(self.terms) if self.execution == "parallel" or residual else 1
@@ -72,7 +73,7 @@ class Plan:
 
 
 def count_operations(plan, input_shape):
-    """Counts multiplications with additions for one example of a shape without unknown sizes."""
+    """Counts the multiply-adds for one example; all sizes but the batch's must be known."""
     sizes = list(input_shape[1:])
     if None in sizes:
         raise ValueError(
@@ -84,7 +85,7 @@ def count_operations(plan, input_shape):
         term = plan.terms[number]
         for end, step in enumerate(term, 1):
             sizes[step.axis - 1] = step.n_out
-            # Parallel terms share the products that they begin with.
+            # Parallel terms share common leading products.
             if plan.execution == "sequential" or term[:end] not in done:
                 total += math.prod(sizes) * step.n_in
             done.add(term[:end])
@@ -92,7 +93,7 @@ def count_operations(plan, input_shape):
 
 
 def _check_sizes(input_shape, axes, units, layer):
-    """Checks sizes against resizing and wiring."""
+    """Checks that sizes are known and that resized axes have full wiring."""
     if units and len(axes) > 1 and layer.execution == "parallel":
         raise ValueError(
             "Expected `units` with one axis or with sequential execution: the sum of parallel "
@@ -102,21 +103,21 @@ def _check_sizes(input_shape, axes, units, layer):
         size = input_shape[axis]
         if size is None:
             raise ValueError(
-                f"Expected the size of axis {axis} to be known: it is mixed. Received: "
+                f"Expected a known size of the mixed axis {axis}. Received: "
                 f"input_shape={input_shape}"
             )
         if units.get(axis, size) != size and (
             layer.wiring != "full" or layer.self_connection != "each"
         ):
             raise ValueError(
-                'Expected wiring="full" and self_connection="each" where an axis is at_grid_size '
+                'Expected wiring="full" and self_connection="each" where an axis is resized '
                 f"(axis {axis} from {size} to {units[axis]}). Received: wiring={layer.wiring!r}, "
                 f"self_connection={layer.self_connection!r}"
             )
 
 
 def _windows(axes, window):
-    """Returns a dict from named axes to windows."""
+    """Maps named axes to windows."""
     windows = window if isinstance(window, list) else [window] * len(axes)
     if len(windows) != len(axes):
         raise ValueError(
@@ -127,11 +128,11 @@ def _windows(axes, window):
 
 
 def _term_axes(axes, causal, execution, self_connection):
-    """Returns for each term a list of (axis, part, whether the diagonal is kept)."""
+    """Lists the passes of each term as (axis, triangle, keeps its diagonal)."""
     each, none = self_connection == "each", self_connection == "none"
     last = axes[-1]
     if causal:
-        # The fastest axis first: terms with a tied kernel then begin with the same products.
+        # Fastest axis first, so that terms with a tied kernel have common leading products.
         return [
             [(a, "all", True) for a in reversed(axes[k + 1 :])]
             + [(axis, "lower", not none) if axis == last else (axis, "strict", each)]
@@ -143,17 +144,17 @@ def _term_axes(axes, causal, execution, self_connection):
 
 
 def make_plan(input_shape, layer):
-    """Plans a layer's products.
+    """Plans a layer's products for an input shape.
 
     Args:
         input_shape: Sequence `(batch, d1, ..., dn)` of ints and `None`.
-        layer: Object with the checked options of `MultidimDense` as attributes.
+        layer: Object with the validated options of `MultidimDense` as attributes.
 
     Returns:
         A `Plan`.
 
     Raises:
-        ValueError: If the options do not fit the shape.
+        ValueError: If the options do not match the shape.
     """
     input_shape = tuple(input_shape)
     ndim = len(input_shape)
@@ -215,18 +216,18 @@ def make_plan(input_shape, layer):
     return plan
 
 
-def _kernel_name(layer, axis, own, number, causal):
-    """Returns the name of the kernel along `axis` in the term of the axis `own`, its number."""
+def _kernel_name(layer, axis, term_axis, number, causal):
+    """Returns the name of the kernel along `axis` in term `number`, which mixes `term_axis`."""
     names = getattr(layer, "axis_names", None)
     if not names:
         return f"kernel_axis_{axis}_term_{number}" if causal else f"kernel_axis_{axis}"
-    called = {n + 1: name for n, name in enumerate(names)}
-    name, of = (called.get(a, "channels") for a in (axis, own))
+    by_axis = {n + 1: name for n, name in enumerate(names)}
+    name, of = (by_axis.get(a, "channels") for a in (axis, term_axis))
     return f"kernel_{name}" if name == of else f"kernel_{name}_of_{of}"
 
 
 def _check_kernels(plan, input_shape):
-    """Checks that every kernel has one known shape."""
+    """Checks that every kernel has a known shape, the same in all steps that use it."""
     sizes = {}
     for step in (step for term in plan.terms for step in term):
         if None in step.over_sizes:

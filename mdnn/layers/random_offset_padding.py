@@ -1,4 +1,4 @@
-"""Padding before and after, at a random place."""
+"""Defines `RandomOffsetPadding`: padding to a longer context at a random offset."""
 
 import keras
 import numpy as np
@@ -9,39 +9,40 @@ from mdnn.layers.arguments import normalize_axis
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RandomOffsetPadding(keras.layers.Layer):
-    """Lays items into a longer context: padding, the items, padding.
+    """Places items in a longer context: padding, the items, padding.
 
-    In training, the run of padding before the items has a random length, drawn for each example
-    alone from `0 .. length - items`, so that a network learns its answer for every place. At
-    inference the place is fixed.
+    In training, the number of padding positions before the items is drawn for each example from
+    `0 .. length - items`, so that a network learns its answer at every offset. At inference the
+    offset is fixed.
 
     Args:
         length: Positive integer, the context's number of positions.
-        seed: Integer or `None`, for the random places.
-        axis: Integer, the axis that the items lie along, the batch being 0, negative from the end.
-        value: Number that padding is filled with.
+        seed: Integer or `None`, seed of the random offsets.
+        axis: Integer, the axis of the items; the batch is axis 0, negative axes count from the
+            end.
+        value: Number, the padding value.
         offset: Integer or `None` for 0, the number of padding positions before the items at
             inference.
-        return_offset: Boolean, whether to return the offset of each example as well.
+        return_offset: Boolean, whether to return the offset of each example, too.
 
     Call arguments:
         x: Tensor of any dtype, see the input shape.
-        offset: Integer, or integer tensor: one for all or `[batch]`, the place of the items, in
-            training, too; `None` for the random or fixed one. In a tensor, places
-            outside `0 .. length - items` mean the nearest inside.
-        training: Boolean, whether places are random.
+        offset: Integer, or integer tensor, a scalar or `[batch]`: the offset of the items, also in
+            training; `None` for the random or fixed one. Values of a tensor are clipped to
+            `0 .. length - items`.
+        training: Boolean, whether offsets are random.
 
     Input shape:
         `[batch, ...]` with at most `length` items along `axis`; their number must be known, and
         may differ from call to call.
 
     Output shape:
-        The input's, with `length` along `axis`, and the input's dtype; with `return_offset` a
-        pair of that and the int32 offsets `[batch]`.
+        The input's, with `length` along `axis`, in the input's dtype; with `return_offset` a pair
+        of this and the int32 offsets `[batch]`.
 
     Raises:
-        ValueError: If an argument is none of the above, there are more than `length` items, or
-            an integer offset leaves no place for them.
+        ValueError: If an argument is invalid, there are more than `length` items, or an integer
+            offset leaves too few positions for them.
 
     Example:
 
@@ -74,11 +75,11 @@ class RandomOffsetPadding(keras.layers.Layer):
         self.offset = offset
         self.return_offset = return_offset
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # Nothing depends on the input's shape.
+        # The layer has no state that depends on the input's shape.
         self.built = True
 
     def _room(self, shape):
-        """The axis, the number of items, and how many positions they leave free: ints."""
+        """Returns the axis, the number of items and the number of free positions, ints."""
         axis = normalize_axis(self.axis, len(shape), "axis")
         items = shape[axis]
         if items is None:
@@ -94,7 +95,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         return axis, items, self.length - items
 
     def _offsets(self, offset, batch, room, training):
-        """The number of padding positions before the items: int32 tensor `[batch]`."""
+        """Returns the number of padding positions before the items, int32 tensor `[batch]`."""
         if offset is None and training:
             return keras.random.randint(
                 (batch,), 0, room + 1, dtype="int32", seed=self.seed_generator
@@ -117,14 +118,14 @@ class RandomOffsetPadding(keras.layers.Layer):
         sizes = ops.shape(x)
         batch, rest = sizes[0], sizes[2:]
         offsets = self._offsets(offset, batch, room, training)
-        # Position s of an example holds its item s - offset, if there is one.
+        # Position s holds item s - offset, if that exists.
         item = ops.arange(self.length, dtype="int32")[None, :] - offsets[:, None]
-        held = ops.logical_and(item >= 0, item < items)
+        filled = ops.logical_and(item >= 0, item < items)
         row = ops.arange(batch, dtype="int32")[:, None] * items + ops.clip(item, 0, items - 1)
-        # Whole rows are gathered: take_along_axis would want an index for every element.
+        # take() gathers whole rows; take_along_axis would need an index for every element.
         y = ops.take(ops.reshape(x, (batch * items, *rest)), row, axis=0)
-        held = ops.reshape(held, (batch, self.length, *(1 for _ in rest)))
-        y = ops.moveaxis(ops.where(held, y, ops.cast(self.value, x.dtype)), 1, axis)
+        filled = ops.reshape(filled, (batch, self.length, *(1 for _ in rest)))
+        y = ops.moveaxis(ops.where(filled, y, ops.cast(self.value, x.dtype)), 1, axis)
         return (y, offsets) if self.return_offset else y
 
     def compute_output_shape(self, input_shape):
@@ -133,7 +134,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         return (shape, (input_shape[0],)) if self.return_offset else shape
 
     def compute_output_spec(self, x, offset=None, training=None):
-        # Keras would take the compute dtype, which integers do not have.
+        # The output has the input's dtype; Keras would assume the compute dtype.
         if not self.return_offset:
             return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
         shape, offsets = self.compute_output_shape(x.shape)

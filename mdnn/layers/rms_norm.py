@@ -1,4 +1,4 @@
-"""RMS normalization whose gradient is written by hand."""
+"""Defines `RMSNorm`: RMS normalization with a hand-written gradient."""
 
 import keras
 from keras import ops
@@ -8,13 +8,13 @@ from mdnn.layers.weight_rules import RuledLayer
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
-    """`keras.layers.RMSNormalization` over the last axis, with fewer passes over its input.
+    """Normalizes the last axis as `keras.layers.RMSNormalization`, with fewer passes over memory.
 
-    `y = x * rsqrt(mean(x ** 2) + epsilon) * scale` (arXiv 1910.07467). Its gradient by x is
+    `y = x * rsqrt(mean(x ** 2) + epsilon) * scale` (arXiv 1910.07467). The gradient for `x` is
     `r * (scale * dy - n * mean(scale * dy * n))`, with `r` the inverse root and `n = x * r`.
 
     Args:
-        **kwargs: Keras' arguments.
+        **kwargs: Arguments of `keras.layers.RMSNormalization`.
 
     Input shape:
         `[batch, ..., channels]`.
@@ -28,8 +28,9 @@ class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
 
         @ops.custom_gradient
         def norm(x, scale):
-            # Squares are summed in float32 whatever x is in.
-            square = ops.square(ops.cast(x, "float32") if x.dtype != "float64" else x)
+            # Squares are summed in float32 at least.
+            wide = keras.backend.standardize_dtype(x.dtype) == "float64"
+            square = ops.square(x if wide else ops.cast(x, "float32"))
             inverse = ops.rsqrt(ops.mean(square, axis=-1, keepdims=True) + epsilon)
             inverse = ops.cast(inverse, x.dtype)
             normed = x * inverse
@@ -43,5 +44,5 @@ class RMSNorm(RuledLayer, keras.layers.RMSNormalization):
 
             return normed * scale, gradient
 
-        # A tensor, not the variable: TensorFlow would ask for the gradient apart.
+        # Pass a tensor: for a variable, TensorFlow's custom_gradient expects a separate gradient.
         return norm(inputs, ops.multiply(self.scale, 1.0))

@@ -1,18 +1,18 @@
-"""Looking rows up in several tables at once."""
+"""Looks up rows of several tables at once."""
 
 from keras import ops
 
 
 def sum_of_rows(tables, rows):
-    """The sum of one row of each table.
+    """Sums one row of each table.
 
     Args:
-        tables: list of k tables `[n_k, width]`.
-        rows: list of k integer tensors `[...]`. A row beyond its table means its last row:
-            what other modalities have in the same columns is masked by the caller.
+        tables: List of k tables `[n_k, width]`.
+        rows: List of k integer tensors `[...]`, row indices. Larger indices select the last row:
+            values of other modalities in the same columns are masked by the caller.
 
     Returns:
-        `[..., width]`.
+        Tensor `[..., width]`.
     """
     starts = [sum(table.shape[0] for table in tables[:k]) for k in range(len(tables))]
     rows = [
@@ -26,28 +26,28 @@ def sum_of_rows(tables, rows):
 
 
 def dense_gradient(table):
-    """A table to look rows up in, whose gradient comes in one piece.
+    """Multiplies a table by 1, so that the gradient of look-ups in it is a dense tensor.
 
-    TensorFlow's gradient of a look-up is a list of rows, which it would split between joined
-    tables and sum up again for each use: 16 of 100 ms a training step of configs/digits.toml.
-    A product's gradient is a plain tensor.
+    TensorFlow's gradient of a look-up is a sparse list of rows, which it would split between
+    concatenated tables and sum again for each use: 16 of 100 ms of a training step of
+    configs/digits.toml. The gradient of a product is dense.
     """
     return table * ops.ones((), table.dtype)
 
 
 def digit_rows(number, base, digits):
-    """Row numbers of the digits of `number` in one table of `digits * base` rows.
+    """Returns the row indices of a number's digits in a table of `digits * base` rows.
 
     Args:
-        number: integer tensor `[...]`, at least 0.
-        base: int, the number of values of a digit.
-        digits: int, how many digits, the lowest first. Numbers from `base ** digits` on
-            wrap around.
+        number: Integer tensor `[...]`, at least 0.
+        base: Integer, the number of values of a digit.
+        digits: Integer, number of digits, lowest first. Numbers from `base ** digits` on wrap
+            around.
 
     Returns:
         Integer tensor `[..., digits]`.
     """
-    # Digits that a 32-bit number cannot have are 0, and their base's power is no such number.
+    # Digits above 32 bits are 0; base**d would overflow.
     rows = [
         (number // base**d) % base + d * base
         if base**d < 2**31

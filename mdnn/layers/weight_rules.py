@@ -1,7 +1,7 @@
-"""Rules for weights that are about to be made: how many there may be, and what they start from.
+"""Rules that limit the number of weights and choose their initializers while layers are built.
 
-A rule holds for what one thread (or task) builds inside `applied`, without a change of anything
-global: layers that derive from `RuledLayer` ask it before each of their weights.
+Rules are context variables: they apply to the current thread or async task inside `applied` and
+change no global state. Subclasses of `RuledLayer` apply them before adding each weight.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ _RULES = contextvars.ContextVar("mdnn_weight_rules", default=())
 
 @contextlib.contextmanager
 def applied(rule):
-    """Applies a rule to the weights that are made inside this context, beside those around it.
+    """Applies a rule to weights created inside this context, after the rules of outer contexts.
 
     Args:
-        rule: function `(path, shape, initializer)` to the initializer to take; it may raise. It
-            is called before the weight takes memory.
+        rule: Function `(path, shape, initializer)` that returns the initializer to use, or raises.
+            It is called before the weight is allocated.
     """
     token = _RULES.set((*_RULES.get(), rule))
     try:
@@ -31,13 +31,13 @@ def applied(rule):
 
 
 def seeded(seed):
-    """Returns a rule that gives initializers without a seed one of their own.
+    """Builds a rule that seeds initializers without a seed.
 
-    It is derived from `seed` and the weight's path: a weight starts from the same numbers whatever
-    else there is in the network.
+    The seed is derived from `seed` and the weight's path, so a weight's initial values do not
+    depend on the other weights of the network.
 
     Args:
-        seed: int.
+        seed: Integer.
     """
 
     def rule(path, shape, initializer):
@@ -46,23 +46,23 @@ def seeded(seed):
         config = initializer.get_config()
         if config.get("seed", seed) is not None:
             return initializer
-        own = derived_seed(seed, path)
+        weight_seed = derived_seed(seed, path)
         if NumpyDraw.knows(initializer):
-            return NumpyDraw(initializer, own)
-        return type(initializer).from_config({**config, "seed": own})
+            return NumpyDraw(initializer, weight_seed)
+        return type(initializer).from_config({**config, "seed": weight_seed})
 
     return rule
 
 
 class NumpyDraw(keras.initializers.Initializer):
-    """Draws what one of Keras' initializers does, by numpy: the same numbers on every backend.
+    """Draws the values of a Keras initializer with numpy, equal on every backend.
 
     Args:
-        initializer: one that `knows` is true for.
-        seed: int.
+        initializer: Keras initializer that `knows` accepts.
+        seed: Integer.
     """
 
-    # Of a normal distribution that is cut off at two standard deviations.
+    # Standard deviation of a normal distribution truncated at two standard deviations.
     TRUNCATED = 0.87962566103423978
 
     def __init__(self, initializer, seed):
@@ -70,7 +70,7 @@ class NumpyDraw(keras.initializers.Initializer):
 
     @staticmethod
     def knows(initializer):
-        """Returns whether the values of an initializer can be drawn here."""
+        """Returns whether this class supports an initializer."""
         if type(initializer) is keras.initializers.RandomNormal:
             return True
         config = initializer.get_config()
@@ -105,18 +105,21 @@ class NumpyDraw(keras.initializers.Initializer):
 
 
 def derived_seed(seed, path):
-    """Returns the seed of one weight or generator of a network, an int below 2**31.
+    """Derives the seed of one weight or generator of a network.
 
     Args:
-        seed: int, the network's.
-        path: string, the path of the weight or generator.
+        seed: Integer, the network's seed.
+        path: String, the path of the weight or generator.
+
+    Returns:
+        An int from 0 to `2**31 - 1`.
     """
     digest = hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 class RuledLayer(keras.layers.Layer):
-    """A `keras.layers.Layer` whose weights obey the rules that are applied where it is built."""
+    """Base of layers whose weights follow the rules of `applied`."""
 
     def add_weight(self, shape=None, initializer=None, *args, **kwargs):
         shape = () if shape is None else shape
@@ -130,9 +133,9 @@ class RuledLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RuledDense(RuledLayer, keras.layers.Dense):
-    """`keras.layers.Dense` as a `RuledLayer`."""
+    """Builds `keras.layers.Dense` with weights that follow the rules of `applied`."""
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RuledLayerNormalization(RuledLayer, keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` as a `RuledLayer`."""
+    """Builds `keras.layers.LayerNormalization` with weights that follow the rules of `applied`."""

@@ -1,4 +1,4 @@
-"""Which entries of a kernel are live: words, masks and kernels that know distances only."""
+"""Parses wirings, builds kernel masks and expands shift kernels to Toeplitz matrices."""
 
 import numpy as np
 from keras import ops
@@ -7,7 +7,7 @@ WORDS = ("causal", "local", "random", "shift")
 
 
 def parse_wiring(wiring):
-    """Turns words for a wiring into their one spelling.
+    """Normalizes a wiring.
 
     Args:
         wiring: String (`"full"`, a word of `WORDS`, or several joined with `"+"`), or iterable
@@ -17,7 +17,7 @@ def parse_wiring(wiring):
         A string: `"full"`, or sorted words joined with `"+"`.
 
     Raises:
-        ValueError: If a word is unknown or named twice, or `"full"` is combined.
+        ValueError: If a word is unknown or repeated, or `"full"` is combined with others.
     """
     expected = f'"full" or a combination of {", ".join(WORDS)} such as "causal+shift"'
     if isinstance(wiring, str):
@@ -37,17 +37,17 @@ def parse_wiring(wiring):
 def kernel_masks(
     size, part="all", diagonal=True, window=None, shift=False, density=None, seed=None, over=()
 ):
-    """Builds the masks of one kernel along an axis whose size does not change.
+    """Builds the masks of one kernel along an axis that keeps its size.
 
-    Input `i` reaches output `j` at distance `j - i`. Of the entries that `diagonal` and `window`
-    leave, exactly `round(density * count)` are live: those that come first in an order drawn by
-    `numpy.random.RandomState(seed)`, whose stream numpy has frozen. So a smaller density keeps
-    a subset of a larger one's entries. The entries of `part` and the others are counted apart.
+    The entry from input `i` to output `j` has distance `j - i`. Exactly `round(density * count)`
+    of the entries that `diagonal` and `window` allow are live: the first ones in an order drawn by
+    `numpy.random.RandomState(seed)`, whose stream is frozen by numpy. A smaller density therefore
+    selects a subset of a larger one. The entries of `part` and the others are counted separately.
 
     Args:
         size: Integer, the axis's size `n`.
-        part: String, what writing in turn may use: `"all"`, `"lower"` (`j >= i`) or `"strict"`
-            (`j > i`).
+        part: String, the entries that causal execution may use: `"all"`, `"lower"` (`j >= i`) or
+            `"strict"` (`j > i`).
         diagonal: Boolean, whether the entries at distance 0 are live.
         window: Integer or `None`, the largest live distance in both directions.
         shift: Boolean, whether the kernel holds one entry per distance `1 - n .. n - 1`.
@@ -84,7 +84,7 @@ def fan_in(size, mask, shift=False):
 
     Args:
         size: Integer, the number of inputs.
-        mask: Boolean array as `kernel_masks` returns it, or `None` where every entry is live.
+        mask: Boolean array from `kernel_masks`, or `None` if every entry is live.
         shift: Boolean, whether the mask holds one entry per distance.
 
     Returns:
@@ -94,13 +94,13 @@ def fan_in(size, mask, shift=False):
         return float(size)
     if not shift:
         return max(float(np.mean(mask)) * size, 1.0)
-    # The distance d has size - |d| places in the matrix.
-    places = size - abs(np.arange(1 - size, size))
-    return max(float(np.mean(mask * places)) * (2 * size - 1) / size, 1.0)
+    # Distance d occurs size - |d| times in the matrix.
+    occurrences = size - abs(np.arange(1 - size, size))
+    return max(float(np.mean(mask * occurrences)) * (2 * size - 1) / size, 1.0)
 
 
 def toeplitz(values):
-    """Lays one value per distance out as matrices: `matrix[i, j] = values[j - i + n - 1]`.
+    """Expands one value per distance to matrices: `matrix[i, j] = values[j - i + n - 1]`.
 
     Args:
         values: Tensor or array `[..., 2 * n - 1]`, by distance `1 - n .. n - 1`.
@@ -111,10 +111,10 @@ def toeplitz(values):
     n = (values.shape[-1] + 1) // 2
     lead = tuple(values.shape[:-1])
     zero = [0] * len(lead)
-    # A row of 2n values laid out again and again and cut every 2n - 1 moves on by one per row.
+    # Repeating a row of 2n values and cutting it every 2n - 1 values shifts it by one per row.
     padded = ops.pad(values, [[0, 0]] * len(lead) + [[0, 1]])
     flat = ops.tile(padded, (1,) * len(lead) + (n,))
-    # ops.slice, not brackets: TensorFlow's gradient of a strided slice takes twice as long.
+    # ops.slice: TensorFlow's gradient of a strided slice (brackets) takes twice as long.
     flat = ops.slice(flat, (*zero, 0), (*lead, n * (2 * n - 1)))
     rows = ops.reshape(flat, (*lead, n, 2 * n - 1))
     return ops.slice(rows, (*zero, 0, n - 1), (*lead, n, n))

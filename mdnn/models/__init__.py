@@ -1,1 +1,1 @@
-"""Configs, networks built from them, and run folders."""
+"""Networks: layers, building, forward passes, losses and caches."""

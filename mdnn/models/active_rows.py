@@ -1,4 +1,4 @@
-"""Rows that hold something, rows that hold something to answer: a network run for these alone."""
+"""Skips rows of padding and rows without targets in the training forward pass."""
 
 import numpy as np
 from keras import ops
@@ -8,18 +8,18 @@ from mdnn.models.thinking.recurrence import run_blocks
 from mdnn.tokens.features import MODALITY, WIDTH
 
 LISTS = ("answering", "filled")
-"""What `ActiveRows.with_target_indices` gives whose length is not the same for every batch."""
+"""Keys of `ActiveRows.with_target_indices` whose arrays differ in length between batches."""
 
 
 class ActiveRows:
-    """Runs a network whose rows meet in folds alone, without the rows that nobody needs.
+    """Runs a network that mixes rows only in folds, without the rows that the loss does not need.
 
-    Before the first fold and behind the last one's mixing each row goes its own way. So before
-    it all rows of padding are one, and behind it rows without a target need not be computed: with
-    a prompt of 30 rows and an answer of one, most of a step's work.
+    Before the first fold and after the last fold's mixing, rows are independent. Before the first
+    fold a single row stands for all rows of padding; after the last one, rows without a target are
+    left out. With a prompt of 30 rows and an answer of one row this saves most of a step's work.
 
     Args:
-        network: `mdnn.Network` for which `of` gives one.
+        network: `mdnn.Network` for which `of` does not return `None`.
     """
 
     def __init__(self, network):
@@ -35,24 +35,27 @@ class ActiveRows:
             network: `mdnn.Network`.
         """
         folds = any(isinstance(block, RowBottleneck) for block in network.blocks)
-        # Where states are refed every row's state is needed, but in the last step.
+        # With refeeding every step but the last needs the states of all rows.
         if network.refeed is not None or network.steps > 1 or not network.row_wise or not folds:
             return None
         return cls(network)
 
     def with_target_indices(self, batch, padded=False, sizes=None):
-        """Which rows of a batch hold what.
+        """Returns indices of the rows of a batch that hold tokens or targets.
 
         Args:
             batch: dict of `tokens` and `targets`, integers `[batch, positions, 8]`, arrays.
-            padded, sizes: as of `mdnn.models.loss_model.target_indices`.
+            padded, sizes: see `mdnn.models.loss_model.target_indices`.
 
         Returns:
-            dict of int32 arrays: `answering` `[n]`, the numbers of the rows that have targets,
-            rows counted through the batch; `filled` `[m]`, 1 + the numbers of those that have
-            units; and `answering_at` and `filled_at`, one number for each row of the batch: where
-            it is among `answering` (0: or nowhere), and where in a list of one row of padding
-            and those of `filled` (0: padding).
+            dict of int32 arrays. Rows are numbered through the whole batch, `[batch * rows]`.
+
+            - `answering` `[n]`: numbers of the rows that have targets;
+            - `answering_at` `[batch * rows]`: index of each row in `answering`; 0 also for rows
+              without targets;
+            - `filled` `[m]`: numbers of the rows that hold tokens, plus 1;
+            - `filled_at` `[batch * rows]`: index of each row in the list of one row of padding
+              followed by the rows of `filled`; 0 for padding.
         """
         found = {}
         for name, of, first in (("answering", "targets", 0), ("filled", "tokens", 1)):
@@ -65,24 +68,25 @@ class ActiveRows:
         return found
 
     def places(self, batch, positions):
-        """Where positions of a batch, laid end to end, are in what `hidden` gives."""
+        """Returns the indices in the result of `hidden` of flattened positions of a batch."""
         row = self.network.row
         return ops.take(batch["answering_at"], positions // row) * row + positions % row
 
     def hidden(self, batch, training=None):
-        """What the heads are given, of the rows that have targets.
+        """Returns the input of the heads for the rows that have targets.
 
         Args:
-            batch: dict of `tokens`, int32 `[batch, positions, 8]`, and what `with_target_indices`
-                gives.
+            batch: dict of `tokens`, int32 `[batch, positions, 8]`, and the result of
+                `with_target_indices`.
             training: boolean.
 
         Returns:
-            `[n * row, width]`, position after position.
+            `[n * row, width]`, in the order of `answering`; `row` is the number of positions of a
+            row.
         """
         network, causal = self.network, self.network.causal
         tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, network.row, WIDTH))
-        # The first row is padding, which stands for all rows of padding.
+        # One row of padding, at index 0, stands for all of them.
         tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
         tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)
         places = {id(block): place for place, block in enumerate(network.blocks)}
@@ -102,10 +106,11 @@ class ActiveRows:
         return ops.reshape(x, (-1, network.width))
 
     def _fold(self, fold, x, batch, alone, causal, training):
-        """The last fold: from all rows to those that have targets.
+        """Runs the last fold, from all rows to the rows that have targets.
 
         Args:
-            x: the fold's input, of the filled rows where `alone`, of whole contexts elsewhere.
+            x: the fold's input: the filled rows if `alone`, otherwise whole contexts.
+            alone: boolean, whether it is the only fold.
         """
         network = self.network
         rows = ops.maximum(batch["answering"], 0)
@@ -121,7 +126,7 @@ class ActiveRows:
         return fold(self._alone(x), folded=self._alone(v), training=training)
 
     def _alone(self, x):
-        """Rows as grids of one row each, as blocks take them."""
+        """Reshapes rows to grids of one row each, the input shape of blocks."""
         network = self.network
         return ops.reshape(x, (-1, *(1 for _ in network.grid[1:]), network.row, network.width))
 
@@ -133,16 +138,16 @@ class ActiveRows:
 
 
 def rounded(index, name, sizes=None):
-    """An index made longer, to one of few lengths.
+    """Pads an index to one of few lengths, so that compiled functions see few shapes.
 
     Args:
         index: int32 `[n]`.
-        name: of the index.
-        sizes: dict from names to the least lengths that are given; it is told the lengths that
-            are given, so that in the end they are always the same.
+        name: string, the key of the index in `sizes`.
+        sizes: dict from names to minimum lengths. It is updated with the returned length, so
+            that lengths only grow and become constant.
 
     Returns:
-        int32, with -1 behind the index.
+        int32 `[size]`, the index followed by -1.
     """
     sizes = {} if sizes is None else sizes
     size = max(16, sizes.get(name, 0))

@@ -1,4 +1,4 @@
-"""The branches of a block, and the simple ones: feed-forward, a plain dense."""
+"""Residual blocks: the base class, feed-forward blocks and linear blocks."""
 
 import keras
 from keras import initializers, layers, ops
@@ -10,7 +10,7 @@ from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormaliza
 
 
 def make_norm(kind, name, dtype=None):
-    """The normalization layer that a config's word names, or None."""
+    """Returns the normalization layer for `"rms"` or `"layer"`; `None` for `"none"`."""
     if kind == "none":
         return None
     if kind == "rms":
@@ -19,33 +19,37 @@ def make_norm(kind, name, dtype=None):
 
 
 def make_activation(word):
-    """The function of an activation's name, or None for `"none"`."""
+    """Returns the activation function of a name; `None` for `"none"`."""
     return None if word == "none" else activations.get(word)
 
 
 def gated(word, function, u, v):
-    """`function(u) * v`, where `word` is the function's name."""
+    """Returns `function(u) * v`; `word` is the name of the function."""
     return silu_gate(u, v) if word == "silu" else function(u) * v
 
 
 def check_width(function, word, width):
-    """Refuses an activation that does not keep a width: `glu`, `sort2` of an odd one."""
+    """Refuses an activation that changes a width: `glu`, or `sort2` of an odd width.
+
+    Raises:
+        ValueError: the activation changes the width.
+    """
     if function is not None and function(ops.zeros((1, width))).shape[-1] != width:
         raise ValueError(f"activation {word!r} does not keep a width of {width}")
 
 
 class ResidualBlock(RuledLayer):
-    """What all branches share: norm, residual, dropout.
+    """Base class of residual blocks: norm, residual sum and dropout around a function f.
 
     Args:
         norm: `"rms"`, `"layer"` or `"none"`.
         residual: `"pre"`: `h + f(norm(h))`; `"post"`: `norm(h + f(h))`; `"none"`: `f(norm(h))`.
-        dropout: rate of dropout on f's output.
-        bias: whether dense layers have a bias.
-        scale: factor on the start value of f's last dense kernel.
-        seed: int, of dropout.
-        axis_names: names of the context axes of the input, for the names of weights; `None`: they
-            are numbered.
+        dropout: float, rate of dropout on f's output.
+        bias: boolean, whether dense layers have a bias.
+        scale: float, factor on the initial values of f's last dense kernel.
+        seed: int, seed of dropout.
+        axis_names: names of the context axes of the input, used in the names of weights; `None`
+            for numbers.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class ResidualBlock(RuledLayer):
         self.build_transform(tuple(input_shape))
 
     def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
-        """A built dense on the channels, its start value scaled by `scale`."""
+        """Returns a built dense layer over the channels, its initial values scaled by `scale`."""
         start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
         dense = RuledDense(
             units,
@@ -93,12 +97,12 @@ class ResidualBlock(RuledLayer):
         return self.add(x, self.transform(self.normed(x), causal, training), training)
 
     def normed(self, x):
-        """What f is given."""
+        """Returns the input of f: normalized, except with `residual="post"`."""
         pre = self.norm_layer is not None and self.residual != "post"
         return self.norm_layer(x) if pre else x
 
     def add(self, x, y, training=None):
-        """The branch's output, from its input and what f made of that."""
+        """Returns the block's output from its input `x` and f's output `y`."""
         if self.dropout is not None:
             y = self.dropout(y, training=training)
         if self.residual != "none":
@@ -109,27 +113,30 @@ class ResidualBlock(RuledLayer):
 
     @property
     def can_be_causal(self):
-        """Whether it can be called with `causal=True`."""
+        """Boolean, true if the block supports `causal=True`."""
         return True
 
     def mixing_uses(self):
-        """Returns what mixes positions, use by use in the order in which it runs.
+        """Returns the uses of position-mixing layers, in the order in which they run.
+
+        This is no property, because Keras saves the contents of properties.
 
         Returns:
-            List of pairs of a layer and what makes its caches: an object with `make_caches` and
-            `apply` of `mdnn.layers.mixing.Mixer`. (Not a property: Keras saves what those hold.)
+            List of pairs `(layer, mixer)`. The mixer has the methods `make_caches` and `apply` of
+            `mdnn.layers.mixing.Mixer`.
         """
         return []
 
     def run_with(self, x, mix):
-        """Runs causally, with other means to mix positions.
+        """Runs the block causally, with `mix` in place of its mixing layers.
 
         Args:
             x: the input.
-            mix: function `(layer, mixer, input)` to output, called for each of `mixing_uses`.
+            mix: function `(layer, mixer, input)` that returns the output; called for each of
+                `mixing_uses`.
 
         Returns:
-            The branch's output.
+            The block's output.
         """
         return self(x, causal=True, training=False)
 
@@ -151,12 +158,12 @@ class ResidualBlock(RuledLayer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class FeedForwardBlock(ResidualBlock):
-    """`W_out act(W_in h)`, or with a gate `W_out (gate(u) * v)` (SwiGLU, arXiv 2002.05202).
+    """Computes `W_out act(W_in h)`; with a gate `W_out (gate(u) * v)` (SwiGLU, arXiv 2002.05202).
 
     Args:
-        width: inner width.
-        gate: activation of the gate, or `"none"`.
-        activation: activation without a gate.
+        width: int, inner width.
+        gate: name of the gate's activation, or `"none"`.
+        activation: name of the activation used without a gate, or `"none"`.
 
     Input shape:
         `[batch, ..., channels]`.
@@ -189,11 +196,11 @@ class FeedForwardBlock(ResidualBlock):
         return self.dense_out(x)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example."""
+        """Returns the number of multiply-adds for one example."""
         return product(input_shape[1:]) * (self.dense_in.units + self.width)
 
     def values(self, input_shape):
-        """Values written for one example."""
+        """Returns the number of values written for one example."""
         size = product(input_shape[1:])
         inner = size // input_shape[-1] * (self.dense_in.units + self.width)
         return size * (ends(self) + 1) + inner
@@ -209,10 +216,10 @@ class FeedForwardBlock(ResidualBlock):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LinearBlock(ResidualBlock):
-    """One dense over the channels, the paper's linear layer.
+    """Applies one dense layer over the channels, the paper's linear layer.
 
     Args:
-        activation: activation after it.
+        activation: name of the activation after the dense layer, or `"none"`.
 
     Input shape:
         `[batch, ..., channels]`.
@@ -235,11 +242,11 @@ class LinearBlock(ResidualBlock):
         return x if self.function is None else self.function(x)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example."""
+        """Returns the number of multiply-adds for one example."""
         return product(input_shape[1:]) * input_shape[-1]
 
     def values(self, input_shape):
-        """Values written for one example."""
+        """Returns the number of values written for one example."""
         return product(input_shape[1:]) * (ends(self) + 1 + (self.function is not None))
 
     def get_config(self):
@@ -247,7 +254,7 @@ class LinearBlock(ResidualBlock):
 
 
 def ends(branch):
-    """How many values a branch's norm, dropout and sum write for each of its input."""
+    """Returns the number of values that a block's norm, dropout and sum write per input value."""
     parts = (branch.norm_layer is not None, branch.dropout is not None, branch.residual != "none")
     return sum(parts)
 

@@ -1,6 +1,7 @@
-"""From a config to a network."""
+"""Builds the network of a config."""
 
 from mdnn.errors import MdnnError
+from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
 
@@ -8,36 +9,36 @@ from mdnn.models.parameter_limit import at_most
 def build(config, words=(), most=None):
     """Builds the network of a config.
 
-    Tokens are embedded, laid out as a grid, mixed by the backbone's branches (refed where the
-    config says so), and scored by the heads.
+    The network embeds tokens, lays them out as a grid, runs the backbone's layers (repeatedly
+    with refeeding) and scores every position with the heads.
 
     Args:
-        config: `mdnn.Config`, as `mdnn.load_config` gives it.
-        words: the table of words (strings), for configs with `tokens.words` above 0; training
+        config: `mdnn.Config`, as returned by `mdnn.load_config`.
+        words: the table of words (strings), for configs with `tokens.words` above 0. Training
             makes it from its text (`mdnn.tokens.word_table`).
-        most: int, weights that the network may have, where that is less than
+        most: int, largest number of weights, if it is below `limits.parameters`; `None` for
             `limits.parameters`.
 
     Returns:
-        A `mdnn.Network`, a functional `keras.Model`. Weights start from `config.seed`. Where
-        writing in turn is trained no position sees the ones after it; elsewhere every position
-        sees the whole context. `Network.with_options` gives the other of the two.
+        A `mdnn.Network`, a functional `keras.Model`. Weights are initialized from `config.seed`.
+        The network is causal if autoregressive decoding is trained; otherwise every position
+        sees the whole context. `Network.with_options` changes this.
 
     Raises:
-        MdnnError: words are asked for and not given, the layers refuse the config, the network
-            has more weights than `limits.parameters` (told before they are made), or it does not
-            fit in memory.
+        MdnnError: `tokens.words` is set but `words` is empty, a layer refuses the config, the
+            network has more than `limits.parameters` weights (checked before they are
+            allocated), it does not fit in memory, or Keras' default float type is not float32.
     """
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
-        with at_most(most or config.limits.parameters):
+        with float32_policy(), at_most(most or config.limits.parameters):
             return Network(config, words)
     except MdnnError:
         raise
     except Exception as error:
         message = str(error).splitlines()[0]
-        # Each backend has an error of its own for a tensor that is too large.
+        # Each backend raises its own error for a tensor that is too large.
         large = ("OOM", "RESOURCE_EXHAUSTED", "Out of memory", "2**63", "2 ** 64")
         if isinstance(error, MemoryError) or any(word in message for word in large):
             raise MdnnError(

@@ -1,27 +1,27 @@
-"""The decoding caches of several blocks, run together."""
+"""Runs the decoding caches of several blocks together."""
 
 from keras import ops
 
 
 class CachedMixing:
-    """Keeps the decoding caches of every use of every mixer and fold, and runs them.
+    """Holds and runs the decoding caches of every use of every mixer and fold.
 
-    `weights`, `past_rows`, `row_context` and `current_row` are lists of the dicts of
-    `mdnn.layers.mixing.DecodingCache`, one for each use. A layer that is used several times
-    prepares its weights once.
+    `weights`, `past_rows`, `row_context` and `current_row` are lists with one dict of
+    `mdnn.layers.mixing.DecodingCache` per use. The weights of a layer that is used several times
+    are prepared once.
 
     Args:
         blocks: list of `mdnn.models.blocks.ResidualBlock`.
-        grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
-        width: int, channels.
-        runs: int, how many times the blocks run, one after another.
-        columns: boolean, whether the grid's last axis is one of the layers' (see
+        grid: tuple of ints, sizes of the context axes; the last axis holds the columns.
+        width: int, number of channels.
+        runs: int, number of times that the blocks run, one after another.
+        columns: boolean, whether the layers have the last axis of the grid (see
             `mdnn.layers.mixing.Mixer.make_caches`).
 
     Attributes:
         uses: list of `DecodingCache`, in the order in which they run.
-        takes_prefix: whether all of them can be prefilled with a prefix.
-        dtype: of what is computed and kept.
+        takes_prefix: boolean, whether all caches can be prefilled with a prefix.
+        dtype: dtype of computations and caches.
     """
 
     def __init__(self, blocks, grid, width, runs=1, columns=True):
@@ -37,7 +37,7 @@ class CachedMixing:
         self.dtype = blocks[0].compute_dtype if blocks else None
 
     def prepare_weights(self):
-        """Returns what is made of the weights, to be called once, before all loops."""
+        """Returns `weights`, to be computed once, before all loops."""
         made = {}
         for cache in self.uses:
             if id(cache) not in made:
@@ -53,17 +53,17 @@ class CachedMixing:
         return [cache.empty_row(batch, self.dtype) for cache in self.uses]
 
     def start_row(self, weights, past_rows, row):
-        """Returns `row_context` of a row: int32 `[batch]`, or `[1]` for all."""
+        """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts."""
         each = zip(self.uses, weights, past_rows, strict=True)
         return [cache.start_row(own, before, row) for cache, own, before in each]
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with one more row of each context, all columns of which ran."""
+        """Returns `past_rows` with the current row of each context added, once it is complete."""
         each = zip(self.uses, weights, past_rows, current_row, strict=True)
         return [cache.finish_row(own, before, row, x) for cache, own, before, x in each]
 
     def restore_row(self, inputs, row):
-        """Returns `current_row` of a row `[1]` of all contexts, from `inputs` of `prefill`."""
+        """Returns `current_row` of a row `[1]` of all contexts, from the inputs of `prefill`."""
         each = zip(self.uses, inputs, strict=True)
         return [cache.restore_row(ops.take(x, row, axis=1)[:, 0], row) for cache, x in each]
 
@@ -71,13 +71,14 @@ class CachedMixing:
         """Runs one position of each context.
 
         Args:
-            run: function of a function `mix` (see `mdnn.models.blocks.ResidualBlock`) that
-                runs the blocks with it on inputs of `shape(1, 1)`.
+            run: function that takes a function `mix` (see
+                `mdnn.models.blocks.ResidualBlock.run_with`) and runs the blocks with it on inputs
+                of `shape(1, 1)`.
             weights, row_context, current_row: lists, see the class.
             column: int32, the number of the column.
 
         Returns:
-            What `run` returns, and the new `current_row`.
+            Tuple of the result of `run` and the new `current_row`.
         """
         new, shape = [], self.shape(1, 1)
 
@@ -94,12 +95,12 @@ class CachedMixing:
         """Runs whole rows of all contexts.
 
         Args:
-            run: as of `step`, on inputs of `shape(rows, columns)`.
+            run: see `step`; its inputs have the shape `shape(rows, columns)`.
             weights: list, see the class.
             rows, columns: ints.
 
         Returns:
-            What `run` returns; `past_rows`; and the inputs of each use, a list of
+            Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
             `[batch, rows, columns, width]`, for `restore_row`.
         """
         past_rows, inputs, shape = [], [], self.shape(rows, columns)
@@ -114,7 +115,7 @@ class CachedMixing:
         return run(self._mixing(mix)), past_rows, inputs
 
     def _mixing(self, mix):
-        """Returns the function that blocks take in place of their mixers."""
+        """Returns the function that replaces the mixers of the blocks."""
 
         def mixed(layer, mixer, x):
             caches = self._caches[id(layer)]
@@ -127,7 +128,7 @@ class CachedMixing:
         return mixed
 
     def shape(self, rows, columns):
-        """Returns the shape of so many rows and columns, as the blocks take them."""
+        """Returns the input shape of the blocks for numbers of rows and columns."""
         slower, total = self.grid[:-1], 1
         for size in slower:
             total *= size

@@ -1,4 +1,4 @@
-"""What a call of a network may ask for, as one value that is handed through."""
+"""Options of a network call, passed through as one value."""
 
 import dataclasses
 
@@ -7,25 +7,25 @@ from mdnn.errors import MdnnError
 
 @dataclasses.dataclass(frozen=True)
 class CallOptions:
-    """How a network is run, whatever its weights are.
+    """Options of a forward pass that are independent of the weights.
 
-    New ways to run a network (density, identity, mesh) become fields here and are read by the
-    layers that they concern; the code between hands the value on as a whole.
+    Further options (density, identity, mesh) become fields of this class. The layers concerned
+    read them; all other code passes the whole value through.
 
     Args:
-        causal: boolean, whether no position sees those after it; otherwise every position sees
-            the whole context.
-        steps: int from 1, how often the backbone is run on its own output.
+        causal: boolean. If true, no position sees later positions; otherwise every position
+            sees the whole context.
+        steps: int from 1, number of refeed steps.
     """
 
     causal: bool = True
     steps: int = 1
 
     def changed(self, **changes):
-        """Returns these options with other values; `None` stands for no change.
+        """Returns a copy with other values; `None` leaves a value unchanged.
 
         Raises:
-            MdnnError: fewer than one step.
+            MdnnError: `steps` is not an integer of at least 1.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         steps = changes.get("steps", 1)

@@ -1,4 +1,4 @@
-"""The branch that folds the fastest context axis into channels."""
+"""The residual block that folds the fastest context axis into channels."""
 
 import keras
 from keras import ops
@@ -9,33 +9,33 @@ from mdnn.models.fold_cache import FoldCache
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RowBottleneck(ResidualBlock):
-    """Mixes whole rows of the grid: what a position takes from the rows before its own.
+    """Mixes whole rows of the grid.
 
-    A row is all positions of the fastest context axis. Each is folded into one vector of `width`
-    channels, `u = F(W_in row)`, where F are branches on the grid of rows; from them comes
-    `v_r = P u_(r-1) + Q u_r`, which is spread over the row's positions again, `W_out v_r`. Row r -
-    1 is the one before in the row-major order of the slower axes; there are zeros before the
-    first. Called causally the term with Q is left out: a position then sees whole rows, and only
-    those before its own. What its own row holds is other branches' work.
+    A row is all positions of the fastest context axis. Each row is folded into one vector of
+    `width` channels, `u = F(W_in row)`, where F is a stack of blocks on the grid of rows. The
+    vectors are combined as `v_r = P u_(r-1) + Q u_r` and spread over the positions of the row,
+    `W_out v_r`. Row r - 1 precedes row r in the row-major order of the slower axes; it is zero for
+    the first row. A causal call leaves out the term with Q, so that a position sees only rows
+    before its own; positions of the same row are mixed by other blocks.
 
     Args:
-        width: channels of a folded row.
-        branches: the branches of F, run in order on `[batch, t1, ..., t(k-1), width]`.
-        causal: what a call that is not told is.
+        width: int, channels of a folded row.
+        branches: the blocks of F, run in order on `[batch, t1, ..., t(k-1), width]`.
+        causal: boolean, the default of the call argument.
 
     Call arguments:
         x: see the input shape.
-        causal: boolean; handed on to the branches of F. `None`: the layer's own.
-        folded: what `fold` gave, to be added instead of it.
+        causal: boolean, also passed to the blocks of F; `None` for the layer's own value.
+        folded: a result of `fold`, added in place of a new one.
 
     Input shape:
-        `[batch, t1, ..., tk, channels]`, k above 1. All sizes but the batch's are known.
+        `[batch, t1, ..., tk, channels]`, k above 1. All sizes except the batch are known.
 
     Output shape:
         The same.
 
     Raises:
-        ValueError: there is one context axis alone.
+        ValueError: the input has only one context axis.
     """
 
     def __init__(self, width, branches, causal=True, **kwargs):
@@ -43,7 +43,7 @@ class RowBottleneck(ResidualBlock):
         self.width, self.branches, self.causal = width, list(branches), causal
 
     def _sizes(self, shape):
-        """Sizes of the slower axes, and values of a row, for an input shape."""
+        """Returns the sizes of the slower axes and the number of values of a row."""
         sizes = tuple(shape[1:])
         if len(sizes) < 3:
             raise ValueError(
@@ -68,7 +68,7 @@ class RowBottleneck(ResidualBlock):
         return self.add(x, y, training)
 
     def fold(self, x, causal=None, training=None):
-        """The addition alone: what the branch's sum adds to `x`, of x's shape."""
+        """Returns the term that the residual sum adds to `x`, of the shape of `x`."""
         return self.transform(self.normed(x), causal, training)
 
     def transform(self, x, causal, training):
@@ -76,19 +76,19 @@ class RowBottleneck(ResidualBlock):
         return ops.reshape(self.dense_out(v), ops.shape(x))
 
     def taken(self, u, causal, training=None):
-        """What each row takes from the others, v: `[-1, rows, width]`; `u` from `fold_rows`."""
+        """Returns v, the combined rows `[-1, rows, width]`, from the result of `fold_rows`."""
         causal = self.causal if causal is None else causal
         u = self.mix_rows(u, causal, training)
         v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
         return v if causal else v + self.from_itself(u)
 
     def fold_rows(self, x):
-        """Rows as vectors, not yet mixed: `[-1, *slower axes, width]`."""
+        """Returns rows folded into vectors, before mixing: `[-1, *slower axes, width]`."""
         slower, values = self._sizes(x.shape)
         return self.dense_in(ops.reshape(x, (-1, *slower, values)))
 
     def mix_rows(self, u, causal, training=None):
-        """Rows mixed, one after another: `[-1, rows, width]`."""
+        """Returns folded rows after the blocks of F, flattened to `[-1, rows, width]`."""
         rows = product(u.shape[1:-1])
         for branch in self.branches:
             u = branch(u, causal=causal, training=training)
@@ -109,7 +109,7 @@ class RowBottleneck(ResidualBlock):
         return [FoldCache(self, grid, width)]
 
     def operations(self, input_shape):
-        """Multiply-adds for one example, as wired."""
+        """Returns the number of multiply-adds for one example, with the layer's own wiring."""
         slower, values = self._sizes(input_shape)
         one_or_two = 1 if self.causal else 2
         rows = product(slower) * self.width * (2 * values + one_or_two * self.width)
@@ -117,9 +117,9 @@ class RowBottleneck(ResidualBlock):
         return rows + inner
 
     def values(self, input_shape):
-        """Values written for one example."""
+        """Returns the number of values written for one example."""
         slower, _ = self._sizes(input_shape)
-        # rows folded; moved by one and multiplied; multiplied themselves and added
+        # Folding; shift and product with P; unless causal, product with Q and sum.
         folded = product(slower) * self.width * (3 if self.causal else 5)
         inner = sum(b.values((None, *slower, self.width)) for b in self.branches)
         return product(input_shape[1:]) * (ends(self) + 1) + folded + inner
@@ -127,7 +127,7 @@ class RowBottleneck(ResidualBlock):
     def get_config(self):
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:
-            # They are built with this layer, under its name.
+            # This layer builds them under its own name.
             branch.pop("build_config", None)
         return {
             **super().get_config(),

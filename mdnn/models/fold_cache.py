@@ -7,10 +7,9 @@ from mdnn.models.cached_mixing import CachedMixing
 
 
 class FoldCache(DecodingCache):
-    """Runs a causal fold row by row, each context at a row of its own.
+    """Runs a causal fold row by row; contexts may be at different rows.
 
-    The folded rows are positions of a grid of their own, without columns; the mixers along them
-    keep what they need in their own caches.
+    Folded rows form a grid without columns. The mixers along that grid have their own caches.
 
     Args:
         fold: a built `mdnn.models.fold.RowBottleneck`.
@@ -38,7 +37,7 @@ class FoldCache(DecodingCache):
         return {"x": ops.transpose(self.pad_columns(x), (1, 0, 2))}
 
     def start_row(self, weights, past_rows, row):
-        # Nothing for row 0: there are zeros before the first.
+        # Row 0 has no previous row: the sum is zero.
         folded = past_rows["folded"]
         before = ops.where(self.is_row(row - 1, after=1), folded, ops.zeros_like(folded))
         y = self.fold.dense_out(self.fold.from_before(ops.sum(before, axis=1)))
@@ -73,7 +72,7 @@ class FoldCache(DecodingCache):
         return ops.reshape(y, (-1, *x.shape[1:])), {**self._flat(past_rows), "folded": v}
 
     def _run(self, u, shape):
-        """Returns the function that runs the fold's blocks on folded rows."""
+        """Returns a function that runs the fold's blocks on folded rows."""
 
         def run(mix):
             x = ops.reshape(u, shape)
@@ -84,11 +83,11 @@ class FoldCache(DecodingCache):
         return run
 
     def _flat(self, dicts):
-        """Returns the dicts of all uses as one."""
+        """Merges the dicts of all uses into one dict with numbered keys."""
         return {f"{k}_{name}": x for k, own in enumerate(dicts) for name, x in own.items()}
 
     def _listed(self, flat):
-        """Returns what `_flat` made one dict of."""
+        """Splits a dict of `_flat` into the list of dicts, one per use."""
         dicts = [{} for _ in self.inner.uses]
         for name, x in flat.items():
             number, _, own = name.partition("_")

@@ -1,13 +1,14 @@
-"""What the positions of a config's network hold and answer: its modalities and decoding steps."""
+"""Modalities and decoding steps of the network of a config."""
 
 from mdnn.config.task_rules import rules_of
 
 
 def embedding_modalities(config):
-    """Names of the modalities that positions may hold, in the order of the embedding's tables.
+    """Returns the names of the input modalities, in the order of the embedding's tables.
 
-    The config's own, `blank` where the network learns to fill blanks, `end` where contexts
-    have one. What is asked for in a puzzle is a symbol of its own.
+    These are the modalities of the config, `blank` (the mask token) if a decoding that uses masks
+    is trained, and `end` if the task has an end token. Puzzles mark unknown positions with a
+    symbol instead of the mask token.
     """
     masks = config.train.objectives.whole and rules_of(config).has_mask
     blank = ("blank",) if masks else ()
@@ -15,7 +16,7 @@ def embedding_modalities(config):
 
 
 def heads_modalities(config):
-    """Names of the modalities that positions may answer in, in the order of the heads."""
+    """Returns the names of the output modalities, in the order of the heads."""
     return (*config.tokens.modalities, *_end(config))
 
 
@@ -24,10 +25,10 @@ def _end(config):
 
 
 def decoding(config):
-    """How the network of a config decides units: a dict.
+    """Returns the options of the decoding steps of a config's network, a dict.
 
-    These are arguments, by name, of `decoding_steps`, `ModalityHeads`, `token_nll`,
-    `TokenCrossEntropy` and `nll_model` alike.
+    They are keyword arguments of `decoding_steps`, `ModalityHeads`, `token_nll`,
+    `TokenCrossEntropy` and `nll_model`.
     """
     tokens = config.tokens
     return {

@@ -1,4 +1,4 @@
-"""A causal network, one position at a time: what earlier positions gave is kept."""
+"""Incremental decoding: runs a causal network one position at a time, with caches."""
 
 from keras import ops
 
@@ -9,23 +9,23 @@ from mdnn.models.cached_mixing import CachedMixing
 class IncrementalDecoder:
     """Runs a causal network position by position along a row, all contexts at the same column.
 
-    A row is all positions of the fastest axis. Each use of a mixer or fold keeps what it needs of
-    earlier positions (`mdnn.layers.mixing.DecodingCache`: `weights`, `past_rows`, `row_context`
-    and `current_row` are lists of its dicts, one for each use). A position costs the dense layers
-    of one position, the mixers' sums over one row, and a share of what is done once for each row.
-    Everything runs inside a compiled function.
+    A row is all positions of the fastest axis. Each use of a mixer or fold has a cache of earlier
+    positions (`mdnn.layers.mixing.DecodingCache`); `weights`, `past_rows`, `row_context` and
+    `current_row` are lists of its dicts, one per use. A position costs the dense layers of one
+    position, the mixers' sums over one row, and its share of the work done once per row. All
+    methods run inside a compiled function.
 
     Args:
         network: `mdnn.Network` that can be causal.
-        steps: int, steps; `None`: as the network's options say.
+        steps: int, refeed steps; `None` for the number in the network's options.
 
     Attributes:
         num_columns: int, positions of a row.
         num_rows: int, rows of one context.
-        grid: tuple of ints.
-        width: int, channels.
-        takes_prefix: whether `prefill` takes a context's beginning alone.
-        dtype: of what is computed and kept.
+        grid: tuple of ints, sizes of the context axes.
+        width: int, number of channels.
+        takes_prefix: boolean, whether `prefill` accepts the beginning of a context.
+        dtype: dtype of computations and caches.
     """
 
     def __init__(self, network, steps=None):
@@ -39,10 +39,11 @@ class IncrementalDecoder:
         self.restore_row = self.caches.restore_row
 
     def prepare_weights(self):
-        """Returns what is made of the weights, to be called once, before all loops.
+        """Returns `weights`, to be computed once, before all loops.
 
-        A list of dicts: one for each use, then one for each random first state of the recurrence,
-        `[rows, columns, width]`.
+        Returns:
+            List of dicts: one per use, then one per random initial state of the recurrence,
+            `[rows, columns, width]`.
         """
         shape = (self.num_rows, self.num_columns, self.width)
         states = self.network.random_states()
@@ -52,9 +53,9 @@ class IncrementalDecoder:
         ]
 
     def start_row(self, weights, past_rows, row):
-        """Returns `row_context` of a row: int32 `[batch]`, or `[1]` for all.
+        """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts.
 
-        It ends with that row of the random first states, `[columns, batch, width]`.
+        The last entries are that row of the random initial states, `[columns, batch, width]`.
         """
         own, states = self._split(weights)
         rows = [ops.take(state["state"], row, axis=0) for state in states]
@@ -62,35 +63,35 @@ class IncrementalDecoder:
         return [*self.caches.start_row(own, past_rows, row), *rows]
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with one more row of each context, all columns of which ran."""
+        """Returns `past_rows` with the current row of each context added, once it is complete."""
         return self.caches.finish_row(self._split(weights)[0], past_rows, row, current_row)
 
     def _split(self, values):
-        """What belongs to the uses, and what to the random first states."""
+        """Splits a list into the entries of the uses and those of the random initial states."""
         count = len(self.caches.uses)
         return values[:count], values[count:]
 
     def empty_rows(self, tokens):
-        """Returns `past_rows` before the first row, for contexts like `tokens`."""
+        """Returns `past_rows` before the first row, for the batch size of `tokens`."""
         return self.caches.empty_rows(ops.shape(tokens)[0])
 
     def empty_row(self, tokens):
-        """Returns `current_row` before a row's first column, for contexts like `tokens`."""
+        """Returns `current_row` before a row's first column, for the batch size of `tokens`."""
         return self.caches.empty_row(ops.shape(tokens)[0])
 
     def step(self, tokens, column, weights, row_context, current_row):
         """Runs one column of a row.
 
         Args:
-            tokens: int32 `[batch, 8]`, of that column.
-            column: int32, its number.
-            weights: what `prepare_weights` returned.
-            row_context: what `start_row` returned for the row.
-            current_row: what `empty_row`, `restore_row` or this function returned for the columns
-                before.
+            tokens: int32 `[batch, 8]`, the tokens of that column.
+            column: int32, the number of the column.
+            weights: result of `prepare_weights`.
+            row_context: result of `start_row` for the row.
+            current_row: result of `empty_row` or `restore_row`, or of this method for the
+                previous column.
 
         Returns:
-            What the heads are given, `[batch, width]`, and the new `current_row`.
+            Tuple of the input of the heads, `[batch, width]`, and the new `current_row`.
         """
         x = ops.reshape(self.network.embedding(tokens[:, None]), self.caches.shape(1, 1))
         states = [
@@ -102,16 +103,16 @@ class IncrementalDecoder:
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
     def prefill(self, tokens, weights):
-        """Runs contexts at once, or their beginning.
+        """Runs whole contexts, or their beginning, in one pass.
 
         Args:
-            tokens: int32 `[batch, positions, 8]`. Where `takes_prefix`, perhaps the first rows
-                alone, or of a single row the first columns.
-            weights: what `prepare_weights` returned.
+            tokens: int32 `[batch, positions, 8]`. If `takes_prefix`, it may hold only the first
+                rows, or only the first columns of a single row.
+            weights: result of `prepare_weights`.
 
         Returns:
-            `past_rows`, and the inputs of each use, `[batch, rows, columns, width]`, for
-            `restore_row`.
+            Tuple of `past_rows` and the list of the inputs of each use,
+            `[batch, rows, columns, width]`, for `restore_row`.
         """
         positions, n = tokens.shape[1], self.num_columns
         rows, columns = (positions // n, n) if positions >= n else (1, positions)
@@ -125,9 +126,11 @@ class IncrementalDecoder:
         return past_rows, inputs
 
     def _running(self, x, states):
-        """Returns the function that runs the backbone, with its steps, on embedded tokens.
+        """Returns a function that runs the backbone, with its refeed steps, on embedded tokens.
 
-        `states`: those before the first step where they are random, otherwise empty.
+        Args:
+            x: embedded tokens.
+            states: the random initial states; empty if the initial states are not random.
         """
         network, options = self.network, self.options
         states = tuple(states) or network.first_states(x)

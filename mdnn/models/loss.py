@@ -1,4 +1,4 @@
-"""The one definition of the loss: nats per unit, by the chain rule over its decoding steps."""
+"""Defines the loss: nats per token, by the chain rule over the token's decoding steps."""
 
 import dataclasses
 
@@ -12,30 +12,29 @@ from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
 from mdnn.tokens.features import MODALITIES, MODALITY, WIDTH, modality
 
-# The parts of a unit that can be weighted.
+# Parts of a token whose decoding steps can be weighted.
 PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
 def token_nll(targets, scores, modalities, step_weights=None, **how):
-    """Negative log-likelihood of units.
+    """Computes the negative log-likelihood of tokens.
 
     Args:
-        targets: integer tokens `[..., 8]`, the right units.
-        scores: `[..., classes]` as `ModalityHeads` gives them for the same targets.
+        targets: integer tokens `[..., 8]`, the correct tokens.
+        scores: `[..., classes]`, as returned by `ModalityHeads` for the same targets.
         modalities: names of the heads' modalities, in their order.
-        step_weights: dict from parts of a unit (`"modality"`, `"byte_1"` to `"byte_3"`,
-            `"place"`) to what their steps count; 1 where it says nothing. A step of the table
-            `"full"` counts as `byte_1`.
+        step_weights: dict from parts of a token (`"modality"`, `"byte_1"` to `"byte_3"`,
+            `"place"`) to the weights of their decoding steps; missing parts have weight 1. A step
+            of the table `"full"` has the weight of `byte_1`.
         **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
     Returns:
-        Two float32 tensors `[...]`: nats of each position, 0 where the target is padding; and 1
-        where the target is a unit of these modalities, 0 where it is padding. A target of
-        another modality cannot be answered: it is not counted, as padding, where the values of
-        `targets` are not known yet (inside a compiled function).
+        Two float32 tensors `[...]`: the loss of each position in nats, 0 for padding; and a mask,
+        1 for targets of these modalities and 0 for padding. Inside a compiled function, where the
+        values of `targets` are unknown, a target of another modality counts as padding.
 
     Raises:
-        ValueError: a target of another modality, where the values are known.
+        ValueError: a target has another modality and the values of `targets` are known.
     """
     check_targets(targets, modalities)
     kind = column(targets, "modality")
@@ -55,17 +54,17 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
 
 
 def check_targets(targets, modalities):
-    """Refuses targets that the heads cannot answer, where their values are known.
+    """Refuses targets of modalities that the heads lack, if their values are known.
 
     Raises:
-        ValueError: a target of none of the modalities.
+        ValueError: a target has none of the modalities.
     """
     if isinstance(targets, keras.KerasTensor):
         return
     try:
         kinds = np.unique(ops.convert_to_numpy(column(targets, "modality")))
     except Exception:
-        # Each backend has an error of its own for values that are not known yet.
+        # Each backend raises its own error for values that are unknown while tracing.
         return
     known = [0, *(modality(name).index for name in modalities)]
     if not np.isin(kinds, known).all():
@@ -76,14 +75,15 @@ def check_targets(targets, modalities):
 
 
 def nats_by_modality(targets, nats):
-    """Sums of nats over the units of each modality.
+    """Sums losses over the tokens of each modality.
 
     Args:
-        targets: integer tokens `[..., 8]`, the right units, an array.
-        nats: `[...]`, the nats of each, an array.
+        targets: integer tokens `[..., 8]`, the correct tokens, an array.
+        nats: `[...]`, the loss of each token in nats, an array.
 
     Returns:
-        dict from names of the modalities that there are to `(nats, units)`, float and int.
+        dict from the names of the modalities present to `(sum of nats, number of tokens)`, float
+        and int.
     """
     kinds, nats = np.asarray(targets)[..., MODALITY], np.asarray(nats, dtype="float64")
     found = {row.name: kinds == row.index for row in MODALITIES if row.index > 0}
@@ -94,29 +94,28 @@ def nats_by_modality(targets, nats):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class TokenCrossEntropy(keras.losses.Loss):
-    """Mean nats per unit over the positions whose target is not padding.
+    """Computes the mean loss in nats per token over the positions whose target is not padding.
 
     The value of a position is the weight of its target's modality times its nats, divided by the
-    mean of these weights over all positions, padding's being 0: so padding costs nothing, and
-    weights say what counts more than what. Keras takes the mean of these values, each times its
-    `sample_weight` where that is given.
+    mean weight over all positions. Padding has weight 0. Keras takes the mean of these values,
+    each multiplied by its `sample_weight` if given.
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: as of `ModalityHeads`.
-        modality_weights: dict from names of modalities to what their units count; 1 where it
-            says nothing. An `end` counts its weight times that of the unit before it (its first
-            byte names that one's modality), so that weights do not change how often what is
-            written ends.
-        step_weights: dict from parts of a unit to what their steps count (see `token_nll`).
+        table, places, base, digits: see `ModalityHeads`.
+        modality_weights: dict from names of modalities to the weights of their tokens; missing
+            modalities have weight 1. The weight of an `end` token is multiplied by that of the
+            token before it (whose modality is its first byte), so that weights do not change how
+            often the network ends its output.
+        step_weights: dict from parts of a token to the weights of their steps (see `token_nll`).
 
     Call arguments:
         y_true: integer tokens `[batch, positions, 8]`.
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
-        ValueError: weights of modalities or parts that there are not; a target of a modality
-            that the heads lack, where the values are known (see `token_nll`).
+        ValueError: a weight has an unknown modality or part, or a target has a modality that the
+            heads lack and its value is known (see `token_nll`).
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         self.step_weights = _weights(step_weights, PARTS, "part of a unit")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        # Keras makes floats of both, and a float32 holds no place beyond 2 ** 24: in halves.
+        # Keras casts both to float32, which is exact only up to 2 ** 24: pass 16-bit halves.
         rows = ops.cast(y_true, "int32")
         halves = ops.concatenate([rows // 65_536, rows % 65_536], axis=-1)
         return super().__call__(halves, y_pred, sample_weight=sample_weight)
@@ -156,17 +155,17 @@ class TokenCrossEntropy(keras.losses.Loss):
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)
             nats = nats * weight
-        # Keras takes the mean over all positions; padding is to cost nothing in it.
+        # Keras takes the mean over all positions; this makes it a mean without padding.
         return nats / ops.maximum(ops.mean(weight), 1e-9)
 
     def weights(self, rows):
-        """What the modality of each unit counts.
+        """Returns the weight of each token's modality.
 
         Args:
-            rows: int32 `[..., 8]`, the right units.
+            rows: int32 `[..., 8]`, the correct tokens.
 
         Returns:
-            float32 `[...]`, 0 where there is padding.
+            float32 `[...]`, 0 for padding.
         """
         counts = {name: self.modality_weights.get(name, 1.0) for name in self.modalities}
         kind = column(rows, "modality")
@@ -200,7 +199,7 @@ def _weights(weights, known, what):
 
 
 def loss_for(config):
-    """The `TokenCrossEntropy` of a config, with its weights."""
+    """Returns the `TokenCrossEntropy` of a config, with its weights."""
     how = decoding(config)
     weights = dataclasses.asdict(config.loss.modality)
     return TokenCrossEntropy(
@@ -212,11 +211,11 @@ def loss_for(config):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class TokenNLL(keras.layers.Layer):
-    """`token_nll` as a layer, so that a network that ends in it runs compiled.
+    """Wraps `token_nll` in a layer, so that it is compiled as part of a model.
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: as of `ModalityHeads`.
+        table, places, base, digits: see `ModalityHeads`.
 
     Call arguments:
         targets: integer tokens `[batch, positions, 8]`.
@@ -227,7 +226,7 @@ class TokenNLL(keras.layers.Layer):
     """
 
     def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
-        # Scores stay what they are, whatever the policy.
+        # Keep the dtype of the scores under every dtype policy.
         super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
         self.how = {
@@ -245,13 +244,17 @@ class TokenNLL(keras.layers.Layer):
 
 
 def nll_model(model, modalities, **how):
-    """A model with the inputs of `model` (targets given) that returns nats `[batch, positions]`.
+    """Builds a model that returns the loss of every position.
 
     Args:
-        model: a network as `mdnn.build` makes it.
+        model: a network, as returned by `mdnn.build`.
         modalities: names of the heads' modalities, in their order.
         **how: `table`, `places`, `base` and `digits` of the heads
-            (`mdnn.models.head_options.decoding` gives all of a config).
+            (`mdnn.models.head_options.decoding` returns those of a config).
+
+    Returns:
+        `keras.Model` with the inputs of `model`, targets required, and the output
+        `[batch, positions]` in nats.
     """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
     return keras.Model(model.input, TokenNLL(modalities, **how)(inputs["targets"], model.output))

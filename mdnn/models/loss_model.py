@@ -1,4 +1,4 @@
-"""A network with its loss as one model: a batch in, the loss out."""
+"""Models that map a batch to its loss, or to the losses of its targets."""
 
 import keras
 import numpy as np
@@ -10,35 +10,37 @@ from mdnn.tokens.features import MODALITY, modality
 
 
 class LossModel(keras.Model):
-    """A network and its loss, with no score computed that the loss does not ask for.
+    """Combines a network and its loss, computing only the scores that the loss needs.
 
-    `TokenCrossEntropy` takes the scores of every step at every position. Where a network answers in
-    several modalities, most of them are of modalities that the position's target is not: here the
-    heads are asked for each target's own steps alone. The value is that of `TokenCrossEntropy`.
+    `TokenCrossEntropy` takes the scores of every decoding step at every position. In a network of
+    several modalities most of them belong to other modalities than the target's. This model
+    computes only the steps of each target's own modality; the value is that of
+    `TokenCrossEntropy`.
 
     Args:
         model: `mdnn.Network`.
         loss: its `mdnn.TokenCrossEntropy`.
 
     Call arguments:
-        batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`, maybe `weights`,
-            float32 `[batch, positions]`, and for networks of several modalities what
-            `with_target_indices` adds. Where the number of steps differs from batch to batch,
-            `free`, int32 `[batch]`: how many are taken without gradient before the last
-            `refeed.bptt_steps`, the same number for each example.
+        batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`; optionally
+            `weights`, float32 `[batch, positions]`; for networks of several modalities the keys
+            added by `with_target_indices`; and, if the number of refeed steps varies between
+            batches, `free`, int32 `[batch]`: the number of steps without gradient before the last
+            `refeed.bptt_steps`, equal for all examples.
 
     Returns:
         The loss, a scalar.
 
     Attributes:
-        divisible: whether the loss of a batch is made of those of its parts (see `shares`).
+        divisible: boolean, whether the loss of a batch is a weighted sum of the losses of its
+            microbatches (see `shares`).
     """
 
     divisible = True
 
     def __init__(self, model, loss, **kwargs):
-        super().__init__(**kwargs)
-        # The variables are the network's, in the network's order.
+        super().__init__(dtype="float32", **kwargs)
+        # The variables are those of the network, in the same order.
         self.network = model
         self.heads = model.heads
         self.loss_function = loss
@@ -47,11 +49,11 @@ class LossModel(keras.Model):
         self.built = True
 
     def with_target_indices(self, batch, padded=False, sizes=None):
-        """A batch with the places of its targets, and the rows that they are in.
+        """Returns a batch with the indices of its targets and of their rows.
 
         Args:
-            batch: dict as for `call`, of arrays.
-            padded, sizes: as for `target_indices`.
+            batch: dict of arrays, see `call`.
+            padded, sizes: see `target_indices`.
         """
         if not self.uses_target_indices:
             return batch
@@ -60,11 +62,14 @@ class LossModel(keras.Model):
         return batch | {"target_indices": found} | rows
 
     def microbatches(self, batch, count):
-        """A batch in as many parts of equal length, each as `call` takes it; a list.
+        """Splits a batch into microbatches of equal length.
 
         Args:
-            batch: dict as for `call`, of arrays, without what `with_target_indices` adds.
+            batch: dict of arrays, see `call`, without the keys added by `with_target_indices`.
             count: int, a divisor of the batch's length.
+
+        Returns:
+            List of `count` dicts for `call`.
         """
         pieces = {name: np.split(values, count) for name, values in batch.items()}
         return [
@@ -73,13 +78,13 @@ class LossModel(keras.Model):
         ]
 
     def shares(self, batches):
-        """What the loss of each part of a batch counts in the loss of the whole batch.
+        """Returns the weight of each microbatch's loss in the loss of the whole batch.
 
         Args:
-            batches: list of dicts as for `call`, the parts.
+            batches: list of dicts for `call`, the microbatches.
 
         Returns:
-            List of scalars, whose sum is 1 where there is a target.
+            List of scalars; their sum is 1 if the batch has a target.
         """
         if len(batches) == 1:
             return [1.0]
@@ -90,7 +95,7 @@ class LossModel(keras.Model):
         return [count / ops.maximum(sum(counts), 1e-9) for count in counts]
 
     def _hidden(self, batch, training):
-        """What the heads are given, `[batch, positions, width]`."""
+        """Returns the input of the heads, `[batch, positions, width]`."""
         network = self.network
         if "free" not in batch:
             return network.hidden(batch["tokens"], training=training)
@@ -136,13 +141,13 @@ class LossModel(keras.Model):
                 ops.take(rows, index, axis=0),
                 self.loss_function.step_weights,
             )
-            # Not a product alone: what stands in for no position may be no finite number.
+            # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
             total = total + ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
 
 
 class TargetNLL(keras.Model):
-    """Nats of targets, each target's own steps alone scored.
+    """Computes the loss of each target, scoring only the steps of its own modality.
 
     Args:
         model: `mdnn.Network`.
@@ -152,14 +157,14 @@ class TargetNLL(keras.Model):
             (see `target_indices`).
 
     Returns:
-        dict from the names in `target_indices` to float32 `[n]`: nats of the targets that are
-        with_target_indices.
+        dict from the names in `target_indices` to float32 `[n]`, the losses in nats of the targets
+        at these indices.
     """
 
     def __init__(self, model, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = model, model.heads
-        # Of the target_indices in each call so far.
+        # Minimum lengths of the target indices, updated by every call.
         self.sizes = {}
         self.built = True
 
@@ -178,13 +183,13 @@ class TargetNLL(keras.Model):
         heads = self.heads
         if heads.table != "bits":
             return heads.nll(name, hidden, rows)
-        # Bits that make no unit have a share of the probability, too.
+        # Bit patterns that encode no token also have probability.
         how = {"places": heads.places, "base": heads.base, "digits": heads.digits}
         scores = heads(hidden[None], rows[None])
         return token_nll(rows[None], scores, heads.modalities, table="bits", **how)[0][0]
 
     def nll(self, tokens, targets):
-        """Nats of every position's target, float64 `[batch, positions]`, 0 where there is none."""
+        """Returns the loss of every target in nats, float64 `[batch, positions]`; 0 for padding."""
         batch = {"tokens": tokens, "targets": targets}
         batch["target_indices"] = target_indices(
             targets, self.heads.modalities, padded=True, sizes=self.sizes
@@ -198,19 +203,19 @@ class TargetNLL(keras.Model):
 
 
 def target_indices(targets, modalities, padded=False, sizes=None):
-    """Which positions have a target of which modality.
+    """Returns the positions whose target has each modality.
 
     Args:
         targets: integer tokens `[batch, positions, 8]`, an array.
-        modalities: names.
-        padded: whether lengths are rounded up, to few different ones, so that a function that
-            is compiled for each (JAX) is compiled seldom.
-        sizes: dict from names to the least lengths that are given where lengths are rounded up;
-            it is told the lengths that are given, so that in the end they are always the same.
+        modalities: names of modalities.
+        padded: boolean, whether to round lengths up to few different values, so that functions
+            compiled per shape (JAX) are rarely compiled again.
+        sizes: dict from names to minimum lengths, for `padded`. It is updated with the returned
+            lengths, so that they only grow and become constant.
 
     Returns:
-        dict from the names to int32 `[n]`, places in the batch's positions laid end to end; -1
-        where a length was rounded up.
+        dict from the names to int32 `[n]`, indices into the flattened positions of the batch,
+        followed by -1 up to the rounded length.
     """
     kinds = np.asarray(targets)[..., MODALITY].reshape(-1)
     found = {}

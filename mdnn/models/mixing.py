@@ -1,4 +1,4 @@
-"""The branch that mixes along axes."""
+"""The residual block that mixes positions along axes."""
 
 import keras
 from keras import ops
@@ -9,19 +9,20 @@ from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_act
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class MixingBlock(ResidualBlock):
-    """Mixers side by side, their sum taken, between two dense layers over the channels.
+    """Sums mixers between two dense layers over the channels.
 
-    `f(h) = W_out(act(u) * M(W_in h))` with a gate, where `u` is a second dense of h and `M` is
-    `stack` sets of mixers, each fed `times` times with its own output.
+    With a gate, `f(h) = W_out(act(u) * M(W_in h))`, where `u` is a second dense layer of h. `M`
+    runs `stack` sets of mixers in sequence, each of them `times` times on its own output; the
+    outputs of the mixers of a set are summed.
 
     Args:
-        mixers: list of `mdnn.layers.mixing.Mixer`, or of dicts of their words.
-        stack: number of sets of mixers one after another, each with its own weights; the
-            activation stands between them.
-        times: how many times each set runs on its own output.
-        gate: activation of the gate, or `"none"`.
-        activation: activation after each run of a set.
-        project: whether there are dense layers before and after.
+        mixers: list of `mdnn.layers.mixing.Mixer`, or of dicts of their options.
+        stack: int, number of sets of mixers, each with its own weights.
+        times: int, number of times that each set runs on its own output.
+        gate: name of the gate's activation, or `"none"`.
+        activation: name of the activation after each run of a set, or `"none"`. With a gate the
+            last run has none.
+        project: boolean, whether to apply dense layers before and after.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -66,14 +67,14 @@ class MixingBlock(ResidualBlock):
             self.sets.append(mixing)
 
     def transform(self, x, causal, training, mix=None):
-        """Returns f.
+        """Computes f.
 
         Args:
             x: `[batch, t1, ..., tk, channels]`.
-            causal: boolean; `None`: as wired.
+            causal: boolean; `None` for the mixers' own wiring.
             training: boolean.
-            mix: function `(layer, mixer, input)` to output that stands in for the mixers; `None`:
-                they are applied.
+            mix: function `(layer, mixer, input)` that returns the output and replaces the mixers;
+                `None` to apply the mixers.
         """
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, causal))
         gate = None
@@ -87,7 +88,7 @@ class MixingBlock(ResidualBlock):
                     mix(layer, mixer, x) for layer, mixer in zip(mixing, self.mixers, strict=True)
                 )
                 last = s == self.stack - 1 and t == self.times - 1
-                # A gate is the last step's nonlinearity already.
+                # The gate is the nonlinearity of the last run.
                 if self.function is not None and not (last and gate is not None):
                     x = self.function(x)
         if gate is not None:
@@ -110,11 +111,11 @@ class MixingBlock(ResidualBlock):
         return all(mixer.can_be_causal for mixer in self.mixers)
 
     def stays_in_rows(self, rank):
-        """Returns whether a row of the fastest of `rank` axes is mixed alone, and as any other."""
+        """Returns whether each row of the fastest of `rank` axes is mixed alone, all alike."""
         return all(mixer.stays_in_rows(rank) for mixer in self.mixers)
 
     def operations(self, input_shape):
-        """Returns the multiply-adds for one example."""
+        """Returns the number of multiply-adds for one example."""
         shape = tuple(input_shape)
         total = 0
         if self.project:
@@ -124,7 +125,7 @@ class MixingBlock(ResidualBlock):
         return total
 
     def values(self, input_shape):
-        """Returns how many values are written for one example."""
+        """Returns the number of values written for one example."""
         shape = tuple(input_shape)
         size, runs = product(shape[1:]), self.stack * self.times
         around = (2 if self.gate == "none" else 4) * self.project

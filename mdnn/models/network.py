@@ -1,4 +1,4 @@
-"""The network: it owns its layers, and has the one forward pass."""
+"""The network: owns its layers and defines the forward pass."""
 
 import tomllib
 
@@ -15,27 +15,25 @@ from mdnn.tokens.features import WIDTH
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class Network(keras.Model):
-    """A network of a config: tokens in, scores of the next tokens out.
+    """Maps tokens to scores of their target tokens.
 
-    Tokens are embedded, laid out as a grid, changed by the backbone's blocks (several times where
-    the config asks for it) and scored by the heads. It is a functional `keras.Model`: `fit`,
-    `summary`, `save`, `keras.models.clone_model` and the like work on it as on any other. Whoever
-    needs more than its output calls `hidden`, `scores` or, of the pieces that these are made of,
-    `embed`, `first_states`, `iterate` and `read_out`.
+    The network embeds tokens, lays them out as a grid, runs the backbone's blocks (repeatedly with
+    refeeding) and scores every position with the heads. It is a functional `keras.Model`: `fit`,
+    `summary`, `save` and `keras.models.clone_model` work as usual. `hidden`, `scores`, `embed`,
+    `first_states`, `iterate` and `read_out` give access to intermediate results.
 
     Args:
-        config: `mdnn.Config`. `mdnn.build` is the way to make a network of one: it checks limits
-            and explains what does not fit.
+        config: `mdnn.Config`. Use `mdnn.build` to make a network of a config: it checks limits
+            and raises readable errors.
         words: the table of words (strings), for configs with `tokens.words` above 0.
-        options: `CallOptions`, how the network is run where a call does not say otherwise;
-            `None`: as the config says.
-        shared: another `Network`, whose layers this one uses; `None` for new ones.
+        options: `CallOptions`, the default options of a call; `None` for those of the config.
+        shared: another `Network` whose layers this one uses; `None` for new layers.
         name: string.
 
     Call arguments:
-        inputs: dict of `tokens`, int32 `[batch, positions, 8]`, and `targets`, the tokens that
-            answer them, of the same shape (`None` where they are not known: bytes are then
-            conditioned on the likeliest earlier bytes).
+        inputs: dict of `tokens`, int32 `[batch, positions, 8]`, and `targets`, the target tokens,
+            of the same shape; `None` if they are unknown, which conditions later bytes on the
+            likeliest earlier bytes.
 
     Returns:
         float32 `[batch, positions, classes]`, the scores of `decoding_steps`.
@@ -43,20 +41,21 @@ class Network(keras.Model):
     Attributes:
         config, words, options: as above.
         embedding, to_grid, to_positions, heads: layers.
-        blocks: list of layers, the backbone's, in the order in which they run.
-        refeed: the `Refeed` that holds the blocks where the config steps them, or `None`.
+        blocks: list of layers, the residual blocks of the backbone, in the order in which they
+            run.
+        refeed: the `Refeed` layer around the blocks, or `None`.
         final_norm: layer or `None`.
         halt: `HaltHead` or `None`.
-        grid: tuple of ints, the sizes of the context's axes, slowest first, behind the candidates
-            of puzzles that have them.
+        grid: tuple of ints, sizes of the context's axes, slowest first; preceded by the number of
+            candidates if the config sets `tokens.candidates`.
         positions: int, positions of a context.
-        axis_names: tuple of strings, the names of the grid's axes.
-        width: int, channels.
-        row: int, positions of the fastest axis.
+        axis_names: tuple of strings, names of the grid's axes.
+        width: int, number of channels.
+        row: int, positions of a row, the fastest axis.
         rows: int, rows of a context (times its candidates).
-        causal, steps: those of `options`.
-        can_be_causal: whether it can be run with `causal=True`.
-        row_wise: whether positions of a row take from other rows through folds alone.
+        causal, steps: values of `options`.
+        can_be_causal: boolean, whether the network supports `causal=True`.
+        row_wise: boolean, whether only folds mix positions of different rows.
 
     Example:
 
@@ -68,7 +67,7 @@ class Network(keras.Model):
     def __init__(self, config, words=(), options=None, shared=None, name="mdnn", **kwargs):
         inner = make_layers(config, tuple(words)) if shared is None else shared
         options = options or CallOptions(causal=is_causal(config), steps=config.refeed.steps)
-        # Set past Keras' tracking: the functional model below tracks every layer itself, in the
+        # Bypass Keras' attribute tracking: the functional model below tracks all layers in the
         # order in which they run.
         own = {
             "config": config,
@@ -132,14 +131,17 @@ class Network(keras.Model):
         return all(block.stays_in_rows(rank) for block in mixing)
 
     def with_options(self, causal=None, steps=None):
-        """Returns the same network, run in another way: a `Network` that shares all layers.
+        """Returns a network with other default options that shares all layers with this one.
 
         Args:
-            causal: boolean, whether no position sees those after it; `None`: as this network.
-            steps: int, how often the backbone is run on its own output; `None`: as this network.
+            causal: boolean, whether no position sees later positions; `None` leaves it unchanged.
+            steps: int, number of refeed steps; `None` leaves it unchanged.
+
+        Returns:
+            A `Network`.
 
         Raises:
-            MdnnError: causal, but a mixer's wiring is not; fewer than one step.
+            MdnnError: `causal` with a mixer whose wiring is not causal, or fewer than one step.
         """
         options = self.options.changed(causal=causal, steps=steps)
         if options.causal and not self.can_be_causal:
@@ -150,13 +152,13 @@ class Network(keras.Model):
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 
     def hidden(self, tokens, causal=None, steps=None, states=None, training=None):
-        """Returns what the heads are given, `[batch, positions, width]`.
+        """Returns the input of the heads, `[batch, positions, width]`.
 
         Args:
             tokens: int32 `[batch, positions, 8]`.
-            causal, steps: other options than the network's own.
-            states: the state to begin with, `[batch, *grid, width]` (a tuple of two with inner
-                steps), in place of the first one.
+            causal, steps: options of this call; `None` for the network's own.
+            states: initial state `[batch, *grid, width]` (a tuple of two with inner steps); `None`
+                for the network's own.
             training: boolean.
         """
         options = self.options.changed(causal=causal, steps=steps)
@@ -172,15 +174,15 @@ class Network(keras.Model):
         return self.heads(self.hidden(tokens, causal, steps, states, training), targets)
 
     def embed(self, tokens):
-        """Returns tokens int32 `[batch, positions, 8]` embedded on the grid."""
+        """Embeds tokens, int32 `[batch, positions, 8]`, to `[batch, *grid, width]`."""
         return self.to_grid(self.embedding(tokens))
 
     def backbone(self, x, options=None, states=None, training=None):
-        """Runs the blocks, as often as the options say.
+        """Runs the blocks for the number of refeed steps in the options.
 
         Args:
-            x: `[batch, *grid, width]`, as `embed` gives it.
-            options: `CallOptions`; `None`: the network's own.
+            x: `[batch, *grid, width]`, result of `embed`.
+            options: `CallOptions`; `None` for the network's own.
             states, training: see `hidden`.
 
         Returns:
@@ -194,40 +196,41 @@ class Network(keras.Model):
         )
 
     def first_states(self, x, training=None):
-        """Returns the states before the first step: a tuple, in which `None` stands for zeros."""
+        """Returns the states before the first step, a tuple; `None` stands for zeros."""
         return (None,) if self.refeed is None else self.refeed.first_states(x, training)
 
     def random_states(self):
-        """Returns the states before the first step outside training, where they are random.
+        """Returns the random states before the first step, as used outside training.
 
         Returns:
-            List of `[1, *grid, width]`; empty where they are not random.
+            List of `[1, *grid, width]`; empty if the initial states are not random.
         """
         if self.refeed is None or self.refeed.initial_state != "random":
             return []
         return self.refeed.random_states((*self.grid, self.width))
 
     def runs(self, steps):
-        """Returns how often the blocks are run in so many steps of the recurrence."""
+        """Returns the number of runs of the blocks in a number of refeed steps."""
         return steps if self.refeed is None else self.refeed.runs(steps)
 
     def iterate(
         self, x, states, steps, no_grad_steps=0, options=None, training=None, run_block=None
     ):
-        """Takes steps of the recurrence on from some states.
+        """Runs refeed steps from given states.
 
         Args:
-            x: `[batch, *grid, width]`, as `embed` gives it.
-            states: tuple, as `first_states` or this function gives it.
-            steps: int, steps that gradients go through.
-            no_grad_steps: int, or an integer scalar tensor where blocks have no dropout: steps
-                before them, without gradient.
-            options: `CallOptions`, whose `steps` says nothing here; `None`: the network's own.
+            x: `[batch, *grid, width]`, result of `embed`.
+            states: tuple, result of `first_states` or of this method.
+            steps: int, number of steps with gradient.
+            no_grad_steps: int, or an integer scalar tensor if no block has dropout: number of
+                steps without gradient, taken before the others.
+            options: `CallOptions`, of which `steps` is ignored; `None` for the network's own.
             training: boolean.
-            run_block: function `(block, input)` to output that stands in for a block's call.
+            run_block: function `(block, input)` that returns the output and replaces a block's
+                call; `None` to call the blocks.
 
         Returns:
-            Tuple of the states after all of these steps, the first of them for `read_out`.
+            Tuple of the states after all steps; the first one is for `read_out`.
         """
         options = options or self.options
         return self._recurrence(options).think(
@@ -235,16 +238,16 @@ class Network(keras.Model):
         )
 
     def normed(self, state):
-        """Returns a state of the backbone as the heads are given it, in the state's shape."""
+        """Returns a state after the final norm, of the same shape."""
         return state if self.final_norm is None else self.final_norm(state)
 
     def read_out(self, state):
-        """Returns what the heads are given for a state: `[batch, positions, width]`."""
+        """Returns the input of the heads for a state: `[batch, positions, width]`."""
         x = self.to_positions(self.normed(state))
         return x if self.halt is None else self.halt(x)
 
     def _recurrence(self, options):
-        """The layer that steps the blocks; without weights where the config has none."""
+        """Returns the layer that refeeds the blocks; a new one without weights if none exists."""
         if self.refeed is not None:
             return self.refeed
         return Refeed(self.blocks, options.steps, name="refeed")

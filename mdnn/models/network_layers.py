@@ -1,4 +1,4 @@
-"""The layers of a network, made from its config."""
+"""Builds the layers of a network from its config."""
 
 import contextlib
 import dataclasses
@@ -23,14 +23,14 @@ from mdnn.models.thinking.halting import HaltHead
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens import WIDTH, TextTokenizer
 
-# The words of `[refeed]` that the layer itself knows; training knows the others.
+# Keys of `[refeed]` that the layer takes; the others concern training.
 OF_RECURRENCE = ("steps", "initial_state", "inner_steps", "damping", "noise", "feedback")
 OF_GRADIENTS = ("bptt_steps", "remat")
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkLayers:
-    """The layers of a network; `mdnn.models.network.Network` says what each is."""
+    """The layers of a network; see the attributes of `mdnn.models.network.Network`."""
 
     embedding: object
     to_grid: object
@@ -44,7 +44,7 @@ class NetworkLayers:
 
 
 def make_layers(config, words):
-    """Makes the layers of a config, with their weights.
+    """Builds the layers of a config, with their weights.
 
     Args:
         config: `mdnn.Config`.
@@ -59,8 +59,8 @@ def make_layers(config, words):
 
 @contextlib.contextmanager
 def new_weights(config):
-    """Inside this context weights are limited and start as a config says, from its seed."""
-    # Keras draws a seed from Python's generator for every initializer, whether it is used or not.
+    """Context manager that limits and seeds new weights by `limits.parameters` and `seed`."""
+    # Every Keras initializer draws from Python's global generator: restore its state at the end.
     state = random.getstate()
     try:
         with at_most(config.limits.parameters), applied(seeded(config.seed)):
@@ -105,7 +105,7 @@ def _made(config, words):
 
 
 def make_embedding(config, words):
-    """The embedding layer of a config."""
+    """Returns the embedding layer of a config."""
     tokens = config.tokens
     if tokens.candidates:
         return FieldEmbedding(config.backbone.width, tokens.candidates, name="embedding")
@@ -124,16 +124,16 @@ def make_embedding(config, words):
 
 
 def make_heads(config):
-    """The heads of a config."""
+    """Returns the heads of a config."""
     if config.tokens.candidates:
         return FieldHeads(config.tokens.candidates, name="heads")
     return ModalityHeads(**decoding(config), name="heads")
 
 
 def make_refeed(config, branches):
-    """Returns the layer that refeeds the blocks of a config; `None` where they run once alone.
+    """Returns the layer that refeeds the blocks of a config; `None` if it is not needed.
 
-    A puzzle's can be refed in training or afterwards, whatever the config says.
+    Tasks with `always_recurrent` rules (puzzles) have this layer under every config.
     """
     words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
     plain = all(words[name] == getattr(training_tables.RefeedTable, name) for name in OF_RECURRENCE)
@@ -143,26 +143,29 @@ def make_refeed(config, branches):
 
 
 def is_causal(config):
-    """Whether the network of a config, as built, keeps every position from those after it."""
+    """Returns whether the network of a config is built causal."""
     return config.train.objectives.autoregressive > 0
 
 
 def make_branches(config):
-    """The branches of all blocks, in the order in which they run."""
+    """Returns the residual blocks of the backbone, in the order in which they run."""
     backbone = config.backbone
     layout = {"causal": is_causal(config), "seed": config.seed, "axes": axis_names(config)}
     return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
 
 def make_blocks(specs, depth, width, layout, above=""):
-    """Returns `depth` blocks of the branches of `specs`, for a stream of `width` channels.
+    """Returns the residual blocks of `depth` repetitions of the layers in `specs`.
 
     Args:
+        specs: the tables of the layers.
+        depth: int, number of repetitions.
+        width: int, channels of the residual stream.
         layout: see `make_branch`.
-        above: string, the path of the fold that they are in, `/` behind it.
+        above: string, the path of the enclosing fold, ending in `/`; empty outside folds.
     """
-    # Every branch that adds to the residual stream adds a little less than the one before
-    # would allow: the sum's variance at the start does not grow with depth (GPT-2's scaling).
+    # Scale the last kernel of every residual block by 1 / sqrt(number of blocks), as GPT-2 does:
+    # the variance of the sum at initialization does not grow with depth.
     residuals = sum(spec.residual != "none" for spec in specs) * depth
     made = []
     for block in range(depth):
@@ -174,13 +177,13 @@ def make_blocks(specs, depth, width, layout, above=""):
 
 
 def labels(specs):
-    """Returns what blocks are called in the names of weights, a list of strings.
+    """Returns the labels of layers in the names of weights, a list of strings.
 
-    By their kinds, and with a number from the second of a kind on, so that a block of another kind
-    renames nothing; a block of the same kind behind them neither.
+    A label is the layer's name or its kind, with a number from the second layer of a kind on.
+    Adding a layer of another kind, or a last one of the same kind, renames no other layer.
 
     Args:
-        specs: the tables of the blocks.
+        specs: the tables of the layers.
     """
     found = []
     for spec in specs:
@@ -192,15 +195,15 @@ def labels(specs):
 
 
 def make_branch(spec, width, scale, path, layout):
-    """One branch from its table of the config: a `Branch`, or an `FoldLayer` one of a fold.
+    """Returns one residual block from its table of the config.
 
     Args:
-        spec: `mdnn.config.network_tables.LayerTable` or `FoldLayer`.
-        width: int, channels of the stream that the branch adds to.
-        scale: factor on the start value of the branch's last dense kernel.
-        path: string, the names of the fold that it is in (where it is in one) and its own.
-        layout: dict of `causal` (how folds are wired), `seed`, the network's, and `axes`, the names
-            of the axes of its input.
+        spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold.
+        width: int, channels of the residual stream.
+        scale: float, factor on the initial values of the block's last dense kernel.
+        path: string, the block's name, preceded by the path of the enclosing fold.
+        layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's) and
+            `axes` (names of the axes of the block's input).
     """
     common = {
         "norm": spec.norm,

@@ -1,4 +1,4 @@
-"""A limit on a network's weights that acts before they take memory."""
+"""Limits the number of weights of a network before they are allocated."""
 
 import contextlib
 import math
@@ -8,20 +8,20 @@ from mdnn.layers.weight_rules import applied
 
 
 class TooLargeError(MdnnError):
-    """A network of more weights than it may have."""
+    """Raised for a network with more weights than its limit."""
 
 
 @contextlib.contextmanager
 def at_most(parameters):
-    """Inside this context, `add_weight` raises before there are more than `parameters` weights.
+    """Context manager in which `add_weight` raises before weights exceed `parameters`.
 
-    It counts what this thread builds of mdnn's layers, and nothing else.
+    Counts only mdnn's layers built by the current thread.
 
     Args:
-        parameters: int, how many weights all layers that are built inside may have together.
+        parameters: int, largest total number of weights of the layers built inside.
 
     Raises:
-        TooLargeError: before the weight takes memory.
+        TooLargeError: the limit would be exceeded; raised before the weight is allocated.
     """
     total = 0
 

@@ -1,1 +1,1 @@
-"""What stands behind `mdnn/layer.py`: the layers and weights of the paper's own layer.py."""
+"""Implements `mdnn.layer`: the layers and weight files of the paper's layer.py ("lineage")."""

@@ -1,11 +1,11 @@
-"""How kernels start."""
+"""Defines `LineageUniform`, the kernel initializer of `MNN`."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LineageUniform(keras.initializers.RandomUniform):
-    """Uniform on ±s, s = (sum of all kernel dimensions but the last)^-½: the start of `MNN`.
+    """Draws uniformly from ±s with s = (sum of all kernel dimensions but the last)^-½.
 
     Args:
         seed: Integer, `keras.random.SeedGenerator`, or `None` for a random one.

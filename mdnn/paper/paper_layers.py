@@ -1,4 +1,4 @@
-"""Passes along the axes of a grid: the layer behind most callables of `mdnn/layer.py`."""
+"""Defines `LineageLayer`, the layer that most callables of `mdnn.layer` return."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from mdnn.paper.weight_checks import check_axis, check_grid, check_size, check_w
 
 
 class GridLayer(keras.layers.Layer):
-    """A layer whose input is `[batch, d1, …, dn]`, built when made, as it knows its shape then."""
+    """Base of layers for inputs `[batch, d1, …, dn]`, built on construction from `shape`."""
 
     def __init__(self, shape, **kwargs):
         super().__init__(**kwargs)
@@ -35,47 +35,47 @@ class GridLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LineageLayer(GridLayer):
-    """Passes along the axes of a grid, added (parallel), one after another, or one alone.
+    """Applies dense passes along the axes of a grid: in parallel, in sequence, or along one axis.
 
-    A kernel of an axis of size `d` with the output size `o` is given, and handed out, in the
-    lineage's layout: `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`), the last index saying
-    where along the axis a value goes. A pass along the axis `a` computes
-    `y[…, j at a, …] = Σ_i x[…, i at a, …] · kernel[…, i at a, …, j]`; it is a `MultidimDense`,
-    whose layout needs no transposition.
+    Kernels are passed and returned in the layout of the paper's layer.py: for an axis of size `d`
+    with the output size `o`, `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`); the last index
+    is the output position. A pass along the axis `a` computes
+    `y[…, j at a, …] = Σ_i x[…, i at a, …] · kernel[…, i at a, …, j]` with a `MultidimDense`,
+    whose internal layout avoids transposes.
 
-    `weights` is, as in any Keras layer, the list of variables; the lineage's dictionary of them
-    is `kernels`.
+    `weights` is the list of variables, as in any Keras layer; `kernels` is the dictionary in the
+    paper's layout.
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
         mode: `"separate"` or `"shared"` kernels: one word for all axes, a list of one, or a list
             of n words.
-        execution: `"parallel"`: the sum of all passes, each on the same input, so that each node
-            is joined to itself n times; `"sequential"`: each pass takes the one before's output;
-            `"single"`: the pass along `single_axis` alone.
+        execution: `"parallel"`: the sum of all passes, each on the same input, so that each
+            position is connected to itself n times; `"sequential"`: each pass takes the output of
+            the previous pass; `"single"`: only the pass along `single_axis`.
         sequential_order: `"ascending"` (sequential execution starts with the first axis) or
             `"descending"`.
-        single_axis: The axis of single execution, as an index into `shape`.
+        single_axis: Integer, the axis of single execution, as an index into `shape`.
         axis_output: Integer, the output size of that axis; `None` keeps its size.
-        kernel_initializer: Initializer, called once per kernel with the lineage's shape; one with
-            a fixed integer seed gets the next seed for every further kernel.
-        kernel_regularizer: Regularizer for every kernel, called with the lineage's layout.
-        kernel_constraint: Constraint for every kernel, called with the lineage's layout.
-        weights: Dictionary from the negative axis number (-n … -1) to the kernel to start with, or
-            `None` for the initializer's.
+        kernel_initializer: Initializer, called once per kernel with the shape in the paper's
+            layout; an integer seed is increased by one for every further kernel.
+        kernel_regularizer: Regularizer for every kernel, called with the paper's layout.
+        kernel_constraint: Constraint for every kernel, called with the paper's layout.
+        weights: Dictionary from the negative axis number (-n … -1) to the initial kernel; `None`
+            to use the initializer.
         self_connection: `"each"`, or with parallel execution `"once"` (only the last axis's kernel
             keeps its diagonal), or `"none"` (no kernel keeps it).
-        use_bias: Boolean, whether every pass adds a bias, which starts at zero: one number per
-            place along its axis (`shared`) or per node (`separate`).
+        use_bias: Boolean, whether every pass adds a bias, initially zero: one number per index
+            along its axis (`shared`) or per position (`separate`).
 
     Input shape:
         `[batch, d1, …, dn]`.
 
     Output shape:
-        The input's; with single execution `axis_output` in the place of `single_axis`.
+        The input's; with single execution, of size `axis_output` along `single_axis`.
 
     Raises:
-        ValueError: If an argument is none of the above, or weights or input have another shape.
+        ValueError: If an argument is invalid, or weights or input have another shape.
     """
 
     def __init__(
@@ -119,19 +119,19 @@ class LineageLayer(GridLayer):
             self.set_kernels(weights)
 
     def _mode_by_axis(self):
-        """Check the words of `mode` and return one for each axis."""
+        """Validates `mode` and returns one word per axis."""
         n = len(self.shape)
         for word in self.mode:
             check_word("mode", word, ("separate", "shared"))
         if len(self.mode) not in (1, n):
             raise MdnnError(
-                f"Expected `mode` to be one word or a list of 1 or {n}, as there are {n} axes. "
+                f"Expected `mode` to be one word or a list of 1 or {n} words for {n} axes. "
                 f"Received: {self.mode}"
             )
         return self.mode * n if len(self.mode) == 1 else self.mode
 
     def _axes_to_mix(self):
-        """Check `single_axis` and `axis_output` and return the negative numbers of the axes."""
+        """Validates `single_axis` and `axis_output`; returns the mixed axes, negative numbers."""
         if self.execution == "single":
             if self.axis_output is not None:
                 self.axis_output = check_size("axis_output", self.axis_output)
@@ -172,32 +172,32 @@ class LineageLayer(GridLayer):
         )
 
     def _kernel_shape(self, axis):
-        """The shape of an axis's kernel in the lineage's layout."""
+        """Returns the shape of an axis's kernel in the paper's layout."""
         d = self.shape[axis]
         before = self.shape if self._modes[axis] == "separate" else (d,)
         return (*before, self.axis_output or d)
 
     def _source(self, axis):
-        """Where the source index is in the lineage's layout; `MultidimDense` has it at -2."""
+        """Returns the axis of the input index in the paper's layout (-2 in `MultidimDense`)."""
         return axis - 1 if self._modes[axis] == "separate" else -2
 
     @property
     def kernels(self):
-        """The kernels in the lineage's layout: negative axis number to a new numpy array."""
+        """Kernels in the paper's layout: dict from negative axis number to a new numpy array."""
         return {
             axis: np.moveaxis(np.asarray(layer.kernels[0]).copy(), -2, self._source(axis))
             for axis, layer in zip(self._axes, self._passes, strict=True)
         }
 
     def set_kernels(self, weights):
-        """Give the layer other kernels.
+        """Replaces the layer's kernels.
 
         Args:
             weights: Dictionary from the negative axis number to the kernel, an array, tensor or
-                variable of floats in the lineage's layout, as `load_weights` reads it.
+                variable of floats in the paper's layout, as returned by `load_weights`.
 
         Raises:
-            ValueError: If the axes, a shape or a dtype are not the layer's; nothing is changed.
+            ValueError: If the axes, a shape or a dtype do not match; no kernel is changed then.
         """
         shapes = {axis: [self._kernel_shape(axis)] for axis in self._axes}
         weights = check_weights(weights, shapes)

@@ -1,4 +1,4 @@
-"""Each node joined to itself once, by rolling the grid."""
+"""Defines `LineageRollLayer`, which connects each position to itself once by rolling the grid."""
 
 import keras
 from keras import ops
@@ -8,17 +8,17 @@ from mdnn.paper.paper_layers import GridLayer
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LineageRollLayer(GridLayer):
-    """Each node joined to itself once and to the other nodes of its axes, by rolling.
+    """Connects each position to itself once and to the other positions of its axes, by rolling.
 
     `y = x · w_identity + Σ_axes Σ_{shift=1}^{d-1} roll(x · w_{axis,shift}, shift, axis) + bias`.
-    So the weight from place i to place j of an axis is `w_{axis,(j - i) mod d}` at i: the same
-    function as a parallel `LineageLayer` with separate kernels that joins each node to itself
-    once, in other parameters.
+    The weight from index i to index j along an axis is `w_{axis,(j - i) mod d}` at i. This is the
+    function of a parallel `LineageLayer` with separate kernels and `self_connection="once"` in
+    another parametrization.
 
     Args:
-        shape: The grid `[d1, …, dn]`, without the batch.
-        identity: Boolean, whether a node is joined to itself; that weight starts at zero.
-        use_bias: Boolean, whether to add a bias per node; it starts at zero.
+        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        identity: Boolean, whether to connect positions to themselves; the weight is initially 0.
+        use_bias: Boolean, whether to add a bias per position, initially 0.
 
     Input shape:
         `[batch, d1, …, dn]`.
@@ -30,7 +30,7 @@ class LineageRollLayer(GridLayer):
         `w_identity`, then `w_<axis>_<shift>` (axis negative), then `bias`, each `[d1, …, dn]`.
 
     Raises:
-        ValueError: If the shape is no grid or the input has another shape.
+        ValueError: If `shape` is invalid or the input has another shape.
     """
 
     def __init__(self, shape, identity=True, use_bias=False, **kwargs):

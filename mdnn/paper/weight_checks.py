@@ -1,4 +1,4 @@
-"""Checks of what is said of a grid, and of weights given for it."""
+"""Validates grids, axes and weights of the paper's layers."""
 
 from operator import index
 
@@ -8,14 +8,14 @@ from mdnn.errors import MdnnError
 
 
 def check_word(name, word, words):
-    """`word`, which must be one of `words`, or a `MdnnError`."""
+    """Returns `word`, or raises `MdnnError` if it is not one of `words`."""
     if not isinstance(word, str) or word not in words:
         raise MdnnError(f"Expected `{name}` to be one of {', '.join(words)}. Received: {word!r}")
     return word
 
 
 def check_size(name, size):
-    """A size from 1 up as an int, or a `MdnnError`."""
+    """Returns a positive size as an int, or raises `MdnnError`."""
     try:
         number = 0 if isinstance(size, bool) else index(size)
     except TypeError:
@@ -26,7 +26,7 @@ def check_size(name, size):
 
 
 def check_grid(shape):
-    """The grid `[d1, …, dn]` as a tuple of ints, or a `MdnnError`."""
+    """Returns the grid `[d1, …, dn]` as a tuple of ints, or raises `MdnnError`."""
     try:
         grid = tuple(index(d) for d in shape)
     except TypeError:
@@ -40,7 +40,7 @@ def check_grid(shape):
 
 
 def check_axis(axis, n, name):
-    """The negative number of an axis of `[d1, …, dn]` (0 … n-1 or -n … -1), or a `MdnnError`."""
+    """Returns an axis (0 … n-1 or -n … -1) as a negative number, or raises `MdnnError`."""
     try:
         number = index(axis)
     except TypeError:
@@ -51,18 +51,18 @@ def check_axis(axis, n, name):
 
 
 def check_weights(weights, shapes, name="weights"):
-    """Check kernels against the shapes that they may have.
+    """Checks kernels against their allowed shapes.
 
     Args:
         weights: Dictionary from the negative axis number to the kernel.
-        shapes: Dictionary from each axis number wanted to a list of the shapes it may have.
-        name: What to call the weights in an error.
+        shapes: Dictionary from each required axis number to a list of allowed shapes.
+        name: String, the argument's name in error messages.
 
     Returns:
         A dictionary from the negative axis number, in rising order, to a numpy array of floats.
 
     Raises:
-        MdnnError: If a key is missing or one too many, or a kernel has another shape or dtype.
+        MdnnError: If a key is missing or unexpected, or a kernel has another shape or dtype.
     """
     if not isinstance(weights, dict) or set(weights) != set(shapes):
         keys = sorted(weights, key=str) if isinstance(weights, dict) else repr(type(weights))
@@ -73,16 +73,16 @@ def check_weights(weights, shapes, name="weights"):
     for axis in sorted(shapes):
         kernels[axis] = as_kernel(weights[axis], f"{name}[{axis}]")
         if kernels[axis].shape not in shapes[axis]:
-            wanted = " or ".join(str(list(shape)) for shape in shapes[axis])
+            expected = " or ".join(str(list(shape)) for shape in shapes[axis])
             raise MdnnError(
-                f"Expected `{name}[{axis}]` of shape {wanted}. "
+                f"Expected `{name}[{axis}]` of shape {expected}. "
                 f"Received: {list(kernels[axis].shape)}"
             )
     return kernels
 
 
 def as_kernel(value, name):
-    """An array, tensor or variable of floats as a numpy array that `.npy` can hold."""
+    """Converts an array, tensor or variable of floats to a numpy array that `.npy` can hold."""
     array = np.asarray(value)
     if array.dtype.name == "bfloat16":
         array = array.astype("float32")

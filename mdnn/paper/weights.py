@@ -1,9 +1,9 @@
-"""Weights of the lineage: a dictionary in memory, `axis_0.npy …` on disk, doubled by `double`.
+"""Reads, writes and doubles the weights of the paper's layers.
 
 A grid `[d1, …, dn]` has n kernels. In memory they are a dictionary from the negative number of an
 axis (-n … -1) to its kernel; on disk `axis_0.npy` is axis -n and `axis_{n-1}.npy` is axis -1.
-A kernel is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index says where along
-the axis a value goes, the ones before it where it comes from.
+A kernel is `[d, o]` (`shared`) or `[d1, …, dn, o]` (`separate`): the last index is the output
+position along the axis, the others are the input position.
 """
 
 import math
@@ -18,18 +18,18 @@ from mdnn.paper.weight_checks import as_kernel, check_axis, check_grid, check_we
 
 
 def load_weights(folder):
-    """Read the kernels of every axis from `axis_0.npy … axis_{n-1}.npy`.
+    """Reads the kernels of all axes from `axis_0.npy … axis_{n-1}.npy`.
 
     Args:
-        folder: Path of the folder that holds the files. Other files in it are left alone.
+        folder: Path of the folder with the files. Other files are ignored.
 
     Returns:
-        A dictionary from the negative axis number (-n … -1) to the kernel as it was stored, a
-        numpy array of floats of shape `[d, o]` or `[d1, …, dn, o]`.
+        A dictionary from the negative axis number (-n … -1) to the stored kernel, a numpy array of
+        floats of shape `[d, o]` or `[d1, …, dn, o]`.
 
     Raises:
-        MdnnError: If the folder or one of the files is missing, if a file is not a plain array of
-            floats, or if a kernel's shape does not go with the other kernels.
+        MdnnError: If the folder or a file is missing, a file is not a plain array of floats, or
+            the shapes of the kernels do not match.
 
     Example:
 
@@ -41,7 +41,7 @@ def load_weights(folder):
     """
     folder = as_path(folder, "folder")
     if not folder.is_dir():
-        raise MdnnError(f"Expected a folder with axis_0.npy … of a network; {folder} is not one.")
+        raise MdnnError(f"Expected a folder with axis_0.npy …; {folder} is not a folder.")
     matches = (re.fullmatch(r"axis_(0|[1-9]\d*)\.npy", path.name) for path in folder.iterdir())
     numbers = {int(match[1]) for match in matches if match}
     n = max(numbers, default=0) + 1
@@ -53,20 +53,19 @@ def load_weights(folder):
 
 
 def save_weights(weights, folder):
-    """Write the kernels of every axis as `axis_0.npy … axis_{n-1}.npy`.
+    """Writes the kernels of all axes as `axis_0.npy … axis_{n-1}.npy`.
 
-    All are written under temporary names and then renamed, so none is ever half-written.
+    Files are written under temporary names and then renamed, so no file is left incomplete.
 
     Args:
         weights: Dictionary from the negative axis number (-n … -1, all of them) to the kernel, an
             array, tensor or Keras variable of floats of shape `[d, o]` or `[d1, …, dn, o]`.
-            bfloat16, which `.npy` has no word for, is stored as float32.
-        folder: Path of the folder to write to; made if it is missing.
+            bfloat16, which `.npy` does not support, is stored as float32.
+        folder: Path of the folder to write to; created if missing.
 
     Raises:
-        MdnnError: If the keys are not -n … -1, if a kernel is not of floats or its shape does not
-            go with the other kernels, if the folder holds kernels of more axes than these, or if
-            it cannot be written to.
+        MdnnError: If the keys are not -n … -1, a kernel does not contain floats, the shapes of the
+            kernels do not match, the folder has kernels of more axes, or writing fails.
     """
     folder = as_path(folder, "folder")
     n = len(weights)
@@ -97,25 +96,26 @@ def save_weights(weights, folder):
 
 
 def double(weights, shape, axis=None):
-    """Make one axis of a network twice as large: two independent copies of the old network.
+    """Doubles the size of one axis: the result is two independent copies of the old network.
 
-    The kernels of the other axes are laid twice, one copy after the other, along the doubled
-    axis; the doubled axis's own kernel becomes block-diagonal, its two halves both the old kernel
-    (the doubling script of the lineage). A `shared` kernel of another axis stays as it is.
+    Separate kernels of the other axes are repeated along the doubled axis; shared ones are copied.
+    The kernel of the doubled axis becomes block-diagonal with two copies of the old kernel (as in
+    the paper's doubling script).
 
     Args:
         weights: Dictionary from the negative axis number (-n … -1) to the kernel, of shape
             `[d, o]` or `[d1, …, dn, o]`.
-        shape: The grid `[d1, …, dn]` of these weights.
-        axis: Which axis to double, as an index into `shape`. `None` takes the first axis that is
-            smaller than the next one.
+        shape: Integers `[d1, …, dn]`, the grid of these weights.
+        axis: Integer, the axis to double, as an index into `shape`. `None` for the first axis that
+            is smaller than the next one.
 
     Returns:
-        A new dictionary of numpy arrays with the same keys, and the new grid, a list.
+        `(weights, shape)`: a new dictionary of numpy arrays with the same keys, and the new grid,
+        a list.
 
     Raises:
-        MdnnError: If the weights do not go with the shape, if there is no such axis, or if `axis`
-            is `None` and no axis is smaller than the next one.
+        MdnnError: If the weights do not match the shape, the axis is out of range, or `axis` is
+            `None` and no axis is smaller than the next one.
 
     Example:
 
@@ -138,11 +138,11 @@ def double(weights, shape, axis=None):
     doubled = {}
     for number, kernel in weights.items():
         if number == axis:
-            # both its source index (d) and its target index (o, the last) are doubled
+            # Double both the input index (d) and the output index (o, the last).
             source = axis - 1 if kernel.ndim == n + 1 else 0
-            nothing = np.zeros_like(kernel)
-            first = np.concatenate([kernel, nothing], axis=-1)
-            second = np.concatenate([nothing, kernel], axis=-1)
+            zeros = np.zeros_like(kernel)
+            first = np.concatenate([kernel, zeros], axis=-1)
+            second = np.concatenate([zeros, kernel], axis=-1)
             doubled[number] = np.concatenate([first, second], axis=source)
         elif kernel.ndim == n + 1:
             doubled[number] = np.concatenate([kernel, kernel], axis=axis - 1)
@@ -152,20 +152,20 @@ def double(weights, shape, axis=None):
 
 
 def _shapes(grid):
-    """The shapes, shared and separate, that the kernel of each axis of a grid may have."""
+    """Returns the allowed kernel shapes (shared, separate) of each axis of a grid."""
     return {i - len(grid): [(d, d), (*grid, d)] for i, d in enumerate(grid)}
 
 
 def _check_together(weights, name):
-    """Check kernels of unknown grid against one another."""
+    """Checks that the shapes of kernels belong to one grid."""
     n = len(weights)
     for axis, kernel in weights.items():
         if kernel.ndim not in (2, n + 1):
             raise MdnnError(
-                f"Expected `{name}[{axis}]` of 2 (shared) or {n + 1} (separate) axes, as there "
-                f"are kernels of {n} axes. Received: shape {list(kernel.shape)}"
+                f"Expected `{name}[{axis}]` of 2 (shared) or {n + 1} (separate) axes with "
+                f"kernels of {n} axes. Received: shape {list(kernel.shape)}"
             )
-    if n == 1:  # the only axis may be at_grid_size
+    if n == 1:  # a single axis may be resized
         return weights
     separate = [kernel.shape[:-1] for kernel in weights.values() if kernel.ndim == n + 1]
     grid = separate[0] if separate else [kernel.shape[0] for kernel in weights.values()]
@@ -175,12 +175,12 @@ def _check_together(weights, name):
 def _read(path):
     try:
         if not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("not a file")
         with open(path, "rb") as file:
             _check_size(file)
             file.seek(0)
             array = np.load(file, allow_pickle=False)
-    except Exception as error:  # a header is read as Python: it may raise whatever Python does
+    except Exception as error:  # the header is parsed as Python and may raise any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise MdnnError(f"Expected a plain numpy array in {path}: {reason}") from error
     if not isinstance(array, np.ndarray):
@@ -190,7 +190,7 @@ def _read(path):
 
 
 def _check_size(file):
-    """Refuses a header that promises more than the file holds, before numpy takes memory for it."""
+    """Refuses a header that declares more data than the file has, before numpy allocates it."""
     if file.read(6) != b"\x93NUMPY":
         return
     file.seek(0)
@@ -198,8 +198,10 @@ def _check_size(file):
     readers[2, 0] = np.lib.format.read_array_header_2_0
     version = np.lib.format.read_magic(file)
     if version not in readers:
-        raise ValueError(f"its format is {version}, expected (1, 0) or (2, 0)")
+        raise ValueError(f"expected format (1, 0) or (2, 0), received {version}")
     shape, _, dtype = readers[version](file)
-    held = os.fstat(file.fileno()).st_size - file.tell()
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
-        raise ValueError(f"its header promises {list(shape)} of {dtype}, it holds {held:,} bytes")
+    num_bytes = os.fstat(file.fileno()).st_size - file.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > num_bytes:
+        raise ValueError(
+            f"the header declares {list(shape)} of {dtype}, the file has {num_bytes:,} bytes"
+        )

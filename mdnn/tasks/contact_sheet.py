@@ -1,28 +1,28 @@
-"""Items in rows and columns as one picture."""
+"""Draws items in rows and columns as one picture."""
 
-import contextlib
 import textwrap
-import warnings
 
 import matplotlib.figure
+import matplotlib.font_manager
 import numpy as np
 
 from mdnn.files import replacing
 
-# Letters that are drawn of a text, and letters in a line.
+# Maximum number of characters drawn of a text, and characters per line.
 LETTERS, LINE = 60, 12
-# Characters of a title.
+# Maximum number of characters in a title.
 TITLE = 72
 
 
 def contact_sheet(rows, heads, path, title=""):
-    """Draws items in rows and columns: words as words, sounds as curves.
+    """Draws items in rows and columns: texts as text, sounds as waveforms.
 
     Args:
-        rows: list of lists of `mdnn.tokens.items.Item`, all of one length; `None` for nothing.
-        heads: list of strings, what stands above the columns.
-        path: the PNG to write.
-        title: text above.
+        rows: list of lists of `mdnn.tokens.items.Item`, all of one length; `None` for an empty
+            cell.
+        heads: list of str, the column headers.
+        path: the PNG file to write.
+        title: str, the title.
     """
     size = (1.3 * len(heads), 1.3 * len(rows) + 0.6)
     figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
@@ -33,27 +33,26 @@ def contact_sheet(rows, heads, path, title=""):
             for spine in axes.spines.values():
                 spine.set_color("#cccccc")
             if number == 0:
-                axes.set_title(head, fontsize=9, parse_math=False)
+                axes.set_title(drawable(head), fontsize=9, parse_math=False)
             if item is not None:
                 _draw(axes, item)
     figure.suptitle(shown_title(title), fontsize=10, parse_math=False)
-    with replacing(path) as part, any_glyph():
+    with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
-@contextlib.contextmanager
-def any_glyph():
-    """Draws characters that the font lacks as boxes, without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph|Matplotlib currently does not support", UserWarning
-        )
-        yield
+def drawable(text):
+    """Replaces characters that cannot be printed or that the font lacks by U+FFFD.
+
+    matplotlib warns of each of them, and warnings' filters are those of the whole process.
+    """
+    font = matplotlib.font_manager.get_font(matplotlib.font_manager.findfont(None))
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "\ufffd" for c in text)
 
 
 def shown_title(title):
-    """Returns a title as one printable line that fits the picture; a long one keeps its end."""
-    title = "".join(c if c.isprintable() else " " for c in title)
+    """Returns a title as one printable line; shortens a long title in the middle."""
+    title = drawable("".join(c if c.isprintable() else " " for c in title))
     if len(title) <= TITLE:
         return title
     start = TITLE // 3
@@ -62,7 +61,7 @@ def shown_title(title):
 
 def _draw(axes, item):
     if item.kind == "text":
-        letters = "".join(c if c.isprintable() else "\ufffd" for c in item.value[:LETTERS])
+        letters = drawable(item.value[:LETTERS])
         text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(item.value) > LETTERS)
         place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
         axes.text(s=text, **place, transform=axes.transAxes, parse_math=False, clip_on=True)
@@ -70,6 +69,6 @@ def _draw(axes, item):
         axes.plot(item.value, linewidth=0.6, color="#1f4e8c")
         axes.set_ylim(-32_768, 32_767)
     else:
-        # A film's pictures stand side by side.
+        # Draw the frames of a video side by side.
         value = np.concatenate(list(item.value), axis=1) if "video" in item.kind else item.value
         axes.imshow(value, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -1,4 +1,4 @@
-"""Units of every modality as rows of one token array."""
+"""Tokenizers: texts, pictures, films, sounds and puzzles as int32 tokens `[n, 8]`."""
 
 from mdnn.tokens.characters import TextTokenizer as TextTokenizer
 from mdnn.tokens.characters import word_table as word_table

@@ -1,4 +1,4 @@
-"""Text as units: one Unicode code point each, or one whole word from a table."""
+"""Tokenizes text: one token per Unicode code point, or per word of a table."""
 
 import collections
 import itertools
@@ -10,19 +10,19 @@ from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
 
 CODE_POINTS = 0x110000
-"""Number of Unicode code points (1,114,112); a word's unit number is this plus its place."""
+"""Number of Unicode code points (1,114,112). A word's token id is this plus its table index."""
 
-# Characters of a long text that are turned into units together.
+# Characters that are tokenized at a time, to bound memory.
 _PIECE = 1 << 18
 
 MAX_WORDS = 65536
-"""Words that a table can hold: their number is two bytes."""
+"""Largest number of words in a table: the index has two bytes."""
 
 TEXT = table.modality("text").index
 WORD = table.modality("word").index
 
-# Word characters that are neither decimal digits nor "_": letters, but also numerals such as
-# "²" or "Ⅷ", which `letter_runs` takes out again.
+# Word characters that are neither decimal digits nor "_". This includes numerals such as "²" or
+# "Ⅷ", which `letter_runs` removes.
 _NEARLY_LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -33,28 +33,28 @@ def letter_runs(text):
         if run.isalpha():
             yield start, run
             continue
-        for is_letters, part in itertools.groupby(run, str.isalpha):
-            part = "".join(part)
+        for is_letters, characters in itertools.groupby(run, str.isalpha):
+            piece = "".join(characters)
             if is_letters:
-                yield start, part
-            start += len(part)
+                yield start, piece
+            start += len(piece)
 
 
 def word_table(text, size):
     """Returns the most frequent words of a text.
 
-    A word is a maximal run of at least two letters. Words that are equally frequent come in
-    the order of their code points, so the table is the same on every machine.
+    A word is a maximal run of at least two letters. Equally frequent words are sorted by their
+    code points, so the table is the same on every machine.
 
     Args:
         text: String.
-        size: Integer, the most words to return, at most 65,536.
+        size: Integer, the maximum number of words, 0 to 65,536.
 
     Returns:
-        A tuple of strings, the most frequent first; shorter than `size` if the text has fewer.
+        A tuple of at most `size` strings, the most frequent first.
 
     Raises:
-        MdnnError: If `size` is negative or larger than a table can be.
+        MdnnError: If `size` is out of range.
 
     Example:
 
@@ -69,24 +69,25 @@ def word_table(text, size):
 
 
 def _code_points(text):
-    """Returns the code points of a string, uint32 [characters]; lone surrogates are kept."""
+    """Returns the code points of a string, uint32 `[characters]`, including lone surrogates."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 class TextTokenizer:
-    """Turns text into units, units into token rows, and both back, exactly.
+    """Converts text to token ids, token ids to tokens, and both back without loss.
 
-    A unit is an int32: a code point (0 to 1,114,111), or 1,114,112 plus the number of a word,
-    or -1 for padding. With `words`, the text is split into maximal runs of letters and single
-    other characters; a run that is in the table becomes one unit, any other is spelled out.
+    A token id (`units` in the method names) is an int32: a code point (0 to 1,114,111), 1,114,112
+    plus the index of a word, or -1 for padding. With `words`, the text is split into maximal runs
+    of letters and single other characters; a run in the table becomes one token, any other run one
+    token per character.
 
     Args:
-        words: Tuple of different words, letters only (`str.isalpha`), at most 65,536. Empty
-            (the default) makes every character its own unit.
+        words: Tuple of distinct words of letters (`str.isalpha`), at most 65,536. Empty (the
+            default): one token per character.
 
     Raises:
-        MdnnError: If a word is empty, repeated or holds anything but letters, or if there are
-            too many.
+        MdnnError: If a word is empty, repeated or has characters other than letters, or if there
+            are too many words.
 
     Example:
 
@@ -107,30 +108,30 @@ class TextTokenizer:
         self.words = words
         self._numbers = {word: CODE_POINTS + number for number, word in enumerate(words)}
         if len(self._numbers) < len(words):
-            twice = next(w for w, n in collections.Counter(words).items() if n > 1)
-            raise MdnnError(f"the word {twice!r} is in the table more than once")
+            repeated = next(w for w, n in collections.Counter(words).items() if n > 1)
+            raise MdnnError(f"word table: expected distinct words; received {repeated!r} twice")
         self._letters = _code_points("".join(words)).astype(np.int32)
         self._word_lengths = np.array([len(word) for word in words], dtype=np.int64)
         self._word_starts = np.cumsum(self._word_lengths) - self._word_lengths
 
     @property
     def size(self):
-        """Number of different units: the code points and the words."""
+        """Vocabulary size: number of code points plus number of words."""
         return CODE_POINTS + len(self.words)
 
     def units(self, text):
-        """Returns the units of a text.
+        """Encodes a text as token ids.
 
         Args:
-            text: String; anything that Python can hold, lone surrogates too.
+            text: String; lone surrogates are allowed.
 
         Returns:
-            int32 `[units]`.
+            int32 `[tokens]`.
         """
         if len(text) <= 2 * _PIECE:
             return self._piece_units(text)
-        # In pieces, whose intermediate results take many times their memory. A piece ends behind
-        # a character that is in no word.
+        # Encode in pieces: intermediate arrays are many times larger than the text. A piece ends
+        # after a non-letter, so that no word is split.
         units, start, end = np.empty(len(text), dtype=np.int32), 0, 0
         while start < len(text):
             stop = start + _PIECE
@@ -142,36 +143,36 @@ class TextTokenizer:
         return units if end == len(units) else units[:end].copy()
 
     def _piece_units(self, text):
-        """Returns the units of a text as `units` does."""
+        """Encodes one piece of a text as token ids, int32 `[tokens]`."""
         points = _code_points(text).astype(np.int32)
         if not self.words:
             return points
-        known = [
+        matches = [
             (start, start + len(run), self._numbers[run])
             for start, run in letter_runs(text)
             if run in self._numbers
         ]
-        if not known:
+        if not matches:
             return points
-        starts, ends, numbers = np.array(known, dtype=np.int64).T
+        starts, ends, numbers = np.array(matches, dtype=np.int64).T
         points[starts] = numbers
-        # a word's later letters are dropped: +1 behind its first letter, -1 behind its last
+        # Drop the letters of a word after its first: +1 after the first letter, -1 after the last.
         inside = np.zeros(len(points) + 1, dtype=np.int8)
         inside[starts + 1] += 1
         inside[ends] -= 1
         return points[np.cumsum(inside[:-1], dtype=np.int8) == 0]
 
     def text(self, units):
-        """Returns the text of units; padding (-1) is left out.
+        """Decodes token ids to text and skips padding (-1).
 
         Args:
-            units: Integers of any shape, read in row-major order.
+            units: Integers of any shape, token ids in row-major order.
 
         Returns:
             String.
 
         Raises:
-            MdnnError: If a number is no unit of this tokenizer.
+            MdnnError: If a token id is out of range.
         """
         units = np.asarray(units).reshape(-1)
         units = units[units != -1].astype(np.int64)
@@ -179,31 +180,34 @@ class TextTokenizer:
         is_word = units >= CODE_POINTS
         if is_word.any():
             lengths = self.lengths(units).astype(np.int64)
-            # where each character of the text lies: its unit's first letter plus its distance
+            # Index of each character in `_letters`: first letter of its word plus an offset.
             first = np.zeros(len(units), dtype=np.int64)
             first[is_word] = self._word_starts[units[is_word] - CODE_POINTS]
-            distance = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
             spelled = np.repeat(is_word, lengths)
-            letters = self._letters[(np.repeat(first, lengths) + distance)[spelled]]
+            letters = self._letters[(np.repeat(first, lengths) + offset)[spelled]]
             units = np.repeat(units, lengths)
             units[spelled] = letters
         return units.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     def tokens(self, units, item=0, first_place=0):
-        """Returns the token rows of units.
+        """Converts token ids to tokens.
 
         Args:
-            units: Integers `[..., T]`; -1 gives a row of zeros, padding.
+            units: Integers `[..., T]`, token ids; -1 gives a token of zeros (padding).
             item: Integer, or integers that broadcast against `units`: the column `item`.
-            first_place: Integer, or integers `[...]`: the place of each row's first unit in
-                its item. Places count up by one along the last axis.
+            first_place: Integer, or integers `[...]`: the coordinate of the first token.
+                Coordinates increase by one along the last axis.
 
         Returns:
             int32 `[..., T, 8]`, the columns named in `mdnn.tokens.features.COLUMNS`.
+
+        Raises:
+            MdnnError: If `units` is a scalar or a token id is out of range.
         """
         units = np.asarray(units)
         if units.shape[-1:] == ():
-            raise MdnnError(f"units need an axis of their own; received the number {units}")
+            raise MdnnError(f"expected token ids [..., T]; received the scalar {units}")
         self._check(units, lowest=-1)
         place = np.arange(units.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
         rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
@@ -226,7 +230,7 @@ class TextTokenizer:
         return rows
 
     def units_from_tokens(self, tokens):
-        """Returns the units of token rows; padding gives -1.
+        """Converts tokens to token ids; padding gives -1.
 
         Args:
             tokens: Integers `[..., 8]`; only the modality and the bytes are read.
@@ -235,29 +239,29 @@ class TextTokenizer:
             int32 `[...]`.
 
         Raises:
-            MdnnError: If a row is neither text, word nor padding, or is no unit of this tokenizer.
+            MdnnError: If a token is neither text, word nor padding, or its id is out of range.
         """
         tokens = np.asarray(tokens)
         if tokens.shape[-1:] != (table.WIDTH,):
-            raise MdnnError(f"expected token rows [..., {table.WIDTH}]; received {tokens.shape}")
+            raise MdnnError(f"expected tokens [..., {table.WIDTH}]; received {tokens.shape}")
         kind, high, middle, low = (tokens[..., column].astype(np.int32) for column in range(4))
-        # in this order, so that -1 marks padding and -2 whatever is not text
+        # -1 marks padding; the default -2 marks tokens that are not text.
         units = np.select(
             [kind == 0, kind == TEXT, kind == WORD],
             [-1, (high << 16) + (middle << 8) + low, CODE_POINTS + (high << 8) + middle],
             -2,
         ).astype(np.int32)
         if (units == -2).any():
-            strange = kind[units == -2].flat[0]
-            raise MdnnError(f"expected tokens of text; received modality {strange}")
+            modality = kind[units == -2].flat[0]
+            raise MdnnError(f"expected tokens of text; received modality {modality}")
         self._check(units, lowest=-1)
         return units
 
     def lengths(self, units):
-        """Returns how many characters each unit stands for: 1, a word's length, 0 for padding.
+        """Returns the number of characters of each token: 1, a word's length, or 0 for padding.
 
         Args:
-            units: Integers of any shape.
+            units: Integers of any shape, token ids.
 
         Returns:
             int32 of the same shape.
@@ -271,27 +275,27 @@ class TextTokenizer:
         return lengths
 
     def letters(self, max_letters):
-        """Returns the code points of each word, for embeddings that add a word's letters.
+        """Returns the code points of each word, for embeddings that sum a word's letters.
 
         Args:
-            max_letters: Integer, columns of the result; a longer word is cut.
+            max_letters: Integer, columns of the result; longer words are truncated.
 
         Returns:
-            int32 `[words, max_letters]`, -1 beyond a word's end.
+            int32 `[words, max_letters]`, -1 after a word's end.
         """
         if max_letters < 1:
             raise MdnnError(f"max_letters must be at least 1; received {max_letters}")
         letters = np.full((len(self.words), max_letters), -1, dtype=np.int32)
-        kept = np.arange(max_letters) < self._word_lengths[:, None]
+        filled = np.arange(max_letters) < self._word_lengths[:, None]
         source = self._word_starts[:, None] + np.arange(max_letters)
-        letters[kept] = self._letters[source[kept]]
+        letters[filled] = self._letters[source[filled]]
         return letters
 
     def _check(self, units, lowest=0):
-        """Raises an error if a number is not between `lowest` and the tokenizer's last unit."""
+        """Refuses token ids outside `lowest` to `size - 1`."""
         if units.size and (units.min() < lowest or units.max() >= self.size):
             wrong = units[(units < lowest) | (units >= self.size)].flat[0]
             raise MdnnError(
-                f"expected units from {lowest} to {self.size - 1} "
+                f"expected token ids from {lowest} to {self.size - 1} "
                 f"({len(self.words)} words); received {wrong}"
             )

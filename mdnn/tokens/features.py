@@ -1,16 +1,16 @@
-"""What a unit is: the table of modalities and the columns of a token row."""
+"""Defines the eight integers of a token and the table of modalities."""
 
 from dataclasses import dataclass
 
 from mdnn.errors import MdnnError
 
 COLUMNS = ("modality", "byte_1", "byte_2", "byte_3", "place_1", "place_2", "place_3", "item")
-"""Names of a token row's columns. A row of zeros is padding."""
+"""Names of a token's integers. A token of zeros is padding."""
 
 WIDTH = len(COLUMNS)
-"""Columns of a token row (8)."""
+"""Number of integers in a token (8)."""
 
-# columns and ranges of columns, for indexing: tokens[..., BYTES]
+# Indices and slices for the last axis: tokens[..., BYTES].
 MODALITY = COLUMNS.index("modality")
 BYTES = slice(COLUMNS.index("byte_1"), COLUMNS.index("byte_3") + 1)
 PLACES = slice(COLUMNS.index("place_1"), COLUMNS.index("place_3") + 1)
@@ -19,19 +19,18 @@ ITEM = COLUMNS.index("item")
 
 @dataclass(frozen=True)
 class Modality:
-    """One kind of unit.
+    """Describes one kind of token: its name, index, byte sizes and coordinates.
 
-    Two kinds stand for no unit of an item. `blank` is a position whose unit is asked for: its
-    `byte_1` is the index of the modality that is wanted, 0 where the network is to decide, and
-    its places and item, where known, are those of the unit that is to come. `end` follows the
-    last unit of a context's items.
+    Two modalities are special tokens. `blank` is the mask token: `byte_1` holds the index of the
+    requested modality (0: the network decides); the coordinates and the item number are those of
+    the token to predict, where they are known. `end` follows the last token of a context's items.
 
     Args:
-        name: The name that configs and commands use.
-        index: Value of the column `modality`; 0 is padding.
-        bytes: Sizes of the unit's bytes, most significant first, at most three. A unit of
-            `n` bytes fills the columns `byte_1` to `byte_n`, the others are 0.
-        places: Number of coordinates of a unit in its item (1 to 3; 0 for padding).
+        name: String, as used in configs and commands.
+        index: Integer, the value of the column `modality`; 0 is padding.
+        bytes: Tuple of at most three integers, the number of values of each byte, most significant
+            first. `n` bytes fill the columns `byte_1` to `byte_n`; the other columns are 0.
+        places: Integer, the number of coordinates (1 to 3; 0 for padding and `end`).
     """
 
     name: str
@@ -56,7 +55,7 @@ MODALITIES = (
     Modality("audio", 7, bytes=(256, 256)),
     Modality("blank", 8, bytes=(16,), places=3),
     Modality("end", 9, bytes=(), places=0),
-    # a position of a puzzle: the place of its symbol in the task's alphabet; y, x
+    # a puzzle symbol: its index in the puzzle's alphabet; y, x
     Modality("symbol", 10, bytes=(32,), places=2),
 )
 """Every modality, in the order of its index."""
@@ -67,7 +66,7 @@ UNITS = tuple(row.name for row in MODALITIES if row.name not in _NO_ITEMS)
 
 
 def modality(name):
-    """Returns the modality of a name.
+    """Looks up a modality by name.
 
     Args:
         name: String, one of the names in `MODALITIES`.

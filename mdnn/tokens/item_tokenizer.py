@@ -1,4 +1,4 @@
-"""Items of every kind as token rows, and back, exactly."""
+"""Converts items of every kind to tokens and back without loss."""
 
 import numpy as np
 
@@ -14,23 +14,23 @@ _INDEX = {row.name: row.index for row in table.MODALITIES}
 _NAMES = tuple(row.name for row in table.MODALITIES)
 
 END_ROW = np.zeros(table.WIDTH, dtype=np.int32)
-"""int32 `[8]`: the row that follows the last unit of a context's items."""
+"""int32 `[8]`: the end token, which follows the last token of a context's items."""
 END_ROW[table.MODALITY] = _INDEX["end"]
 END_ROW.flags.writeable = False
 
 
 class ItemTokenizer:
-    """Turns items into token rows and token rows into items.
+    """Converts items to tokens and tokens to items.
 
-    The rows of an item are in row-major order. A text's and a sound's places are
-    `(offset, 0, 0)`, a picture's `(y, x, 0)`, a film's `(t, y, x)`.
+    The tokens of an item are in row-major order. Coordinates are `(offset, 0, 0)` in texts and
+    sounds, `(y, x, 0)` in pictures and `(t, y, x)` in films.
 
     Args:
         words: Tuple of strings, the word table of `mdnn.tokens.characters.TextTokenizer`.
         rate: Integer, samples per second of every sound.
 
     Raises:
-        MdnnError: If the rate is not a positive integer, or for a bad word table.
+        MdnnError: If the rate is not a positive integer, or the word table is invalid.
 
     Example:
 
@@ -50,10 +50,13 @@ class ItemTokenizer:
         self.rate = int(rate)
 
     def count(self, item):
-        """Returns how many units an item has; no rows are made.
+        """Returns the number of tokens of an item without building them.
 
         Args:
-            item: An `Item`, or what `mdnn.tokens.items.as_item` takes.
+            item: An `Item`, or a value that `mdnn.tokens.items.as_item` accepts.
+
+        Returns:
+            Integer.
         """
         item = as_item(item)
         if item.kind != "text":
@@ -61,19 +64,18 @@ class ItemTokenizer:
         return len(self.text.units(item.value)) if self.text.words else len(item.value)
 
     def tokens(self, item, number=0):
-        """Returns the token rows of an item.
+        """Converts an item to tokens.
 
         Args:
-            item: An `Item`, or what `mdnn.tokens.items.as_item` takes.
-            number: Integer, which item of its context it is: the column `item`.
+            item: An `Item`, or a value that `mdnn.tokens.items.as_item` accepts.
+            number: Integer, the item's index in its context: the column `item`.
 
         Returns:
-            int32 `[units, 8]`; an empty text has no rows.
+            int32 `[tokens, 8]`; an empty text has no tokens.
 
         Raises:
-            MdnnError: If a sound's rate is not the tokenizer's
-                (`mdnn.datasets.media.media_files.resample` gives it another), or `number` is no
-                item's number.
+            MdnnError: If a sound's sample rate differs from the tokenizer's (convert it with
+                `mdnn.datasets.media.media_files.resample`), or `number` is out of range.
         """
         item = as_item(item)
         if item.kind == "text":
@@ -88,54 +90,54 @@ class ItemTokenizer:
         return pixel_tokens(item.value, item.kind, number)
 
     def item(self, rows):
-        """Returns the item of token rows: the inverse of `tokens`.
+        """Converts tokens to an item: the inverse of `tokens`.
 
-        Pictures and films are put together by their rows' places, texts and sounds in the order
-        of the rows. No rows at all are the empty text.
+        Pictures and films are assembled by their coordinates, texts and sounds in the order of
+        the tokens. An empty array gives the empty text.
 
         Args:
-            rows: Integers `[n, 8]`, the rows of one item.
+            rows: Integers `[n, 8]`, the tokens of one item.
 
         Returns:
-            An `Item`; a sound has the tokenizer's rate.
+            An `Item`; a sound has the tokenizer's sample rate.
 
         Raises:
-            MdnnError: Rows of two items or two kinds, padding, a blank or an end among them, a
-                pixel that is missing or there twice, a byte or word out of range.
+            MdnnError: If the tokens belong to several items or kinds, include padding, mask or end
+                tokens, miss or repeat a pixel, or have a byte or word out of range.
         """
         rows = _checked_rows(rows)
         if not len(rows):
             return Item("text", "")
         numbers = np.unique(rows[:, table.ITEM])
         if len(numbers) > 1:
-            raise MdnnError(f"expected the rows of one item, received the items {_few(numbers)}")
+            raise MdnnError(f"expected the tokens of one item, received the items {_few(numbers)}")
         called = f"item {numbers[0]}"
         kinds = _kinds(rows, called)
         if kinds <= {"text", "word"}:
             return Item("text", self._text(rows, called))
         if len(kinds) > 1:
             listed = ", ".join(sorted(kinds, key=_NAMES.index))
-            raise MdnnError(f"{called}: expected units of one kind, received {listed}")
+            raise MdnnError(f"{called}: expected tokens of one kind, received {listed}")
         (kind,) = kinds
         called = f"{called} ({kind})"
         if kind == "audio":
             return Item("audio", samples_from_tokens(rows, called), rate=self.rate)
         if kind in KINDS:
             return Item(kind, pixels_from_tokens(rows, kind, called))
-        raise MdnnError(f"{called}: expected units of an item, received {kind}")
+        raise MdnnError(f"{called}: expected tokens of an item, received {kind}")
 
     def items(self, rows):
-        """Returns the items of a context, in order.
+        """Converts the tokens of a context to items, in order.
 
         Args:
-            rows: Integers `[positions, 8]`. An item ends where the column `item` changes; padding
-                and end are left out. An empty text has no rows and does not come back.
+            rows: Integers `[positions, 8]`. An item ends where the column `item` changes. Padding
+                and end tokens are skipped; an empty text has no tokens and is not returned.
 
         Returns:
             List of `Item`s.
 
         Raises:
-            MdnnError: A blank, or rows that are no item's (see `item`).
+            MdnnError: If a mask token is left, or tokens do not form an item (see `item`).
         """
         rows = _checked_rows(rows)
         kind = rows[:, table.MODALITY]
@@ -143,8 +145,7 @@ class ItemTokenizer:
         if blank.any():
             raise MdnnError(
                 f"position {np.argmax(blank)} is blank: {blank.sum()} of {len(rows)} positions "
-                "are not "
-                "answered"
+                "still hold the mask token"
             )
         rows = rows[(kind != _INDEX["padding"]) & (kind != _INDEX["end"])]
         if not len(rows):
@@ -153,20 +154,20 @@ class ItemTokenizer:
         return [self.item(part) for part in np.split(rows, cuts)]
 
     def blanks(self, kind, shape, number=0):
-        """Returns rows that ask for an item.
+        """Builds the mask tokens of an item to predict.
 
         Args:
             kind: String, the item's kind.
-            shape: Its sizes in units: `(h, w)` for image and grey, `(n, h, w)` for video and
-                grey_video, `(samples,)` for audio, `(characters,)` for text.
+            shape: Tuple, its sizes in tokens: `(h, w)` for image and grey, `(n, h, w)` for video
+                and grey_video, `(samples,)` for audio, `(characters,)` for text.
             number: Integer, the column `item`.
 
         Returns:
-            int32 `[n, 8]`: rows of the modality `blank`, `byte_1` the index of the wanted
-            modality, places as `tokens` gives them.
+            int32 `[n, 8]`: tokens of the modality `blank` with the index of `kind` in `byte_1` and
+            the coordinates of the item's tokens.
 
         Raises:
-            MdnnError: An unknown kind, or sizes that are not its own.
+            MdnnError: If the kind is unknown or the sizes do not match it.
         """
         _check_kind(kind)
         rows = new_rows(kind, unit_shape(kind, shape), number)
@@ -175,19 +176,18 @@ class ItemTokenizer:
         return rows
 
     def end_blank(self, kind, shape, number=0):
-        """Returns the row that follows `blanks`: a blank in whose position the `end` may come.
+        """Builds the mask token after `blanks`, where the end token is predicted.
 
         Args:
-            kind: String, the kind of the item before it.
-            shape: That item's sizes, as `blanks` takes them.
+            kind: String, the kind of the preceding item.
+            shape: Tuple, that item's sizes, as for `blanks`.
             number: Integer, the column `item`.
 
         Returns:
-            int32 `[8]`: a blank at the place that would follow, `(n,)`, `(h, 0)` or
-            `(n, 0, 0)`.
+            int32 `[8]`: a mask token at the next coordinate: `(n,)`, `(h, 0)` or `(n, 0, 0)`.
 
         Raises:
-            MdnnError: An unknown kind, or sizes that are not its own.
+            MdnnError: If the kind is unknown or the sizes do not match it.
         """
         _check_kind(kind)
         row = np.zeros(table.WIDTH, dtype=np.int32)
@@ -210,19 +210,21 @@ def _checked_rows(rows):
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] != table.WIDTH or rows.dtype.kind not in "iu":
         raise MdnnError(
-            f"expected token rows, integers [n, {table.WIDTH}]; received {rows.dtype} "
+            f"expected tokens, integers [n, {table.WIDTH}]; received {rows.dtype} "
             f"{list(rows.shape)}"
         )
-    # wide enough for sums of bytes and products of places
+    # int64 avoids overflow in sums of bytes and products of coordinates.
     return rows if rows.dtype == np.int32 else rows.astype(np.int64)
 
 
 def _kinds(rows, called):
-    """Returns the names of the modalities in rows, a set."""
+    """Returns the set of modality names in tokens `[n, 8]`."""
     numbers = np.unique(rows[:, table.MODALITY])
     wrong = numbers[(numbers < 0) | (numbers >= len(_NAMES))]
     if len(wrong):
-        raise MdnnError(f"{called}: no modality has the index {wrong[0]}")
+        raise MdnnError(
+            f"{called}: expected a modality index from 0 to {len(_NAMES) - 1}, received {wrong[0]}"
+        )
     return {_NAMES[number] for number in numbers}
 
 
@@ -233,6 +235,6 @@ def _check_kind(kind):
 
 
 def _few(numbers):
-    """Returns the first numbers of an array, spelled."""
+    """Formats the first four numbers of an array for an error message."""
     more = ", ..." if len(numbers) > 4 else ""
     return ", ".join(map(str, numbers[:4])) + more

@@ -1,4 +1,4 @@
-"""Items: one text, picture, film or sound each, as contexts hold them."""
+"""Defines `Item`: one text, picture, film or sound with its kind."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,24 @@ import numpy as np
 from mdnn.errors import MdnnError
 
 RANKS = {"image": 3, "grey": 2, "video": 4, "grey_video": 3, "audio": 1}
-"""How many axes the array of an item has, by kind."""
+"""Number of array axes, by kind."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Item:
-    """One text, picture, film or sound.
+    """Holds one text, picture, film or sound.
 
     Args:
         kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"` or `"audio"`: the modality
-            of its units (a text may hold units of the modality `word`, too).
-        value: a string, or an array: image uint8 `[height, width, 3]` (red, green, blue), grey
-            uint8 `[height, width]`, video uint8 `[frames, height, width, 3]`, grey_video uint8
+            of its tokens (texts may have `word` tokens, too).
+        value: String, or array: image uint8 `[height, width, 3]` (red, green, blue), grey uint8
+            `[height, width]`, video uint8 `[frames, height, width, 3]`, grey_video uint8
             `[frames, height, width]`, audio int16 `[samples]`.
-        rate: samples per second of a sound; `None` where it is the network's own.
-        name: what errors call it: a file's path, or what it is.
+        rate: Integer, samples per second of a sound; `None` for the network's sample rate.
+        name: String, the label in error messages, such as the file's path.
 
     Raises:
-        MdnnError: a value that is none of its kind, or empty.
+        MdnnError: If the value does not match the kind, or an array is empty.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Item:
                 f"{called}: expected {_ARRAYS[self.kind]}, received {received} {list(shape)}"
             )
         if not self.value.size:
-            raise MdnnError(f"{called}: it is empty, its shape is {list(shape)}")
+            raise MdnnError(f"{called}: expected at least one value, received {list(shape)}")
 
 
 _ARRAYS = {
@@ -69,15 +69,18 @@ _ARRAYS = {
 
 
 def as_item(value, name=""):
-    """An `Item` from what a person has at hand.
+    """Wraps a string or an array as an `Item`; the kind follows from dtype and shape.
 
     Args:
-        value: an `Item`; a string (a text); an array: uint8 `[h, w]` grey, uint8 `[h, w, 3]`
-            image, uint8 `[n, h, w, 3]` video, int16 `[n]` audio at the network's rate.
-        name: what errors call it.
+        value: An `Item`; a string (text); or an array: uint8 `[h, w]` grey, uint8 `[h, w, 3]`
+            image, uint8 `[n, h, w, 3]` video, int16 `[n]` audio at the network's sample rate.
+        name: String, the label in error messages.
+
+    Returns:
+        An `Item`; `value` itself if it is one.
 
     Raises:
-        MdnnError: anything else.
+        MdnnError: If no kind has such a dtype and shape.
     """
     if isinstance(value, Item):
         return value

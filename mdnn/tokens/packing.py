@@ -1,4 +1,4 @@
-"""Lays items into a context one after another: padding before, the items, an end, padding."""
+"""Packs the tokens of items into a context: padding, items, end token, padding."""
 
 import numpy as np
 
@@ -9,15 +9,15 @@ _END = modality("end").index
 
 
 def pack(tokens, length, offset=0):
-    """Returns a context that holds one item.
+    """Packs one item into a context.
 
     Args:
-        tokens: Integers `[n, columns]`, the item's token rows.
+        tokens: Integers `[n, columns]`, the item's tokens.
         length: Integer, positions of the context.
-        offset: Integer, rows of padding before the item.
+        offset: Integer, positions of padding before the item.
 
     Returns:
-        int32 `[length, columns]`; the rows before and after the item are zeros.
+        int32 `[length, columns]`; positions before and after the item are zeros.
 
     Raises:
         MdnnError: If the item does not fit.
@@ -29,13 +29,13 @@ def pack(tokens, length, offset=0):
     """
     tokens = np.asarray(tokens)
     if tokens.ndim != 2:
-        raise MdnnError(f"expected token rows [n, columns]; received shape {tokens.shape}")
+        raise MdnnError(f"expected tokens [n, columns]; received shape {tokens.shape}")
     if offset < 0:
         raise MdnnError(f"offset must not be negative; received {offset}")
     if offset + len(tokens) > length:
         before = f" after {offset} of padding" if offset else ""
         raise MdnnError(
-            f"an item of {len(tokens)} units{before} does not fit a context of {length} positions"
+            f"an item of {len(tokens)} tokens{before} does not fit a context of {length} positions"
         )
     context = np.zeros((length, tokens.shape[1]), dtype=np.int32)
     context[offset : offset + len(tokens)] = tokens
@@ -43,34 +43,34 @@ def pack(tokens, length, offset=0):
 
 
 def aligned(position, multiple):
-    """Returns the first position from `position` on that is a multiple of `multiple`.
+    """Rounds a position up to a multiple.
 
     Args:
-        position: integer, or an array or tensor of integers.
-        multiple: integer, `context.pad_to_multiple_of`.
+        position: Integer, or an array or tensor of integers.
+        multiple: Integer, `context.pad_to_multiple_of`.
     """
     return -(-position // multiple) * multiple
 
 
 def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
-    """Returns a context that holds items one after another, an `end` behind the last.
+    """Packs items and an end token into a context.
 
     Args:
-        rows: List of integers `[n, 8]`, the token rows of each item; an item may be empty.
+        rows: List of integers `[n, 8]`, the tokens of each item; an item may be empty.
         length: Integer, positions of the context.
-        offset: Integer, rows of padding before the first item, a multiple of `align`.
-        align: Integer; every item begins at a multiple of so many positions, with padding between.
-            The `end` follows the last item at once.
-        cut: Boolean; whether what does not fit is left out (of the last items, and the `end`).
-        names: List of strings, what errors call the items; `None` for their numbers.
+        offset: Integer, positions of padding before the first item, a multiple of `align`.
+        align: Integer; every item starts at a multiple of `align`, with padding between items. The
+            end token follows the last item without padding.
+        cut: Boolean; `True` drops tokens that do not fit instead of raising an error.
+        names: List of strings, the items' labels in error messages; `None` for their numbers.
 
     Returns:
-        `(context, spans)`: int32 `[length, 8]`, the column `item` counting the items from 0, the
-        `end` with the modality of the unit before it as its first byte (none: 0); and a list of
-        `(start, stop)`, the positions of each item, the `end` not among them.
+        `(context, spans)`: int32 `[length, 8]`, with item numbers from 0 in the column `item` and
+        the modality of the preceding token (none: 0) in `byte_1` of the end token; and a list of
+        `(start, stop)`, the positions of each item without the end token.
 
     Raises:
-        MdnnError: If an item, or the `end`, does not fit and `cut` is not set.
+        MdnnError: If an item or the end token does not fit and `cut` is `False`.
 
     Example:
 
@@ -91,14 +91,14 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         item = np.asarray(item)
         if item.ndim != 2 or item.shape[1] != WIDTH:
             called = _called(names, number, rows)
-            raise MdnnError(f"{called}: expected token rows [n, {WIDTH}]; received {item.shape}")
+            raise MdnnError(f"{called}: expected tokens [n, {WIDTH}]; received {item.shape}")
         start = aligned(stop, align)
         stop = start + len(item)
         last = number == len(rows) - 1
         if stop + last > length and not cut:
             raise MdnnError(
-                f"{_called(names, number, rows)}: {len(item)} units from position {start} on"
-                f"{' and the end behind them' if last else ''} do not fit a context of "
+                f"{_called(names, number, rows)}: {len(item)} tokens from position {start} on"
+                f"{' and the end token' if last else ''} do not fit a context of "
                 f"{length} positions"
             )
         start, stop = min(start, length), min(stop, length)
@@ -112,28 +112,28 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
 
 
 def _called(names, number, rows):
-    """Returns what an error calls an item."""
+    """Returns an item's label for error messages."""
     name = names[number] if names is not None else ""
     return name or f"item {number + 1} of {len(rows)}"
 
 
 def unpack(context):
-    """Returns the rows of a context that are not padding, int32 `[n, columns]`, in order."""
+    """Returns the tokens of a context without padding, int32 `[n, columns]`, in order."""
     context = np.asarray(context)
     return context[context[:, 0] != 0]
 
 
 def random_runs(bits, length, shortest):
-    """Returns random runs within contexts: how much of each is filled, and from where.
+    """Draws the length and the start of the filled span of each context.
 
     Args:
-        bits: uint64 `[batch, 2]`, random bits: all the randomness that is used.
+        bits: uint64 `[batch, 2]`, random bits, the only source of randomness.
         length: Integer, positions of the context.
-        shortest: Integer, the shortest run, 1 to `length`.
+        shortest: Integer, the minimum number of filled positions, 1 to `length`.
 
     Returns:
-        `(run, offset)`, int64 `[batch]` each: positions that are filled, uniform from `shortest`
-        to `length`, and positions of padding before them, uniform over all that fit.
+        `(run, offset)`, int64 `[batch]` each: the number of filled positions, uniform from
+        `shortest` to `length`, and of padding before them, uniform over all offsets that fit.
     """
     run = shortest + (bits[:, 0] % np.uint64(length - shortest + 1)).astype(np.int64)
     offset = (bits[:, 1] % (length - run + 1).astype(np.uint64)).astype(np.int64)

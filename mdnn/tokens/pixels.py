@@ -1,4 +1,4 @@
-"""Pictures and films as units: one pixel each, red, green and blue or one grey value."""
+"""Tokenizes pictures and films: one token per pixel, with RGB or grey values as bytes."""
 
 import numpy as np
 
@@ -6,21 +6,20 @@ from mdnn.tokens import features as table
 from mdnn.tokens.token_rows import arrangement, check_bytes, new_rows
 
 KINDS = ("image", "grey", "video", "grey_video")
-"""The modalities whose units are pixels."""
+"""Modalities with one token per pixel."""
 
 
 def pixel_tokens(pixels, kind, number=0):
-    """Returns the token rows of a picture or film, in row-major order.
+    """Converts a picture or film to tokens in row-major order.
 
     Args:
-        pixels: uint8, as `mdnn.tokens.items.Item` has it for the kind: image
-            `[height, width, 3]`, grey `[height, width]`, video `[frames, height, width, 3]`,
-            grey_video `[frames, height, width]`.
+        pixels: uint8: image `[height, width, 3]`, grey `[height, width]`, video
+            `[frames, height, width, 3]`, grey_video `[frames, height, width]`.
         kind: String, one of `KINDS`.
         number: Integer, the column `item`.
 
     Returns:
-        int32 `[pixels, 8]`; places are (y, x) or (t, y, x).
+        int32 `[pixels, 8]`; coordinates are (y, x) or (t, y, x).
 
     Example:
 
@@ -36,18 +35,18 @@ def pixel_tokens(pixels, kind, number=0):
 
 
 def pixels_from_tokens(rows, kind, called="the item"):
-    """Returns the picture or film of token rows, put together by their places.
+    """Assembles a picture or film from tokens by their coordinates.
 
     Args:
-        rows: Integers `[n, 8]`, all of the modality `kind`, at least one, in any order.
+        rows: Integers `[n, 8]`, at least one token, all of the modality `kind`, in any order.
         kind: String, one of `KINDS`.
-        called: String, what errors call the item.
+        called: String, the label in error messages.
 
     Returns:
-        uint8, the array that `pixel_tokens` takes.
+        uint8, shaped as `pixels` of `pixel_tokens`.
 
     Raises:
-        MdnnError: A pixel that is missing or there twice, a byte out of range.
+        MdnnError: If a pixel is missing or repeated, or a byte is out of range.
     """
     check_bytes(rows, kind, called)
     order, shape = arrangement(rows, kind, called)

@@ -1,4 +1,4 @@
-"""Sound as units: one 16-bit sample each, its high and low byte."""
+"""Tokenizes sounds: one token per 16-bit sample, with its high and low byte."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from mdnn.tokens import features as table
 from mdnn.tokens.token_rows import check_bytes, new_rows
 
 ZERO = 32768
-"""What is added to a sample, so that silence lies in the middle of the unsigned numbers."""
+"""Offset from int16 samples to unsigned 16-bit values; silence is 32,768."""
 
 
 def sample_tokens(samples, number=0):
-    """Returns the token rows of a sound.
+    """Converts a sound to tokens.
 
     Args:
         samples: int16 `[samples]`.
         number: Integer, the column `item`.
 
     Returns:
-        int32 `[samples, 8]`; the place is the sample's offset.
+        int32 `[samples, 8]`; the coordinate is the sample's index.
 
     Example:
 
@@ -33,17 +33,17 @@ def sample_tokens(samples, number=0):
 
 
 def samples_from_tokens(rows, called="the item"):
-    """Returns the samples of token rows, in the order of the rows.
+    """Converts tokens to samples, in the order of the tokens.
 
     Args:
         rows: Integers `[n, 8]`, all of the modality `audio`.
-        called: String, what errors call the item.
+        called: String, the label in error messages.
 
     Returns:
         int16 `[n]`.
 
     Raises:
-        MdnnError: A byte out of range.
+        MdnnError: If a byte is out of range.
     """
     check_bytes(rows, "audio", called)
     high, low = rows[:, table.BYTES][:, :2].T

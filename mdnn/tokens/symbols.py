@@ -1,4 +1,4 @@
-"""Puzzles: which there are, by name, and their grids as token rows and back."""
+"""Parses puzzle names and converts puzzle grids to tokens and back."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from mdnn.tokens import features as table
 _ROW = table.modality("symbol")
 
 SYMBOLS = _ROW.bytes[0]
-"""Symbols that a task's alphabet has at most."""
+"""Maximum number of symbols in a puzzle's alphabet."""
 
 SIZES = {
     "sudoku": (2, (4, 6, 9)),
@@ -20,27 +20,28 @@ SIZES = {
     "prefix-sums": (1, range(1, 1_000_001)),
     "addition": (1, range(1, 10_001)),
 }
-"""Kinds of puzzles: how many sizes their names have, and which."""
+"""Number of sizes in a puzzle's name and the sizes allowed, by kind."""
 
 _NAME = re.compile(rf"({'|'.join(SIZES)})-([0-9]+(?:x[0-9]+)*)")
 
 TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk")
-"""Ends of the names of files that are sudokus where nothing else is said."""
+"""Suffixes of file names that are read as sudokus by default."""
 
 KNOWN = "sudoku-9x9, maze-9x9, prefix-sums-32, addition-20"
-"""Names as examples, for errors."""
+"""Example names for error messages."""
 
 
 @dataclass(frozen=True)
 class PuzzleName:
-    """A kind of puzzle and its sizes.
+    """Names a puzzle by its kind and sizes.
 
     Args:
-        kind: One of `SIZES`.
-        sizes: Rows and columns; of prefix sums the bits, of additions the digits of a number.
+        kind: String, a key of `SIZES`.
+        sizes: Tuple of integers: rows and columns of a sudoku or maze, the number of bits of
+            prefix sums, the number of digits of an addition.
 
     Raises:
-        MdnnError: If there is no such kind or size.
+        MdnnError: If the kind is unknown or a size is not allowed.
 
     Example:
 
@@ -73,8 +74,8 @@ class PuzzleName:
 
     @property
     def shape(self):
-        """The grid of positions, a tuple."""
-        # Two numbers and their sum below each other, a sign and a carry before the digits.
+        """Sizes of the grid, a tuple of integers."""
+        # Addition: three lines (two numbers and their sum); a sign and a carry before the digits.
         return (3, self.sizes[0] + 2) if self.kind == "addition" else self.sizes
 
     @property
@@ -84,28 +85,31 @@ class PuzzleName:
 
     @classmethod
     def of(cls, name):
-        """The puzzle of a name, `None` where it is the name of something else.
+        """Parses a puzzle name such as `maze-9x9`.
+
+        Returns:
+            A `PuzzleName`, or `None` if the string does not have the form of a puzzle name.
 
         Raises:
-            MdnnError: If it is a puzzle's name with an impossible size.
+            MdnnError: If the size is not allowed for the kind.
         """
-        found = _NAME.fullmatch(name)
-        return found and cls(found[1], tuple(map(int, found[2].split("x"))))
+        match = _NAME.fullmatch(name)
+        return match and cls(match[1], tuple(map(int, match[2].split("x"))))
 
 
 def puzzle_source(source):
-    """Returns what a source of puzzles names.
+    """Parses a puzzle source into a puzzle name and a file path.
 
     Args:
-        source: String: a task (`"maze-9x9"`), a task and a file of such puzzles
+        source: String: a puzzle (`"maze-9x9"`), a puzzle and a file of such puzzles
             (`"maze-9x9:mazes.csv"`), or a file of sudokus (`"sudokus.csv"`).
 
     Returns:
-        `PuzzleName` or `None`, and the file's path or `None`; both `None` where the source is none
-        of puzzles.
+        `(name, path)`: a `PuzzleName` or `None`, and a string or `None`. Both are `None` if the
+        source does not describe puzzles.
 
     Raises:
-        MdnnError: If a puzzle's size is impossible or missing.
+        MdnnError: If a puzzle's size is missing or not allowed.
     """
     task, colon, path = source.partition(":")
     if colon and path and _NAME.fullmatch(task):
@@ -118,15 +122,15 @@ def puzzle_source(source):
 
 
 def to_tokens(units, shape):
-    """Returns the token rows of puzzles.
+    """Converts puzzles to tokens.
 
     Args:
-        units: Integers `[..., positions]`, places of symbols in an alphabet.
-        shape: Tuple of integers, the grid.
+        units: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
+        shape: Tuple of integers, sizes of the grid.
 
     Returns:
-        int32 `[..., positions, 8]`; the places are row and column, of a grid of one axis 0 and the
-        number of the position.
+        int32 `[..., positions, 8]`; coordinates are (row, column), with row 0 in a grid of one
+        axis.
     """
     units = np.asarray(units)
     rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
@@ -140,14 +144,20 @@ def to_tokens(units, shape):
 
 
 def to_units(tokens):
-    """Returns the units of token rows `[..., positions, 8]`, uint8 `[..., positions]`.
+    """Converts tokens to puzzles: the inverse of `to_tokens`.
+
+    Args:
+        tokens: Integers `[..., positions, 8]`.
+
+    Returns:
+        uint8 `[..., positions]`, indices of symbols in the puzzle's alphabet.
 
     Raises:
-        MdnnError: If a row is no symbol.
+        MdnnError: If a token is not of the modality `symbol`.
     """
     tokens = np.asarray(tokens)
     strange = tokens[..., table.MODALITY] != _ROW.index
     if strange.any():
         kind = tokens[..., table.MODALITY][strange].flat[0]
-        raise MdnnError(f"expected tokens of symbols; received modality {kind}")
+        raise MdnnError(f"expected tokens of the modality symbol; received modality {kind}")
     return tokens[..., table.BYTES.start].astype(np.uint8)

@@ -1,9 +1,9 @@
-"""The state of a training run in one file, so that it can stop, or be stopped, and go on.
+"""Saves and restores the complete state of a training run in one file.
 
-A run folder keeps the last few checkpoints, `checkpoints/step-<number>.safetensors`. A new one is
-whole and on the disk before the oldest is removed, so that at every moment there is one that can
-be read. A check sum tells a damaged one. `checkpoints/best.safetensors` holds the weights of the
-lowest validation loss, in the form of model.safetensors.
+A run folder keeps the last few checkpoints, `checkpoints/step-<number>.safetensors`. A new
+checkpoint is written completely before the oldest is removed, so one readable checkpoint always
+exists. A checksum detects damaged files. `checkpoints/best.safetensors` holds the weights with the
+lowest validation loss, in the format of model.safetensors.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ BEST = f"{FOLDER}/best.safetensors"
 
 @dataclasses.dataclass
 class Progress:
-    """How far a run is: what the loop knows beside weights and optimizer.
+    """State of the training loop, apart from weights and optimizer.
 
     Args:
-        step: steps done.
+        step: number of completed steps.
         seconds: time spent training.
-        skipped: how many of the steps were skipped, their loss not being finite.
-        running: how many of them one after another, the last one among them.
-        best: lowest validation loss so far; None before the first.
-        validation: dict from ways to write to the last validation loss.
-        train_loss: dict from ways to the mean nats in the last row of metrics.csv.
-        losses: list of `[way, loss]` of the steps since that row.
+        skipped: total number of steps skipped because the loss or a gradient was not finite.
+        running: length of the current streak of skipped steps; 0 after a step that was not skipped.
+        best: lowest validation loss so far; None before the first evaluation.
+        validation: dict from decoding modes to their last validation losses.
+        train_loss: dict from decoding modes to their mean losses in the last row of metrics.csv.
+        losses: list of `[mode, loss]`, one for each step since that row.
     """
 
     step: int = 0
@@ -46,11 +46,11 @@ class Progress:
 
 
 def parts_of(model, optimizer):
-    """What a checkpoint holds of a network and its optimizer.
+    """Returns the variables of a network and its optimizer that a checkpoint stores.
 
     Returns:
-        dict from the names of parts to dicts from names to variables. A trainer that has more
-        state (swapped_in weights, a state that is carried on) adds parts of its own.
+        dict from the sections of a checkpoint to dicts from names to variables. A trainer with
+        additional state (such as the carry of `refeed.supervision_steps`) adds its own sections.
     """
     return {
         "model": {variable.path: variable for variable in model.weights},
@@ -60,56 +60,63 @@ def parts_of(model, optimizer):
 
 
 def save(path, parts, progress, keep=1):
-    """Writes a checkpoint into a run folder, and then removes the ones that are not kept.
+    """Writes a checkpoint into a run folder, then removes superseded checkpoints.
 
     Args:
         path: `pathlib.Path` of the run folder.
-        parts: what `parts_of` gives, maybe with more.
+        parts: dict as returned by `parts_of`, possibly with additional sections.
         progress: `Progress`.
-        keep: int, how many checkpoints there are then at most.
+        keep: int, maximum number of checkpoints to keep.
 
     Raises:
-        OSError: a full disk, a folder that cannot be written to; the ones before stay.
+        OSError: full disk or unwritable folder; earlier checkpoints are left in place.
     """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
     arrays = {name: to_numpy(variable) for name, variable in _flat(parts).items()}
     about = {"progress": json.dumps(dataclasses.asdict(progress), allow_nan=False)}
     write_arrays(path / FOLDER / f"step-{progress.step:09}.safetensors", arrays, about)
     kept = [file for step, file in _found(path) if step <= progress.step][:keep]
-    # Later ones are those that training did not go on from.
+    # Later checkpoints belong to an abandoned continuation of the run.
     for _, file in _found(path):
         if file not in kept:
-            # A file that another program has open (Windows) is removed the next time.
+            # On Windows a file that another program has open is removed by the next save.
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 file.unlink()
 
 
 def save_best(path, model, step, nats):
-    """Writes a network's weights, those of the lowest validation loss so far."""
+    """Writes a network's weights as those with the lowest validation loss so far.
+
+    Args:
+        path: `pathlib.Path` of the run folder.
+        model: the network.
+        step: int, the current step.
+        nats: float, the validation loss, in nats per unit of the task.
+    """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
     about = {"step": str(step), "validation_loss": repr(nats)}
     write_arrays(path / BEST, named(model.weights), about)
 
 
 def newest(path):
-    """Path of a run folder's newest checkpoint, `None` where there is none."""
+    """Returns the path of a run folder's newest checkpoint, or `None`."""
     return next((file for _, file in _found(path)), None)
 
 
 def restore(path, parts, say=None):
-    """Reads the newest checkpoint that can be read.
+    """Restores the newest readable checkpoint.
 
     Args:
         path: `pathlib.Path` of the run folder.
-        parts: as for `save`; its variables are given what was saved.
-        say: function that is told in a line of a checkpoint that is damaged.
+        parts: as for `save`; the saved values are assigned to its variables.
+        say: function called with one line of text when a damaged checkpoint was skipped.
 
     Returns:
         The `Progress`.
 
     Raises:
-        MdnnError: no checkpoint, none that can be read, or one of another network; nothing is
-            assigned then.
+        MdnnError: no checkpoint, no readable checkpoint, or a checkpoint of a different network;
+            no variable is assigned in these cases.
     """
     found, damaged = _found(path), None
     if not found:
@@ -169,19 +176,21 @@ _KINDS = {
 
 
 def _found(path):
-    """The checkpoints of a run folder, `(step, path)`, the newest first."""
+    """Returns the checkpoints of a run folder as `(step, path)` pairs, newest first."""
     files = (path / FOLDER).glob("step-*.safetensors") if (path / FOLDER).is_dir() else ()
     steps = ((file.stem.removeprefix("step-"), file) for file in files)
     return sorted(((int(n), file) for n, file in steps if n.isdecimal()), reverse=True)
 
 
 def _flat(parts):
-    """Parts as one dict from the names in the file to variables."""
+    """Flattens sections into one dict from names in the file to variables."""
     return {f"{part}/{name}": v for part, own in parts.items() for name, v in own.items()}
 
 
 def _seeds(model):
-    """States of the layers' random generators. Keras numbers their names anew in each process,
-    so their order tells them apart."""
+    """Returns the states of the layers' random generators, in order.
+
+    Their names are not stable: Keras numbers them anew in each process.
+    """
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]

@@ -1,4 +1,4 @@
-"""Moving averages of weights: trained beside them, used in their place."""
+"""Exponential moving averages (EMA) of the weights."""
 
 import contextlib
 
@@ -8,10 +8,13 @@ from keras.ops import convert_to_numpy
 
 @contextlib.contextmanager
 def swapped_in(optimizer, variables):
-    """While it lasts, variables have their moving averages, where an optimizer keeps some.
+    """Replaces variables by their moving averages inside the context.
+
+    Has no effect if the optimizer keeps no averages.
 
     Args:
-        optimizer: a Keras optimizer that has made a step; with `use_ema` it keeps averages.
+        optimizer: a Keras optimizer that has taken at least one step; with `use_ema` it keeps
+            averages.
         variables: the trainable variables that it was built on.
     """
     if not _of(optimizer).use_ema:
@@ -27,16 +30,19 @@ def swapped_in(optimizer, variables):
 
 
 def take_averages(optimizer, variables):
-    """Gives variables their moving averages for good, where an optimizer keeps some."""
-    # Before the first step averages are zeros.
+    """Assigns the moving averages to the variables permanently.
+
+    Has no effect if the optimizer keeps no averages.
+    """
+    # The averages are zero until the first step.
     optimizer = _of(optimizer)
     if optimizer.use_ema and int(optimizer.iterations):
         optimizer.finalize_variable_values(variables)
-        # Copies: on JAX the optimizer would share its arrays, which `predict` gives away.
+        # Copy: on JAX the variables would share the optimizer's arrays, which `predict` donates.
         for variable in variables:
             variable.assign(np.array(convert_to_numpy(variable)))
 
 
 def _of(optimizer):
-    """The optimizer that makes the steps, inside one that scales the loss."""
+    """Returns the wrapped optimizer of a `LossScaleOptimizer`; any other optimizer as it is."""
     return getattr(optimizer, "inner_optimizer", optimizer)

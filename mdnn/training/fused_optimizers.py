@@ -1,11 +1,11 @@
-"""Keras' AdamW and Muon: the same steps in fewer and larger operations."""
+"""Keras' AdamW and Muon with the same updates in fewer, larger operations."""
 
 import keras
 from keras import ops
 
 
 class AdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW`, on TensorFlow with one operation for each variable's step."""
+    """`keras.optimizers.AdamW` with one fused operation per variable on TensorFlow."""
 
     def update_step(self, gradient, variable, learning_rate):
         if keras.backend.backend() != "tensorflow":
@@ -17,13 +17,13 @@ class AdamW(keras.optimizers.AdamW):
 
 
 class Muon(keras.optimizers.Muon):
-    """`keras.optimizers.Muon`, matrices of one shape made orthogonal together, as one stack.
+    """`keras.optimizers.Muon` that orthogonalizes all matrices of one shape as one stack.
 
-    What Muon leaves to Adam takes one operation for each variable's step on TensorFlow.
+    Variables that Muon leaves to Adam use one fused operation each on TensorFlow.
 
     Args:
         products: dtype of the matrix products: `"bfloat16"`, as in the original implementation
-            (github.com/KellerJordan/Muon), or `None` for that of the variables.
+            (github.com/KellerJordan/Muon), or `None` for the variables' dtype.
         **kwargs: Keras' arguments.
     """
 
@@ -43,7 +43,7 @@ class Muon(keras.optimizers.Muon):
             if self.adam_velocities[self._get_variable_index(variable)] is not None:
                 alone.append((gradient, variable))
             else:
-                # A matrix and one that is transposed are of one shape.
+                # A matrix and a transposed matrix share a stack.
                 shape = tuple(sorted(variable.shape))
                 stacks.setdefault(shape, []).append((gradient, variable))
         if alone:
@@ -52,7 +52,7 @@ class Muon(keras.optimizers.Muon):
             self._stack_step(members, learning_rate)
 
     def _stack_step(self, members, learning_rate):
-        """The step of `(gradient, matrix)` pairs of one shape."""
+        """Updates matrices of one shape, given as `(gradient, matrix)` pairs."""
         directions = []
         for gradient, variable in members:
             m = self.momentums[self._get_variable_index(variable)]
@@ -60,7 +60,7 @@ class Muon(keras.optimizers.Muon):
             direction = gradient + self.momentum * m if self.nesterov else m + 0.0
             directions.append(_wide(direction, variable))
         stack = ops.stack(directions)
-        # Before the cast: what a norm adds up needs the bits.
+        # Normalize before the cast: the sum in the norm needs the full precision.
         stack = stack / (ops.norm(stack, axis=(-2, -1), keepdims=True) + 1e-7)
         dtype = stack.dtype
         stack = ops.cast(stack, self.products or dtype)
@@ -74,12 +74,12 @@ class Muon(keras.optimizers.Muon):
 
 
 def _wide(matrix, variable):
-    """The matrix, transposed if the variable has more rows than columns; and back again."""
+    """Transposes a matrix if the variable has more rows than columns; is its own inverse."""
     return ops.transpose(matrix) if variable.shape[0] > variable.shape[1] else matrix
 
 
 def _adam_step(gradient, variable, rate, momentum, velocity, beta_1, beta_2, optimizer):
-    """Adam's step of one variable as the operation that TensorFlow has for the whole of it."""
+    """Applies the Adam update of one variable as a single TensorFlow operation."""
     import tensorflow as tf
 
     dtype = variable.dtype

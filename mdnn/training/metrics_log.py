@@ -1,7 +1,7 @@
-"""metrics.csv and times.csv: what a run learnt by which step, and when.
+"""Writes and reads metrics.csv (losses by step) and times.csv (seconds by step).
 
-metrics.csv holds nothing of the clock, so that of a budget in steps two runs of one config have
-the same; times.csv has the seconds of the same rows.
+metrics.csv contains no wall-clock times, so two runs of one config with a budget in steps produce
+the same file. times.csv contains the seconds of the same rows.
 """
 
 import csv
@@ -14,17 +14,17 @@ METRICS, TIMES = "metrics.csv", "times.csv"
 
 
 class Metrics:
-    """The two files of a run that is being trained, open for more rows.
+    """Appends rows to the two metrics files of a run.
 
     Args:
         path: `pathlib.Path` of the run folder.
         columns: names of the columns of metrics.csv, `"step"` first.
-        step: int, how far the run is: rows of later steps, of a run that was killed after its
-            last checkpoint, are dropped, and so is one that was half written.
+        step: int, the run's current step. Rows of later steps, left by a process that was killed
+            after its last checkpoint, and an incomplete last row are dropped.
 
     Raises:
-        MdnnError: files that hold something else.
-        OSError: a full disk, a folder that cannot be written to.
+        MdnnError: existing files with other columns or contents.
+        OSError: full disk or unwritable folder.
     """
 
     def __init__(self, path, columns, step):
@@ -37,7 +37,11 @@ class Metrics:
             self.files[name] = path / name
 
     def write(self, row):
-        """Adds a row, a dict from columns to texts, to the files that have those columns."""
+        """Appends a row to both files.
+
+        Args:
+            row: dict from columns to strings; missing columns stay empty.
+        """
         for name, columns in self.columns.items():
             line = ",".join(row.get(column, "") for column in columns)
             with naming(self.files[name]):
@@ -45,7 +49,10 @@ class Metrics:
 
 
 def sync(path):
-    """Puts the rows of a run folder on the disk, before a checkpoint says that there are such."""
+    """Flushes both files of a run folder to disk.
+
+    Call it before writing a checkpoint, which must not refer to rows that may be lost.
+    """
     for name in (METRICS, TIMES):
         if (path / name).is_file():
             with naming(path / name):
@@ -53,12 +60,13 @@ def sync(path):
 
 
 def read_metrics(path):
-    """What both files of a run folder hold as a dict of lists of floats (None where empty).
+    """Reads both files of a run folder.
 
-    Without files or rows the dict is empty.
+    Returns:
+        dict from columns to lists of floats (None for empty cells); empty without files or rows.
     """
     seconds = {row[0]: row[1] for row in _rows(path / TIMES)}
-    # A killed process may have written a row of one of them alone.
+    # A killed process may have written a row to only one of the files.
     rows = [row for row in _rows(path / METRICS) if row[0] in seconds]
     if not rows:
         return {}
@@ -76,7 +84,11 @@ def _header(path):
 
 
 def _rows(path, columns=None):
-    """The whole rows of a file, lists of texts; the header must be `columns`, if given."""
+    """Returns the complete rows of a file as lists of strings.
+
+    Raises:
+        MdnnError: a header other than `columns` (if given), or a row with invalid numbers.
+    """
     if not path.is_file():
         return []
     header = _header(path)
@@ -84,7 +96,7 @@ def _rows(path, columns=None):
         raise MdnnError(f"{path}: expected the columns {','.join(columns)}, found other ones")
     with open(path, encoding="utf-8", newline="", errors="replace") as file:
         lines = file.readlines()[1:]
-    # What a killed process, or a full disk, cut off has no line end.
+    # A last line without a line end was cut off by a killed process or a full disk.
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     rows = [line.rstrip("\n").split(",") for line in lines]

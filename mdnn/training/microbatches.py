@@ -1,8 +1,9 @@
-"""A training step on several cores: each computes a part of the batch by itself.
+"""Splits a training step into microbatches, each computed on a core of its own.
 
-TensorFlow gives every operation to all cores by itself, and most operations of a small network are
-too short for that. With the halves of the batch side by side, each operation on one core, a step
-of configs/text-grid.toml took 29 ms on 2 cores in place of 39 (benchmarks/steps.py).
+By default TensorFlow splits every operation across all cores, but most operations of a small
+network are too short to benefit. With the two halves of the batch in parallel, each operation on
+one core, a step of configs/text-grid.toml took 29 ms instead of 39 on 2 cores
+(benchmarks/steps.py).
 """
 
 import os
@@ -12,27 +13,31 @@ import keras
 from mdnn.machine import cores
 
 MAX_MICROBATCHES, MAX_OF_MANY_CORES = 8, 6
-"""The most microbatches of a step, on up to 8 cores and on more. Each is unrolled in the graph: a
-network of four blocks took 15 CPU seconds to its second step in 2 microbatches, 31 in 8 and 4 times
-as long in 24. On many cores a microbatch gets several of them instead."""
+"""Maximum number of microbatches of a step, on up to 8 cores and on more.
+
+Each microbatch is unrolled in the graph: a network of four blocks took 15 CPU seconds to its second
+step with 2 microbatches, 31 with 8, and 4 times as long with 24. With many cores, each microbatch
+uses several of them instead.
+"""
 
 
 def configure_threads(batch=None):
-    """Lets TensorFlow give each operation to few cores, and operations to all of them.
+    """Configures TensorFlow to run each op on few cores and independent ops in parallel.
 
-    Training computes the parts of a batch side by side then, and a step of a small network takes
-    a quarter less time. It must come before TensorFlow computes anything, and holds for the whole
-    process: a large operation on its own is no longer given to all cores. `mdnn train` calls it.
-    Where the environment says TF_NUM_INTRAOP_THREADS, that stands, and batches stay whole.
+    Training then computes the microbatches of a batch in parallel, which makes a step of a small
+    network about a quarter faster. Call this before TensorFlow computes anything. The setting
+    applies to the whole process, so a single large operation no longer uses all cores.
+    `mdnn train` calls this function. If the environment variable TF_NUM_INTRAOP_THREADS is set,
+    this function changes nothing and batches are not split.
 
     Args:
-        batch: int, examples of a step: an operation gets more than one core where there are more
-            cores than microbatches (at most `MAX_MICROBATCHES`, and a divisor of `batch`).
-            `None`: as many microbatches as there are cores, up to that.
+        batch: int, number of examples per step. An operation uses more than one core if there are
+            more cores than microbatches (at most `MAX_MICROBATCHES`, and a divisor of `batch`).
+            `None`: one microbatch per core, up to that limit.
 
     Returns:
-        Whether it is so now; False on a backend other than TensorFlow, and where TensorFlow had
-        begun to compute with other numbers.
+        bool, whether the setting was applied. False on a backend other than TensorFlow, with
+        TF_NUM_INTRAOP_THREADS, and if TensorFlow was already initialized with other settings.
 
     Example:
 
@@ -54,25 +59,25 @@ def configure_threads(batch=None):
 
 
 def _threads(batch):
-    """How many cores an operation gets."""
+    """Returns the number of cores per operation."""
     return cores() // (_limit() if batch is None else _divisor(batch, _limit()))
 
 
 def _limit():
-    """The most microbatches on this machine."""
+    """Returns the maximum number of microbatches on this machine."""
     number = cores()
     return number if number <= MAX_MICROBATCHES else MAX_OF_MANY_CORES
 
 
 def num_microbatches(batch):
-    """In how many parts a step computes a batch.
+    """Returns the number of microbatches into which a step splits a batch.
 
     Args:
-        batch: int, examples.
+        batch: int, number of examples.
 
     Returns:
-        int, a divisor of `batch`: as many as there are groups of cores that `configure_threads`
-        made, if it did, at most. Otherwise 1.
+        int, a divisor of `batch`: at most the number of groups of cores that `configure_threads`
+        formed; 1 if it was not applied.
     """
     if keras.backend.backend() != "tensorflow":
         return 1
@@ -83,5 +88,5 @@ def num_microbatches(batch):
 
 
 def _divisor(batch, most):
-    """The largest divisor that is not above `most`, or 1."""
+    """Returns the largest divisor of `batch` that is at most `most`."""
     return max(n for n in range(1, max(1, most) + 1) if batch % n == 0)

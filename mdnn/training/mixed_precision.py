@@ -1,4 +1,4 @@
-"""Training in half the bits: which numbers a step computes with, whatever the weights are."""
+"""Mixed-precision training: compute in bfloat16 or float16, keep float32 weights."""
 
 import contextlib
 import functools
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import keras
 
-# Instructions that multiply matrices of bfloat16; without them a processor is slower with it.
+# CPU flags of bfloat16 matrix instructions; without them bfloat16 is slower than float32.
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def resolved(word):
-    """The dtype of `train.precision`: `"auto"` is `"bfloat16"` where the machine has it.
+    """Returns the compute dtype for a value of `train.precision`.
 
     Args:
-        word: `"float32"`, `"bfloat16"` or `"auto"`.
+        word: a dtype name, which is returned as it is, or `"auto"`: `"bfloat16"` on machines with
+            hardware support for it, otherwise `"float32"`.
     """
     if word != "auto":
         return word
@@ -23,8 +24,11 @@ def resolved(word):
 
 @functools.cache
 def machine_has_bfloat16():
-    """Whether products of bfloat16 are made for this machine: an accelerator, or a processor
-    whose flags (Linux) name one of `INSTRUCTIONS`."""
+    """Returns whether this machine has fast bfloat16 matrix products.
+
+    True for an accelerator (on JAX), or for a processor with one of `INSTRUCTIONS` among its flags
+    in /proc/cpuinfo (Linux).
+    """
     if keras.backend.backend() == "jax":
         import jax
 
@@ -40,14 +44,14 @@ def machine_has_bfloat16():
 
 @contextlib.contextmanager
 def compute_dtype_scope(model, dtype):
-    """While it lasts, the layers of a model compute in another dtype; weights stay as they are.
+    """Makes the layers of a model compute in another dtype inside the context.
 
-    What is traced meanwhile keeps computing so. Layers of another dtype than float32 are left
-    alone.
+    Weights keep their dtype. Functions traced inside the context keep the compute dtype. Layers
+    whose dtype policy is not float32 are unchanged.
 
     Args:
         model: a `keras.Model`.
-        dtype: `"float32"`, which changes nothing, or `"bfloat16"`.
+        dtype: `"float32"`, which changes nothing, `"bfloat16"` or `"float16"`.
     """
     if dtype == "float32":
         yield
@@ -63,5 +67,5 @@ def compute_dtype_scope(model, dtype):
 
 
 def all_layers(model):
-    """All layers of a model, those inside of others among them."""
+    """Returns all layers of a model, including nested layers."""
     return model._flatten_layers(include_self=False)

@@ -1,4 +1,4 @@
-"""The losses of a run's decoding modes over its steps, as rows of metrics.csv."""
+"""Formats the losses of a run's decoding modes as rows of metrics.csv."""
 
 import numpy as np
 
@@ -6,28 +6,28 @@ COLUMNS = ("step", "rate", "train_loss", "validation_loss")
 
 
 class ModeLosses:
-    """Takes means of losses, and makes rows of metrics.csv and times.csv of them.
+    """Averages losses per decoding mode and formats rows of metrics.csv and times.csv.
 
     Args:
-        shares: dict from the decoding modes that are trained to their shares of the steps.
-        units_per_token: float, mean number of units (characters) in a token.
+        shares: dict from the trained decoding modes to their shares of the steps.
+        units_per_token: float, mean number of units (such as characters) per token.
     """
 
     def __init__(self, shares, units_per_token):
         self.shares, self.units_per_token = shares, units_per_token
 
     def columns(self):
-        """Returns the names of the columns of metrics.csv; each of several modes has its own."""
+        """Returns the column names of metrics.csv; several modes have a column each."""
         several = self.shares if len(self.shares) > 1 else ()
         return [*COLUMNS, *(f"validation_{mode}_loss" for mode in several)]
 
     def row(self, progress, rate, checked):
-        """Returns a row of metrics.csv and times.csv, a dict from columns to texts.
+        """Returns a row of metrics.csv and times.csv, a dict from columns to strings.
 
         Args:
             progress: `mdnn.training.checkpoint.Progress`.
             rate: float, the learning rate.
-            checked: dict from modes to their validation losses; empty where none were taken.
+            checked: dict from modes to validation losses; empty without an evaluation.
         """
         train = progress.train_loss
         row = {
@@ -41,10 +41,15 @@ class ModeLosses:
         return row | {f"validation_{mode}_loss": f"{loss:.5f}" for mode, loss in checked.items()}
 
     def train_losses(self, progress):
-        """Returns the mean nats per unit of each mode's last steps, a dict.
+        """Returns each mode's mean loss since the last row of metrics.csv.
+
+        A mode without a step since then keeps its previous value.
 
         Args:
             progress: `mdnn.training.checkpoint.Progress`.
+
+        Returns:
+            dict from modes to losses in nats per unit.
         """
         means = dict(progress.train_loss)
         for mode in dict(progress.losses):
@@ -53,9 +58,12 @@ class ModeLosses:
         return means
 
     def combined(self, losses):
-        """Returns the mean of a dict from modes to losses, weighted by their training shares.
+        """Returns the mean of the modes' losses, weighted by their training shares.
 
-        Otherwise the curve mostly shows which mode the last few steps sampled.
+        Without these weights the curve would mostly show which mode the last few steps sampled.
+
+        Args:
+            losses: dict from modes to losses.
         """
         total = sum(self.shares[mode] for mode in losses)
         return sum(self.shares[mode] * loss for mode, loss in losses.items()) / total

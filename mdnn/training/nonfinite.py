@@ -1,23 +1,24 @@
-"""The losses of steps, looked at late; what is no finite number stops a run or is skipped."""
+"""Checks losses for non-finite values, which stop a run or are skipped."""
 
 import collections
 import math
 
 from mdnn.errors import MdnnError
 
-# Steps skipped one after another that end training.
+# Number of consecutive skipped steps that ends training.
 SKIPS = 100
 
 
 class LossMonitor:
-    """LossMonitor of steps that were taken, in their order.
+    """Checks the losses of steps in order, with a delay.
 
-    Looking at a loss waits for its step to end, so that it is done a step later, or when it must.
+    Reading a loss blocks until its step has finished, so each loss is read one step later.
 
     Args:
-        names: the paths of the trainable variables.
-        skip: whether a step that was not learnt from is skipped; otherwise it ends training.
-        say: function that is told of it in a line.
+        names: list of str, the paths of the trainable variables.
+        skip: bool, whether to skip a step with a non-finite loss or gradient; otherwise it ends
+            training.
+        say: function called with one line of text for each skipped step.
     """
 
     def __init__(self, names, skip, say):
@@ -25,14 +26,26 @@ class LossMonitor:
         self.pending = collections.deque()
 
     def add(self, step, rate, way, loss, fault):
-        """Takes a step's loss, and its fault as `mdnn.training.step.make_step` has it."""
+        """Queues the loss of a step.
+
+        Args:
+            step: int, number of the step.
+            rate: float, the learning rate.
+            way: str, the decoding mode.
+            loss: scalar.
+            fault: see `mdnn.training.step_base.TrainingStep`.
+        """
         self.pending.append((step, rate, way, loss, fault))
 
     def settle(self, progress, but=0):
-        """Adds all losses but the last so many to `progress.losses`, or to what was skipped.
+        """Moves queued losses to `progress.losses`, or counts them as skipped.
+
+        Args:
+            progress: `mdnn.training.checkpoint.Progress`.
+            but: int, number of most recent losses to leave in the queue.
 
         Raises:
-            MdnnError: a loss or a gradient that is not finite, where that ends training.
+            MdnnError: a non-finite loss or gradient with `skip=False`, or `SKIPS` consecutive ones.
         """
         while len(self.pending) > but:
             step, rate, way, loss, (number, peak) = self.pending.popleft()

@@ -1,4 +1,4 @@
-"""The progress of a training in a Jupyter notebook: a bar, figures and a growing curve."""
+"""Shows training progress in a Jupyter notebook: a bar, metrics and the loss curve."""
 
 import html
 import math
@@ -7,7 +7,7 @@ import time
 
 from mdnn.training.progress import Display, clock
 
-# Seconds between two pictures, pixels of a picture, and the colours of docs' loss curves.
+# Seconds between redraws, pixels of the curve, and the colours of the loss curves in the docs.
 PAUSE, WIDTH, HEIGHT = 1.0, 560, 180
 TRAIN, VALIDATION = "#9db8d9", "#1f4e8c"
 
@@ -25,13 +25,13 @@ def make_display(show=True, unit="character"):
 
 
 class NotebookDisplay(Display):
-    """Draws the progress into the cell's output and replaces it about once a second.
+    """Draws the progress into the cell's output and redraws it about once a second.
 
     Args:
-        show: whether anything is shown.
-        unit: as of `Display`.
-        publish: function `(bundle, update)` that shows a dict of MIME types to texts, in place of
-            the bundle before it where `update`; `None` for IPython's.
+        show: bool, whether to show anything.
+        unit: see `Display`.
+        publish: function `(bundle, update)` that displays a dict from MIME types to strings and
+            replaces the previous bundle if `update` is true; `None`: IPython's display.
     """
 
     def __init__(self, show=True, unit="character", publish=None):
@@ -44,7 +44,7 @@ class NotebookDisplay(Display):
         return self
 
     def __exit__(self, *error):
-        # The last picture may be older than the last figures.
+        # The last drawing may be older than the last metrics.
         if self.last is not None:
             self._draw()
 
@@ -54,10 +54,10 @@ class NotebookDisplay(Display):
             print(text, flush=True)
 
     def compiling(self, way, parts):
-        """Says that the first step is traced and compiled, as `Display` does."""
+        """Does nothing: a notebook shows no message while a step compiles."""
 
     def update(self, part, nats, speed, left, step, validation=None):
-        """Shows how far the run is; arguments as of `Display`."""
+        """Shows the progress of the run; see `Display.update`."""
         if not self.show:
             return
         self.points.append((part, nats))
@@ -85,7 +85,10 @@ class NotebookDisplay(Display):
         self.shown = time.perf_counter()
 
     def _curve(self):
-        """Returns the losses so far as SVG; the highest ones of the beginning are cut off."""
+        """Returns the loss curve as SVG; losses far above the minimum are clipped.
+
+        Returns an empty string for fewer than two points.
+        """
         values = [value for _, value in self.points + self.checks if math.isfinite(value)]
         if len(self.points) < 2 or not values:
             return ""
@@ -112,13 +115,13 @@ class NotebookDisplay(Display):
 
 
 class _Cell:
-    """The output of the notebook's current cell."""
+    """Publishes bundles to the output of the current notebook cell."""
 
     def __init__(self):
         self.handle = None
 
     def __call__(self, bundle, update):
-        # imported late: mdnn runs without IPython
+        # Deferred import: IPython is optional.
         from IPython.display import display
 
         if self.handle is None or not update:

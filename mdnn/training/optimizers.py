@@ -1,4 +1,4 @@
-"""Keras optimizers and the learning rate over a run, from a config."""
+"""Builds Keras optimizers and the learning-rate schedule from a config."""
 
 import math
 
@@ -8,18 +8,21 @@ from mdnn.training import fused_optimizers
 
 
 def make_optimizer(spec, variables, ema=0.0, precision="float32"):
-    """The Keras optimizer of `[train.optimizer]`, built.
+    """Builds the Keras optimizer of `[train.optimizer]`.
 
     Args:
         spec: `mdnn.config.training_tables.Optimizer`.
-        variables: the model's trainable variables. Decay falls on matrices only: kernels and
-            tables, not norms' scales and biases.
-        ema: decay of the weights' moving averages, which the optimizer keeps; 0: none.
-        precision: what steps compute with. In `"bfloat16"` Muon multiplies its matrices, too; of
-            `"float16"` the loss is scaled.
+        variables: the model's trainable variables. Weight decay applies only to matrices (kernels
+            and tables), not to biases and the scales of norms.
+        ema: float, decay of the moving averages of the weights; 0: no averages.
+        precision: compute dtype of the steps. With `"bfloat16"` Muon also multiplies its matrices
+            in bfloat16; with `"float16"` the optimizer scales the loss.
+
+    Returns:
+        A built `keras.optimizers.Optimizer`.
     """
     common = {
-        # Keras would count optimizers in its names, and a checkpoint holds names.
+        # Checkpoints store variable names, and Keras' default names count the optimizers.
         "name": spec.name,
         "learning_rate": spec.learning_rate,
         "global_clipnorm": spec.clip_norm or None,
@@ -39,7 +42,8 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
             adam_beta_1=spec.beta_1,
             adam_beta_2=spec.beta_2,
             adam_weight_decay=spec.weight_decay,
-            # Rows of tables and classes of heads are no directions of one space.
+            # Orthogonalizing makes no sense for table rows and head classes: these are not
+            # directions of one vector space.
             exclude_layers=["heads"],
             products="bfloat16" if precision == "bfloat16" else None,
         ),
@@ -55,12 +59,14 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
 
 
 def rate_at(spec, step, progress):
-    """Learning rate of a step: a climb, then a cosine down to `final` of the rate.
+    """Returns the learning rate of a step.
+
+    Linear warmup multiplied by a cosine decay to `spec.min_lr_ratio` of the full rate.
 
     Args:
         spec: `mdnn.config.training_tables.Optimizer`.
         step: int, from 0.
-        progress: float, the part of the run that is done, 0 to 1.
+        progress: float, completed fraction of the run, 0 to 1.
     """
     climb = min(1.0, (step + 1) / spec.warmup_steps) if spec.warmup_steps else 1.0
     fall = spec.min_lr_ratio + (1 - spec.min_lr_ratio) * 0.5 * (

@@ -1,21 +1,23 @@
-"""The loss curve as a picture."""
+"""Plots the loss curve."""
 
 import matplotlib.figure
 
 from mdnn.files import replacing
-from mdnn.tasks.contact_sheet import any_glyph, shown_title
+from mdnn.tasks.contact_sheet import shown_title
 
 
 def loss_curve(metrics, path, title="", unit="character"):
-    """Draws nats per character against seconds.
+    """Plots training and validation losses against seconds of training.
+
+    Draws nothing if there is no training loss.
 
     Args:
-        metrics: what `mdnn.training.metrics_log.read_metrics` returns.
-        path: the PNG to write.
-        title: text above.
-        unit: what the nats are per.
+        metrics: dict as returned by `mdnn.training.metrics_log.read_metrics`.
+        path: the PNG file to write.
+        title: str, the title.
+        unit: str, unit of the task; losses are in nats per unit.
     """
-    # Rows in which every step was skipped have none.
+    # Rows in which every step was skipped contain no training loss.
     train = [value for value in metrics["train_loss"] if value is not None]
     if not train:
         return
@@ -42,5 +44,5 @@ def loss_curve(metrics, path, title="", unit="character"):
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with replacing(path) as part, any_glyph():
+    with replacing(path) as part:
         figure.savefig(part, format="png")

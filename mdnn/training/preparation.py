@@ -1,4 +1,4 @@
-"""What training begins with: the config of a run, new or continued, and its folders."""
+"""Prepares the config and the folders of a new or resumed run."""
 
 import contextlib
 import dataclasses
@@ -11,22 +11,26 @@ from mdnn.training import checkpoint
 
 
 def anchored(config):
-    """Returns the config with the path of its source made absolute, for a run folder to keep."""
+    """Returns the config with an absolute `data.source` path, as stored in a run folder."""
     source = task_class(config).absolute_source(config.data.source)
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
 
 
 def resumed_config(config, path):
-    """The config with which a run goes on: its own, and of `config` how long it trains.
+    """Returns the stored config of a run with `train.minutes` and `train.steps` of `config`.
+
+    Args:
+        config: `mdnn.Config` with the new training budget.
+        path: `pathlib.Path` of the run folder.
 
     Raises:
-        MdnnError: no run folder, one of a newer version, one without a checkpoint or with small
-            weights.
+        MdnnError: not a run folder, a run folder of a newer version, or one with weights but no
+            checkpoint (such as a quantized run).
     """
     if not (path / CONFIG).is_file():
         raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
     check_format(path)
-    # A run that was killed before its first checkpoint begins again.
+    # A run that was killed before its first checkpoint starts over.
     if checkpoint.newest(path) is None and (path / WEIGHTS).exists():
         dtype = "float32"
         with contextlib.suppress(MdnnError):
@@ -45,10 +49,10 @@ def resumed_config(config, path):
 
 
 def own_folders(path):
-    """The folders that a run is written to: a run folder and those in it.
+    """Returns a run folder and its subfolders.
 
     Raises:
-        MdnnError: one of them is a link, to what may be somebody's.
+        MdnnError: a subfolder is a symbolic link, whose target may not belong to the run.
     """
     inner = [folder for folder in path.iterdir() if folder.is_dir()]
     for folder in inner:

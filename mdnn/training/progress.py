@@ -1,4 +1,4 @@
-"""What a person sees while a network trains, and the figures at the end."""
+"""Shows training progress on a terminal."""
 
 import math
 import sys
@@ -12,7 +12,7 @@ from mdnn.standard_streams import Unfailing
 
 
 class _Bar(rich.progress.Progress):
-    """A bar with figures on a line of their own: beside it they do not fit 80 columns."""
+    """Progress bar with the metrics on a separate line, so that both fit in 80 columns."""
 
     def get_renderables(self):
         yield from super().get_renderables()
@@ -21,25 +21,25 @@ class _Bar(rich.progress.Progress):
 
 
 def clock(seconds):
-    """Seconds as `m:ss`."""
+    """Formats seconds as `m:ss`, rounded up."""
     seconds = max(0, math.ceil(seconds))
     return f"{seconds // 60}:{seconds % 60:02d}"
 
 
 class Display:
-    """A progress bar on a terminal, a line every so often elsewhere, or nothing.
+    """Shows a progress bar on a terminal, or prints progress lines to other streams.
 
     Args:
-        show: whether anything is shown.
-        stream: where to; the default is standard error, so that results stay alone on
+        show: bool, whether to show anything.
+        stream: output stream; `None`: standard error, which keeps progress out of results on
             standard output.
-        lines: where there is no terminal: how many lines a whole run prints.
-        unit: what nats are per, and speed is counted in.
+        lines: int, number of lines that a whole run prints when the stream is not a terminal.
+        unit: str, unit of the task; losses are in nats per unit, speeds in units per second.
     """
 
     def __init__(self, show=True, stream=None, lines=20, unit="character"):
         stream = stream or sys.stderr
-        # A closed or full standard error ends no training.
+        # A closed or full standard error must not end the training.
         file = None if stream is None else Unfailing(stream)
         words = {"highlight": False, "emoji": False, "soft_wrap": True}
         self.console = rich.console.Console(file=file, **words)
@@ -73,31 +73,36 @@ class Display:
             self.console.print(text, markup=False)
 
     def compiling(self, way, parts):
-        """Shows that the first step of a way to write is traced and compiled.
+        """Shows on the bar that the first step of a decoding mode is being traced and compiled.
 
         Args:
-            way: the way's name.
-            parts: int, microbatches of a step.
+            way: str, the decoding mode.
+            parts: int, number of microbatches per step.
         """
         if self.bar is not None:
             what = f"compiling ({way}, {parts} microbatches)" if parts > 1 else f"compiling ({way})"
             self.bar.update(self.task, place=what)
 
     def compiled(self, way, parts, seconds):
-        """Says how long the first step of a way to write took."""
+        """Prints the duration of the first step of a decoding mode.
+
+        Args:
+            way, parts: see `compiling`.
+            seconds: float.
+        """
         split = f" as {parts} microbatches" if parts > 1 else ""
         self.say(f"{way}: the first step was traced and compiled{split} in {seconds:.1f} s")
 
     def update(self, part, nats, speed, left, step, validation=None):
-        """Shows how far the run is.
+        """Shows the progress of the run.
 
         Args:
-            part: the part that is done, 0 to 1.
-            nats: training loss, nats per character (or whatever the unit is).
-            speed: characters a second.
-            left: seconds left.
-            step: steps done.
-            validation: last validation loss in nats per character, or None.
+            part: float, completed fraction, 0 to 1.
+            nats: float, training loss in nats per unit.
+            speed: float, units per second.
+            left: float, remaining seconds.
+            step: int, number of completed steps.
+            validation: float, last validation loss in nats per unit, or `None`.
         """
         if not self.show:
             return
@@ -116,7 +121,16 @@ class Display:
 
 
 class Ticker:
-    """A part-done callback that prints one rewritten line on a terminal, else nothing."""
+    """Progress callback that rewrites one line on a terminal; silent on other streams.
+
+    Args:
+        what: str, label of the line.
+        show: bool, whether to show anything.
+        stream: output stream; `None`: standard error.
+
+    Call arguments:
+        part: float, completed fraction, 0 to 1.
+    """
 
     def __init__(self, what, show=True, stream=None):
         stream = stream or sys.stderr

@@ -1,4 +1,4 @@
-"""One process trains into one run folder."""
+"""Locks a run folder against training by a second process."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ except ImportError:  # Windows
 
 
 def _opened(path):
-    """A handle of a folder; `None` where the system has no such handles, or no locks."""
+    """Opens a folder and returns its file descriptor; `None` if the system does not support it."""
     if fcntl is None:
         return None
     try:
@@ -23,16 +23,16 @@ def _opened(path):
 
 @contextlib.contextmanager
 def locked(path):
-    """Holds a run folder for this process.
+    """Locks a run folder for this process inside the context.
 
-    The lock is the system's, on the folder itself: it leaves no file, and it ends with the
-    process, however that ends. Where the system has no such locks, nothing is held.
+    The operating system holds the lock on the folder itself: there is no lock file, and the lock
+    ends with the process, even after a crash. Does nothing on systems without such locks.
 
     Args:
         path: the run folder.
 
     Raises:
-        MdnnError: another process holds it.
+        MdnnError: another process holds the lock.
     """
     handle = _opened(path)
     if handle is None:
@@ -43,7 +43,7 @@ def locked(path):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MdnnError(f"{path} is being trained by another process: wait for it") from None
-        except OSError:  # a file system that knows no locks
+        except OSError:  # file system without lock support
             pass
         yield
     finally:

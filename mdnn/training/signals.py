@@ -1,18 +1,18 @@
-"""Turns signals into a clean stop: between two steps of a training, or as an exception."""
+"""Turns termination signals into a clean stop between two steps, or into an exception."""
 
 import contextlib
 import signal
 import threading
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""Signals that ask a process to end; each system has some of them."""
+"""Names of termination signals; each system has a subset of them."""
 
 
 class TerminationSignal(BaseException):
-    """A signal that asks the process to end, raised as Python raises KeyboardInterrupt.
+    """Raised on a termination signal, as KeyboardInterrupt is on SIGINT.
 
     Args:
-        number: int, the signal.
+        number: int, the signal number.
     """
 
     def __init__(self, number):
@@ -31,18 +31,18 @@ def signal_name(number):
 
 
 def exit_status(number):
-    """Returns the exit status of a process that ended by a signal, as shells have it: 130, 143."""
+    """Returns the shell's exit status for a process ended by a signal: 128 + number."""
     return 128 + int(number)
 
 
 class _Handlers(contextlib.AbstractContextManager):
-    """Handlers of signals for the time of a block; in the main thread alone."""
+    """Installs signal handlers and restores the previous ones on exit."""
 
     def __init__(self):
         self.before = {}
 
     def set(self, number, handler):
-        # None: set by something that is not Python, and left alone.
+        # None: the handler was not installed from Python; leave it in place.
         if signal.getsignal(number) is not None:
             self.before[number] = signal.signal(number, handler)
 
@@ -57,14 +57,14 @@ class _Handlers(contextlib.AbstractContextManager):
 
 
 class Stopping(_Handlers):
-    """While it is entered, the first signal sets `number`; the next one acts at once.
+    """Records the first termination signal in `number`; the second one takes effect immediately.
 
-    A step and the count of steps go together: an exception between them would lose or repeat one.
-    Outside the main thread, where Python hears no signals, nothing is changed. SIGHUP stays ignored
-    where it is (nohup).
+    A training loop checks `asked` between two steps. An exception could instead arrive between a
+    step and the update of the step counter, and so lose or repeat a step. Has no effect outside the
+    main thread, where Python delivers no signals. An ignored SIGHUP (nohup) stays ignored.
 
     Attributes:
-        number: int, the signal that was received; `None` before any.
+        number: int, the received signal; `None` before the first one.
     """
 
     def __init__(self):
@@ -81,7 +81,7 @@ class Stopping(_Handlers):
 
     @property
     def asked(self):
-        """Whether a signal was received."""
+        """bool, true after the first signal."""
         return self.number is not None
 
     def _receive(self, number, frame):
@@ -91,9 +91,10 @@ class Stopping(_Handlers):
 
 @contextlib.contextmanager
 def raising_signals():
-    """Makes signals that would end the process at once raise `TerminationSignal` in the block.
+    """Makes termination signals raise `TerminationSignal` inside the context.
 
-    So half-written files are removed. Handlers that somebody else has set stay.
+    The exception lets cleanup code remove half-written files. Affects only signals with the default
+    handler, which would end the process immediately; SIGINT and custom handlers are unchanged.
     """
     with _Handlers() as handlers:
         if threading.current_thread() is threading.main_thread():

@@ -1,7 +1,8 @@
-"""Makes the training step of the backend at hand."""
+"""Builds the training step for the current Keras backend."""
 
 import keras
 
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.loss_model import LossModel
 
 
@@ -15,29 +16,31 @@ def make_step(
     xla=False,
     parts=1,
 ):
-    """Returns a compiled step that learns from one batch.
+    """Builds a compiled training step.
 
     Args:
         models: a built `keras.Model`; or a dict from names to such models that have the same
             variables, as `Network.with_options` makes them.
         loss: `mdnn.TokenCrossEntropy`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
-        batches: `mdnn.datasets.batches.text_batches.StepBatches` that will be learnt from (see
+        batches: the training batches, a `mdnn.datasets.batches.text_batches.StepBatches` (see
             `mdnn.training.step_jax.JaxStep`), or `None`.
-        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the step computes with; weights,
-            optimizer and loss are float32.
+        precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`; weights, optimizer and
+            loss are float32.
         learner: function from a model and the loss to a `LossModel`.
-        xla: whether XLA compiles the step on TensorFlow, too.
-        parts: int, a divisor of the batches' length: the microbatches in which TensorFlow
-            computes a batch, side by side (see `mdnn.training.microbatches`). Without effect on
-            learners that are not `divisible`, and with XLA.
+        xla: bool, whether to compile the step with XLA on TensorFlow. JAX always does.
+        parts: int, a divisor of the batch size: number of microbatches that TensorFlow computes in
+            parallel (see `mdnn.training.microbatches`). Ignored with XLA and for loss models that
+            are not `divisible`.
 
     Returns:
         A `mdnn.training.step_base.TrainingStep`.
 
     Raises:
-        ValueError: a backend other than TensorFlow and JAX; models of different variables.
+        MdnnError: a backend other than TensorFlow and JAX.
+        ValueError: models with different variables.
     """
+    check_training_backend(keras.backend.backend())
     if not isinstance(models, dict):
         models = {None: models}
     made = {id(model): learner(model, loss) for model in models.values()}
@@ -46,15 +49,12 @@ def make_step(
     for other in others:
         if list(map(id, other.variables)) != list(map(id, first.variables)):
             raise ValueError("expected models that share their variables, in one order")
-    backend = keras.backend.backend()
-    # imported late: each needs its backend
-    if backend == "tensorflow":
+    # Deferred imports: each module needs its own backend.
+    if keras.backend.backend() == "tensorflow":
         from mdnn.training.step_tensorflow import TensorFlowStep
 
         parts = parts if first.divisible and not xla else 1
         return TensorFlowStep(learners, optimizer, precision, xla, parts)
-    if backend == "jax":
-        from mdnn.training.step_jax import JaxStep
+    from mdnn.training.step_jax import JaxStep
 
-        return JaxStep(learners, optimizer, precision, batches)
-    raise ValueError(f"mdnn trains on the backends tensorflow and jax, received {backend}")
+    return JaxStep(learners, optimizer, precision, batches)

@@ -1,4 +1,4 @@
-"""What a training step is on every backend."""
+"""Defines the interface of a training step on every backend."""
 
 import abc
 
@@ -7,27 +7,28 @@ from keras import ops
 
 
 class TrainingStep(abc.ABC):
-    """Learns from one batch at a time; compiled once for each loss model.
+    """Takes one optimizer step per call; compiled once for each loss model.
 
     Args:
-        learners: dict from names to `LossModel`s that share their variables; one of them may have
-            several names.
+        learners: dict from names to `LossModel`s that share their variables; a loss model may
+            have several names.
         optimizer: a Keras optimizer, built on their trainable variables.
-        precision: `"float32"`, `"bfloat16"` or `"float16"`, what the step computes with.
+        precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`.
 
     Call arguments:
-        batch: dict of the model's inputs, whose `targets` are also what the loss compares with,
-            and whose `weights`, if there are any, the loss takes.
+        batch: dict of the model's inputs, including `targets` and optionally `weights` for the
+            loss.
         rate: float, the learning rate.
-        name: the loss model that learns.
+        name: name of the loss model to train.
 
     Returns:
-        The loss, a scalar. Where the loss or a gradient is not finite, nothing is learnt.
+        The loss, a scalar. If the loss or a gradient is not finite, no variable is updated.
 
     Attributes:
         learners: as above.
-        fault: of the last call, the number of the trainable variable with the largest gradient
-            and its largest value where the loss or a gradient was not finite, else -1 and 0.
+        fault: pair of scalars for the last call: `(-1, 0)` after a valid step; after a non-finite
+            loss or gradient, the index of the trainable variable with the largest gradient and the
+            largest absolute value of that gradient.
     """
 
     def __init__(self, learners, optimizer, precision):
@@ -43,25 +44,31 @@ class TrainingStep(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, batch, rate, name=None):
-        """Learns from a batch; see the class."""
+        """Takes one optimizer step on a batch; see the class."""
 
     @abc.abstractmethod
     def sync(self):
-        """Makes the variables of model and optimizer readable and settable from outside."""
+        """Writes the current values back to the variables of model and optimizer.
+
+        Afterwards other code may read and assign them.
+        """
 
     @abc.abstractmethod
     def read(self, variable):
-        """Returns the value of a variable that is not trained, an array, without `sync`."""
+        """Returns the current value of a non-trainable variable as an array, without `sync`."""
 
 
 def is_faulty(value, gradients, scale):
-    """Returns whether a step must not be learnt from, a boolean scalar.
+    """Returns whether the loss or a gradient of a step is not finite.
 
     Args:
         value: the loss, a scalar.
         gradients: list of tensors.
-        scale: the factor of the loss, a scalar, or `None`. While it is above 1, gradients that
-            are not finite are left to the optimizer, which takes a smaller factor.
+        scale: the loss scale, a scalar, or `None`. While it is above 1, non-finite gradients are
+            ignored here: the loss-scaling optimizer handles them by reducing the scale.
+
+    Returns:
+        Boolean scalar.
     """
     finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
     if scale is not None:
@@ -70,9 +77,16 @@ def is_faulty(value, gradients, scale):
 
 
 def largest_gradient(gradients, scale):
-    """Returns the number of the gradient with the largest value, and that value.
+    """Returns the index of the gradient with the largest absolute value, and that value.
 
-    A gradient that is not finite counts as larger than any that is.
+    A non-finite gradient counts as infinite.
+
+    Args:
+        gradients: list of tensors.
+        scale: the loss scale, by which the value is divided, or `None`.
+
+    Returns:
+        int32 scalar and float32 scalar.
     """
     peaks = [
         ops.where(ops.all(ops.isfinite(g)), ops.max(ops.abs(ops.cast(g, "float32"))), np.inf)
@@ -83,5 +97,5 @@ def largest_gradient(gradients, scale):
 
 
 def loss_scale_of(optimizer):
-    """Returns the variable by which an optimizer scales the loss; `None` where it does not."""
+    """Returns the loss-scale variable of an optimizer; `None` if it does not scale the loss."""
     return getattr(optimizer, "dynamic_scale", None)

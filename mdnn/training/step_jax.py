@@ -7,23 +7,24 @@ from mdnn.models.active_rows import LISTS
 from mdnn.training.mixed_precision import compute_dtype_scope
 from mdnn.training.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
 
-# Batches from which the numbers of targets are foreseen, and by how much more they may be.
+# Number of batches used to estimate the numbers of targets, and the safety factor.
 FORESEEN, MORE = 64, 1.25
 
 
 class JaxStep(TrainingStep):
-    """Learns from a batch; the values of all variables stay with the step until `sync`.
+    """Takes one optimizer step per call; holds the values of all variables until `sync`.
 
     Args:
         learners, optimizer, precision: see `TrainingStep`.
-        batches: `mdnn.datasets.batches.text_batches.StepBatches` that will be learnt from, whose
-            `objective` is the name of a learner. A few of them are looked at, so that a step need
-            not be compiled again when a later one has more targets of a modality.
+        batches: the training batches, a `mdnn.datasets.batches.text_batches.StepBatches`, whose
+            `objective` returns the name of a loss model; or `None`. A sample of them determines
+            the padded lengths of the target indices, which avoids recompilation when a later batch
+            has more targets of a modality.
     """
 
     def __init__(self, learners, optimizer, precision, batches=None):
         super().__init__(learners, optimizer, precision)
-        # [trainable, fixed, optimizer state]: the current values, whichever learner was the last.
+        # [trainable, non-trainable, optimizer state]: current values, shared by all loss models.
         self.values = []
         self.sizes = foreseen_sizes(learners, batches)
 
@@ -53,8 +54,8 @@ class JaxStep(TrainingStep):
         return step
 
     def __call__(self, batch, rate, name=None):
-        # Read when first needed and after `sync`: then others may set the variables, and Keras'
-        # `predict` gives away the arrays that they hold.
+        # Read anew after each `sync`: other code may assign the variables in between, and Keras'
+        # `predict` donates the arrays that they hold.
         if not self.values:
             self.values = [*values_of(self.first), [v.value for v in self.optimizer.variables]]
         learner = self.learners[name]
@@ -85,17 +86,17 @@ class JaxStep(TrainingStep):
 
 
 def values_of(learner):
-    """Returns the values of a learner's variables: those that are trained, and the others."""
+    """Returns the values of a loss model's trainable and non-trainable variables, two lists."""
     trainable = [v.value for v in learner.trainable_variables]
     return trainable, [v.value for v in learner.non_trainable_variables]
 
 
 def gradient_function(learner):
-    """Returns the function that takes the loss of a batch and its gradients.
+    """Builds the function that computes the loss of a batch and its gradients.
 
     Returns:
-        Function `(trainable, fixed, batch, scale=1) -> ((_, (loss, fixed)), gradients)`; the
-        gradients are those of the loss times `scale`.
+        Function `(trainable, fixed, batch, scale=1) -> ((_, (loss, fixed)), gradients)`, where
+        `fixed` are the non-trainable values; the gradients are those of `scale * loss`.
     """
 
     def compute(trainable, fixed, batch, scale=1.0):
@@ -106,14 +107,15 @@ def gradient_function(learner):
 
 
 def foreseen_sizes(learners, batches):
-    """Returns the lengths of target indices that each learner will need, as a few batches tell.
+    """Estimates the padded lengths of target indices from the first `FORESEEN` batches.
 
     Args:
-        learners: dict from names to learners.
-        batches: as of `JaxStep`, or `None`.
+        learners: dict from names to loss models.
+        batches: see `JaxStep`; `None`: the inner dicts stay empty.
 
     Returns:
-        Dict from the learners' ids to dicts from the names of modalities to lengths.
+        Dict from the ids of the loss models to dicts from modalities (or the names in
+        `mdnn.models.active_rows.LISTS`) to lengths.
     """
     sizes = {id(learner): {} for learner in learners.values()}
     for step in range(FORESEEN if batches is not None else 0):

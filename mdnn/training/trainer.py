@@ -1,4 +1,4 @@
-"""The training loop: a budget of minutes or steps, checks on the way, stop and go on."""
+"""Trains a network within a budget of minutes or steps, with evaluation and checkpoints."""
 
 import math
 import time
@@ -11,12 +11,14 @@ from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, sweep
+from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.runs.run_folder import Run, read_words, write_about, write_run
 from mdnn.tasks.head_init import init_head_bias
 from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
+from mdnn.training.determinism import deterministic_ops
 from mdnn.training.ema import swapped_in, take_averages
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
@@ -33,36 +35,37 @@ from mdnn.training.signals import Stopping, TerminationSignal, signal_name, sign
 from mdnn.training.step import make_step
 
 PICTURE = "loss.png"
-# Rows of metrics.csv in a whole run of so many steps, and steps of a row at most.
+# Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.
 ROWS, ROW = 200, 100
 
 
 def train(config, out, resume=False, show=True):
-    """Trains the network of a config into a run folder.
+    """Trains the network of a config and writes it to a run folder.
 
-    Refeeding steps, if the config has them, are unrolled in the model, so each optimizer step
-    here is backpropagation through time; `model.fit` on the same batches and loss takes the
-    same steps.
+    The model unrolls refeed steps, if configured, so each optimizer step performs backpropagation
+    through time; `model.fit` on the same batches and loss takes the same steps.
 
     Args:
         config: `mdnn.Config` or the path of a config file.
-        out: the run folder to make. Ctrl-C ends training early and keeps what was learnt.
-        resume: go on with the run in `out`, with its own config (`config` may only change
-            how long it trains).
-        show: whether progress is shown, on standard error.
+        out: path of the run folder to create. Ctrl-C ends the training early and saves the weights
+            reached so far.
+        resume: bool, whether to continue the run in `out` with its stored config; of `config` only
+            the training budget is used.
+        show: bool, whether to show progress on standard error.
 
     Returns:
-        dict: what `evaluate` says of the validation text (without the sliding figure) or lines,
-        and `parameters`, `steps`, `seconds`, `characters_per_second` (of items:
-        `units_per_second`), `stopped`, `signal` (the name of the signal that stopped it, or
-        None), `run`; with `train.not_finite = "skip"` also `skipped`.
+        dict: the metrics of `evaluate` on the validation data (without the sliding windows of
+        texts), `parameters`, `steps`, `seconds`, `characters_per_second` (`units_per_second` for
+        items, `positions_per_second` for puzzles), `stopped`, `signal` (name of the signal that
+        stopped the training, or None) and `run`; with `train.not_finite = "skip"` also `skipped`.
 
     Raises:
-        MdnnError: an `out` that holds something else, a source that cannot be read, a text too
-            short for the context, items that do not fit it; an `out` that another process
-            trains into or a newer mdnn made; a loss that is not finite.
-        OSError: a full disk, a folder that cannot be written to; what was there stays.
+        MdnnError: a Keras backend other than TensorFlow and JAX; `out` is not empty, is in use by
+            another process or was created by a newer mdnn; the source is unreadable; the text is
+            too short for the context or items do not fit it; the loss is not finite.
+        OSError: full disk or unwritable folder; existing files are left in place.
     """
+    check_training_backend(keras.backend.backend())
     if isinstance(config, (str, Path)):
         config = load_config(config)
     config = anchored(config)
@@ -75,10 +78,12 @@ def train(config, out, resume=False, show=True):
     begun = resume and checkpoint.newest(path) is not None
     if begun and config.tokens.words:
         words = read_words(path)
-    if config.train.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    with deterministic_ops(config.train.deterministic):
+        return _run_training(config, path, resume, begun, words, show)
 
-        tf.config.experimental.enable_op_determinism()
+
+def _run_training(config, path, resume, begun, words, show):
+    """Makes what a training needs and runs it; see `train`."""
     task = task_for(config, words).open()
     run = Run(path, config, task.words)
     model = build(config, run.words)
@@ -92,7 +97,7 @@ def train(config, out, resume=False, show=True):
             if changed := source_change(path, task.fingerprint()):
                 training.display.say(changed)
         else:
-            # Another process may have made it meanwhile.
+            # Check again under the lock: another process may have created the folder meanwhile.
             if not resume:
                 check_new_folder(path)
             else:
@@ -105,11 +110,11 @@ def train(config, out, resume=False, show=True):
 
 
 class Training:
-    """One run's model, data and optimizer, and the loop over them.
+    """Trains the network of one run.
 
     Args:
-        run: `mdnn.runs.run_folder.Run`, the folder and config, with the network at hand.
-        task: `mdnn.tasks.base.Task`, opened.
+        run: `mdnn.runs.run_folder.Run` with its network set.
+        task: `mdnn.tasks.base.Task` with its data open.
         display: `mdnn.training.progress.Display`.
     """
 
@@ -140,18 +145,25 @@ class Training:
         self.losses = LossMonitor(names, spec.not_finite == "skip", display.say)
 
     def parts(self):
-        """What a checkpoint holds: a dict of dicts of variables, see `checkpoint.parts_of`."""
+        """Returns the sections of a checkpoint, a dict of dicts of variables.
+
+        See `mdnn.training.checkpoint.parts_of`.
+        """
         return checkpoint.parts_of(self.model, self.optimizer) | self.feed.state()
 
     def restore(self):
-        """Goes on from the newest checkpoint in the run folder that can be read."""
+        """Restores the newest readable checkpoint of the run folder."""
         self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
         self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
 
     def run_all(self):
-        """Trains to the end of the budget, writes the run, evaluates; returns the figures."""
+        """Trains to the end of the budget, writes the run, and returns the final metrics.
+
+        Returns:
+            dict, see `train`.
+        """
         number = None
         try:
             with self.display:
@@ -160,14 +172,14 @@ class Training:
                 number = self._train()
         except (KeyboardInterrupt, TerminationSignal) as error:
             number = signal_number(error)
-        # A signal that comes meanwhile waits until everything is saved.
+        # Signals received while saving take effect afterwards.
         with Stopping() as stopping:
             self._settle()
             self._save()
             take_averages(self.optimizer, self.model.trainable_variables)
             write_run(self.run.path, self.run.config, self.run.words, self.model)
         number = stopping.number if number is None else number
-        # None where training was stopped before its first figures.
+        # Empty if the training stopped before the first row of metrics.csv.
         if metrics := read_metrics(self.run.path):
             title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
             self._draw(metrics, title)
@@ -193,7 +205,10 @@ class Training:
         }
 
     def _draw(self, metrics, title):
-        """Draws the loss curve; a failure ends no training that is saved already."""
+        """Draws the loss curve.
+
+        Errors other than `OSError` are only reported: the run is already saved.
+        """
         try:
             loss_curve(metrics, self.run.path / PICTURE, title, self.task.unit)
         except OSError:
@@ -209,20 +224,24 @@ class Training:
         checkpoint.save(self.run.path, self.parts(), self.progress, keep)
 
     def _sample(self, title):
-        """Lets the network write something into samples/, where the config asks for it."""
+        """Generates a sample into `samples/` if `train.sample` is set."""
         if self.run.config.train.sample:
             self.step.sync()
             self.task.sample(self.run, self.progress.step, title, self.display.say)
 
     def _part(self):
-        """The part of the budget that is spent."""
+        """Returns the spent fraction of the budget, a float."""
         spec = self.run.config.train
         if spec.steps is not None:
             return self.progress.step / spec.steps
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
     def _train(self):
-        """Takes steps until the budget is spent; returns the signal that stopped it, or `None`."""
+        """Takes steps until the budget is spent.
+
+        Returns:
+            int, the signal that stopped the training early, or `None`.
+        """
         spec, progress = self.run.config.train, self.progress
         metrics = Metrics(self.run.path, self.mode_losses.columns(), progress.step)
         before = progress.seconds
@@ -244,7 +263,7 @@ class Training:
                 now = time.perf_counter()
                 progress.seconds = before + now - begun
                 if way not in compiled:
-                    # A first step compiles: it says nothing of how long the others take.
+                    # Exclude first steps, which compile, from the measured speed.
                     compiled.add(way)
                     self.display.compiled(way, self.microbatches, now - traced)
                     warm, first = now, progress.step
@@ -272,13 +291,25 @@ class Training:
         return stopping.number if self._part() < 1 else None
 
     def _row_is_due(self, seconds, steps):
-        """Whether metrics.csv gets a row: of a budget in steps the clock has no say in it."""
+        """Returns whether to write a row of metrics.csv.
+
+        With a budget in steps the result does not depend on the clock, so that runs of one config
+        have the same rows.
+
+        Args:
+            seconds: float, time since the progress was last shown.
+            steps: int, number of steps since the last row.
+        """
         if (budget := self.run.config.train.steps) is not None:
             return self.progress.step % max(1, min(ROW, budget // ROWS)) == 0
         return seconds > 0.5 or steps >= ROW
 
     def _settle(self, but=0):
-        """Looks at the losses of all steps but the last so many; see `LossMonitor.settle`."""
+        """Checks the losses of all steps except the last `but`; see `LossMonitor.settle`.
+
+        Raises:
+            MdnnError: see `LossMonitor.settle`; the message also names the last checkpoint.
+        """
         try:
             self.losses.settle(self.progress, but)
         except MdnnError as error:
@@ -287,13 +318,13 @@ class Training:
             raise MdnnError(f"{error}; {self.run.path} has {stands}") from None
 
     def _check(self):
-        """Takes validation nats of each way on pieces from all over the validation part."""
+        """Evaluates the averaged weights (without EMA the weights) on a validation sample."""
         self.step.sync()
         with swapped_in(self.optimizer, self.model.trainable_variables):
             self._check_weights()
 
     def _check_weights(self):
-        """Takes validation nats of the network as it stands, and keeps it where it is the best."""
+        """Evaluates the current weights and saves them if their validation loss is the lowest."""
         progress = self.progress
         checked = self.evaluator.quick(self.task.validation)
         nats = self.mode_losses.combined(checked)
@@ -308,7 +339,12 @@ class Training:
                 checkpoint.save_best(self.run.path, self.model, progress.step, nats)
 
     def _show(self, part, per_step):
-        """Shows how far the run is; `per_step` is how many seconds a step takes."""
+        """Shows the progress of the run.
+
+        Args:
+            part: float, spent fraction of the budget.
+            per_step: float, mean seconds per step.
+        """
         spec = self.run.config.train
         if spec.steps is not None:
             left = (spec.steps - self.progress.step) * per_step

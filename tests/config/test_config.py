@@ -331,9 +331,9 @@ MIXER = "backbone.layer.0.mixer.0"
         ([f"{MIXER}.axes=[-2]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
         (
             [f"{MIXER}.axes=[1, -1]"],
-            f"{MIXER}.axes: the channels are mixed by a mixer of their own",
+            f"{MIXER}.axes: expected a separate mixer for the channels",
         ),
-        ([f"{MIXER}.axes=[-1]"], f"{MIXER}.axes: the channels are mixed by a mixer of their own"),
+        ([f"{MIXER}.axes=[-1]"], f"{MIXER}.axes: expected a separate mixer for the channels"),
         ([f"{MIXER}.kind=conv"], f"{MIXER}.window: conv needs a window"),
         ([f"{MIXER}.kind=local"], f"{MIXER}.window: local needs a window"),
         (

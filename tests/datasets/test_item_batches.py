@@ -289,8 +289,8 @@ def test_the_largest_draw_is_looked_for_at_the_beginning(grid, order, align, fit
         assert max(answers(batches.at(0)["tokens"])[1]) == grid[0] - 1
         return
     message = (
-        rf"^line of a horse: its items and the end take up to {grid[0] + 1} positions, a context "
-        rf"has {grid[0]}; the largest item, sound 7, has 7 units$"
+        rf"^line of a horse: its items and the end token need up to {grid[0] + 1} positions, "
+        rf"a context has {grid[0]}; the largest item, sound 7, has 7 tokens$"
     )
     with pytest.raises(MdnnError, match=message):
         make(**changed)
@@ -325,7 +325,7 @@ def test_the_longest_of_each_kind():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"lines": []}, "at least one line"),
+        ({"lines": []}, "at least one example"),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"prompt_weight": -1.0}, "prompt_weight must be at least 0; received -1"),
@@ -450,7 +450,7 @@ def test_windows_of_a_part_come_from_all_over():
         ),
         ({"batch": 0}, "batch must be at least 1; received 0"),
         ({"most": 0}, "most must be at least 1; received 0"),
-        ({"lines": []}, "at least one line"),
+        ({"lines": []}, "at least one example"),
     ],
 )
 def test_bad_windows_are_refused_at_once(changed, message):

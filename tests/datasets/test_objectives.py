@@ -38,7 +38,7 @@ def test_a_mix_comes_as_often_as_it_says():
     # pure in seed and step, and frozen: a change makes every seed mean something else
     assert steps[2001] == objective_at(7, 2001, mix)
     assert steps[:50] != [objective_at(8, step, mix) for step in range(50)]
-    assert [name[0] for name in steps[:12]] == list("uutuuuuuuuuu")
+    assert [name[0] for name in steps[:12]] == list("mmammmmmmmmm")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def test_a_mix_comes_as_often_as_it_says():
 )
 def test_weights_that_are_refused(weights):
     with pytest.raises(
-        MdnnError, match=r"weights from 0 on, one above 0; received autoregressive = .*unmask"
+        MdnnError,
+        match=r"weights from 0 on, one above 0; received autoregressive = .*masked_diffusion",
     ):
         objective_at(0, 0, Objectives(**weights))
 

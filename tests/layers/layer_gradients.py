@@ -40,5 +40,11 @@ def output_and_gradients(layer, x, weights, **kwargs):
         trainable = [v.value for v in layer.trainable_variables]
         (dx, dv), y = jax.grad(loss, argnums=(0, 1), has_aux=True)(x, trainable)
     else:
-        raise NotImplementedError(keras.backend.backend())
+        from backends import torch_gradients
+
+        x = keras.ops.convert_to_tensor(x).requires_grad_()
+        y = layer(x, **kwargs)
+        variables = [v.value for v in layer.trainable_variables]
+        dx, *dv = torch_gradients((y * keras.ops.convert_to_tensor(weights)).sum(), [x, *variables])
+        y = y.detach()
     return np.asarray(y), np.asarray(dx), [np.asarray(d) for d in dv]

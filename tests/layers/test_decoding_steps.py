@@ -166,5 +166,7 @@ def test_columns():
 
 
 def test_no_such_table():
-    with pytest.raises(ValueError, match="table is 'bytes', 'full' or 'bits', received 'half'"):
+    with pytest.raises(
+        ValueError, match="table: expected 'bytes', 'full' or 'bits', received 'half'"
+    ):
         decoding_steps(["text"], "half")

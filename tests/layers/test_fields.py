@@ -17,7 +17,7 @@ def test_what_a_field_knows():
     unknown, this, other = to_numpy(layer.table)
     np.testing.assert_array_equal(found[0], [unknown, this, other])
     np.testing.assert_array_equal(found[1], [unknown, other, this])
-    with pytest.raises(ValueError, match=r"takes tokens \[batch, positions, 8\]"):
+    with pytest.raises(ValueError, match=r"expected tokens \[batch, positions, 8\]"):
         FieldEmbedding(3, fields=2).build((None, 3, 5))
 
 
@@ -39,9 +39,9 @@ def test_means():
     found = values(AxisMean([1, -2]), x)
     expected = np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ValueError, match="others than the last, which holds the channels"):
+    with pytest.raises(ValueError, match="to exclude the last, which holds the channels"):
         AxisMean([3]).build((None, 3, 4, 5))
-    with pytest.raises(ValueError, match=r"sees all positions\. Received: causal=True"):
+    with pytest.raises(ValueError, match=r"depends on all positions\. Received: causal=True"):
         AxisMean([1])(x, causal=True)
 
 

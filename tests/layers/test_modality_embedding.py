@@ -175,13 +175,21 @@ def test_tables_start_different():
     ("kwargs", "shape", "message"),
     [
         ({"modalities": ("txt",)}, None, "unknown modality 'txt'; known: padding, text, word"),
-        ({"modalities": ("padding", "text")}, None, "modalities are different ones with units"),
-        ({"modalities": ("text", "text")}, None, "modalities are different ones with units"),
-        ({"modalities": ()}, None, "modalities are different ones with units"),
-        ({"table": "half"}, None, "table is 'bytes', 'full' or 'bits', received 'half'"),
-        ({"modalities": ("text", "word")}, None, "letters belong together"),
-        ({"letters": LETTERS}, None, "letters belong together"),
-        ({}, (None, 5, 4), r"takes tokens \[batch, positions, 8\], received shape \(None, 5, 4\)"),
+        (
+            {"modalities": ("padding", "text")},
+            None,
+            "modalities: expected distinct names, no padding",
+        ),
+        ({"modalities": ("text", "text")}, None, "modalities: expected distinct names, no padding"),
+        ({"modalities": ()}, None, "modalities: expected distinct names, no padding"),
+        ({"table": "half"}, None, "table: expected 'bytes', 'full' or 'bits', received 'half'"),
+        ({"modalities": ("text", "word")}, None, "if and only if the modality 'word'"),
+        ({"letters": LETTERS}, None, "if and only if the modality 'word'"),
+        (
+            {},
+            (None, 5, 4),
+            r"expected tokens \[batch, positions, 8\], received shape \(None, 5, 4\)",
+        ),
     ],
 )
 def test_errors(kwargs, shape, message):

@@ -179,7 +179,7 @@ def test_ordered_rows_config():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"start": "sorted"}, "start is 'random' or 'ordered', received 'sorted'"),
+        ({"start": "sorted"}, "start: expected 'random' or 'ordered', received 'sorted'"),
         ({"table": "bits", "width": 27}, "a channel for each of 28 bits, received width=27"),
         (
             {"table": "bits", "width": 57, "places": True, "base": 2, "digits": 10},
@@ -187,7 +187,7 @@ def test_ordered_rows_config():
         ),
         (
             {"table": "bits", "modalities": ("text", "word"), "letters": [[97]]},
-            "table 'bits' has no letters",
+            "table 'bits' does not support",
         ),
     ],
 )

@@ -207,9 +207,9 @@ def test_operations():
     ("modalities", "message"),
     [
         (("txt",), "unknown modality 'txt'"),
-        (("text", "text"), "modalities are different ones with units"),
-        (("padding",), "modalities are different ones with units"),
-        ((), "modalities are different ones with units"),
+        (("text", "text"), "modalities: expected distinct names, no padding"),
+        (("padding",), "modalities: expected distinct names, no padding"),
+        ((), "modalities: expected distinct names, no padding"),
     ],
 )
 def test_errors(modalities, message):
@@ -219,6 +219,6 @@ def test_errors(modalities, message):
 
 def test_targets_that_are_no_tokens():
     with pytest.raises(
-        ValueError, match=r"takes targets \[batch, positions, 8\], received \(1, 4, 3\)"
+        ValueError, match=r"expected targets \[batch, positions, 8\], received \(1, 4, 3\)"
     ):
         ModalityHeads()(normal(1, 4, 5), np.zeros((1, 4, 3), "int32"))

@@ -237,9 +237,9 @@ def test_bits_are_chosen_as_numbers():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"modalities": ("text", "blank")}, "a blank is never an answer"),
-        ({"modalities": ("end",)}, "nothing to decide"),
-        ({"table": "half"}, "table is 'bytes', 'full' or 'bits', received 'half'"),
+        ({"modalities": ("text", "blank")}, "'blank' cannot be predicted"),
+        ({"modalities": ("end",)}, "no decoding step"),
+        ({"table": "half"}, "table: expected 'bytes', 'full' or 'bits', received 'half'"),
         ({"table": "bits"}, r"a channel for each of 28 bits, received shape \(None, 4, 27\)"),
         (
             {"table": "bits", "places": True, "base": 4, "digits": 2},

@@ -532,15 +532,15 @@ def test_wrong_arguments(options, message):
             {"units": {1: 3}, "execution": "sequential", "sharing": "tied"},
             "Expected axes with tied sharing to have one size",
         ),
-        ({"axes": 1, "units": 5, "wiring": "causal"}, "where an axis is at_grid_size"),
-        ({"axes": 1, "units": 5, "wiring": "shift"}, "where an axis is at_grid_size"),
-        ({"axes": 1, "units": 5, "wiring": "local", "window": 1}, "where an axis is at_grid_size"),
+        ({"axes": 1, "units": 5, "wiring": "causal"}, "where an axis is resized"),
+        ({"axes": 1, "units": 5, "wiring": "shift"}, "where an axis is resized"),
+        ({"axes": 1, "units": 5, "wiring": "local", "window": 1}, "where an axis is resized"),
         (
             {"axes": 1, "units": 5, "wiring": "random", "density": 0.5, "seed": 1},
-            "where an axis is at_grid_size",
+            "where an axis is resized",
         ),
-        ({"axes": 1, "units": 5, "self_connection": "once"}, "where an axis is at_grid_size"),
-        ({"axes": 1, "units": 5, "self_connection": "none"}, "where an axis is at_grid_size"),
+        ({"axes": 1, "units": 5, "self_connection": "once"}, "where an axis is resized"),
+        ({"axes": 1, "units": 5, "self_connection": "none"}, "where an axis is resized"),
         ({"wiring": "local", "window": [1]}, "Expected `window` to be an integer or one per"),
     ],
 )
@@ -553,7 +553,7 @@ def test_arguments_that_do_not_fit_the_input(options, message):
 
 
 def test_unknown_sizes_of_mixed_axes():
-    with pytest.raises(ValueError, match="size of axis 1 to be known: it is mixed"):
+    with pytest.raises(ValueError, match="known size of the mixed axis 1"):
         MultidimDense(axes=1).build((None, None, 4))
     with pytest.raises(ValueError, match=r"sizes of axes \(2,\) to be known"):
         MultidimDense(axes=1).build((None, 3, None))

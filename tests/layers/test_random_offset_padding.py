@@ -124,6 +124,9 @@ def test_compiled():
 
         first, state = run(state, x)
         second, state = run(state, x)
+    elif keras.backend.backend() == "torch":
+        layer = RandomOffsetPadding(9, seed=0)
+        first, second = (layer(x, training=True) for _ in range(2))
     else:
         import tensorflow as tf
 

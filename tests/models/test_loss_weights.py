@@ -164,6 +164,9 @@ def test_a_target_that_the_heads_lack():
         token_nll(strange, scores, KINDS)
     with pytest.raises(ValueError, match="indices"):
         TokenCrossEntropy(KINDS)(strange, scores)
+    if keras.backend.backend() == "torch":
+        # It runs op by op: values are always known.
+        return
     masked = targets.copy()
     masked[0, 1] = 0
     function = _compiled(TokenCrossEntropy(KINDS))
@@ -185,7 +188,7 @@ def _compiled(function):
     [
         ({"modality_weights": {"gray": 1}}, "unknown modality 'gray'.*known: text, grey"),
         ({"step_weights": {"byte": 1}}, "unknown part of a unit 'byte'.*known: modality, byte_1"),
-        ({"modalities": ("padding",)}, "modalities are different ones with units"),
+        ({"modalities": ("padding",)}, "modalities: expected distinct names, no padding"),
     ],
 )
 def test_errors(kwargs, message):

@@ -19,6 +19,8 @@ def peak(steps, last):
         import jax
 
         return jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis().temp_size_in_bytes
+    if keras.backend.backend() == "torch":
+        return _kept_by_torch(loss, x)
     import tensorflow as tf
 
     @tf.function(autograph=False)
@@ -37,6 +39,31 @@ def peak(steps, last):
     before = counted.get_memory_info("CPU:0")["current"]
     gradient(x)
     return counted.get_memory_info("CPU:0")["peak"] - before
+
+
+class _Kept:
+    """A tensor that PyTorch keeps for the gradient, counted while it is kept."""
+
+    now = most = 0
+
+    def __init__(self, tensor):
+        # Detached: a tensor that kept its own history would never go.
+        self.tensor, self.size = tensor.detach(), tensor.numel() * tensor.element_size()
+        _Kept.now += self.size
+        _Kept.most = max(_Kept.most, _Kept.now)
+
+    def __del__(self):
+        _Kept.now -= self.size
+
+
+def _kept_by_torch(loss, x):
+    """The most bytes of tensors kept at once for the gradient."""
+    import torch
+
+    _Kept.now = _Kept.most = 0
+    with torch.autograd.graph.saved_tensors_hooks(_Kept, lambda kept: kept.tensor):
+        loss(x.clone().requires_grad_()).backward()
+    return _Kept.most
 
 
 def test_memory_grows_with_the_steps_that_have_gradients_alone():

@@ -115,6 +115,7 @@ def test_the_next_number_that_is_free(tmp_path, monkeypatch, tiny_run):
     monkeypatch.setattr(
         export.tf.saved_model, "save", lambda _, path, **__: os.mkdir(f"{path}/variables")
     )
+    monkeypatch.setattr(export, "keep_variables", lambda folder: None)
     for name in ("7", "12x", "²", ".hidden"):
         (tmp_path / name).mkdir()
     assert mdnn.export(tiny_run, tmp_path) == tmp_path / "8"
@@ -319,6 +320,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch, tiny_run, th
         raise OSError("the disk is full")
 
     monkeypatch.setattr(export.tf.saved_model, "save", lambda _, path, **__: None)
+    monkeypatch.setattr(export, "keep_variables", lambda folder: None)
     monkeypatch.setattr(export, "write_warmup", fail)
     with pytest.raises(OSError, match="the disk is full"):
         mdnn.export(tiny_run, target)

@@ -174,7 +174,7 @@ def test_places_that_only_fit_many_bits_allocate_nothing():
     tokenizer = ItemTokenizer()
     rows = tokenizer.tokens(ITEMS["video"])
     rows[-1, table.PLACES] = 2**31 - 1
-    with pytest.raises(MdnnError, match="no unit at the place t 0, y 0, x 4"):
+    with pytest.raises(MdnnError, match="no token at the coordinates t 0, y 0, x 4"):
         tokenizer.item(rows)
 
 
@@ -189,30 +189,30 @@ def changed(name, row, column, value):
     [
         (
             np.delete(ItemTokenizer().tokens(ITEMS["video"], 3), 17, axis=0),
-            r"item 3 \(video\): no unit at the place t 1, y 1, x 1: 23 units of 2 x 3 x 4",
+            r"item 3 \(video\): no token at the coordinates t 1, y 1, x 1: 23 tokens of 2 x 3 x 4",
         ),
         (
             ItemTokenizer().tokens(ITEMS["image"])[:-1],
-            r"no unit at the place y 2, x 1: 5 units of 3 x 2",
+            r"no token at the coordinates y 2, x 1: 5 tokens of 3 x 2",
         ),
-        (changed("image", 0, 4, 1), "two units at the place y 1, x 0"),
-        (changed("image", 1, 5, -1), "a place is not negative; received y 0, x -1"),
-        (changed("image", 2, 0, 4), "expected units of one kind, received image, grey"),
-        (changed("image", 2, 0, 0), "expected units of one kind, received padding, image"),
-        (changed("text", 1, 0, 7), "expected units of one kind, received text, audio"),
-        (changed("image", 2, 0, 11), "item 0: no modality has the index 11"),
-        (changed("image", 2, 0, -1), "no modality has the index -1"),
+        (changed("image", 0, 4, 1), "two tokens at the coordinates y 1, x 0"),
+        (changed("image", 1, 5, -1), "coordinates from 0 on; received y 0, x -1"),
+        (changed("image", 2, 0, 4), "expected tokens of one kind, received image, grey"),
+        (changed("image", 2, 0, 0), "expected tokens of one kind, received padding, image"),
+        (changed("text", 1, 0, 7), "expected tokens of one kind, received text, audio"),
+        (changed("image", 2, 0, 11), "item 0: expected a modality index from 0 to 10, received 11"),
+        (changed("image", 2, 0, -1), "from 0 to 10, received -1"),
         (
             changed("image", 2, 3, 256),
-            r"\(image\): byte 3 of unit 2 is from 0 to 255; received 256",
+            r"\(image\): byte 3 of token 2: expected 0 to 255, received 256",
         ),
-        (changed("every grey", 9, 1, -1), "byte 1 of unit 9 is from 0 to 255; received -1"),
-        (changed("audio", 1, 2, 256), r"\(audio\): byte 2 of unit 1 .*received 256"),
-        (changed("text", 1, 1, 17), "byte 1 of unit 1 is from 0 to 16; received 17"),
-        (changed("text", 1, 0, 2), r"item 0 \(text\): expected units .*\(0 words\)"),
-        (changed("audio", 2, 7, 1), "the rows of one item, received the items 0, 1"),
-        (ItemTokenizer().blanks("grey", (2, 2)), r"\(blank\): expected units of an item"),
-        (END_ROW[None], r"\(end\): expected units of an item"),
+        (changed("every grey", 9, 1, -1), "byte 1 of token 9: expected 0 to 255, received -1"),
+        (changed("audio", 1, 2, 256), r"\(audio\): byte 2 of token 1.*received 256"),
+        (changed("text", 1, 1, 17), "byte 1 of token 1: expected 0 to 16, received 17"),
+        (changed("text", 1, 0, 2), r"item 0 \(text\): expected token ids .*\(0 words\)"),
+        (changed("audio", 2, 7, 1), "the tokens of one item, received the items 0, 1"),
+        (ItemTokenizer().blanks("grey", (2, 2)), r"\(blank\): expected tokens of an item"),
+        (END_ROW[None], r"\(end\): expected tokens of an item"),
         (END_ROW, r"integers \[n, 8\]; received int32 \[8\]"),
         (np.zeros((2, 8)), "received float64"),
     ],
@@ -236,13 +236,13 @@ def test_a_context_that_is_not_answered():
             lambda c: c.tokens(Item("audio", np.ones(2, np.int16), rate=44_100, name="a.wav")),
             "a.wav: expected 8000 samples per second, received 44100",
         ),
-        (lambda c: c.tokens("a", -1), "an item's number .* received -1"),
-        (lambda c: c.tokens(pixels(2, 2), 2**31), "an item's number .* received 2147483648"),
+        (lambda c: c.tokens("a", -1), "item number: .* received -1"),
+        (lambda c: c.tokens(pixels(2, 2), 2**31), "item number: .* received 2147483648"),
         (lambda c: c.tokens(pixels(2, 2, 4)), r"an item: expected .* received an array uint8"),
         (lambda c: c.blanks("film", (2, 2)), "unknown kind 'film'; known: text, image, grey"),
         (lambda c: c.blanks("blank", (2,)), "unknown kind 'blank'"),
         (lambda c: c.end_blank("word", (2,)), "unknown kind 'word'"),
-        (lambda c: c.blanks("image", (2, 2, 3)), r"sizes of image are those of \(y, x\)"),
+        (lambda c: c.blanks("image", (2, 2, 3)), r"sizes of image: expected \(y, x\)"),
         (lambda c: c.blanks("image", (2, 0)), "integers from 1 to 2147483647; received 0"),
         (lambda c: c.end_blank("audio", (0,)), "integers from 1 .* received 0"),
         (lambda c: c.end_blank("text", (2**31,)), "received 2147483648"),

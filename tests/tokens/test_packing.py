@@ -31,9 +31,9 @@ def test_empty_and_full_contexts():
 
 
 def test_what_does_not_fit():
-    with pytest.raises(MdnnError, match="item of 4 units does not fit a context of 3 positions"):
+    with pytest.raises(MdnnError, match="item of 4 tokens does not fit a context of 3 positions"):
         pack(rows("abcd"), 3)
-    with pytest.raises(MdnnError, match=r"3 units after 1 of padding does not fit .* 3 positions"):
+    with pytest.raises(MdnnError, match=r"3 tokens after 1 of padding does not fit .* 3 positions"):
         pack(rows("abc"), 3, offset=1)
     with pytest.raises(MdnnError, match="received -1"):
         pack(rows("a"), 3, offset=-1)
@@ -91,17 +91,17 @@ def test_an_end_names_what_it_ends():
 
 def test_an_item_that_does_not_fit_is_named():
     with pytest.raises(
-        MdnnError, match=r"^item 2 of 3: 3 units from position 4 on do not fit .* 6 "
+        MdnnError, match=r"^item 2 of 3: 3 tokens from position 4 on do not fit .* 6 "
     ):
         pack_items(items("abc", "def", "g"), 6, align=2)
     message = (
-        r"^b.wav: 3 units from position 3 on and the end behind them do not fit a context of 6 sl"
+        r"^b.wav: 3 tokens from position 3 on and the end token do not fit a context of 6 positions"
     )
     with pytest.raises(MdnnError, match=message):
         pack_items(items("abc", "def"), 6, names=["a.wav", "b.wav"])
     assert pack_items(items("abc", "def"), 7)[0][6, 0] == 9
     # a name that is missing is a number
-    with pytest.raises(MdnnError, match=r"^item 1 of 1: 3 units"):
+    with pytest.raises(MdnnError, match=r"^item 1 of 1: 3 tokens"):
         pack_items(items("abc"), 3, names=[""])
 
 
@@ -132,5 +132,5 @@ def test_items_that_are_refused():
         pack_items(items("a"), 16, align=0)
     with pytest.raises(MdnnError, match="at least one item"):
         pack_items([], 16)
-    with pytest.raises(MdnnError, match=r"item 1 of 1: expected token rows \[n, 8\]"):
+    with pytest.raises(MdnnError, match=r"item 1 of 1: expected tokens \[n, 8\]"):
         pack_items([rows("a")[0]], 16)

@@ -140,7 +140,7 @@ def test_letters_of_words():
         (("",), "received ''"),
         (("x²",), "received 'x²'"),
         ((7,), "received 7"),
-        (("the", "cat", "the"), "'the' is in the table more than once"),
+        (("the", "cat", "the"), "received 'the' twice"),
         (("a",) * 65537, "at most 65536 words; received 65537"),
     ],
 )
@@ -163,7 +163,7 @@ def test_bad_numbers_and_tokens():
         tokenizer.units_from_tokens([[1, 18, 0, 0, 0, 0, 0, 0]])
     with pytest.raises(MdnnError, match=r"received \(3,\)"):
         tokenizer.units_from_tokens([1, 2, 3])
-    with pytest.raises(MdnnError, match="an axis of their own"):
+    with pytest.raises(MdnnError, match="received the scalar"):
         tokenizer.tokens(5)
     with pytest.raises(MdnnError, match="0 to 65536 words; received 65537"):
         word_table("a", 65537)

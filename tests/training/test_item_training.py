@@ -393,7 +393,7 @@ def test_a_damaged_list_of_items(tmp_path, text, message):
         (("data.validation=0",), "nothing of '.*' validates; expected a share above 0"),
         (
             ("context.grid=[3, 8]",),
-            "jsonl:1 one: its items and the end take up to 25 positions, a context",
+            "jsonl:1 one: its items and the end token need up to 25 positions, a context",
         ),
         (('tokens.modalities=["text", "grey"]',), "expected an item of the kinds text, grey"),
         (("data.source=python-docs",), "'python-docs' is a text"),

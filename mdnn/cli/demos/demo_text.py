@@ -1,5 +1,6 @@
 """The whole way in one go: train, write, draw, export, serve. `make demo` runs this."""
 
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ CONFIG = "text"
 # heart (0.1: 1.224 nats on what was kept back, 0.2: 1.158).
 CHANGES = ("backbone.layer.0.dropout=0.2", "backbone.layer.1.dropout=0.2")
 PROMPT = "If a class "
+# What ends a paragraph.
+PARAGRAPH = "\n\n"
 # Exit statuses of a training that has a network: its end, Ctrl-C.
 TRAINED = (0, 130)
 # A little more careful than the network's own probabilities.
@@ -35,7 +38,9 @@ def main():
     if (status := command("train", CONFIG, "--out", str(run), *changes)) not in TRAINED:
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
-    if status := command("generate", str(run), "--prompt", PROMPT, "--temperature", TEMPERATURE):
+    # The manual has tables, too: three paragraphs read better than one long answer.
+    words = ("--prompt", PROMPT, "--temperature", TEMPERATURE, "--length", "300")
+    if status := command("generate", str(run), *words, "--samples", "3", "--stop", PARAGRAPH):
         return status
     if status := command("export", str(run), str(run / "served")):
         return status
@@ -50,7 +55,7 @@ def main():
     if answer.returncode:
         sys.stderr.buffer.write(answer.stderr)
         return failed("the SavedModel did not answer", 1)
-    print(PROMPT + answer.stdout.decode("utf-8").rstrip("\n"))
+    print(PROMPT + paragraph(answer.stdout.decode("utf-8")))
     print(
         f"""
 What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn):
@@ -62,6 +67,11 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
   mdnn inspect paper    the paper's own network"""
     )
     return 0
+
+
+def paragraph(text):
+    """Returns the beginning of an answer, up to its first blank line or table."""
+    return re.split(rf"{PARAGRAPH}| {{6,}}", text, maxsplit=1)[0].rstrip()
 
 
 def command(*words):

@@ -1,1 +1,1 @@
-"""Batches that are a pure function of the seed and the step."""
+"""Builds batches as pure functions of the seed and the step."""

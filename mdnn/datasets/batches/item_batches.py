@@ -1,4 +1,4 @@
-"""Batches of items as a pure function of (seed, step), and all items once for validation."""
+"""Builds batches of items as pure functions of (seed, step), and validation contexts."""
 
 import dataclasses
 
@@ -14,42 +14,41 @@ from mdnn.errors import MdnnError
 
 
 class ItemBatches(StepBatches):
-    """Random contexts of items, each batch a pure function of the seed and the step.
+    """Builds batches of random contexts of items, pure functions of the seed and the step.
 
-    `at(step)` needs no earlier batch, so training resumes exactly and several workers need no
-    coordination. Each context is a line drawn at random, all equally often, its items in the
-    order that `order` says; the last is the answer. All items are counted, so read, at the
-    beginning.
+    `at(step)` does not depend on earlier batches, so training resumes exactly and workers need no
+    coordination. Each context is an example drawn uniformly, with its items in the order of
+    `order`; the last item is the answer. All items are read once on construction to count their
+    tokens.
 
-    Can be given to `model.fit` (see `StepBatches`); a network that is to train ways that see the
-    whole context needs a loop that asks for `objective(step)`.
+    Can be passed to `model.fit` (see `StepBatches`). Training `parallel` or `masked_diffusion`
+    needs a training loop that calls `objective(step)`.
 
     Args:
         lines: List of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
-        context: `mdnn.config.data_tables.Context`: positions, padding, align.
-        batch: Integer, contexts of a batch.
+        context: `mdnn.config.data_tables.Context`: positions, padding, alignment.
+        batch: Integer, contexts per batch.
         seed: Integer.
-        objectives: `mdnn.config.training_tables.Objectives`, how often each way to write is
-            trained.
+        objectives: `mdnn.config.training_tables.Objectives`, the training shares of the decoding
+            modes.
         order: `"given"`, `"any"` or `"pairs"` (see `Example.draw`).
-        cut: Boolean; whether items that do not fit are cut.
-        prompt_weight: Float, what a unit that is not the answer's weighs, in turn; with 0 it is no
-            target.
-        steps: Integer, batches of an epoch; `None` for as many as hold about as many contexts as
-            the lines' longest parts have alternatives.
+        cut: Boolean, whether to truncate items that do not fit.
+        prompt_weight: Float, loss weight of prompt tokens in `autoregressive` training; with 0
+            they are not targets.
+        steps: Integer, batches per epoch; `None` for about as many contexts as the examples'
+            longest parts have alternatives.
         first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` gives every epoch the same batches.
-        hide: Boolean; whether some answers are asked for without their modality and places (for
-            networks that answer places).
-        augment: `mdnn.config.data_tables.Augment`: how much the items of a prompt are changed at
-            random.
-        **kwargs: Passed on to `keras.utils.PyDataset`.
+        repeat: Boolean; `True` repeats the same batches in every epoch.
+        hide: Boolean, whether some answers are masked without modality and coordinates (for
+            networks that predict coordinates).
+        augment: `mdnn.config.data_tables.Augment`, the random changes of prompts.
+        **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If there is no line, the largest draw of one does not fit the context (and
-            `cut` is not set), a line cannot have the order, a file cannot be read, or an argument
-            is out of its range.
+        MdnnError: If there is no example, the largest draw of one does not fit the context (and
+            `cut` is `False`), an example does not support the order, a file cannot be read, or an
+            argument is out of range.
 
     Example:
 
@@ -96,7 +95,7 @@ class ItemBatches(StepBatches):
         self._draws = max(line.draws for line in self.lines)
 
     def objective(self, step):
-        """Returns `"autoregressive"`, `"parallel"` or `"masked_diffusion"`: what a step trains."""
+        """Returns a step's objective: autoregressive, parallel or masked_diffusion."""
         return objective_at(self.seed, step, self.objectives)
 
     def at(self, step):
@@ -106,9 +105,9 @@ class ItemBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, positions, 8]`; `"targets"`, the same,
-            at position s the right row of position s + 1, zeros where nothing is to be answered;
-            and `"weights"`, float32 `[batch, positions]`, whose mean over the targets is 1.
+            A dictionary: `"tokens"`, int32 `[batch, positions, 8]`; `"targets"`, of the same
+            shape, at position s the token of position s + 1, zeros at positions without a target;
+            and `"weights"`, float32 `[batch, positions]`, with mean 1 over the targets.
         """
         objective, number = self.objective(step), self.batch
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
@@ -117,8 +116,8 @@ class ItemBatches(StepBatches):
             keys = raw_bits(self.seed, step, (number, self.contexts.positions), BLANKS)
         chosen = (bits[:, 0] % np.uint64(len(self.lines))).tolist()
         drawn = [
-            self.lines[line].draw(own, self.order)[0]
-            for line, own in zip(chosen, bits[:, 1 + WORDS :], strict=True)
+            self.lines[line].draw(words, self.order)[0]
+            for line, words in zip(chosen, bits[:, 1 + WORDS :], strict=True)
         ]
         varied = None
         if self.augment is not None and any(dataclasses.astuple(self.augment)):
@@ -143,33 +142,33 @@ def item_windows(
     hide=False,
     most=None,
 ):
-    """Yields batches in which every alternative of every line comes, the same ones each time.
+    """Yields validation batches that include every alternative of every example.
 
-    A line takes as many contexts as its longest part has alternatives; shorter parts begin again
-    from their first. With `order="pairs"` each of its pairs does, with `"any"` the order is
-    drawn. Contexts begin at their first position. What is blank depends on the seed and the
-    context's number alone.
+    An example has as many contexts as its longest part has alternatives; shorter parts are
+    repeated. With `order="pairs"` this holds for each pair, with `"any"` the order is random.
+    Contexts have no padding before the first item. Mask tokens depend only on the seed and the
+    index of the context, so all calls yield the same batches.
 
     Args:
         lines: List of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        batch: Integer, contexts of a batch. The last batch is filled with padding.
+        batch: Integer, contexts per batch. The last batch is filled with padding.
         objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
         seed: Integer.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: Boolean; whether items that do not fit are cut.
+        cut: Boolean, whether to truncate items that do not fit.
         hide: As in `ItemBatches`.
-        most: Integer, contexts to yield at most, from all over the lines; `None` for all.
+        most: Integer, maximum number of contexts, spread evenly over the examples; `None` for all.
 
     Yields:
         Dictionaries: `"tokens"` and `"targets"` int32 `[batch, positions, 8]`, `"counted"`
-        boolean `[batch, positions]`, and `"weights"`, float32 of that shape: 1 where
-        counted, with `"masked_diffusion"` the inverse share of the blanks, 0 elsewhere. The mean
-        nats of a unit are sum(weights * nats) / sum(weights) over all batches.
+        boolean `[batch, positions]`, and `"weights"`, float32 of that shape: 1 at counted
+        positions (with `"masked_diffusion"` the inverse of the masked share), 0 elsewhere. The
+        loss per token is sum(weights * losses) / sum(weights) over all batches.
 
     Raises:
-        MdnnError: As `ItemBatches`.
+        MdnnError: As in `ItemBatches`.
     """
     if objective not in OBJECTIVES:
         raise MdnnError(f"expected an objective: {', '.join(OBJECTIVES)}; received {objective!r}")
@@ -185,10 +184,10 @@ def item_windows(
 
 
 def planned_contexts(lines, order):
-    """Yields the contexts in which every alternative of every line comes.
+    """Yields contexts that include every alternative of every example.
 
     Yields:
-        `(line, turn, pair)`: the line, the number of the alternatives, the numbers of the parts.
+        `(line, turn, pair)`: the example, the index of the alternatives, the indices of the parts.
     """
     for line in lines:
         for pair in line.pairs if line.order_of(order) == "pairs" else (range(len(line.parts)),):
@@ -197,14 +196,14 @@ def planned_contexts(lines, order):
 
 
 def _item_windows(plan, contexts, batch, objective, seed, order):
-    """Yields what `item_windows` promises; apart, so that its errors come first."""
+    """Yields the batches; a separate generator, so that `item_windows` validates when called."""
     for start in range(0, len(plan), batch):
         drawn, bits = [], []
         for number, (line, turn, pair) in enumerate(plan[start : start + batch], start):
-            own = raw_bits(seed, number, WORDS + contexts.positions + len(pair), VALIDATION)
-            bits.append(own[: WORDS + contexts.positions])
+            words = raw_bits(seed, number, WORDS + contexts.positions + len(pair), VALIDATION)
+            bits.append(words[: WORDS + contexts.positions])
             if line.order_of(order) == "any":
-                pair = np.argsort(own[WORDS + contexts.positions :], kind="stable").tolist()
+                pair = np.argsort(words[WORDS + contexts.positions :], kind="stable").tolist()
             parts = [line.parts[part] for part in pair]
             drawn.append([load(part[turn % len(part)]) for part in parts])
         bits = np.array(bits)
@@ -226,34 +225,34 @@ def _item_windows(plan, contexts, batch, objective, seed, order):
 
 
 def check_fit(lines, tokenizer, context, order="given", cut=False):
-    """Counts all items, and refuses lines whose largest draw does not fit the context.
+    """Counts the tokens of all items and refuses examples that do not fit the context.
 
     Args:
         lines: List of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: Boolean; whether items that do not fit are cut: nothing is refused then.
+        cut: Boolean; `True` accepts examples that do not fit, since they are truncated.
 
     Returns:
-        A dictionary from kinds of items to the units of the longest.
+        A dictionary from kinds to the token count of the longest item.
 
     Raises:
-        MdnnError: If a draw does not fit, naming its line and its largest item; if there is no
-            line, or a line cannot have the order; if an item cannot be read.
+        MdnnError: If a draw does not fit (the message names the example and its largest item),
+            there is no example, one does not support the order, or an item cannot be read.
     """
     if not lines:
-        raise MdnnError("expected at least one line of items; received none")
+        raise MdnnError("expected at least one example; received none")
     longest = {}
     for line in lines:
-        own = line.order_of(order)
-        line.check(own)
+        example_order = line.order_of(order)
+        line.check(example_order)
         largest = [_largest(part, tokenizer, longest) for part in line.parts]
         if cut:
             continue
         counts = [count for count, _ in largest]
         chosen = max(
-            _orders(line, own, counts, context.pad_to_multiple_of),
+            _orders(line, example_order, counts, context.pad_to_multiple_of),
             key=lambda parts: positions_needed(
                 [counts[part] for part in parts], context.pad_to_multiple_of
             ),
@@ -262,21 +261,22 @@ def check_fit(lines, tokenizer, context, order="given", cut=False):
         if needed > context.positions:
             count, item = max((largest[part] for part in chosen), key=lambda pair: pair[0])
             raise MdnnError(
-                f"{line.name or 'a line'}: its items and the end take up to {needed} positions, a "
-                f"context has {context.positions}; the largest item, {item.name or item.kind}, has "
-                f"{count} units"
+                f"{line.name or 'an example'}: its items and the end token need up to {needed} "
+                f"positions, a context has {context.positions}; the largest item, "
+                f"{item.name or item.kind}, has "
+                f"{count} tokens"
             )
     return longest
 
 
 def _largest(part, tokenizer, longest):
-    """Returns the units of a part's longest alternative, and it; raises `longest` by kind."""
+    """Returns the token count and the item of a part's longest alternative; updates `longest`."""
     most, largest = -1, None
     for entry in part:
         item = load(entry)
         count = tokenizer.count(item)
         if item.kind == "audio" and item.rate not in (None, tokenizer.rate):
-            tokenizer.tokens(item)  # says what is wrong
+            tokenizer.tokens(item)  # raises the error about the sample rate
         longest[item.kind] = max(longest.get(item.kind, 0), count)
         if count > most:
             most, largest = count, item
@@ -284,16 +284,16 @@ def _largest(part, tokenizer, longest):
 
 
 def _orders(line, order, counts, align):
-    """Returns orders of a line's parts, among them the one that takes the most positions."""
+    """Returns orders of an example's parts that include the one with the most positions."""
     if order == "pairs":
         return line.pairs
     parts = list(range(len(counts)))
     if order == "given":
         return [parts]
-    # only the item that comes last is not followed by padding up to a multiple of align
+    # Only the last item is not followed by padding to a multiple of `align`.
     return [[*parts[:last], *parts[last + 1 :], last] for last in parts]
 
 
 def _rounds(line):
-    """Returns how many contexts hold every alternative of a line."""
+    """Returns the number of contexts that include every alternative of an example."""
     return max(map(len, line.parts))

@@ -1,4 +1,4 @@
-"""Contexts of items with their targets, as each objective wants them."""
+"""Builds contexts of items with the inputs and targets of each objective."""
 
 import numpy as np
 
@@ -8,55 +8,55 @@ from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH, modality
 from mdnn.tokens.packing import aligned, pack_items
 
 WORDS = 5
-"""Random words that each context takes: where it begins, and what of it is blank."""
+"""Number of random words per context, for its offset and its mask tokens."""
 
 HIDDEN = 8
-"""One in so many answers is asked for without its modality and places, where that is allowed."""
+"""With `hide`, one in `HIDDEN` answers has mask tokens without modality and coordinates."""
 
 SPARE = 8
-"""Blanks behind the longest answer, at most."""
+"""Maximum number of extra mask tokens after the longest answer."""
 
 _END = modality("end").index
 
-# Units of items whose rows are kept, 32 bytes each; rows of further items are made each time.
-_KEPT = 8_000_000
+# Capacity of the cache in tokens of 32 bytes; tokens of further items are rebuilt at each use.
+_CACHE_TOKENS = 8_000_000
 
 
 def positions_needed(counts, align):
-    """Returns how many positions items and their `end` take.
+    """Returns the number of positions of items and their end token.
 
     Args:
-        counts: List of integers, units of each item, in their order.
-        align: Integer; every item begins at a multiple of so many positions.
+        counts: List of integers, the tokens of each item, in order.
+        align: Integer; every item starts at a multiple of `align`.
     """
     return sum(aligned(count, align) for count in counts[:-1]) + counts[-1] + 1
 
 
 def _bits_of(varied, count):
-    """Random words for each of `count` items, `None` for the last, the answer."""
+    """Returns the random words of each of `count` items; `None` for the last, the answer."""
     if varied is None:
         return [None] * count
     return [*varied[: count - 1], None]
 
 
 class ItemContexts:
-    """Lays drawn items into contexts, makes the blanks and the targets.
+    """Packs items into contexts and builds mask tokens and targets.
 
-    The answer is the last item. A text's or a sound's length is not to be seen by how many
-    positions are blank, so more blanks follow the one that its `end` takes: half the time as many
-    as the longest item of the kind would fill, else a random number. Where an unmasked answer shows
-    its `end`, nothing follows.
+    The last item is the answer. The number of mask tokens must not reveal the length of a text or
+    sound, so extra mask tokens follow the one of the end token: half the time as many as the
+    longest item of the kind needs, otherwise a random number. No mask tokens follow an end token
+    that is not masked.
 
     Args:
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        cut: Boolean; whether what does not fit is left out.
-        prompt_weight: Float, what a unit weighs that is not the answer's, in turn; with 0 it is no
-            target.
-        hide: Boolean; whether one in `HIDDEN` answers is asked for by blanks that name neither
-            modality nor place, from its first position to the context's end.
-        longest: Dictionary from kinds to units, the longest item of each kind.
-        augment: `mdnn.config.data_tables.Augment`, how prompts are changed where `fill` is told to.
+        cut: Boolean, whether to truncate items that do not fit.
+        prompt_weight: Float, loss weight of prompt tokens in `autoregressive` training; with 0
+            they are not targets.
+        hide: Boolean, whether one in `HIDDEN` answers is masked with tokens without modality and
+            coordinates, from its first position to the context's end.
+        longest: Dictionary from kinds to the token count of the longest item.
+        augment: `mdnn.config.data_tables.Augment`, the random changes of prompts in `fill`.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class ItemContexts:
         self.prompt_weight = float(prompt_weight)
         self.longest = dict(longest or {})
         self.augment = augment
-        self._rows, self._left = {}, _KEPT
+        self._rows, self._left = {}, _CACHE_TOKENS
 
     def rows(self, item, bits=None):
-        """Returns an item's token rows, made once and kept; with `bits`, those of a variation."""
+        """Returns an item's tokens from a cache; with `bits`, those of an augmented copy."""
         if bits is not None:
             other = augment(item, self.augment, bits, self.longest.get(item.kind))
             if other is not item:
@@ -93,39 +93,41 @@ class ItemContexts:
         return rows
 
     def fill(self, drawn, objective, bits, keys=None, padding=None, varied=None):
-        """Returns contexts, their targets and what each target weighs.
+        """Builds contexts, their targets and loss weights.
 
         Args:
             drawn: List of `n` lists of `mdnn.tokens.items.Item`; the last of each is the answer.
             objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
             bits: uint64 `[n, WORDS]`, random bits.
             keys: uint64 `[n, positions]`, random bits; for `"masked_diffusion"` only.
-            padding: `"none"` or `"random"`; `None` for the context's own.
-            varied: uint64 `[n, items, DRAWS]`, random bits that prompts are varied by; `None`: they
-                stay as they are.
+            padding: `"none"` or `"random"`; `None` for the context's setting.
+            varied: uint64 `[n, items, DRAWS]`, random bits of the augmentation of prompts; `None`
+                for no augmentation.
 
         Returns:
-            int32 `[n, positions, 8]` tokens, the same of targets (zeros where nothing is to be
-            answered), float64 `[n, positions]` weights (any value where nothing is).
+            `(tokens, targets, weights)`: int32 `[n, positions, 8]` twice (zeros at positions
+            without a target), and float64 `[n, positions]` (undefined at positions without a
+            target).
 
         Raises:
-            MdnnError: If an item does not fit and may not be cut.
+            MdnnError: If an item does not fit and `cut` is `False`.
         """
         padded = (padding or self.padding) == "random"
         right = np.zeros((len(drawn), self.positions, WIDTH), dtype=np.int32)
         first, stop = [], []
         for number, items in enumerate(drawn):
-            own = _bits_of(None if varied is None else varied[number], len(items))
-            rows = [self.rows(item, bits_of) for item, bits_of in zip(items, own, strict=True)]
+            item_bits = _bits_of(None if varied is None else varied[number], len(items))
+            rows = [self.rows(item, words) for item, words in zip(items, item_bits, strict=True)]
             offset = 0
             if padded:
-                room = self.positions - positions_needed([len(own) for own in rows], self.align)
+                counts = [len(tokens) for tokens in rows]
+                room = self.positions - positions_needed(counts, self.align)
                 offset = int(bits[number, 0]) % (max(0, room) // self.align + 1) * self.align
             names = [item.name for item in items]
             right[number], spans = pack_items(
                 rows, self.positions, offset, self.align, self.cut, names
             )
-            # the end belongs to the answer; it is left out only where there is no position for it
+            # The end token is part of the answer, unless there is no position for it.
             first.append(spans[-1][0])
             stop.append(min(spans[-1][1] + 1, self.positions))
         targets = np.zeros_like(right)
@@ -135,18 +137,22 @@ class ItemContexts:
             prompt = np.arange(self.positions) + 1 < np.array(first)[:, None]
             weights[prompt] = self.prompt_weight
             if not self.prompt_weight:
-                # Not answered at all, so that nothing is computed for it.
+                # Without targets, no loss is computed for the prompt.
                 targets[prompt] = 0
             return right, targets, weights
         blank, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
-        asked, filler = self._ask(drawn, right, first, stop, blank, bits)
-        tokens = np.where((blank | filler)[..., None], asked, right)
+        masks, filler = self._masks(drawn, right, first, stop, blank, bits)
+        tokens = np.where((blank | filler)[..., None], masks, right)
         targets[:, :-1] = right[:, 1:] * blank[:, 1:, None]
         return tokens, targets, weights * weight[:, None]
 
-    def _ask(self, drawn, right, first, stop, blank, bits):
-        """Returns the blank row of every position, and which positions behind the answer are
-        blank."""
+    def _masks(self, drawn, right, first, stop, blank, bits):
+        """Builds the mask token of every position and selects extra ones after the answer.
+
+        Returns:
+            `(masks, filler)`: int32 `[n, positions, 8]`, and boolean `[n, positions]`, the
+            positions after the answer that hold a mask token.
+        """
         kinds = np.array([modality(items[-1].kind).index for items in drawn])
         asked = mask_tokens(right, kinds[:, None])
         filler = np.zeros(blank.shape, dtype=bool)
@@ -169,7 +175,7 @@ class ItemContexts:
         return asked, filler
 
     def _more(self, kind, count, stop, bits):
-        """Returns how many blanks follow the one of the `end`."""
+        """Returns the number of mask tokens after that of the end token."""
         if modality(kind).places > 1:
             return 0
         room = self.positions - stop

@@ -1,9 +1,9 @@
-"""What a step trains: in turn, all at once, or by unmasking; and which positions are blank for it.
+"""Chooses the training objective of each step and the masked positions.
 
-Position s answers the unit of position s + 1, in every way of writing. In turn, every position that
-something follows does. The two others see the whole context, in which positions are blank: all of
-the answer (`once`), or a random share of it (`unmask`), and only positions before a blank one
-answer.
+The objectives are the decoding modes. In all of them position s predicts the token of position
+s + 1. `autoregressive` trains all positions that have a next token. The others see the whole
+context with mask tokens: in the whole answer (`parallel`) or in a random share of it
+(`masked_diffusion`); only positions before a mask token are trained.
 """
 
 import numpy as np
@@ -18,10 +18,10 @@ BLANK = modality("blank").index
 
 
 def objective_weights(objectives):
-    """Returns how often each of `OBJECTIVES` is trained, float64 `[3]`, their sum 1.
+    """Returns the training shares of `OBJECTIVES`, float64 `[3]` with sum 1.
 
     Args:
-        objectives: `mdnn.config.training_tables.Objectives`, or anything with such fields.
+        objectives: `mdnn.config.training_tables.Objectives`, or an object with the same fields.
 
     Raises:
         MdnnError: If a weight is negative or all are 0.
@@ -39,7 +39,7 @@ def objective_at(seed, step, objectives):
     Args:
         seed: Integer.
         step: Integer from 0.
-        objectives: `mdnn.config.training_tables.Objectives`: how often each is trained.
+        objectives: `mdnn.config.training_tables.Objectives`, the training shares.
 
     Returns:
         `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
@@ -48,31 +48,32 @@ def objective_at(seed, step, objectives):
         MdnnError: If a weight is negative or all are 0.
     """
     bound = np.cumsum(objective_weights(objectives))
-    # 53 bits, as many as a float64 holds exactly
+    # A float64 holds 53 bits exactly.
     draw = (int(raw_bits(seed, step, 1, OBJECTIVE)[0]) >> 11) / 2**53
-    # scaled by the last bound, so that rounding in the sum leaves no gap above it
+    # Scaling by the last bound avoids a gap from rounding in the sum.
     return OBJECTIVES[int(np.searchsorted(bound, draw * bound[-1], side="right"))]
 
 
 def masked_positions(objective, first, stop, positions, bits, keys=None):
-    """Chooses the positions of each answer that are blank.
+    """Chooses the masked positions of each answer.
 
-    With `unmask`, the number of blank positions is uniform from 1 to all of them and each position
-    is as likely as any other. A blank position then weighs the inverse of their share, so that the
-    sum of weighted nats is, on average, a bound on the answer's nats (Nie et al. 2025, "Large
-    Language Diffusion Models", in the form that draws the number of blanks and not each blank by
-    itself).
+    With `masked_diffusion` the number of masked positions is uniform from 1 to the length of the
+    answer, and all subsets of that size are equally likely. Masked positions are weighted by the
+    inverse of the masked share, so the expected weighted loss is an upper bound on the negative
+    log-likelihood of the answer (Nie et al. 2025, "Large Language Diffusion Models", in the variant
+    that draws the number of masked tokens instead of each mask independently).
 
     Args:
         objective: `"parallel"` or `"masked_diffusion"`.
-        first: Integers `[n]`, each context's first position of the answer.
-        stop: Integers `[n]`, the position behind its last.
+        first: Integers `[n]`, the first position of each answer.
+        stop: Integers `[n]`, the position after its last.
         positions: Integer, positions of a context.
-        bits: uint64 `[n]`, random bits for the number of blank positions.
-        keys: uint64 `[n, positions]`, random bits for which they are; `unmask` only.
+        bits: uint64 `[n]`, random bits for the number of masked positions.
+        keys: uint64 `[n, positions]`, random bits for their choice; `masked_diffusion` only.
 
     Returns:
-        `(blank, weights)`: bool `[n, positions]` and float64 `[n]`, what a blank position weighs.
+        `(mask, weights)`: bool `[n, positions]`, and float64 `[n]`, the loss weight of a context's
+        masked positions.
     """
     position = np.arange(positions)
     first, stop = np.asarray(first), np.asarray(stop)
@@ -81,19 +82,19 @@ def masked_positions(objective, first, stop, positions, bits, keys=None):
         return answer, np.ones(len(first))
     number = np.maximum(stop - first, 1)
     count = 1 + (bits % number.astype(np.uint64)).astype(np.int64)
-    # The top bit tells answer from rest, so that the smallest keys are all within the answer.
+    # The top bit separates the answer from the rest: the smallest keys are all in the answer.
     keys = np.where(answer, keys >> np.uint64(1), np.uint64(2**64 - 1))
     limit = np.sort(keys, axis=1)[np.arange(len(keys)), count - 1]
     return answer & (keys <= limit[:, None]), number / count
 
 
 def mask_tokens(rows, kinds):
-    """Returns the blank rows that ask for the units of rows: their places and items, no bytes.
+    """Builds mask tokens with the coordinates and item numbers of given tokens.
 
     Args:
-        rows: int32 `[..., 8]`.
-        kinds: Integers that broadcast against `[...]`: indices of the modalities that are asked
-            for, 0 where the network is to decide.
+        rows: int32 `[..., 8]`, tokens.
+        kinds: Integers that broadcast against `[...]`: indices of the requested modalities, 0 if
+            the network predicts the modality.
 
     Returns:
         int32 `[..., 8]`.
@@ -106,11 +107,11 @@ def mask_tokens(rows, kinds):
 
 
 def normalised(weights, targets):
-    """Returns weights whose mean over the counted positions is 1; 0 at the others.
+    """Scales weights to mean 1 over positions with a target; others get 0.
 
     Args:
         weights: Floats that broadcast against `[..., positions]`.
-        targets: int32 `[..., positions, 8]`; a position counts where its modality is not 0.
+        targets: int32 `[..., positions, 8]`; positions with modality 0 have no target.
 
     Returns:
         float32 `[..., positions]`.

@@ -9,22 +9,22 @@ from mdnn.tokens.symbols import to_tokens
 
 
 class PuzzleBatches(StepBatches):
-    """Puzzles and, in the same positions, their solutions.
+    """Builds batches of puzzles with their solutions as targets of the same positions.
 
-    Position s answers its own symbol, not the next one's: what is asked for lies all over the grid.
+    Position s predicts its own symbol, not that of position s + 1.
 
     Args:
         cases: `mdnn.datasets.puzzles.cases.DrawnCases` or `ReadCases`.
-        batch: Integer, puzzles in a batch.
-        given_weight: Float, what a position that is given counts; one that is asked for counts 1.
-            With 0 it is no target.
-        steps: Integer, batches of an epoch.
+        batch: Integer, puzzles per batch.
+        given_weight: Float, loss weight of given positions (1 for positions to predict). With 0,
+            given positions have no target.
+        steps: Integer, batches per epoch.
         first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` gives every epoch the same batches.
-        **kwargs: Passed on to `keras.utils.PyDataset`.
+        repeat: Boolean; `True` repeats the same batches in every epoch.
+        **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If an argument is out of its range.
+        MdnnError: If an argument is out of range.
 
     Example:
 
@@ -45,7 +45,7 @@ class PuzzleBatches(StepBatches):
         self.cases, self.batch, self.given_weight = cases, int(batch), float(given_weight)
 
     def objective(self, step):
-        """Returns `"parallel"`: all positions are answered together."""
+        """Returns `"parallel"`: all positions are predicted at once."""
         return "parallel"
 
     def at(self, step):
@@ -55,20 +55,20 @@ class PuzzleBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, positions, 8]`, the puzzles; `"targets"`, the
-            same, the solutions, zeros where nothing is to be answered; and `"weights"`, float32
-            `[batch, positions]`, whose mean over the targets is 1.
+            A dictionary: `"tokens"`, int32 `[batch, positions, 8]`, the puzzles; `"targets"`, of
+            the same shape, the solutions, zeros at positions without a target; and `"weights"`,
+            float32 `[batch, positions]`, with mean 1 over the targets.
         """
         return puzzle_batch(self.cases.task, *self.cases.at(step, self.batch), self.given_weight)
 
 
 def puzzle_batch(task, puzzles, solutions, given_weight=1.0):
-    """Returns cases as a batch, as `PuzzleBatches.at` does.
+    """Converts cases to a batch like that of `PuzzleBatches.at`.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         puzzles, solutions: uint8 `[n, positions]`.
-        given_weight: As of `PuzzleBatches`.
+        given_weight: As in `PuzzleBatches`.
     """
     weights = np.where(task.asked(puzzles), 1.0, given_weight)
     targets = to_tokens(solutions, task.shape) * (weights > 0)[..., None]
@@ -80,10 +80,13 @@ def puzzle_batch(task, puzzles, solutions, given_weight=1.0):
 
 
 def exact(task, puzzles, solutions, answers):
-    """Returns which answers are exact: boolean `[n]`, all positions that are asked for are right.
+    """Checks which answers equal the solution at all positions to predict.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         puzzles, solutions, answers: uint8 `[n, positions]`.
+
+    Returns:
+        Boolean `[n]`.
     """
     return ((answers == solutions) | ~task.asked(puzzles)).all(axis=1)

@@ -1,4 +1,4 @@
-"""Training batches as a pure function of (seed, step), and windows for evaluation."""
+"""Builds training batches of text as pure functions of (seed, step), and evaluation windows."""
 
 import keras
 import numpy as np
@@ -19,17 +19,17 @@ _TEXT = modality("text").index
 
 
 class StepBatches(keras.utils.PyDataset):
-    """Batches that are a pure function of the step: `at(step)`, which a subclass has.
+    """Base of batches that are pure functions of the step; subclasses define `at(step)`.
 
-    An epoch is `steps` batches, each `(inputs, targets)`, or `(inputs, targets, weights)` where
-    `at` gives weights; the next epoch goes on with the next steps. Pass `shuffle=False` to `fit`
-    to keep the order. Workers, if any, must be threads.
+    An epoch has `steps` batches, each `(inputs, targets)`, or `(inputs, targets, weights)` if `at`
+    returns weights; the next epoch continues with the following steps. Pass `shuffle=False` to
+    `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
-        steps: Integer, batches of an epoch.
+        steps: Integer, batches per epoch.
         first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` gives every epoch the same batches (for validation).
-        **kwargs: Passed on to `keras.utils.PyDataset`.
+        repeat: Boolean; `True` repeats the same batches in every epoch (for validation).
+        **kwargs: Arguments of `keras.utils.PyDataset`.
     """
 
     def __init__(self, steps, first_step=0, repeat=False, **kwargs):
@@ -37,19 +37,19 @@ class StepBatches(keras.utils.PyDataset):
         self.steps = int(steps)
         self.first_step = int(first_step)
         self.repeat = bool(repeat)
-        # which batches of the running epoch were asked for; None before the first epoch
-        self._asked = None
+        # Indices of this epoch's batches that were requested; None before the first epoch.
+        self._requested = None
 
     def at(self, step):
-        """Returns the batch of a step, a dictionary: `tokens`, `targets`, perhaps `weights`."""
+        """Returns the batch of a step, a dict of `tokens`, `targets` and optional `weights`."""
         raise NotImplementedError
 
     def __len__(self):
         return self.steps
 
     def __getitem__(self, index):
-        if self._asked is not None:
-            self._asked.add(index)
+        if self._requested is not None:
+            self._requested.add(index)
         batch = self.at(self.first_step + index)
         weights = batch.pop("weights", None)
         if weights is None:
@@ -57,48 +57,49 @@ class StepBatches(keras.utils.PyDataset):
         return batch, batch["targets"], weights
 
     def on_epoch_begin(self):
-        """Moves on to the next steps once an epoch is through; Keras calls it.
+        """Advances to the next steps after a complete epoch (called by Keras).
 
-        Keras also begins and ends epochs to learn shapes, without asking for every batch:
-        those do not count.
+        Keras also starts epochs to infer shapes, without requesting every batch; these are not
+        counted.
         """
-        if self._asked is not None and len(self._asked) == self.steps and not self.repeat:
+        complete = self._requested is not None and len(self._requested) == self.steps
+        if complete and not self.repeat:
             self.first_step += self.steps
-        self._asked = set()
+        self._requested = set()
 
 
 class TextBatches(StepBatches):
-    """Random windows of a text, each batch a pure function of the seed and the step.
+    """Builds batches of random windows of a text, pure functions of the seed and the step.
 
-    `at(step)` needs no earlier batch, so training resumes exactly and several workers need no
-    coordination. Starts come from Philox's raw stream, which numpy keeps the same between
-    versions.
+    `at(step)` does not depend on earlier batches, so training resumes exactly and workers need no
+    coordination. Window starts come from Philox's raw stream, which is the same in all versions
+    of numpy.
 
-    As a `keras.utils.PyDataset` it can be given to `model.fit`: an epoch is `steps` batches,
-    each `(at(step), at(step)["targets"])`, and the next epoch goes on with the next steps.
+    As a `keras.utils.PyDataset` it can be passed to `model.fit`: an epoch has `steps` batches,
+    each `(at(step), at(step)["targets"])`, and the next epoch continues with the following steps.
     Pass `shuffle=False` to `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
-        units: Integers `[n]`, the text's units; at least `length + 1`.
-        tokenizer: The tokenizer that made them (`mdnn.tokens.characters.TextTokenizer`).
+        units: Integers `[n]`, the text's token ids; at least `length + 1`.
+        tokenizer: The text's tokenizer (`mdnn.tokens.characters.TextTokenizer`).
         length: Integer, positions of a window.
-        batch: Integer, windows in a batch.
+        batch: Integer, windows per batch.
         seed: Integer.
-        steps: Integer, batches of an epoch; `None` for as many as read about as many units
-            as the text has.
-        padding: `"none"`: windows are full. `"random"`: each holds a run of random length,
-            `length // 2` to `length`, at a random place; tokens and targets are zeros
-            elsewhere, and a target of modality 0 is not to be counted.
+        steps: Integer, batches per epoch; `None` for about as many tokens as the text has.
+        padding: `"none"` for full windows. `"random"`: each window holds a run of random length,
+            `length // 2` to `length`, at a random offset; tokens and targets are zeros elsewhere.
+            Targets of modality 0 are not counted.
         first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` gives every epoch the same batches (for validation).
-        objectives: `mdnn.config.training_tables.Objectives`, how often each way to write is
-            trained: one of them a step (see `objective`). `None`: in turn, and batches without
-            weights. For `once` the end of a window, of random length, is blank, for `unmask` a
-            random share of such an end; what is in turn stays the same batch as with `None`.
-        **kwargs: Passed on to `keras.utils.PyDataset`.
+        repeat: Boolean; `True` repeats the same batches in every epoch (for validation).
+        objectives: `mdnn.config.training_tables.Objectives`, the training shares of the decoding
+            modes, one of which is drawn per step (see `objective`). `None` trains
+            `autoregressive`, and batches have no weights. `parallel` masks the end of a window,
+            of random length; `masked_diffusion` masks a random share of such an end.
+            `autoregressive` batches are the same as with `None`.
+        **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If the text is too short or an argument is out of its range.
+        MdnnError: If the text is too short or an argument is out of range.
 
     Example:
 
@@ -128,7 +129,7 @@ class TextBatches(StepBatches):
                 raise MdnnError(f"{name} must be at least 1; received {value}")
         if units.ndim != 1 or len(units) < length + 1:
             raise MdnnError(
-                f"a window of {length} positions needs a text of at least {length + 1} units; "
+                f"a window of {length} positions needs a text of at least {length + 1} tokens; "
                 f"received shape {units.shape}"
             )
         if padding not in ("none", "random"):
@@ -136,7 +137,7 @@ class TextBatches(StepBatches):
         shortest = 4 if padding == "random" else 2
         if objectives is not None and objective_weights(objectives)[1:].any() and length < shortest:
             raise MdnnError(
-                f"a window with blanks needs at least {shortest} positions; received {length}"
+                f"a window with mask tokens needs at least {shortest} positions; received {length}"
             )
         steps = steps or max(1, (len(units) - 1) // (length * batch))
         super().__init__(steps, first_step, repeat, **kwargs)
@@ -149,7 +150,7 @@ class TextBatches(StepBatches):
         self.objectives = objectives
 
     def objective(self, step):
-        """Returns `"autoregressive"`, `"parallel"` or `"masked_diffusion"`: what a step trains."""
+        """Returns a step's objective: autoregressive, parallel or masked_diffusion."""
         if self.objectives is None:
             return "autoregressive"
         return objective_at(self.seed, step, self.objectives)
@@ -161,10 +162,9 @@ class TextBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, length, 8]`; `"targets"`, the same,
-            the units one further on, zeros where nothing is to be answered; and, with
-            `objectives`, `"weights"`, float32 `[batch, length]`, whose mean over the
-            targets is 1.
+            A dictionary: `"tokens"`, int32 `[batch, length, 8]`; `"targets"`, of the same shape,
+            the tokens one position later, zeros at positions without a target; and, with
+            `objectives`, `"weights"`, float32 `[batch, length]`, with mean 1 over the targets.
         """
         number = self.batch
         bits = raw_bits(self.seed, step, (number, 3), BATCH)
@@ -185,7 +185,7 @@ class TextBatches(StepBatches):
             tokens, targets = rows[:, :-1] * filled, rows[:, 1:] * filled
         objective, weight = self.objective(step), np.ones(number)
         if objective != "autoregressive":
-            tokens, targets, weight = self._blank(objective, step, tokens, targets, run, offset)
+            tokens, targets, weight = self._masked(objective, step, tokens, targets, run, offset)
         batch = {
             "tokens": np.ascontiguousarray(tokens),
             "targets": np.ascontiguousarray(targets),
@@ -194,42 +194,42 @@ class TextBatches(StepBatches):
             batch["weights"] = normalised(weight[:, None], targets)
         return batch
 
-    def _blank(self, objective, step, tokens, targets, run, offset):
-        """Returns windows with blanks, the targets before blanks, and what they weigh."""
+    def _masked(self, objective, step, tokens, targets, run, offset):
+        """Masks windows; returns tokens, targets before mask tokens, and loss weights."""
         words = 2 + (self.length if objective == "masked_diffusion" else 0)
         bits = raw_bits(self.seed, step, (len(run), words), BLANKS)
-        # at least the first unit of a run is given
+        # The first token of a run is never masked.
         first = offset + 1 + (bits[:, 0] % (run - 1).astype(np.uint64)).astype(np.int64)
-        blank, weight = masked_positions(
+        mask, weight = masked_positions(
             objective, first, offset + run, self.length, bits[:, 1], bits[:, 2:]
         )
-        tokens = np.where(blank[..., None], mask_tokens(tokens, _TEXT), tokens)
-        before = np.zeros_like(blank)
-        before[:, :-1] = blank[:, 1:]
+        tokens = np.where(mask[..., None], mask_tokens(tokens, _TEXT), tokens)
+        before = np.zeros_like(mask)
+        before[:, :-1] = mask[:, 1:]
         return tokens, targets * before[..., None], weight
 
 
 def windows(units, tokenizer, length, stride=None, batch=64):
-    """Yields consecutive windows that count every unit but the first exactly once.
+    """Yields evaluation windows in which every token but the first is counted exactly once.
 
-    With `stride == length`, the default, windows follow one another and every position
-    counts: the convention behind nanoGPT's figures. With a smaller stride windows overlap and
-    each counts its last `stride` positions only (the first window: all), so that every counted
-    unit but the first ones has at least `length - stride` units before it.
+    With `stride == length` (the default) windows do not overlap and every position counts, the
+    convention of nanoGPT. With a smaller stride windows overlap and only the last `stride`
+    positions of each count (in the first window all), so that counted tokens, except those of the
+    first window, have at least `length - stride` tokens of context.
 
     Args:
-        units: Integers `[n]`, the text's units, at least two.
-        tokenizer: The tokenizer that made them.
+        units: Integers `[n]`, the text's token ids, at least two.
+        tokenizer: The text's tokenizer.
         length: Integer, positions of a window.
-        stride: Integer from 1 to `length`, units from one window to the next.
-        batch: Integer, windows in a batch. The last batch is filled with windows of zeros.
+        stride: Integer from 1 to `length`, tokens between the starts of windows.
+        batch: Integer, windows per batch. The last batch is filled with windows of zeros.
 
     Yields:
         Dictionaries: `"tokens"` and `"targets"` int32 `[batch, length, 8]`, `"counted"`
-        boolean `[batch, length]`. The last window's end may be padding, which is not counted.
+        boolean `[batch, length]`. The end of the last window may be padding, which is not counted.
 
     Raises:
-        MdnnError: If the text is too short or an argument is out of its range.
+        MdnnError: If the text is too short or an argument is out of range.
     """
     units = np.asarray(units)
     stride = length if stride is None else stride
@@ -240,19 +240,19 @@ def windows(units, tokenizer, length, stride=None, batch=64):
             f"stride must be from 1 to the window's {length} positions; received {stride}"
         )
     if units.ndim != 1 or len(units) < 2:
-        raise MdnnError(f"evaluation needs a text of at least 2 units; received {units.shape}")
+        raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {units.shape}")
     return _windows(units, tokenizer, length, stride, batch)
 
 
 def _windows(units, tokenizer, length, stride, batch):
-    """Yields what `windows` promises; apart, so that its errors come before the first batch."""
+    """Yields the windows; a separate generator, so that `windows` validates when called."""
     position = np.arange(length)
     beyond = max(0, len(units) - 1 - length)
     number = 1 + -(-beyond // stride)
     for first in range(0, number, batch):
         window = np.arange(first, first + batch)[:, None]
         index = window * stride + position
-        # A position is filled where its unit has a successor.
+        # A position is filled if its token has a successor.
         filled = (window < number) & (index < len(units) - 1)
         tokens = tokenizer.tokens(np.where(filled, units.take(index, mode="clip"), -1))
         targets = tokenizer.tokens(np.where(filled, units.take(index + 1, mode="clip"), -1), 0, 1)

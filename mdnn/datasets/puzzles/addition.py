@@ -1,28 +1,28 @@
-"""Addition of two long numbers, written as text in three lines as at school."""
+"""Defines `Addition`: the sum of two long numbers, written in three lines of text."""
 
 import numpy as np
 
 from mdnn.datasets.puzzles.puzzle import Puzzle
 from mdnn.datasets.random_bits import CASES, raw_bits
 
-# Columns of the text: the sign, the carry, and the digits.
+# Columns besides the digits: the sign and the carry.
 EXTRA = 2
 
 
 class Addition(Puzzle):
-    """The sum of two numbers of up to so many digits.
+    """Generates additions of two numbers of at most `digits` digits.
 
-    The text has three lines of `digits + 2` characters, numbers at their right ends:
+    The text has three lines of `digits + 2` characters with right-aligned numbers:
 
         " 907"
         "+ 95"
-        "=???"   answered by "=1002" where there is room for it
+        "=???"   (solution: "=1002" if the line is long enough)
 
-    The sum's line, behind its sign, is asked for. Each number has from 1 to `digits` digits, all
-    lengths alike; its first digit is not 0, but for the number 0.
+    The third line, without its sign, is to be predicted. The number of digits is uniform from 1 to
+    `digits`; the first digit is not 0 except in the number 0.
 
     Args:
-        digits: Integer, the most digits of a number.
+        digits: Integer, the maximum number of digits.
     """
 
     def __init__(self, digits):
@@ -33,12 +33,12 @@ class Addition(Puzzle):
         words = raw_bits(seed, number, (count, 2, self.digits + 1), CASES)
         lengths = 1 + (words[..., 0] % np.uint64(self.digits)).astype(np.int64)
         values = (words[..., 1:] % np.uint64(10)).astype(np.int64)
-        # The highest digit comes last. A number of one digit may be 0.
-        place = np.arange(self.digits)
-        first = place == lengths[..., None] - 1
+        # Digits are ordered from the lowest. A number of one digit may be 0.
+        index = np.arange(self.digits)
+        first = index == lengths[..., None] - 1
         leading = 1 + (words[..., 1:] // np.uint64(10) % np.uint64(9)).astype(np.int64)
         values = np.where(first & (lengths[..., None] > 1), leading, values)
-        values *= place < lengths[..., None]
+        values *= index < lengths[..., None]
         lines = np.stack([self._line(values[:, k], "? +"[k + 1]) for k in range(2)], axis=1)
         asked = np.zeros((count, 1, self.shape[1]), dtype=np.uint8)
         asked[..., 0] = self.alphabet.index("=")
@@ -46,7 +46,7 @@ class Addition(Puzzle):
         return puzzles, self._answered(puzzles, values)
 
     def _line(self, values, sign):
-        """Returns lines `[n, columns]` of numbers `[n, digits]`, the lowest digit first."""
+        """Formats numbers `[n, digits]`, lowest digit first, as lines `[n, columns]`."""
         filled = np.zeros((len(values), self.shape[1]), dtype=np.uint8)
         columns = values.shape[1]
         above = np.flip(np.cumsum(np.flip(values, axis=1), axis=1), axis=1) > 0
@@ -58,7 +58,7 @@ class Addition(Puzzle):
         return filled
 
     def _answered(self, puzzles, values):
-        """Returns puzzles with the sums of numbers `[n, 2, digits]`, the lowest digit first."""
+        """Fills puzzles with the sums of numbers `[n, 2, digits]`, lowest digit first."""
         sums = np.zeros((len(values), self.digits + 1), dtype=np.int64)
         sums[:, :-1] = values.sum(axis=1)
         for column in range(self.digits):
@@ -74,23 +74,24 @@ class Addition(Puzzle):
         again = np.stack([*lines, np.zeros_like(lines[0])], axis=1)
         again[:, 2, 0] = self.alphabet.index("=")
         differ = again.reshape(puzzles.shape) != puzzles
-        found = {
-            int(number): f"no two numbers and a line to fill: {self.place(differ[number].argmax())}"
+        errors = {
+            int(number): "expected two numbers and an empty third line: "
+            f"{self.place(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
-        return found, self._answered(puzzles, values)
+        return errors, self._answered(puzzles, values)
 
     def wrong(self, puzzles, solutions):
-        found, answers = self.solve(puzzles)
+        errors, answers = self.solve(puzzles)
         differ = solutions != answers
         wrong = {
-            int(number): f"the sum is another at {self.place(differ[number].argmax())}"
+            int(number): f"the sum is wrong at {self.place(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
-        return wrong | found
+        return wrong | errors
 
     def _values(self, puzzles):
-        """Returns the two numbers of puzzles, `[n, 2, digits]`, the lowest digit first."""
+        """Parses the two numbers of each puzzle, `[n, 2, digits]`, lowest digit first."""
         digits = puzzles.reshape(len(puzzles), *self.shape)[:, :2, EXTRA:].astype(np.int64)
         digits = digits - self.alphabet.index("0")
         return np.flip(np.where((digits >= 0) & (digits <= 9), digits, 0), axis=2)

@@ -1,4 +1,4 @@
-"""Puzzles, states and answers as pictures."""
+"""Draws puzzles, states and answers as PNG pictures."""
 
 import matplotlib.colors
 import matplotlib.figure
@@ -9,7 +9,7 @@ from mdnn.datasets.puzzles.maze import Maze
 from mdnn.datasets.puzzles.sudoku import Sudoku
 from mdnn.files import replacing
 
-# Free, wall, start, goal, way; then what is wrong.
+# Free, wall, start, goal, path, and wrong positions.
 COLOURS = ("#ffffff", "#333333", "#2e8b57", "#8e44ad", "#7fb3e6", "#f0b27a")
 
 RIGHT, WRONG, GIVEN = "#1f4e8c", "#c0392b", "#000000"
@@ -20,13 +20,12 @@ def picture(task, boards, path, puzzle=None, solution=None):
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        boards: List of `(title, units)`, units uint8 `[positions]`.
-        path: The PNG to write.
-        puzzle, solution: As of `drawn`: what is asked for is drawn in blue, in red where it is
-            wrong.
+        boards: List of `(title, units)`, units uint8 `[positions]`, symbol indices.
+        path: Path of the PNG to write.
+        puzzle, solution: As in `drawn`: predicted symbols are blue, or red if wrong.
     """
     rows, columns = grid_of(task)
-    # Boards of one row lie below each other.
+    # Boards of one row are stacked vertically.
     layout = (len(boards), 1) if rows == 1 else (1, len(boards))
     side = 2.4 / min(max(rows, columns), 12)
     size = (layout[1] * max(1.6, side * columns), layout[0] * (side * rows + 0.4))
@@ -37,7 +36,7 @@ def picture(task, boards, path, puzzle=None, solution=None):
     axes_of = figure.subplots(*layout, squeeze=False).reshape(-1)
     for axes, (title, units) in zip(axes_of, boards, strict=True):
         wrong = np.zeros_like(asked)
-        # The puzzle itself is no answer that could be wrong.
+        # The puzzle itself is not marked as wrong.
         if solution is not None and not np.array_equal(units, puzzle):
             wrong = asked & (np.asarray(units) != solution).reshape(rows, columns)
         units = np.asarray(units).reshape(rows, columns)

@@ -1,25 +1,25 @@
-"""Puzzles, states and answers in a terminal."""
+"""Formats puzzles, states and answers as text for a terminal."""
 
 import numpy as np
 
 from mdnn.datasets.puzzles.maze import Maze
 from mdnn.datasets.puzzles.sudoku import Sudoku
 
-# Boards of a terminal stand this far apart.
+# Separator between boards.
 BETWEEN = "   "
 
 
 def drawn(task, units, puzzle=None, solution=None):
-    """Returns a board as lines of text.
+    """Formats a board as lines of text.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        units: uint8 `[positions]`, a puzzle, a state or an answer.
-        puzzle, solution: The same, of the puzzle and its solution, where they are known: behind
-            each symbol that is asked for and wrong stands an exclamation mark.
+        units: uint8 `[positions]`, symbol indices of a puzzle, a state or an answer.
+        puzzle, solution: uint8 `[positions]` or `None`, the puzzle and its solution. With both,
+            wrong predictions are followed by an exclamation mark.
 
     Returns:
-        List of strings, all of one length.
+        List of strings of equal length.
     """
     units = np.asarray(units).reshape(grid_of(task))
     wrong = np.zeros(units.shape, dtype=bool)
@@ -46,13 +46,13 @@ def _cell(task, unit, wrong):
 
 
 def side_by_side(boards):
-    """Returns boards beside one another, each under its title.
+    """Formats boards side by side, each below its title.
 
     Args:
         boards: List of `(title, lines)`.
 
     Returns:
-        String of several lines.
+        A multi-line string.
     """
     height = max(len(lines) for _, lines in boards)
     columns = []
@@ -64,5 +64,5 @@ def side_by_side(boards):
 
 
 def grid_of(task):
-    """Rows and columns of a task's board."""
+    """Returns the rows and columns of a task's board."""
     return (1, *task.shape) if len(task.shape) == 1 else task.shape

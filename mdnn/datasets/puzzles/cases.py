@@ -1,41 +1,44 @@
-"""Cases to train on and cases that are held out: no puzzle is on both sides."""
+"""Draws training and validation cases (puzzles with solutions); no puzzle is in both splits."""
 
 import numpy as np
 
 from mdnn.datasets.random_bits import IMAGES, raw_bits
 from mdnn.errors import MdnnError
 
-# Cases that are drawn together, at most, and positions of all of them, about.
+# Maximum number of cases in a chunk, and the approximate number of positions of all its cases.
 CHUNK, CHUNK_SLOTS = 1024, 2**19
 
-# How often cases are drawn for a chunk.
+# Maximum number of draws per chunk.
 ROUNDS = 64
 
-# Cases whose random words are drawn together.
+# Number of cases that share a block of random words.
 BLOCK = 64
 
 
 def held_out(task, puzzles, share):
-    """Returns which puzzles are held out, boolean `[n]`: by their hash alone.
+    """Selects the puzzles of the validation split by their hashes.
 
-    So the two sides are the same whatever the seed, and no draw of a training run can meet a held
-    out puzzle, nor an image of one where the task has images.
+    The split does not depend on the seed. Training never draws a held-out puzzle or, if the task
+    has symmetries, a symmetric image of one.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         puzzles: uint8 `[n, positions]`.
-        share: Float from 0 to 1.
+        share: Float from 0 to 1, the share of held-out puzzles.
+
+    Returns:
+        Boolean `[n]`, `True` for held-out puzzles.
     """
-    held = np.empty(len(puzzles), dtype=bool)
-    # in pieces: hashes take many times the memory of the puzzles
+    is_held_out = np.empty(len(puzzles), dtype=bool)
+    # Hash in pieces: hashes take many times the memory of the puzzles.
     for start in range(0, len(puzzles), CHUNK):
         hashes = task.hashes(puzzles[start : start + CHUNK])
-        held[start : start + CHUNK] = (hashes >> np.uint64(11)) * 2.0**-53 < share
-    return held
+        is_held_out[start : start + CHUNK] = (hashes >> np.uint64(11)) * 2.0**-53 < share
+    return is_held_out
 
 
 class Cases:
-    """Cases in an endless row; case number k is a pure function of the seed and k.
+    """Base of endless sequences of cases; case k is a pure function of the seed and k.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
@@ -46,11 +49,11 @@ class Cases:
         self.task, self.seed = task, int(seed)
 
     def at(self, step, number):
-        """Returns the cases of a step, those that follow the ones of the step before.
+        """Returns the cases of a step; steps use consecutive cases.
 
         Args:
             step: Integer from 0.
-            number: Integer, cases of each step.
+            number: Integer, cases per step.
 
         Returns:
             Puzzles and solutions, uint8 `[number, positions]`.
@@ -58,73 +61,73 @@ class Cases:
         return self.take(step * number + np.arange(number))
 
     def take(self, numbers):
-        """Returns the cases of these numbers, integers `[n]` from 0."""
+        """Returns the cases with the indices `numbers`, integers `[n]` from 0."""
         words = self._words(numbers)
         cases = self._before_images(numbers, words[:, 0])
         return self.task.images(*cases, words[:, 1:])
 
     def _words(self, numbers):
-        """Random words of each case, uint64 `[n, 1 + image_words]`."""
+        """Draws the random words of each case, uint64 `[n, 1 + image_words]`."""
         words = np.empty((len(numbers), 1 + self.task.image_words), dtype=np.uint64)
         blocks = numbers // BLOCK
         for block in np.unique(blocks).tolist():
-            own = blocks == block
+            in_block = blocks == block
             drawn = raw_bits(self.seed, block, (BLOCK, words.shape[1]), IMAGES)
-            words[own] = drawn[numbers[own] % BLOCK]
+            words[in_block] = drawn[numbers[in_block] % BLOCK]
         return words
 
 
 class DrawnCases(Cases):
-    """Cases that are drawn from the seed.
+    """Generates cases from the seed.
 
-    They are drawn in chunks; of a task with images each case of a chunk is used `task.reuse`
-    times, each time as another image.
+    Cases are drawn in chunks. If the task has symmetries, each case of a chunk is used
+    `task.reuse` times, each time as another symmetric image.
 
     Args:
-        task, seed: As of `Cases`.
-        share: Float, the share of all puzzles that is held out.
-        held: Boolean; whether the held out ones are drawn, and not the others.
+        task, seed: As in `Cases`.
+        share: Float, the share of held-out puzzles.
+        held: Boolean, `True` to draw held-out puzzles, `False` to draw training puzzles.
     """
 
     def __init__(self, task, seed, share, held=False):
         super().__init__(task, seed)
         self.share, self.held = share, held
         self.chunk = max(16, min(CHUNK, CHUNK_SLOTS // task.positions))
-        # The last chunks by their numbers: steps come in their order.
-        self._kept = {}
+        # Cache of the last chunks by index: steps are usually requested in order.
+        self._chunks = {}
 
     def _before_images(self, numbers, words):
         chunks = numbers // (self.chunk * self.task.reuse)
         puzzles = np.empty((len(numbers), self.task.positions), dtype=np.uint8)
         solutions = np.empty_like(puzzles)
         for chunk in np.unique(chunks).tolist():
-            own = chunks == chunk
-            puzzles[own], solutions[own] = (
-                cases[numbers[own] % self.chunk] for cases in self.drawn(chunk)
+            in_chunk = chunks == chunk
+            puzzles[in_chunk], solutions[in_chunk] = (
+                cases[numbers[in_chunk] % self.chunk] for cases in self.drawn(chunk)
             )
         return puzzles, solutions
 
     def drawn(self, number):
-        """Returns the cases of a chunk, as drawn.
+        """Returns the cases of a chunk before images are applied.
 
         Raises:
-            MdnnError: If there are none or hardly any.
+            MdnnError: If hardly any draw gives a puzzle of the split.
         """
-        found = self._kept.get(number)
-        if found is None:
-            found = self._draw(number)
-            # Other threads may draw, too: what is returned does not depend on what is kept.
-            while len(self._kept) > 1:
-                self._kept.pop(next(iter(self._kept)), None)
-            self._kept[number] = found
-        return found
+        cases = self._chunks.get(number)
+        if cases is None:
+            cases = self._draw(number)
+            # Other threads may draw at the same time; the result does not depend on the cache.
+            while len(self._chunks) > 1:
+                self._chunks.pop(next(iter(self._chunks)), None)
+            self._chunks[number] = cases
+        return cases
 
     def _draw(self, number):
-        found, count = [], 0
+        draws, count = [], 0
         for again in range(ROUNDS):
-            own = self.task.draw(self.seed, number * ROUNDS + again, self.chunk, self._wanted)
-            found.append(own)
-            count += len(own[0])
+            cases = self.task.draw(self.seed, number * ROUNDS + again, self.chunk, self._wanted)
+            draws.append(cases)
+            count += len(cases[0])
             if count >= self.chunk:
                 break
             if again >= 3 and count <= again:
@@ -133,8 +136,8 @@ class DrawnCases(Cases):
                     f"{self.task.name}: {count} of {(again + 1) * self.chunk} draws gave a puzzle "
                     f"{what}: too few givens, too small a size, or data.validation = {self.share}"
                 )
-        # Of a small task the same cases come again.
-        puzzles, solutions = (np.concatenate(part) for part in zip(*found, strict=True))
+        # A small task repeats its cases.
+        puzzles, solutions = (np.concatenate(arrays) for arrays in zip(*draws, strict=True))
         index = np.arange(self.chunk) % count
         return puzzles[index], solutions[index]
 
@@ -142,8 +145,10 @@ class DrawnCases(Cases):
         return held_out(self.task, puzzles, self.share) == self.held
 
     def different(self, most):
-        """Returns so many cases whose puzzles all differ, the same ones each time; or fewer, where
-        a task is so small that no more turn up."""
+        """Returns up to `most` cases with distinct puzzles, the same ones at every call.
+
+        Fewer are returned if the task is so small that no further puzzles appear.
+        """
         seen, puzzles, solutions, number, idle = set(), [], [], 0, 0
         while len(seen) < most and idle < 4:
             before = len(seen)
@@ -159,10 +164,10 @@ class DrawnCases(Cases):
 
 
 class ReadCases(Cases):
-    """Cases of a file, each a random one.
+    """Draws random cases of a file.
 
     Args:
-        task, seed: As of `Cases`.
+        task, seed: As in `Cases`.
         puzzles, solutions: uint8 `[n, positions]`.
     """
 
@@ -175,7 +180,7 @@ class ReadCases(Cases):
         return self.puzzles[index], self.solutions[index]
 
     def different(self, most):
-        """Returns at most so many of the cases, from all over the file."""
+        """Returns up to `most` cases, spread evenly over the file."""
         count = len(self.puzzles)
         number = min(most, count)
         index = np.arange(number) * count // max(1, number)

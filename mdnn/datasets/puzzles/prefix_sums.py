@@ -1,4 +1,4 @@
-"""Prefix sums: of a row of bits, at each place the parity of all bits up to it."""
+"""Defines `PrefixSums`: the parity of the bits up to each position."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from mdnn.datasets.random_bits import CASES, raw_bits
 
 
 class PrefixSums(Puzzle):
-    """The parities of the prefixes of random bits (Schwarzschild and others, 2021).
+    """Generates random bits with the parities of their prefixes (Schwarzschild and others, 2021).
 
     Args:
-        length: Integer, bits of a row.
+        length: Integer, number of bits.
 
     Example:
 
@@ -29,7 +29,7 @@ class PrefixSums(Puzzle):
 
     @staticmethod
     def answers(puzzles):
-        """Returns the parities of the prefixes of bits `[n, length]`."""
+        """Computes the parities of the prefixes of bits `[n, length]`."""
         return (np.cumsum(puzzles, axis=1, dtype=np.int64) % 2).astype(np.uint8)
 
     def asked(self, puzzles):
@@ -41,6 +41,6 @@ class PrefixSums(Puzzle):
     def wrong(self, puzzles, solutions):
         differ = solutions != self.answers(puzzles)
         return {
-            int(number): f"the parity at {self.place(differ[number].argmax())} is another"
+            int(number): f"the parity at {self.place(differ[number].argmax())} is wrong"
             for number in np.flatnonzero(differ.any(axis=1))
         }

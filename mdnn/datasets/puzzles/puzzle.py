@@ -1,4 +1,4 @@
-"""What a puzzle is: a grid of small symbols, and the same grid with the answer in place."""
+"""Defines `Puzzle`, the base class of puzzles on a grid of symbols."""
 
 import functools
 
@@ -10,24 +10,24 @@ from mdnn.tokens.symbols import SYMBOLS, PuzzleName
 
 
 class Puzzle:
-    """One kind of puzzle of one size; a subclass has `draw` or `draw_some`.
+    """Describes one kind of puzzle of one size; subclasses define `draw` or `draw_some`.
 
-    Cases are pairs of uint8 arrays `[n, positions]`, puzzles and solutions: for each position, row
-    by row, the place of its symbol in the alphabet.
+    Cases are pairs of uint8 arrays `[n, positions]`, puzzles and solutions: the index of each
+    position's symbol in the alphabet, in row-major order.
 
     Args:
         kind: String, such as `"maze"`.
-        sizes: Tuple of integers, its sizes, such as `(9, 9)`; the shape of the grid follows from
-            them (see `mdnn.tokens.symbols.PuzzleName`).
-        alphabet: String, the symbols of puzzles and solutions; the first one is the one that is
-            asked for, where a puzzle has such positions.
+        sizes: Tuple of integers, such as `(9, 9)`, which determine the shape of the grid (see
+            `mdnn.tokens.symbols.PuzzleName`).
+        alphabet: String, the symbols of puzzles and solutions; the first one marks positions to
+            predict, if the puzzle has such a symbol.
 
     Attributes:
         name: String, such as `"maze-9x9"`.
         shape: Tuple of integers, the grid.
-        positions: Integer, how many positions it has.
-        reuse: How many images of a case are trained on; 1 where a case has no images.
-        image_words: How many random words an image takes.
+        positions: Integer, number of positions.
+        reuse: Integer, number of symmetric images of a case to train on; 1 without symmetries.
+        image_words: Integer, number of random words per image.
     """
 
     reuse, image_words = 1, 0
@@ -42,8 +42,8 @@ class Puzzle:
 
         Args:
             seed: Integer.
-            number: Integer from 0; other numbers, other cases.
-            count: Integer, how many are tried.
+            number: Integer from 0, the index of the draw.
+            count: Integer, number of attempts.
 
         Returns:
             Puzzles and solutions, at most `count`.
@@ -51,50 +51,52 @@ class Puzzle:
         return self.draw(seed, number, count, lambda puzzles: np.ones(len(puzzles), dtype=bool))
 
     def draw(self, seed, number, count, wanted):
-        """Draws cases whose puzzles are wanted; otherwise as `draw_some`.
+        """Draws cases whose puzzles satisfy `wanted`; otherwise as `draw_some`.
 
         Args:
             wanted: Function from puzzles to a boolean array `[n]`.
         """
         puzzles, solutions = self.draw_some(seed, number, count)
-        kept = wanted(puzzles)
-        return puzzles[kept], solutions[kept]
+        selected = wanted(puzzles)
+        return puzzles[selected], solutions[selected]
 
     def hashes(self, puzzles):
-        """Returns a number for each puzzle, uint64 `[n]`, that decides whether it is held out.
+        """Returns the hash of each puzzle, uint64 `[n]`, which selects the validation split.
 
-        Equal puzzles have equal numbers, and so have all images of a puzzle.
+        All symmetric images of a puzzle have the same hash.
         """
         table = _hash_table(self.positions)
         return mixed(table[np.arange(self.positions), puzzles].sum(axis=1, dtype=np.uint64))
 
     def images(self, puzzles, solutions, words):
-        """Returns an image of each case: another case by a symmetry of the task.
+        """Applies a random symmetry of the task to each case.
 
         Args:
             puzzles, solutions: uint8 `[n, positions]`.
-            words: uint64 `[n, image_words]`, random.
+            words: uint64 `[n, image_words]`, random bits.
+
+        Returns:
+            Puzzles and solutions, uint8 `[n, positions]`.
         """
         return puzzles, solutions
 
     def asked(self, puzzles):
-        """Returns which positions are to be answered, boolean `[n, positions]`; the others are
-        given."""
+        """Returns a mask of the positions to predict, boolean `[n, positions]`."""
         return np.asarray(puzzles) == 0
 
     def solve(self, puzzles):
-        """Returns what is wrong with puzzles, and the solutions of those that are right.
+        """Solves puzzles.
 
         Returns:
-            Dictionary from numbers of puzzles to a plain sentence, and solutions uint8
-            `[n, positions]`.
+            `(errors, solutions)`: a dictionary from the indices of invalid puzzles to error
+            messages, and uint8 `[n, positions]`, the solutions of the valid ones.
         """
         raise MdnnError(f"{self.name}: expected puzzles with their solutions")
 
     def wrong(self, puzzles, solutions):
-        """Returns what is wrong with cases: a dictionary from their numbers to a sentence.
+        """Checks cases and returns a dictionary from the indices of wrong ones to error messages.
 
-        A case is right where its solution has all that is given; subclasses look further.
+        The base class checks that solutions keep the given symbols; subclasses check more.
         """
         differ = (puzzles != solutions) & ~self.asked(puzzles)
         return {
@@ -103,22 +105,22 @@ class Puzzle:
         }
 
     def ambiguous(self, puzzles):
-        """Returns which puzzles have more than one solution, boolean `[n]`."""
+        """Returns a mask of the puzzles with more than one solution, boolean `[n]`."""
         return np.zeros(len(puzzles), dtype=bool)
 
     def place(self, position):
-        """Returns where a position is, in words."""
+        """Formats a position for error messages, such as `row 1, column 2`."""
         if len(self.shape) == 1:
             return f"position {position + 1}"
         row, column = divmod(int(position), self.shape[1])
         return f"row {row + 1}, column {column + 1}"
 
     def units(self, text):
-        """Returns a puzzle's units, uint8 `[positions]`, for its symbols in a row.
+        """Converts a string of symbols to their indices, uint8 `[positions]`.
 
         Raises:
-            MdnnError: If there are more or fewer symbols than positions, or one is not in the
-                alphabet.
+            MdnnError: If the number of symbols is not that of the positions, or a symbol is not in
+                the alphabet.
         """
         if len(text) != self.positions:
             raise MdnnError(
@@ -134,12 +136,12 @@ class Puzzle:
         return np.array(units, dtype=np.uint8)
 
     def text(self, units):
-        """Returns the symbols of a puzzle in a row; the inverse of `units`."""
+        """Converts symbol indices to a string: the inverse of `units`."""
         return "".join(self.alphabet[unit] for unit in np.asarray(units).tolist())
 
 
 def mixed(numbers):
-    """Returns numbers with all bits mixed, uint64 of the same shape (SplitMix64's last steps)."""
+    """Hashes numbers with the final steps of SplitMix64, uint64 of the same shape."""
     numbers = np.asarray(numbers, dtype=np.uint64)
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

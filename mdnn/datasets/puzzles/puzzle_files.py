@@ -1,4 +1,4 @@
-"""Files of puzzles: a puzzle and its solution in each row."""
+"""Reads files of puzzles with one puzzle and its solution per row."""
 
 from array import array
 
@@ -11,33 +11,32 @@ from mdnn.file_systems import as_path
 from mdnn.tokens.symbols import PuzzleName
 
 CHECKED = 20_000
-"""Puzzles of a file, from all over it, that are looked at for a second solution."""
+"""Maximum number of a file's puzzles that are checked for a second solution."""
 
-# Rows that are looked at together.
+# Rows that are processed at a time.
 TOGETHER = 8192
 
 
 def read_puzzles(path, name, make, encoding="utf-8"):
     """Reads a file of puzzles, in memory of about twice the file's size.
 
-    See `mdnn.datasets.puzzles.puzzle_tables.table_rows` for the forms that are read. A puzzle is
-    its symbols row by row; a sudoku's blanks are one of `BLANKS`. Without a solution, or where it
-    is empty, the puzzle is solved, if its task can be.
+    See `mdnn.datasets.puzzles.puzzle_tables.table_rows` for the supported formats. A puzzle is a
+    string of its symbols in row-major order; empty cells of sudokus are any of `BLANKS`. Puzzles
+    without a solution are solved, if the task supports it.
 
     Args:
         path: Path of the file.
-        name: `PuzzleName` of the puzzles that are expected; `None`: sudokus of the size that the
-            first one has.
+        name: `PuzzleName` of the expected puzzles; `None` for sudokus of the first one's size.
         make: Function from a `PuzzleName` to a `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        encoding: String, the file's encoding as Python names it.
+        encoding: String, the file's encoding (Python's name).
 
     Returns:
-        The task, puzzles and solutions, uint8 `[n, positions]`.
+        `(task, puzzles, solutions)`: the task, and two arrays uint8 `[n, positions]`.
 
     Raises:
-        MdnnError: If the file cannot be read, or a row is malformed, of another size or of a
-            puzzle that has no solution, several, or another one than said. The message names the
-            line. Of a second solution at most `CHECKED` puzzles are suspected.
+        MdnnError: If the file cannot be read, a row is malformed or of another size, or a puzzle
+            has no solution, a wrong one or several. The message names the line. At most `CHECKED`
+            puzzles, spread over the file, are checked for a second solution.
     """
     path = as_path(path, "source")
     sudoku = name is None or name.kind == "sudoku"
@@ -48,23 +47,23 @@ def read_puzzles(path, name, make, encoding="utf-8"):
     reader.finish()
     task, puzzles, solutions = reader.task, reader.array(0), reader.array(1)
     number = min(CHECKED, len(puzzles))
-    looked = np.arange(number) * len(puzzles) // number
+    checked = np.arange(number) * len(puzzles) // number
     for start in range(0, number, TOGETHER):
-        own = looked[start : start + TOGETHER]
-        several = own[task.ambiguous(puzzles[own])].tolist()
+        chunk = checked[start : start + TOGETHER]
+        several = chunk[task.ambiguous(puzzles[chunk])].tolist()
         _refuse(path, reader.lines, dict.fromkeys(several, "more than one solution"))
     return task, puzzles, solutions
 
 
 class _TableReader:
-    """Turns rows into units, some thousand at a time.
+    """Converts rows to symbol indices, `TOGETHER` rows at a time.
 
     Args:
-        path, name, make: As of `read_puzzles`.
+        path, name, make: As in `read_puzzles`.
 
     Attributes:
-        task: The `Puzzle`, once there was a row.
-        lines: `array` of the rows' numbers of lines.
+        task: `Puzzle`, or `None` before the first row.
+        lines: `array`, the line number of each row.
     """
 
     def __init__(self, path, name, make):
@@ -73,7 +72,7 @@ class _TableReader:
         self._texts, self._units = ([], []), (bytearray(), bytearray())
 
     def add(self, line, puzzle, solution):
-        """Takes a row: the number of its line, and two strings."""
+        """Adds a row: its line number, and the puzzle and solution as strings."""
         if self.task is None:
             self.task = self.make(self.name or self._named(line, puzzle))
         self.lines.append(line)
@@ -83,7 +82,7 @@ class _TableReader:
             self.finish()
 
     def finish(self):
-        """Turns the rows that were taken since into units, and checks them."""
+        """Converts and checks the rows added since the last call."""
         texts = self._texts
         if not texts[0]:
             return
@@ -93,11 +92,11 @@ class _TableReader:
         lacking = np.flatnonzero([not solution for solution in texts[1]])
         solutions = np.zeros_like(puzzles)
         if len(lacking) < len(puzzles):
-            given = [s or task.text(p) for s, p in zip(texts[1], puzzles, strict=True)]
-            solutions = _units(task, path, lines, given, "solution")
+            completed = [s or task.text(p) for s, p in zip(texts[1], puzzles, strict=True)]
+            solutions = _units(task, path, lines, completed, "solution")
         if lacking.size:
-            found, solved = task.solve(puzzles[lacking])
-            _refuse(path, lines, {int(lacking[n]): what for n, what in found.items()})
+            errors, solved = task.solve(puzzles[lacking])
+            _refuse(path, lines, {int(lacking[n]): message for n, message in errors.items()})
             solutions[lacking] = solved
         _refuse(path, lines, task.wrong(puzzles, solutions))
         for units, arrays in zip(self._units, (puzzles, solutions), strict=True):
@@ -109,7 +108,7 @@ class _TableReader:
         return np.frombuffer(self._units[number], dtype=np.uint8).reshape(-1, self.task.positions)
 
     def _named(self, line, puzzle):
-        """Returns the sudoku of a puzzle's size."""
+        """Derives the sudoku's `PuzzleName` from the number of symbols."""
         sizes = {size**2: size for size in BOXES}
         if len(puzzle) not in sizes:
             raise MdnnError(
@@ -120,21 +119,20 @@ class _TableReader:
 
 
 def _units(task, path, lines, texts, what):
-    """Returns the units of texts, uint8 `[n, positions]`; of a sudoku's puzzle any blank is one."""
+    """Converts strings to symbol indices, uint8 `[n, positions]`; any of `BLANKS` is 0."""
     for line, text in zip(lines, texts, strict=True):
         if len(text) != task.positions:
             raise MdnnError(
                 f"{path}, line {line}: expected a {what} of {task.positions} symbols, a "
-                f"{task.name}; "
-                f"received {len(text)} symbols"
+                f"{task.name}; received {len(text)} symbols"
             )
-    known = np.full(128, 255, dtype=np.uint8)
+    symbol_index = np.full(128, 255, dtype=np.uint8)
     if what == "puzzle" and task.name.startswith("sudoku"):
-        known[[ord(symbol) for symbol in BLANKS]] = 0
+        symbol_index[[ord(symbol) for symbol in BLANKS]] = 0
     for unit, symbol in enumerate(task.alphabet):
-        known[ord(symbol)] = unit
+        symbol_index[ord(symbol)] = unit
     points = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
-    units = np.where(points < 128, known[np.minimum(points, 127)], 255).astype(np.uint8)
+    units = np.where(points < 128, symbol_index[np.minimum(points, 127)], 255).astype(np.uint8)
     units = units.reshape(len(texts), task.positions)
     for number, position in np.argwhere(units == 255)[:1]:
         raise MdnnError(
@@ -144,8 +142,8 @@ def _units(task, path, lines, texts, what):
     return units
 
 
-def _refuse(path, lines, found):
-    """Raises an error for the first of the puzzles in which something was found."""
-    if found:
-        number = min(found)
-        raise MdnnError(f"{path}, line {lines[number]}: {found[number]}")
+def _refuse(path, lines, errors):
+    """Raises the error of the first wrong puzzle, if there is one."""
+    if errors:
+        number = min(errors)
+        raise MdnnError(f"{path}, line {lines[number]}: {errors[number]}")

@@ -1,4 +1,4 @@
-"""A source of puzzles made ready: cases to train on, and those that are held out."""
+"""Opens a source of puzzles as a training and a validation split."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ from mdnn.datasets.puzzles.sudoku import Sudoku
 from mdnn.errors import MdnnError
 from mdnn.tokens.symbols import KNOWN, PuzzleName, puzzle_source
 
-# The seed of held out cases: whatever a network is trained with, it is tested on the same ones.
+# Seed of the held-out cases, the same for every training seed.
 TEST_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class PuzzleCorpus:
-    """A source's cases on two sides.
+    """Holds the training and validation cases of a source.
 
     Args:
-        source: String, what `open_puzzles` was asked for.
+        source: String, the argument of `open_puzzles`.
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        train: `DrawnCases` or `ReadCases` to train on.
-        held: The same, of the puzzles that are held out.
+        train: `DrawnCases` or `ReadCases`, the training cases.
+        held: `DrawnCases` or `ReadCases`, the held-out cases.
     """
 
     source: str
@@ -33,9 +33,9 @@ class PuzzleCorpus:
     held: DrawnCases | ReadCases
 
     def contents(self):
-        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`.
+        """Yields the arrays read from files, for `mdnn.datasets.fingerprint.fingerprint`.
 
-        Drawn puzzles follow from the config alone.
+        Generated puzzles depend only on the config and are not included.
         """
         for side in (self.train, self.held):
             if isinstance(side, ReadCases):
@@ -44,15 +44,15 @@ class PuzzleCorpus:
 
 
 def make_task(name, givens=(), loops=0.0):
-    """Returns the `Puzzle` of a name.
+    """Builds the `Puzzle` of a name.
 
     Args:
         name: `PuzzleName`, or a string such as `"sudoku-6x6"`.
-        givens: Fewest and most givens of a sudoku; empty for its size's own.
+        givens: Minimum and maximum number of givens of a sudoku; empty for the size's default.
         loops: Float, the share of a maze's walls that are opened.
 
     Raises:
-        MdnnError: If there is no such task.
+        MdnnError: If the name is unknown.
     """
     named = name if isinstance(name, PuzzleName) else PuzzleName.of(name)
     if named is None:
@@ -69,25 +69,25 @@ def open_puzzles(
 ):
     """Opens a source of puzzles.
 
-    Which puzzles are held out is decided by the puzzles' hashes (see
-    `mdnn.datasets.puzzles.cases.held_out`): no seed draws a held out puzzle for training.
+    The split depends on the hashes of the puzzles (see `mdnn.datasets.puzzles.cases.held_out`):
+    no seed draws a held-out puzzle for training.
 
     Args:
-        source: As `mdnn.tokens.symbols.puzzle_source` takes it.
-        validation: Float from 0 to 1, the share of the puzzles that is held out. Of a file 0 puts
-            all on both sides, to evaluate on all of it.
-        seed: Integer, of the cases to train on.
-        givens, loops: As of `make_task`; of a file they say nothing.
-        expected: `PuzzleName` of the puzzles that a network was built for, or `None`; other kinds
-            are refused, and a file that does not say its kind is taken to be of this one.
+        source: String, as in `mdnn.tokens.symbols.puzzle_source`.
+        validation: Float from 0 to 1, the share of held-out puzzles. With a file, 0 puts all
+            puzzles in both splits, to evaluate on the whole file.
+        seed: Integer, seed of the training cases.
+        givens, loops: As in `make_task`; ignored for files.
+        expected: `PuzzleName` of the network's puzzles, or `None`. Other kinds are refused; it is
+            the default kind of a file.
         encoding: String, the encoding of a file.
 
     Returns:
         A `PuzzleCorpus`.
 
     Raises:
-        MdnnError: If there is no such source, its puzzles are of another kind than expected, or
-            nothing is left on a side.
+        MdnnError: If the source is invalid, its puzzles are of another kind than expected, or a
+            split is empty.
 
     Example:
 
@@ -112,14 +112,17 @@ def open_puzzles(
     task, puzzles, solutions = read_puzzles(path, name or expected, make_task, encoding)
     if not validation:
         return PuzzleCorpus(source, task, *[ReadCases(task, puzzles, solutions, seed)] * 2)
-    held = held_out(task, puzzles, validation)
-    if held.all() or not held.any():
+    is_held_out = held_out(task, puzzles, validation)
+    if is_held_out.all() or not is_held_out.any():
         raise MdnnError(
-            f"{path}: {len(puzzles)} puzzles split into {(~held).sum()} to train on and "
-            f"{held.sum()} held out; each side needs at least one"
+            f"{path}: {len(puzzles)} puzzles split into {(~is_held_out).sum()} to train on and "
+            f"{is_held_out.sum()} held out; each side needs at least one"
         )
     return PuzzleCorpus(
         source,
         task,
-        *(ReadCases(task, puzzles[side], solutions[side], seed) for side in (~held, held)),
+        *(
+            ReadCases(task, puzzles[side], solutions[side], seed)
+            for side in (~is_held_out, is_held_out)
+        ),
     )

@@ -1,6 +1,6 @@
-"""Tables of puzzles in the forms that people publish: rows of a puzzle and its solution.
+"""Parses tables of puzzles in common formats, one puzzle and its solution per row.
 
-A file is read once, row by row: a table of a million puzzles takes no more memory than its rows.
+A file is read once, row by row, so memory does not grow with the number of puzzles.
 """
 
 import csv
@@ -27,7 +27,7 @@ PUZZLE = (
     "input",
     "maze",
 )
-"""Names of the column of puzzles, the usual ones first; `question` is Sudoku-Extreme's."""
+"""Names of the puzzle column in order of priority; `question` is used by Sudoku-Extreme."""
 
 SOLUTION = (
     "solution",
@@ -40,15 +40,15 @@ SOLUTION = (
     "label",
     "response",
 )
-"""Names of the column of solutions."""
+"""Names of the solution column, in order of priority."""
 
 BLANKS = ".0_-*?xX"
-"""Symbols that stand for a blank of a sudoku."""
+"""Symbols of empty cells in sudokus."""
 
-# Bytes at the beginning of a file that tell its encoding and form.
+# Bytes at the start of a file that are used to detect its encoding.
 _LOOKED_AT = 1 << 16
 
-# Symbols of the grids of sudokus whose size a file does not say.
+# Sizes of sudokus by their number of symbols.
 _SIZES = {16: 4, 36: 6, 81: 9}
 
 _SUDOKU = re.compile(rf"[1-9{re.escape(BLANKS)}]+")
@@ -58,28 +58,29 @@ _RULE = re.compile(r"[-+|=\s]*")
 def table_rows(path, symbols=None, sudoku=True, encoding="utf-8"):
     """Yields the rows of a table of puzzles.
 
-    Read are, each with or without a header: columns between commas, semicolons, tabs or vertical
-    bars, between blanks (sudoku-exchange's bank), one puzzle a line, and a sudoku as a square of
-    lines. A header may name its columns as `PUZZLE` and `SOLUTION` do; without such names the
-    first column that looks like a puzzle is one, and the next one that looks so its solution.
-    Empty lines are passed over, and so are comments of sudokus (lines that begin with "#" or "//").
+    Supported formats, each with or without a header: columns separated by commas, semicolons,
+    tabs, vertical bars or spaces (sudoku-exchange's bank), one puzzle per line, and sudokus as
+    squares of several lines. A header may use the column names in `PUZZLE` and `SOLUTION`;
+    otherwise the first column with the form of a puzzle is the puzzle, the second its solution.
+    Empty lines are skipped, and so are comments in files of sudokus (lines that start with "#" or
+    "//").
 
     Args:
         path: Path of the file.
-        symbols: Integer, symbols of a puzzle; `None`: those of a sudoku of any size.
+        symbols: Integer, symbols per puzzle; `None` for sudokus of any size.
         sudoku: Boolean, whether the puzzles are sudokus.
-        encoding: String, the file's encoding as Python names it.
+        encoding: String, the file's encoding (Python's name).
 
     Yields:
-        `(line, puzzle, solution)`: the number of the line, from 1, and two strings; the solution
-        is empty where there is none.
+        `(line, puzzle, solution)`: the line number from 1, and two strings; the solution is empty
+        if the row has none.
 
     Raises:
-        MdnnError: If the file cannot be read, is in another encoding or has no puzzles. The
-            message names the line.
+        MdnnError: If the file cannot be read, has another encoding or no puzzles. The message
+            names the line.
     """
     encoding = check_encoding(encoding)
-    # A pipe or a device would be waited for.
+    # Opening a pipe or a device could block.
     if path.exists() and not path.is_file():
         raise MdnnError(f"cannot read {str(path)!r}: expected a file")
     try:
@@ -92,7 +93,7 @@ def table_rows(path, symbols=None, sudoku=True, encoding="utf-8"):
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        # The error's offset counts from a block of the file.
+        # The error's offset is relative to a block of the file.
         try:
             decode_text(beginning, encoding, repr(str(path)))
         except MdnnError as known:
@@ -105,11 +106,11 @@ def table_rows(path, symbols=None, sudoku=True, encoding="utf-8"):
 
 
 class _Table:
-    """One file's form, found from its first rows.
+    """Parses one file; its format is detected from the first rows.
 
     Args:
-        path: Path, for errors.
-        symbols, sudoku: As of `table_rows`.
+        path: Path, for error messages.
+        symbols, sudoku: As in `table_rows`.
         file: Text file.
     """
 
@@ -119,7 +120,7 @@ class _Table:
         self.number = 0
 
     def rows(self):
-        """Yields what `table_rows` does."""
+        """Yields the rows of `table_rows`."""
         first = next(self._lines(), None)
         if first is None:
             raise MdnnError(f"{self.path}, line 1: {self._expected()}; received an empty file")
@@ -137,7 +138,7 @@ class _Table:
         yield from self._table(cells)
 
     def _table(self, cells):
-        """Yields the rows of cells, the first of which may be a header."""
+        """Yields `(line, puzzle, solution)` from lists of cells; the first may be a header."""
         head = next(cells)
         number = self.number
         named = [word.strip().lower() for word in head]
@@ -145,7 +146,7 @@ class _Table:
         is_header = columns[0] is not None
         following = []
         if not is_header and not self._columns(head):
-            # A header with other names: the row below it shows which columns there are.
+            # A header with other names: detect the columns from the next row.
             following = list(itertools.islice(cells, 1))
             is_header = bool(following) and bool(self._columns(following[0]))
             if not is_header:
@@ -191,26 +192,24 @@ class _Table:
                 yield line
 
     def _stripped(self, first):
-        """Yields lines, of sudokus without blanks around them."""
+        """Yields lines, in files of sudokus without surrounding spaces."""
         for line in itertools.chain([first], self._lines()):
             yield line.strip() if self.sudoku else line
 
     def _cells(self, first, delimiter):
         """Yields the cells of the rows of a CSV file."""
         lines = itertools.chain([first], self._lines())
-        # A blank behind a comma belongs to no sudoku; a maze may begin with one.
+        # Sudokus never start with a space; a maze may.
         options = {"delimiter": delimiter, "strict": True, "skipinitialspace": self.sudoku}
         try:
             for row in csv.reader(lines, **options):
                 if row:
                     yield row
         except csv.Error as error:
-            raise MdnnError(
-                f"{self.path}, line {self.number}: no row of a CSV file: {error}"
-            ) from None
+            raise MdnnError(f"{self.path}, line {self.number}: invalid CSV row: {error}") from None
 
     def _side(self, line):
-        """Returns the side of a square of lines that begins with a line, or `None`."""
+        """Returns the size of a sudoku whose square starts with this line, or `None`."""
         if not self.sudoku:
             return None
         line = _cell_symbols(line)
@@ -221,7 +220,7 @@ class _Table:
         return len(line) if len(line) in known and _SUDOKU.fullmatch(line) else None
 
     def _squares(self, first, side):
-        """Yields sudokus that are written as squares of lines, titles between them."""
+        """Yields sudokus written as squares of lines, with optional titles between them."""
         rows, start = [], 0
         for line in itertools.chain([first], self._lines()):
             symbols = _cell_symbols(line)
@@ -243,9 +242,9 @@ class _Table:
             )
 
     def _columns(self, row):
-        """Returns the numbers of the columns that look like a puzzle and its solution."""
-        found = [number for number, cell in enumerate(row) if self._is_puzzle(cell)]
-        return (found[0], found[1] if len(found) > 1 else None) if found else None
+        """Returns the indices of the puzzle and solution columns, detected by their form."""
+        matches = [number for number, cell in enumerate(row) if self._is_puzzle(cell)]
+        return (matches[0], matches[1] if len(matches) > 1 else None) if matches else None
 
     def _is_puzzle(self, cell):
         if not self.sudoku:
@@ -260,11 +259,11 @@ class _Table:
 
 
 def _cell_symbols(line):
-    """Returns a line of a square without what separates its boxes and cells."""
+    """Removes the separators of boxes and cells from a line of a square."""
     return re.sub(r"[\s|]+", "", line) if not re.search("[A-Za-wyz]", line) else line.strip()
 
 
 def _named(header, names):
-    """Returns the number of the column with one of the names, or `None`."""
+    """Returns the index of the column with one of the names, or `None`."""
     header = [re.sub(r"[\s_-]*(string|str|text)$", "", word).strip("\"' ") for word in header]
     return next((header.index(name) for name in names if name in header), None)

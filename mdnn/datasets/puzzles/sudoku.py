@@ -1,4 +1,4 @@
-"""Sudokus with one solution, by number of givens."""
+"""Defines `Sudoku`: sudokus with a unique solution and a given number of givens."""
 
 import numpy as np
 
@@ -19,31 +19,31 @@ BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 """Rows and columns of a box, by the sudoku's size."""
 
 GIVENS = {4: (4, 8), 6: (10, 18), 9: (30, 36)}
-"""Fewest and most givens where nothing is said, by the sudoku's size."""
+"""Default minimum and maximum number of givens, by the sudoku's size."""
 
 LEAST = {4: 4, 6: 8, 9: 17}
-"""Givens of the hardest sudokus with one solution (McGuire and others, 2012, for 9x9)."""
+"""Smallest number of givens with a unique solution (9x9: McGuire and others, 2012), by size."""
 
-# How often another given is put back to find a puzzle that is wanted.
+# Number of attempts to reach the requested split by restoring another given.
 TRIES = 64
 
 
 class Sudoku(Puzzle):
-    """Sudokus of a size.
+    """Generates sudokus of one size.
 
-    A puzzle is dug: digits are taken out of a random solved grid in a random order wherever one
-    solution is left, until there is one given fewer than drawn from the range; then a random one
-    is put back. Each puzzle that is trained on is a random image of such a one: digits renamed,
-    rows exchanged within bands, bands, columns and stacks likewise, and, where boxes are square,
-    transposed. `hashes` is the same for all of these, so no image of a held-out puzzle is trained
-    on.
+    Digits are removed from a random solved grid in random order as long as the solution stays
+    unique, until one given fewer than drawn from the range is left; then a random digit is
+    restored. Training uses random symmetric images of these puzzles: digits are relabelled, rows
+    permuted within bands, bands permuted, the same for columns and stacks, and grids with square
+    boxes transposed. `hashes` is invariant under these symmetries, so no image of a held-out
+    puzzle is trained on.
 
     Args:
-        size: 4, 6 (boxes of 2 rows and 3 columns) or 9.
-        givens: Fewest and most givens; empty for the size's own range.
+        size: Integer: 4, 6 (boxes of 2 rows and 3 columns) or 9.
+        givens: Minimum and maximum number of givens; empty for the size's default.
 
     Raises:
-        MdnnError: If there is no such size or range.
+        MdnnError: If the size or range is invalid.
     """
 
     reuse = 8
@@ -69,7 +69,7 @@ class Sudoku(Puzzle):
         solutions = to_digits(grids)
         puzzles = np.where(given, solutions, 0).astype(np.uint8)
         left = np.flatnonzero(given.sum(axis=1) < high)
-        found = np.zeros(count, dtype=bool)
+        accepted = np.zeros(count, dtype=bool)
         for _ in range(TRIES):
             if not left.size:
                 break
@@ -79,16 +79,16 @@ class Sudoku(Puzzle):
             tried[np.arange(left.size), back] = solutions[left, back]
             right = wanted(tried)
             puzzles[left[right]] = tried[right]
-            found[left[right]] = True
+            accepted[left[right]] = True
             left = left[~right]
-        return puzzles[found], solutions[found]
+        return puzzles[accepted], solutions[accepted]
 
     def hashes(self, puzzles):
-        """Returns a number for each puzzle, uint64 `[n]`, the same for all its images.
+        """Returns a hash of each puzzle, uint64 `[n]`, invariant under all symmetries.
 
-        Cells get colours from what is given around them, whatever the digit's name and the order
-        of rows, for some rounds (colour refinement); the number is the colours' sum. Puzzles that
-        are no images of each other may share a number: they are then on one side together.
+        Computed by colour refinement: in each round a cell's colour is updated from the colours in
+        its row, column, box and of its digit, independent of digit labels and row order; the hash
+        is the sum of the colours. Different puzzles with equal hashes are in the same split.
         """
         size, (height, width) = self.size, self.box
         digits = np.asarray(puzzles).reshape(-1, size, size)
@@ -101,13 +101,13 @@ class Sudoku(Puzzle):
             stacks = mixed(columns.reshape(-1, height, width).sum(axis=2) + np.uint64(3))
             across = mixed(rows + np.repeat(bands, height, axis=1))
             down = mixed(columns + np.repeat(stacks, width, axis=1))
-            # Rows and columns count alike only where a sudoku can be transposed.
+            # Rows and columns are equivalent only if the sudoku can be transposed.
             down = down if square else mixed(down + np.uint64(5))
             named = np.zeros_like(colours)
             for digit in range(1, size + 1):
-                own = digits == digit
-                total = np.where(own, colours, 0).sum(axis=(1, 2), dtype=np.uint64)
-                named += np.where(own, mixed(total + np.uint64(7))[:, None, None], 0)
+                is_digit = digits == digit
+                total = np.where(is_digit, colours, 0).sum(axis=(1, 2), dtype=np.uint64)
+                named += np.where(is_digit, mixed(total + np.uint64(7))[:, None, None], 0)
             boxes = np.repeat(np.repeat(mixed(boxes), height, axis=1), width, axis=2)
             colours = mixed(
                 colours * np.uint64(3) + across[:, :, None] + down[:, None, :] + boxes + named
@@ -138,46 +138,46 @@ class Sudoku(Puzzle):
         )
 
     def solve(self, puzzles):
-        found = {}
+        errors = {}
         masks = to_masks(puzzles, self.size)
         counts, masks = count_solutions(masks, self.box, guesses=GUESSES)
         faults = (
-            (counts < 0, f"it is not solved with {GUESSES:,} guesses"),
+            (counts < 0, f"not solved within {GUESSES:,} guesses"),
             (counts == 0, "no solution"),
             (counts > 1, "more than one solution"),
         )
         for faulty, what in faults:
-            found |= dict.fromkeys(np.flatnonzero(faulty).tolist(), what)
-        return found | self._contradictions(puzzles), to_digits(masks)
+            errors |= dict.fromkeys(np.flatnonzero(faulty).tolist(), what)
+        return errors | self._contradictions(puzzles), to_digits(masks)
 
     def wrong(self, puzzles, solutions):
-        found = {n: f"no solution: {what}" for n, what in self._contradictions(solutions).items()}
+        errors = {n: f"no solution: {what}" for n, what in self._contradictions(solutions).items()}
         for number in np.flatnonzero((solutions == 0).any(axis=1)):
             position = (solutions[number] == 0).argmax()
-            found[int(number)] = f"the solution leaves {self.place(position)} blank"
-        return found | super().wrong(puzzles, solutions) | self._contradictions(puzzles)
+            errors[int(number)] = f"the solution leaves {self.place(position)} blank"
+        return errors | super().wrong(puzzles, solutions) | self._contradictions(puzzles)
 
     def ambiguous(self, puzzles):
-        """Returns which puzzles are found to have more than one solution, boolean `[n]`."""
+        """Returns a mask of the puzzles with several solutions found, boolean `[n]`."""
         masks = to_masks(puzzles, self.size)
         return count_solutions(masks, self.box, guesses=GUESSES)[0] > 1
 
     def _contradictions(self, puzzles):
-        """Returns which puzzles have a digit twice in a unit, and where: a dictionary."""
+        """Returns errors for puzzles with a repeated digit in a row, column or box, a dict."""
         units, _ = sudoku_units(*self.box)
         inside = np.sort(np.asarray(puzzles)[:, units], axis=2)
         twice = (inside[..., 1:] == inside[..., :-1]) & (inside[..., 1:] > 0)
-        found = {}
+        errors = {}
         for number in np.flatnonzero(twice.any(axis=(1, 2))):
             unit, place = np.argwhere(twice[number])[0]
             kind = ("row", "column", "box")[unit // self.size]
             digit = self.alphabet[inside[number, unit, place]]
-            found[int(number)] = f"the digit {digit} is twice in {kind} {unit % self.size + 1}"
-        return found
+            errors[int(number)] = f"the digit {digit} is twice in {kind} {unit % self.size + 1}"
+        return errors
 
 
 def _exchanged(inner, outer, height):
-    """Lines in a random order that keeps bands of `height` together, int `[n, lines]`."""
+    """Draws permutations of lines that keep bands of `height` together, int `[n, lines]`."""
     number, bands = outer.shape
     within = np.argsort(inner.reshape(number, bands, height), axis=2, kind="stable")
     order = np.argsort(outer, axis=1, kind="stable")

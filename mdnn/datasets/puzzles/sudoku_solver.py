@@ -1,26 +1,29 @@
-"""Many sudokus solved at once: candidates as bits, singles propagated, the rest searched."""
+"""Solves many sudokus in parallel with candidate bit masks, propagation and search.
+
+A "unit" is a row, column or box of a sudoku.
+"""
 
 import functools
 
 import numpy as np
 
-# States that are propagated together; the others wait, so that memory is bounded.
+# Maximum number of states that are propagated together, to bound memory.
 BLOCK = 4096
 
-# Few states take as long as one.
+# Batches of up to this many states take about as long as a single state.
 FEW = 64
 
 GUESSES = 50_000
-"""States of one strange puzzle that are looked at. The hardest real ones take some thousands."""
+"""Maximum number of search states per puzzle. The hardest known puzzles take some thousands."""
 
 
 @functools.cache
 def units_of(height, width):
-    """The units of sudokus with boxes of so many rows and columns.
+    """Lists the rows, columns and boxes ("units") of sudokus with boxes of `height` x `width`.
 
     Returns:
-        `units`, int `[3n, n]`: the cells of each row, column and box; `of_cell`, int `[n * n, 3]`:
-        the three units of each cell; n is `height * width`.
+        `(units, of_cell)`, with n = `height * width`: int `[3n, n]`, the cells of each row, column
+        and box; and int `[n * n, 3]`, the three units of each cell.
     """
     size = height * width
     cells = np.arange(size * size).reshape(size, size)
@@ -34,32 +37,32 @@ def units_of(height, width):
 
 @functools.cache
 def _counts(size):
-    """How many bits a mask of `size` bits has, uint8 `[2 ** size]`."""
+    """Returns the number of set bits of each mask of `size` bits, uint8 `[2 ** size]`."""
     masks = np.arange(2**size)
     return sum((masks >> bit) & 1 for bit in range(size)).astype(np.uint8)
 
 
 def to_masks(puzzles, size):
-    """Candidates as bits, uint16 `[cells, n]`, of puzzles `[n, cells]`; a blank, 0, has all."""
+    """Converts puzzles `[n, cells]` to candidate masks uint16 `[cells, n]`; 0 has all bits."""
     puzzles = np.asarray(puzzles).T.astype(np.uint16)
     full = np.uint16(2**size - 1)
     return np.where(puzzles > 0, np.uint16(1) << np.maximum(puzzles, 1) - np.uint16(1), full)
 
 
 def to_digits(masks):
-    """Digits, uint8 `[n, cells]`, of masks `[cells, n]` with one bit each."""
+    """Converts masks `[cells, n]` with one bit each to digits uint8 `[n, cells]`."""
     return (np.log2(np.maximum(masks, 1)).astype(np.uint8) + 1).T
 
 
 def propagate(masks, box):
-    """Takes candidates away until naked and hidden singles say nothing more.
+    """Removes candidates by naked and hidden singles until nothing changes.
 
     Args:
         masks: uint16 `[cells, n]`, candidates; changed in place.
-        box: rows and columns of a box.
+        box: Tuple, rows and columns of a box.
 
     Returns:
-        Boolean `[n]`: whether a contradiction was found.
+        Boolean `[n]`, `True` for contradictions.
     """
     units, of_cell = units_of(*box)
     size, number = box[0] * box[1], masks.shape[1]
@@ -70,7 +73,7 @@ def propagate(masks, box):
         before = masks if active.size == number else masks[:, active]
         single = (before & (before - np.uint16(1))) == 0
         taken, twice = _once_and_twice(np.where(single, before, 0)[units])
-        taken, twice = (_of_cells(found, of_cell) for found in (taken, twice))
+        taken, twice = (_of_cells(in_units, of_cell) for in_units in (taken, twice))
         now = before & ~np.where(single, twice, taken)
         once, twice = _once_and_twice(now[units])
         lacking = (once != full).any(axis=0)
@@ -85,7 +88,7 @@ def propagate(masks, box):
 
 
 def _once_and_twice(masks):
-    """Which bits are in at least one, and in at least two, of masks `[units, cells, n]`."""
+    """Returns the bits in at least one and in at least two masks of `[units, cells, n]`."""
     once = masks[:, 0].copy()
     twice = np.zeros_like(once)
     for cell in range(1, masks.shape[1]):
@@ -94,31 +97,31 @@ def _once_and_twice(masks):
     return once, twice
 
 
-def _of_cells(found, of_cell):
-    """What was found in units `[units, n]`, for each cell in any of its three: `[cells, n]`."""
-    return found[of_cell[:, 0]] | found[of_cell[:, 1]] | found[of_cell[:, 2]]
+def _of_cells(in_units, of_cell):
+    """Combines bits of units `[units, n]` for the three units of each cell: `[cells, n]`."""
+    return in_units[of_cell[:, 0]] | in_units[of_cell[:, 1]] | in_units[of_cell[:, 2]]
 
 
 def count_solutions(masks, box, limit=2, guesses=None):
-    """Counts solutions, at most so many.
+    """Counts solutions up to a limit.
 
     Args:
         masks: uint16 `[cells, n]`, candidates.
-        box: rows and columns of a box.
-        limit: int, where counting ends.
-        guesses: int, states of a puzzle that are looked at, and of all of them together 20 times
-            as many and 1,000 for each; `None`: all.
+        box: Tuple, rows and columns of a box.
+        limit: Integer, maximum count.
+        guesses: Integer, maximum number of search states per puzzle; all puzzles together have at
+            most `20 * guesses + 1000 * n` states. `None` for no limit.
 
     Returns:
-        int `[n]`, from 0 to `limit`, -1 where that was not found out; and uint16 `[cells, n]`, the
-        masks of the last solution that was found, zeros where there is none.
+        `(counts, solutions)`: int `[n]`, from 0 to `limit`, or -1 if the search was given up; and
+        uint16 `[cells, n]`, the masks of the last solution found, zeros if there is none.
     """
     number = masks.shape[1]
-    counts, found = np.zeros(number, dtype=np.int64), np.zeros_like(masks)
+    counts, solutions = np.zeros(number, dtype=np.int64), np.zeros_like(masks)
     looked = np.zeros(number, dtype=np.int64)
     given_up = np.zeros(number, dtype=bool)
     bits = _counts(box[0] * box[1])
-    # What is not decided yet, the last first: a search in depth, many side by side.
+    # Stack of open states: depth-first search over many puzzles in parallel.
     waiting = [(masks.copy(), np.arange(number))]
     while waiting:
         states, owners = waiting.pop()
@@ -139,12 +142,12 @@ def count_solutions(masks, box, limit=2, guesses=None):
         states, owners = states[:, alive], owners[alive]
         left = bits[states]
         solved = (left == 1).all(axis=0)
-        found[:, owners[solved]] = states[:, solved]
+        solutions[:, owners[solved]] = states[:, solved]
         np.add.at(counts, owners[solved], 1)
         states, owners, left = states[:, ~solved], owners[~solved], left[:, ~solved]
         if not owners.size:
             continue
-        # The cell with the fewest candidates: its lowest one, or one of the others.
+        # Branch on the cell with the fewest candidates: its lowest candidate, or the others.
         cell = np.where(left > 1, left, 255).argmin(axis=0)
         column = np.arange(owners.size)
         mask = states[cell, column]
@@ -154,16 +157,16 @@ def count_solutions(masks, box, limit=2, guesses=None):
         waiting.append((other, owners))
         waiting.append((states, owners))
     counts = np.minimum(counts, limit)
-    return np.where(given_up & (counts < limit), -1, counts), found
+    return np.where(given_up & (counts < limit), -1, counts), solutions
 
 
 def fill(number, box, words):
     """Draws solved grids.
 
     Args:
-        number: int.
-        box: rows and columns of a box.
-        words: function from a number to so many random uint64.
+        number: Integer, number of grids.
+        box: Tuple, rows and columns of a box.
+        words: Function from a number n to n random uint64.
 
     Returns:
         uint16 `[cells, number]`, masks of one bit each.
@@ -180,7 +183,7 @@ def fill(number, box, words):
         cell = np.where(counts > 1, counts, 255).argmin(axis=0)
         column = np.arange(left.size)
         mask, count = states[cell, column], counts[cell, column]
-        # The one of its candidates that was drawn, counted from the lowest.
+        # Select a random candidate of the cell, counted from the lowest.
         place = (words(left.size) % count.astype(np.uint64)).astype(np.int64)
         for _ in range(size):
             mask = np.where(place > 0, mask & (mask - np.uint16(1)), mask)
@@ -192,17 +195,17 @@ def fill(number, box, words):
 
 
 def dig(grids, least, orders, box):
-    """Takes digits out of solved grids as long as there is one solution.
+    """Removes digits from solved grids as long as the solution is unique.
 
     Args:
-        grids: uint16 `[cells, n]`, as `fill` gives them.
-        least: int `[n]`, how many givens are to be left.
-        orders: int `[cells, n]`, in which order cells are tried.
-        box: rows and columns of a box.
+        grids: uint16 `[cells, n]`, from `fill`.
+        least: int `[n]`, minimum number of givens.
+        orders: int `[cells, n]`, the order in which cells are tried.
+        box: Tuple, rows and columns of a box.
 
     Returns:
-        Boolean `[cells, n]`: which cells are given. Where no cell could be taken out any more,
-        there are more givens than asked for.
+        Boolean `[cells, n]`, `True` for givens. Their number exceeds `least` if no further digit
+        can be removed.
     """
     full = np.uint16(2 ** (box[0] * box[1]) - 1)
     given = np.ones(grids.shape, dtype=bool)
@@ -210,7 +213,7 @@ def dig(grids, least, orders, box):
         left = np.flatnonzero(given.sum(axis=0) > least)
         if not left.size:
             break
-        # Whether there is a solution with another digit here.
+        # Search for a solution with another digit in this cell.
         states = np.where(given[:, left], grids[:, left], full)
         cell, column = cells[left], np.arange(left.size)
         states[cell, column] = full & ~grids[cell, left]

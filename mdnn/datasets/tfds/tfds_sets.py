@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 from mdnn.errors import MdnnError
+from mdnn.runtime import quiet_logger
 
 PATIENCE = 20.0
 """Seconds after which a server that does not answer counts as out of reach."""
@@ -67,16 +68,9 @@ def _import_tfds(name):
     return tfds
 
 
-@contextlib.contextmanager
 def _quiet():
     """Keeps TFDS' warnings about sets that are not there yet off the terminal."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    return quiet_logger("absl", logging.ERROR)
 
 
 def _builder(tfds, name, options):

@@ -1,8 +1,8 @@
-"""Ways to mix the axes of a grid: one file each, found by being in this folder.
+"""Mixers of grid axes, one per file; every module of this package is imported and registered.
 
-A mixer's file holds the words of its config table, the layer that is made from them, its decoding
-cache and its cost: a subclass of `Mixer`, registered with `register_mixer`. A mixer in another
-package registers itself in the same way when its module is imported.
+A mixer's file defines its config keys, its layer, its decoding cache and its cost in a subclass of
+`Mixer`, registered with `register_mixer`. A mixer in another package is registered the same way
+when its module is imported.
 """
 
 import importlib

@@ -16,7 +16,7 @@ from mdnn.option_field import option
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class AttentionMixer(Mixer):
-    """Mixes one axis with `AxisAttention`."""
+    """Configures `AxisAttention` along one axis."""
 
     kind: str = "attention"
     wiring: str = "causal"
@@ -59,12 +59,12 @@ class AttentionMixer(Mixer):
 
 
 class AttentionCache(DecodingCache):
-    """Common parts of both caches of attention: projections and one query's answer.
+    """Base of the attention caches: projects inputs and attends with one query.
 
     Args:
-        layer: an `AxisAttention`.
-        axis: int, the context axis that it mixes, from 1.
-        grid, width, columns: see `DecodingCache`.
+        layer: `AxisAttention`.
+        axis: Integer, the context axis that the layer mixes, from 1.
+        grid, width, columns: As in `DecodingCache`.
     """
 
     def __init__(self, layer, axis, grid, width, columns):
@@ -85,15 +85,15 @@ class AttentionCache(DecodingCache):
         }
 
     def _attend(self, q, k, v, seen):
-        """Answers one query.
+        """Computes the attention output of one query per context.
 
         Args:
-            q: `[batch, heads, h]`.
-            k, v: `[batch, heads, m, h]`.
-            seen: bool that broadcasts to `[batch, heads, 1, m]`.
+            q: Tensor `[batch, heads, h]`.
+            k, v: Tensors `[batch, heads, m, h]`.
+            seen: Boolean mask that broadcasts to `[batch, heads, 1, m]`.
 
         Returns:
-            `[batch, width]`.
+            Tensor `[batch, width]`.
         """
         q = q[:, :, None] * (1 / math.sqrt(self.per_head))
         scores = ops.cast(ops.matmul(q, ops.swapaxes(k, -1, -2)), "float32")
@@ -103,7 +103,7 @@ class AttentionCache(DecodingCache):
 
 
 class RowAttentionCache(AttentionCache):
-    """Attention along the rows: keys and values of the current row."""
+    """Caches attention along the fastest axis: keys and values of the current row."""
 
     def empty_row(self, batch, dtype):
         shape = self.num_columns, batch, self.heads, self.per_head
@@ -131,7 +131,7 @@ class RowAttentionCache(AttentionCache):
 
 
 class ColumnAttentionCache(AttentionCache):
-    """Attention along a slower axis: keys and values of all rows."""
+    """Caches attention along a slower axis: keys and values of all rows."""
 
     takes_prefix = False
 

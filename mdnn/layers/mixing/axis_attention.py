@@ -1,4 +1,4 @@
-"""Multi-head self-attention along one axis: the transformer's way to mix it."""
+"""Defines `AxisAttention`, multi-head self-attention along one axis."""
 
 import math
 
@@ -13,22 +13,23 @@ WIRINGS = ("full", "causal")
 
 
 def rotate(x, base=10_000.0, position=None):
-    """Turns each pair of channels by an angle that grows with the position.
+    """Applies rotary position embeddings: rotates channel pairs by position-dependent angles.
 
-    Rotary positions, equation 34 of RoFormer (arXiv 2104.09864): channels `c` and `c + h/2` at
-    position `m` turn by `m · base**(-2c/h)`. The paper pairs neighbours; the halves here are the
-    same up to the order of channels, which the projections before them are free to choose.
+    Equation 34 of RoFormer (arXiv 2104.09864): channels `c` and `c + h/2` at position `m` are
+    rotated by `m · base**(-2c/h)`. The paper pairs neighbouring channels; pairing halves differs
+    only by a permutation of channels, which the preceding projections can learn.
 
     Args:
-        x: Float tensor `[..., n, h]`: position, channel of a head; `h` even.
-        base: Float, sets the longest wavelength, `2π · base`, in positions.
+        x: Float tensor `[..., n, h]`: positions, channels of a head; `h` even.
+        base: Float, sets the longest wavelength, `2π · base` positions.
         position: Integer tensor that broadcasts to `[..., n]`; `None` for `0 .. n - 1`.
 
     Returns:
         Tensor of the shape and dtype of `x`.
     """
+    x = ops.convert_to_tensor(x)
     half = x.shape[-1] // 2
-    # In half precision, positions from 2048 (float16) or 256 (bfloat16) on would merge.
+    # Half precision cannot represent all positions above 2048 (float16) or 256 (bfloat16).
     position = ops.arange(ops.shape(x)[-2]) if position is None else position
     position = ops.cast(position, "float32")
     frequency = base ** (-ops.arange(half, dtype="float32") / half)
@@ -40,19 +41,20 @@ def rotate(x, base=10_000.0, position=None):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisAttention(RuledLayer):
-    """Multi-head self-attention along one axis of a grid.
+    """Applies multi-head self-attention along one axis of a grid.
 
-    Every position of the other axes is a sequence of its own; the last axis holds the channels.
-    `softmax(q kᵀ / sqrt(h)) v` with `h = channels / heads` for each head, between a projection
-    each for q, k and v and one for the output ("Attention is all you need", arXiv 1706.03762).
-    The projections are `keras.layers.Dense`, so Keras' quantisation and LoRA work on them.
+    Each position of the other axes is a separate sequence; the last axis holds the channels.
+    Computes `softmax(q kᵀ / sqrt(h)) v` with `h = channels / heads` per head, with projections to
+    q, k and v and an output projection ("Attention is all you need", arXiv 1706.03762).
+    The projections are `keras.layers.Dense`, so Keras' quantization and LoRA apply to them.
 
     Args:
-        axis: Integer, the axis to mix, the batch being 0, negative from the end; not the last.
+        axis: Integer, the axis to mix, not the last; the batch is axis 0, negative axes count from
+            the end.
         heads: Positive integer that divides the number of channels.
-        wiring: `"full"`, or `"causal"`: a position sees itself and positions before it on the axis.
-        rotary: Boolean, whether q and k carry rotary positions (RoFormer, arXiv 2104.09864).
-            Without them, full attention does not know the order of the positions.
+        wiring: `"full"`, or `"causal"`: a position attends to itself and earlier positions.
+        rotary: Boolean, whether to apply rotary position embeddings to q and k (RoFormer, arXiv
+            2104.09864). Without them, full attention is equivariant to permutations of the axis.
         use_bias: Boolean, whether the four projections have biases.
         dropout: Float in `[0, 1)`, the share of attention weights dropped in training.
         seed: Integer or `None`, for the dropout.
@@ -65,8 +67,7 @@ class AxisAttention(RuledLayer):
 
     Call arguments:
         x: Float tensor, see the input shape.
-        causal: Boolean or `None`: `True` and `False` take the place of the wiring in this call,
-            with the same weights.
+        causal: Boolean, overrides the wiring in this call; `None` follows the wiring.
         training: Boolean, whether to drop attention weights.
 
     Input shape:
@@ -76,7 +77,7 @@ class AxisAttention(RuledLayer):
         The input's.
 
     Raises:
-        ValueError: If an argument is none of the above or does not fit the input.
+        ValueError: If an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class AxisAttention(RuledLayer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def _axis(self, shape):
-        """The axis's non-negative number, for an input of this shape that the layer can take."""
+        """Validates an input shape and returns the axis as a non-negative number."""
         axis = normalize_axis(self.axis, len(shape), "axis")
         if axis == len(shape) - 1:
             raise ValueError(
@@ -144,7 +145,6 @@ class AxisAttention(RuledLayer):
 
     def build(self, input_shape):
         self._axis(input_shape)
-        # q, k, v, and the way back
         self.query = self._projection(input_shape, "query", 0)
         self.key = self._projection(input_shape, "key", 1)
         self.value = self._projection(input_shape, "value", 2)
@@ -174,9 +174,9 @@ class AxisAttention(RuledLayer):
         axis = self._axis(x.shape)
         sizes = ops.shape(x)
         split = (*sizes[:-1], self.heads, x.shape[-1] // self.heads)
-        # [batch, d1..dk, heads, h] -> [batch, the other axes, heads, n, h] -> [-1, n, h]: one
-        # sequence per head. Written out, since ops.dot_product_attention takes 1.0 to 1.5 times
-        # as long on a CPU and has no dropout.
+        # [batch, d1..dk, heads, h] -> [batch, other axes, heads, n, h] -> [-1, n, h]: one sequence
+        # per head. Not ops.dot_product_attention: it takes 1.0 to 1.5 times as long on a CPU and
+        # has no dropout.
         layout = (*(a for a in range(rank) if a not in (axis, rank - 1)), rank - 1, axis, rank)
         order = tuple(split[a] for a in layout)
         q, k, v = (
@@ -203,9 +203,9 @@ class AxisAttention(RuledLayer):
         return tuple(input_shape)
 
     def operations(self, input_shape):
-        """Counts multiplications with additions for one example.
+        """Counts the multiply-adds for one example.
 
-        The future's scores count, too: they are computed, then masked.
+        Scores of later positions count, too: they are computed, then masked.
 
         Args:
             input_shape: Tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.

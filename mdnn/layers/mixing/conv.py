@@ -15,24 +15,25 @@ from mdnn.option_field import option
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisConv(AxisTaps):
-    """A convolution along one axis of a grid, the same at every position of the other axes.
+    """Applies a convolution along one axis of a grid, shared by all positions of the other axes.
 
     The last axis holds the channels. Depthwise: `y[..., j at axis, ..., c] =
-    activation(sum_t x[..., j - past + t at axis, ..., c] * kernel[t, c] + bias[c])`, zero beyond
-    the edges; else `kernel[t, c, u]` joins all channels `c` to all units `u`.
+    activation(sum_t x[..., j - past + t at axis, ..., c] * kernel[t, c] + bias[c])`, with zeros
+    beyond the edges; otherwise `kernel[t, c, u]` connects all channels `c` to all units `u`.
 
     Args:
-        axis: Integer, the axis to mix, the batch being 0, negative from the end; not the last.
-        kernel_size: Positive integer, the number of positions that an output sees.
+        axis: Integer, the axis to mix, not the last; the batch is axis 0, negative axes count from
+            the end.
+        kernel_size: Positive integer, the number of input positions per output.
         wiring: `"full"`: the kernel is centred on its output, `past = (kernel_size - 1) // 2`
-            (Keras' `padding="same"`); `"causal"`: it ends there, `past = kernel_size - 1`.
-        depthwise: Boolean, whether each channel has its own kernel and meets no other channel.
+            (Keras' `padding="same"`); `"causal"`: it ends at its output, `past = kernel_size - 1`.
+        depthwise: Boolean, whether each channel has its own kernel and channels are not mixed.
         units: Positive integer, the number of output channels, `None` for the input's; only with
             `depthwise=False`.
         use_bias: Boolean, whether to add a bias, one number per output channel.
-        activation: Activation function, anything that `mdnn.activations.get` takes.
-        kernel_initializer: Initializer of the kernel; `None` means a normal distribution with
-            variance `1 / fan_in`, `fan_in` being the numbers that an output sees.
+        activation: Activation function, any value that `mdnn.activations.get` accepts.
+        kernel_initializer: Initializer of the kernel; `None` for a normal distribution with
+            variance `1 / fan_in`, where `fan_in` is the number of input values per output.
         bias_initializer: Initializer of the bias.
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
@@ -41,9 +42,9 @@ class AxisConv(AxisTaps):
 
     Call arguments:
         x: Float tensor, see the input shape.
-        causal: Boolean or `None` (as wired). `True` leaves out the taps that see the future,
-            with the same weights. `False` uses the whole kernel; the kernel of a layer with causal
-            wiring has no taps for the future, so there it changes nothing.
+        causal: Boolean, or `None` to follow the wiring. `True` skips the taps on later positions.
+            `False` uses the whole kernel; with causal wiring the kernel has no taps on later
+            positions, so `False` has no effect.
 
     Input shape:
         `[batch, d1, ..., dk, channels]`. Sizes other than the channels may be unknown.
@@ -56,7 +57,7 @@ class AxisConv(AxisTaps):
         `[units]`.
 
     Raises:
-        ValueError: If an argument is none of the above or does not fit the input.
+        ValueError: If an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class AxisConv(AxisTaps):
         self.units = units
 
     def _axis(self, shape):
-        """The axis's non-negative number, for an input of this shape that the layer can take."""
+        """Validates an input shape and returns the axis as a non-negative number."""
         axis = normalize_axis(self.axis, len(shape), "axis")
         if axis == len(shape) - 1:
             raise ValueError(
@@ -134,7 +135,7 @@ class AxisConv(AxisTaps):
         return (*input_shape[:-1], input_shape[-1] if self.units is None else self.units)
 
     def operations(self, input_shape):
-        """Counts multiplications with additions for one example.
+        """Counts the multiply-adds for one example.
 
         Args:
             input_shape: Tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.
@@ -155,13 +156,14 @@ class AxisConv(AxisTaps):
 
 
 def _convolve(x, kernel, axis, past, future):
-    """A convolution of `x` along `axis` with a kernel `[taps, channels, units]`."""
+    """Convolves `x` along `axis` with a kernel `[taps, channels, units]`."""
     rank = len(x.shape)
     layout = (*(a for a in range(rank) if a not in (axis, rank - 1)), axis, rank - 1)
     moved = ops.transpose(x, layout)
     sizes = ops.shape(moved)
     rows = ops.reshape(moved, (-1, sizes[-2], x.shape[-1]))
-    y = ops.conv(ops.pad(rows, [[0, 0], [past, future], [0, 0]]), kernel, padding="valid")
+    rows = ops.pad(rows, [[0, 0], [past, future], [0, 0]])
+    y = ops.conv(rows, kernel, padding="valid", data_format="channels_last")
     y = ops.reshape(y, (*sizes[:-1], kernel.shape[-1]))
     return ops.transpose(y, tuple(layout.index(a) for a in range(rank)))
 
@@ -169,11 +171,11 @@ def _convolve(x, kernel, axis, past, future):
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class ConvMixer(Mixer):
-    """Mixes one axis with a depthwise `AxisConv`."""
+    """Configures a depthwise `AxisConv` along one axis."""
 
     kind: str = "conv"
     wiring: str = "causal"
-    # Positions besides its own that an output sees.
+    # Number of input positions per output, besides the output's own.
     window: int | None = option(None, least=0)
 
     size_free = True

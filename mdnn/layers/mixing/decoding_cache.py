@@ -1,4 +1,4 @@
-"""The interface of decoding caches: what a causal mixer keeps, so that a position costs one."""
+"""Defines the interface of decoding caches, which compute one new position at constant cost."""
 
 import math
 
@@ -8,29 +8,30 @@ from keras import ops
 class DecodingCache:
     """Runs one causal mixer position by position. All methods run inside a compiled function.
 
-    A row is all positions of the fastest axis, its columns. The state is four dicts of tensors:
+    A row is the positions of the fastest axis ("columns"). The state is four dicts of tensors:
 
-    - `weights`: made from the layer's weights, once before all loops;
+    - `weights`: computed from the layer's weights once before all loops;
     - `past_rows`: summaries of completed rows. Entries for the current and later rows are
       undefined;
-    - `row_context`: what completed rows, and the row's own number, give to the current row;
+    - `row_context`: contributions of completed rows, and the weights of the row, to the current
+      row;
     - `current_row`: inputs of the current row. Entries for the current and later columns are
       undefined.
 
-    The number of a row is int32 `[batch]`, or `[1]` where all contexts are at the same one.
+    Row indices are int32 `[batch]`, or `[1]` if all contexts are at the same row.
 
     Args:
-        grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
-        width: int, channels.
-        columns: boolean, whether the layer has the axis of the columns (see
+        grid: Tuple of ints, the sizes of the context axes, the last one the number of columns.
+        width: Integer, channels.
+        columns: Boolean, whether the layer has the axis of the columns (see
             `Mixer.make_caches`).
 
     Attributes:
-        num_columns: int, n, positions of a row.
-        num_rows: int, R.
-        layer_grid: tuple of ints, the context axes that the layer has.
-        takes_prefix: whether `prefill` takes the first rows alone or, of a single row, the first
-            columns.
+        num_columns: Integer, n, positions of a row.
+        num_rows: Integer, R.
+        layer_grid: Tuple of ints, the context axes that the layer has.
+        takes_prefix: Boolean, whether `prefill` accepts the first rows only or, with a single row,
+            the first columns only.
     """
 
     takes_prefix = True
@@ -41,36 +42,36 @@ class DecodingCache:
         self.layer_grid = self.grid if columns else self.grid[:-1]
 
     def prepare_weights(self):
-        """Returns `weights`."""
+        """Computes `weights` from the layer's weights."""
         return {}
 
     def empty_rows(self, batch, dtype):
-        """Returns `past_rows` before the first row."""
+        """Returns the initial `past_rows`."""
         return {}
 
     def empty_row(self, batch, dtype):
-        """Returns `current_row` before the first column."""
+        """Returns the initial `current_row`."""
         return {}
 
     def start_row(self, weights, past_rows, row):
-        """Returns `row_context` of a row."""
+        """Computes `row_context` for a row."""
         return {}
 
     def step(self, weights, row_context, current_row, column, x):
         """Mixes one position of each context.
 
         Args:
-            weights, row_context, current_row: dicts, see the class.
-            column: int32, the number of the column.
-            x: `[batch, width]`.
+            weights, row_context, current_row: Dicts, see the class.
+            column: int32 scalar, the column's index.
+            x: Tensor `[batch, width]`.
 
         Returns:
-            The output `[batch, width]`, and the new `current_row`.
+            `(y, current_row)`: the output `[batch, width]` and the updated dict.
         """
         raise NotImplementedError
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with one more row, all columns of which ran."""
+        """Returns `past_rows` with a completed row added."""
         return past_rows
 
     def prefill(self, weights, x):
@@ -78,28 +79,28 @@ class DecodingCache:
         raise NotImplementedError
 
     def restore_row(self, x, row):
-        """Returns `current_row` of a row of inputs `x` `[batch, columns, width]`, or its first."""
+        """Computes `current_row` from the first columns of a row, `x` `[batch, columns, width]`."""
         return {}
 
     def is_row(self, row, before=0, after=0):
-        """Returns which of R rows is `row`: bool `[batch or 1, 1.., R, 1..]`.
+        """Builds a mask that selects `row` among R rows: bool `[batch or 1, 1.., R, 1..]`.
 
         Args:
             row: int32 `[batch]` or `[1]`.
-            before, after: ints, axes of size 1 before and after that of the rows.
+            before, after: Integers, the numbers of axes of size 1 before and after the rows' axis.
         """
         here = ops.equal(ops.arange(self.num_rows, dtype="int32")[None], row[:, None])
         return ops.reshape(here, (-1, *[1] * before, self.num_rows, *[1] * after))
 
     def pad_columns(self, x):
-        """Pads the first columns of a row, `[batch, columns, ...]`, to all of them."""
+        """Pads the first columns of a row, `[batch, columns, ...]`, with zeros to n columns."""
         rest = [[0, 0]] * (len(x.shape) - 2)
         return ops.pad(x, [[0, 0], [0, self.num_columns - x.shape[1]], *rest])
 
 
 def set_index(array, index, value):
-    """Returns `array` `[size, ...]` with `value` at `index` of its first axis.
+    """Returns `array` `[size, ...]` with `value` at `index` of the first axis.
 
-    Not `slice_update`: on TensorFlow it is an operation of XLA, which a server may be without.
+    Uses `scatter_update`: on TensorFlow `slice_update` is an XLA operation that servers may lack.
     """
     return ops.scatter_update(array, ops.reshape(index, (1, 1)), value[None])

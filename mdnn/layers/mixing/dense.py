@@ -19,11 +19,11 @@ from mdnn.option_field import option
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class DenseMixer(Mixer):
-    """Mixes axes with `MultidimDense`; groups of neighbouring channels may have own kernels."""
+    """Configures `MultidimDense`, optionally with a kernel per group of neighbouring channels."""
 
     kind: str = "dense"
     sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))
-    # Channel groups with a kernel each, for sharing = "groups".
+    # Number of channel groups, each with its own kernel, for sharing = "groups".
     groups: int = option(1, least=1)
     wiring: str = "causal"
     execution: str = option("parallel", choices=("parallel", "sequential"))
@@ -32,7 +32,7 @@ class DenseMixer(Mixer):
     window: int | None = option(None, least=0)
     density: float | None = option(None, least=0.0, most=1.0)
     seed: int = 0
-    # Standard deviation of the kernels' initial values; 0: by each kernel's fan-in.
+    # Standard deviation of the initial kernels; 0 derives it from the fan-in.
     init_std: float = option(0.0, least=0.0)
 
     several_axes: ClassVar[bool] = True
@@ -56,14 +56,14 @@ class DenseMixer(Mixer):
 
     @property
     def kernels(self):
-        """How many kernels are side by side, each for as many channels."""
+        """Number of channel groups with their own kernels."""
         return self.groups if self.sharing == "groups" else 1
 
     def check(self, where, rank, width, channels):
         super().check(where, rank, width, channels)
         if -1 in self.axes and (len(self.axes) > 1 or self.sharing == "groups"):
             raise MdnnError(
-                f"{where}.axes: the channels are mixed by a mixer of their own (axes = [-1], "
+                f"{where}.axes: expected a separate mixer for the channels (axes = [-1], "
                 f"sharing = 'shared' or 'separate'), received axes = {list(self.axes)}, "
                 f"sharing = {self.sharing!r}"
             )
@@ -90,7 +90,7 @@ class DenseMixer(Mixer):
         )
 
     def layer_shape(self, shape):
-        """Returns `shape` with the channels as groups, where there are several kernels."""
+        """Splits the channels of `shape` into groups if there are several kernels."""
         if self.kernels == 1:
             return tuple(shape)
         return (*shape[:-1], self.kernels, shape[-1] // self.kernels)
@@ -99,7 +99,7 @@ class DenseMixer(Mixer):
         shape = ops.shape(x)
         if self.kernels > 1:
             x = ops.reshape(x, (-1, *self.layer_shape(shape)[1:]))
-        # Channels have no order, so no future to be kept from.
+        # Channels have no order, so causality does not apply to them.
         x = layer(x) if -1 in self.axes else layer(x, causal=causal)
         return ops.reshape(x, shape) if self.kernels > 1 else x
 
@@ -119,18 +119,18 @@ class DenseMixer(Mixer):
 
 
 class DenseCache(LinearMixCache):
-    """A `MultidimDense`, or one step of it where its axes are mixed one after another.
+    """Caches a `MultidimDense`, or one stage of it in sequential execution.
 
     Args:
-        layer: the `MultidimDense`.
-        kernels: int, channel groups as an axis of its input.
-        grid, width, columns: see `DecodingCache`.
-        stage: int, the step; `None` for all axes at once.
+        layer: `MultidimDense`.
+        kernels: Integer, number of channel groups, an axis of the layer's input.
+        grid, width, columns: As in `DecodingCache`.
+        stage: Integer, the stage; `None` for parallel execution.
     """
 
     def __init__(self, layer, kernels, grid, width, columns, stage):
         self.layer, plan = layer, layer.plan
-        # The layer's axes of the columns and of the channels, or their groups.
+        # Numbers of the layer's axes of columns and of channels (or channel groups).
         self.fast, channel = (len(grid), len(grid) + 1) if columns else (None, len(grid))
         self.terms = list(range(len(plan.order))) if stage is None else [stage]
         terms = [plan.terms[plan.order[number]] for number in self.terms]
@@ -155,52 +155,52 @@ class DenseCache(LinearMixCache):
 
     def matrices(self):
         terms = self.layer.causal_kernels()
-        found = {"blocks": []}
+        result = {"blocks": []}
         for term in (terms[number] for number in self.terms):
             step, kernel = term[-1]
             if step.axis == self.fast:
-                found["row"] = kernel if self.shift else ops.swapaxes(kernel, -1, -2)
-                found["row"] = self._by_rows(found["row"], step)
+                result["row"] = kernel if self.shift else ops.swapaxes(kernel, -1, -2)
+                result["row"] = self._by_rows(result["row"], step)
                 continue
             term = [(s, self._matrix(kernel)) for s, kernel in term]
             inside = [
                 self._by_rows(ops.swapaxes(k, -1, -2), s) for s, k in term if s.axis == self.fast
             ]
             slower = [(s, k) for s, k in term if s.axis != self.fast]
-            between = self._between(slower, self.block_columns[len(found["blocks"])])
+            between = self._between(slower, self.block_columns[len(result["blocks"])])
             if step.part == "lower":
-                between, found["diagonal"] = split_diagonal(between)
-            found["blocks"].append((inside[0] if inside else None, between))
-        return found
+                between, result["diagonal"] = split_diagonal(between)
+            result["blocks"].append((inside[0] if inside else None, between))
+        return result
 
     def _matrix(self, kernel):
         return toeplitz(kernel) if "shift" in self.layer.wiring.split("+") else kernel
 
     def _by_rows(self, kernel, step):
-        """Returns a kernel along the fastest axis as `[1 or R, G, ...]`."""
+        """Reshapes a kernel along the fastest axis to `[1 or R, G, ...]`."""
         sizes = kernel.shape[len(step.over) :]
         rows = self.num_rows if any(axis < self.fast for axis in step.over) else 1
         return ops.reshape(kernel, (rows, -1, *sizes))
 
     def _between(self, steps, columns):
-        """Returns what rows give to rows, `[J, G, R, R]` (out, in)."""
+        """Computes the matrices between rows, `[J, G, R, R]` (out, in), from one-hot inputs."""
         rows, slower = self.num_rows, self.grid[:-1]
         ends = (columns, self.groups) if self.fast else (self.groups,)
-        units = ops.eye(rows, dtype=self.layer.compute_dtype)
-        units = ops.reshape(units, (rows, *slower, *[1] * len(ends)))
-        units = ops.tile(units, (1, *[1] * len(slower), *ends))
+        one_hot = ops.eye(rows, dtype=self.layer.compute_dtype)
+        one_hot = ops.reshape(one_hot, (rows, *slower, *[1] * len(ends)))
+        one_hot = ops.tile(one_hot, (1, *[1] * len(slower), *ends))
         for step, kernel in steps:
-            units = axis_product(units, kernel, step.axis, step.over)
-        units = ops.reshape(units, (rows, rows, columns, self.groups))
-        return ops.transpose(units, (2, 3, 1, 0))
+            one_hot = axis_product(one_hot, kernel, step.axis, step.over)
+        one_hot = ops.reshape(one_hot, (rows, rows, columns, self.groups))
+        return ops.transpose(one_hot, (2, 3, 1, 0))
 
 
 class PositionwiseDense(DecodingCache):
-    """A dense layer over the channels with weights for each position: it keeps nothing.
+    """Runs a dense layer over channels with weights per position; it has no state.
 
     Args:
-        layer: the `MultidimDense`.
-        grid, width, columns: see `DecodingCache`.
+        layer: `MultidimDense`.
+        grid, width, columns: As in `DecodingCache`.
     """
 
     def __init__(self, layer, grid, width, columns):

@@ -1,4 +1,4 @@
-"""The decoding cache of every mixer that is a weighted sum over positions."""
+"""Defines the decoding cache of mixers that are weighted sums over positions."""
 
 import math
 
@@ -9,25 +9,25 @@ from mdnn.layers.wiring import toeplitz
 
 
 class LinearMixCache(DecodingCache):
-    """A weighted sum over earlier positions: every mixer but attention.
+    """Caches a weighted sum over earlier positions, for every mixer but attention.
 
-    The channels are G groups of neighbours with kernels of their own. Subclasses return in
-    `matrices` what is summed:
+    The channels form G groups of neighbours, each with its own kernels. Subclasses return the
+    kernels in `matrices`:
 
-    - `row` `[1 or R, G, n, n]` (out, in), over the current row's columns; with `shift` by
+    - `row` `[1 or R, G, n, n]` (out, in): weights within the current row; with `shift` by
       distance, `[1 or R, G, 2 n - 1]`;
-    - `diagonal` `[R, J, G]`, the position itself, J being 1 or n;
-    - `blocks`, whole rows, for each axis on which they come earlier a pair: `inside`
-      `[1 or R, G, n, n]` (out, in) or `None`, what is taken of a row, and `between`
-      `[J, G, R, R]` (out, in), the sum over rows.
+    - `diagonal` `[R, J, G]`: weights of the position itself, J being 1 or n;
+    - `blocks`: for each slower axis a pair of matrices: `inside` `[1 or R, G, n, n]` (out, in) or
+      `None`, applied within each completed row, and `between` `[J, G, R, R]` (out, in), the
+      weights between rows.
 
     Args:
-        grid, width, columns: see `DecodingCache`.
-        groups: int, G.
-        blocks: list of ints, J of each of `blocks`.
-        by_row: boolean, whether there is `row`.
-        shift: boolean, whether it is by distance.
-        residual: boolean, whether the sum is added to the input.
+        grid, width, columns: As in `DecodingCache`.
+        groups: Integer, G.
+        blocks: List of integers, the J of each entry of `blocks`.
+        by_row: Boolean, whether `matrices` returns `row`.
+        shift: Boolean, whether `row` is by distance.
+        residual: Boolean, whether the sum is added to the input.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class LinearMixCache(DecodingCache):
         self.by_row, self.shift, self.residual = by_row, shift, residual
 
     def matrices(self):
-        """Returns what is summed, a dict; see the class."""
+        """Returns the kernels of the sum, a dict; see the class."""
         raise NotImplementedError
 
     def prepare_weights(self):
@@ -49,7 +49,7 @@ class LinearMixCache(DecodingCache):
             if inside is not None:
                 weights[f"inside_{number}"] = inside
         if self.shift:
-            # In reverse a matrix row is a contiguous slice of the distances.
+            # Reversed, a matrix row is a contiguous slice of the distances.
             weights["row"] = ops.flip(weights["row"], axis=-1)
         return weights
 
@@ -124,7 +124,7 @@ class LinearMixCache(DecodingCache):
         if matrix.shape[0] == 1:
             y = ops.matmul(ops.transpose(line, (1, 0, 2)), past)
         else:
-            # A kernel for each row, and contexts at different rows.
+            # Each row has its own kernel, and contexts are at different rows.
             past = ops.reshape(past, (g, n, -1, self.per_group))
             y = ops.sum(ops.transpose(line, (1, 2, 0))[..., None] * past, axis=1)
         y = ops.transpose(ops.reshape(y, (g, -1, self.per_group)), (1, 0, 2))
@@ -140,7 +140,7 @@ class LinearMixCache(DecodingCache):
             inside = weights.get(f"inside_{k}")
             if inside is not None and inside.shape[0] > 1:
                 inside = ops.take(inside, row, axis=0)[:, None]
-            z = self._taken(inside, j, x)
+            z = self._summaries(inside, j, x)
             rows[str(k)] = ops.where(self.is_row(row, 2, 1), z, past_rows[str(k)])
         return rows
 
@@ -157,7 +157,7 @@ class LinearMixCache(DecodingCache):
             total = total + ops.repeat(diagonal, self.per_group, axis=-1) * x
         past_rows = {}
         for k, j in enumerate(self.blocks):
-            z = self._taken(weights.get(f"inside_{k}"), j, x)
+            z = self._summaries(weights.get(f"inside_{k}"), j, x)
             total = total + self._positions(
                 ops.matmul(weights[f"between_{k}"][None, :, :, :rows, :rows], z)
             )
@@ -165,12 +165,12 @@ class LinearMixCache(DecodingCache):
         return total, past_rows
 
     def _grouped(self, x):
-        """Returns `[batch, rows, n, width]` as `[batch, rows, G, n, width / G]`."""
+        """Reshapes `[batch, rows, n, width]` to `[batch, rows, G, n, width / G]`."""
         x = ops.reshape(x, (-1, *x.shape[1:3], self.groups, self.per_group))
         return ops.transpose(x, (0, 1, 3, 2, 4))
 
-    def _taken(self, inside, j, x):
-        """Returns what is taken of `x` `[batch, rows, n, width]`: `[batch, J, G, rows, values]`."""
+    def _summaries(self, inside, j, x):
+        """Summarizes rows `x` `[batch, rows, n, width]` as `[batch, J, G, rows, values]`."""
         rows = x.shape[1]
         x = self._grouped(x)
         if inside is not None:
@@ -180,7 +180,7 @@ class LinearMixCache(DecodingCache):
         return ops.transpose(x, (0, 3, 2, 1, 4))
 
     def _positions(self, z):
-        """Returns what `_taken` returns as positions again: `[batch, rows, n, width]`."""
+        """Reshapes the layout of `_summaries` back to positions `[batch, rows, n, width]`."""
         j, rows = z.shape[1], z.shape[3]
         n, each = self.num_columns, self.per_group
         z = ops.reshape(z, (-1, j, self.groups, rows, n // j, each))
@@ -189,16 +189,16 @@ class LinearMixCache(DecodingCache):
 
 
 class LinearLayerCache(LinearMixCache):
-    """Any layer that is linear along one axis and keeps channels apart.
+    """Caches any layer that is linear along one axis and does not mix channels.
 
-    Its matrix is what the layer makes of one position after another.
+    Its matrix is computed by applying the layer to one-hot inputs.
 
     Args:
-        layer: the layer, which is called with `causal=True`.
-        axis: int, the context axis that it mixes, from 1.
-        groups: int, channel groups with kernels of their own.
-        separate: boolean, whether every position has a kernel of its own.
-        grid, width, columns: see `DecodingCache`.
+        layer: Keras layer, called with `causal=True`.
+        axis: Integer, the context axis that the layer mixes, from 1.
+        groups: Integer, number of channel groups, each with its own kernels.
+        separate: Boolean, whether every position has its own kernel.
+        grid, width, columns: As in `DecodingCache`.
     """
 
     def __init__(self, layer, axis, groups, separate, grid, width, columns):
@@ -222,22 +222,25 @@ class LinearLayerCache(LinearMixCache):
         return {"diagonal": diagonal, "blocks": [(None, between)]}
 
     def _answers(self, shape, times):
-        """Returns the layer's answers to units of a shape, one in each example.
+        """Applies the layer to one-hot grids, one per position of `shape`.
 
         Args:
-            shape: tuple of ints, sizes of the grid's axes.
-            times: tuple of ints, how often the units are repeated along each.
+            shape: Tuple of ints, sizes of the one-hot grid.
+            times: Tuple of ints, repetitions along each axis.
+
+        Returns:
+            Tensor `[positions, *grid, G]`.
         """
         size = math.prod(shape)
-        units = ops.eye(size, dtype=self.layer.compute_dtype)
-        units = ops.reshape(units, (size, *shape[: len(self.layer_grid)], 1))
-        units = ops.tile(units, (1, *times[: len(self.layer_grid)], self.width))
-        # All channels of a group answer alike.
-        return self.layer(units, causal=True)[..., :: self.per_group]
+        one_hot = ops.eye(size, dtype=self.layer.compute_dtype)
+        one_hot = ops.reshape(one_hot, (size, *shape[: len(self.layer_grid)], 1))
+        one_hot = ops.tile(one_hot, (1, *times[: len(self.layer_grid)], self.width))
+        # All channels of a group have the same response: take one of each.
+        return self.layer(one_hot, causal=True)[..., :: self.per_group]
 
 
 def split_diagonal(between):
-    """Returns `[J, G, R, R]` without its diagonal, and the diagonal `[R, J, G]`."""
+    """Splits `[J, G, R, R]` into a matrix with zero diagonal and the diagonal `[R, J, G]`."""
     unit = ops.eye(between.shape[-1], dtype=between.dtype)
     diagonal = ops.transpose(ops.sum(between * unit, axis=-1), (2, 0, 1))
     return between * (1 - unit), diagonal

@@ -21,29 +21,28 @@ from mdnn.option_field import option
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisLocal(AxisTaps):
-    """Joins each position to the positions near it along one axis, each position with weights of
-    its own.
+    """Applies a locally connected layer along one axis, with its own weights at each position.
 
     `y[..., j at axis, ...] = activation(sum_t x[..., j - window + t at axis, ...] * kernel[j, t] +
-    bias[j])` with `t = 0 .. 2 · window`, zero beyond the edges: a convolution whose kernel differs
-    from position to position, or a `MultidimDense` with local wiring that stores and computes its
-    `n · (2 · window + 1)` live weights alone.
+    bias[j])` with `t = 0 .. 2 · window` and zeros beyond the edges. It is a convolution whose
+    kernel differs between positions, or a `MultidimDense` with local wiring that stores and
+    computes only the `n · (2 · window + 1)` live weights.
 
     Args:
-        axis: Integer, the axis to mix, the batch being 0, negative from the end.
-        window: Non-negative integer, how far a position sees in both directions.
-        wiring: `"full"`, or `"causal"`: a position sees itself and the `window` positions before
-            it.
+        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
+        window: Non-negative integer, the largest distance to an input position.
+        wiring: `"full"`, or `"causal"`: inputs are the position itself and the `window` positions
+            before it.
         sharing: As in `MultidimDense`: `"shared"` (one kernel at every position of the other
             axes), `"separate"` (a kernel per position of the other axes), or a tuple of axes over
             which kernels differ.
-        groups: Positive integer, how many groups of neighbouring channels (the last axis) have
-            kernels of their own; their number divides that of the channels.
+        groups: Positive integer, the number of groups of neighbouring channels (the last axis) with
+            their own kernels; it divides the number of channels.
         use_bias: Boolean, whether to add a bias: one number per position of the axis and position
             on the axes over which kernels differ, channel groups included.
-        activation: Activation function, anything that `mdnn.activations.get` takes.
-        kernel_initializer: Initializer of the kernel; `None` means a normal distribution with
-            variance `1 / fan_in`, `fan_in` being the mean number of inputs that a position sees.
+        activation: Activation function, any value that `mdnn.activations.get` accepts.
+        kernel_initializer: Initializer of the kernel; `None` for a normal distribution with
+            variance `1 / fan_in`, where `fan_in` is the mean number of inputs per output.
         bias_initializer: Initializer of the bias.
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
@@ -52,8 +51,8 @@ class AxisLocal(AxisTaps):
 
     Call arguments:
         x: Float tensor, see the input shape.
-        causal: Boolean or `None` (as wired). `True` uses the taps of the past and the position
-            itself alone, `False` all of them: the kernel always holds both.
+        causal: Boolean, or `None` to follow the wiring. `True` uses only the taps on the position
+            itself and earlier positions, `False` all taps; the kernel always stores both.
 
     Input shape:
         `[batch, d1, ..., dn]`. The sizes of the axis and of the axes over which kernels differ
@@ -68,7 +67,7 @@ class AxisLocal(AxisTaps):
         stored, but not used.
 
     Raises:
-        ValueError: If an argument is none of the above or does not fit the input.
+        ValueError: If an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class AxisLocal(AxisTaps):
         self.groups = groups
 
     def _resolve(self, shape):
-        """The axis, and the other axes over which kernels differ, channels in groups apart."""
+        """Returns the axis and the other axes over which kernels differ, without channel groups."""
         rank = len(shape)
         axis = normalize_axis(self.axis, rank, "axis")
         over = sharing_by_axis(self.sharing, (axis,), rank)[axis]
-        if over == "tied":  # to no other axis's kernel, here
+        if over == "tied":  # with a single axis, the same as "shared"
             over = ()
         if self.groups > 1:
             if rank - 1 in (axis, *over):
@@ -137,7 +136,7 @@ class AxisLocal(AxisTaps):
         self.built = True
 
     def _along_input(self, weight, shape, axis, over):
-        """Lays `[taps, over..., groups, n]` out to broadcast: `[taps, 1, sizes or ones]`."""
+        """Reshapes `[taps, over..., groups, n]` to broadcast: `[taps, 1, sizes or ones]`."""
         rank = len(shape)
         if self.groups > 1:
             weight = ops.repeat(weight, shape[-1] // self.groups, axis=-2)
@@ -166,7 +165,7 @@ class AxisLocal(AxisTaps):
         return tuple(input_shape)
 
     def operations(self, input_shape):
-        """Counts multiplications with additions for one example, as wired.
+        """Counts the multiply-adds for one example with the layer's wiring.
 
         Args:
             input_shape: Tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
@@ -190,14 +189,14 @@ class AxisLocal(AxisTaps):
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class LocalMixer(Mixer):
-    """Mixes one axis with `AxisLocal`."""
+    """Configures `AxisLocal` along one axis."""
 
     kind: str = "local"
     sharing: str = option("groups", choices=("groups", "shared", "separate"))
-    # Channel groups with a kernel each, for sharing = "groups".
+    # Number of channel groups, each with its own kernel, for sharing = "groups".
     groups: int = option(1, least=1)
     wiring: str = "causal"
-    # How far a position sees.
+    # Largest distance to an input position.
     window: int | None = option(None, least=0)
 
     example: ClassVar[dict] = {"window": 1}

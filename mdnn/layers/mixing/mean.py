@@ -12,17 +12,17 @@ from mdnn.layers.mixing.mixer import Mixer, register_mixer
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class AxisMean(keras.layers.Layer):
-    """The mean over some axes of a grid, at each of their positions: mixing without weights.
+    """Replaces each value by the mean over some axes of a grid; it has no weights.
 
-    Every order of the positions is treated alike, as that of a sudoku's digits has to be.
+    The layer is invariant to the order of positions, as required for the digits of a sudoku.
 
     Args:
-        axes: List of integers, the axes, the batch being 0, negative from the end; not the last,
-            which holds the channels.
+        axes: List of integers, the axes to average, not the last, which holds the channels; the
+            batch is axis 0, negative axes count from the end.
 
     Call arguments:
         x: Float tensor, see the input shape.
-        causal: Nothing but `None` or `False`: a mean sees all positions.
+        causal: `None` or `False`, since a mean depends on all positions.
 
     Input shape:
         `[batch, d1, ..., dk, channels]`.
@@ -31,7 +31,7 @@ class AxisMean(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: If an axis is not there or holds the channels, or `causal` is `True`.
+        ValueError: If an axis is out of range or holds the channels, or `causal` is `True`.
     """
 
     def __init__(self, axes, **kwargs):
@@ -39,16 +39,19 @@ class AxisMean(keras.layers.Layer):
         self.axes = [int(axis) for axis in axes]
 
     def build(self, input_shape):
-        found = [normalize_axis(axis, len(input_shape), "axes") for axis in self.axes]
-        if len(input_shape) - 1 in found:
+        numbers = [normalize_axis(axis, len(input_shape), "axes") for axis in self.axes]
+        if len(input_shape) - 1 in numbers:
             raise ValueError(
-                f"Expected `axes` of {self.name!r} to be others than the last, which holds the "
+                f"Expected `axes` of {self.name!r} to exclude the last, which holds the "
                 f"channels. Received: axes={self.axes}, input_shape={tuple(input_shape)}"
             )
 
     def call(self, x, causal=None):
         if causal:
-            raise ValueError(f"{self.name!r} sees all positions. Received: causal=True")
+            raise ValueError(
+                f"Expected causal=None or False: {self.name!r} depends on all positions. "
+                "Received: causal=True"
+            )
         mean = ops.mean(x, axis=tuple(self.axes), keepdims=True)
         return ops.broadcast_to(mean, ops.shape(x))
 
@@ -56,7 +59,7 @@ class AxisMean(keras.layers.Layer):
         return tuple(input_shape)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example: none, there are additions alone."""
+        """Returns 0, the multiply-adds for one example: a mean has additions only."""
         return 0
 
     def get_config(self):
@@ -66,7 +69,7 @@ class AxisMean(keras.layers.Layer):
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class MeanMixer(Mixer):
-    """Mixes axes with `AxisMean`; it sees all positions, so it cannot be causal."""
+    """Configures `AxisMean`, which depends on all positions and cannot be causal."""
 
     kind: str = "mean"
 

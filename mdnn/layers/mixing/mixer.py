@@ -1,4 +1,4 @@
-"""What every way to mix axes has in common, and the registry of all of them."""
+"""Defines the base class of mixers and their registry."""
 
 import dataclasses
 import math
@@ -7,14 +7,14 @@ from typing import ClassVar
 from mdnn.errors import MdnnError
 
 MIXERS = {}
-"""The registered mixers: a dict from `kind`, as a config names it, to the class."""
+"""Registered mixers, a dict from the config's `kind` to the class."""
 
 
 def register_mixer(cls):
-    """Adds a class to `MIXERS`: a decorator of subclasses of `Mixer`.
+    """Decorates a subclass of `Mixer` to add it to `MIXERS`.
 
     Raises:
-        ValueError: the class has no `kind` of its own, or that of another mixer.
+        ValueError: If the class has no `kind`, or another mixer has the same one.
     """
     kind = {field.name: field.default for field in dataclasses.fields(cls)}["kind"]
     other = MIXERS.get(kind)
@@ -26,14 +26,17 @@ def register_mixer(cls):
 
 
 def make_mixer(table):
-    """Returns the mixer of a table.
+    """Builds a mixer from its config table.
 
     Args:
-        table: dict of the keys of a `[[backbone.layer.mixer]]` table (`kind` is `"dense"` where
-            it is missing), or a `Mixer`.
+        table: Dict of the keys of a `[[backbone.layer.mixer]]` table (default `kind`: `"dense"`),
+            or a `Mixer`, which is returned unchanged.
+
+    Returns:
+        A `Mixer`.
 
     Raises:
-        MdnnError: an unknown `kind` or key.
+        MdnnError: If `kind` or a key is unknown.
     """
     if isinstance(table, Mixer):
         return table
@@ -51,20 +54,20 @@ def make_mixer(table):
 
 @dataclasses.dataclass(frozen=True)
 class Mixer:
-    """The table of one mixer, and everything that is made from it.
+    """Holds the config table of one mixer and builds its layer and decoding caches.
 
-    A subclass adds the words of its table as fields, replaces `kind`, and defines `make_layer`
-    and, where some wiring can be causal, `make_caches`. Axes: 1 is the slowest context axis, -1
-    the channels; no axes: all context axes. A config may name them (`mdnn.config.axis_names`).
+    A subclass adds its config keys as fields, replaces `kind`, and defines `make_layer` and, if the
+    mixer can be causal, `make_caches`. Axis 1 is the slowest context axis, -1 the channels; an
+    empty tuple means all context axes. Configs may also use names (`mdnn.config.axis_names`).
 
     Attributes:
-        example: dict of words that a small table needs, for tests.
-        several_axes: whether one mixer mixes any number of axes; otherwise exactly one.
-        mixes_channels: whether it takes `axes = [-1]`.
-        size_free: whether the weights fit a grid of any size.
-        positionwise: whether every position has weights of its own.
-        is_causal: whether, as configured, no position depends on later ones.
-        can_be_causal: whether the layer can be called with `causal=True`.
+        example: Dict of the keys that a small table needs, for tests.
+        several_axes: Boolean, whether a mixer takes any number of axes, not exactly one.
+        mixes_channels: Boolean, whether `axes = [-1]` is supported.
+        size_free: Boolean, whether the weights are independent of the grid's sizes.
+        positionwise: Boolean, whether every position has its own weights.
+        is_causal: Boolean, whether no position depends on later ones with this config.
+        can_be_causal: Boolean, whether the layer supports `causal=True`.
     """
 
     kind: str = ""
@@ -81,24 +84,24 @@ class Mixer:
 
     @classmethod
     def variants(cls):
-        """Returns the tables that a config chooses from: see `mdnn.config.schema.parse`."""
+        """Returns the classes that a config selects by `kind` (see `mdnn.config.schema.parse`)."""
         return MIXERS
 
     def context_axes(self, rank):
-        """Returns the axes that are mixed, of `rank` context axes: a tuple of ints."""
+        """Returns the mixed axes among `rank` context axes, a tuple of ints."""
         return tuple(self.axes) or tuple(range(1, rank + 1))
 
     def check(self, where, rank, width, channels):
-        """Refuses words that do not fit the stream.
+        """Refuses keys that do not match the network's stream.
 
         Args:
-            where: str, name of the table, for errors.
-            rank: int, number of context axes.
-            width: int, channels of the stream.
-            channels: str, name of the key that says `width`, for errors.
+            where: String, the table's name for error messages.
+            rank: Integer, number of context axes.
+            width: Integer, channels of the stream.
+            channels: String, the config key that sets `width`, for error messages.
 
         Raises:
-            MdnnError: the first such word.
+            MdnnError: If a value is invalid; the message names the first one.
         """
         for axis in self.axes:
             if not -1 <= axis <= rank or axis == 0:
@@ -113,12 +116,12 @@ class Mixer:
             raise MdnnError(f"{where}.axes: {self.kind} mixes a context axis, received -1")
 
     def make_layer(self, rank, name, dtype=None):
-        """Makes the layer.
+        """Builds the layer.
 
         Args:
-            rank: int, number of context axes of the stream.
-            name: str.
-            dtype: dtype or dtype policy of the layer.
+            rank: Integer, number of context axes of the stream.
+            name: String, the layer's name.
+            dtype: Dtype or dtype policy of the layer.
 
         Returns:
             A `keras.layers.Layer` for inputs of `layer_shape`, with a method `operations`.
@@ -126,16 +129,16 @@ class Mixer:
         raise NotImplementedError
 
     def layer_shape(self, shape):
-        """Returns the shape that the layer takes for a stream `[batch, t1, ..., tk, channels]`."""
+        """Returns the layer's input shape for a stream `[batch, t1, ..., tk, channels]`."""
         return tuple(shape)
 
     def apply(self, layer, x, causal=None):
         """Applies the layer to a stream.
 
         Args:
-            layer: what `make_layer` returned, built.
-            x: `[batch, t1, ..., tk, channels]`.
-            causal: boolean; `None`: as wired.
+            layer: The built result of `make_layer`.
+            x: Tensor `[batch, t1, ..., tk, channels]`.
+            causal: Boolean, or `None` to follow the wiring.
 
         Returns:
             Tensor of the shape of `x`.
@@ -143,54 +146,54 @@ class Mixer:
         return layer(x, causal=causal)
 
     def make_caches(self, layer, grid, width, columns=True):
-        """Makes what the mixer needs to run position by position.
+        """Builds the caches for decoding position by position.
 
         Args:
-            layer: what `make_layer` returned, built.
-            grid: tuple of ints, the sizes of the context axes, the last one's being the columns.
-            width: int, channels.
-            columns: boolean; `False`: the grid's last size is 1 and no axis of the layer, as
-                inside a fold, whose rows are single positions.
+            layer: The built result of `make_layer`.
+            grid: Tuple of ints, the sizes of the context axes, the last one the number of columns.
+            width: Integer, channels.
+            columns: Boolean; `False` if the layer lacks the last context axis, whose size is then
+                1, as inside a fold, whose rows are single positions.
 
         Returns:
-            List of `DecodingCache`, whose outputs are applied one after another; empty where every
-            position is mixed alone, and as every other one.
+            List of `DecodingCache`, applied one after another; empty if the layer acts on each
+            position separately with the same weights.
         """
         raise NotImplementedError
 
     def stays_in_rows(self, rank):
-        """Returns whether a row of the fastest of `rank` axes is mixed alone, and as any other."""
+        """Returns whether each row is mixed separately and with the same weights."""
         return self.context_axes(rank) in ((rank,), (-1,)) and not self.positionwise
 
     def operations(self, layer, shape):
-        """Returns the multiply-adds for one example of a stream of `shape`."""
+        """Counts the multiply-adds for one example of a stream of `shape`."""
         return layer.operations(self.layer_shape(shape))
 
     def values(self, shape):
-        """Returns how many values are written for one example of a stream of `shape`."""
+        """Counts the output values for one example of a stream of `shape`."""
         return math.prod(shape[1:])
 
     def largest_matrix(self, sizes, width):
-        """Returns the entries of the largest matrix that is made, live or not.
+        """Returns the number of entries of the largest matrix, including masked entries.
 
         Args:
-            sizes: tuple of ints, the sizes of the context axes.
-            width: int, channels.
+            sizes: Tuple of ints, the sizes of the context axes.
+            width: Integer, channels.
         """
         return 0
 
     def to_table(self):
-        """Returns a dict from which `make_mixer` makes the same mixer."""
+        """Returns the config table, a dict that `make_mixer` accepts."""
         return {**dataclasses.asdict(self), "axes": list(self.axes)}
 
 
 def wired_causally(wiring):
-    """Returns whether the words of a wiring include `"causal"`."""
+    """Returns whether a wiring includes `"causal"`."""
     return "causal" in wiring.split("+")
 
 
 def check_groups(mixer, where, width, channels):
-    """Refuses a number of channel groups that does not divide the channels; see `Mixer.check`."""
+    """Refuses a number of groups that does not divide the channels; arguments: `Mixer.check`."""
     if width % mixer.groups:
         raise MdnnError(
             f"{where}.groups: expected a divisor of {channels} = {width}, received {mixer.groups}"
@@ -198,6 +201,6 @@ def check_groups(mixer, where, width, channels):
 
 
 def check_window_given(mixer, where):
-    """Refuses a table without `window`; see `Mixer.check`."""
+    """Refuses a table without `window`; arguments: `Mixer.check`."""
     if mixer.window is None:
         raise MdnnError(f"{where}.window: {mixer.kind} needs a window")

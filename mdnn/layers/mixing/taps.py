@@ -1,4 +1,4 @@
-"""What a convolution and a local connection share: a sum over distances along one axis."""
+"""Common code of convolutions and local connections: sums over shifted inputs along one axis."""
 
 import math
 
@@ -12,20 +12,20 @@ WIRINGS = ("full", "causal")
 
 
 def sum_of_taps(x, weights, axis, before, after):
-    """Adds up shifted copies of an array, each times its weight: its taps.
+    """Sums shifted copies of an array, each multiplied by a weight (a "tap").
 
-    `y[..., j at axis, ...] = sum_t weights[t] * x[..., j - before + t at axis, ...]`, zero beyond
-    the edges.
+    `y[..., j at axis, ...] = sum_t weights[t] * x[..., j - before + t at axis, ...]`, with zeros
+    beyond the edges.
 
-    As shifts, it runs at any axis in place, for any sharing of weights, and XLA makes one loop of
-    it: on a CPU 4 to 18 times as fast, with gradients, as XLA's depthwise convolution.
+    Shifts work on any axis without transposes and with any sharing of weights, and XLA fuses them
+    into one loop: with gradients on a CPU 4 to 18 times as fast as XLA's depthwise convolution.
 
     Args:
         x: Tensor `[batch, d1, ..., dn]`.
         weights: List of `before + 1 + after` tensors that broadcast to `x`.
         axis: Integer in `1 .. n`.
-        before: Integer, how far back the taps reach.
-        after: Integer, how far ahead.
+        before: Integer, number of taps before the position.
+        after: Integer, number of taps after the position.
 
     Returns:
         Tensor of the shape of `x`.
@@ -37,20 +37,20 @@ def sum_of_taps(x, weights, axis, before, after):
     last = before + after
     y = None
     for t, weight in enumerate(weights):
-        # The end counts from the end: the axis's size may be unknown.
+        # Use a negative stop index: the axis's size may be unknown.
         tap = padded[(*lead, slice(t, t - last if t < last else None))] * weight
         y = tap if y is None else y + tap
     return y
 
 
 class AxisTaps(RuledLayer):
-    """Base of `AxisConv` and `AxisLocal`: their common arguments.
+    """Base of `AxisConv` and `AxisLocal` with their common arguments.
 
     Args:
-        axis: Integer, the axis to mix, the batch being 0, negative from the end.
+        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
         wiring: `"full"` or `"causal"`.
         use_bias: Boolean.
-        activation: What `mdnn.activations.get` takes.
+        activation: Any value that `mdnn.activations.get` accepts.
         kernel_initializer: Initializer, or `None` for a normal distribution with variance
             `1 / fan_in`.
         bias_initializer: Initializer.
@@ -91,7 +91,7 @@ class AxisTaps(RuledLayer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def _add_weights(self, kernel_shape, fan_in, bias_shape):
-        """Adds the kernel, and the bias if there is one; `fan_in`: live inputs per output."""
+        """Adds the kernel and the optional bias; `fan_in` is the number of inputs per output."""
         start = self.kernel_initializer
         if start is None:
             start = keras.initializers.RandomNormal(stddev=1 / math.sqrt(fan_in))
@@ -132,7 +132,11 @@ class AxisTaps(RuledLayer):
 
 
 def known_sizes(input_shape):
-    """Product of all sizes but the batch's; a `ValueError` if one is unknown."""
+    """Returns the product of all sizes but the batch's.
+
+    Raises:
+        ValueError: If a size is unknown.
+    """
     if None in input_shape[1:]:
         raise ValueError(
             f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"

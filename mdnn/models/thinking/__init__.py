@@ -1,1 +1,1 @@
-"""Running a network on its own output: refeeding, halting, deep supervision."""
+"""Recurrence on a network's own output: refeeding, halting and deep supervision."""

@@ -1,4 +1,4 @@
-"""A network that is refed, and its loss: what a training step of puzzles computes."""
+"""The loss of a training step of puzzle networks: refeeding and deep supervision."""
 
 import keras
 from keras import ops
@@ -6,39 +6,39 @@ from keras import ops
 from mdnn.models.loss_model import LossModel
 from mdnn.tokens.features import BYTES, MODALITY
 
-# What a row of `DeepSupervisionLoss.verdict` says of each puzzle of the batch.
+# Rows of `DeepSupervisionLoss.verdict`.
 RIGHT, STOP, SOUND = range(3)
 
 
 class DeepSupervisionLoss(LossModel):
-    """A network of puzzles and its loss, with the steps that the config's refeeding asks for.
+    """Computes the loss of a puzzle network with the refeed steps of its config.
 
-    With `segments` above 1 the states of a batch are carried on from call to call, without
-    gradient: deep supervision (HRM, arXiv 2506.21734; TRM, arXiv 2510.04871). They are
-    variables of this model, and of no network.
+    With `supervision_steps` above 1 the states of a batch are carried from call to call without
+    gradient: deep supervision (HRM, arXiv 2506.21734; TRM, arXiv 2510.04871). The states are
+    variables of this model, not of the network.
 
     Args:
-        model: a network of puzzles as `mdnn.build` makes it.
+        model: a network of puzzles, as returned by `mdnn.build`.
         loss: its `mdnn.TokenCrossEntropy`.
-        config: its config.
+        config: its `mdnn.Config`.
 
     Call arguments:
-        batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`, `weights`, float32
-            `[batch, positions]`, and `asked`, boolean `[batch, positions]`; where states are
-            carried, `fresh`, boolean `[batch]`: which puzzles begin; where the number of steps
-            differs from batch to batch, `free`, int32 `[1]`: how many are taken without gradient
-            before the others.
+        batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`; `weights`, float32
+            `[batch, positions]`; `asked`, boolean `[batch, positions]`, true for the positions to
+            solve; if states are carried, `fresh`, boolean `[batch]`, true for puzzles that start
+            anew; if the number of steps varies between batches, `free`, int32 `[1]`, the number
+            of steps without gradient before the others.
 
     Attributes:
-        verdict: variable `[3, batch]`, after a call: whether each puzzle's answer is exact, the
-            halting head's score, whether its state is finite. `None` where nothing is carried.
+        verdict: variable `[3, batch]`, set by a call: 1 for puzzles with an exact answer, the
+            halting head's score, 1 for finite states. `None` if no states are carried.
         carried: list of variables, the states.
 
     Returns:
-        The loss, a scalar; not a number where a state is none.
+        The loss, a scalar; NaN if a state is not finite.
     """
 
-    # Its states are those of the whole batch.
+    # The carried states belong to the whole batch.
     divisible = False
 
     def __init__(self, model, loss, config, **kwargs):
@@ -80,14 +80,14 @@ class DeepSupervisionLoss(LossModel):
         return ops.where(ops.all(sound), loss, float("nan"))
 
     def loss_of(self, state, batch):
-        """The loss of a state of the backbone, what the heads are given, and their scores."""
+        """Returns the loss of a state of the backbone, the input of the heads and their scores."""
         hidden = self.network.read_out(state)
         targets = ops.cast(batch["targets"], "int32")
         scores = self.heads(hidden, targets)
         return self.loss_function(targets, scores, sample_weight=batch["weights"]), hidden, scores
 
     def _carry(self, states, sound, right, stop):
-        """Keeps what the next call goes on from; a state that is not finite begins anew."""
+        """Stores the states for the next call; a state that is not finite is reset to zeros."""
         rows = [right, ops.cast(stop, "float32"), ops.cast(sound, "float32")]
         self.verdict.assign(ops.stop_gradient(ops.stack(rows)))
         for variable, state in zip(self.carried, states, strict=True):
@@ -97,8 +97,7 @@ class DeepSupervisionLoss(LossModel):
 
 
 def exact(batch, scores):
-    """Whether each puzzle's answer is right in all positions that are asked for, float32
-    `[batch]`."""
+    """Returns 1 for each puzzle solved in all unknown positions, else 0, float32 `[batch]`."""
     answers = ops.cast(ops.argmax(scores, axis=-1), "int32")
     right = answers == ops.cast(batch["targets"], "int32")[..., BYTES.start]
     asked = ops.logical_and(ops.cast(batch["asked"], "bool"), batch["targets"][..., MODALITY] > 0)
@@ -106,15 +105,15 @@ def exact(batch, scores):
 
 
 def _finite(state):
-    """Whether each row of a state is finite, boolean `[batch]`."""
+    """Returns whether the state of each example is finite, boolean `[batch]`."""
     return ops.all(ops.isfinite(state), axis=tuple(range(1, len(state.shape))))
 
 
 class _Memory(keras.layers.Layer):
-    """What is carried from step to step: no weights of a network."""
+    """Holds the variables carried from call to call; they are no weights of the network."""
 
     def __init__(self, batch, network):
-        super().__init__(name="memory")
+        super().__init__(name="memory", dtype="float32")
         shape = (batch, *network.grid, network.width)
         self.states = [
             self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)

@@ -1,4 +1,4 @@
-"""The same network on a grid of another size."""
+"""Rebuilds a network with the same weights for a grid of another size."""
 
 import dataclasses
 
@@ -8,14 +8,14 @@ from mdnn.tokens.symbols import puzzle_source
 
 
 def check_size_free(config, wanted):
-    """Refuses a network whose weights belong to its grid's own sizes.
+    """Refuses a network whose weights depend on the sizes of its grid.
 
     Args:
         config: its `mdnn.Config`.
         wanted: the puzzle of another size, for the error.
 
     Raises:
-        MdnnError: the first key that is in the way.
+        MdnnError: a layer or option depends on the grid; names the last such key.
     """
     own = puzzle_source(config.data.source)[0] or f"grid {list(config.context.grid)}"
     found = None
@@ -35,18 +35,18 @@ def check_size_free(config, wanted):
 
 
 def at_grid_size(model, config, name):
-    """A network built for another size of its puzzle, with the same weights.
+    """Builds a network for another size of its puzzle and copies the weights.
 
     Args:
         model: the network.
-        config: its `mdnn.Config`, of puzzles.
+        config: its `mdnn.Config`, with puzzles as data.
         name: `mdnn.tokens.symbols.PuzzleName` of the other size.
 
     Returns:
-        A functional `keras.Model` with weights of its own, equal to `model`'s, and its config.
+        Tuple of a functional `keras.Model` with its own copy of the weights, and its config.
 
     Raises:
-        MdnnError: a network whose weights belong to its size, another kind of puzzle.
+        MdnnError: the weights depend on the grid's sizes, or the puzzle has another number of axes.
     """
     check_size_free(config, name)
     if len(name.shape) != len(config.context.grid):

@@ -1,23 +1,24 @@
-"""A head that says when an answer is ready."""
+"""The halting head: predicts whether the current answer is correct."""
 
 import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
 
-# The score from which on a puzzle that is asked is answered, a chance of 98%. In training 0 is
-# enough: what is sent away too early there comes back in another puzzle. Of 1,000 sudokus of 6x6
-# 88% were exact with 0 (after 6.4 steps in the mean), 99.2% with 2 (7.5), 99.9% with 4 (8.9) and
-# with 6 (11.3); of 9x9 79.9, 94.4, 95.1 (18.0) and 95.1% (32.0).
+# Score (logit) above which inference halts: a probability of 98%. In training a threshold of 0 is
+# enough: what a puzzle that halts too early would have taught recurs in other puzzles. Measured on
+# 1,000 sudokus: of 6x6 88% were exact with a threshold of 0 (after 6.4 steps on average), 99.2%
+# with 2 (7.5), 99.9% with 4 (8.9) and with 6 (11.3); of 9x9 79.9% with 0, 94.4% with 2, 95.1% with
+# 4 (18.0) and 95.1% with 6 (32.0).
 CERTAIN = 4.0
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class HaltHead(RuledLayer):
-    """Hands its input on, and can tell from it whether to stop.
+    """Passes its input through; `stop` computes the halting score from it.
 
-    The score is a dense layer on the mean over all positions. It starts with weights 0 and bias -5,
-    as TRM's does (arXiv 2510.04871): at first nothing stops.
+    The score is a dense layer on the mean over all positions. Its weights are initialized to 0 and
+    its bias to -5, as in TRM (arXiv 2510.04871), so that at first nothing halts.
 
     Input shape:
         `[batch, positions, width]`.
@@ -36,7 +37,7 @@ class HaltHead(RuledLayer):
         return hidden
 
     def stop(self, hidden):
-        """Scores of stopping, float32 `[batch]`: logits of the answer being right."""
+        """Returns halting scores, float32 `[batch]`: logits of the answer being correct."""
         mean = ops.mean(ops.cast(hidden, "float32"), axis=1)
         return ops.matmul(mean, ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
 

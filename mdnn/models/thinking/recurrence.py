@@ -1,4 +1,4 @@
-"""Running a stack of layers on its own output several times."""
+"""Runs a stack of layers on its own output several times."""
 
 import functools
 
@@ -7,52 +7,52 @@ from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
 
-# Runs of F without gradient from which on they are a loop, and draws of noise in a turn of it.
+# Smallest number of runs of F without gradient that is compiled as a loop instead of unrolled;
+# largest number of noise draws per iteration of that loop.
 UNROLLED, MOST_DRAWN = 4, 128
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class Refeed(RuledLayer):
-    """Runs a step several times, its output fed back in: the paper's refeeding.
+    """Runs a step several times and feeds its output back: the paper's refeeding.
 
-    `y_0` is the start state and `y_{r+1} = d y_r + (1 - d) F(x + y_r)`, with damping d; the
-    answer is `y_R`. The input is injected again at every step. With `inner` = L there is a second
-    state z, and a step is L inner ones, `z <- d z + (1 - d) F(x + y + z)`, and then
-    `y <- d y + (1 - d) F(y + z)`, with the same F: the outer and inner cycles of TRM
+    `y_0` is the initial state and `y_{r+1} = d y_r + (1 - d) F(x + y_r)`, with damping d; the
+    output is `y_R`. Every step adds the input x again. With `inner_steps` = L there is a second
+    state z: a step runs `z <- d z + (1 - d) F(x + y + z)` L times, then
+    `y <- d y + (1 - d) F(y + z)` once, with the same F: the outer and inner cycles of TRM
     (arXiv 2510.04871).
 
-    Gradients go through the last K steps, unrolled: backpropagation through time on every Keras
-    backend. The steps before them are one loop, of which nothing is kept, so that memory and the
+    The last K steps are unrolled and have gradients (truncated backpropagation through time). The
+    steps before them are one loop that keeps no activations, so that memory and the size of the
     compiled function grow with K and not with R.
 
     Args:
         branches: the layers of one step F, run in order.
-        steps: int, R, the number of steps where `call` is not told another.
+        steps: int, R, the default number of steps.
         bptt_steps: int, K; 0 for `steps`.
-        initial_state: `"zeros"`; `"learned"`: one vector for each state, the same for every
-            position; or
-            `"random"`: a normal number for every position and channel.
-        remat: whether what a step computes inside is computed again for gradients instead of
-            being kept: memory for one step's insides and the states between steps, for the
-            time of one more run. Not with dropout, which would be drawn anew.
+        initial_state: `"zeros"`; `"learned"`, one vector per state, the same for all positions;
+            or `"random"`, a normal random number per position and channel.
+        remat: boolean, whether gradients recompute the activations inside a step instead of
+            storing them. This needs memory for the activations of one step and the states between
+            steps, and the time of one more run. Not supported with dropout, which would be drawn
+            again.
         inner_steps: int, L.
-        damping: d, from 0 up to 1.
-        noise: standard deviation of what is added to a state after each of its changes, in
+        damping: float, d, at least 0 and below 1.
+        noise: float, standard deviation of the noise added to a state after each update, in
             training.
-        feedback: what is fed back in place of `y`: `"state"`, y itself; `"answer"`, what `echo`
-            makes of it; `"both"`, the sum. Without inner steps.
-        seed: int, of random starts and noise.
+        feedback: value fed back in place of `y`: `"state"`, y itself; `"answer"`, the result of
+            `echo`; `"both"`, their sum. Only `"state"` with inner steps.
+        seed: int, seed of random initial states and noise.
 
     Call arguments:
         x: `[batch, t1, ..., tk, channels]`, the embedded context.
-        steps: int, another number of steps than the layer's own.
-        state: a state to begin with, of x's shape, instead of `y_0`; with inner steps a tuple of
-            two.
-        causal: handed on to every branch.
+        steps: int, number of steps; `None` for the layer's own.
+        state: initial state of the shape of x, in place of `y_0`; with inner steps a tuple of two.
+        causal: boolean, passed to every layer.
 
     Attributes:
-        echo: function from a state to what is fed back of the answer that it stands for, where
-            `feedback` asks for it; see `mdnn.models.thinking.answer_feedback`.
+        echo: function from a state to the embedded answer, for `feedback` other than `"state"`;
+            see `mdnn.models.thinking.answer_feedback`.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -61,7 +61,7 @@ class Refeed(RuledLayer):
         The same.
 
     Raises:
-        ValueError: fewer than one step, K above R, or a word that there is not.
+        ValueError: fewer than one step, K above R, or another argument is not allowed.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Refeed(RuledLayer):
 
     @property
     def states(self):
-        """How many states there are: 2 with inner steps."""
+        """The number of states, an int: 2 with inner steps, otherwise 1."""
         return 2 if self.inner_steps else 1
 
     def build(self, input_shape):
@@ -142,19 +142,20 @@ class Refeed(RuledLayer):
         return self.think(x, states, last, steps - last, **call)[0]
 
     def think(self, x, states, steps, free=0, causal=None, training=None, run_block=None):
-        """Takes steps on from some states.
+        """Runs steps from given states.
 
         Args:
-            x: as for `call`.
-            states: tuple of `states` tensors of x's shape, y first; a `None` is zeros.
-            steps: int, those that gradients go through.
-            free: int, or an integer scalar tensor where branches have no dropout: how many are
-                taken before, without gradient.
-            causal, training: as for `call`.
+            x: see the call arguments.
+            states: tuple of `self.states` tensors of the shape of x, y first; `None` stands for
+                zeros.
+            steps: int, number of steps with gradient.
+            free: int, or an integer scalar tensor if no layer has dropout: number of steps
+                without gradient, taken before the others.
+            causal, training: see the call arguments.
             run_block: see `run_blocks`.
 
         Returns:
-            Tuple of the states after all of them.
+            Tuple of the states after all steps.
         """
 
         def run(y):
@@ -172,21 +173,26 @@ class Refeed(RuledLayer):
         return states
 
     def _free(self, x, states, count, run, noise):
-        """Steps without gradient: one loop, except where that costs more or cannot be."""
+        """Runs steps without gradient: as a loop, or unrolled if there are few or with dropout."""
         dropout = any(branch.dropout is not None for branch in self.branches)
         if isinstance(count, int) and (count * (1 + self.inner_steps) < UNROLLED or dropout):
             for _ in range(count):
-                states = self._step(x, states, run, noise)
+                states = self._without_gradient(x, states, run, noise)
             return states
         shape = ops.shape(x)
 
         def step(number, states):
-            found = self._step(x, states, run, noise and noise.at(number))
+            found = self._without_gradient(x, states, run, noise and noise.at(number))
             return tuple(ops.cast(ops.reshape(state, shape), x.dtype) for state in found)
 
         if noise is not None:
             noise.begin()
         return ops.fori_loop(0, count, step, states)
+
+    def _without_gradient(self, x, states, run, noise):
+        """One step; PyTorch, which records every operation, forgets it afterwards."""
+        found = self._step(x, states, run, noise)
+        return tuple(ops.stop_gradient(state) for state in found)
 
     def _step(self, x, states, run, noise):
         if self.inner_steps:
@@ -211,9 +217,9 @@ class Refeed(RuledLayer):
         return new if noise is None else noise.added(new)
 
     def first_states(self, x, training=None):
-        """The states before the first step for an input `x`, a tuple; `None` stands for zeros.
+        """Returns the states before the first step, a tuple; `None` stands for zeros.
 
-        Random ones are others at every call in training, and the same at every call elsewhere.
+        Random states differ between calls in training and are the same in all other calls.
         """
         shape = ops.shape(x)
         if self.initial_state == "random":
@@ -237,19 +243,19 @@ class Refeed(RuledLayer):
         return [keras.random.normal((1, *shape), seed=self.seed + k) for k in range(self.states)]
 
     def runs(self, steps):
-        """Returns how often the blocks are run in so many steps."""
+        """Returns the number of runs of the layers in a number of steps."""
         return steps * (1 + self.inner_steps)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def operations(self, input_shape):
-        """Multiply-adds for one example."""
+        """Returns the number of multiply-adds for one example."""
         step = sum(branch.operations(input_shape) for branch in self.branches)
         return self.runs(self.steps) * step
 
     def values(self, input_shape):
-        """Values written for one example, of the steps that gradients go through."""
+        """Returns the number of values written for one example by the steps with gradient."""
         step = sum(branch.values(input_shape) for branch in self.branches)
         return (self.bptt_steps or self.steps) * (1 + self.inner_steps) * step
 
@@ -261,7 +267,7 @@ class Refeed(RuledLayer):
             )
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:
-            # They are built with this layer, under its name.
+            # This layer builds them under its own name.
             branch.pop("build_config", None)
         return {
             **super().get_config(),
@@ -284,10 +290,10 @@ class Refeed(RuledLayer):
 
 
 class _Noise:
-    """Normal noise for the states of a step.
+    """Adds normal noise to the states of a step.
 
     Args:
-        size: standard deviation.
+        size: float, standard deviation.
         generator: `keras.random.SeedGenerator`.
     """
 
@@ -299,16 +305,16 @@ class _Noise:
         return state + ops.cast(drawn, state.dtype)
 
     def begin(self):
-        """Draws the seed of a loop, in which no generator can move on."""
+        """Draws the base seed of a loop, inside which the generator cannot advance."""
         self.base = self.generator.next()
 
     def at(self, number):
-        """The noise of one turn of the loop."""
+        """Returns the noise of one iteration of the loop."""
         return _Noise(self.size, _Turn(self.base, number))
 
 
 class _Turn(keras.random.SeedGenerator):
-    """Seeds that follow from a base and a turn's number, without a state of its own."""
+    """Derives seeds from a base seed and an iteration number, without variables."""
 
     def __init__(self, base, number):
         self.base, self.number, self.drawn = base, number, 0
@@ -329,9 +335,10 @@ def run_blocks(blocks, x, causal=None, training=None, run_block=None):
     Args:
         blocks: layers.
         x: `[batch, t1, ..., tk, channels]`.
-        causal: boolean; `None`: as each block was made.
+        causal: boolean; `None` for each block's own wiring.
         training: boolean.
-        run_block: function `(block, input)` to output that stands in for a block's call.
+        run_block: function `(block, input)` that returns the output and replaces a block's call;
+            `None` to call the blocks.
 
     Returns:
         A tensor of x's shape.

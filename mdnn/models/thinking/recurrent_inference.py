@@ -1,4 +1,4 @@
-"""Thinking about puzzles for any number of steps."""
+"""Solves puzzles with any number of refeed steps."""
 
 import math
 
@@ -10,17 +10,17 @@ from mdnn.errors import MdnnError
 from mdnn.models.compiling import without_xla
 from mdnn.models.thinking.halting import CERTAIN
 
-# Positions in one call.
+# Largest number of positions in one call.
 CALL_SLOTS = 8192
 
 
 class RecurrentInference:
-    """A network of puzzles that is run step by step, its states at hand.
+    """Runs a puzzle network step by step and exposes its states.
 
     Args:
-        model: a network of puzzles, as `mdnn.build` makes it.
-        config: its config.
-        batch: int, puzzles in one call; `None`: by their size.
+        model: a network of puzzles, as returned by `mdnn.build`.
+        config: its `mdnn.Config`.
+        batch: int, puzzles per call; `None` to derive it from the puzzle's size.
     """
 
     def __init__(self, model, config, batch=None):
@@ -31,11 +31,11 @@ class RecurrentInference:
         without_xla(self.thought)
 
     def begin(self, numbers, seed=0):
-        """The states before the first step.
+        """Returns the states before the first step.
 
         Args:
-            numbers: integers `[n]`, the puzzles'; a random start is a pure function of the seed
-                and the puzzle's number.
+            numbers: integers `[n]`, numbers of the puzzles; a random initial state is a pure
+                function of the seed and the puzzle's number.
             seed: int.
 
         Returns:
@@ -55,17 +55,17 @@ class RecurrentInference:
         return states
 
     def advance(self, tokens, states, steps):
-        """Takes steps.
+        """Runs refeed steps.
 
         Args:
-            tokens: int32 `[batch, positions, 8]`, the puzzles; fewer than `batch` are filled up.
-            states: list, as `begin` gives them.
+            tokens: int32 `[n, positions, 8]`, at most `batch` puzzles; fewer are padded.
+            states: list, result of `begin`, or `states` of a previous call.
             steps: int from 1.
 
         Returns:
-            dict of `states`, as before; `scores`, float32 `[n, positions, classes]`; `change`,
-            float32 `[n]`, how far the last step moved the state, as a share of its norm; and
-            where there is a halting head `stop`, its scores `[n]`.
+            dict of `states`, a list as above; `scores`, float32 `[n, positions, classes]`;
+            `change`, float32 `[n]`, the norm of the last step's change of the state relative to
+            the state's norm; and with a halting head `stop`, its scores `[n]`.
         """
         count, more = len(tokens), self.batch - len(tokens)
         inputs = {
@@ -81,16 +81,16 @@ class RecurrentInference:
         }
 
     def curve(self, tokens, steps, seed=0, progress=None):
-        """What is answered after some numbers of steps.
+        """Yields the results after each of several numbers of steps.
 
         Args:
             tokens: int32 `[n, positions, 8]`.
             steps: increasing ints from 1.
-            seed: int, of random starts.
-            progress: function called with the part that is done, 0 to 1.
+            seed: int, seed of random initial states.
+            progress: function called with the fraction done, 0 to 1.
 
         Yields:
-            `(slice of the puzzles, number of steps, what advance gives)`.
+            `(slice of the puzzles, number of steps, result of advance)`.
         """
         done, whole = 0, -(-len(tokens) // self.batch) * steps[-1]
         for start in range(0, len(tokens), self.batch):
@@ -106,20 +106,20 @@ class RecurrentInference:
                     progress(done / whole)
 
     def finished(self, tokens, wanted, halts=False, seed=0, progress=None):
-        """What is answered when each puzzle has had its own number of steps.
+        """Yields the result of each puzzle after its own number of steps.
 
-        A puzzle that is done makes room for the next one: nothing is spent on it any more.
+        A finished puzzle is replaced in the batch by the next one.
 
         Args:
             tokens: int32 `[n, positions, 8]`.
-            wanted: integers `[n]`, steps of each puzzle.
-            halts: whether a puzzle is done before, where the halting head says so after a
-                multiple of the config's steps.
-            seed: int, of random starts.
-            progress: function called with the part that is done, 0 to 1.
+            wanted: integers `[n]`, largest number of steps of each puzzle.
+            halts: boolean, whether the halting head may finish a puzzle earlier, after a multiple
+                of the config's `refeed.steps`.
+            seed: int, seed of random initial states.
+            progress: function called with the fraction done, 0 to 1.
 
         Yields:
-            `(number of the puzzle, steps it took, scores [positions, classes])`, in any order.
+            `(number of the puzzle, steps used, scores [positions, classes])`, in any order.
         """
         count, size = len(tokens), min(self.batch, len(tokens))
         rows = np.arange(size)
@@ -151,11 +151,11 @@ class RecurrentInference:
 
 
 def steps_by_length(length, asked):
-    """Steps of each puzzle by its length, integers `[n]`.
+    """Returns the number of steps of each puzzle by its length, integers `[n]`.
 
     Args:
         length: `mdnn.config.training_tables.Length`.
-        asked: boolean `[n, positions]`, what is asked for.
+        asked: boolean `[n, positions]`, true for the positions to solve.
     """
     number = asked.sum(axis=1)
     steps = length.per_asked * number + length.per_given * (asked.shape[1] - number)
@@ -164,10 +164,13 @@ def steps_by_length(length, asked):
 
 
 def check_refeeds(steps):
-    """Returns numbers of steps as an increasing list.
+    """Returns numbers of steps as an increasing list without duplicates.
+
+    Args:
+        steps: int, or an iterable of ints.
 
     Raises:
-        MdnnError: none, or one that is no whole number from 1.
+        MdnnError: the list is empty, or a value is no integer from 1 to 1,000,000.
     """
     listed = [steps] if isinstance(steps, int) else list(steps)
     for number in listed:
@@ -181,10 +184,11 @@ def check_refeeds(steps):
 
 
 def check_restarts(num_starts, config):
-    """Refuses restarts that all begin in the same state.
+    """Refuses several starts that would all have the same initial state.
 
     Raises:
-        MdnnError: no number from 1, or more than 1 of a network whose start is not random.
+        MdnnError: `num_starts` is no integer from 1 to 1000, or it is above 1 and the initial
+            state is not random.
     """
     if (
         isinstance(num_starts, bool)
@@ -204,10 +208,10 @@ def check_restarts(num_starts, config):
 
 
 def check_halts(config):
-    """Refuses to let a network halt that has not learnt when.
+    """Refuses adaptive numbers of steps for a network without a halting head.
 
     Raises:
-        MdnnError: a network without a halting head.
+        MdnnError: the network has no halting head.
     """
     if config.refeed.step_schedule != "halt":
         raise MdnnError(
@@ -224,11 +228,11 @@ def _filled(array, more):
 
 
 class _Thought(keras.Model):
-    """Some steps on: a dict of `tokens`, `states` and `steps` to what `RecurrentInference.advance`
-    gives."""
+    """Maps a dict of `tokens`, `states` and `steps` to the result of
+    `RecurrentInference.advance`."""
 
     def __init__(self, network):
-        super().__init__(name="thought")
+        super().__init__(name="thought", dtype="float32")
         self.network = network
         self.built = True
 

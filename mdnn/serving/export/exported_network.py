@@ -67,7 +67,7 @@ class _Likeliest(keras.layers.Layer):
     """Returns the likeliest token of each position, `[batch, positions, 4]`."""
 
     def __init__(self, heads, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.heads = heads
 
     def call(self, hidden):

@@ -1,7 +1,7 @@
 """A trained network as a SavedModel that needs neither mdnn nor keras."""
 
-import contextlib
 import importlib
+import logging
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.run_folder import cached_run
+from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
 from mdnn.tasks.registry import task_class
@@ -69,7 +70,8 @@ def export(run, directory, xla=True):
     target = directory / str(max(taken, default=0) + 1)
     # TensorFlow Serving watches for numbered folders: the number appears when all is there.
     with making(target) as part:
-        with _quiet():
+        # TensorFlow's word on where it writes names a folder that is about to be renamed.
+        with kept_logging(), quiet_logger("tensorflow", logging.WARNING):
             module, signatures = _module(exported)
             tf.saved_model.save(module, str(part), signatures=signatures)
         keep_variables(part)
@@ -112,15 +114,3 @@ def _module(exported):
     for name, function in signatures.items():
         setattr(module, name, function)
     return module, signatures
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Silences TensorFlow's message about a folder that is renamed right after."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -68,6 +68,7 @@ class App:
             "predict": f"/v1/models/{name}:predict",
             "limits": {"prompt": limits.prompt, "length": limits.length, "body": limits.body},
             "settings": SETTINGS,
+            **network.about,
         }
         self.asgi = Starlette(
             routes=[

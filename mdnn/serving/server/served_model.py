@@ -37,9 +37,12 @@ class ServedModel:
             of its inputs that gives the dict of its outputs, arrays.
         write: see `mdnn.serving.server.text_streams`; `None` where no texts are written.
         resources: objects that the functions need alive.
+        about: dict of what the page shows of the network: `parameters`, int; `source`, the name
+            of the training data; `examples`, a list of prompts.
     """
 
-    def __init__(self, version, functions, write=None, resources=None):
+    def __init__(self, version, functions, write=None, resources=None, about=None):
+        self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
         self.version, self.write, self.resources = version, write, resources
         self.functions = {name: function for name, (_, function) in functions.items()}
         self.signatures = {name: signature for name, (signature, _) in functions.items()}

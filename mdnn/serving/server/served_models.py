@@ -1,5 +1,6 @@
 """Opens run folders and SavedModels for the server."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 from mdnn.serving.server.text_streams import SavedTexts
+from mdnn.tasks.registry import task_for
 
 
 def open_network(path):
@@ -46,7 +48,16 @@ def open_run_network(run):
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
-    return ServedModel("1", functions, write, resources=exported)
+    return ServedModel("1", functions, write, resources=exported, about=_about(run))
+
+
+def _about(run):
+    """Returns what the page shows of a run; without examples where its data are not at hand."""
+    source = run.config.data.source
+    about = {"parameters": run.model.count_params(), "source": Path(source).name or source}
+    with contextlib.suppress(MdnnError, OSError):
+        about["examples"] = task_for(run.config, run.words).example_prompts()
+    return about
 
 
 def _open_saved(path):

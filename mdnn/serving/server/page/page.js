@@ -35,7 +35,20 @@ function arrange() {
 async function begin() {
   about = await (await fetch("/about.json")).json();
   document.title = at("name").textContent = about.name;
-  at("about").textContent = `version ${about.version}; what you type goes to this server only`;
+  const facts = [`version ${about.version}`];
+  if (about.parameters) facts.push(`${about.parameters.toLocaleString("en")} parameters`);
+  if (about.source) facts.push(`trained on ${about.source}`);
+  facts.push("what you type goes to this server only");
+  at("about").textContent = facts.join("; ");
+  for (const example of about.stream ? about.examples : []) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "example";
+    button.textContent = example;
+    button.addEventListener("click", () => { at("prompt").value = example; at("prompt").focus(); });
+    at("examples").append(button);
+    at("examples").hidden = false;
+  }
   at("prompt").maxLength = about.limits.prompt;
   at("length").max = about.limits.length;
   for (const name of ["length", "temperature", "seed"]) at(name).value = about.settings[name];
