@@ -85,7 +85,7 @@ class Run:
         from modalities of pictures and films to a list of their shapes, tuples `(h, w)` or
         `(n, h, w)`, most frequent first; long lists are truncated.
         """
-        if self.path is None or not (self.path / ITEMS).exists():
+        if self.path is None:
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
@@ -184,7 +184,7 @@ def save(network, path):
     run, path = open_run(network), as_path(path, "path")
     check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
-    if run.item_statistics["longest"]:
+    if run.path is None or (run.path / ITEMS).is_file():
         write_item_statistics(path, run.item_statistics)
     write_run(path, run.config, run.words, run.model)
     return path
