@@ -1,1 +1,1 @@
-"""Generation: texts, items and answers to puzzles from trained networks."""
+"""Generates texts, items and answers to puzzles with trained networks."""

@@ -15,7 +15,7 @@ def _mix(x):
 
 
 def _low_bits(x):
-    """Cuts numbers to 32 bits on PyTorch, where Keras has int64 for uint32."""
+    """Truncates numbers to 32 bits on PyTorch, where Keras represents uint32 as int64."""
     if keras.backend.backend() != "torch":
         return x
     return ops.bitwise_and(x, _word(0xFFFFFFFF))

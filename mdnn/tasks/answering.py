@@ -73,10 +73,10 @@ class Answering:
         return [Item("text", answer if isinstance(answer, str) else "\n".join(map(str, answer)))]
 
     def example_prompts(self, count=3):
-        """Returns prompts that the network may be tried with, a list of strings; none by default.
+        """Returns example prompts for the network, a list of str; empty by default.
 
         Args:
-            count: int, the number of prompts at most.
+            count: int, maximum number of prompts.
         """
         return []
 

@@ -23,7 +23,7 @@ from mdnn.tokens.characters import TextTokenizer
 MEASURED_CHARACTERS = 400
 
 
-# Tokens in which an example of a prompt is looked for.
+# Number of tokens searched for each example prompt.
 EXAMPLE_REACH = 2000
 
 
@@ -180,7 +180,11 @@ class TextTask(Task):
         return ["text"]
 
     def example_prompts(self, count=3):
-        """Returns beginnings of lines of the validation text, 16 to 48 characters each."""
+        """Returns the beginnings of some lines of the validation text, at most 48 characters each.
+
+        Args:
+            count: int, maximum number of prompts.
+        """
         found = []
         for k in range(count):
             start = len(self.validation) * (2 * k + 1) // (2 * count)

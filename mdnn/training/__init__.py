@@ -1,1 +1,1 @@
-"""Training, evaluation and their display."""
+"""Trains networks: the training loop, steps, optimizers, checkpoints and progress display."""

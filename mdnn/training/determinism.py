@@ -1,4 +1,4 @@
-"""Operations of TensorFlow that give the same result each time."""
+"""Makes TensorFlow operations deterministic."""
 
 import contextlib
 
@@ -7,20 +7,20 @@ import keras
 
 @contextlib.contextmanager
 def deterministic_ops(enabled):
-    """Lets TensorFlow run deterministic operations alone, and gives its setting back.
+    """Restricts TensorFlow to deterministic operations inside the context.
 
-    The setting is one for the whole process: what other threads compute meanwhile is
-    deterministic, too.
+    The setting applies to the whole process, including other threads. On exit the previous setting
+    is restored.
 
     Args:
-        enabled: boolean; where it is false, or Keras runs on another backend, nothing is done.
+        enabled: bool; has no effect if false, or if Keras uses another backend.
     """
     if not enabled or keras.backend.backend() != "tensorflow":
         yield
         return
     import tensorflow as tf
 
-    # TensorFlow has no public function that reads the setting or takes it back.
+    # TensorFlow has no public function to read or disable the setting.
     from tensorflow.python.framework import config
 
     before = config.is_op_determinism_enabled()

@@ -20,7 +20,7 @@ def in_notebook():
 
 
 def make_display(show=True, unit="character"):
-    """Returns the `Display` for where this process runs: a notebook, a terminal or a file."""
+    """Returns a `NotebookDisplay` in a Jupyter notebook, otherwise a `Display`."""
     return NotebookDisplay(show, unit=unit) if in_notebook() else Display(show, unit=unit)
 
 

@@ -21,7 +21,7 @@ class TerminationSignal(BaseException):
 
 
 def signal_number(error):
-    """Returns the number of the signal behind a KeyboardInterrupt or a TerminationSignal."""
+    """Returns the signal number of a KeyboardInterrupt or TerminationSignal."""
     return error.number if isinstance(error, TerminationSignal) else int(signal.SIGINT)
 
 

@@ -1,4 +1,4 @@
-"""The training step on JAX."""
+"""Implements the training step on JAX."""
 
 import jax
 import numpy as np

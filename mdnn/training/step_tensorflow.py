@@ -1,4 +1,4 @@
-"""The training step on TensorFlow."""
+"""Implements the training step on TensorFlow."""
 
 import tensorflow as tf
 

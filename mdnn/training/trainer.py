@@ -318,7 +318,7 @@ class Training:
             raise MdnnError(f"{error}; {self.run.path} has {stands}") from None
 
     def _check(self):
-        """Evaluates the averaged weights (without EMA the weights) on a validation sample."""
+        """Evaluates the network on a validation sample, with the EMA weights if enabled."""
         self.step.sync()
         with swapped_in(self.optimizer, self.model.trainable_variables):
             self._check_weights()
