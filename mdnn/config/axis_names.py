@@ -1,4 +1,4 @@
-"""Names of the grid's axes: in mixers' `axes` they stand for numbers."""
+"""Names of the grid's axes, which mixers' `axes` may use in place of numbers."""
 
 import dataclasses
 import re
@@ -10,14 +10,14 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 
 
 def check_names(where, tables):
-    """Refuses names of layers that cannot be told apart in the names of weights.
+    """Refuses names of layers that are invalid or duplicate in the names of weights.
 
     Args:
         where: dotted key of the tables, for errors.
         tables: tuple of tables with a `name`.
 
     Raises:
-        MdnnError: a name that is no word, or one that there is twice.
+        MdnnError: a name has other characters than a-z, 0-9 and _, or occurs twice.
     """
     names = [table.name for table in tables if table.name]
     for name in names:
@@ -34,13 +34,13 @@ def axis_names(config):
 
 
 def numbered(config):
-    """Returns a config whose mixers have numbers in place of their axes' names.
+    """Returns a config with the names of mixers' axes replaced by numbers.
 
     Args:
-        config: `mdnn.Config`, parsed and not yet checked.
+        config: `mdnn.Config`, parsed but not yet checked.
 
     Raises:
-        MdnnError: names that do not fit the grid, or a mixer's axis that has none of them.
+        MdnnError: `context.axes` does not fit the grid, or a mixer has an unknown axis.
     """
     context = config.context
     if context.axes and len(context.axes) != len(context.grid):
@@ -59,7 +59,7 @@ def numbered(config):
 
 
 def named(config):
-    """Returns a config whose mixers name their axes, where `context.axes` does."""
+    """Returns a config with mixers' axes named, if `context.axes` is set; else unchanged."""
     if not config.context.axes:
         return config
     names = axis_names(config)
@@ -67,7 +67,7 @@ def named(config):
 
 
 def _number(where, axis, names, rows):
-    """The number of a mixer's axis; `rows`: whether the mixer is in a fold, among whole rows."""
+    """Returns the number of a mixer's axis; `rows` is true for a mixer inside a fold."""
     names = names[: len(names) - rows]
     if not isinstance(axis, str):
         return axis
@@ -83,7 +83,7 @@ def _number(where, axis, names, rows):
 
 
 def _changed(config, change):
-    """A config with other axes in its mixers; `change`: function of `(where, axis, in a fold)`."""
+    """Returns a config with `change(where, axis, in_fold)` applied to all axes of its mixers."""
 
     def mixers_of(table, where, rows):
         changed = tuple(

@@ -1,4 +1,4 @@
-"""The rules of the tasks that come with mdnn: texts, items and puzzles."""
+"""The config rules of the built-in tasks: texts, items and puzzles."""
 
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
@@ -28,7 +28,7 @@ def _check_text(config):
 def _check_items(config):
     _check_text(config)
     tokens, positions = config.tokens, config.context.positions
-    # A coordinate is below the number of positions of one context, so that it is told exactly.
+    # Digits must encode every coordinate, and coordinates are below the number of positions.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
@@ -52,7 +52,7 @@ def _check_puzzle(config):
             raise MdnnError(f"data.{key}: a key of a {kind} that is drawn, received {source!r}")
     if name is not None:
         _check_named_puzzle(config, name)
-    # The sides of sudokus from a file of unknown size are at most the number of positions.
+    # Without a known size, a side has at most as many cells as the context has positions.
     longest = config.context.positions if name is None else max(name.shape)
     if tokens.coordinates and tokens.base**tokens.digits < longest:
         raise MdnnError(
@@ -64,7 +64,7 @@ def _check_puzzle(config):
 
 
 def _check_named_puzzle(config, name):
-    """Compares the grid and the fields of a config with a puzzle whose size is known."""
+    """Refuses a grid or a number of candidates that does not fit a puzzle of known size."""
     fields = config.tokens.candidates
     if config.context.positions != name.positions:
         raise MdnnError(

@@ -1,7 +1,7 @@
-"""What a network and its training are made of: the config and its limits.
+"""Loads configs, which define a network and its training.
 
-A config is a TOML file; nothing in it is run or imported. `load_config` reads it into a
-`Config`, whose fields, and those of its tables, are all the keys there are.
+A config is a TOML file; nothing in it is executed or imported. `load_config` reads it into a
+`Config`. The fields of `Config` and of its tables are the complete list of keys.
 """
 
 import dataclasses
@@ -19,30 +19,30 @@ from mdnn.errors import MdnnError
 from mdnn.files import read_text
 
 MOST, DOTS = 1 << 20, 100
-"""Bytes that a config file, and dots that a line of it may have: a dotted key takes tomllib time
-and memory by the square of its parts, 40 GB for a file of 200 kB."""
+"""Largest size of a config file in bytes, and largest number of dots in a line. The time and memory
+that tomllib needs grow with the square of the parts of a dotted key: 40 GB for 200 kB."""
 
 _ONE_TEXT = re.compile(r'[ \t]*[\w.-]{1,200}[ \t]*=[ \t]*"(?:[^"\\]|\\.)*"[ \t]*')
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a network may be, so that a slip or a stranger's config does not fill the machine.
+    """Size limits of a network, so that a typo or an untrusted config cannot exhaust the machine.
 
-    A run folder's network has no more weights than its file, whatever is said here.
+    The network of a run folder is also limited by the size of its weights file.
     """
 
-    # Weights; 10^9 are 4 GB, and 16 GB while they are trained.
+    # Number of weights; 10^9 weights take 4 GB, and 16 GB during training.
     parameters: int = option(10**9, least=1)
-    # Positions of a context.
+    # Number of positions of a context.
     positions: int = option(10**8, least=1)
-    # Branches that are run, one after another, in one pass with all its refeeds.
+    # Number of residual blocks run in sequence in one forward pass with all its refeed steps.
     layers: int = option(10_000, least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that `build` and `train` need."""
+    """The complete config of a network and its training."""
 
     seed: int = option(1, least=0, most=2**31 - 1)
     data: Data = option(factory=Data)
@@ -56,13 +56,17 @@ class Config:
 
     @classmethod
     def from_dict(cls, table):
-        """A checked config from nested dicts as TOML gives them."""
+        """Returns a checked config from nested dicts, as parsed from TOML.
+
+        Raises:
+            MdnnError: an unknown key or a value that is not allowed.
+        """
         config = numbered(parse(cls, table))
         check(config)
         return config
 
     def to_toml(self):
-        """TOML text from which the same config is read."""
+        """Returns the config as TOML text."""
         return dump(named(self))
 
 
@@ -70,14 +74,18 @@ def load_config(path, overrides=()):
     """Reads a config.
 
     Args:
-        path: a TOML file; or the name of a config that comes with mdnn, such as `text`.
-        overrides: texts `KEY=VALUE`, each replacing one key: `train.minutes=3`,
-            `data.source=python-docs`, `backbone.layer.0.gate=gelu`. The VALUE of a key of
-            texts is a text as it stands (`data.source=1984`), or a TOML string in quotes; other
-            keys take a TOML value.
+        path: a TOML file, or the name of a config shipped with mdnn, such as `text`.
+        overrides: strings `KEY=VALUE`, each replacing one key: `train.minutes=3`,
+            `data.source=python-docs`, `backbone.layer.0.gate=gelu`. For a key of type string,
+            VALUE is taken literally (`data.source=1984`) or is a quoted TOML string; for other
+            keys it is a TOML value.
+
+    Returns:
+        `Config`.
 
     Raises:
-        MdnnError: no such file, not TOML, an unknown or impossible key or value.
+        MdnnError: the file does not exist or is not TOML, a key is unknown, or a value is not
+            allowed.
     """
     path = find_config(path)
     text = read_text(path, MOST)
@@ -97,10 +105,11 @@ def load_config(path, overrides=()):
 
 
 def _value(text, kind):
-    """The value that a text on the command line stands for, at a key of this type.
+    """Parses the value of an override for a key of a given type.
 
-    A key of texts takes the text as it is, blanks included, unless it is a TOML string in quotes.
-    Other keys take TOML values; what is none is a text, which the schema then refuses.
+    For a string key the text is taken literally, including spaces, unless it is a quoted TOML
+    string. For other keys it is parsed as TOML; text that is not TOML is returned as a string,
+    which the schema then refuses.
     """
     quoted = text.strip().startswith(('"', "'"))
     if kind is str and not quoted:
@@ -135,7 +144,7 @@ def _set(table, text):
             raise MdnnError(f"{key}: expected a number below {len(place)}, received {last!r}")
         place[int(last)] = value
     elif isinstance(place, dict):
-        # Minutes and steps are two ways to say the same; the later word stands.
+        # Minutes and steps exclude each other: the later override wins.
         if path == ["train"] and last in ("minutes", "steps"):
             place.pop("steps" if last == "minutes" else "minutes", None)
         if last == "kind":

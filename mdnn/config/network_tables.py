@@ -1,6 +1,6 @@
-"""The tables of a config that say what a network is made of: its backbone.
+"""Config tables of the backbone.
 
-The tables of mixers are in `mdnn.layers.mixing`, one file each.
+The tables of mixers are in `mdnn.layers.mixing`, one file per mixer.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ NORMS = ("rms", "layer", "none")
 
 @dataclasses.dataclass(frozen=True)
 class FoldLayer:
-    """One step of a fold's block."""
+    """One layer of a fold's block."""
 
     kind: str = option("mix", choices=("mix", "feedforward"))
-    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    # Label in the names of weights; empty: the kind, numbered from the second layer of a kind on.
     name: str = ""
     mixer: tuple[Mixer, ...] = ()
     gate: str = "none"
@@ -31,27 +31,27 @@ class FoldLayer:
 
 @dataclasses.dataclass(frozen=True)
 class LayerTable:
-    """One step of a block: h becomes h + f(norm(h)), or as `residual` says."""
+    """One layer of a block: h + f(norm(h)), or another form set by `residual`."""
 
     kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
-    # In the names of its weights; empty: the kind, and a number where it is not the first such.
+    # Label in the names of weights; empty: the kind, numbered from the second layer of a kind on.
     name: str = ""
-    # fold: branches of each of its blocks, and how many blocks there are; the fastest context
-    # axis is folded into `width` channels, mixed along the slower axes and spread again.
+    # fold: the layers of each inner block, and the number of inner blocks. The fold turns the
+    # fastest context axis into `width` channels, mixes along the slower axes and spreads again.
     block: tuple["FoldLayer", ...] = ()
     depth: int = option(1, least=1)
-    # mix: mixers side by side, summed.
+    # mix: mixers whose outputs are summed.
     mixer: tuple[Mixer, ...] = ()
-    # mix: how many such sets of mixers, each with own weights, one after another.
+    # mix: number of sets of these mixers in sequence, each with its own weights.
     stack: int = option(1, least=1)
-    # mix: how many times each set is fed its own output, with the same weights.
+    # mix: number of times that each set runs on its own output, with the same weights.
     times: int = option(1, least=1)
     # Activation of u in u * f(v); "none": no gate.
     gate: str = "none"
     activation: str = "none"
-    # mix: a dense layer over the channels before and after.
+    # mix: whether to apply dense layers over the channels before and after.
     project: bool = True
-    # feedforward: inner width; 0: twice the width. fold: channels of a folded row.
+    # feedforward: inner width; 0: twice the backbone's width. fold: channels of a folded row.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -61,7 +61,7 @@ class LayerTable:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """`depth` blocks of the same branches, each with weights of its own."""
+    """A stack of `depth` blocks of the same layers, each with its own weights."""
 
     width: int = option(128, least=1)
     depth: int = option(4, least=1)

@@ -1,16 +1,16 @@
-"""What a config's `[refeed]` needs: keys that go together."""
+"""Checks that the keys of a config's `[refeed]` table are compatible."""
 
 from mdnn.errors import MdnnError
 
 
 def check_refeed(config):
-    """Refuses keys of `[refeed]` that do not go together.
+    """Refuses incompatible keys of `[refeed]`.
 
     Args:
         config: `mdnn.Config`.
 
     Raises:
-        MdnnError: the first key that does not go with the others.
+        MdnnError: names the first incompatible key.
     """
     refeed = config.refeed
     if refeed.bptt_steps > refeed.steps:

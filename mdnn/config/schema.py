@@ -1,9 +1,9 @@
-"""Reading TOML into dataclasses, strictly: every key known, every value of its kind.
+"""Parses TOML tables into dataclasses, refusing unknown keys and values of wrong types.
 
-A schema is a frozen dataclass. A field's annotation names its kind (`bool`, `int`, `float`,
-`str`, `tuple[int, ...]`, `tuple[str, ...]`, another schema, or a tuple of schemas); its
-metadata may hold `choices`, `least` and `most`, each with the plain meaning. A schema with a class
-method `variants`, which returns a dict from words to schemas, stands for the one of these that the
+A schema is a frozen dataclass. The annotation of a field is its type (`bool`, `int`, `float`,
+`str`, `tuple[int, ...]`, `tuple[str, ...]`, another schema, or a tuple of schemas); its metadata
+may hold `choices` (allowed values), `least` and `most` (inclusive limits). A schema with a class
+method `variants`, which returns a dict from words to schemas, is replaced by the variant that the
 table's key `kind` names.
 """
 
@@ -17,20 +17,20 @@ from mdnn.errors import MdnnError, did_you_mean
 from mdnn.option_field import option as option
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-"""What the kinds of values are called in errors."""
+"""Names of the types of values, for errors."""
 
 
 def parse(schema, table, where=""):
-    """A schema's instance from a TOML table.
+    """Builds an instance of a schema from a TOML table.
 
     Args:
         schema: a frozen dataclass.
-        table: dict as `tomllib` gives it.
+        table: dict, as returned by `tomllib`.
         where: dotted name of the table, for errors.
 
     Raises:
-        MdnnError: an unknown key (the nearest one is offered), a missing one, a value of
-            another kind or beyond its limits; the message names the key.
+        MdnnError: a key is unknown (the message suggests the nearest one) or missing, or a value
+            has the wrong type or is out of range. The message names the key.
     """
     if not isinstance(table, dict):
         raise MdnnError(f"{where}: expected a table, received {table!r}")
@@ -57,7 +57,7 @@ def parse(schema, table, where=""):
 
 
 def _variant(schema, table, where):
-    """Returns the schema that the key `kind` of a table names; the class's own one by default."""
+    """Returns the variant that the key `kind` of a table names, or the default variant."""
     known = schema.variants()
     name = f"{where}.kind" if where else "kind"
     return known[_scalar(str, table.get("kind", schema.default), name, {"choices": tuple(known)})]
@@ -66,7 +66,7 @@ def _variant(schema, table, where):
 def _value(kind, value, name, limits):
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        # `X | None`: TOML has no null, so a value that is there is an X.
+        # `X | None`: TOML has no null, so that a value present is an X.
         kinds = [kind for kind in inner if kind is not type(None)]
         if len(kinds) == 1:
             return _value(kinds[0], value, name, limits)
@@ -89,7 +89,7 @@ def _scalar(kind, value, name, limits):
         raise MdnnError(f"{name}: expected {WORDS[kind]}, received {value!r}")
     if kind is float and not abs(value) <= sys.float_info.max:
         raise MdnnError(f"{name}: expected a finite number, received {value}")
-    # A command line's bytes that are not UTF-8 arrive as halves of surrogate pairs.
+    # Bytes of the command line that are not UTF-8 arrive as unpaired surrogates.
     if kind is str and re.search("[\ud800-\udfff]", value):
         raise MdnnError(f"{name}: expected a text of Unicode characters, received {value!r}")
     value = kind(value)
@@ -110,11 +110,11 @@ def type_at(schema, path):
 
     Args:
         schema: a frozen dataclass.
-        path: list of strings, the words of the key; positions in lists are numbers.
+        path: list of strings, the parts of the key; indices of lists are decimal numbers.
 
     Returns:
-        A type such as `str` or `tuple[int, ...]`; `None` for a key that there is not, or whose
-        value may have several types.
+        A type such as `str` or `tuple[int, ...]`; `None` for an unknown key, or one whose value
+        may have several types.
     """
     found = schema
     for word in path:
@@ -143,12 +143,12 @@ def _key_types(schema):
 
 
 def without_other_words(schema, table, kind):
-    """Returns a table without the keys that belong to another kind than the one it is to have.
+    """Returns a table without the keys that only other kinds have.
 
     Args:
-        schema: a schema with `variants`; a table of any other one stays as it is.
+        schema: a schema; without `variants` the table is returned unchanged.
         table: dict.
-        kind: the new value of its key `kind`.
+        kind: string, the new value of the table's key `kind`.
     """
     if not hasattr(schema, "variants") or kind not in schema.variants():
         return table
@@ -158,7 +158,7 @@ def without_other_words(schema, table, kind):
 
 
 def dump(instance):
-    """TOML text from which `parse` makes the same instance."""
+    """Returns an instance of a schema as TOML text, the inverse of `parse`."""
     lines = []
     _dump(instance, "", lines)
     return "\n".join(lines) + "\n"

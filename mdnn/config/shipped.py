@@ -1,4 +1,4 @@
-"""The configs that come with mdnn: found by name, listed with their heads."""
+"""Finds the configs shipped with mdnn and reads their header comments."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,14 @@ from mdnn.file_systems import as_path
 
 PACKAGE = Path(__file__).parent.parent
 HEAD = ("command", "time", "expected")
-"""Words of a config's head, each followed by a colon."""
+"""Keys of a config's header comment, each followed by a colon."""
 
 
 def shipped_configs():
-    """Returns the configs that come with mdnn, a dict from names such as `"text"` to paths."""
+    """Returns the configs shipped with mdnn, a dict from names such as `"text"` to paths."""
     folder = PACKAGE / "configs"
-    # In a clone these are links, which git makes on Windows for those who may make some only.
+    # In a clone these files are symbolic links, which git on Windows creates only for users with
+    # the permission: read the files of the clone's own folder.
     clone = PACKAGE.parent / "setup.cfg", PACKAGE.parent / "configs" / "text.toml"
     if all(path.is_file() for path in clone):
         folder = PACKAGE.parent / "configs"
@@ -25,10 +26,10 @@ def find_config(path):
     """Returns the path of a config file, or of the shipped config of that name.
 
     Args:
-        path: a file; or the name of a shipped config: `text`, `text.toml` or `configs/text.toml`.
+        path: a file, or the name of a shipped config: `text`, `text.toml` or `configs/text.toml`.
 
     Raises:
-        MdnnError: no such file and no such name.
+        MdnnError: neither a file nor a shipped config has this name.
     """
     path = as_path(path, "config")
     if path.is_file():
@@ -48,10 +49,10 @@ def find_config(path):
 
 
 def config_head(path):
-    """Returns what the comment at the start of a config says.
+    """Parses the comment at the start of a config.
 
     Returns:
-        dict: `about`, a text; and `command`, `time` and `expected`, those that are there.
+        dict of strings: `about`, and those of `command`, `time` and `expected` that are present.
     """
     lines = []
     for line in Path(path).read_text(encoding="utf-8").splitlines():

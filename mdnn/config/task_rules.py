@@ -1,7 +1,7 @@
-"""What a task (`context.layout`) allows a config to say, and the registry of these rules.
+"""Config rules of tasks (`context.layout`) and their registry.
 
-The rules need neither TensorFlow nor the tasks themselves (`mdnn.tasks`), so that a config is
-checked before anything heavy is imported.
+The rules import neither TensorFlow nor the tasks themselves (`mdnn.tasks`), so that a config is
+checked before slow imports.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from mdnn.errors import MdnnError, did_you_mean
 
 ENTRY_POINTS = "mdnn.tasks"
-"""Group of the entry points by which an installed package offers tasks: a name, and a module that
-calls `mdnn.tasks.register_task` when it is imported."""
+"""Entry point group of tasks in installed packages: the name of the task, and a module that calls
+`mdnn.tasks.register_task` when imported."""
 
 TASK_KEYS = (
     "data.order",
@@ -39,26 +39,26 @@ TASK_KEYS = (
     "refeed.step_schedule",
     "refeed.supervision_steps",
 )
-"""Config keys that have a meaning in some tasks only. In the others they keep their defaults."""
+"""Config keys that only some tasks use. In other tasks they must keep their defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskRules:
-    """What a task allows a config to say, and what this means for the network's vocabulary.
+    """The config rules of a task, and its vocabulary.
 
     Args:
-        modalities: names of the modalities that `tokens.modalities` may list.
-        keys: those of `TASK_KEYS` that have a meaning in this task.
+        modalities: names of the modalities allowed in `tokens.modalities`.
+        keys: the keys of `TASK_KEYS` that this task uses.
         modes: decoding modes that the task can train, keys of `train.objectives`.
-        phrase: words behind an expected value in an error, such as `"in a stream"`.
-        check: function of a config that raises `MdnnError` for keys that do not go together.
-        is_source: function of `data.source` that returns whether the name is one of this task's
-            own; no other task takes such a source.
-        has_end: whether an `end` token follows the answer.
-        has_mask: whether masked positions hold the modality `blank` (where a mode that masks is
-            trained); otherwise the task has an empty symbol of its own.
-        always_recurrent: whether the backbone is built so that it can be run on its own output
-            whatever `refeed.steps` says.
+        phrase: words after an expected value in an error, such as `"in a stream"`.
+        check: function of a config that raises `MdnnError` for incompatible keys.
+        is_source: function of `data.source` that returns whether the source belongs to this task;
+            other tasks refuse such a source.
+        has_end: boolean, whether an `end` token follows the answer.
+        has_mask: boolean, whether masked positions hold the modality `blank` (the mask token) if a
+            decoding mode with masks is trained; otherwise the task has its own empty symbol.
+        always_recurrent: boolean, whether the backbone is built for refeeding under every value
+            of `refeed.steps`.
     """
 
     modalities: tuple[str, ...]
@@ -84,10 +84,10 @@ RULES = {}
 
 
 def register_rules(name, rules):
-    """Makes the rules of a task known under its name; `mdnn.tasks.register_task` calls it.
+    """Registers the rules of a task under its name; called by `mdnn.tasks.register_task`.
 
     Raises:
-        MdnnError: other rules have this name.
+        MdnnError: the name is registered with other rules.
     """
     if RULES.setdefault(name, rules) is not rules:
         raise MdnnError(f"a task {name!r} is registered already")
@@ -97,7 +97,7 @@ def rules_of(config):
     """Returns the `TaskRules` of a config's task.
 
     Raises:
-        MdnnError: no task has the name in `context.layout`.
+        MdnnError: `context.layout` is not the name of a task.
     """
     name = config.context.layout
     if name not in RULES:
@@ -111,7 +111,7 @@ def rules_of(config):
 
 
 def _load_entry_point(name):
-    """Imports the installed package that offers a task of this name, if there is one."""
+    """Imports the installed package with a task of this name, if one exists."""
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         entry.load()
 
@@ -123,7 +123,7 @@ def check_task(config):
         config: `mdnn.Config`.
 
     Raises:
-        MdnnError: the first key that does not go with the task.
+        MdnnError: names the first key that the task does not allow.
     """
     rules, source = rules_of(config), config.data.source
     _check_modalities(config, rules)
@@ -149,7 +149,7 @@ def _check_modalities(config, rules):
 
 
 def _check_keys(config, rules):
-    """Refuses keys that have no meaning in the task, and modes that it cannot train."""
+    """Refuses keys that the task does not use, and modes that it cannot train."""
     for mode in ("autoregressive", "parallel", "masked_diffusion"):
         if mode not in rules.modes and (weight := getattr(config.train.objectives, mode)):
             raise MdnnError(
@@ -172,7 +172,7 @@ def _behind(rules):
 
 
 def _layouts(predicate):
-    """Returns the names of the tasks of which a predicate of their rules is true, for an error."""
+    """Returns the names of the tasks whose rules fulfil a predicate, for an error."""
     return " or ".join(repr(name) for name, rules in RULES.items() if predicate(rules))
 
 

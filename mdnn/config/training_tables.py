@@ -1,4 +1,4 @@
-"""The tables of a config that say how a network is refed and trained."""
+"""Config tables of refeeding and training."""
 
 import dataclasses
 
@@ -7,8 +7,11 @@ from mdnn.config.schema import option
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """Steps by the length of a puzzle: `per_given` times the positions that are given, plus
-    `per_asked` times the positions that are asked for, rounded up, within the limits."""
+    """Number of refeed steps by the length of a puzzle.
+
+    The number is `per_given` times the given positions plus `per_asked` times the positions to
+    solve, rounded up and clipped to `least` and `most`.
+    """
 
     per_given: float = option(0.0, least=0.0)
     per_asked: float = option(0.0, least=0.0)
@@ -19,82 +22,83 @@ class Length:
 
 @dataclasses.dataclass(frozen=True)
 class RefeedTable:
-    """How often the backbone is run on its own output before it answers.
+    """Refeeding: runs of the backbone on its own output.
 
-    `steps_by_length`, `progressive`, `supervision_steps` and what follows them are keys of puzzles,
-    and so are the schedules "length" and "halt".
+    `steps_by_length`, `progressive`, `supervision_steps` and all later keys are for puzzles, as are
+    the schedules "length" and "halt".
     """
 
     steps: int = option(1, least=1)
-    # How many of the last steps gradients go through; 0: all.
+    # Number of last steps with gradient; 0: all.
     bptt_steps: int = option(0, least=0)
-    # FoldLayer steps on a second state before each step; 0: there is only one state.
+    # Number of inner steps on a second state before each step; 0: only one state.
     inner_steps: int = option(0, least=0, most=64)
-    # What is fed back: the state, what the heads make of it, or the sum of both.
+    # Value fed back: the state, the embedded answer that the heads decode from it, or their sum.
     feedback: str = option("state", choices=("state", "answer", "both"))
-    # The first state: zeros, one learned vector, or a random number for every position and channel.
+    # Initial state: zeros, one learned vector, or a random number per position and channel.
     initial_state: str = option("zeros", choices=("zeros", "learned", "random"))
-    # The share of the old state that a step keeps, and the standard deviation of the noise that
-    # is added to it in training.
+    # Share of the old state in the new one, and standard deviation of the noise added to the new
+    # state in training.
     damping: float = option(0.0, least=0.0, most=0.99)
     noise: float = option(0.0, least=0.0, most=10.0)
-    # Whether gradients compute a step's insides again instead of keeping them: less memory, one
-    # more run's time. Not with dropout.
+    # Whether gradients recompute the activations inside a step instead of storing them: less
+    # memory, for the time of one more run. Not supported with dropout.
     remat: bool = False
-    # How many steps a puzzle takes: "fixed": `steps`; "sampled": in training from `bptt_steps` to
-    # `steps`, drawn anew for every batch; "length": by the rule of `Length`; "halt": `steps` at a
-    # time until a head says that the answer is right.
+    # Number of steps: "fixed": `steps`; "sampled": in training a random number from `bptt_steps` to
+    # `steps` for every batch; "length": by `steps_by_length`; "halt": repeats of `steps` until the
+    # halting head predicts a correct answer.
     step_schedule: str = option("fixed", choices=("fixed", "sampled", "length", "halt"))
     steps_by_length: Length = option(factory=Length)
-    # Rule "sampled": the weight of the loss after the sampled steps; that of the loss after all
-    # `steps` has the rest.
+    # Schedule "sampled": weight of the loss after the sampled steps; the loss after all `steps` has
+    # weight 1 - `progressive`.
     progressive: float = option(1.0, least=0.0, most=1.0)
-    # Deep supervision: a puzzle is trained on this many times `steps` in a row, its state carried
-    # on without gradient, a loss and an optimizer step after each.
+    # Deep supervision: number of optimizer steps in a row on one puzzle, each after `steps` refeed
+    # steps, with the state carried without gradient.
     supervision_steps: int = option(1, least=1, most=10_000)
-    # Rule "halt": the weight of the head's own loss, and how often a puzzle has to go on for a
-    # random number of segments at least.
+    # Schedule "halt": weight of the halting head's loss, and probability that a puzzle continues
+    # for a random minimum number of supervision steps.
     halt_weight: float = option(0.5, least=0.0)
     halt_exploration_prob: float = option(0.1, least=0.0, most=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """A Keras optimizer by name, and the learning rate over the run."""
+    """The optimizer (by its Keras name) and the learning rate schedule."""
 
     name: str = option("adamw", choices=("adamw", "adam", "lion", "muon", "sgd"))
     learning_rate: float = option(2e-3, least=0.0)
-    # The rate climbs for so many steps and then falls on a cosine to `min_lr_ratio` of itself.
+    # The learning rate rises for this many steps, then decays on a cosine to `min_lr_ratio` of its
+    # value.
     warmup_steps: int = option(100, least=0)
     min_lr_ratio: float = option(0.1, least=0.0, most=1.0)
     beta_1: float = option(0.9, least=0.0, most=1.0)
     beta_2: float = option(0.99, least=0.0, most=1.0)
-    # On matrices only.
+    # Applied to matrices only.
     weight_decay: float = option(0.1, least=0.0)
-    # Largest norm of all gradients together; 0: no limit.
+    # Largest global norm of the gradients; 0: no limit.
     clip_norm: float = option(1.0, least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Objectives:
-    """How often each way to write is trained, relative to each other."""
+    """Relative frequencies of training the decoding modes."""
 
-    # In turn: every position answers the next one, from the positions before it.
+    # Every position predicts the next token; no position sees later ones.
     autoregressive: float = option(1.0, least=0.0)
-    # All at once: the whole answer is blank.
+    # The whole answer is masked and predicted in one pass.
     parallel: float = option(0.0, least=0.0)
-    # Masked diffusion: a uniform share of the answer is blank, its loss weighted by 1 / share.
+    # A uniformly random share of the answer is masked; its loss is weighted by 1 / share.
     masked_diffusion: float = option(0.0, least=0.0)
 
     @property
     def whole(self):
-        """Whether a way that sees the whole context is trained."""
+        """Boolean, true if a mode that sees the whole context is trained."""
         return self.parallel > 0 or self.masked_diffusion > 0
 
 
 @dataclasses.dataclass(frozen=True)
 class ModalityWeights:
-    """What a unit of each modality counts in the loss."""
+    """Weights of the tokens of each modality in the loss."""
 
     text: float = option(1.0, least=0.0)
     word: float = option(1.0, least=0.0)
@@ -104,14 +108,14 @@ class ModalityWeights:
     grey_video: float = option(1.0, least=0.0)
     audio: float = option(1.0, least=0.0)
     symbol: float = option(1.0, least=0.0)
-    # Times the weight of the unit before it: how often what is written ends is not to depend on
-    # what its kind counts.
+    # Multiplied by the weight of the token before it, so that the weight of a modality does not
+    # change how often the output ends.
     end: float = option(1.0, least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class StepWeights:
-    """What each step of a unit's decoding counts in the loss."""
+    """Weights of the decoding steps of a token in the loss."""
 
     modality: float = option(1.0, least=0.0)
     byte_1: float = option(1.0, least=0.0)
@@ -122,61 +126,61 @@ class StepWeights:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Weights of the loss; the figures of `evaluate` know none of them."""
+    """Weights in the training loss; `evaluate` ignores them."""
 
     modality: ModalityWeights = option(factory=ModalityWeights)
     step: StepWeights = option(factory=StepWeights)
-    # What a unit of the prompt counts, of an item's that is not the answer (layout "items"); what
-    # a position that is given counts (layout "puzzle").
+    # Weight of the tokens of the prompt, the items before the answer (layout "items"), or of the
+    # given positions (layout "puzzle").
     prompt: float = option(1.0, least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
-    """What a run folder keeps for going on."""
+    """Checkpoints of a run folder, from which training is resumed."""
 
-    # Seconds between two; writing one takes a few hundredths of a second.
+    # Interval in seconds; writing a checkpoint takes a few hundredths of a second.
     seconds: float = option(60.0, least=0.0)
-    # How many of the last are kept: where one is damaged, the one before it is taken.
+    # Number of recent checkpoints to keep; if one is damaged, the one before it is used.
     keep: int = option(2, least=1, most=1000)
-    # Whether the weights of the lowest validation loss are kept, too.
+    # Whether to also keep the weights with the lowest validation loss.
     best: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """How long, how much at once. One of `minutes` and `steps`."""
+    """Training settings. Exactly one of `minutes` and `steps` is set."""
 
-    # Minutes count everything from the first step on: tracing and compiling the step (shown on the
-    # way), checks and checkpoints among it; not what is before (reading the data, building the
-    # network) and after (the last evaluation).
+    # Time limit from the first step on, including tracing and compiling the step, evaluations and
+    # checkpoints. Excludes reading the data and building the network before the first step, and
+    # the final evaluation.
     minutes: float | None = option(None, least=0.001)
     steps: int | None = option(None, least=1)
     batch_size: int = option(12, least=1)
-    # What steps compute with; weights are float32. "auto": bfloat16 on machines that multiply it
-    # faster (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others. Of
-    # "float16" the loss is scaled, so that small gradients are not lost.
+    # Dtype of computations; weights are float32. "auto": bfloat16 on machines with fast bfloat16
+    # products (accelerators, processors with avx512_bf16 or amx_bf16), float32 on others.
+    # "float16" uses loss scaling, so that small gradients do not underflow.
     precision: str = option("float32", choices=("float32", "bfloat16", "float16", "auto"))
-    # Whether XLA compiles the step on TensorFlow (JAX always does): on a CPU it is faster where
-    # many small operations follow one another, as in long refeeding, and slower elsewhere.
+    # Whether XLA compiles the step on TensorFlow (JAX always uses XLA). On a CPU it is faster for
+    # long sequences of small operations, as in refeeding with many steps, and slower otherwise.
     xla: bool = False
-    # Decay of a moving average of the weights, over about 1 / (1 - ema) steps, that is evaluated
-    # and saved in place of the weights themselves; 0: none.
+    # Decay of a moving average of the weights, over about 1 / (1 - ema_decay) steps. The average is
+    # evaluated and saved in place of the weights; 0: no average.
     ema_decay: float = option(0.0, least=0.0, most=0.99999)
-    # How many times on the way the validation loss is looked at (on a part of the text).
+    # Number of evaluations of the validation loss during training (on a part of the text).
     num_evaluations: int = option(10, least=0)
-    # How many positions of the validation data the evaluation at the end reads at most, from all
-    # over them; 0: all. `mdnn evaluate` reads all. Puzzles have data.validation_size.
+    # Largest number of positions in the final evaluation, spread over the validation data; 0: all.
+    # `mdnn evaluate` uses all. For puzzles see data.validation_size.
     final_evaluation: int = option(1_000_000, least=0)
-    # Characters written after `prompt` before and after training, into samples/; 0: none. Of
-    # items: whether a sheet of answers is drawn there.
+    # Number of characters generated after `prompt` before and after training, saved in samples/;
+    # 0: none. With items a value above 0 saves a sheet of answers there.
     sample: int = option(300, least=0)
     prompt: str = "The "
-    # A step whose loss or gradients are not finite is never learnt from. Then the run stops, or
-    # skips it (100 one after another stop the run, too).
+    # Action when the loss or the gradients are not finite; such a step never updates the weights.
+    # "stop" ends the run; "skip" continues, and ends the run after 100 such steps in a row.
     not_finite: str = option("stop", choices=("stop", "skip"))
-    # The same bits from the same config on the same machine, on the TensorFlow backend for the
-    # rest of the process; slower on a GPU.
+    # Whether runs of the same config on the same machine are bitwise equal. On the TensorFlow
+    # backend the whole process is deterministic during the training; it is slower on a GPU.
     deterministic: bool = False
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)

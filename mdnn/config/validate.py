@@ -1,4 +1,4 @@
-"""What no single key of a config can tell: keys that do not go together."""
+"""Checks that the keys of a config are compatible with each other."""
 
 import dataclasses
 
@@ -12,13 +12,13 @@ from mdnn.tokens.features import MODALITIES
 
 
 def check(config):
-    """Refuses a config whose keys do not go together.
+    """Refuses a config with incompatible keys.
 
     Args:
         config: `mdnn.Config`.
 
     Raises:
-        MdnnError: the first key that does not go with the others.
+        MdnnError: names the first incompatible key.
     """
     rules_of(config)
     check_encoding(config.data.encoding)
@@ -107,7 +107,7 @@ def _check_tokens(tokens):
 
 
 def _check_limits(config):
-    """Refuses what would fill the machine before the builder could count it."""
+    """Refuses sizes that would exhaust the machine before the builder can count the weights."""
     context, backbone, limits = config.context, config.backbone, config.limits
     if (positions := context.positions) > limits.positions:
         raise MdnnError(
@@ -133,7 +133,7 @@ def _check_limits(config):
 
 
 def _check_matrices(mixers, sizes, width, limits):
-    """Refuses mixers whose matrices alone would have too many weights, live or not."""
+    """Refuses mixers whose matrices, including unused entries, exceed `limits.parameters`."""
     for mixer in mixers:
         weights = mixer.largest_matrix(sizes, width)
         if weights > limits.parameters:
@@ -145,7 +145,7 @@ def _check_matrices(mixers, sizes, width, limits):
 
 
 def _number(value):
-    """A whole number for an error, however large."""
+    """Formats an integer of any size for an error."""
     return f"{value:,}" if value < 10**18 else f"more than {10**18:,}"
 
 
@@ -158,7 +158,7 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-# Keys of a branch that say nothing of a kind, with the value that they have to keep.
+# Keys that do not apply to folds, and keys that apply only to folds, with their required values.
 NOT_OF_FOLDS = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
 OF_FOLDS = (("block", ()), ("depth", 1))
 
@@ -191,7 +191,7 @@ def _check_branch(where, branch, config):
 
 
 def _check_mixers(where, branch, axes, width, config):
-    """Checks the mixers of a branch of a stream of `width` channels on so many context axes."""
+    """Checks the mixers of a layer with `width` channels on a number of context axes."""
     if (branch.kind == "mix") != bool(branch.mixer):
         raise MdnnError(
             f"{where}: kind = 'mix' and a list of mixers belong together, received "

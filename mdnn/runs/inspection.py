@@ -1,4 +1,4 @@
-"""What a network is and costs: layers, parameters, operations and bytes per position, reach."""
+"""Reports a network's layers, parameters, costs per position and receptive field."""
 
 import keras
 import numpy as np
@@ -9,21 +9,24 @@ from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH, modality
 
 
 def inspect(config, words=(), model=None):
-    """Facts about a network.
+    """Returns facts about a network.
 
     Args:
         config: `mdnn.Config`.
-        words: table of words; a made-up one of the config's size where it is empty.
-        model: the built network; built from the config where it is None.
+        words: table of words; if empty, placeholder words of the config's number are used.
+        model: the built network; `None` to build it from the config.
 
     Returns:
-        dict: `grid`, `positions`, `width`, `parameters`, `steps`,
-        `operations_per_position` (multiply-adds of one pass with all its steps,
-        wired as built, divided by the positions), `bytes_per_position` (values that the
-        layers write in that pass, 4 bytes each, divided by the same: what training keeps for the
-        way back), `receptive_field` (from how many positions the last position's answer depends,
-        measured by changing each), `layers` (list of dicts `name`, `kind`, `shape`,
-        `parameters`, `operations`).
+        dict with the keys:
+
+        - `grid`, `positions`, `width`, `parameters`, `steps`;
+        - `operations_per_position`: multiply-adds of one forward pass with all its refeed steps,
+          with the wiring as built, divided by the positions;
+        - `bytes_per_position`: bytes that the layers write in that pass, 4 per value, divided by
+          the positions: an estimate of the activations stored for gradients;
+        - `receptive_field`: number of positions that change the last position's output, measured
+          by changing each position;
+        - `layers`: list of dicts `name`, `kind`, `shape`, `parameters`, `operations`.
     """
     if config.tokens.words and not words:
         words = [
@@ -70,7 +73,7 @@ def _input_shape(layer):
 
 
 def _values(layer):
-    """Values that a layer writes for one example."""
+    """Returns the number of values that a layer writes for one example."""
     if hasattr(layer, "values"):
         return layer.values(_input_shape(layer))
     if isinstance(layer, (keras.layers.InputLayer, keras.layers.Reshape)):
@@ -79,22 +82,29 @@ def _values(layer):
 
 
 def receptive_field(model, config, most=256, batch=32):
-    """From how many positions the last position's answer depends.
+    """Measures the number of positions that the last position's output depends on.
 
-    Every position of random units (of a context longer than `most`: that many evenly spread ones,
-    and the result is scaled) is changed in turn; what the last position then answers is compared.
+    Changes the positions of a context of random tokens one at a time and compares the output at
+    the last position.
+
+    Args:
+        model: the network.
+        config: its `mdnn.Config`.
+        most: int, largest number of positions to change. In a longer context this many evenly
+            spaced positions are changed and the result is scaled.
+        batch: int, contexts per call.
 
     Returns:
         int, the number of positions.
     """
     positions = config.context.positions
-    # Words come from a table that may be short; there is text beside them.
+    # Skip words, whose table may be too short; a config with words also has text.
     kind = modality(next(name for name in config.tokens.modalities if name != "word"))
     changing = COLUMNS.index(f"byte_{len(kind.bytes)}")
     draw = np.random.RandomState(0)
     base = np.zeros((positions, WIDTH), "int32")
     base[:, MODALITY] = kind.index
-    # Symbols that every puzzle has; printable characters, bytes of anything else.
+    # Symbols that all puzzles have; for other modalities bytes of printable characters.
     low, high, more = (0, 4, 1) if kind.name == "symbol" else (32, 127, 128)
     base[:, changing] = draw.randint(low, high, positions)
     base[:, PLACES.start] = np.arange(positions)
@@ -106,7 +116,7 @@ def receptive_field(model, config, most=256, batch=32):
         filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])
         return np.asarray(hidden.predict_on_batch(filled))[: len(tokens), -1]
 
-    # Compared row by row: equal rows of a batch may differ in the last bit of what they give.
+    # Compare examples at the same index: equal examples of a batch may differ in the last bit.
     before = last(np.repeat(base[None], batch, axis=0))
     tried = np.unique(np.linspace(0, positions - 1, min(positions, most)).astype(int))
     found = 0

@@ -1,14 +1,14 @@
-"""Small weights: float32 arrays stored in 16, 8 or 4 bits, and read again.
+"""Quantization: stores float32 arrays in 16, 8 or 4 bits and expands them again.
 
-An array of two or more axes is cut into groups of neighbours. Of a group the file holds whole
-numbers ("codes", 8 or 4 bits each) and one half-precision scale; a weight is its code times its
-group's scale. Groups run along the last axis or the one before it (the outputs of one input, or
-the inputs of one output), whichever leaves the smaller squared error. A 4-bit scale is searched:
-letting the group's largest weight clip a little often leaves the smaller squared error, too.
+An array of two or more axes is cut into groups of neighbouring weights. The file holds an integer
+code of 8 or 4 bits per weight and one float16 scale per group; a weight is its code times the
+scale of its group. Groups run along the last axis or the one before it (the outputs of one input,
+or the inputs of one output), whichever has the smaller squared error. Scales of 4-bit groups are
+searched, because clipping the largest weight of a group often reduces the squared error.
 
-Vectors (scales of norms, biases) stay float32, and arrays that are small anyway become halves.
-Embedding tables and heads are stored as everything else is: with 8 bits for them where the rest
-takes 4, a text network lost 0.1 to 0.3% less in nats and took 17% more bytes.
+Vectors (scales of norms, biases) stay float32, and small arrays become float16. Embedding tables
+and heads are quantized like all other arrays: with 8 bits for them and 4 bits for the rest, the
+loss of a text network was 0.1 to 0.3% lower and the file 17% larger.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ from mdnn.errors import MdnnError, did_you_mean
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
-"""What weights can be stored as."""
+"""Names of the storage formats of weights."""
 
 BITS = {"int8": 8, "int4": 4}
 
 GROUP = {"int8": 64, "int4": 32}
-"""Weights that share a scale: 8.25 and 4.5 bits per weight in all."""
+"""Number of weights that share a scale: 8.25 and 4.5 bits per weight including scales."""
 
 SMALLEST = 4096
-"""Arrays of fewer weights become halves: nothing is saved on them, and position tables and
+"""Arrays of fewer weights become float16: quantizing them saves little, and position tables and
 kernels by distance are used at every position."""
 
-# The scale of a group, relative to the one at which its largest weight has the lowest code.
+# Candidate scales of a group, relative to the scale that gives its largest weight the lowest code.
 _RATIOS = {8: (128 / 127,), 4: tuple(np.linspace(0.7, 1.2, 26))}
-# Arrays whose largest weight is beyond these stay as they are: halves, of scales too, would be
-# infinite, or so small that they have few digits left.
+# Arrays whose largest weight is outside this range stay float32: as float16, weights or scales
+# would overflow or lose precision.
 _LEAST, _MOST = 2.0**-10, 65504.0
-# Groups that are searched at once, so that temporaries stay small.
+# Number of groups processed together, which limits temporary memory.
 _ROWS = 1 << 15
 
 _DTYPE, _STORED = "dtype", "stored"
@@ -47,15 +47,15 @@ _DTYPE, _STORED = "dtype", "stored"
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """How one array lies in a file; the file's metadata hold it as JSON.
+    """Storage format of one array, kept as JSON in the metadata of the file.
 
     Args:
         dtype: `"float16"`: the array itself. `"int8"`: codes int8 `[groups, group]`. `"int4"`:
-            codes plus 8, two in a byte, uint8 `[groups, group / 2]`: a group's first half in the
-            low four bits, its second half in the high ones.
-            Codes lie beside their scales, float16 `[groups]`, named `<name>:scales`.
-        shape: the array's own.
-        turned: whether its last two axes are exchanged before it is cut into groups.
+            codes plus 8, two per byte, uint8 `[groups, group / 2]`: the first half of a group in
+            the low four bits, the second half in the high four bits. The scales of codes are a
+            separate array `<name>:scales`, float16 `[groups]`.
+        shape: tuple of ints, the shape of the array.
+        turned: boolean, whether the last two axes are exchanged before grouping.
     """
 
     dtype: str = option(choices=DTYPES)
@@ -64,10 +64,10 @@ class Stored:
 
 
 def check_dtype(dtype):
-    """Refuses what weights cannot be stored as.
+    """Refuses an unknown storage format.
 
     Raises:
-        MdnnError: names the nearest of `DTYPES`.
+        MdnnError: the format is none of `DTYPES`; suggests the nearest one.
     """
     if dtype not in DTYPES:
         known = f"{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
@@ -75,17 +75,17 @@ def check_dtype(dtype):
 
 
 def pack(arrays, dtype):
-    """Makes the arrays of a weights file small.
+    """Quantizes the arrays of a weights file.
 
     Args:
         arrays: dict from names to arrays.
         dtype: one of `DTYPES`.
 
     Returns:
-        The dict of what is stored, and a dict of texts about it, for the file's metadata.
+        Tuple of the dict of stored arrays and a dict of strings for the metadata of the file.
 
     Raises:
-        MdnnError: an unknown dtype, a weight that is no finite number.
+        MdnnError: the dtype is unknown, or a weight is not finite.
     """
     check_dtype(dtype)
     packed, stored = {}, {}
@@ -106,20 +106,20 @@ def pack(arrays, dtype):
 
 
 def packed_dtype(about):
-    """What weights are stored as according to a file's metadata."""
+    """Returns the storage format of weights by a file's metadata, `"float32"` by default."""
     return about.get(_DTYPE, "float32")
 
 
 def unpack(arrays, about, where, expected=None):
-    """Makes float32 arrays again of what `pack` gave; other arrays are handed on.
+    """Expands the arrays stored by `pack` to float32; other arrays are returned unchanged.
 
     Args:
         arrays, about, where: see `read_stored`.
-        expected: dict from names to `(dtype, shape)` of what is to become of them; checked
-            before anything is made.
+        expected: dict from names to `(dtype, shape)` of the expanded arrays, checked before any
+            array is expanded; `None` for no check.
 
     Raises:
-        MdnnError: as `read_stored`; other arrays than expected.
+        MdnnError: see `read_stored`; or the arrays differ from the expected ones.
     """
     stored = read_stored(arrays, about, where)
     if expected is not None:
@@ -133,18 +133,18 @@ def unpack(arrays, about, where, expected=None):
 
 
 def read_stored(arrays, about, where):
-    """How the arrays of a weights file are stored, checked.
+    """Reads and checks the storage formats of the arrays of a weights file.
 
     Args:
-        arrays: dict from names to arrays, the file's.
-        about: the file's metadata, a dict of texts.
+        arrays: dict from names to arrays of the file.
+        about: dict of strings, the metadata of the file.
         where: the file, for errors.
 
     Returns:
-        A dict from names to `Stored`; arrays that it does not name are as they are.
+        A dict from names to `Stored`; arrays without an entry are not quantized.
 
     Raises:
-        MdnnError: metadata that say something else, arrays that are not as they say.
+        MdnnError: the metadata are invalid, or do not fit the arrays.
     """
     if _DTYPE not in about:
         return {}
@@ -165,14 +165,14 @@ def read_stored(arrays, about, where):
 
 
 def expand(arrays, stored):
-    """Makes float32 tensors of small arrays, of tensors inside a graph, too.
+    """Expands quantized arrays to float32 tensors; also works on tensors inside a graph.
 
     Args:
         arrays: dict from names to arrays or tensors.
-        stored: what `read_stored` gave for them.
+        stored: result of `read_stored` for them.
 
     Returns:
-        A dict from names to tensors; arrays that `stored` does not name are handed on.
+        A dict from names to tensors; arrays without an entry in `stored` are unchanged.
     """
     left, found = dict(arrays), {}
     for name, own in stored.items():
@@ -186,7 +186,7 @@ def _scales(name):
 
 
 def _choice(name, array, dtype):
-    """What an array is stored as, None: as it is."""
+    """Returns the storage format of an array; `None` to leave it unchanged."""
     last = name.rpartition("/")[2]
     if array.dtype != np.float32 or array.ndim < 2 or last == "bias" or last.endswith("_bias"):
         return None
@@ -197,7 +197,7 @@ def _choice(name, array, dtype):
 
 
 def _smallest_error(array, dtype):
-    """Codes, scales and whether the array is turned: the way that keeps most of it."""
+    """Returns codes, scales and `turned` with the smaller squared error."""
     ways = []
     for turned in (False, True):
         rows = _rows(array.swapaxes(-1, -2) if turned else array, GROUP[dtype])
@@ -208,13 +208,13 @@ def _smallest_error(array, dtype):
 
 
 def _rows(array, group):
-    """The groups of an array `[groups, group]`, zeros behind the last weight."""
+    """Returns an array as groups `[groups, group]`, padded with zeros."""
     flat = array.reshape(-1)
     return np.pad(flat, (0, -len(flat) % group)).reshape(-1, group)
 
 
 def _quantized(rows, bits):
-    """Codes int8 `[n, group]`, scales float16 `[n]` and the squared error of float32 rows."""
+    """Returns codes int8 `[n, group]`, scales float16 `[n]` and the squared error."""
     codes, scales = np.zeros(rows.shape, "int8"), np.zeros(len(rows), "float16")
     error = 0.0
     for start in range(0, len(rows), _ROWS):
@@ -229,7 +229,7 @@ def _searched(rows, bits):
     peaks = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
     best = None
     for ratio in _RATIOS[bits]:
-        # The scale as it is stored: codes make up for its rounding. A scale may be negative.
+        # Round the scale first, so that codes compensate its rounding. A scale may be negative.
         scales = (peaks * (ratio / low)).astype("float16")
         wide = scales.astype("float32")
         quotients = np.divide(rows, wide, out=np.zeros_like(rows), where=wide != 0)
@@ -246,20 +246,20 @@ def _searched(rows, bits):
 
 
 def _halves_joined(codes):
-    """4-bit codes as bytes: int8 `[n, group]` to uint8 `[n, group / 2]`."""
+    """Packs 4-bit codes into bytes: int8 `[n, group]` to uint8 `[n, group / 2]`."""
     low, high = np.split((codes + 8).astype("uint8"), 2, axis=1)
     return low | high << 4
 
 
 def _halves_apart(codes):
-    """The codes, float32 `[n, group]`, of bytes as `_halves_joined` makes them."""
+    """Unpacks the bytes of `_halves_joined` into codes, float32 `[n, group]`."""
     low = ops.bitwise_and(codes, np.uint8(15))
     high = ops.bitwise_right_shift(codes, np.uint8(4))
     return ops.cast(ops.concatenate([low, high], axis=1), "float32") - 8
 
 
 def _fits(stored, codes, scales):
-    """Whether arrays have the dtypes and shapes that `stored` says."""
+    """Returns whether arrays have the dtypes and shapes described by `stored`."""
     if stored.dtype == "float16":
         return codes.dtype == np.float16 and codes.shape == stored.shape
     four = stored.dtype == "int4"
@@ -273,7 +273,7 @@ def _fits(stored, codes, scales):
 
 
 def _values(stored, codes, scales):
-    """The float32 tensor of what is stored."""
+    """Returns the expanded float32 tensor of a stored array."""
     if stored.dtype == "float16":
         return ops.cast(codes, "float32")
     codes = _halves_apart(codes) if stored.dtype == "int4" else ops.cast(codes, "float32")
@@ -286,7 +286,7 @@ def _values(stored, codes, scales):
 
 
 def _read_about(about, where):
-    """A dict from names to `Stored`."""
+    """Parses the metadata of a file into a dict from names to `Stored`."""
     if about[_DTYPE] not in DTYPES:
         raise MdnnError(
             f"{where}: weights stored as {about[_DTYPE]!r}, expected one of {', '.join(DTYPES)}"

@@ -1,4 +1,4 @@
-"""A run folder with small weights, made of another one."""
+"""Makes a run folder with quantized weights from another run folder."""
 
 from pathlib import Path
 
@@ -18,24 +18,24 @@ from mdnn.runs.safetensors_io import named, write_arrays
 
 
 def quantize(run, to="int8", out=None):
-    """Makes a run folder with small weights of a trained network.
+    """Makes a run folder with quantized weights from a trained network.
 
-    It holds what another run holds but for the checkpoint, the loss curve and the samples, and
-    is opened, asked, evaluated and exported like it; training does not go on with it. Weights
-    become float32 when it is opened (docs/architecture.md says why), so it is as fast as the
-    other one and takes as much memory.
+    The folder lacks the checkpoints, the loss curve and the samples, and training cannot be
+    resumed from it. It can be opened, used for generation, evaluated and exported like the
+    original. Weights are expanded to float32 when it is opened (see docs/architecture.md), so that
+    speed and memory are those of the original.
 
     Args:
-        run: a run folder, or what `mdnn.runs.run_folder.open_run` returns.
+        run: a run folder, or a result of `mdnn.runs.run_folder.open_run`.
         to: `"int8"`, `"int4"` or `"float16"`; see `mdnn.runs.quantization`.
-        out: the folder to make; None for the run's own name with `-int8` (or what `to` is) behind.
+        out: the folder to make; `None` for the name of the run followed by `-` and `to`.
 
     Returns:
         `pathlib.Path` of the new folder.
 
     Raises:
-        MdnnError: an unknown `to`, no run folder, one with small weights already, weights that do
-            not fit its config, something at `out` already.
+        MdnnError: `to` is unknown, `run` is no run folder, its weights are quantized already or
+            do not fit its config, or `out` already exists.
     """
     run, out = check_quantize(run, to, out)
     arrays, about = pack(named(run.model.weights), to)
@@ -51,7 +51,7 @@ def quantize(run, to="int8", out=None):
 
 
 def check_quantize(run, to, out=None):
-    """What `quantize` is asked for, checked: the `Run`, and the path of the folder to make."""
+    """Checks the arguments of `quantize`; returns the `Run` and the path of the new folder."""
     check_dtype(to)
     run = open_run(run)
     if run.dtype != "float32":
@@ -62,7 +62,7 @@ def check_quantize(run, to, out=None):
         if run.path is None:
             raise MdnnError("out: expected the folder to make for a network in memory, got none")
         path = Path(run.path)
-        # "." and ".." have no name of their own.
+        # "." and ".." have no name: resolve them.
         path = path.resolve() if path.name in ("", "..") else path
         out = path.with_name(f"{path.name}-{to}")
     out = as_path(out, "out")

@@ -1,4 +1,4 @@
-"""A run folder: the config, the weights and the words of a trained network."""
+"""Run folders: the config, the weights and the words of a trained network."""
 
 import collections
 import dataclasses
@@ -28,17 +28,17 @@ from mdnn.tokens.items import RANKS
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 ITEMS, ABOUT = "item_statistics.json", "run.json"
 FORMAT = 1
-"""The form of run folders that is written, and the newest that is read."""
+"""The format version of written run folders, and the newest that can be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained network and what is needed to feed it.
+    """A trained network with its config and tokenizers.
 
     Args:
-        path: the run folder; `None` for a network that lies in memory alone.
-        config: the config it was trained with.
-        words: its table of words, empty for characters alone.
+        path: `Path` of the run folder; `None` for a network that exists only in memory.
+        config: `Config` that it was trained with.
+        words: tuple of strings, its table of words; empty for a vocabulary of characters.
     """
 
     path: Path | None
@@ -49,8 +49,8 @@ class Run:
     def model(self):
         """The network with its weights."""
         file = self.path / WEIGHTS
-        # Opened first: what is no such file says nothing of how many weights there are. One takes
-        # half a byte of it at least.
+        # Open the file first, so that its size is that of a valid file. A weight takes at least
+        # half a byte.
         with opened(file):
             most = 2 * file.stat().st_size
         try:
@@ -64,40 +64,40 @@ class Run:
 
     @functools.cached_property
     def dtype(self):
-        """What its weights are stored as: `"float32"`, `"float16"`, `"int8"` or `"int4"`."""
+        """The storage format of its weights: `"float32"`, `"float16"`, `"int8"` or `"int4"`."""
         return weights_dtype(self.path)
 
     @functools.cached_property
     def tokenizer(self):
-        """Between text and units."""
+        """The tokenizer of texts."""
         return TextTokenizer(self.words)
 
     @functools.cached_property
     def item_tokenizer(self):
-        """Between items and token rows."""
+        """The tokenizer of items."""
         return ItemTokenizer(self.words, self.config.tokens.sample_rate)
 
     @functools.cached_property
     def item_statistics(self):
-        """What items the network was trained on, a dict (layout "items").
+        """Statistics of the items that the network was trained on, a dict (layout "items").
 
-        `longest`: dict from kinds to the units of the longest item. `shapes`: dict from kinds of
-        pictures and films to a list of their shapes, tuples `(h, w)` or `(n, h, w)`, the most
-        frequent first; a long list is cut.
+        `longest`: dict from modalities to the number of tokens of the longest item. `shapes`: dict
+        from modalities of pictures and films to a list of their shapes, tuples `(h, w)` or
+        `(n, h, w)`, most frequent first; long lists are truncated.
         """
         if self.path is None or not (self.path / ITEMS).exists():
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
     def holding(self, model):
-        """This run with its network at hand, which is then not read from the folder."""
+        """Returns a copy of this run that holds a given network instead of reading it."""
         run = dataclasses.replace(self)
         vars(run).update(model=model, dtype="float32")
         return run
 
 
 class _MemoryRun(Run):
-    """A run whose network lies in memory."""
+    """A run whose network exists in memory."""
 
     @property
     def model(self):
@@ -113,13 +113,13 @@ def open_run(run):
 
     Args:
         run: a run folder; a `.keras` file; a `Network`, trained with `fit` or loaded; or a `Run`,
-            which is returned as it is.
+            which is returned unchanged.
 
     Returns:
         `Run`.
 
     Raises:
-        MdnnError: none of these, or a folder that holds no finished run.
+        MdnnError: `run` is none of these, or a folder without a finished run.
     """
     if isinstance(run, Run):
         return run
@@ -141,13 +141,13 @@ def open_run(run):
 
 
 def run_of(network):
-    """Returns the `Run` of a network in memory; always the same one for the same network.
+    """Returns the `Run` of a network in memory, the same object in every call.
 
     Args:
-        network: `Network`, as `mdnn.build`, `mdnn.load` or `keras.models.load_model` gives it.
+        network: `Network`, from `mdnn.build`, `mdnn.load` or `keras.models.load_model`.
 
     Raises:
-        MdnnError: another kind of model, which has no config.
+        MdnnError: the model is no `Network` and has no config.
     """
     if not isinstance(network, Network):
         raise MdnnError(
@@ -156,7 +156,7 @@ def run_of(network):
         )
     run = _IN_MEMORY.get(network)
     if run is None:
-        # The reference to the network is weak, so that the table does not keep it alive.
+        # A weak reference, so that the table does not keep the network alive.
         run = _MemoryRun(None, network.config, network.words)
         object.__setattr__(run, "network", weakref.ref(network))
         _IN_MEMORY[network] = run
@@ -164,7 +164,7 @@ def run_of(network):
 
 
 def save(network, path):
-    """Writes a network as a run folder, for every command and function that takes one.
+    """Writes a network as a run folder.
 
     Args:
         network: `Network`, or a `Run`.
@@ -174,7 +174,7 @@ def save(network, path):
         `Path` of the run folder.
 
     Raises:
-        MdnnError: the folder holds something already, or the model has no config.
+        MdnnError: the folder is not empty, or the model has no config.
 
     Example:
 
@@ -191,7 +191,7 @@ def save(network, path):
 
 
 MAX_OPENED = 4
-"""How many runs `cached_run` holds at most; the one that was used longest ago is dropped."""
+"""Largest number of runs in the cache of `cached_run`; the least recently used is dropped."""
 
 _OPENED = collections.OrderedDict()
 _IN_MEMORY = weakref.WeakKeyDictionary()
@@ -199,30 +199,30 @@ _OPENED_LOCK = threading.Lock()
 
 
 def cached_run(run):
-    """Opens a run folder once and returns the same `Run` as long as its files stay the same.
+    """Opens a run folder once and returns the same `Run` while its files are unchanged.
 
-    The network of the returned run, and whatever was compiled for it, is shared by all callers:
-    do not change its weights. `open_run` and `load` give a network of its own.
+    All callers share the network of the run and its compiled functions: do not change its weights.
+    `open_run` and `load` return a separate network.
 
     Args:
-        run: a run folder, or a `Run`, which is returned as it is.
+        run: a run folder; or a `Run` or `Network`, passed to `open_run`.
 
     Raises:
-        MdnnError: no such folder, or one that holds no finished run.
+        MdnnError: the folder does not exist or holds no finished run.
     """
     if isinstance(run, (Run, keras.Model)):
         return open_run(run)
     try:
         path = as_path(run, "run").resolve()
     except (OSError, RuntimeError, ValueError):
-        # No path of a folder; `open_run` says so.
+        # Not a path: `open_run` raises the error.
         return open_run(run)
     with _OPENED_LOCK:
         state = _state_of(path)
         before, opened = _OPENED.pop(path, (None, None))
         if opened is None or before != state:
-            # The folder is named as the caller names it in errors, but stays the same folder
-            # when the process changes its working directory.
+            # Errors name the path as given by the caller; the run holds the resolved path, which
+            # stays valid when the process changes its working directory.
             opened = open_run(run)
             if opened.path is not None:
                 opened = dataclasses.replace(opened, path=path)
@@ -233,7 +233,7 @@ def cached_run(run):
 
 
 def _state_of(path):
-    """Returns what tells two states of a run folder apart, without reading its files."""
+    """Returns times, sizes and inodes of the files of a run folder, to detect changes."""
     state = []
     files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
     for file in files:
@@ -247,16 +247,16 @@ def _state_of(path):
 
 
 def load(run):
-    """Returns the trained network of a run folder, a `Network` as `mdnn.build` makes it.
+    """Returns the trained `Network` of a run folder.
 
     Args:
-        run: a run folder; or a `.keras` file, see `mdnn.safety.keras_files.load_keras`.
+        run: a run folder, or a `.keras` file (see `mdnn.safety.keras_files.load_keras`).
 
     Raises:
-        MdnnError: neither, or one that is damaged.
+        MdnnError: `run` is neither of these, or it is damaged.
     """
     if not isinstance(run, Run) and as_path(run, "run").suffix == ".keras":
-        # imported late: runs need nothing of it
+        # Imported late: run folders do not need it.
         from mdnn.safety.keras_files import load_keras
 
         return load_keras(run)
@@ -264,16 +264,16 @@ def load(run):
 
 
 def write_run(path, config, words, model):
-    """Makes a folder a run: config, words and weights, the weights last."""
+    """Writes config, words and weights into a run folder, the weights last."""
     write_about(path, config, words)
     write_arrays(Path(path) / WEIGHTS, named(model.weights))
 
 
 def check_format(path):
-    """Refuses a run folder that a newer mdnn wrote; one without a word of its form is older.
+    """Refuses a run folder of a newer format; a folder without `run.json` is accepted.
 
     Raises:
-        MdnnError: a newer form, or a `run.json` that does not say which.
+        MdnnError: the format is newer, or `run.json` does not contain it.
     """
     file = Path(path) / ABOUT
     if not file.exists():
@@ -290,7 +290,7 @@ def check_format(path):
 
 
 def write_about(path, config, words):
-    """Writes what a run is before it has weights: its form, config and words."""
+    """Writes the format, config and words of a run."""
     about = {"format": FORMAT, "mdnn": mdnn.__version__}
     write_text(Path(path) / CONFIG, config.to_toml())
     write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
@@ -299,26 +299,26 @@ def write_about(path, config, words):
 
 
 def read_words(path):
-    """The table of words of a run folder."""
+    """Returns the table of words of a run folder."""
     words = read_json(path / WORDS)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise MdnnError(f"{path / WORDS}: expected a list of texts")
-    # JSON can write halves of characters alone.
+    # JSON can contain unpaired surrogates.
     if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
         raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
     return tuple(words)
 
 
 def write_item_statistics(path, seen):
-    """Writes what items a network is trained on into its run folder (see `Run.item_statistics`)."""
+    """Writes the item statistics of a run folder (see `Run.item_statistics`)."""
     write_text(Path(path) / ITEMS, json.dumps(seen))
 
 
 def read_item_statistics(path):
-    """Reads what `write_item_statistics` wrote.
+    """Reads the item statistics of a run folder (see `Run.item_statistics`).
 
     Raises:
-        MdnnError: no such file, or one that says something else.
+        MdnnError: the file does not exist or is invalid.
     """
     file = Path(path) / ITEMS
     seen = read_json(file)
@@ -352,10 +352,10 @@ def _kind(name):
 
 
 def weights_dtype(path):
-    """What the weights of a run folder are stored as: `"float32"`, `"int8"` or another.
+    """Returns the storage format of a run folder's weights, such as `"float32"` or `"int8"`.
 
     Args:
-        path: the run folder; only the head of its weights file is read.
+        path: the run folder; only the header of its weights file is read.
     """
     with opened(Path(path) / WEIGHTS) as file:
         return packed_dtype(file.metadata() or {})
@@ -364,8 +364,8 @@ def weights_dtype(path):
 def read_weights(variables, path):
     """Reads a safetensors file into variables of the same names, shapes and dtypes.
 
-    Small weights (see `mdnn.runs.quantization`) become float32 here. What the file says of
-    sizes is compared with the variables before anything is made of it.
+    Quantized weights (see `mdnn.runs.quantization`) are expanded to float32. Shapes in the file are
+    compared with the variables before anything is allocated.
     """
     expected = spec_of({variable.path: variable for variable in variables})
     with opened(path) as file:

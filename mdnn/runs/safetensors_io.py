@@ -1,4 +1,4 @@
-"""Arrays in safetensors files: plain numbers with names, checked before they are used."""
+"""Reads and writes arrays in safetensors files, with check sums and shape checks."""
 
 import contextlib
 import json
@@ -16,19 +16,24 @@ from mdnn.file_systems import UNSUPPORTED
 from mdnn.files import replacing
 
 CHECK = "crc32"
-"""The metadata's key of the check sum over all the rest."""
+"""Metadata key of the check sum over all other contents of the file."""
 
 
 def named(variables):
-    """Variables as a dict from their path to a numpy array."""
+    """Returns variables as a dict from their paths to numpy arrays."""
     return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
 
 
 def write_arrays(path, arrays, about=None):
-    """Writes arrays (and a dict of texts about them) as one safetensors file, atomically.
+    """Writes arrays as one safetensors file, atomically.
+
+    Args:
+        path: the file.
+        arrays: dict from names to arrays.
+        about: dict of strings, the metadata; `None` for none.
 
     Raises:
-        OSError: a full disk, a folder that cannot be written to; what was there stays.
+        OSError: the file cannot be written; an existing file stays unchanged.
     """
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     about = dict(about or {})
@@ -37,33 +42,37 @@ def write_arrays(path, arrays, about=None):
         try:
             safetensors.numpy.save_file(arrays, part, metadata=about)
         except safetensors.SafetensorError as error:
-            # The library has the system's word in its own.
+            # The library's message contains the number of the system's error.
             if found := re.search(r"os error (\d+)", str(error)):
                 number = int(found[1])
                 if os.name == "nt":
-                    # Windows has numbers of its own, which Python turns into an errno.
+                    # A Windows error number, which Python converts to an errno.
                     raise OSError(0, str(error), str(path), number) from None
                 if number not in UNSUPPORTED:
                     raise OSError(number, os.strerror(number), str(path)) from None
-                # The library renames a file of its own, which object-store mounts cannot do.
+                # The library renames a temporary file, which object-store mounts do not support.
                 part.write_bytes(safetensors.numpy.save(arrays, metadata=about))
                 return
             raise
 
 
 def read_arrays(path, expected=None):
-    """Arrays and the dict of texts about them.
+    """Reads the arrays and the metadata of a safetensors file.
 
-    The file's own head says how much it holds, and the library refuses a head that says more than
-    there is: no more memory is taken than the file has bytes.
+    The library refuses a header that declares more data than the file has, so that arrays take no
+    more memory than the size of the file.
 
     Args:
         path: the file.
-        expected: dict from names to `(dtype, shape)`; checked before any array is read.
+        expected: dict from names to `(dtype, shape)`, checked before any array is read; `None`
+            for no check.
+
+    Returns:
+        Tuple of a dict from names to arrays and a dict of strings, the metadata.
 
     Raises:
-        MdnnError: no such file, not a whole safetensors file, one whose check sum is missing (as
-            it is where its name is damaged) or wrong, or other arrays than expected.
+        MdnnError: the file does not exist, is no complete safetensors file, its check sum is
+            missing or wrong, or its arrays differ from the expected ones.
     """
     with opened(path) as file:
         about = file.metadata() or {}
@@ -81,22 +90,22 @@ def read_arrays(path, expected=None):
 
 @contextlib.contextmanager
 def opened(path):
-    """An open safetensors file, whose errors are `MdnnError`s."""
+    """Context manager that opens a safetensors file and raises `MdnnError` on errors."""
     try:
-        # a device or a pipe would wait for ever
+        # Opening a device or a pipe could block forever.
         if os.path.exists(path) and not os.path.isfile(path):
             raise MdnnError(f"{path} is no readable safetensors file: expected a file")
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
     except FileNotFoundError:
         raise MdnnError(f"no weights at {path}") from None
-    # TypeError, KeyError: dtypes that numpy does not have
+    # TypeError and KeyError come from dtypes that numpy lacks.
     except (OSError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise MdnnError(f"{path} is no readable safetensors file: {error}") from None
 
 
 def spec_of(variables):
-    """What `read_arrays` expects of a dict of variables: a dict to their `(dtype, shape)`."""
+    """Returns a dict from names of variables to `(dtype, shape)`, for `read_arrays`."""
     return {
         name: (keras.backend.standardize_dtype(variable.dtype), tuple(variable.shape))
         for name, variable in variables.items()
@@ -111,7 +120,7 @@ def check_arrays(found, expected, where):
         where: the file, for errors.
 
     Raises:
-        MdnnError: the first name that is missing, unknown, or of another shape or dtype.
+        MdnnError: names the first array that is missing, unknown, or of another shape or dtype.
     """
     if missing := sorted(set(expected) ^ set(found)):
         side = "lacks" if missing[0] in expected else "has an unknown"
@@ -125,10 +134,10 @@ def check_arrays(found, expected, where):
 
 
 def assign(variables, arrays, where):
-    """Gives variables the arrays of their paths.
+    """Assigns arrays to the variables whose paths are their names.
 
     Raises:
-        MdnnError: a name, shape or dtype that does not fit; nothing is assigned then.
+        MdnnError: a name, shape or dtype does not fit; then nothing is assigned.
     """
     found = {name: (str(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
     variables = {variable.path: variable for variable in variables}
@@ -152,7 +161,7 @@ def _spec(part):
 
 
 def _check_sum(arrays, about):
-    """A check sum over arrays and what is said of them, eight hexadecimal digits."""
+    """Returns the CRC-32 of arrays and metadata as eight hexadecimal digits."""
     total = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

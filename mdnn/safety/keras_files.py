@@ -1,8 +1,8 @@
-"""`.keras` files: Keras reads them, in its safe mode, and only of layers that are known here.
+"""Loads `.keras` files in Keras' safe mode, after checking all classes that a file names.
 
-Keras' own loaders had a row of faults by which a file could run code (CVE-2024-3660,
-CVE-2025-1550, CVE-2025-8747, CVE-2025-9905, CVE-2025-9906, CVE-2025-12058, CVE-2026-0897), so
-that what a file names is looked at before Keras is.
+Several vulnerabilities of Keras' loaders let a file run code (CVE-2024-3660, CVE-2025-1550,
+CVE-2025-8747, CVE-2025-9905, CVE-2025-9906, CVE-2025-12058, CVE-2026-0897). The names in a file are
+therefore checked before Keras reads it.
 """
 
 import zipfile
@@ -30,14 +30,14 @@ CLASSES = {
 }
 
 REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Wrapper"}
-"""Layers whose config is a program, or names one."""
+"""Layers whose config contains or names a program."""
 
 
 def load_keras(path):
-    """Reads a network that was saved with `model.save("name.keras")`.
+    """Loads a network saved with `model.save("name.keras")`.
 
-    Its layers must be Keras' own (without those that hold programs) or registered by mdnn;
-    whatever else the file names is refused before anything of it is made.
+    Allows layers of Keras (except those that contain programs) and layers registered by mdnn. All
+    other names in the file are refused before any object is created.
 
     Args:
         path: the file.
@@ -46,12 +46,12 @@ def load_keras(path):
         A `keras.Model`, not compiled.
 
     Raises:
-        MdnnError: no such file, a damaged one, one that names anything else.
+        MdnnError: the file does not exist, is damaged, or names any other class.
     """
     path = as_path(path)
     if not path.is_file():
         raise MdnnError(f"no file at {path}")
-    # Registers every layer.
+    # These imports register all layers of mdnn.
     import mdnn.layer
     import mdnn.models.builder
     import mdnn.models.loss  # noqa: F401
@@ -67,17 +67,17 @@ def load_keras(path):
             text = archive.read("config.json").decode("utf-8")
     except MdnnError:
         raise
-    except Exception as error:  # an archive raises whatever its compression does
+    except Exception as error:  # archives raise the errors of any compression
         raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
     _check(parse_json(text, f"{path}: config.json"), path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever it likes on damaged files
+    except Exception as error:  # Keras raises errors of any type on damaged files
         raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
 
 
 def _check(value, path):
-    """Refuses a config that names what is not known."""
+    """Refuses a config that names a class that is not allowed."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

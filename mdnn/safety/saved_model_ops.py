@@ -1,7 +1,7 @@
-"""Lists what a SavedModel would do when loaded: its ops, read from its file without running any.
+"""Lists the ops of a SavedModel without loading it.
 
-A SavedModel is a program. Loading one runs parts of it, so that one from a stranger is looked at
-first; `mdnn serve` alone loads any, those of which nothing here is to be said.
+A SavedModel is a program, and loading it runs parts of it: inspect one from an untrusted source
+first. Only `mdnn serve` loads SavedModels, and only those without noteworthy ops.
 """
 
 import collections
@@ -14,11 +14,11 @@ from mdnn.files import read_bytes
 
 FILE = "saved_model.pb"
 MAX_BYTES = 1 << 30
-"""The largest `saved_model.pb` that is read, in bytes."""
+"""Largest size of a `saved_model.pb` that is read, in bytes."""
 
 OWN_WEIGHTS = "its own weights"
 
-# First those that every SavedModel has: they load and save its own weights.
+# The first entry lists ops of every SavedModel, which load and save its own weights.
 NOTES = {
     OWN_WEIGHTS: ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"),
     "runs code": ("*PyFunc*", "XlaCallModule", "*CustomCall*", "*CompileMlir*", "*CompileAndExec*"),
@@ -69,7 +69,7 @@ UNKNOWN = "unknown: code that is not TensorFlow's own"
 
 
 def is_saved_model(path):
-    """Returns whether a folder is a SavedModel, or holds numbered ones."""
+    """Returns whether a folder is a SavedModel or holds numbered versions of one."""
     return bool(_files(Path(path)))
 
 
@@ -77,22 +77,27 @@ def inspect_saved_model(path):
     """Lists the ops of a SavedModel without loading it.
 
     Args:
-        path: its folder, or one that holds versions by number: the highest is taken.
+        path: its folder, or a folder of numbered versions, of which the highest is read.
 
     Returns:
-        dict: `path`, `bytes`, `signatures` (a dict from their names to dicts `inputs` and
-        `outputs`, from names to `dtype [shape]`), `ops` (a dict from names to how many there
-        are, in the graph and its functions) and `notes` (a dict from what ops may do to the
-        names of those that are there: all but `"its own weights"` are worth a look).
+        dict with the keys:
+
+        - `path`: string;
+        - `bytes`: int, size of its file;
+        - `signatures`: dict from names to dicts `inputs` and `outputs`, from names to
+          `dtype [shape]`;
+        - `ops`: dict from names to counts, in the graph and its functions;
+        - `notes`: dict from possible effects to the names of the ops that have them; all except
+          `"its own weights"` deserve a review.
 
     Raises:
-        MdnnError: no SavedModel, one that cannot be read.
+        MdnnError: the folder is no SavedModel, or cannot be read.
     """
     files = _files(Path(path))
     if not files:
         raise MdnnError(f"{path} is no SavedModel: it has no {FILE}")
     file = files[-1]
-    # imported late: TensorFlow takes seconds to import
+    # Imported late: TensorFlow takes seconds to import.
     from google.protobuf.message import DecodeError
     from tensorflow.core.framework import types_pb2
     from tensorflow.core.protobuf import saved_model_pb2
@@ -133,7 +138,7 @@ def inspect_saved_model(path):
 
 
 def saved_model_lines(facts):
-    """Returns the facts of `inspect_saved_model` as lines of text."""
+    """Formats the result of `inspect_saved_model` as lines of text."""
     lines = [f"{facts['path']}: a SavedModel, {facts['bytes']:,} bytes; it was not loaded", ""]
     for name, sides in facts["signatures"].items():
         ends = (", ".join(f"{k} {v}" for k, v in sides[side].items()) for side in sides)
@@ -146,7 +151,7 @@ def saved_model_lines(facts):
 
 
 def _files(path):
-    """Returns the files of the SavedModels in a folder, the newest version last."""
+    """Returns the files of the SavedModels in a folder, the highest version last."""
     if (path / FILE).is_file():
         return [path / FILE]
     if not path.is_dir():

@@ -1,18 +1,20 @@
-"""What a task answers, with the defaults of a task that answers nothing."""
+"""Defines the generation interface of a task, with defaults that generate nothing."""
 
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
 
 class Answering:
-    """Answers prompts: `mdnn.generate`, `mdnn generate`, samples while training, and export.
+    """Generates answers to prompts.
+
+    Used by `mdnn.generate`, `mdnn generate`, the samples during training, and export.
 
     Attributes:
-        streams_text: class attribute, whether `generate` answers with a text and hands its pieces
-            to `stream`.
-        exported_as: class attribute, the class that exports networks and has their signatures:
-            `mdnn.serving.export.exported_network.ExportedNetwork` or a subclass, or
-            `"module:class"`, which is imported at the first use; `None`: they are not exported.
+        streams_text: class attribute, bool, whether `generate` returns a text and passes its
+            pieces to `stream`.
+        exported_as: class attribute, the class that exports the task's networks and defines their
+            signatures: `mdnn.serving.export.exported_network.ExportedNetwork` or a subclass, or
+            `"module:class"`, which is imported at the first use; `None`: no export.
     """
 
     streams_text = False
@@ -23,26 +25,26 @@ class Answering:
 
         Args:
             run: `mdnn.runs.run_folder.Run`.
-            prompt: what the task's networks answer.
-            options: `mdnn.generation.options.GenerationOptions`, whose values are within their
-                limits; a task refuses those that have no effect (`options.refuse`).
-            stream: function called with pieces of the answer, or `None`.
+            prompt: the prompt, in a form that the task defines.
+            options: validated `mdnn.generation.options.GenerationOptions`; a task refuses options
+                that have no effect on it (`options.refuse`).
+            stream: function called with each piece of the answer, or `None`.
 
         Returns:
-            The answer.
+            The answer, in a form that the task defines.
 
         Raises:
-            MdnnError: a task that generates nothing, a prompt that cannot be answered.
+            MdnnError: a task that generates nothing, or an invalid prompt.
         """
         raise MdnnError(f"a network of {self.config.context.layout} generates nothing")
 
     def read_prompt(self, run, values, convert=False):
-        """Returns the prompt of a command line, by default a text or a list of texts.
+        """Returns the prompt given on a command line, by default a str or a list of str.
 
         Args:
             run: `mdnn.runs.run_folder.Run`.
-            values: list of pairs of an option, `"--prompt"` or `"--item"`, and its value.
-            convert: whether files are converted where that loses something.
+            values: list of `(option, value)` pairs; options are `"--prompt"` and `"--item"`.
+            convert: bool, whether to allow lossy conversion of files.
         """
         texts = [value for option, value in values if option == "--prompt"]
         if len(texts) < len(values):
@@ -50,7 +52,9 @@ class Answering:
         return texts[0] if len(texts) == 1 else texts
 
     def answer_kinds(self, options):
-        """Returns the kinds of the items that options request, `None` where the network chooses.
+        """Returns the kinds of the items that options request, a list of str.
+
+        `None` if the network chooses the kinds.
 
         Args:
             options: `mdnn.generation.options.GenerationOptions`.
@@ -58,11 +62,13 @@ class Answering:
         return ["text"]
 
     def answer_items(self, answer, options):
-        """Returns an answer as a list of `Item`s, by default one text, or a text of lines.
+        """Converts an answer into a list of `Item`s.
+
+        By default one text; a list becomes one text with a line for each element.
 
         Args:
-            answer: what `generate` returned.
-            options: those that it was given.
+            answer: the return value of `generate`.
+            options: the options passed to `generate`.
         """
         return [Item("text", answer if isinstance(answer, str) else "\n".join(map(str, answer)))]
 
@@ -75,11 +81,13 @@ class Answering:
         return []
 
     def sample(self, run, step, title, say):
-        """Lets a network answer something into `samples/` of its run folder while it trains.
+        """Writes a sample answer into `samples/` of a run folder during training.
+
+        The default does nothing.
 
         Args:
-            run: `mdnn.runs.run_folder.Run`, with the network at hand.
-            step: integer, for the file's name.
-            title: text that says when this is.
-            say: function that shows a text.
+            run: `mdnn.runs.run_folder.Run` with its network set.
+            step: int, number of the training step, for the file name.
+            title: str, describes the time of the sample.
+            say: function called with a text to show.
         """

@@ -1,28 +1,28 @@
-"""The interface of a task: all that training, evaluation, generation and export need of it.
+"""Defines the interface of a task for training, evaluation, generation and export.
 
-A task is one class in one file. `mdnn.tasks.register_task(name, cls)` makes it known;
-`context.layout = name` in a config chooses it, and `mdnn.tasks.task_for(config, words)` makes its
-instance. No other code compares `context.layout` with anything.
+A task is one class in one file. `mdnn.tasks.register_task(name, cls)` registers it,
+`context.layout = name` in a config selects it, and `mdnn.tasks.task_for(config, words)` creates
+its instance. No other code depends on the value of `context.layout`.
 
-A task is made from a config (and the table of words of a trained network) alone and opens its
-data when they are first needed, so that the instance that trains is of the class that generates
-and exports.
+A task is created from a config (and the word table of a trained network) and opens its data on
+first use. The same class therefore serves training, generation and export.
 
-What a subclass has to have:
+A subclass must define:
 
-- `rules`: a `mdnn.config.task_rules.TaskRules`, what its configs may say.
+- `rules`: a `mdnn.config.task_rules.TaskRules`, the rules for its configs.
 - `batches`: the training batches, a pure function of (seed, step).
-- `validation`: the data that validate, in whatever form its own evaluator takes.
+- `validation`: the validation data, in the form that its evaluator takes.
 - `open_source(source)`: the data of another source, in the same form.
 
-What it may replace, each with a default that fits a task whose batches say everything:
+A subclass may override the following; the defaults suit a task that is fully described by its
+batches:
 
 - data: `words`, `open`, `head_tokens`, `units_per_token`, `units_per_step`, `write_about`,
   `absolute_source`, `check_data`.
 - learning: `loss_model`, `feed`.
-- figures: `evaluator`, `evaluate`, `final_metrics`, `format_metrics`, `format_curve`,
+- metrics: `evaluator`, `evaluate`, `final_metrics`, `format_metrics`, `format_curve`,
   `measured_writer`.
-- answering: `generate`, `sample`, `read_prompt`, `answer_kinds`, `answer_items`, `exported_as`.
+- generation: `generate`, `sample`, `read_prompt`, `answer_kinds`, `answer_items`, `exported_as`.
 """
 
 import abc
@@ -40,7 +40,7 @@ from mdnn.tasks.batch_evaluator import BatchEvaluator
 from mdnn.tasks.feed import BatchFeed, SampledDepthFeed
 from mdnn.tokens.features import MODALITY
 
-# Columns of a table of metrics by steps: key, head, and form of a number.
+# Columns of the table of metrics by number of steps: key, header, number format.
 CURVE_COLUMNS = (
     ("steps", "steps", "{:,}"),
     ("exact", "exact", "{:.2%}"),
@@ -52,22 +52,22 @@ CURVE_COLUMNS = (
 
 
 class Task(Answering, abc.ABC):
-    """What a network is trained on and answers.
+    """Provides the data, loss, metrics and generation of one kind of network.
 
-    The defaults of answering are those of `mdnn.tasks.answering.Answering`.
+    `mdnn.tasks.answering.Answering` defines the defaults of generation.
 
     Args:
         config: `mdnn.Config`.
-        words: the table of words of a trained network; `None` to make it from the data, where
-            the config has one.
+        words: word table of a trained network, a sequence of str; `None`: built from the data if
+            the config uses words.
 
     Attributes:
         rules: class attribute, the `mdnn.config.task_rules.TaskRules`.
-        unit: class attribute, what losses and speeds are per: `"character"`, `"position"`.
-        evaluation_options: class attribute, names of the keyword arguments that `evaluate` takes
-            beside the common ones.
-        divisible: class attribute, whether TensorFlow may compute a batch in several groups of
-            examples, side by side.
+        unit: class attribute, str, the unit of losses and speeds, such as `"character"` or
+            `"position"`.
+        evaluation_options: class attribute, names of the additional keyword arguments of
+            `evaluate`.
+        divisible: class attribute, bool, whether TensorFlow may split a batch into microbatches.
     """
 
     rules = None
@@ -87,33 +87,33 @@ class Task(Answering, abc.ABC):
         """The training batches, a `mdnn.datasets.batches.text_batches.StepBatches` with
         `objective(step)`.
 
-        Opens the data; a property to be cached.
+        Opens the data; subclasses should cache this property.
 
         Raises:
-            MdnnError: a source that cannot be read, data that do not fit the context.
+            MdnnError: an unreadable source, or data that do not fit the context.
         """
 
     @property
     @abc.abstractmethod
     def validation(self):
-        """The data that validate, as `evaluator` takes them. Opens the data."""
+        """The validation data, in the form that the evaluator takes. Opens the data."""
 
     @abc.abstractmethod
     def open_source(self, source):
-        """Opens all data of another source, to evaluate on.
+        """Opens the data of another source for evaluation.
 
         Args:
-            source: as `data.source` of a config.
+            source: str, in the format of `data.source`.
 
         Returns:
-            Data as `check_data` takes them.
+            Data in a form that `check_data` accepts.
 
         Raises:
-            MdnnError: a source that cannot be read, data that do not fit the network.
+            MdnnError: an unreadable source, or data that do not fit the network.
         """
 
     def check_data(self, data):
-        """Returns data to evaluate on, as `mdnn.evaluate` takes them, in the form of `validation`.
+        """Converts the `data` argument of `mdnn.evaluate` into the form of `validation`.
 
         Raises:
             MdnnError: data of another task.
@@ -122,7 +122,7 @@ class Task(Answering, abc.ABC):
 
     @staticmethod
     def absolute_source(source):
-        """Returns `data.source` with a path on disk made absolute; other names stay."""
+        """Returns `data.source` as an absolute path if it exists on disk, otherwise unchanged."""
         if not source.strip():
             return source
         path = as_path(source, "source")
@@ -130,11 +130,11 @@ class Task(Answering, abc.ABC):
 
     @property
     def words(self):
-        """The table of words, a tuple; empty for a task without words."""
+        """The word table, a tuple of str; empty for a task without words."""
         return tuple(self._words or ())
 
     def open(self):
-        """Opens everything that training needs, so that errors in the data come first.
+        """Opens all training and validation data, so that errors in them are raised early.
 
         Returns:
             The task itself.
@@ -143,31 +143,33 @@ class Task(Answering, abc.ABC):
         return self
 
     def head_tokens(self):
-        """Returns tokens int32 `[n, 8]`, from whose frequencies the heads' biases are set."""
+        """Returns a sample of target tokens, int32 `[n, 8]`, to initialize the heads' biases."""
         targets = self.batches.at(0)["targets"]
         return targets[targets[..., MODALITY] > 0]
 
     @property
     def units_per_token(self):
-        """Mean number of units in a token, float: a word is one token of several characters."""
+        """Mean number of units per token, float: a word is one token of several characters."""
         return 1.0
 
     @functools.cached_property
     def units_per_step(self):
-        """Mean number of units that a training step reads, float: speeds are told in them."""
+        """Mean number of units per training step, float, used to report speeds."""
         return float(np.count_nonzero(self.batches.at(0)["targets"][..., MODALITY]))
 
     def write_about(self, path):
-        """Writes into a run folder what generation needs to know of the data beside the config.
+        """Writes statistics of the data that generation needs into a run folder.
+
+        The default writes nothing: the config is sufficient.
 
         Args:
             path: `pathlib.Path` of the run folder.
         """
 
     def fingerprint(self):
-        """Returns what the data are recognized by, a `mdnn.datasets.fingerprint.Fingerprint`.
+        """Returns the `mdnn.datasets.fingerprint.Fingerprint` that identifies the data.
 
-        `None` for a task whose `splits` do not say what was read (`contents()`).
+        `None` for a task whose `splits` have no method `contents`.
         """
         contents = getattr(getattr(self, "splits", None), "contents", None)
         return None if contents is None else fingerprint(contents())
@@ -176,24 +178,24 @@ class Task(Answering, abc.ABC):
 
     @functools.cached_property
     def mode_shares(self):
-        """Dict from the decoding modes that are trained to their shares of the steps.
+        """Dict from the trained decoding modes to their shares of the training steps.
 
-        In the order of `[train.objectives]`.
+        The order is that of `mdnn.datasets.batches.objectives.OBJECTIVES`.
         """
         shares = objective_weights(self.config.train.objectives).tolist()
         return {mode: share for mode, share in zip(OBJECTIVES, shares, strict=True) if share}
 
     def networks(self, model, steps=None):
-        """Returns the network for each decoding mode that is trained, all with one set of weights.
+        """Returns the network for each trained decoding mode; all share one set of weights.
 
-        In turn no position sees those after it; the other modes see the whole context.
+        The autoregressive network is causal; the other modes see the whole context.
 
         Args:
-            model: the network as `mdnn.build` makes it.
-            steps: number of refeeding steps; `None`: as the network was built.
+            model: a network as returned by `mdnn.build`.
+            steps: int, number of refeed steps; `None`: as the network was built.
 
         Returns:
-            Dict from the names of modes to a `keras.Model`.
+            Dict from modes to `keras.Model`s.
         """
         made = {}
         for causal in {mode == "autoregressive" for mode in self.mode_shares}:
@@ -202,13 +204,13 @@ class Task(Answering, abc.ABC):
         return {mode: made[mode == "autoregressive"] for mode in self.mode_shares}
 
     def loss_model(self, network, loss):
-        """Returns the model that maps a batch to its loss, a `mdnn.models.loss_model.LossModel`."""
+        """Builds the `mdnn.models.loss_model.LossModel` that maps a batch to its loss."""
         return LossModel(network, loss)
 
     def feed(self):
-        """Returns what hands batches to the steps of a run, a `mdnn.tasks.feed.BatchFeed`.
+        """Returns the `mdnn.tasks.feed.BatchFeed` that supplies batches to the training steps.
 
-        A task whose state outlives a step returns a feed that keeps it.
+        A task that carries state from step to step returns a feed that holds this state.
         """
         if self.config.refeed.step_schedule == "sampled":
             return SampledDepthFeed(self.batches, self.config)
@@ -217,15 +219,15 @@ class Task(Answering, abc.ABC):
     # === Figures ===
 
     def evaluator(self, networks):
-        """Returns the evaluator of networks, compiled once.
+        """Returns an evaluator that is compiled once.
 
         Args:
-            networks: dict as `networks` returns it.
+            networks: dict as returned by `networks`.
 
         Returns:
-            An object with `metrics(data, progress=None)`, a dict that has `loss` (nats per unit)
-            of the first mode, and `quick(data)`, a dict from modes to nats per unit on a sample
-            that is quick to take.
+            An object with two methods: `metrics(data, progress=None)` returns a dict that contains
+            `loss` (nats per unit) of the first mode; `quick(data)` returns a dict from modes to
+            losses on a small sample.
         """
         return BatchEvaluator(networks, self.config)
 
@@ -233,16 +235,16 @@ class Task(Answering, abc.ABC):
         """Returns the metrics at the end of a training.
 
         Args:
-            evaluator: as `evaluator` returns it.
-            limit: integer, positions of the validation data that are read at most; 0: all.
-            progress: function called with the fraction that is done, 0 to 1.
-            say: function that is told a line where not all are read.
+            evaluator: as returned by `evaluator`.
+            limit: int, maximum number of positions of validation data to read; 0: all.
+            progress: function called with the completed fraction, 0 to 1.
+            say: function called with one line of text if only part of the data is read.
         """
         return evaluator.metrics(self.validation, progress)
 
     @staticmethod
     def _say_limit(say, count, whole, what):
-        """Tells `say` how much of the validation data is evaluated."""
+        """Reports through `say` how much of the validation data is evaluated."""
         if say is not None:
             say(
                 f"evaluating on {count:,} of {whole:,} {what} (train.final_evaluation); "
@@ -253,14 +255,14 @@ class Task(Answering, abc.ABC):
         """Returns the metrics of a network; see `mdnn.evaluate`, which checks the arguments.
 
         Args:
-            model: the network as `mdnn.build` makes it.
-            data: as `check_data` takes them; `None`: the validation data.
-            step_counts: list of numbers of refeeding steps, or `None`.
-            progress: function called with the fraction that is done, 0 to 1.
-            **options: those of the evaluator's `metrics`.
+            model: a network as returned by `mdnn.build`.
+            data: data in a form that `check_data` accepts; `None`: the validation data.
+            step_counts: list of int, numbers of refeed steps, or `None`.
+            progress: function called with the completed fraction, 0 to 1.
+            **options: keyword arguments of the evaluator's `metrics`.
 
         Returns:
-            Dict of metrics; with `step_counts` a list of them, each with its `steps`.
+            Dict of metrics; with `step_counts` a list of dicts, each with its `steps`.
         """
         data = self.validation if data is None else self.check_data(data)
         if step_counts is None:
@@ -272,11 +274,15 @@ class Task(Answering, abc.ABC):
         ]
 
     def format_metrics(self, metrics):
-        """Returns what a person reads of metrics, a list of lines."""
+        """Formats metrics as text, a list of lines."""
         return [f"{metrics['loss']:.4f} nats per {self.unit}"]
 
     def format_curve(self, curve):
-        """Returns a table of the metrics after several numbers of steps, a list of lines."""
+        """Formats metrics by number of steps as a table, a list of lines.
+
+        Args:
+            curve: list of dicts as returned by `evaluate` with `step_counts`.
+        """
         columns = [column for column in CURVE_COLUMNS if column[0] in curve[0]]
         rows = [[head for _, head, _ in columns]]
         rows += [[form.format(metrics[key]) for key, _, form in columns] for metrics in curve]
@@ -284,13 +290,13 @@ class Task(Answering, abc.ABC):
         return ["  ".join(map(str.rjust, row, widths)) for row in rows]
 
     def measured_writer(self, run, data):
-        """Returns a function without arguments that writes something and returns its units.
+        """Returns a function without arguments that generates an answer and returns its length.
 
-        `mdnn quantize` compares how fast runs write.
+        `mdnn quantize` uses it to measure generation speed. The length is in units of the task.
 
         Args:
             run: `mdnn.runs.run_folder.Run`.
-            data: as `validation` has them.
+            data: data in the form of `validation`.
 
         Raises:
             MdnnError: a task that generates nothing.

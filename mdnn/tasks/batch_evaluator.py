@@ -1,4 +1,4 @@
-"""Metrics of any task whose validation data are batches."""
+"""Evaluates networks on batches, for any task whose validation data are batches."""
 
 import math
 
@@ -12,11 +12,11 @@ QUICK_BATCHES = 8
 
 
 class BatchEvaluator:
-    """Takes the mean nats of the targets in batches, for each decoding mode.
+    """Computes the mean loss of the targets in batches, for each decoding mode.
 
     Args:
-        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks` returns
-            it.
+        networks: dict from decoding modes to networks, as returned by
+            `mdnn.tasks.base.Task.networks`.
         config: their config.
     """
 
@@ -27,13 +27,13 @@ class BatchEvaluator:
         """Returns the metrics of batches.
 
         Args:
-            data: `mdnn.datasets.batches.text_batches.StepBatches`; the steps from 0 to `data.steps`
-                are taken.
-            progress: function called with the fraction that is done, 0 to 1.
+            data: `mdnn.datasets.batches.text_batches.StepBatches`; steps 0 to `data.steps - 1` are
+                evaluated.
+            progress: function called with the completed fraction, 0 to 1.
 
         Returns:
-            Dict with `nats` (mean of a token) and `tokens` (how many), those of the first mode,
-            and `ways`, a dict from each mode to its own.
+            Dict with `loss` (nats per token) and `tokens` (number of targets) of the first mode,
+            and `ways`, a dict from each mode to its metrics.
         """
         totals = self._totals(data, data.steps, progress)
         modes = {
@@ -43,12 +43,17 @@ class BatchEvaluator:
         return next(iter(modes.values())) | {"ways": modes}
 
     def quick(self, data):
-        """Returns a dict from modes to nats per token in the first few batches."""
+        """Returns a dict from modes to losses, in nats per token, on the first few batches."""
         totals = self._totals(data, min(QUICK_BATCHES, data.steps))
         return {mode: nats / max(weight, 1e-9) for mode, (nats, weight, _) in totals.items()}
 
     def _totals(self, data, steps, progress=None):
-        """Returns a dict from modes to the sums of weighted nats and weights, and the tokens."""
+        """Returns sums over batches.
+
+        Returns:
+            Dict from modes to `(weighted nats, sum of weights, number of targets)`; modes without
+            targets are omitted.
+        """
         totals = dict.fromkeys(self.models, (0.0, 0.0, 0))
         for step in range(steps):
             batch, mode = data.at(step), data.objective(step)
@@ -63,14 +68,14 @@ class BatchEvaluator:
 
 
 def compile_models(networks, make):
-    """Makes a model of each network, once for those that several modes share.
+    """Builds one model per network; modes that share a network share its model.
 
     Args:
         networks: dict from modes to networks.
         make: function from a network to a model.
 
     Returns:
-        Dict from the modes to the models, which TensorFlow compiles without XLA.
+        Dict from modes to models, which TensorFlow compiles without XLA.
     """
     made = {id(network): make(network) for network in networks.values()}
     for model in made.values():
@@ -79,7 +84,7 @@ def compile_models(networks, make):
 
 
 def per_character(nats, characters):
-    """Returns the metrics of a total of nats over so many characters, a dict."""
+    """Returns the metrics for a total of nats over a number of characters, a dict."""
     mean = nats / characters
     return {
         "loss": mean,

@@ -1,4 +1,4 @@
-"""Items in rows and columns as one picture."""
+"""Draws items in rows and columns as one picture."""
 
 import textwrap
 
@@ -8,20 +8,21 @@ import numpy as np
 
 from mdnn.files import replacing
 
-# Letters that are drawn of a text, and letters in a line.
+# Maximum number of characters drawn of a text, and characters per line.
 LETTERS, LINE = 60, 12
-# Characters of a title.
+# Maximum number of characters in a title.
 TITLE = 72
 
 
 def contact_sheet(rows, heads, path, title=""):
-    """Draws items in rows and columns: words as words, sounds as curves.
+    """Draws items in rows and columns: texts as text, sounds as waveforms.
 
     Args:
-        rows: list of lists of `mdnn.tokens.items.Item`, all of one length; `None` for nothing.
-        heads: list of strings, what stands above the columns.
-        path: the PNG to write.
-        title: text above.
+        rows: list of lists of `mdnn.tokens.items.Item`, all of one length; `None` for an empty
+            cell.
+        heads: list of str, the column headers.
+        path: the PNG file to write.
+        title: str, the title.
     """
     size = (1.3 * len(heads), 1.3 * len(rows) + 0.6)
     figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
@@ -50,7 +51,7 @@ def drawable(text):
 
 
 def shown_title(title):
-    """Returns a title as one printable line that fits the picture; a long one keeps its end."""
+    """Returns a title as one printable line; shortens a long title in the middle."""
     title = drawable("".join(c if c.isprintable() else " " for c in title))
     if len(title) <= TITLE:
         return title
@@ -68,6 +69,6 @@ def _draw(axes, item):
         axes.plot(item.value, linewidth=0.6, color="#1f4e8c")
         axes.set_ylim(-32_768, 32_767)
     else:
-        # A film's pictures stand side by side.
+        # Draw the frames of a video side by side.
         value = np.concatenate(list(item.value), axis=1) if "video" in item.kind else item.value
         axes.imshow(value, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -1,4 +1,4 @@
-"""`evaluate`: how well a trained network predicts the data of its task."""
+"""Provides `evaluate`, the metrics of a trained network on the data of its task."""
 
 from mdnn.errors import MdnnError
 from mdnn.models.thinking.recurrent_inference import check_refeeds
@@ -7,32 +7,31 @@ from mdnn.tasks.registry import task_for
 
 
 def evaluate(run, data=None, steps=None, progress=None, **options):
-    """Returns the loss of a trained network, and the other metrics of its task.
+    """Returns the loss of a trained network and the other metrics of its task.
 
     Args:
-        run: a run folder, or what `mdnn.runs.run_folder.open_run` returns.
-        data: what to evaluate on: a text; a list of `mdnn.datasets.items.item_splits.Example` for a
-            network of items; `(kind, puzzles, solutions)` for one of puzzles; or what the run's
-            task returns for a source (`mdnn.tasks.base.Task.open_source`). `None` for the data that
-            validated the run.
-        steps: int, or a list of ints: how many times the network is run on its own output;
-            `None` for the config's number.
-        progress: function called with the fraction that is done, 0 to 1.
-        **options: options of the task. A text: `sliding=False` leaves out the second pass over
-            it, in windows that overlap by half. Puzzles: `num_starts`, with `steps`: how many
-            random states each begins in, of which the one that settles best gives the answer;
-            `adaptive`: whether the halting head ends each puzzle.
+        run: a run folder, or the `Run` returned by `mdnn.runs.run_folder.open_run`.
+        data: the data to evaluate on: a str for a text network; a list of
+            `mdnn.datasets.items.item_splits.Example` for an item network; `(kind, puzzles,
+            solutions)` for a puzzle network; or the return value of
+            `mdnn.tasks.base.Task.open_source`. `None`: the validation data of the run.
+        steps: int or list of int, numbers of refeed steps; `None`: the number in the config.
+        progress: function called with the completed fraction, 0 to 1.
+        **options: options of the task. Texts: `sliding=False` omits the second pass, over windows
+            that overlap by half. Puzzles: `num_starts` (only with `steps`), int, number of random
+            initial states per puzzle, of which the state with the smallest last change gives the
+            answer; `adaptive`, bool, whether the halting head may stop each puzzle earlier.
 
     Returns:
-        dict with `nats` (per character of a text, per unit of items, per position of puzzles) and
-        other metrics: see `metrics` of `mdnn.tasks.text_evaluator.TextEvaluator`,
+        dict with `loss` (nats per character of a text, per token of items, or per position of
+        puzzles) and other metrics: see `metrics` of `mdnn.tasks.text_evaluator.TextEvaluator`,
         `mdnn.tasks.item_evaluator.ItemEvaluator` and
-        `mdnn.tasks.puzzle_evaluator.PuzzleEvaluator`. With a list of `steps` only `curve`, a
-        list of such dicts, each with its `steps`.
+        `mdnn.tasks.puzzle_evaluator.PuzzleEvaluator`. With a list of `steps` the dict has only the
+        key `curve`, a list of such dicts, each with its `steps`.
 
     Raises:
-        MdnnError: no run folder, a text of fewer than two units, data or an option of another
-            task.
+        MdnnError: not a run folder, a text of fewer than two tokens, or data or an option of
+            another task.
 
     Example:
 

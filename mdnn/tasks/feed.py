@@ -1,4 +1,4 @@
-"""What hands batches to the training steps of a run."""
+"""Supplies batches to the training steps of a run."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from mdnn.datasets.random_bits import STEPS, raw_bits
 
 
 class BatchFeed:
-    """Hands out batches as they are; a subclass adds to them, or keeps state between steps.
+    """Returns training batches unchanged; subclasses extend them or keep state between steps.
 
     Args:
         batches: `mdnn.datasets.batches.text_batches.StepBatches`.
@@ -16,25 +16,29 @@ class BatchFeed:
         self.batches = batches
 
     def follow(self, step):
-        """Takes the training step, as `mdnn.training.step.make_step` makes it."""
+        """Receives the training step; a subclass may read its state.
+
+        Args:
+            step: `mdnn.training.step_base.TrainingStep`.
+        """
 
     def batch(self, step):
         """Returns the batch of a step, a dict of arrays."""
         return self.batches.at(step)
 
     def update(self):
-        """Takes note of what the step made of its batch."""
+        """Updates the state after a training step."""
 
     def state(self):
-        """Returns what a checkpoint holds of this: a dict of dicts of variables."""
+        """Returns additional sections of a checkpoint, a dict of dicts of variables."""
         return {}
 
     def restored(self):
-        """Continues from the values that a checkpoint gave the variables in `state`."""
+        """Reads the variables of `state` again after a checkpoint was restored into them."""
 
 
 class SampledDepthFeed(BatchFeed):
-    """Hands out batches with a number of steps of their own (`refeed.step_schedule = "sampled"`).
+    """Adds a random number of refeed steps to each batch (`refeed.step_schedule = "sampled"`).
 
     Args:
         batches: see `BatchFeed`.
@@ -47,21 +51,24 @@ class SampledDepthFeed(BatchFeed):
 
     def batch(self, step):
         batch = super().batch(step)
-        # One number for each example: a batch may be cut into microbatches.
+        # One copy per example, because a batch may be split into microbatches.
         return batch | {
             "free": np.repeat(sampled_free_steps(self.config, step), len(batch["tokens"]))
         }
 
 
 def sampled_free_steps(config, step):
-    """Returns how many steps without gradient a training step takes, int32 `[1]`.
+    """Samples the number of refeed steps without gradient for a training step.
 
-    A uniform draw, so that there are `refeed.bptt_steps` to `refeed.steps` steps altogether; a pure
-    function of the arguments.
+    The total number of refeed steps is uniformly distributed from `refeed.bptt_steps` to
+    `refeed.steps`. The result depends only on the arguments.
 
     Args:
         config: `mdnn.Config` with `refeed.step_schedule = "sampled"`.
-        step: int, the number of the training step.
+        step: int, number of the training step.
+
+    Returns:
+        int32 `[1]`.
     """
     refeed = config.refeed
     drawn = int(raw_bits(config.seed, step, 1, STEPS)[0])

@@ -1,28 +1,27 @@
-"""Initial biases of the heads: the log frequencies of each class in the training data."""
+"""Initializes the heads' biases with the log frequencies of the classes in the training data."""
 
 import keras
 import numpy as np
 
 from mdnn.tokens.features import MODALITY
 
-# Units that are counted, evenly spread over the data.
+# Maximum number of tokens to count, evenly spaced over the data.
 COUNTED_UNITS = 1_000_000
 
 
 def frequency_biases(rows, steps):
-    """Returns the log frequencies of the classes of every decoding step in tokens.
+    """Returns the log frequencies of the classes of each decoding step.
 
-    Heads that start from them begin at the loss of guessing by frequency, a few nats, instead
-    of that of guessing evenly among 1,114,112 code points, and need not spend their first
-    steps on it.
+    With these biases training starts at the loss of predicting class frequencies, a few nats,
+    instead of the loss of a uniform prediction over 1,114,112 code points.
 
     Args:
-        rows: int32 `[n, 8]`, tokens of any modalities; padding does not count.
+        rows: int32 `[n, 8]`, tokens of any modalities; padding is ignored.
         steps: list of the heads' decoding steps.
 
     Returns:
-        dict from the name of a step to float32 `[classes]`; half a count is added to each class,
-        so that none is impossible.
+        dict from the names of steps to float32 `[classes]`. Half a count is added to each class, so
+        that every class has a nonzero probability.
     """
     rows = np.asarray(rows)
     rows = rows[rows[:, MODALITY] > 0]
@@ -37,11 +36,11 @@ def frequency_biases(rows, steps):
 
 
 def text_tokens(units, tokenizer):
-    """Returns tokens of at most about `COUNTED_UNITS` of a text's units, evenly spread.
+    """Returns an evenly spaced sample of a text's tokens, about `COUNTED_UNITS` at most.
 
     Args:
-        units: int32 `[n]`, the text's units.
-        tokenizer: the `TextTokenizer` that made them.
+        units: int32 `[n]`, token ids of the text.
+        tokenizer: the `TextTokenizer` that produced them.
 
     Returns:
         int32 `[m, 8]`.
@@ -50,9 +49,13 @@ def text_tokens(units, tokenizer):
 
 
 def init_head_bias(heads, tokens):
-    """Sets the biases of `ModalityHeads` to the log frequencies in tokens `[n, 8]`.
+    """Sets the biases of `ModalityHeads` to the log frequencies of classes in tokens.
 
-    Heads without weights, of the table `"bits"`, stay as they are.
+    Heads without biases (table `"bits"`) remain unchanged.
+
+    Args:
+        heads: `ModalityHeads`.
+        tokens: int32 `[n, 8]`.
     """
     if not heads.biases:
         return

@@ -1,4 +1,4 @@
-"""How well a network predicts items: nats per unit and per item, by mode and kind of answer."""
+"""Evaluates item networks: loss per token and per item, by decoding mode and kind of answer."""
 
 import dataclasses
 import math
@@ -10,9 +10,9 @@ from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import compile_models
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
 
-# Positions in one call: a large context leaves room for few examples.
+# Maximum number of positions per call, which limits the batch size for large contexts.
 CALL_SLOTS = 32_768
-# Positions that a quick evaluation looks at, and the fewest and most contexts that this makes.
+# Positions read by a quick evaluation, and its minimum and maximum numbers of contexts.
 QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
 _BLANK, _END = modality("blank").index, modality("end").index
@@ -22,12 +22,12 @@ _KINDS = {row.index: row.name for row in MODALITIES} | {modality("word").index: 
 
 @dataclasses.dataclass
 class Total:
-    """The sums over answers of one kind.
+    """Sums over the answers of one kind.
 
     Args:
-        nats: weighted nats of all units.
-        units: the sum of their weights: of all answers, the units (the end among them).
-        items: how many answers.
+        nats: float, weighted nats of all tokens.
+        units: float, sum of the weights of these tokens (including end tokens).
+        items: int, number of answers.
     """
 
     nats: float = 0.0
@@ -50,16 +50,16 @@ class Total:
 
 
 class ItemEvaluator:
-    """Sums the nats of items in each decoding mode, compiled once.
+    """Computes the loss of items in each decoding mode; compiled once.
 
-    In turn and at once these are the negative log-likelihoods of the answers; by unmasking an
-    estimate of a bound on it, from one random share of masked positions for every answer (the
-    same ones each time).
+    In autoregressive and parallel decoding the nats are negative log-likelihoods of the answers.
+    In masked diffusion they estimate an upper bound on it from one random fraction of masked
+    positions per answer; the random numbers are the same in each evaluation.
 
     Args:
-        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
-            returns it.
-        config: their config.
+        networks: dict from decoding modes to networks, as returned by
+            `mdnn.tasks.base.Task.networks`.
+        config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
     """
 
@@ -69,22 +69,22 @@ class ItemEvaluator:
         self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
 
     def metrics(self, lines, progress=None, most=None):
-        """Returns what `mdnn.evaluate` says of lines.
+        """Returns the metrics of item examples, as in `mdnn.evaluate`.
 
         Args:
             lines: list of `mdnn.datasets.items.item_splits.Example`; every alternative of every
-                line comes once.
-            progress: function called with the fraction that is done, 0 to 1.
-            most: contexts at most, from all over the lines; `None`: all.
+                example is evaluated once.
+            progress: function called with the completed fraction, 0 to 1.
+            most: int, maximum number of contexts, spread over the examples; `None`: all.
 
         Returns:
-            dict: `nats` (mean of a unit of the answers, the end being one), `bits_per_unit`,
-            `units`, `loss_per_item`, `items`, all of the first mode that is trained; and `ways`, a
-            dict from each mode to the same metrics of it and `kinds`, a dict from kinds of answers
-            to theirs.
+            dict with the metrics of the first trained mode: `loss` (nats per token of the answers,
+            including end tokens), `bits_per_unit`, `units` (number of tokens), `loss_per_item` and
+            `items` (number of answers); and `ways`, a dict from each mode to the same metrics and
+            `kinds`, a dict from kinds of answers to their metrics.
 
         Raises:
-            MdnnError: no line, a line that does not fit the context.
+            MdnnError: no example, or an example that does not fit the context.
         """
         ways = {}
         for number, name in enumerate(self.models):
@@ -103,7 +103,11 @@ class ItemEvaluator:
         return first | {"ways": ways}
 
     def quick(self, lines):
-        """Returns nats per unit of each mode, weighted as in training, on some contexts."""
+        """Returns the loss of each mode on a sample of contexts, weighted as in training.
+
+        Returns:
+            dict from modes to nats per token.
+        """
         most = QUICK_SLOTS // self.config.context.positions
         most = min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most))
         losses = {}
@@ -115,11 +119,15 @@ class ItemEvaluator:
         return losses
 
     def total(self, lines, mode, most=None, progress=None):
-        """Returns the sums over the answers of lines; `most` and `progress` as for `metrics`.
+        """Returns sums over the answers of examples.
+
+        Args:
+            lines, most, progress: see `metrics`.
+            mode: str, the decoding mode.
 
         Returns:
-            A dict from kinds of answers to their `Total`, and the `Total` of what is predicted
-            beside the answers: in turn, the items before them.
+            A dict from kinds of answers to their `Total`, and the `Total` of the other predicted
+            tokens: in autoregressive decoding, those of the items before the answer.
         """
         config, totals, prompts, done = self.config, {}, Total(), 0
         count = sum(1 for _ in planned_contexts(lines, config.data.order))
@@ -154,16 +162,19 @@ class ItemEvaluator:
 
 
 def _answers(tokens, targets, counted):
-    """Returns the kind of each context's answer (0: none), and the positions that answer it.
+    """Returns the kind and the positions of each context's answer.
 
     Args:
         tokens, targets: int32 `[n, positions, 8]`.
         counted: bool `[n, positions]`.
+
+    Returns:
+        Indices of modalities, integers `[n]` (0 without an answer), and bool `[n, positions]`.
     """
     kind = targets[..., MODALITY]
     blank = tokens[..., MODALITY] == _BLANK
     if blank.any():
-        # Blanks ask for the answer, and nothing else is answered.
+        # With mask tokens only the answer is predicted; the first mask token names its kind.
         first = blank.argmax(axis=1)
         asked = tokens[np.arange(len(tokens)), first, _WANTED]
         return np.where(counted.any(axis=1), asked, 0), counted

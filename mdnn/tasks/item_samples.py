@@ -1,4 +1,4 @@
-"""Answers of a network to a few prompts of items, as one picture."""
+"""Draws a network's answers to a few item prompts as one picture."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ PROMPTS = 6
 
 
 def sample_sheet(run, lines, modes, path, title="", prompts=PROMPTS):
-    """Draws prompts, the network's answers in every mode that is trained, and the right ones.
+    """Draws prompts, the network's answers in each decoding mode, and the reference answers.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of items.
-        lines: list of `mdnn.datasets.items.item_splits.Example`; prompts are spread over them,
-            always the same.
+        run: `mdnn.runs.run_folder.Run` of an item network.
+        lines: list of `mdnn.datasets.items.item_splits.Example`; the prompts are evenly spaced over
+            them and the same in each call.
         modes: names of the decoding modes.
-        path: the PNG to write.
-        title: text above.
-        prompts: how many.
+        path: the PNG file to write.
+        title: str, the title.
+        prompts: int, number of prompts.
     """
-    # imported late: matplotlib is needed while training only
+    # Deferred import: Matplotlib is only needed during training.
     from mdnn.tasks.contact_sheet import contact_sheet
 
     drawn = sample_draws(lines, prompts, run.config.seed, run.config.data.order)
@@ -37,9 +37,19 @@ def sample_sheet(run, lines, modes, path, title="", prompts=PROMPTS):
 
 
 def sample_draws(lines, prompts, seed, order):
-    """Draws of items, one list for each prompt; the last item is the right answer.
+    """Draws prompts with their reference answers from examples.
 
-    With `order="pairs"` the pairs of a line follow one another, so that every direction comes.
+    With `order="pairs"` successive prompts use successive pairs of an example, so that all
+    directions occur.
+
+    Args:
+        lines: list of `mdnn.datasets.items.item_splits.Example`.
+        prompts: int, number of prompts.
+        seed: int.
+        order: str, `data.order` of the config.
+
+    Returns:
+        List of lists of `Item`, one per prompt; the last item of each is the reference answer.
     """
     drawn = []
     for number in range(prompts):
@@ -54,11 +64,17 @@ def sample_draws(lines, prompts, seed, order):
 
 
 def sample_answers(run, drawn, way):
-    """A network's answers to draws, of the kind and size of the right ones: a list of `Item`s.
+    """Generates answers of the kinds and sizes of the reference answers.
 
-    `None` stands for an answer without a unit.
+    Args:
+        run: `mdnn.runs.run_folder.Run` of an item network.
+        drawn: list of lists of `Item`, as returned by `sample_draws`.
+        way: str, the decoding mode.
+
+    Returns:
+        List of `Item`, one per prompt; `None` for an empty answer.
     """
-    # imported late: writing compiles much
+    # Deferred import: generation is only needed for samples.
     from mdnn import generate
 
     wants = [wanted(items[-1]) for items in drawn]
@@ -77,7 +93,14 @@ def sample_answers(run, drawn, way):
 
 
 def wanted(item):
-    """The word that asks `generate` for an item like this: its kind, and a picture's size."""
+    """Returns the output specification of an item: its kind, and its size for pictures and videos.
+
+    Args:
+        item: `Item`.
+
+    Returns:
+        str such as `"text"` or `"grey 8x8"`.
+    """
     if item.kind in ("text", "audio"):
         return item.kind
     shape = np.shape(item.value)[: 3 if "video" in item.kind else 2]

@@ -1,4 +1,7 @@
-"""Items: texts, pictures, films and sounds in one context, the last of which is the answer."""
+"""Defines the task of items: texts, pictures, videos and sounds in one context.
+
+The last item of a context is the answer.
+"""
 
 import collections
 import functools
@@ -23,19 +26,19 @@ from mdnn.tokens.features import MODALITY
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
 
-# Positions of the contexts from which the heads' biases and the units of a step are estimated,
-# and the fewest and most contexts that this makes.
+# Positions of the contexts used to estimate head biases and units per step, and the minimum and
+# maximum numbers of these contexts.
 START_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 2**22, 16, 512
-# Shapes of each kind that a run folder lists.
+# Maximum number of shapes per kind listed in a run folder.
 LISTED_SHAPES = 64
-# Prompts that are answered to measure how fast a network writes.
+# Number of prompts used to measure generation speed.
 MEASURED_PROMPTS = 4
 
 
 class ItemTask(Task):
-    """Lines of items to train on, `context.layout = "items"`.
+    """Trains on examples made of items, `context.layout = "items"`.
 
-    Its evaluation data are lists of `mdnn.datasets.items.item_splits.Example`.
+    Evaluation data are lists of `mdnn.datasets.items.item_splits.Example`.
     """
 
     rules = ITEM_RULES
@@ -46,7 +49,8 @@ class ItemTask(Task):
 
     @functools.cached_property
     def splits(self):
-        """The source's lines in two parts, a `mdnn.datasets.items.item_splits.DatasetSplits`."""
+        """The training and validation examples, a
+        `mdnn.datasets.items.item_splits.DatasetSplits`."""
         return self._open(self.config.data.source, self.config.data.validation)
 
     def _open(self, source, validation):
@@ -128,7 +132,7 @@ class ItemTask(Task):
 
     def open(self):
         super().open()
-        # Validation has to fit the context, too: checked before anything is trained.
+        # Check before training that the validation examples fit the context.
         next(self._windows(self.validation, 1))
         return self
 
@@ -212,7 +216,7 @@ class ItemTask(Task):
         return [Item(kind, value) for kind, value in zip(kinds, values, strict=True)]
 
     def sample(self, run, step, title, say):
-        """Draws some answers into `samples/`, and says where."""
+        """Draws sample answers into a PNG file in `samples/` and reports its path."""
         file = run.path / "samples" / f"step-{step:07d}.png"
         file.parent.mkdir(exist_ok=True)
         sample_sheet(run, self.validation, self.mode_shares, file, title)
@@ -220,11 +224,15 @@ class ItemTask(Task):
 
 
 def item_statistics(lines, tokenizer):
-    """Returns which items lines hold, as `mdnn.runs.run_folder.Run.item_statistics` has it.
+    """Returns statistics of the items in examples; see `mdnn.runs.run_folder.Run.item_statistics`.
 
     Args:
         lines: list of `mdnn.datasets.items.item_splits.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+
+    Returns:
+        dict of `longest`, a dict from kinds to the largest number of tokens, and `shapes`, a dict
+        from kinds of pictures and videos to lists of shapes, most frequent first.
     """
     longest, shapes = {}, {}
     entries = {id(entry): entry for line in lines for part in line.parts for entry in part}

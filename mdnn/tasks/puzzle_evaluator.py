@@ -1,4 +1,4 @@
-"""How well a network solves puzzles: exact answers, right positions, nats."""
+"""Evaluates puzzle networks: exact answers, correct positions, loss."""
 
 import numpy as np
 
@@ -12,22 +12,26 @@ from mdnn.models.thinking.recurrent_inference import (
 )
 from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 
-# Puzzles that a quick evaluation looks at.
+# Maximum number of puzzles in a quick evaluation.
 QUICK_PUZZLES = 256
 
 
 def check_size(kind, config):
-    """Refuses puzzles of a size that the network cannot take.
+    """Refuses puzzles of a size that the network does not support.
+
+    Args:
+        kind: `mdnn.datasets.puzzles.puzzle.Puzzle`.
+        config: `mdnn.Config` of the network.
 
     Raises:
-        MdnnError: the network's weights belong to a grid of another size.
+        MdnnError: the network's weights depend on the grid size, and the puzzles have another size.
     """
     if not fits(kind, config):
         check_size_free(config, f"a {kind.name} of {kind.positions} positions")
 
 
 def fits(kind, config):
-    """Returns whether puzzles of a kind are of the size that a network was built for."""
+    """Returns whether puzzles of a kind have the size that a network was built for."""
     trained = puzzle_source(config.data.source)[0]
     return (
         kind.positions == config.context.positions if trained is None else kind.name == str(trained)
@@ -35,12 +39,12 @@ def fits(kind, config):
 
 
 class PuzzleEvaluator:
-    """Answers puzzles, compiled once for each size of them.
+    """Solves puzzles and compares the answers; compiled once for each puzzle size.
 
     Args:
-        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
-            returns it.
-        config: their config.
+        networks: dict from decoding modes to networks, as returned by
+            `mdnn.tasks.base.Task.networks`.
+        config: `mdnn.Config` of the networks.
     """
 
     def __init__(self, networks, config):
@@ -48,7 +52,7 @@ class PuzzleEvaluator:
         self.solvers = {}
 
     def solver(self, kind):
-        """Returns the `RecurrentInference` for the size of a kind of puzzles."""
+        """Returns the cached `RecurrentInference` for the size of a kind of puzzles."""
         if kind.shape not in self.solvers:
             model, config = self.model, self.config
             if not fits(kind, config):
@@ -57,18 +61,18 @@ class PuzzleEvaluator:
         return self.solvers[kind.shape]
 
     def answers(self, data, progress=None, adaptive=False):
-        """Answers puzzles in as many steps as the config says.
+        """Solves puzzles with the number of refeed steps in the config.
 
         Args:
             data: `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle` and two
                 arrays uint8 `[n, positions]`.
-            progress: function called with the fraction that is done, 0 to 1.
-            adaptive: whether the halting head ends a puzzle before.
+            progress: function called with the completed fraction, 0 to 1.
+            adaptive: bool, whether the halting head may stop a puzzle earlier.
 
         Returns:
-            Answers, uint8 `[n, positions]`, the given symbols among them; the nats of each
-            position's solution, float64 `[n, positions]`, 0 where nothing is asked for; and the
-            steps of each puzzle, integers `[n]`.
+            Answers, uint8 `[n, positions]`, including the given symbols; the negative
+            log-likelihood of the solution in nats, float64 `[n, positions]`, 0 at given positions;
+            and the number of steps of each puzzle, int64 `[n]`.
         """
         kind, puzzles, solutions = data
         refeed = self.config.refeed
@@ -91,33 +95,42 @@ class PuzzleEvaluator:
         return answers, nats, taken
 
     def metrics(self, data, progress=None, adaptive=False):
-        """Returns what `mdnn.evaluate` says of puzzles, a dict.
+        """Returns the metrics of puzzles, as in `mdnn.evaluate`.
 
-        `puzzles` (how many), `exact` (the share of puzzles all of whose asked positions are right),
-        `right` (the share of the asked positions), `loss` per position, and `mean_steps`, the
-        mean number of steps.
+        Args:
+            data, progress, adaptive: see `answers`.
+
+        Returns:
+            dict of `puzzles` (their number), `exact` (fraction of puzzles solved completely),
+            `right` (fraction of unknown positions that match the solution), `loss` (nats per
+            unknown position) and `mean_steps` (mean number of refeed steps).
         """
         answers, nats, taken = self.answers(data, progress, adaptive)
         return counted(*data, answers, nats) | {"mean_steps": float(taken.mean())}
 
     def quick(self, data):
-        """Returns nats per position on some of the puzzles, a dict."""
+        """Returns the loss on the first puzzles.
+
+        Returns:
+            dict from the mode to nats per unknown position.
+        """
         kind, puzzles, solutions = data
         some = kind, puzzles[:QUICK_PUZZLES], solutions[:QUICK_PUZZLES]
         return {"parallel": self.metrics(some)["loss"]}
 
     def curve(self, data, step_counts, num_starts=1, progress=None):
-        """Returns the metrics after each of some numbers of steps, a list of dicts.
+        """Returns the metrics after several numbers of refeed steps.
 
         Args:
-            data, progress: as for `answers`.
-            step_counts: increasing list of ints from 1.
-            num_starts: int, random states that each puzzle begins in; its answer is that of the one
-                which the last step moved least.
+            data, progress: see `answers`.
+            step_counts: increasing list of ints, each at least 1.
+            num_starts: int, number of random initial states per puzzle; the state with the smallest
+                change in the last step gives the answer.
 
         Returns:
-            A dict for each number: what `metrics` returns, and `change`, how far the last step
-            moved a state, as a share of its norm, the mean of all puzzles.
+            List of dicts, one per number of steps: `steps`, `puzzles`, `exact`, `right` and `loss`
+            (see `metrics`), and `change`, the relative change of the state in the last step, as a
+            fraction of its norm, averaged over the puzzles.
         """
         kind, puzzles, solutions = data
         check_restarts(num_starts, self.config)
@@ -135,7 +148,7 @@ class PuzzleEvaluator:
             for index, steps, outputs in self.solver(kind).curve(tokens, step_counts, seed, tell):
                 answers, nats, change = (array[index] for array in best[steps])
                 one = read(kind, puzzles[index], solutions[index], outputs["scores"])
-                # A change that is not a number counts as the largest one.
+                # NaN counts as the largest possible change.
                 moved = np.nan_to_num(outputs["change"], nan=np.finfo("float32").max)
                 stiller = moved < change
                 answers[stiller], nats[stiller] = (array[stiller] for array in one)
@@ -149,7 +162,16 @@ class PuzzleEvaluator:
 
 
 def read(kind, puzzles, solutions, scores):
-    """Returns answers and nats of puzzles, as `PuzzleEvaluator.answers`, for the heads' scores."""
+    """Returns the answers and the nats of the solutions for given logits.
+
+    Args:
+        kind, puzzles, solutions: see `PuzzleEvaluator.answers`.
+        scores: `[n, positions, classes]`, the logits of the heads.
+
+    Returns:
+        Answers, uint8 `[n, positions]`, and nats, float64 `[n, positions]`; see
+        `PuzzleEvaluator.answers`.
+    """
     asked, right = kind.asked(puzzles), solutions.astype(np.int64)
     scores = scores.astype("float64")
     chosen = scores[..., : len(kind.alphabet)].argmax(axis=-1)
@@ -159,7 +181,7 @@ def read(kind, puzzles, solutions, scores):
 
 
 def counted(kind, puzzles, solutions, answers, nats):
-    """Returns the metrics of answers: see `PuzzleEvaluator.metrics`."""
+    """Returns the metrics of answers; see `PuzzleEvaluator.metrics`."""
     asked = kind.asked(puzzles)
     return {
         "puzzles": len(puzzles),

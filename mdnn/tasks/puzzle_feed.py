@@ -1,4 +1,4 @@
-"""What hands puzzles to training steps: how many steps each takes, and states carried on."""
+"""Supplies puzzles to the training steps, with their numbers of refeed steps and their carry."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ from mdnn.tokens.symbols import to_units
 
 
 class VariableDepthPuzzles(BatchFeed):
-    """Puzzles whose number of steps may differ from batch to batch.
+    """Supplies puzzles with a number of refeed steps that may differ from batch to batch.
 
     Args:
-        config: the config of puzzles.
+        config: `mdnn.Config` of a puzzle network.
         batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
-        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
+        kind: `mdnn.datasets.puzzles.puzzle.Puzzle`, the kind of the puzzles.
     """
 
     def __init__(self, config, batches, kind):
@@ -36,29 +36,28 @@ class VariableDepthPuzzles(BatchFeed):
 
 
 def with_asked(batch, kind):
-    """Returns a batch of puzzles with `asked`, boolean `[batch, positions]`: what to answer."""
+    """Adds `asked` to a batch of puzzles: bool `[batch, positions]`, the unknown positions."""
     return batch | {"asked": kind.asked(to_units(batch["tokens"]))}
 
 
 class CarriedPuzzles(BatchFeed):
-    """Puzzles that stay in the batch until they are done, each with the state that it has reached.
+    """Supplies puzzles that stay in the batch, with their carried states, until they halt.
 
-    A puzzle that has stopped makes room for the next one at once: all of a batch is always at
-    work. The next puzzle is a pure function of its number, so that a checkpoint holds numbers and
-    states alone.
+    The next puzzle immediately replaces a halted one, so the batch is always full. A puzzle is a
+    pure function of its number; checkpoints therefore store only numbers and states.
 
     Args:
-        config: the config of puzzles, `refeed.supervision_steps` above 1.
+        config: `mdnn.Config` of a puzzle network with `refeed.supervision_steps` above 1.
         batches: `mdnn.datasets.batches.puzzle_batches.PuzzleBatches`.
-        kind: their `mdnn.datasets.puzzles.puzzle.Puzzle`.
+        kind: `mdnn.datasets.puzzles.puzzle.Puzzle`, the kind of the puzzles.
     """
 
     def __init__(self, config, batches, kind):
         super().__init__(batches)
         self.config, self.kind = config, kind
         size = config.train.batch_size
-        # For each example of the batch: the number of its puzzle, the segments that it has had
-        # and those that it has to have at least; and the next puzzle's number.
+        # For each example of the batch: number of its puzzle, supervision steps done, and minimum
+        # number of supervision steps. Also the number of the next puzzle.
         self.number, self.next = np.arange(size), size
         self.age = np.zeros(size, dtype="int64")
         self.least = np.ones(size, dtype="int64")
@@ -101,7 +100,12 @@ class CarriedPuzzles(BatchFeed):
         self.least[rows] = self._least(self.step + 1)[rows]
 
     def _least(self, step):
-        """Returns the least segments of puzzles that begin at a step."""
+        """Samples the minimum numbers of supervision steps of puzzles that start at a step.
+
+        Returns:
+            Integers `[batch]`: 1, or with probability `refeed.halt_exploration_prob` a uniform
+            number from 2 to `refeed.supervision_steps`.
+        """
         refeed, size = self.config.refeed, self.config.train.batch_size
         words = raw_bits(self.config.seed, step, (2, size), EXPLORE)
         explores = (words[0] >> np.uint64(11)) * 2.0**-53 < refeed.halt_exploration_prob

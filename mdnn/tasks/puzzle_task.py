@@ -1,4 +1,4 @@
-"""Puzzles: a grid of symbols, each position of which answers its own symbol, over many steps."""
+"""Defines the task of puzzles: each position of a symbol grid predicts its own symbol."""
 
 import functools
 
@@ -17,32 +17,32 @@ from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
 from mdnn.tokens.symbols import puzzle_source
 
-# Puzzles that are solved at once to measure how fast a network solves them.
+# Number of puzzles solved together to measure the speed of a network.
 MEASURED_PUZZLES = 64
 
-# The largest file of puzzles to solve, in bytes.
+# Maximum size of a file of puzzles to solve, in bytes.
 MAX_PROMPT_BYTES = 1 << 20
 
 
 class PuzzleTask(Task):
-    """Puzzles to train on, `context.layout = "puzzle"`.
+    """Trains on puzzles, `context.layout = "puzzle"`.
 
-    Its evaluation data are `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle`
-    and two arrays uint8 `[n, positions]`.
+    Evaluation data are `(kind, puzzles, solutions)`: a `mdnn.datasets.puzzles.puzzle.Puzzle` and
+    two arrays uint8 `[n, positions]`.
     """
 
     rules = PUZZLE_RULES
     exported_as = None
     unit = "position"
     evaluation_options = ("num_starts", "adaptive")
-    # The states of refeeding are those of the whole batch.
+    # The loss model carries the refeed states of the whole batch.
     divisible = False
 
     # === Data ===
 
     @functools.cached_property
     def splits(self):
-        """The source's puzzles in two parts, a
+        """The training and validation puzzles, a
         `mdnn.datasets.puzzles.puzzle_splits.PuzzleCorpus`."""
         data = self.config.data
         corpus = open_puzzles(
@@ -66,7 +66,12 @@ class PuzzleTask(Task):
         return self.splits.task, *self.splits.held.different(self.config.data.validation_size)
 
     def open_source(self, source):
-        """Opens puzzles of another source: all of a file, those held out of a drawn task."""
+        """Opens puzzles of another source.
+
+        Returns:
+            `(kind, puzzles, solutions)`: all puzzles of a file, or the held-out puzzles of a
+            generated source.
+        """
         kind, path = puzzle_source(source)
         data = self.config.data
         expected = puzzle_source(data.source)[0]
@@ -120,9 +125,9 @@ class PuzzleTask(Task):
 
         Args:
             model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
-            num_starts: integer, with `step_counts`: random states that each puzzle begins in, of
-                which the one that the last step moved least gives the answer.
-            adaptive: whether the halting head ends each puzzle.
+            num_starts: int, number of random initial states per puzzle (only with `step_counts`);
+                the state with the smallest change in the last step gives the answer.
+            adaptive: bool, whether the halting head may stop each puzzle earlier.
         """
         if adaptive:
             if step_counts is not None:
@@ -138,7 +143,7 @@ class PuzzleTask(Task):
         return evaluator.curve(data, step_counts, num_starts, progress)
 
     def format_metrics(self, metrics):
-        # The number of steps is whole where every puzzle took as many.
+        # An integer mean implies that all puzzles took the same number of steps.
         count = metrics["mean_steps"]
         mean = "" if count == int(count) else " in the mean"
         steps = f" after {count:.4g} steps{mean}" if count > 1 else ""
@@ -169,7 +174,7 @@ class PuzzleTask(Task):
         puzzles = []
         for option, value in values:
             if option == "--prompt":
-                # A shell hands two lines on as they are, or written as \\n.
+                # Accept real line breaks, and \\n as typed in a shell.
                 puzzles.append(value.replace("\\n", "\n"))
             else:
                 text = read_text(as_path(value, option), MAX_PROMPT_BYTES)
@@ -177,7 +182,7 @@ class PuzzleTask(Task):
         return puzzles
 
     def sample(self, run, step, title, say):
-        """Draws a puzzle and its answer into `samples/`, and shows them."""
+        """Writes a puzzle and its answer as text into `samples/`, and shows them."""
         kind, puzzles, solutions = self.validation
         evaluator = self.evaluator(self.networks(run.model))
         answers, _, _ = evaluator.answers((kind, puzzles[:1], solutions[:1]))

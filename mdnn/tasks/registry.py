@@ -1,4 +1,4 @@
-"""The registry of tasks: `context.layout` names one."""
+"""Registers tasks under the names used in `context.layout`."""
 
 import importlib
 import re
@@ -18,15 +18,15 @@ TASKS = {
 def register_task(name, task):
     """Registers a task, so that a config can name it as `context.layout`.
 
-    An installed package is found without an import when it has an entry point of the group
-    `mdnn.tasks` whose name is the task's and whose module calls this function.
+    An installed package can register a task without an explicit import: give it an entry point in
+    the group `mdnn.tasks` with the task's name, in a module that calls this function.
 
     Args:
-        name: lower-case letters, digits and `_`.
+        name: str of lower-case letters, digits and `_`, starting with a letter.
         task: a subclass of `mdnn.tasks.base.Task`.
 
     Raises:
-        MdnnError: a name of another form, or one that another task has.
+        MdnnError: an invalid name, or the name of another task.
 
     Example:
 
@@ -45,7 +45,7 @@ def task_class(config):
     """Returns the class of a config's task.
 
     Raises:
-        MdnnError: no task has the name in `context.layout`.
+        MdnnError: no task is registered under `context.layout`.
     """
     rules_of(config)  # imports an installed package that offers the task
     task = TASKS[config.context.layout]
@@ -56,12 +56,12 @@ def task_class(config):
 
 
 def task_for(config, words=None):
-    """Returns the task of a config.
+    """Creates the task of a config.
 
     Args:
         config: `mdnn.Config`.
-        words: the table of words of a trained network; `None` to make it from the data, where
-            the config has one.
+        words: word table of a trained network, a sequence of str; `None`: built from the data if
+            the config uses words.
 
     Returns:
         A `mdnn.tasks.base.Task`.

@@ -1,4 +1,4 @@
-"""How well a network predicts a text: nats and bits per character."""
+"""Evaluates text networks: loss and bits per character."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
 from mdnn.tasks.batch_evaluator import compile_models, per_character
 
-# Units that a quick evaluation looks at, from all over the text.
+# Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_UNITS = 8192
 
 
 class TextEvaluator:
-    """Sums the nats of texts, compiled once.
+    """Computes the loss of texts in each decoding mode; compiled once.
 
     Args:
-        networks: dict from decoding modes to networks, as `mdnn.tasks.base.Task.networks`
-            returns it.
-        config: their config.
+        networks: dict from decoding modes to networks, as returned by
+            `mdnn.tasks.base.Task.networks`.
+        config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: windows in one call.
+        batch: int, number of windows per call.
     """
 
     def __init__(self, networks, config, tokenizer, batch=32):
@@ -32,23 +32,24 @@ class TextEvaluator:
         self.positions = config.context.positions
 
     def metrics(self, units, progress=None, sliding=False):
-        """Returns what `mdnn.evaluate` says of a text.
+        """Returns the metrics of a text, as in `mdnn.evaluate`.
 
         Args:
-            units: int32 `[n]`, the text's units.
-            progress: function called with the fraction that is done, 0 to 1.
-            sliding: whether the text is also read in windows that overlap by half.
+            units: int32 `[n]`, token ids of the text.
+            progress: function called with the completed fraction, 0 to 1.
+            sliding: bool, whether to also evaluate autoregressive decoding in windows that overlap
+                by half.
 
         Returns:
-            Dict with `nats`, `bits_per_character` and `characters` (how many were predicted) in
-            consecutive windows, every position counted, the convention behind nanoGPT's figures;
-            with `sliding` these three with `_sliding` behind them, in windows that overlap by
-            half, each counting its second half, so that every character has at least half a
-            context before it. Where another mode than `turn` is trained, `ways` maps each mode to
-            its metrics, and the top-level metrics are those of the first one.
+            Dict with `loss` (nats per character), `bits_per_character` and `characters` (number of
+            predicted characters) in consecutive windows, counting every position, as in nanoGPT.
+            With `sliding` also the same three keys with the suffix `_sliding`, in windows that
+            overlap by half and count their second half, so that at least half a context precedes
+            every counted character. If modes other than `autoregressive` are trained, `ways` maps
+            each mode to its metrics, and the top-level metrics are those of the first mode.
 
         Raises:
-            MdnnError: a text that is too short.
+            MdnnError: the text is too short.
         """
         least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
         if len(units) < least:
@@ -58,7 +59,7 @@ class TextEvaluator:
                 f"expected a text of at least {number} {kind} to evaluate, received {len(units)}"
             )
         sliding = sliding and "autoregressive" in self.models
-        # The sliding windows read every character about twice.
+        # Sliding windows read every character about twice.
         passes = len(self.models) + 2 * sliding
         tell = progress or (lambda part: None)
         modes = self.modes(units, progress=lambda p: tell(p * len(self.models) / passes))
@@ -74,11 +75,21 @@ class TextEvaluator:
         return result
 
     def quick(self, units):
-        """Returns nats per character of each mode on pieces from all over a text, a dict."""
+        """Returns the loss of each mode on pieces spread over a text.
+
+        Returns:
+            dict from modes to nats per character.
+        """
         return {name: metrics["loss"] for name, metrics in self.modes(units, QUICK_UNITS).items()}
 
     def modes(self, units, limit=None, progress=None):
-        """Returns the metrics of every mode on a text of units (on at most `limit`, spread)."""
+        """Returns the metrics of each mode, a dict of dicts.
+
+        Args:
+            units: int32 `[n]`, token ids of the text.
+            limit: int, maximum number of tokens, spread over the text; `None`: all.
+            progress: function called with the completed fraction, 0 to 1.
+        """
         metrics = {}
         for number, name in enumerate(self.models):
 
@@ -94,7 +105,16 @@ class TextEvaluator:
         return metrics
 
     def total(self, units, stride, progress=None):
-        """Returns all nats and the characters predicted over a text of units, in turn."""
+        """Evaluates autoregressive decoding in windows that advance by `stride` positions.
+
+        Args:
+            units: int32 `[n]`, token ids of the text.
+            stride: int, distance between the starts of windows.
+            progress: function called with the completed fraction, 0 to 1.
+
+        Returns:
+            Total nats, float, and number of predicted characters, int.
+        """
         nats, characters, done = 0.0, 0, 0
         for window in windows(units, self.tokenizer, self.positions, stride, self.batch):
             counted = window.pop("counted")
@@ -110,11 +130,20 @@ class TextEvaluator:
         return nats, characters
 
     def masked_total(self, units, mode, limit=None, progress=None):
-        """Returns nats and characters of masked positions in random windows, always the same.
+        """Evaluates masked positions in random windows, which are the same in each evaluation.
 
-        The windows read about as many units as the text has, at most `limit`. With
-        `"masked_diffusion"` masked positions weigh the inverse of their share, so that the nats per
-        character are those of a bound.
+        The windows read about as many tokens as the text has, at most `limit`. With
+        `"masked_diffusion"` the weight of a masked position is the inverse of the masked fraction,
+        so that the nats per character estimate an upper bound.
+
+        Args:
+            units: int32 `[n]`, token ids of the text.
+            mode: str, `"parallel"` or `"masked_diffusion"`.
+            limit: int, maximum number of tokens; `None`: no limit.
+            progress: function called with the completed fraction, 0 to 1.
+
+        Returns:
+            Weighted nats and weighted number of characters, floats.
         """
         one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
         batches = TextBatches(
@@ -136,7 +165,7 @@ class TextEvaluator:
 
 
 def spread(units, limit, pieces=16):
-    """Returns at most `limit` units: `pieces` runs at even distances."""
+    """Returns at most `limit` elements of an array, as `pieces` evenly spaced runs."""
     if len(units) <= limit:
         return units
     starts = np.linspace(0, len(units) - limit // pieces, pieces).astype(int)

@@ -1,4 +1,4 @@
-"""Texts: windows of one long text, continued character by character."""
+"""Defines the task of texts: windows of one long text."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.characters import TextTokenizer
 
-# Characters that are written to measure how fast a network writes.
+# Number of characters generated to measure the speed of a network.
 MEASURED_CHARACTERS = 400
 
 
@@ -28,9 +28,9 @@ EXAMPLE_REACH = 2000
 
 
 class TextTask(Task):
-    """A text to train on, `context.layout = "stream"`.
+    """Trains on one long text, `context.layout = "stream"`.
 
-    Its evaluation data are int32 `[n]`, a text's units.
+    Evaluation data are int32 `[n]`, the token ids of a text.
     """
 
     rules = TEXT_RULES
@@ -43,7 +43,7 @@ class TextTask(Task):
 
     @functools.cached_property
     def splits(self):
-        """The source's text in two parts, a `mdnn.datasets.text.text_splits.TextSplits`."""
+        """The training and validation texts, a `mdnn.datasets.text.text_splits.TextSplits`."""
         data = self.config.data
         tokenizer = TextTokenizer(self._words) if self._words else None
         return open_text(
@@ -57,8 +57,8 @@ class TextTask(Task):
 
     @functools.cached_property
     def tokenizer(self):
-        """The `mdnn.tokens.characters.TextTokenizer`; opens the data where the table of words is
-        missing."""
+        """The `mdnn.tokens.characters.TextTokenizer`; opens the data if the word table must be
+        built."""
         if self._words is None and self.config.tokens.words:
             return self.splits.tokenizer
         return TextTokenizer(self._words or ())
@@ -77,7 +77,7 @@ class TextTask(Task):
             config.train.batch_size,
             config.seed,
             padding=config.context.padding,
-            # Without objectives batches have no weights.
+            # Purely autoregressive batches need no objectives and then contain no weights.
             objectives=config.train.objectives if config.train.objectives.whole else None,
         )
 
@@ -118,7 +118,7 @@ class TextTask(Task):
     def final_metrics(self, evaluator, limit, progress=None, say=None):
         units = self.validation
         if limit and len(units) > limit:
-            # a window and the token behind it, at least
+            # At least one window and the token after it.
             limit = min(len(units), max(limit, self.config.context.positions + 1))
             units = spread(units, limit, pieces=max(1, min(16, limit // 1024)))
             self._say_limit(say, len(units), len(self.validation), "tokens of the validation text")
@@ -129,7 +129,7 @@ class TextTask(Task):
 
         Args:
             model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
-            sliding: whether the text is also read in windows that overlap by half.
+            sliding: bool, whether to also evaluate in windows that overlap by half.
         """
         return super().evaluate(model, data, step_counts, progress, sliding=sliding)
 
@@ -192,7 +192,10 @@ class TextTask(Task):
         return list(dict.fromkeys(found))
 
     def sample(self, run, step, title, say):
-        """Writes some text into `samples/` and shows it, where writing in turn is trained."""
+        """Writes a sample text into `samples/` and shows it.
+
+        Does nothing unless autoregressive decoding is trained.
+        """
         train = self.config.train
         if "autoregressive" not in self.mode_shares:
             return
