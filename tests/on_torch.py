@@ -26,8 +26,8 @@ OPERATORS = (
 def prepare():
     """Lets arrays and tensors mix as on the other backends, and `mdnn.train` train.
 
-    PyTorch refuses to read a tensor with a gradient as an array, and to add, multiply or compare a tensor
-    and an array. Tests compare values: what a tensor holds is all they ask for.
+    PyTorch refuses to read a tensor with a gradient as an array, and to add, multiply or compare
+    a tensor and an array. Tests compare values: what a tensor holds is all they ask for.
     """
     import torch
 
