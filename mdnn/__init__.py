@@ -7,8 +7,8 @@ from mdnn.keras_settings import check_environment, import_keras
 
 __version__ = "0.1.0"
 
-# Where each public name lives. They are imported when first used, so that `mdnn --help` and
-# errors in a config do not wait for TensorFlow.
+# Module of each public name. Modules are imported on first use, so that `mdnn --help` and errors
+# in a config do not wait for TensorFlow.
 _PLACES = {
     "TextBatches": "mdnn.datasets.batches.text_batches",
     "Config": "mdnn.config.load",
@@ -49,7 +49,7 @@ def __getattr__(name):
 
 
 def _import(name):
-    """Imports a module; settings of Keras that mdnn cannot run with are an error of one line."""
+    """Imports a module; raises a one-line `MdnnError` for unsupported settings of Keras."""
     try:
         module = importlib.import_module(name)
     except Exception:
@@ -66,7 +66,7 @@ def __dir__():
 
 
 if "keras" in sys.modules:
-    # Registers every layer and the loss, so that keras.models.load_model knows them in whatever
-    # imports keras before mdnn. Otherwise it takes an import of these modules.
+    # Registers all layers and the loss, so that keras.models.load_model finds them in programs that
+    # import keras before mdnn. Other programs import these modules themselves.
     for _name in ("layer", "models.builder", "models.loss"):
         importlib.import_module(f"mdnn.{_name}")

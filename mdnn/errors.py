@@ -1,16 +1,16 @@
-"""Errors that a person can act on."""
+"""The error for invalid input, and suggestions for misspelt words."""
 
 import difflib
 
 LONGEST = 1000
-"""Characters of a message: what a file says may be as long as the file."""
+"""Largest number of characters of a message, because quoted file contents may be long."""
 
 
 class MdnnError(ValueError):
-    """Input that mdnn cannot use: one line that names what was expected, received and where.
+    """Raised for invalid input, with a one-line message of what was expected and received, where.
 
-    The command line prints the message without a traceback and exits with status 2. What cannot
-    be printed, line ends and what a terminal would obey among it, is a space.
+    The command line prints the message without a traceback and exits with status 2. Unprintable
+    characters, including line ends and terminal control characters, are replaced by spaces.
     """
 
     def __init__(self, message=""):
@@ -24,9 +24,9 @@ def did_you_mean(word, known, cutoff=0.5):
     """Returns `" (did you mean 'x'?)"` for the known word nearest to `word`, or `""`.
 
     Args:
-        word: what was received; anything but a string has no near word.
-        known: the words that are known.
-        cutoff: float from 0 to 1, the least similarity.
+        word: the value received; the result is `""` if it is no string.
+        known: iterable of strings, the known words.
+        cutoff: float from 0 to 1, the smallest similarity.
     """
     if not isinstance(word, str):
         return ""

@@ -1,9 +1,9 @@
-"""File operations that work on every system: what a file system lacks is gone without.
+"""File operations with fallbacks for file systems that lack them.
 
-Windows syncs no read-only handle and no folder, and renames nothing that another program has open.
-exFAT and network disks have no mode bits and no locks. Object-store mounts may not rename, append
-or sync. Each function here makes the operation where the system has it, and does the next best
-thing, or nothing, where it does not.
+Windows cannot sync read-only handles or folders, nor rename files that another program has open.
+exFAT and network disks have no mode bits and no locks. Object-store mounts may not support
+renaming, appending or syncing. Each function here uses the operation if it is supported, and
+otherwise the closest alternative or nothing.
 """
 
 import contextlib
@@ -20,27 +20,27 @@ UNSUPPORTED = frozenset(
     for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL", "ENOTTY", "EXDEV", "EMFILE")
     if hasattr(errno, name)
 )
-"""Numbers of errors by which a file system says that it has no such operation."""
+"""Error numbers of operations that a file system does not support."""
 
 BUSY = frozenset((errno.EACCES, errno.EBUSY, errno.ETXTBSY, errno.EPERM))
-"""Numbers of errors of a rename while another program has one of the files open."""
+"""Error numbers of a rename while another program has one of the files open."""
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds to wait before each further try of a rename; virus scanners hold a file for less."""
+"""Delays in seconds between tries of a rename; virus scanners hold files for shorter times."""
 
 
 def as_path(path, name="path"):
-    """Returns a path that a person named, with `~` for the home folder.
+    """Converts a user's path to a `pathlib.Path` and expands `~` to the home folder.
 
     Args:
         path: a string or `os.PathLike`.
-        name: what errors call it.
+        name: string, the name of the argument in errors.
 
     Returns:
         `pathlib.Path`.
 
     Raises:
-        MdnnError: no path at all, an empty one, one with a null character.
+        MdnnError: the value is no path, is empty, or contains a null character.
     """
     try:
         text = os.fspath(path)
@@ -58,7 +58,7 @@ def as_path(path, name="path"):
 def temporary_name(path):
     """Returns a new hidden path beside `path` that ends with `.part`; nothing is created.
 
-    A long name is cut: with its additions it must fit 143 bytes, the shortest limit in use
+    Long names are truncated to fit 143 bytes with the additions, the smallest limit in use
     (eCryptfs).
     """
     path, start = Path(path), ""
@@ -73,10 +73,10 @@ def sync_file(path):
     """Writes a file's data to the disk.
 
     Raises:
-        OSError: the data cannot be written. A file system without syncing raises nothing.
+        OSError: the data cannot be written. A file system without syncing raises no error.
     """
     try:
-        # Windows syncs only handles that may write.
+        # Windows syncs only writable handles.
         file = open(path, "r+b")  # noqa: SIM115 - closed below
     except OSError as error:
         if error.errno not in UNSUPPORTED | BUSY:
@@ -91,10 +91,10 @@ def sync_file(path):
 
 
 def sync_folder(path):
-    """Makes the renames inside a folder last through a power cut, where the system can."""
+    """Syncs a folder, so that renames inside it survive a power cut, if the system supports it."""
     try:
         handle = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folders.
+    except OSError:  # Windows cannot open folders.
         return
     try:
         with contextlib.suppress(OSError):
@@ -104,12 +104,11 @@ def sync_folder(path):
 
 
 def rename(source, target):
-    """Gives a file or folder a new name in the same folder, in place of what is there.
+    """Renames a file or folder within the same folder, replacing the target.
 
-    A target that another program has open (Windows, network disks) is tried again for 1.5
-    seconds. Where the file system cannot rename over a file, the old file is removed first; where
-    it cannot rename at all, the data are copied: then a process that is killed meanwhile may
-    leave half of them.
+    If another program has the target open (Windows, network disks), retries for 1.5 seconds. If
+    the file system cannot rename over a file, removes the old file first. If it cannot rename at
+    all, copies the data; a process killed meanwhile may then leave an incomplete target.
 
     Raises:
         OSError: the target cannot be written.
@@ -130,7 +129,7 @@ def rename(source, target):
                 raise
             time.sleep(pause)
     if source.is_dir():
-        # Not copytree, which copies mode bits, too.
+        # Not copytree, which also copies mode bits.
         for folder, _, files in os.walk(source):
             copy = target / Path(folder).relative_to(source)
             copy.mkdir(exist_ok=True)
@@ -144,7 +143,7 @@ def rename(source, target):
 
 
 def set_default_mode(path):
-    """Makes a file or folder as accessible as any that a program creates, where modes exist."""
+    """Sets the default mode of new files or folders (0o666 or 0o777 less the umask)."""
     mask = os.umask(0)
     os.umask(mask)
     mode = 0o777 if os.path.isdir(path) else 0o666
@@ -153,7 +152,7 @@ def set_default_mode(path):
 
 
 def append_text(path, text):
-    """Adds text at the end of a file; where nothing can be appended the file is written anew.
+    """Appends text to a file; rewrites the file if the file system cannot append.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old one or the new one, never a part."""
+"""Writes files atomically, and reads files of limited size."""
 
 import contextlib
 import fnmatch
@@ -13,13 +13,13 @@ from mdnn.text_encodings import MARK, undecodable
 
 @contextlib.contextmanager
 def replacing(path):
-    """A temporary path beside `path`, renamed to it when the block ends without an error.
+    """Context manager that yields a temporary path and renames it to `path` on success.
 
-    The block creates the file. File and folder are synced: after a power cut there is the old file
-    or the new one. A process that is killed leaves the temporary file behind; see `sweep`.
+    The block creates the file. File and folder are synced, so that after a power cut either the old
+    or the new file exists. A killed process leaves the temporary file behind; see `sweep`.
 
     Raises:
-        OSError: what the system refuses, with `path` as its file.
+        OSError: the system refuses an operation; `filename` is `path`.
 
     Example:
 
@@ -43,7 +43,7 @@ def replacing(path):
 
 @contextlib.contextmanager
 def naming(path):
-    """Gives errors of the system the name of the file that a person knows."""
+    """Context manager that sets the file name of `OSError`s to `path`."""
     try:
         yield
     except OSError as error:
@@ -53,9 +53,9 @@ def naming(path):
 
 
 def sweep(folder):
-    """Removes the half-written files that a killed process left in a folder.
+    """Removes the temporary files that killed processes left in a folder.
 
-    Only for whoever alone writes there.
+    Requires that no other process writes there.
     """
     for path in filter(_half_written, Path(folder).iterdir()):
         with contextlib.suppress(OSError):
@@ -63,15 +63,15 @@ def sweep(folder):
 
 
 def _half_written(path):
-    # safetensors writes a `.tmp` of its own before it renames it to the name that it is given.
+    # The second pattern is that of the temporary files of safetensors.
     return fnmatch.fnmatch(path.name, ".*.part") or fnmatch.fnmatch(path.name, ".tmp??????")
 
 
 @contextlib.contextmanager
 def making(path):
-    """A temporary folder beside `path`, renamed to it when the block ends without an error.
+    """Context manager that yields a temporary folder and renames it to `path` on success.
 
-    Folders above `path` are made where they are not there, and unmade after an error.
+    Creates missing parent folders, and removes them after an error.
     """
     path = Path(path)
     missing = [folder for folder in path.parents if not folder.exists()]
@@ -82,7 +82,7 @@ def making(path):
     try:
         yield part
         if path.is_dir():
-            # Windows renames nothing over a folder, not even over an empty one.
+            # Windows cannot rename over a folder, even if it is empty.
             with contextlib.suppress(OSError):
                 path.rmdir()
         rename(part, path)
@@ -96,9 +96,9 @@ def making(path):
 
 
 def write_text(path, text):
-    """Writes a text file whole or not at all, as UTF-8."""
+    """Writes a text file atomically as UTF-8."""
     with replacing(path) as part:
-        # Bytes: Windows would write other line ends.
+        # Bytes, because text mode changes line ends on Windows.
         part.write_bytes(text.encode("utf-8"))
 
 
@@ -107,15 +107,15 @@ def read_bytes(path, limit, name=None):
 
     Args:
         path: the file.
-        limit: int, the largest size in bytes that is read.
-        name: string, what errors call the file; `None`: its path.
+        limit: int, largest size in bytes.
+        name: string, the name of the file in errors; `None` for its path.
 
     Raises:
-        MdnnError: the file cannot be read, is no regular file, or is larger.
+        MdnnError: the file cannot be read, is no regular file, or is too large.
     """
     name = str(path) if name is None else name
     try:
-        # A device or a pipe has no size and might never end.
+        # Devices and pipes have no size and may never end.
         if os.path.exists(path) and not os.path.isfile(path):
             raise MdnnError(f"{name} cannot be read: expected a file")
         with open(path, "rb") as file:
@@ -134,10 +134,10 @@ def read_text(path, most):
 
     Args:
         path: the file.
-        most: int, the largest size in bytes that is read.
+        most: int, largest size in bytes.
 
     Raises:
-        MdnnError: the file cannot be read, is larger, or is not UTF-8.
+        MdnnError: the file cannot be read, is too large, or is not UTF-8.
     """
     data = read_bytes(path, most)
     try:
@@ -149,10 +149,10 @@ def read_text(path, most):
 
 
 def check_new_folder(path):
-    """Refuses a path at which there is something already, but for an empty folder.
+    """Refuses a path that exists, unless it is an empty folder.
 
     Raises:
-        MdnnError: a file, or a folder that is not empty.
+        MdnnError: the path is a file, or a folder that is not empty.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():

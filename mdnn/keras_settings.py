@@ -1,4 +1,4 @@
-"""Checks what a person's environment tells Keras, before Keras is imported and fails on it."""
+"""Checks Keras' environment settings before Keras is imported."""
 
 import importlib.util
 import json
@@ -9,24 +9,24 @@ from pathlib import Path
 from mdnn.errors import MdnnError, did_you_mean
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""The backends of Keras that mdnn runs on; each is the name of its package, too."""
+"""Keras backends that mdnn supports; each is also the name of its package."""
 
 TRAINING_BACKENDS = ("tensorflow", "jax")
-"""Those that `mdnn.train` runs on; `model.fit` runs on all of them."""
+"""Backends that `mdnn.train` supports; `model.fit` supports all of them."""
 
 
 def import_keras():
-    """Imports Keras with settings that mdnn runs on.
+    """Imports Keras and checks that mdnn supports its settings.
 
-    Keras takes its backend from `KERAS_BACKEND` or from `keras.json`, its float type from
+    Keras takes its backend from `KERAS_BACKEND` or `keras.json`, and its default float type from
     `keras.json` or `keras.config.set_floatx`.
 
     Returns:
         The module `keras`.
 
     Raises:
-        MdnnError: another backend, one whose package is not installed, a float type other than
-            float32, or a value that Keras refuses.
+        MdnnError: the backend is unsupported or not installed, the default float type is not
+            float32, or Keras refuses a setting.
     """
     if "keras" not in sys.modules:
         check_environment()
@@ -41,10 +41,10 @@ def import_keras():
 
 
 def check_environment():
-    """Checks the settings that Keras will have when it is imported.
+    """Checks the settings that Keras would use if it were imported now.
 
     Raises:
-        MdnnError: as for `import_keras`.
+        MdnnError: see `import_keras`.
     """
     path, settings = _read_settings()
     backend = os.environ.get("KERAS_BACKEND")
@@ -72,7 +72,7 @@ def check_floatx(floatx, where="Keras' floatx"):
     """Refuses a default float type other than float32.
 
     Raises:
-        MdnnError: another float type.
+        MdnnError: the type is not float32.
     """
     if floatx != "float32":
         raise MdnnError(
@@ -82,10 +82,10 @@ def check_floatx(floatx, where="Keras' floatx"):
 
 
 def check_training_backend(backend):
-    """Refuses a backend that `mdnn.train` does not run on.
+    """Refuses a backend that `mdnn.train` does not support.
 
     Raises:
-        MdnnError: another backend.
+        MdnnError: the backend is none of `TRAINING_BACKENDS`.
     """
     if backend not in TRAINING_BACKENDS:
         raise MdnnError(
@@ -104,7 +104,7 @@ def _check_backend(backend, where, remedy):
 
 
 def _read_settings():
-    """Returns the path of Keras' settings and what they say, a dict, as Keras reads them."""
+    """Returns the path of `keras.json`, found as Keras finds it, and its settings, a dict."""
     home = os.environ.get("KERAS_HOME")
     if home is None:
         base = Path("~").expanduser()

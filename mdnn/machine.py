@@ -1,4 +1,4 @@
-"""What this process may use of the machine."""
+"""The number of cores that this process may use."""
 
 import math
 import os
@@ -9,10 +9,10 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cores():
-    """Returns how many cores this process may use, an int of at least 1.
+    """Returns the number of cores that this process may use, an int of at least 1.
 
-    The smallest of the machine's cores, the process's affinity, and the quota of its control
-    groups (Docker's `--cpus`, Kubernetes' limits), rounded up.
+    This is the minimum of the machine's cores, the process's CPU affinity, and the quota of its
+    control groups (Docker's `--cpus`, Kubernetes' limits), rounded up.
     """
     if hasattr(os, "sched_getaffinity"):
         number = len(os.sched_getaffinity(0))
@@ -25,7 +25,7 @@ def cores():
 def cgroup_quota():
     """Returns the quota of processor time of this process's control groups, in cores.
 
-    Control groups are nested, and the least quota counts.
+    Control groups are nested; the smallest quota applies.
 
     Returns:
         float; `None` without a quota, and on systems other than Linux.
@@ -47,10 +47,10 @@ def cgroup_quota():
 
 
 def _and_above(root, path):
-    """The folder of a control group below its file system, and those above it.
+    """Returns the folder of a control group in its file system, and its parent folders.
 
-    Inside a container the group's path is often that of the host, which is not there: the file
-    system then shows the container's own group as its root.
+    Inside a container the path is often that of the host and does not exist; the root of the file
+    system is then the container's own group.
     """
     folder = root / path.lstrip("/")
     return [folder, *(above for above in folder.parents if above.is_relative_to(root))]
@@ -77,7 +77,7 @@ def _words(file):
 
 
 def _quotient(quota, period):
-    """Cores as a float; `None` where there is no limit (-1) or no number."""
+    """Returns the quota in cores, a float; `None` for no limit (-1) or an invalid number."""
     try:
         quota, period = int(quota), int(period)
     except ValueError:

@@ -1,16 +1,16 @@
-"""A key of a config table: a dataclass field with its limits."""
+"""Dataclass fields of config tables, with limits on their values."""
 
 import dataclasses
 
 
 def option(default=dataclasses.MISSING, *, choices=None, least=None, most=None, factory=None):
-    """Returns a dataclass field that `mdnn.config.schema.parse` checks.
+    """Returns a dataclass field whose value `mdnn.config.schema.parse` checks.
 
     Args:
-        default: value where the table lacks the key; without one the key is required.
-        choices: tuple of the values that are allowed.
-        least, most: numbers, the limits of the value.
-        factory: function that makes the default, for tables.
+        default: default value; without default and `factory` the key is required.
+        choices: tuple of the allowed values; `None` for no restriction.
+        least, most: numbers, inclusive limits of the value; `None` for no limit.
+        factory: function that returns the default, for tables.
     """
     metadata = {"choices": choices, "least": least, "most": most}
     if factory is not None:

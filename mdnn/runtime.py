@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its greetings."""
+"""Imports TensorFlow and Keras without log messages, and restores logging settings."""
 
 import contextlib
 import logging
@@ -10,16 +10,17 @@ from mdnn.keras_settings import check_environment, import_keras
 
 
 def quiet_import(prepare=None):
-    """Imports Keras and its backend without the backend's greetings on standard error.
+    """Imports Keras and its backend without the backend's messages on standard error.
 
-    They are written by C++ before any setting is read. If the import fails they are shown.
+    C++ code writes these messages before it reads any setting, so that standard error is redirected
+    meanwhile. If the import fails the messages are shown.
 
     Args:
-        prepare: function of no arguments, called before TensorFlow computes anything: for
-            settings that cannot be changed later.
+        prepare: function without arguments, called before TensorFlow computes anything, for
+            settings that cannot be changed later; `None` for none.
 
     Raises:
-        MdnnError: settings of Keras that mdnn cannot run with.
+        MdnnError: mdnn does not support the settings of Keras.
     """
     check_environment()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,9 +28,9 @@ def quiet_import(prepare=None):
     with tempfile.TemporaryFile() as greetings:
         os.dup2(greetings.fileno(), 2)
         try:
-            # PyTorch has to be imported before TensorFlow: Keras does that.
+            # Keras imports PyTorch, which must precede TensorFlow.
             import_keras()
-            # Keras imports TensorFlow for some of its parts on other backends, too.
+            # Keras also imports TensorFlow for some modules on other backends.
             with contextlib.suppress(ModuleNotFoundError):
                 import tensorflow as tf
 
@@ -47,13 +48,13 @@ def quiet_import(prepare=None):
 
 @contextlib.contextmanager
 def quiet_logger(name, level):
-    """Leaves out a logger's records below a level that this thread makes.
+    """Context manager that drops a logger's records below a level from the current thread.
 
-    The logger's own level is the caller's, and what other threads tell is told.
+    The level of the logger and records of other threads are unchanged.
 
     Args:
-        name: string, the logger's.
-        level: int, as of the module `logging`.
+        name: string, the name of the logger.
+        level: int, a level of the module `logging`.
     """
     logger, thread = logging.getLogger(name), threading.get_ident()
 
@@ -69,9 +70,10 @@ def quiet_logger(name, level):
 
 @contextlib.contextmanager
 def kept_logging():
-    """Takes back what TensorFlow's logging does to the loggers of the whole process.
+    """Context manager that restores the root and absl loggers after TensorFlow's changes.
 
-    Its first message gives the root logger a handler, where there is none, and absl's a level.
+    TensorFlow's first message adds a handler to the root logger, if it has none, and sets the level
+    of the absl logger.
     """
     loggers = [logging.getLogger(), logging.getLogger("absl")]
     before = [(logger.level, logger.handlers[:]) for logger in loggers]

@@ -1,4 +1,4 @@
-"""Standard output and error that may be closed, full, or a pipe that nobody reads any more."""
+"""Handles standard streams that are closed, full, or pipes without a reader."""
 
 import contextlib
 import os
@@ -6,10 +6,10 @@ import sys
 
 
 def open_missing():
-    """Opens the null device at each of the descriptors 0, 1 and 2 that is closed.
+    """Opens the null device on each of the descriptors 0, 1 and 2 that is closed.
 
-    Otherwise the next file that is opened gets such a number, and what a library prints goes into
-    the file.
+    Otherwise the next opened file would get that descriptor, and output of libraries would be
+    written to the file.
     """
     for number in (0, 1, 2):
         try:
@@ -23,25 +23,25 @@ def open_missing():
 
 
 def show_any_character():
-    """Replaces characters that a terminal's encoding lacks by `?`; an error would end a command."""
+    """Makes the standard streams print `?` for characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
-        # A stream of somebody else's, or none.
+        # The stream may be a replacement without this method, or None.
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="replace")
 
 
 def say(text):
-    """Prints a line on standard error, if that can be written to."""
+    """Prints a line on standard error; ignores a stream that cannot be written to."""
     if sys.stderr is not None:
         print(text, file=Unfailing(sys.stderr), flush=True)
 
 
 def flush():
-    """Writes out what is still to be printed on standard output.
+    """Flushes standard output.
 
     Raises:
-        OSError: it cannot be written. It is dropped then: Python would try again at its end, and
-            end with status 120.
+        OSError: the output cannot be written. The buffered output is dropped, because Python would
+            otherwise flush again at exit and end with status 120.
     """
     if sys.stdout is None:
         return
@@ -53,7 +53,7 @@ def flush():
 
 
 class Unfailing:
-    """A stream that writes into another one, and nowhere once that cannot be written to.
+    """A stream that writes to another stream, and drops its output once that stream fails.
 
     Args:
         stream: a text stream.
@@ -63,13 +63,13 @@ class Unfailing:
         self.stream = stream
 
     def write(self, text):
-        """Writes a text; returns its length."""
+        """Writes a text and returns its length."""
         with self._attempt():
             self.stream.write(text)
         return len(text)
 
     def flush(self):
-        """Writes out what is buffered."""
+        """Flushes the stream."""
         with self._attempt():
             self.stream.flush()
 
@@ -85,8 +85,8 @@ class Unfailing:
 
 
 def _drop(stream):
-    """Sends what a stream holds, and what will be written to it, to the null device."""
-    # No file behind it: a test's own stream.
+    """Redirects the buffered and future output of a stream to the null device."""
+    # The stream may have no file descriptor, such as one of a test.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

@@ -1,4 +1,4 @@
-"""JSON from files that others made: a key comes once, a number is finite, nesting has an end."""
+"""Parses untrusted JSON: refuses duplicate keys, non-finite numbers and deep nesting."""
 
 import json
 import math
@@ -7,18 +7,22 @@ from mdnn.errors import MdnnError
 from mdnn.files import read_text
 
 MOST = 1 << 26
-"""Bytes that a JSON file of a run folder may have."""
+"""Largest size in bytes of a JSON file in a run folder."""
 
 
 def parse_json(text, where):
-    """The value of a JSON text.
+    """Parses a JSON text.
 
     Args:
         text: string.
-        where: what errors call it.
+        where: the name of the text in errors.
+
+    Returns:
+        The parsed value.
 
     Raises:
-        MdnnError: no JSON, a key that comes twice in an object, NaN or Infinity, too deep.
+        MdnnError: the text is not JSON, an object has a duplicate key, a number is NaN or infinite,
+            or the nesting is too deep.
     """
 
     def once(pairs):
@@ -43,11 +47,11 @@ def parse_json(text, where):
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise MdnnError(f"{where}: not JSON: {error.msg}, at {place}") from None
-    # Whole numbers of more than 4,300 digits, brackets in brackets in brackets.
+    # ValueError: integers of more than 4,300 digits. RecursionError: deep nesting.
     except (ValueError, RecursionError) as error:
         raise MdnnError(f"{where}: not JSON that can be read: {error}") from None
 
 
 def read_json(path, most=MOST):
-    """The value in a JSON file of at most so many bytes; errors are `MdnnError`s that name it."""
+    """Parses a JSON file of at most `most` bytes; raises `MdnnError` naming the file."""
     return parse_json(read_text(path, most), path)

@@ -1,4 +1,4 @@
-"""Decoding of text files, and a guess at the encoding of one that is not in the expected one."""
+"""Decodes text files, and guesses the encoding of files that are not in the expected one."""
 
 import codecs
 
@@ -15,15 +15,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# Python's text encodings that are none of files, or that let through what is no Unicode.
+# Text encodings of Python that files do not use, or that decode to invalid Unicode.
 _REFUSED = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7")
 
 _COMMON = ("utf-8", "utf-16", "utf-32", "cp1252", "latin-1", "cp1251", "shift_jis", "gb18030")
 
-# Bytes that a guess looks at.
+# Number of bytes that a guess uses.
 _LOOKED_AT = 1 << 16
 
-# Code pages of East Asia and what their letters are, by the blocks of Unicode.
+# Code pages of East Asia and the Unicode blocks of their usual characters.
 _WIDE = (
     ("shift_jis", ((0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
     ("euc-jp", ((0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF))),
@@ -38,7 +38,7 @@ def check_encoding(name, where="data.encoding"):
 
     Args:
         name: String, such as `"utf-8"`, `"cp1252"` or `"utf-16"`.
-        where: String, what errors call it.
+        where: String, the name of the setting in errors.
 
     Raises:
         MdnnError: If Python has no such encoding of text files.
@@ -62,20 +62,20 @@ def decode_text(data, encoding, name):
     Args:
         data: Bytes.
         encoding: String, see `check_encoding`.
-        name: String, what errors call the file.
+        name: String, the name of the file in errors.
 
     Raises:
-        MdnnError: If the bytes are no text in this encoding. The message names the byte, its
-            offset and the encoding that the file seems to have.
+        MdnnError: If the bytes are not valid text in this encoding. The message names the byte,
+            its offset and the likely encoding of the file.
     """
     encoding = check_encoding(encoding)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise undecodable(name, data, encoding, error.start) from None
-    except UnicodeError as error:  # UTF-16 without its mark, of some Pythons
+    except UnicodeError as error:  # UTF-16 without a byte order mark, in some versions of Python
         raise MdnnError(f"{name} is not {spelled(encoding)} text: {error}") from None
-    # UTF-16 of many scripts, and many a program, happen to be UTF-8, too.
+    # UTF-16 of many scripts, and many binary files, are also valid UTF-8.
     if encoding == "utf-8" and _control(data[:_LOOKED_AT]) > 0.1:
         raise undecodable(name, data, encoding, _first_control(data))
     return text.removeprefix(MARK)
@@ -87,15 +87,15 @@ def _first_control(data):
 
 
 def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
-    """Returns the error for bytes that are no text in an encoding.
+    """Returns the error for bytes that are not valid text in an encoding.
 
     Args:
-        name: String, what the error calls the file.
+        name: String, the name of the file in the error.
         data: Bytes of the file, all or the first ones.
         encoding: String.
-        offset: Integer, where the first bad byte lies.
-        size: Integer, bytes of the whole file; `None`: those of `data`.
-        key: String, the config key that chooses the encoding; `None` where it is always UTF-8.
+        offset: Integer, offset of the first invalid byte.
+        size: Integer, size of the whole file in bytes; `None` for the size of `data`.
+        key: String, the config key that sets the encoding; `None` if it is always UTF-8.
     """
     size = len(data) if size is None else size
     byte = f"byte 0x{data[offset]:02x}" if offset < len(data) else "a byte"
@@ -113,18 +113,18 @@ def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
 
 
 def spelled(encoding):
-    """Returns an encoding's name for a message."""
+    """Returns the name of an encoding as spelled in messages."""
     return encoding.upper() if encoding.startswith(("utf", "iso")) else encoding
 
 
 def likely_encoding(data):
-    """Returns the encoding that bytes seem to have, as a name of Python's.
+    """Returns the likely encoding of bytes, a Python name.
 
     Args:
-        data: Bytes; the first 64 KiB are looked at.
+        data: Bytes; the first 64 KiB are used.
 
     Returns:
-        String; `"binary"` for bytes that seem to be no text; `None` if nothing fits.
+        String; `"binary"` for bytes that are probably not text; `None` if no encoding fits.
     """
     data = bytes(data[:_LOOKED_AT])
     for mark, encoding in _MARKS:
@@ -138,17 +138,17 @@ def likely_encoding(data):
         return "utf-8"
     high = sum(byte > 127 for byte in data)
     letters = sum(bytes([byte]).isalpha() for byte in data) + high
-    # A few bytes tell nothing of a script.
+    # A few bytes are not enough to identify a script.
     if high > max(8, 0.4 * letters):
         return _wide(data) or _cyrillic(data) or _western(data)
     return _western(data)
 
 
 def is_binary(data):
-    """Returns whether bytes seem to be no text: one in ten is a control character or zero.
+    """Returns whether bytes are probably not text: over 10% control characters or zeros.
 
     Args:
-        data: Bytes; the first 64 KiB are looked at.
+        data: Bytes; the first 64 KiB are used.
     """
     data = bytes(data[:_LOOKED_AT])
     return _control(data) > 0.1 and likely_encoding(data) == "binary"
@@ -161,7 +161,7 @@ def _control(data):
 
 
 def _fits(data, encoding):
-    """Returns the text, or `None`; a character that is cut at the end counts for nothing."""
+    """Returns the decoded text or `None`; ignores an incomplete character at the end."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(data) or None
     except UnicodeError:
@@ -169,7 +169,7 @@ def _fits(data, encoding):
 
 
 def _with_zeros(data):
-    """Returns which UTF-16 or UTF-32 bytes with zeros may be: Latin letters have a zero each."""
+    """Guesses the UTF-16 or UTF-32 encoding of bytes by the zeros of Latin letters."""
     number = max(1, len(data) // 4)
     zeros = [data[place::4].count(0) / number for place in range(4)]
     if zeros[0] < 0.5 and zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] > 0.9:
@@ -181,14 +181,14 @@ def _with_zeros(data):
         if not many or few > 0.02:
             continue
         text = _fits(data, encoding)
-        # Of other scripts only blanks, line ends and digits have a zero.
+        # In other scripts only spaces, line ends and digits have a zero byte.
         if text and (many > 0.1 or any(c in "\n\r\t 0123456789" for c in text)):
             return encoding
     return "binary"
 
 
 def _wide(data):
-    """Returns the code page of East Asia that bytes are in, or `None`."""
+    """Returns the likely East Asian code page of bytes, or `None`."""
     best, most = None, 0.8
     for encoding, blocks in _WIDE:
         text = _fits(data, encoding)
@@ -196,7 +196,7 @@ def _wide(data):
         if not others:
             continue
         usual = sum(any(low <= c <= high for low, high in blocks) for c in others)
-        # Kana or Hangul beside ideographs tell Japanese and Korean from Chinese.
+        # Kana or Hangul distinguish Japanese and Korean from Chinese.
         own = sum(blocks[0][0] <= c <= blocks[0][1] for c in others)
         if blocks[0][0] == 0x4E00:
             own = 0
@@ -209,7 +209,7 @@ def _wide(data):
 
 
 def _cyrillic(data):
-    """Returns the Cyrillic code page in which most letters are small ones, or `None`."""
+    """Returns the Cyrillic code page in which most letters are lower case, or `None`."""
     scores = {}
     for encoding in ("cp1251", "koi8-r", "cp866", "iso-8859-5"):
         text = _fits(data, encoding) or ""
@@ -221,5 +221,5 @@ def _cyrillic(data):
 
 
 def _western(data):
-    """Returns the code page of Western Europe that bytes may be in, or `None`."""
+    """Returns a Western European code page that fits the bytes, or `None`."""
     return next((one for one in ("cp1252", "latin-1") if _fits(data, one)), None)

@@ -1,4 +1,4 @@
-"""The float type of networks, whatever type Keras' own layers are made with."""
+"""Fixes the dtype policy of networks to float32, independent of Keras' global policy."""
 
 import contextlib
 
@@ -11,15 +11,15 @@ POLICY = "float32"
 
 @contextlib.contextmanager
 def float32_policy():
-    """Makes layers of float32, whatever `keras.config.set_dtype_policy` was told.
+    """Context manager in which layers are float32 under any `keras.config.set_dtype_policy`.
 
-    Networks keep float32 weights, which run folders hold, and compute in float32; a training in
-    half precision is `train.precision`. Keras has a policy for each thread: that of this one is
-    another while the context lasts, and the caller's again afterwards.
+    Networks have float32 weights, as stored in run folders, and compute in float32; for training
+    in half precision see `train.precision`. Keras has one policy per thread: this one changes the
+    policy of the current thread and restores it at the end.
 
     Raises:
-        MdnnError: `keras.config.floatx()` is another type: arrays, losses and random numbers
-            would be of that type.
+        MdnnError: `keras.config.floatx()` is not float32, which would change the dtype of arrays,
+            losses and random numbers.
     """
     check_floatx(keras.config.floatx())
     before = keras.config.dtype_policy()
