@@ -1,7 +1,7 @@
-"""Autoregressive decoding: one token after another, each from the positions before it.
+"""Decodes autoregressively: one token after another, each from the positions before it.
 
-`decode_rows` is the one loop, of texts and of items; `AutoregressiveDecoder` decodes items with
-it, `mdnn.generation.text_decoder.TextDecoder` texts.
+`decode_rows` is the common decoding loop. `AutoregressiveDecoder` uses it for items,
+`mdnn.generation.text_decoder.TextDecoder` for texts.
 """
 
 from keras import ops
@@ -15,26 +15,27 @@ from mdnn.tokens.features import MODALITY
 def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished, next_row):
     """Runs a network position by position along the rows of its grid, and decodes tokens.
 
-    All contexts of a batch are at the same column. The inner loop runs the columns of a row, the
-    outer one the rows, so that what is computed once for a row is no branch of each position.
+    All contexts of a batch are at the same column. The outer loop runs over rows and the inner loop
+    over the columns of a row, so the work done once per row needs no condition in the inner loop.
 
     Args:
         network: `mdnn.models.incremental.IncrementalDecoder`.
-        weights: as its `prepare_weights` returns them.
-        cursor: dict, where the loop is: `row` int32 `[batch]`, or `[1]` where all contexts are at
-            the same row; `column` int32, the next column to run; `past_rows`, `row_context` and
-            `current_row`, the network's caches of the rows before, for this row, and of its
-            columns so far.
-        state: nested structure of tensors that the four functions read and change.
-        token_at: function `(state, position)` that returns the tokens int32 `[batch, 8]` to run,
-            `position` being int32 of the shape of `row`.
-        write: function `(state, hidden, position)` that returns the state with what is decoded
-            behind `position`; `hidden` `[batch, width]` is what the heads are given.
-        unfinished: function `(state)` that returns whether decoding goes on, a boolean scalar.
-        next_row: function `(cursor, state)` that returns both behind the last column of a row.
+        weights: result of its `prepare_weights`.
+        cursor: dict with the position of the loop: `row` int32 `[batch]`, or `[1]` if all contexts
+            are at the same row; `column` int32, the next column to run; `past_rows`, `row_context`
+            and `current_row`, the network's caches of completed rows, for the current row, and of
+            the completed columns of the current row.
+        state: nested structure of tensors that the four functions read and update.
+        token_at: function `(state, position)` that returns the tokens int32 `[batch, 8]` to run;
+            `position` is int32 with the shape of `row`.
+        write: function `(state, hidden, position)` that returns the state with the token decoded
+            for `position + 1`; `hidden` `[batch, width]` is the input of the heads.
+        unfinished: function `(state)` that returns whether to continue, a boolean scalar.
+        next_row: function `(cursor, state)` that is called after the last column of a row and
+            returns the cursor and state for the next row.
 
     Returns:
-        The cursor and the state.
+        The final cursor and state.
     """
 
     def run_row(cursor, state):
@@ -65,21 +66,23 @@ def decode_rows(network, weights, cursor, state, *, token_at, write, unfinished,
 class AutoregressiveDecoder(TokenDecoder):
     """Decodes items token by token.
 
-    A token costs about one position, not a pass over the whole context: all contexts of a batch
-    go through their rows column by column, from the first column of the row before the answer on.
+    Caches reduce the cost of a token to about one position instead of a pass over the whole
+    context. All contexts of a batch run through their rows column by column, starting with the
+    first column of the row that contains the position before the answer.
 
     Args:
         network, kinds, steps, sampler, words: see `TokenDecoder`.
-        xla: whether XLA compiles it: on a CPU that takes some seconds more once, and a third of
-            the time from then on.
+        xla: bool, whether to compile with XLA. On a CPU this adds a few seconds to the first call
+            and reduces the time of later calls to a third.
 
     Call arguments:
-        inputs: see `TokenDecoder`, and `steps` and `sizes` int32 `[n, 3]`, the strides of
+        inputs: see `TokenDecoder`; additionally `steps` and `sizes` int32 `[n, 3]`, the strides of
             coordinates (`mdnn.generation.planning.coordinate_strides`).
 
     Returns:
-        dict of `tokens` int32 `[n, positions, 8]` with the answers, `written` int32 `[n]`, how
-        many tokens they have, and `stopped` int32 `[n]`, the modality that ended each, 0 for none.
+        dict of `tokens` int32 `[n, positions, 8]`, the contexts with the answers; `written` int32
+        `[n]`, the lengths of the answers in tokens; and `stopped` int32 `[n]`, the index of the
+        modality that ended each answer, 0 for none.
     """
 
     def __init__(self, network, xla=False, **kwargs):
@@ -93,7 +96,7 @@ class AutoregressiveDecoder(TokenDecoder):
         weights, last_row = network.prepare_weights(), network.num_rows - 1
         row = ops.minimum((inputs["first"] - 1) // network.num_columns, last_row)
         past_rows = network.empty_rows(tokens)
-        # No prefill where all answers begin in the first row.
+        # Prefill is unnecessary if all answers begin in the first row.
         if any(past_rows):
             past_rows = ops.cond(
                 ops.any(row > 0), lambda: network.prefill(tokens, weights)[0], lambda: past_rows
@@ -112,7 +115,7 @@ class AutoregressiveDecoder(TokenDecoder):
             return at_positions(state["tokens"], position[:, None])[:, 0]
 
         def write(state, hidden, position):
-            # Positions of the prompt, too, are run in the first row.
+            # The first row may also run positions of the prompt, which decode nothing.
             is_next = position + 1 == inputs["first"] + state["written"]
             return ops.cond(
                 ops.any(ops.logical_and(self._pending(state, inputs), is_next)),
@@ -139,17 +142,20 @@ class AutoregressiveDecoder(TokenDecoder):
         return state
 
     def _pending(self, state, inputs):
-        """Returns which contexts' answers go on, bool `[n]`."""
+        """Returns a mask of contexts with unfinished answers, bool `[n]`."""
         return ops.logical_and(state["stopped"] == 0, state["written"] < inputs["count"])
 
     def _write(self, state, hidden, position, inputs):
-        """Returns the state with one more token at `position` of each context whose turn it is.
+        """Decodes a token at `position` in each context whose next token belongs there.
 
         Args:
             state: dict of `tokens`, `written` and `stopped`.
-            hidden: `[n, 1, width]`, of the position before.
+            hidden: `[n, 1, width]`, input of the heads at the preceding position.
             position: int32 `[n]`.
-            inputs: the call's.
+            inputs: the inputs of the call.
+
+        Returns:
+            The updated state.
         """
         tokens, written = state["tokens"], state["written"]
         number = (position - inputs["first"])[:, None]

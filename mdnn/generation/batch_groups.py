@@ -1,4 +1,4 @@
-"""Several texts continued at once: in groups, which a computer's cores decode side by side."""
+"""Decodes several texts in groups, which run in parallel on the CPU's cores."""
 
 import concurrent.futures
 import functools
@@ -8,23 +8,22 @@ import numpy as np
 
 from mdnn.machine import cores
 
-# Contexts of a group. Few sizes, because each is compiled; 16 at most, because two groups keep two
-# cores busy as no single one does: 64 texts of text.toml at once 24,000 to 26,000 characters/s
-# on 2 cores, two groups of 16 side by side 48,000.
+# Group sizes in contexts. There are few, because each size is compiled separately. The maximum is
+# 16, because two parallel groups use two cores better than one large group: on 2 cores, 64 texts of
+# text.toml in one group reach 24,000 to 26,000 characters/s, two groups of 16 reach 48,000.
 GROUP_SIZES = (1, 4, 8, 16)
 
 
 class BatchGroups:
-    """Texts that are continued at once; each is decoded as it would be alone.
+    """Continues several texts; each result is independent of the other texts.
 
-    They are grouped by the lengths of their prompts. On TensorFlow several groups are decoded at
-    the same time.
+    Texts are grouped by the lengths of their prompts. On TensorFlow the groups run in parallel.
 
     Args:
         decoder: `mdnn.generation.text_decoder.TextDecoder`.
-        window: int32 `[texts, positions, 4]`, as `mdnn.generation.windows.encode_prompts` returns
-            it.
-        filled: int32 `[texts]`, the lengths of the prompts.
+        window: int32 `[texts, positions, 4]`, as returned by
+            `mdnn.generation.windows.encode_prompts`.
+        filled: int32 `[texts]`, the lengths of the prompts in tokens.
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
             float32, each `[texts]`.
     """
@@ -41,13 +40,14 @@ class BatchGroups:
         """Continues the texts.
 
         Args:
-            count: int, tokens, at most the decoder's `chunk`.
-            active: booleans `[texts]`; a group without an active text is left as it is.
+            count: int, number of tokens, at most the decoder's `chunk`.
+            active: booleans `[texts]`; groups without an active text are skipped. `None`: all texts
+                are active.
 
         Returns:
-            List of int32 arrays `[n, 4]`, what was decoded of each text: `count` tokens, fewer at
-            first of a text with a longer prompt than others of its group, none of a group that
-            was left.
+            List of int32 arrays `[n, 4]`, the tokens decoded for each text: n is `count`, but less
+            in the first calls for a text with a longer prompt than others of its group, and 0 for
+            texts of skipped groups.
         """
         decoded = [np.zeros((0, 4), "int32")] * sum(len(group.texts) for group in self.groups)
         groups = self.groups
@@ -56,7 +56,7 @@ class BatchGroups:
         if len(groups) > 1 and keras.backend.backend() == "tensorflow":
             results = _pool().map(lambda group: group.decode(count), groups)
         else:
-            # Keras' `predict_on_batch` on JAX sets the model's variables: one after another.
+            # Sequentially: on JAX Keras' `predict_on_batch` assigns the model's variables.
             results = (group.decode(count) for group in groups)
         for group, tokens in zip(groups, results, strict=True):
             for text, of_text in zip(group.texts, tokens, strict=True):
@@ -65,26 +65,26 @@ class BatchGroups:
 
 
 class _Group:
-    """Texts that one call of the decoder continues.
+    """Group of texts that the decoder continues in one batch.
 
     Args:
-        texts: numbers of the texts.
-        others: see `BatchGroups`.
+        texts: integers `[n]`, indices of the texts.
+        decoder, window, filled, settings: see `BatchGroups`.
     """
 
     def __init__(self, decoder, texts, window, filled, settings):
         self.decoder, self.texts = decoder, texts
-        # The longest prompt once more, up to the size of a group: no text has to wait for it.
+        # Pad the group with copies of its longest prompt, which do not delay the other texts.
         size = _next_size(len(texts))
         rows = np.concatenate([texts, np.repeat(texts[-1:], size - len(texts))])
         filled = filled[rows]
-        # Tokens of its prompt that each text is given before its own turn comes.
+        # Number of remaining prompt tokens that each text reads before its first new token.
         self.delays, self.done = filled - filled.min(), 0
         self.settings = {name: values[rows] for name, values in settings.items()}
         self.state, self.started = {"window": window[rows], "filled": filled}, False
 
     def decode(self, count):
-        """Returns what the texts are continued by, a list of int32 `[n, 4]`."""
+        """Returns the tokens decoded for each text, a list of int32 `[n, 4]`."""
         if not self.started:
             self.state["written"] = np.zeros_like(self.state["filled"])
             self.state, self.started = self.decoder.predict_on_batch(self.state), True
@@ -96,7 +96,7 @@ class _Group:
 
 
 def group_size(texts):
-    """Returns the size of a group of so many texts: there are two groups at least, or one text."""
+    """Returns the group size for a number of texts, chosen to form at least two groups."""
     return _next_size(-(-texts // 2))
 
 
@@ -106,5 +106,5 @@ def _next_size(texts):
 
 @functools.cache
 def _pool():
-    """Returns threads, one for each core that this process may use."""
+    """Returns a cached thread pool with one thread per core available to this process."""
     return concurrent.futures.ThreadPoolExecutor(cores(), thread_name_prefix="mdnn-decode")

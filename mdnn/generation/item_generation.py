@@ -1,4 +1,4 @@
-"""Generation with networks of items: prompts of several kinds in, items out."""
+"""Generates items with item networks."""
 
 import os
 
@@ -13,22 +13,23 @@ PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
 
 def generate_items(run, prompt, options, stream=None):
-    """Answers prompts with a network of items; see `mdnn.generate`.
+    """Answers prompts with an item network; see `mdnn.generate`.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        prompt: list of what belongs together, in order: strings, arrays, `Item`s, paths of files;
-            or a list of such lists.
+        prompt: list of items in order, each a str, an array, an `Item` or the path of a file; or a
+            list of such lists.
         options: `GenerationOptions`.
-        stream: function called with each item of a single prompt's answer.
+        stream: function called with each item of the answer to a single prompt, or `None`.
 
     Returns:
-        A string, uint8 or int16 array where `options.output` is one specification, a list of those
-        where it is a list, a list of `Item`s where it is `None`; for several prompts a list of
-        these.
+        A str, uint8 or int16 array if `options.output` is one specification, a list of these if it
+        is a list, and a list of `Item`s if it is `None`; for several prompts a list of such
+        answers.
 
     Raises:
-        MdnnError: a prompt or output that the network does not have or that does not fit.
+        MdnnError: a kind of item that the network does not have, or an item that does not fit the
+            context.
     """
     options.refuse((*PUZZLE_OPTIONS, "stop"), "item")
     output = options.output
@@ -55,7 +56,7 @@ def generate_items(run, prompt, options, stream=None):
 
 
 def is_several(prompt):
-    """Returns whether a prompt of items is a list of prompts."""
+    """Returns whether an item prompt is a list of several prompts."""
     return (
         isinstance(prompt, (list, tuple))
         and len(prompt) > 0
@@ -78,15 +79,15 @@ def _items(run, prompt):
 
 
 def read_prompt_file(run, path, convert=False):
-    """Returns the `Item` in a file, as the network of a run takes it.
+    """Reads a file as an `Item` for the network of a run.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of items.
-        path: the file.
-        convert: whether conversions that lose something are made although the run was trained
-            without them (`data.convert`); see `mdnn.datasets.media.media_files.read_item`.
+        run: `mdnn.runs.run_folder.Run` of an item network.
+        path: path of the file.
+        convert: bool, whether to allow lossy conversions even if the run was trained without them
+            (`data.convert`); see `mdnn.datasets.media.media_files.read_item`.
     """
-    # Imported late: most prompts need no decoder of files.
+    # Deferred import: most prompts contain no files.
     from mdnn.datasets.media.media_files import read_item
 
     config = run.config

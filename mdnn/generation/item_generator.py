@@ -1,4 +1,4 @@
-"""Items from a trained network: prompts into contexts, and answers one after another."""
+"""Generates items with a trained network, one answer after another in each context."""
 
 import dataclasses
 import itertools
@@ -21,22 +21,22 @@ from mdnn.generation.requests import (
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, WIDTH, modality
 
 MAX_ITEMS = 64
-"""The most items of an answer whose end the network chooses."""
+"""Maximum number of items in an answer if the network chooses its end."""
 
 XLA_TOKENS = 256
-"""Tokens of an answer from which on it pays to let XLA compile its decoder."""
+"""Minimum number of answer tokens for which compiling the decoder with XLA saves time."""
 
 
 class ItemGenerator:
     """Generates items with one network in one decoding mode.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of items.
+        run: `mdnn.runs.run_folder.Run` of an item network.
         decoding: one of `mdnn.generation.options.DECODINGS`.
         settings: `mdnn.generation.options.SamplingSettings`.
-        length: int, the most tokens of a text or sound whose length is not specified; `None`: as
-            many as the longest one of training.
-        batch_size: int, contexts that are run together.
+        length: int, maximum number of tokens of a text or sound of unspecified length; `None`: the
+            length of the longest one in the training data.
+        batch_size: int, maximum number of contexts per batch.
     """
 
     def __init__(self, run, decoding, settings, length=None, batch_size=32):
@@ -53,16 +53,17 @@ class ItemGenerator:
 
         Args:
             prompts: list of lists of `Item`.
-            specs: list of `OutputSpec`, answered one after another; `None`: the network chooses.
-            seeds: list of ints, one per prompt.
-            on_item: function called with the number of a prompt and each `Item` that answers it.
+            specs: list of `OutputSpec`, generated in order; `None`: the network chooses the kinds.
+            seeds: list of int, one per prompt.
+            on_item: function called with the index of a prompt and each generated `Item`, or
+                `None`.
 
         Returns:
-            List of lists of `Item`.
+            List of lists of `Item`, one list per prompt.
 
         Raises:
-            MdnnError: a prompt or answer that does not fit its context, a kind or size that the
-                network cannot choose.
+            MdnnError: a prompt or answer that does not fit its context, or a kind or size that
+                must be specified because the network cannot choose it.
         """
         contexts = [self._context(items, seed) for items, seed in zip(prompts, seeds, strict=True)]
         if specs is None:
@@ -74,7 +75,7 @@ class ItemGenerator:
         return [context.items[context.prompt_items :] for context in contexts]
 
     def _generate_chosen(self, contexts, on_item):
-        """Answers with items of the kinds that the network chooses, until it chooses none."""
+        """Generates items of kinds that the network chooses, until it chooses to end the answer."""
         for number in range(MAX_ITEMS):
             active = [context for context in contexts if self._continues(context, number)]
             if not active:
@@ -110,14 +111,18 @@ class ItemGenerator:
         return answer_start(context.stop, self.alignment)
 
     def _continues(self, context, number):
-        """Returns whether there is room for one more item that nobody requested."""
+        """Returns whether a context may continue with another item chosen by the network.
+
+        Raises:
+            MdnnError: no room for the first item (`number` 0).
+        """
         full = self._start(context) >= self.positions
         if full and number == 0:
             self._room(context, "an answer", 1)
         return not (context.done or full)
 
     def _fits(self, context, spec):
-        """Returns whether one more chosen item fits; where it does not, the answer ends."""
+        """Returns whether another chosen item fits; otherwise marks the context as done."""
         try:
             self._request(context, spec, ("end",))
         except MdnnError:
@@ -125,7 +130,16 @@ class ItemGenerator:
         return not context.done
 
     def _room(self, context, name, needed):
-        """Returns how many positions are left, at least `needed`; raises an error for fewer."""
+        """Returns the number of free positions in a context.
+
+        Args:
+            context: `PromptContext`.
+            name: str, name of the item in the error message.
+            needed: int, minimum number of free positions.
+
+        Raises:
+            MdnnError: fewer than `needed` positions are free.
+        """
         left = max(0, self.positions - self._start(context))
         if left < needed:
             before = ", ".join(
@@ -139,7 +153,21 @@ class ItemGenerator:
         return left
 
     def _request(self, context, spec, ends):
-        """Returns the request for an item, with the shape of training where there was one."""
+        """Builds the request for an item.
+
+        An unspecified shape becomes the shape of the training items if they all have the same.
+
+        Args:
+            context: `PromptContext`.
+            spec: `OutputSpec`.
+            ends: names of the modalities that may end the item.
+
+        Returns:
+            `OutputRequest`.
+
+        Raises:
+            MdnnError: no room for the item, or a missing size that the network cannot choose.
+        """
         first, kind = self._start(context), spec.kind
         answer = modalities_of(kind, self.heads)
         shapes = self.run.item_statistics["shapes"].get(kind, [])
@@ -160,7 +188,7 @@ class ItemGenerator:
         return OutputRequest(spec, first, count, answer, ends)
 
     def _longest(self, spec):
-        """Returns the most tokens of an item, wherever it begins."""
+        """Returns the maximum number of tokens of an item, independent of its position."""
         if spec.shape is not None:
             return spec.num_tokens
         if spec.flat and self.length is not None:
@@ -168,9 +196,9 @@ class ItemGenerator:
         return self.run.item_statistics["longest"].get(spec.kind, self.positions)
 
     def _choose_kinds(self, contexts, number):
-        """Returns the kind of the next item of each context, `None` where none follows."""
+        """Returns the kinds of the next items, one per context; `None` at the end of an answer."""
         answer = tuple(name for name in self.heads if name != "end")
-        # The first answer is an item; behind it there may be nothing.
+        # The answer has at least one item.
         least = 1 if number == 0 else 0
         spec = OutputSpec(answer[0])
         requests = [
@@ -196,12 +224,15 @@ class ItemGenerator:
         return kinds
 
     def _requests(self, contexts, specs, following=None):
-        """Returns the requests for one more item of each context.
+        """Builds the requests for the next item of each context.
 
         Args:
             contexts: list of `PromptContext`.
-            specs: list of `OutputSpec`, one each.
-            following: the `OutputSpec` of the item after it, or `None`.
+            specs: list of `OutputSpec`, one per context.
+            following: `OutputSpec` of the item after the next one, or `None`.
+
+        Returns:
+            List of `OutputRequest`.
         """
         requests = []
         for context, spec in zip(contexts, specs, strict=True):
@@ -214,16 +245,17 @@ class ItemGenerator:
         return requests
 
     def _decode(self, contexts, requests, on_item, everyone, chosen=False):
-        """Decodes requests into their contexts.
+        """Decodes requests and appends the items to their contexts.
 
         Args:
             contexts: list of `PromptContext`.
-            requests: list of `OutputRequest`, one each.
+            requests: list of `OutputRequest`, one per context.
             on_item: see `generate`.
-            everyone: list of the contexts that `on_item` numbers.
-            chosen: whether the network chose the kinds, so that they may differ.
+            everyone: list of all contexts; `on_item` receives an index into it.
+            chosen: bool, whether the network chose the kinds, which may then differ.
         """
-        # What is compiled depends on what is requested, so that an answer is the same beside any.
+        # Choose the compiled decoder by the requests only, so that an answer does not depend on
+        # the rest of the batch.
         allowed = requests[0].allowed
         kinds = self.heads if chosen else tuple(n for n in self.heads if n in allowed)
         if self.decoding == "autoregressive":
@@ -231,7 +263,7 @@ class ItemGenerator:
             decoder = self._autoregressive(kinds, xla=not chosen and is_long)
         else:
             most = max(request.num_masked(self.positions) for request in requests)
-            # Few lengths, so that few decoders are compiled.
+            # Round up to a power of two to limit the number of compiled decoders.
             most = min(self.positions, max(16, 2 ** math.ceil(math.log2(most))))
             parallel = self.decoding == "parallel"
             coordinates = any(request.decoded for request in requests)
@@ -258,7 +290,7 @@ class ItemGenerator:
                 "size with output="
             ) from None
         if item.kind == "text" and request.spec.shape is not None:
-            # A word is one token of several characters.
+            # A word token has several characters, so the text may be too long.
             item = dataclasses.replace(item, value=item.value[: request.spec.num_tokens])
         return item
 

@@ -1,6 +1,7 @@
-"""Masked diffusion: masked positions decoded in parallel by a network that sees all of a context.
+"""Decodes by masked diffusion: predicts all masked positions of a context in parallel.
 
-One pass is parallel decoding; over several passes the most confident tokens are kept first.
+A single denoising step is parallel decoding. Over several denoising steps the most confident tokens
+are kept first.
 """
 
 from keras import ops
@@ -14,40 +15,42 @@ from mdnn.tokens.features import MODALITY, PLACES
 _NEVER = -1e30
 
 NOISE_SCALE = 1.0
-"""Scales the Gumbel noise in the confidence of tokens in the first pass, at temperature 1."""
+"""Scale of the Gumbel noise in the confidence of tokens, at temperature 1."""
 
-# Each use of random numbers has a number; the decoding steps of a token have those from 0.
+# Stream number for random confidences; the decoding steps of a token use the numbers from 0.
 _RANK = 1_000
 
 
 class MaskedDiffusionDecoder(TokenDecoder):
-    """Decodes masked positions, all in one pass, or over several passes the most confident first.
+    """Decodes masked positions in one denoising step, or in several with remasking.
 
-    In pass p of P every masked position is decoded. Then, of all tokens of the answer, those
-    decoded now with the confidence that they have now, those kept from earlier passes with the
-    confidence that they had then, the ceil(tokens * p / P) most confident are kept (of equally
-    confident ones the first); all others are masked again, also such as were kept before. So the
-    share of masks falls linearly. Confidence is the log-probability of the token, and where the
-    temperature T is above 0 Gumbel noise times `NOISE_SCALE` T (1 - p / P) more, as in MaskGIT
-    (Chang et al. 2022, arXiv 2202.04200): without noise the first tokens kept are always the same
-    ones, such as a picture's empty rim, and the more passes the more answers are alike. An [EOS]
-    that is kept ends the answer: positions behind it become padding, unless it is masked again.
+    Denoising step p of P decodes every masked position. Then the ceil(tokens * p / P) most
+    confident tokens of the answer are kept (the first ones in case of a tie), and all others are
+    masked again, including tokens kept before. The fraction of masks thus decreases linearly. A
+    token keeps the confidence of the denoising step that decoded it.
+
+    Confidence is the log-probability of the token. At a temperature T above 0, Gumbel noise with
+    scale `NOISE_SCALE` T (1 - p / P) is added, as in MaskGIT (Chang et al. 2022, arXiv 2202.04200).
+    Without noise the first tokens kept are always the same, such as the empty border of a picture,
+    and the answers become more similar with every additional denoising step.
+
+    A kept [EOS] ends the answer: positions after it become padding, unless it is masked again.
 
     Args:
         network, kinds, steps, sampler, words: see `TokenDecoder`.
-        max_tokens: int, positions of the longest answer.
-        parallel: whether there is one pass; `num_denoising_steps` is then ignored.
-        coordinates: whether confidence counts the coordinates that the heads decide.
+        max_tokens: int, number of positions of the longest answer.
+        parallel: bool, whether to use a single denoising step and ignore `num_denoising_steps`.
+        coordinates: bool, whether confidence includes the coordinates that the heads decide.
 
     Call arguments:
-        inputs: see `TokenDecoder`; `count` are positions that are decoded, the [EOS]'s among them.
-            And `masks` int32 `[n, max_tokens, 8]`, masked tokens for the positions from `first`
-            on; `num_masked` int32 `[n]`, how many of them the context holds, at least `count`;
+        inputs: see `TokenDecoder`, where `count` includes the position of the [EOS]. Additionally
+            `masks` int32 `[n, max_tokens, 8]`, mask tokens for the positions starting at `first`;
+            `num_masked` int32 `[n]`, number of mask tokens in the context, at least `count`;
             `num_denoising_steps` int32 `[n]`.
 
     Returns:
-        dict of `tokens` int32 `[n, max_tokens, 8]`, `written` int32 `[n]`, how many of them are
-        the answer, and `stopped` int32 `[n]`, 1 where an [EOS] follows them.
+        dict of `tokens` int32 `[n, max_tokens, 8]`; `written` int32 `[n]`, the lengths of the
+        answers; and `stopped` int32 `[n]`, 1 if an [EOS] follows the answer, else 0.
     """
 
     def __init__(self, network, max_tokens, parallel=False, coordinates=False, **kwargs):
@@ -74,15 +77,26 @@ class MaskedDiffusionDecoder(TokenDecoder):
         return {"tokens": tokens, "written": written, "stopped": stopped}
 
     def _end(self, tokens, is_kept, number, inputs):
-        """Returns the number of the first token kept that ends the answer, int32 `[n]`.
+        """Returns the index of the first kept token that ends the answer, int32 `[n]`.
 
-        It is the number of all tokens where there is none.
+        Without such a token, returns the number of tokens.
         """
         ends = ops.logical_and(is_kept > 0, ops.logical_not(self.belongs(tokens, inputs)))
         return ops.min(ops.where(ends, number, number.shape[1]), axis=1)
 
     def _denoise(self, step, state, number, inputs):
-        """Returns tokens, confidences and which are kept, int32 `[n, max_tokens]`, after a pass."""
+        """Performs one denoising step.
+
+        Args:
+            step: int32, number of the denoising step, from 0.
+            state: tokens int32 `[n, max_tokens, 8]`, confidences float32 `[n, max_tokens]`, and 1
+                for each kept token, int32 `[n, max_tokens]`.
+            number: int32 `[n, max_tokens]`, indices of the tokens in their answers.
+            inputs: the inputs of the call.
+
+        Returns:
+            The updated state.
+        """
         tokens, confidence, is_kept = state
         end = self._end(tokens, is_kept, number, inputs)[:, None]
         live = ops.logical_and(number < inputs["count"][:, None], number <= end)
@@ -103,7 +117,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         count = ops.sum(ops.cast(live, "int32"), axis=1)
         steps = inputs["num_denoising_steps"]
         done = ops.minimum(step + 1, steps)
-        # ceil(count * done / steps), without a product that may leave 32 bits.
+        # ceil(count * done / steps) without a product that could overflow 32 bits.
         whole, rest = count // steps, count % steps
         kept = whole * done + (rest * done + steps - 1) // steps
         rank = ops.argsort(ops.argsort(-confidence, axis=1), axis=1)
@@ -111,25 +125,28 @@ class MaskedDiffusionDecoder(TokenDecoder):
         return tokens, confidence, ops.cast(ops.logical_and(best, live), "int32")
 
     def _context(self, tokens, inputs):
-        """Returns the contexts with `tokens` from their first positions on, as many as shown."""
+        """Inserts tokens into the contexts, `num_masked` of them starting at position `first`."""
         number = ops.arange(self.positions, dtype="int32")[None, :] - inputs["first"][:, None]
         inside = ops.logical_and(number >= 0, number < inputs["num_masked"][:, None])
         return ops.where(inside[..., None], at_positions(tokens, number), inputs["tokens"])
 
     def _noise(self, inputs, positions, step):
-        """Returns the noise in confidences, float32 `[n, max_tokens]`."""
+        """Returns the Gumbel noise of the confidences, float32 `[n, max_tokens]`, or 0.0."""
         if self.sampler == "greedy":
             return 0.0
         steps = ops.cast(inputs["num_denoising_steps"], "float32")
         left = 1.0 - ops.cast(step + 1, "float32") / steps
         scale = NOISE_SCALE * inputs["temperature"] * ops.maximum(left, 0.0)
         u = uniform(inputs["seed"][:, None], positions, _RANK, step)
-        # Halves of the smallest step keep logarithms finite.
+        # Keep u away from 0 and 1 so that the logarithms are finite.
         u = ops.clip(u, 2.0**-25, 1.0 - 2.0**-25)
         return -ops.log(-ops.log(u)) * scale[:, None]
 
     def _confidence(self, hidden, tokens):
-        """Returns the log-probability of each token, of what the network was free to decide."""
+        """Returns the log-probabilities of tokens, float32 `[n, max_tokens]`.
+
+        The modality counts only if there are several kinds, coordinates only with `coordinates`.
+        """
         heads = self.heads
         weights = {"place": float(self.coordinates), "modality": float(len(self.kinds) > 1)}
         if heads.table == "bits":
@@ -137,7 +154,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
             scores = heads(hidden, tokens)
             options |= {"table": "bits"}
             return -token_nll(tokens, scores, heads.modalities, weights, **options)[0]
-        # Of the kinds alone that may be answered: the logits of all would be many times as many.
+        # Compute logits only for the requested kinds; those of all kinds would be many times more.
         flat = ops.reshape(hidden, (-1, hidden.shape[-1]))
         each = ops.reshape(tokens, (-1, tokens.shape[-1]))
         total = 0.0

@@ -1,4 +1,4 @@
-"""What `mdnn.generate` can be told beside the prompt."""
+"""Defines and validates the options of `mdnn.generate`."""
 
 import dataclasses
 import numbers
@@ -6,23 +6,23 @@ import numbers
 from mdnn.errors import MdnnError, did_you_mean
 
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
-"""The ways to decode an answer, in the order in which a network's default is chosen."""
+"""Decoding modes. A network's default is the first of these that it was trained for."""
 
 DEFAULT_LENGTH = 400
-"""Characters by which a text is continued."""
+"""Default number of characters of a generated text."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """What a preset stands for; each value can be set alone instead.
+    """Values of a preset; each option of `GenerationOptions` overrides one of them.
 
     Args:
-        temperature: 0 for the likeliest class each time; below 1 more careful, above 1 more
-            daring than the network's own probabilities.
-        top_k: sample among the k likeliest classes only; 0 for all.
-        top_p: sample among the likeliest classes that together have this probability; 1 for all.
-        step_factor: multiplies the config's refeeding steps, for a network that is refed.
-        num_denoising_steps: passes of masked diffusion, over which the masks become fewer.
+        temperature: float, divides the logits; 0: greedy decoding. Values below 1 sharpen the
+            network's probabilities, values above 1 flatten them.
+        top_k: int, sample only from the k likeliest classes; 0: all.
+        top_p: float, sample only from the likeliest classes with this total probability; 1: all.
+        step_factor: int, multiplies the refeed steps of the config, if these are more than 1.
+        num_denoising_steps: int, number of denoising steps of masked diffusion.
     """
 
     temperature: float = 0.8
@@ -33,25 +33,25 @@ class Preset:
 
 
 DEFAULTS = Preset()
-"""What holds where no preset is named."""
+"""Values used without a preset."""
 
 PRESETS = {
-    # The likeliest class each time: the same answer whatever the seed.
+    # Greedy decoding: the answer does not depend on the seed.
     "factual": Preset(temperature=0.0),
-    # The network's probabilities without the unlikeliest twentieth: each seed another answer.
+    # The network's probabilities without the least likely 5%: answers vary with the seed.
     "creative": Preset(temperature=1.0, top_p=0.95),
-    # The likeliest class after twice the steps, and four times as many denoising steps.
+    # Greedy decoding with twice the refeed steps and four times the denoising steps.
     "reasoning": Preset(temperature=0.0, step_factor=2, num_denoising_steps=64),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplingSettings:
-    """How tokens are sampled: a preset with what was set alone.
+    """Resolved sampling settings: a preset combined with individual options.
 
     Args:
         temperature, top_k, top_p, num_denoising_steps: see `Preset`.
-        steps: int, how often the network is run on its own output; `None`: as trained.
+        steps: int, number of refeed steps; `None`: as in training.
     """
 
     temperature: float
@@ -62,48 +62,56 @@ class SamplingSettings:
 
     @property
     def sampler(self):
-        """The cheapest of `mdnn.generation.sampling.SAMPLERS` that does it."""
+        """The cheapest of `mdnn.generation.sampling.SAMPLERS` that implements these settings."""
         if self.temperature == 0:
             return "greedy"
         return "filtered" if self.top_k or self.top_p < 1 else "plain"
 
 
 def _option(group, text, default=None, **about):
-    """A field with what `mdnn generate --help` says of it: its group, text and type."""
+    """Builds a dataclass field with metadata for `mdnn generate --help`.
+
+    Args:
+        group: str, group of options; `None`: not an option of the command line.
+        text: str, the help text.
+        default: default value.
+        **about: other keyword arguments of the command-line option, such as `type`.
+    """
     return dataclasses.field(default=default, metadata={"group": group, "help": text, **about})
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerationOptions:
-    """The options of `mdnn.generate`, checked; `None` stands for the task's or preset's own value.
+    """Validated options of `mdnn.generate`; `None`: the default of the task or preset.
 
     Args:
-        output: what comes back, for networks of several kinds of items: `"text"`, `"text 5"`
+        output: output specification for networks with several kinds of items: `"text"`, `"text 5"`
             (characters), `"grey 8x8"`, `"image 16x16"` (height, width), `"audio"`, `"audio 800"`
-            (samples), `"video 4x8x8"`, `"grey_video 4x8x8"`; or a list of those, answered one
-            after another. A size that is left out is the one of training, or, of a text or sound,
-            the network's choice. `None`: the network chooses what comes back.
-        length: characters by which a text is continued (400); of items, the most tokens of a text
-            or sound without a size (as many as the longest one of training).
-        stop: a text, or a list of texts, before the first of which a text that is continued ends.
-        decoding: `"autoregressive"`, one token after another; `"parallel"`, all in one pass;
-            `"masked_diffusion"`, over several passes, the most confident tokens first. `None`:
-            the first of these that the network was trained for.
-        preset: `"factual"`, `"creative"` or `"reasoning"`: values of the five options below.
-        temperature: 0 for the likeliest class each time; above 1 more daring.
-        top_k: sample among the k likeliest only; 0 for all. A token is decoded in several steps
-            (plane, row and cell of a code point); this and `top_p` hold for each of them.
-        top_p: sample among the likeliest that together have this probability only.
-        steps: how often the network is run on its own output.
-        num_denoising_steps: passes of masked diffusion.
-        seed: 32-bit integer; for several prompts perhaps a list with one for each.
-        batch_size: prompts that are answered together; it changes no answer.
-        num_starts: of puzzles, random states to begin in; the answer is that of the state which
-            the last step moves least.
-        adaptive: of puzzles, whether the halting head says when to stop.
+            (samples), `"video 4x8x8"`, `"grey_video 4x8x8"`; or a list of these, generated in
+            order. If the size is omitted, a picture or video has the size of the training items,
+            and the network chooses the length of a text or sound. `None`: the network chooses the
+            kinds of items.
+        length: int. Texts: number of characters to generate (400). Items: maximum number of tokens
+            of a text or sound of unspecified length (that of the longest training item).
+        stop: str or list of str; the generated text ends before the first of these.
+        decoding: `"autoregressive"`, one token after another; `"parallel"`, all tokens at once;
+            `"masked_diffusion"`, over several denoising steps, the most confident tokens first.
+            `None`: the first of these that the network was trained for.
+        preset: `"factual"`, `"creative"` or `"reasoning"`: sets the five options below.
+        temperature: float, 0 to 100, divides the logits; 0: greedy decoding.
+        top_k: int, sample only from the k likeliest classes; 0: all. A token is decoded in several
+            steps (plane, row and cell of a code point); `top_k` and `top_p` apply to each of them.
+        top_p: float, sample only from the likeliest classes with this total probability; 1: all.
+        steps: int, number of refeed steps.
+        num_denoising_steps: int, number of denoising steps of masked diffusion.
+        seed: 32-bit integer, or for several prompts a list with one seed per prompt.
+        batch_size: int, maximum number of prompts per batch; it does not affect the answers.
+        num_starts: int, puzzles only: number of random initial states; the state with the smallest
+            change in the last step gives the answer.
+        adaptive: bool, puzzles only: whether the halting head may end the refeed steps early.
 
     Raises:
-        MdnnError: a value beyond its limits, an unknown decoding or preset.
+        MdnnError: a value out of range, or an unknown decoding or preset.
     """
 
     output: object = _option(
@@ -174,15 +182,15 @@ class GenerationOptions:
 
     @property
     def settings(self):
-        """The `SamplingSettings` of a network that is not refed; see `settings_for`."""
+        """The `SamplingSettings` for a network without refeed steps; see `settings_for`."""
         return self.settings_for(1)
 
     def settings_for(self, trained_steps):
-        """Returns the `SamplingSettings`: a value that is set alone wins over the preset's.
+        """Returns the `SamplingSettings`; individual options override the values of the preset.
 
         Args:
-            trained_steps: int, `refeed.steps` of the config. A network that was not refed in
-                training is not refed by a preset.
+            trained_steps: int, `refeed.steps` of the config. With 1, the step factor of a preset is
+                ignored.
         """
         preset = PRESETS.get(self.preset, DEFAULTS)
 
@@ -202,13 +210,13 @@ class GenerationOptions:
         )
 
     def decoding_of(self, objectives):
-        """Returns the decoding mode, the network's first one where none was chosen.
+        """Returns the decoding mode; without a choice, the network's default mode.
 
         Args:
             objectives: `[train.objectives]` of the config.
 
         Raises:
-            MdnnError: a mode that the network was not trained for.
+            MdnnError: the network was not trained for the chosen mode.
         """
         trained = [name for name in DECODINGS if getattr(objectives, name)]
         if self.decoding is None:
@@ -221,14 +229,14 @@ class GenerationOptions:
         return self.decoding
 
     def refuse(self, names, models):
-        """Refuses options that say nothing to a kind of network.
+        """Refuses options that have no effect on a kind of network.
 
         Args:
             names: names of these options.
-            models: string, the kind of network, for the error.
+            models: str, the kind of network, for the error message.
 
         Raises:
-            MdnnError: one of them is set.
+            MdnnError: one of the options differs from its default.
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -239,10 +247,10 @@ class GenerationOptions:
 
 
 def options_of(given):
-    """Returns the `GenerationOptions` of a dict of keyword arguments.
+    """Builds `GenerationOptions` from a dict of keyword arguments.
 
     Raises:
-        MdnnError: an unknown name, or a value that is refused.
+        MdnnError: an unknown name, or an invalid value.
     """
     known = [field.name for field in dataclasses.fields(GenerationOptions)]
     for name in given:
@@ -254,7 +262,11 @@ def options_of(given):
 
 
 def check_seed(seed):
-    """Returns a seed as an int; refuses one that is no 32-bit integer."""
+    """Converts a seed to int.
+
+    Raises:
+        MdnnError: not a 32-bit integer.
+    """
     _check(seed, numbers.Integral, lambda s: -(2**31) <= s < 2**31, "seed", "a 32-bit whole number")
     if seed is None:
         raise MdnnError("seed: expected a 32-bit whole number, received None")
@@ -274,7 +286,15 @@ def _check_integer(name, value, least, most):
 
 
 def _check(value, kind, fits, name, expected):
-    """Refuses a value that is no number of a kind, of Python or numpy, or beyond its limits."""
+    """Refuses a value of another numeric type (Python or NumPy) or out of range; accepts `None`.
+
+    Args:
+        value: the value of the option.
+        kind: abstract base class of `numbers`.
+        fits: function from a value to bool, the range check.
+        name: str, name of the option in the error message.
+        expected: str, description of valid values in the error message.
+    """
     if value is None:
         return
     if not isinstance(value, kind) or isinstance(value, bool) or not fits(value):

@@ -10,7 +10,7 @@ from mdnn.tokens.items import RANKS
 
 KINDS = ("text", *RANKS)
 
-# How the size of an item is written, by kind.
+# Format of the size in a specification, by kind.
 _SIZE_FORMATS = {
     "text": "CHARACTERS",
     "audio": "SAMPLES",
@@ -23,12 +23,12 @@ _SIZE_FORMATS = {
 
 @dataclasses.dataclass(frozen=True)
 class OutputSpec:
-    """One item that is to be generated.
+    """Specification of one item to generate.
 
     Args:
         kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"` or `"audio"`.
-        shape: its sizes in tokens: `(h, w)`, `(n, h, w)`, `(samples,)` or `(characters,)`; `None`
-            where they are not specified.
+        shape: sizes of the item in tokens: `(h, w)`, `(n, h, w)`, `(samples,)` or `(characters,)`;
+            `None` if unspecified.
     """
 
     kind: str
@@ -36,12 +36,12 @@ class OutputSpec:
 
     @property
     def flat(self):
-        """Whether the network may choose its length: a text or a sound."""
+        """bool, true for a text or sound, whose length the network may choose."""
         return self.kind in ("text", "audio")
 
     @property
     def num_tokens(self):
-        """The number of its tokens, where its shape is specified."""
+        """Number of tokens, int; requires a specified shape."""
         return math.prod(self.shape)
 
 
@@ -56,7 +56,7 @@ def parse_output_spec(text, modalities):
         `OutputSpec`.
 
     Raises:
-        MdnnError: an unknown kind, one that the network does not have, sizes of another kind.
+        MdnnError: an unknown kind, a kind that the network does not have, or an invalid size.
     """
     if not isinstance(text, str) or not text.split():
         raise MdnnError(f'output: expected a word such as "text" or "grey 8x8", received {text!r}')
@@ -101,7 +101,10 @@ def check_kind(kind, modalities, name):
     Args:
         kind: str.
         modalities: names of the network's modalities.
-        name: what errors call the item.
+        name: str, name of the item in the error message.
+
+    Raises:
+        MdnnError: the network does not have the modality.
     """
     if kind not in modalities:
         known = [modality for modality in modalities if modality in KINDS]

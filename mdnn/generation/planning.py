@@ -1,7 +1,7 @@
-"""Plans where answers lie in a context.
+"""Plans the positions of answers in a context.
 
-All functions take and return integers, be they Python's, numpy's arrays or TensorFlow's tensors:
-`mdnn.generate` and the SavedModel follow the same rules.
+All functions accept Python integers, NumPy arrays and TensorFlow tensors, so that `mdnn.generate`
+and the SavedModel share the same rules.
 """
 
 import math
@@ -9,48 +9,53 @@ import math
 from mdnn.tokens.packing import aligned
 
 MAX_INT32 = 2**31 - 1
-"""Stands for a size without a limit."""
+"""Represents an unlimited size."""
 
 
 def answer_start(stop, multiple):
-    """Returns the first position of an item behind position `stop`.
+    """Returns the first position of the answer that follows the items before `stop`.
 
-    No item answers position 0, for the network is given nothing before it.
+    The result is at least 1, because the prediction of a token needs a position before it.
 
     Args:
-        stop: position behind the last item, 0 for none.
+        stop: position after the last item, 0 without items.
         multiple: int, `context.pad_to_multiple_of`.
     """
     return aligned(_larger(stop, 1), multiple)
 
 
 def max_open_tokens(room, longest):
-    """Returns the most tokens of an answer whose end the network chooses.
+    """Returns the maximum number of tokens of an answer whose end the network chooses.
 
     Args:
-        room: positions that are left in the context.
-        longest: tokens of the longest item of the kind in training.
+        room: number of free positions in the context.
+        longest: maximum number of tokens of the kind of item, such as in the training data.
     """
     return _larger(_smaller(room, longest), 1)
 
 
 def num_masked(count, room):
-    """Returns how many masked positions a context holds for an answer of `count` tokens.
+    """Returns the number of masked positions for an answer of `count` tokens.
 
-    One more than its tokens where there is room: its [EOS] is decoded, too.
+    The result includes one position for the [EOS] if there is room.
+
+    Args:
+        count: number of tokens of the answer.
+        room: number of free positions in the context.
     """
     return _smaller(count + 1, room)
 
 
 def coordinate_strides(shape):
-    """Returns how the coordinates of an item's tokens follow from their numbers.
+    """Returns the strides that map the index of a token in an item to its coordinates.
 
     Args:
-        shape: tuple of the item's sizes, slowest first; of a text or sound only the length of the
-            tuple matters, 1.
+        shape: tuple of int, sizes of the item, slowest axis first; the size of a text or sound is
+            ignored.
 
     Returns:
-        Tuples `steps` and `sizes` of three entries each: token i lies at `i // steps % sizes`.
+        Tuples `steps` and `sizes` of three entries each: token i has coordinates
+        `i // steps % sizes`.
 
     Example:
 
@@ -63,13 +68,13 @@ def coordinate_strides(shape):
 
 
 def modalities_of(kind, modalities):
-    """Returns the names among `modalities` that tokens of an item of a kind may have."""
+    """Returns the names among `modalities` of the tokens that an item of a kind may contain."""
     names = ("text", "word") if kind == "text" else (kind,)
     return tuple(name for name in modalities if name in names)
 
 
 def _larger(a, b):
-    # Written with `abs`, which integers, arrays and tensors all have.
+    # Computed with `abs`, which works for integers, arrays and tensors.
     return (a + b + abs(a - b)) // 2
 
 

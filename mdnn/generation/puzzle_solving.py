@@ -1,4 +1,4 @@
-"""Generation with networks of puzzles: answers, step by step."""
+"""Solves puzzles with puzzle networks."""
 
 import functools
 import math
@@ -35,20 +35,20 @@ def solve_puzzles(run, prompt, options, stream=None):
     """Solves puzzles with a network; see `mdnn.generate`.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of puzzles.
-        prompt: a puzzle: its symbols in a row, as a string, or line by line; then its size is
-            that of the lines, and may differ from the one in training where the weights allow it.
-            A list of such strings: several puzzles.
+        run: `mdnn.runs.run_folder.Run` of a puzzle network.
+        prompt: str, the symbols of a puzzle, in a single line or in the lines of the grid. Several
+            lines determine the size, which may differ from the training size if the weights do not
+            depend on it. Or a list of such str.
         options: `GenerationOptions`.
-        stream: function called with the number of steps and the answer so far, a string, after
-            every step of a single puzzle with one start.
+        stream: function called with the number of steps and the current answer, a str, after every
+            refeed step of a single puzzle with `num_starts` 1; or `None`.
 
     Returns:
-        The answer, a string of the puzzle's form; or a list of them.
+        The answer, a str in the format of the puzzle; for a list of puzzles a list of str.
 
     Raises:
-        MdnnError: no such puzzle, one without a solution, a size that the network was not built
-            for, an option beyond its limits.
+        MdnnError: an invalid puzzle, a puzzle without a solution, an unsupported size, or an
+            option that is out of range or has no effect on puzzles.
     """
     options.refuse(WRITING_OPTIONS, "puzzle")
     if options.decoding not in (None, "parallel"):
@@ -86,17 +86,18 @@ def _solve(run, puzzle, options, stream=None):
 
 
 def read_puzzle(config, puzzle):
-    """Parses a puzzle that is written as text.
+    """Parses a puzzle given as text.
 
     Args:
-        config: the config of the network that is to solve it.
-        puzzle: string, see `solve_puzzles`.
+        config: `mdnn.Config` of the network.
+        puzzle: str, see `solve_puzzles`.
 
     Returns:
-        The puzzle's task and its units.
+        The `mdnn.datasets.puzzles.puzzle.Puzzle` of this size, and the indices of the symbols,
+        uint8 `[positions]`.
 
     Raises:
-        MdnnError: another kind or size, an unknown symbol, a puzzle that cannot be solved.
+        MdnnError: another kind or size, an unknown symbol, or a puzzle without a solution.
     """
     if not isinstance(puzzle, str) or not puzzle.strip("\n"):
         raise MdnnError(f"prompt: expected a puzzle's symbols, received {puzzle!r}")
@@ -116,7 +117,7 @@ def read_puzzle(config, puzzle):
 
 
 def _task(config):
-    """Returns the task that a network was trained on."""
+    """Returns the kind of puzzle that a network was trained on."""
     name = puzzle_source(config.data.source)[0]
     if name is None:
         side = math.isqrt(config.context.positions)
@@ -125,7 +126,7 @@ def _task(config):
 
 
 def _solver(run, task):
-    """Returns the `RecurrentInference` of a run for a task's size."""
+    """Returns the `RecurrentInference` of a run for the size of a kind of puzzle."""
     model, config = run.model, run.config
     own_size = task.name == _task(config).name
     return _compiled_solver(model, config, None if own_size else task.name)
@@ -133,14 +134,24 @@ def _solver(run, task):
 
 @functools.lru_cache(maxsize=8)
 def _compiled_solver(model, config, name):
-    """Returns the `RecurrentInference` of a network, perhaps at another puzzle's size; kept."""
+    """Returns the cached `RecurrentInference` of a network.
+
+    Args:
+        model: the network.
+        config: its `mdnn.Config`.
+        name: str, name of a puzzle of another size; `None`: the training size.
+    """
     if name is not None:
         model, config = at_grid_size(model, config, PuzzleName.of(name))
     return RecurrentInference(model, config, batch=1)
 
 
 def _iterate(solver, tokens, asked, seed, options, each):
-    """Yields the number of steps and the state, after every step or at the last one alone."""
+    """Yields the number of refeed steps and the solver's state.
+
+    With `each` after every step; with `options.adaptive` after every `refeed.steps` steps until the
+    halting head stops; otherwise only after the last step.
+    """
     refeed, states, done = solver.refeed, solver.begin([0], seed), 0
     most = options.steps
     if most is None and refeed.step_schedule == "length":
@@ -156,7 +167,7 @@ def _iterate(solver, tokens, asked, seed, options, each):
 
 
 def _format(task, units, puzzle):
-    """Returns an answer as text in the form of its puzzle."""
+    """Formats an answer as text with the line length of its puzzle."""
     text = task.text(units)
     width = len(puzzle.strip("\n").split("\n")[0])
     return "\n".join(text[start : start + width] for start in range(0, len(text), width))

@@ -1,4 +1,4 @@
-"""Requests for items: as inputs of a decoder, and what it decoded."""
+"""Converts requests for items into inputs of a decoder, and runs it."""
 
 import dataclasses
 import functools
@@ -17,15 +17,15 @@ MASK = modality("blank").index
 
 @dataclasses.dataclass
 class PromptContext:
-    """One prompt and what is answered so far.
+    """Context of one prompt with the items generated so far.
 
     Args:
         tokens: int32 `[positions, 8]`.
-        stop: the position behind the last item.
-        items: list of `Item`, the prompt's and the answers.
-        prompt_items: how many of them are the prompt's.
+        stop: int, the position after the last item.
+        items: list of `Item`, the prompt followed by the answers.
+        prompt_items: int, number of items of the prompt.
         seed: int.
-        done: whether the network has decoded that nothing follows.
+        done: bool, whether the network has ended the answer.
     """
 
     tokens: np.ndarray
@@ -38,17 +38,17 @@ class PromptContext:
 
 @dataclasses.dataclass(frozen=True)
 class OutputRequest:
-    """One item that is requested of one context.
+    """Request for one item in one context.
 
     Args:
-        spec: `OutputSpec`; its shape is `None` where the network chooses length or coordinates.
-        first: the position of its first token.
-        count: the most tokens it may have.
-        answer: names of the modalities that its tokens may have.
-        ends: names of the modalities that end it, where the network chooses the length.
-        least: tokens before it may end.
-        hidden: whether the network chooses the kind, too: the masks then name neither kind nor
-            coordinates.
+        spec: `OutputSpec`; its shape is `None` if the network chooses the length or coordinates.
+        first: int, the position of the first token.
+        count: int, maximum number of tokens.
+        answer: names of the modalities that the item's tokens may have.
+        ends: names of the modalities that end the item, if the network chooses the length.
+        least: int, minimum number of tokens before the item may end.
+        hidden: bool, whether the network also chooses the kind; the mask tokens then specify
+            neither kind nor coordinates.
     """
 
     spec: OutputSpec
@@ -61,32 +61,35 @@ class OutputRequest:
 
     @property
     def open(self):
-        """Whether the network chooses where it ends."""
+        """bool, whether the network chooses the end of the item."""
         return self.spec.shape is None
 
     @property
     def decoded(self):
-        """Whether the network chooses the coordinates, too."""
+        """bool, whether the network also chooses the coordinates."""
         return self.open and not self.spec.flat
 
     @property
     def allowed(self):
-        """Names of the modalities that may be sampled."""
+        """Names of the modalities that may be sampled, a tuple of str."""
         return self.answer + (self.ends if self.open else ())
 
     def num_masked(self, positions):
-        """Returns how many masks a context of `positions` positions holds for it."""
+        """Returns the number of mask tokens for the item in a context of `positions` positions."""
         if self.hidden or self.decoded:
             return positions - self.first
         return num_masked(self.count, positions - self.first)
 
     def masks(self, positions, item, tokenizer):
-        """Returns these masks, int32 `[num_masked, 8]`, as in training.
+        """Returns the mask tokens for the item, in the same form as in training.
 
         Args:
-            positions: int, of the context.
-            item: int, the item's number.
+            positions: int, number of positions of the context.
+            item: int, number of the item in its context.
             tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+
+        Returns:
+            int32 `[num_masked, 8]`.
         """
         count, spec = self.num_masked(positions), self.spec
         if self.hidden or self.decoded:
@@ -99,7 +102,7 @@ class OutputRequest:
         return np.vstack([masks, tokenizer.end_blank(spec.kind, spec.shape, item)])[:count]
 
     def strides(self):
-        """Returns the strides of its coordinates; see `coordinate_strides`."""
+        """Returns the strides of the item's coordinates; see `coordinate_strides`."""
         flat = self.open or self.spec.flat
         return coordinate_strides((1,) if flat else self.spec.shape)
 
@@ -108,19 +111,19 @@ def run_decoder(decoder, contexts, requests, tokenizer, settings, batch_size):
     """Runs a decoder on contexts.
 
     Args:
-        decoder: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`, as `decoder_for` returns it.
+        decoder: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`, as returned by `decoder_for`.
         contexts: list of `PromptContext`.
-        requests: list of `OutputRequest`, one each.
+        requests: list of `OutputRequest`, one per context.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         settings: `mdnn.generation.options.SamplingSettings`.
-        batch_size: int, contexts that are run together.
+        batch_size: int, maximum number of contexts per batch.
 
     Returns:
-        List of `(tokens, stopped)`: int32 `[tokens, 8]`, and the index of the modality that ended
-        them, 0 for none.
+        List of `(tokens, stopped)`, one per request: int32 `[tokens, 8]`, and the index of the
+        modality that ended the item, 0 for none.
     """
     decoded, count = [], len(requests)
-    # Few sizes of batches, so that a decoder is compiled few times.
+    # Round up the batch size to limit the number of compilations.
     size = 1 if count == 1 else max(8, 2 ** math.ceil(math.log2(min(batch_size, count))))
     for start in range(0, count, batch_size):
         batch = slice(start, start + batch_size)
@@ -162,7 +165,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
         inputs["num_masked"][n] = masked = request.num_masked(positions)
         inputs["masks"][n, :masked] = request.masks(positions, len(context.items), tokenizer)
         if request.open and not request.hidden:
-            # One more than there may be tokens, for the [EOS].
+            # Include one position for the [EOS].
             inputs["count"][n] = num_masked(request.count, masked)
     outputs = decoder.predict_on_batch(inputs)
     outputs = {name: np.asarray(value) for name, value in outputs.items()}
@@ -171,7 +174,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
         count = min(int(outputs["written"][n]), request.count)
         start = request.first if autoregressive else 0
         stopped = int(outputs["stopped"][n])
-        # Masked positions are ended by [EOS] alone.
+        # In masked diffusion only [EOS] ends an item.
         stopped = stopped if autoregressive else stopped * END
         results.append((outputs["tokens"][n, start : start + count].copy(), stopped))
     return results
@@ -179,11 +182,11 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
 
 @functools.lru_cache(maxsize=32)
 def decoder_for(kind, model, **options):
-    """Returns a decoder of a network, kept: compiling takes longer than most answers.
+    """Returns a cached decoder; compiling one takes longer than generating most answers.
 
     Args:
         kind: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`.
-        model: a network as `mdnn.build` makes it.
-        **options: the decoder's other arguments.
+        model: a network as returned by `mdnn.build`.
+        **options: other arguments of the decoder.
     """
     return kind(model, **options)

@@ -1,4 +1,4 @@
-"""Samples one class from logits: the same seed, the same class, on every backend."""
+"""Samples classes from logits, reproducibly on every backend."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ from keras import ops
 
 
 def _mix(x):
-    """murmur3's 32-bit finalizer: each bit of x changes about half of the result's bits."""
+    """Applies murmur3's 32-bit finalizer: each bit of x affects about half of the result's bits."""
     x = _low_bits(x)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = ops.bitwise_xor(x, ops.right_shift(x, _word(shift)))
@@ -26,10 +26,10 @@ def _word(value):
 
 
 def uniform(*numbers):
-    """Returns a number in [0, 1) that depends on `numbers` alone.
+    """Returns pseudo-random numbers in [0, 1) that depend only on `numbers`.
 
-    Keras' generators differ from backend to backend and take no seed out of a tensor; a hash of
-    seed and position is the same in Python, in a SavedModel, and in any batch.
+    Keras' generators differ between backends and do not accept a seed from a tensor. A hash of seed
+    and position gives the same result in Python, in a SavedModel and in any batch.
 
     Args:
         numbers: int32 tensors or ints, broadcast against each other.
@@ -39,15 +39,15 @@ def uniform(*numbers):
     """
     state = _word(0x9E3779B9)
     for number in numbers:
-        # Not `ops.add`: Keras 3.15 on TensorFlow adds [n, 1] to [1, n] as if it were [n].
+        # Avoid `ops.add`: Keras 3.15 on TensorFlow adds [n, 1] to [1, n] as if it were [n].
         state = _mix(ops.cast(number, "uint32") + ops.multiply(state, _word(0x01000193)))
-    # 24 bits are what a float32 holds exactly.
+    # Use 24 bits, which a float32 represents exactly.
     bits = ops.cast(ops.right_shift(state, _word(8)), "int32")
     return ops.cast(bits, "float32") * (1.0 / 2**24)
 
 
 SAMPLERS = ("greedy", "plain", "filtered")
-"""Without randomness; without `top_k` and `top_p`; with all settings."""
+"""Samplers: argmax; temperature only; temperature with `top_k` and `top_p`."""
 
 
 def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
@@ -55,13 +55,13 @@ def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
 
     Args:
         logits: float32 `[batch, classes]`.
-        u: float32 `[batch]`, in [0, 1), the random number of each row; `None` with `"greedy"`.
-        temperature: float32 `[batch]`; logits are divided by it. 0: the likeliest class.
-        top_k: int32 `[batch]`; only the k likeliest classes are sampled from. 0: all.
-        top_p: float32 `[batch]`; only the likeliest classes that together have at least this
+        u: float32 `[batch]`, random numbers in [0, 1), one per row; `None` with `"greedy"`.
+        temperature: float32 `[batch]`, divides the logits; 0: the likeliest class.
+        top_k: int32 `[batch]`; samples only from the k likeliest classes. 0: all.
+        top_p: float32 `[batch]`; samples only from the likeliest classes with at least this total
             probability. 1: all.
-        sampler: one of `SAMPLERS`, those that cost less: `"greedy"` ignores the temperature,
-            which counts as 0, `"plain"` `top_k` and `top_p` (which saves sorting).
+        sampler: one of `SAMPLERS`. The cheaper ones ignore settings: `"greedy"` all of them,
+            `"plain"` `top_k` and `top_p`, which saves sorting.
 
     Returns:
         int32 `[batch]`.
@@ -71,7 +71,8 @@ def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
         return likeliest
     classes = logits.shape[-1]
     warm = temperature[:, None] > 0
-    # The likeliest at 0, so that next to no temperature makes the others -inf and it stays.
+    # Shift the largest logit to 0: it stays finite even if a tiny temperature makes the others
+    # -inf.
     scaled = logits - ops.max(logits, axis=-1, keepdims=True)
     scaled = scaled / ops.where(warm, ops.maximum(temperature[:, None], 1e-30), 1.0)
     weights = ops.exp(scaled)
@@ -79,7 +80,7 @@ def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
         weights = ops.where(scaled >= _lowest(scaled, top_k, top_p), weights, 0.0)
     total = ops.cumsum(weights, axis=-1)
     drawn = ops.sum(ops.cast(total <= u[:, None] * total[:, -1:], "int32"), axis=-1)
-    # Rounding may push the draw past the last class that has any weight.
+    # Because of rounding, the draw may exceed the last class with a nonzero weight.
     last = ops.max(ops.where(weights > 0, ops.arange(classes, dtype="int32")[None, :], 0), axis=-1)
     return ops.where(warm[:, 0], ops.minimum(drawn, last), likeliest)
 
@@ -87,7 +88,7 @@ def sample(logits, u, temperature, top_k, top_p, sampler="filtered"):
 def _lowest(scaled, top_k, top_p):
     """Returns the lowest logit `[batch, 1]` that may be sampled."""
     classes = scaled.shape[-1]
-    # Nucleus after top-k after temperature, as most libraries have it.
+    # Apply temperature, then top-k, then top-p, as most libraries do.
     ordered = ops.flip(ops.sort(scaled, axis=-1), axis=-1)
     k = ops.where(top_k > 0, ops.minimum(top_k, classes), classes)
     kept = ops.arange(classes, dtype="int32")[None, :] < k[:, None]

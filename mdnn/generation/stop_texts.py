@@ -1,20 +1,23 @@
-"""Ends a text before the first of some texts, whatever the pieces in which it is written."""
+"""Truncates a streamed text before the first stop text."""
 
 
 def until_stop(pieces, stops):
-    """Yields pieces of a text up to a stop text, which is left out, and asks for no more.
+    """Yields the pieces of a text up to the first stop text, then stops reading `pieces`.
 
-    Of several stop texts the one that ends first counts; the text before it is the same whatever
-    the pieces.
+    The stop text itself is omitted. Of several stop texts, the one that ends first counts. The
+    result does not depend on how the text is divided into pieces.
 
     Args:
-        pieces: iterable of strings.
-        stops: the stop texts, strings that are not empty; none of them: everything is yielded.
+        pieces: iterable of str.
+        stops: list of stop texts, non-empty str; without any, yields all pieces.
+
+    Yields:
+        str, non-empty if there are stop texts.
     """
     if not stops:
         yield from pieces
         return
-    # What may be the beginning of a stop text waits for the next piece.
+    # Hold back text that may be the beginning of a stop text.
     longest, waiting = max(map(len, stops)), ""
     for piece in pieces:
         waiting += piece

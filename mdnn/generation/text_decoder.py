@@ -1,4 +1,4 @@
-"""Texts continued token by token, several side by side, with sliding contexts."""
+"""Continues texts token by token, in batches, with sliding contexts."""
 
 import keras
 from keras import ops
@@ -17,39 +17,40 @@ from mdnn.models.incremental import IncrementalDecoder
 
 
 class TextDecoder(keras.Model):
-    """A network that continues texts.
+    """Continues texts with a network.
 
-    All contexts of a batch are at the same position: decoding begins at the shortest prompt's
-    last one, and a context with a longer prompt is given that until its own turn comes. A context
-    that is full is left for a new one that begins with its last tokens
-    (`mdnn.generation.windows.overlap_length`). A call is either the first, which reads the
-    prompts, or one that continues from what the call before returned; each is compiled once for a
-    size of the batch, on TensorFlow by XLA: on a CPU a step of few numbers is hundreds of small
-    operations, of which XLA makes one loop.
+    All contexts of a batch are at the same position: decoding starts at the last position of the
+    shortest prompt, and contexts with longer prompts read their remaining prompt tokens first. A
+    full context is replaced by a new one that starts with its last tokens
+    (`mdnn.generation.windows.overlap_length`).
+
+    The first call reads the prompts; each further call continues from the result of the previous
+    one. Both are compiled once per batch size, on TensorFlow with XLA: on a CPU a decoding step
+    consists of hundreds of small operations, which XLA combines into one loop.
 
     Args:
         network: `mdnn.models.network.Network` that can be causal.
-        chunk: int, the most tokens that a call decodes.
+        chunk: int, maximum number of tokens decoded per call.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
-        words: int, size of the network's table of words.
-        steps: int, how often the network is run on its own output; `None`: as it was built.
-        xla: whether XLA compiles it on TensorFlow.
-        return_hidden: whether what the heads are given is returned, too.
+        words: int, size of the network's word table.
+        steps: int, number of refeed steps; `None`: as the network was built.
+        xla: bool, whether to compile with XLA on TensorFlow.
+        return_hidden: bool, whether to also return the inputs of the heads.
 
     Call arguments:
-        inputs: dict. Of the first call: `window` int32 `[batch, positions, 4]` and `filled` int32
-            `[batch]` as `mdnn.generation.windows.encode_prompts` returns them, and `written` int32
-            `[batch]`, zeros. Of the others: what the call before returned, without `units`, and
-            `count` int32 `[1]`, tokens to decode, at most `chunk`, and `seed` int32, `temperature`
-            float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+        inputs: dict. First call: `window` int32 `[batch, positions, 4]` and `filled` int32
+            `[batch]` as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
+            `[batch]`, zeros. Further calls: the result of the previous call without `units`, and
+            `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32,
+            `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
 
     Returns:
-        dict of tensors to continue with; of the calls that decode, also `units` int32
-        `[chunk, batch, 4]` whose first `count` are decoded (modality and bytes). Before a
-        context's own turn they are its prompt, as many as its prompt is longer than the shortest.
+        dict of tensors for the next call. Decoding calls add `units` int32 `[chunk, batch, 4]`
+        (modality and bytes), of which the first `count` are valid. For a context with a longer
+        prompt than the shortest, the first of these over all calls are the rest of its prompt.
 
     Attributes:
-        traces: int, how often it was compiled.
+        traces: int, number of compilations.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class TextDecoder(keras.Model):
         return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
 
     def prefill(self, inputs):
-        """Reads prompts and returns the state to begin with."""
+        """Reads prompts and returns the initial state of decoding."""
         window, filled = inputs["window"], inputs["filled"]
         weights = self.incremental.prepare_weights()
-        # One position more, for the token at hand when the context is full.
+        # Add one position for the token decoded when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1
         caches = self._caches(
@@ -98,7 +99,7 @@ class TextDecoder(keras.Model):
         }
 
     def _caches(self, window, positions, row, weights):
-        """Returns the caches of row `row` `[1]` after the first `positions` of a window."""
+        """Returns the caches for row `row` `[1]` after the first `positions` of a window."""
         tokens = with_coordinates(ops.transpose(window[:positions], (1, 0, 2)))
         past_rows, inputs = self.incremental.prefill(tokens, weights)
         return {
@@ -141,7 +142,7 @@ class TextDecoder(keras.Model):
         return with_coordinates(tokens, position[0])[:, 0]
 
     def _write(self, state, hidden, position, settings):
-        """Returns the state with the token behind `position` `[1]`."""
+        """Decodes the token after `position` `[1]` and returns the updated state."""
         window, filled, written = state["window"], state["filled"], state["written"]
 
         def pick(logits, step):
@@ -151,7 +152,7 @@ class TextDecoder(keras.Model):
 
         token = sanitize_tokens(self.heads.decode(hidden, pick)[:, :TOKEN_BYTES], self.words)
         behind = position[0] + 1
-        # A longer prompt has this token already.
+        # Keep the token of a prompt that is longer than `position`.
         is_new = filled == behind
         token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
         decoded = {"units": token, "hidden": hidden}
@@ -168,7 +169,7 @@ class TextDecoder(keras.Model):
         }
 
     def _next_row(self, cursor, state, weights):
-        """Returns cursor and state behind a row's last column: at the next row or context."""
+        """Returns the cursor and state at the start of the next row, or in the next context."""
         network, overlap = self.incremental, self.overlap
         row = cursor["row"] + 1
 

@@ -1,4 +1,4 @@
-"""Generation with networks of texts: a prompt is continued."""
+"""Generates text with text networks: continues a prompt."""
 
 import functools
 import re
@@ -19,26 +19,26 @@ from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
 FIRST_CHUNK = 16
-"""Tokens of a first piece, which is to be there at once; later pieces have a decoder's chunk."""
+"""Number of tokens in the first piece, small for low latency; later pieces have a full chunk."""
 
 
 def generate_text(run, prompt, options, stream=None):
     """Continues a text; see `mdnn.generate`.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of texts.
-        prompt: str, at least one character. Of a prompt longer than the context the network is
-            given the end: the context slides.
-        options: `GenerationOptions`. In parallel decoding and masked diffusion the network fills a
-            whole context behind the prompt; a longer answer is written piece by piece, each behind
-            the last half of a context.
-        stream: function called with each piece of text as it is written.
+        run: `mdnn.runs.run_folder.Run` of a text network.
+        prompt: str, at least one character. The network sees only the end of a prompt that is
+            longer than its context.
+        options: `GenerationOptions`. Parallel decoding and masked diffusion fill a whole context
+            after the prompt; a longer text is generated in pieces, each after the last half of a
+            context.
+        stream: function called with each generated piece of text, or `None`.
 
     Returns:
-        str: the text written, without the prompt.
+        str: the generated text, without the prompt.
 
     Raises:
-        MdnnError: no text, an option that the network does not have.
+        MdnnError: an invalid prompt, or an option that has no effect on text networks.
     """
     options.refuse(PUZZLE_OPTIONS, "text")
     length = text_length(options)
@@ -60,7 +60,10 @@ def generate_text(run, prompt, options, stream=None):
 
 
 def text_length(options):
-    """Returns the number of characters by which options continue a text."""
+    """Returns the number of characters to generate.
+
+    A size in the option `output`, such as `"text 5"`, overrides the option `length`.
+    """
     length = DEFAULT_LENGTH if options.length is None else options.length
     if options.output is None:
         return length
@@ -71,22 +74,26 @@ def text_length(options):
 
 
 def check_text(prompt):
-    """Refuses a prompt that is no text of at least one Unicode character."""
+    """Refuses a prompt that is not a non-empty str of valid Unicode characters.
+
+    Raises:
+        MdnnError: another type, an empty str, or unpaired surrogates.
+    """
     if not isinstance(prompt, str) or not prompt:
         raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
-    # Bytes of a command line that are not UTF-8 arrive as unpaired surrogates.
+    # Python decodes invalid UTF-8 on the command line as unpaired surrogates.
     if re.search("[\ud800-\udfff]", prompt):
         raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
 
 
 def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
-    """Continues a text autoregressively: a Python generator of its pieces.
+    """Continues a text autoregressively and returns an iterator over its pieces.
 
     Args:
-        model: a network as `mdnn.build` makes it.
-        tokenizer: its `mdnn.tokens.characters.TextTokenizer`.
+        model: a network as returned by `mdnn.build`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer` of the network.
         prompt: str.
-        length: int, characters.
+        length: int, number of characters to generate.
         settings: `mdnn.generation.options.SamplingSettings`; `None`: the defaults.
         seed: int.
     """
@@ -95,7 +102,7 @@ def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
 
 
 def _truncate(decoded, tokenizer, length):
-    """Yields pieces of text, `length` characters in all, of arrays of unit numbers."""
+    """Converts arrays of token ids to pieces of text, at most `length` characters in total."""
     left = length
     if left <= 0:
         return
@@ -109,8 +116,8 @@ def _truncate(decoded, tokenizer, length):
 
 
 def _continue(model, tokenizer, prompt, limit, settings, seed):
-    """Yields arrays of unit numbers, at least `limit` units in all."""
-    # What is compiled is the same for every temperature, so none is `"greedy"`.
+    """Decodes autoregressively and yields arrays of token ids, `limit` tokens in total."""
+    # Never use `"greedy"`, so that all temperatures share one compiled decoder.
     sampler = "filtered" if settings.top_k or settings.top_p < 1 else "plain"
     decoder = _text_decoder(model, len(tokenizer.words), settings.steps, sampler)
     window, filled = encode_prompts(tokenizer, [prompt], decoder.positions)
@@ -131,12 +138,12 @@ def _continue(model, tokenizer, prompt, limit, settings, seed):
 
 @functools.lru_cache(maxsize=4)
 def _text_decoder(model, words, steps, sampler):
-    """Returns the decoder of a network, kept: compiling takes longer than many pages of text."""
+    """Returns a cached decoder; compiling one takes longer than generating many pages of text."""
     return TextDecoder(model, words=words, steps=steps, sampler=sampler)
 
 
 def _fill(run, units, limit, decoding, settings, seed):
-    """Yields arrays of unit numbers that masked positions become, at least `limit` in all."""
+    """Decodes masked positions and yields arrays of token ids, at least `limit` in total."""
     tokenizer, positions = run.tokenizer, run.config.context.positions
     if positions < 2:
         raise MdnnError(
@@ -166,13 +173,14 @@ def _fill(run, units, limit, decoding, settings, seed):
     masks[:, PLACES.start] = np.arange(positions)
     written = 0
     while written < limit:
-        # Full contexts, as in training; the prompt's end, or the last half of a context.
+        # Fill whole contexts, as in training: keep the end of the prompt in the first piece, then
+        # the last half of a context.
         room = positions - 1 if written == 0 else positions // 2
         before = units[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
         tokens = np.zeros((1, positions, WIDTH), "int32")
         tokens[0, : len(before)] = tokenizer.tokens(before)
         count = positions - len(before)
-        # Another seed for each piece: the positions are the same ones.
+        # Use a different seed for each piece, because the positions repeat.
         numbers |= {"first": len(before), "count": count, "num_masked": count}
         numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
         scalars = {name: np.array([value], "int32") for name, value in numbers.items()}

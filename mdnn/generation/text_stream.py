@@ -1,4 +1,4 @@
-"""Texts continued side by side, piece by piece, as a server hands them on."""
+"""Continues several texts piece by piece, for streaming from a server."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
 
-# Tokens of the first piece, which is to be there at once, and of later ones: streams that are
-# written at the same time take turns piece by piece.
+# Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
+# streams alternate after each piece.
 FIRST_PIECE, PIECE = 16, 64
 
 
 class TextStream:
-    """Continues texts with a run's network.
+    """Continues texts with the network of a run.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of texts that decodes autoregressively.
+        run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
     """
 
     def __init__(self, run):
@@ -25,16 +25,16 @@ class TextStream:
     def write(self, prompts, lengths, temperatures, seeds):
         """Continues texts.
 
-        Each text is what `mdnn.generate` writes for the same prompt, temperature and seed.
+        Each result equals that of `mdnn.generate` for the same prompt, temperature and seed.
 
         Args:
-            prompts: list of strings.
-            lengths: list of ints, characters to write.
-            temperatures: list of floats.
-            seeds: list of ints.
+            prompts: list of str.
+            lengths: list of int, numbers of characters to generate.
+            temperatures: list of float.
+            seeds: list of int.
 
         Yields:
-            Lists with the characters by which each text grew, `""` where it did not.
+            Lists of str, the new characters of each text; `""` for a text without new characters.
         """
         window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
         settings = {

@@ -1,4 +1,4 @@
-"""The base of the decoders of items: whole passes, and tokens sampled from logits."""
+"""Defines the base class of the item decoders, which samples tokens from logits."""
 
 import keras
 import numpy as np
@@ -11,27 +11,27 @@ from mdnn.tokens.features import MODALITY, PLACES, modality
 
 
 class TokenDecoder(keras.Model):
-    """A network that answers in contexts, compiled once.
+    """Base class of models that decode answers in a batch of contexts; compiled once.
 
-    The answer of a context depends on its own tokens and seed alone, not on the rest of the batch.
+    The answer in a context depends only on its own tokens and seed, not on the rest of the batch.
 
     Args:
         network: `mdnn.models.network.Network`.
-        kinds: names of the modalities that tokens are sampled from; `None`: all.
-        steps: int, how often the network is run on its own output; `None`: as it was built.
+        kinds: names of the modalities to sample; `None`: all modalities of the heads.
+        steps: int, number of refeed steps; `None`: as the network was built.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
-        words: int, size of the network's table of words.
+        words: int, size of the network's word table.
 
     Call arguments:
-        inputs: dict of, n contexts,
+        inputs: dict for n contexts, with
             `tokens` int32 `[n, positions, 8]`: the prompts, zeros elsewhere;
-            `first` int32 `[n]`: the answer's first position, at least 1;
-            `count` int32 `[n]`: the most tokens of the answer, 0 for contexts that fill a batch up;
-            `least` int32 `[n]`: tokens before the answer may end;
-            `item` int32 `[n]`: the answer's number in its context;
-            `answer` int32 `[n, modalities]`: 1 for the heads' modalities that the answer's tokens
-            may have; `allowed`: the same, with those that end it once they are sampled;
-            `decoded` int32 `[n]`: 1 where the heads decide the coordinates;
+            `first` int32 `[n]`: first position of the answer, at least 1;
+            `count` int32 `[n]`: maximum number of tokens of the answer, 0 for padding contexts;
+            `least` int32 `[n]`: minimum number of tokens before the answer may end;
+            `item` int32 `[n]`: number of the answer in its context;
+            `answer` int32 `[n, modalities]`: 1 for modalities of the heads that the answer's
+            tokens may have; `allowed`: the same plus the modalities that end the answer;
+            `decoded` int32 `[n]`: 1 if the heads decide the coordinates, else 0;
             `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`.
     """
 
@@ -45,17 +45,18 @@ class TokenDecoder(keras.Model):
         without_xla(self)
 
     def decode(self, hidden, inputs, positions, number, denoising_step=0):
-        """Samples tokens from what the heads are given.
+        """Samples tokens from the inputs of the heads.
 
         Args:
-            hidden: `[n, tokens, width]`.
-            inputs: the call's.
-            positions: int32 `[n, tokens]`, where the tokens belong: randomness depends on it.
-            number: int32 `[n, tokens]`, the tokens' numbers in their answers.
-            denoising_step: int32, how often such a position was decoded before.
+            hidden: `[n, tokens, width]`, inputs of the heads.
+            inputs: the inputs of the call.
+            positions: int32 `[n, tokens]`, positions of the tokens, which determine the random
+                numbers.
+            number: int32 `[n, tokens]`, indices of the tokens in their answers.
+            denoising_step: int32, number of the denoising step, from 0.
 
         Returns:
-            int32 `[n, tokens, 8]`, coordinates as the heads decide them (0 where they do not).
+            int32 `[n, tokens, 8]`; coordinates are 0 unless the heads decide them.
         """
         tokens = positions.shape[1]
 
@@ -82,18 +83,30 @@ class TokenDecoder(keras.Model):
         return decoded
 
     def belongs(self, tokens, inputs):
-        """Returns whether tokens `[n, tokens, 8]` are the answer's, not its end: bool."""
+        """Returns which tokens belong to the answer and do not end it.
+
+        Args:
+            tokens: int32 `[n, tokens, 8]`.
+            inputs: the inputs of the call.
+
+        Returns:
+            bool `[n, tokens]`.
+        """
         indices = np.array([modality(name).index for name in self.heads.modalities], "int32")
         same = ops.equal(tokens[..., MODALITY : MODALITY + 1], indices)
         return ops.any(ops.logical_and(same, inputs["answer"][:, None] > 0), axis=-1)
 
     def placed(self, tokens, places, inputs):
-        """Returns tokens with their item's number, at `places` or where the heads decided.
+        """Sets the coordinates and the item number of tokens.
 
         Args:
             tokens: int32 `[n, tokens, 8]`.
-            places: int32 `[n, tokens, 3]`, coordinates.
-            inputs: the call's.
+            places: int32 `[n, tokens, 3]`, coordinates for contexts in which the heads do not
+                decide them.
+            inputs: the inputs of the call.
+
+        Returns:
+            int32 `[n, tokens, 8]`.
         """
         decoded = inputs["decoded"][:, None, None] > 0
         places = ops.where(decoded, tokens[..., PLACES], places)
@@ -102,9 +115,9 @@ class TokenDecoder(keras.Model):
 
 
 def at_positions(values, positions):
-    """Returns `values` `[n, size, k]` at int32 `positions` `[n, m]`: `[n, m, k]`."""
+    """Gathers `values` `[n, size, k]` at `positions` int32 `[n, m]`, clipped: `[n, m, k]`."""
     size, width = values.shape[1], values.shape[2]
-    # Not `take_along_axis`: its 64-bit integers make oneDNN complain on many computers.
+    # Avoid `take_along_axis`: its 64-bit integers cause oneDNN warnings on many computers.
     start = ops.arange(ops.shape(values)[0], dtype="int32")[:, None] * size
     flat = ops.reshape(values, (-1, width))
     return ops.take(flat, start + ops.clip(positions, 0, size - 1), axis=0)

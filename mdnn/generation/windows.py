@@ -1,4 +1,4 @@
-"""Windows of tokens that texts are continued in."""
+"""Converts texts to windows of tokens for the text decoders."""
 
 import math
 
@@ -8,28 +8,28 @@ from keras import ops
 from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 TOKEN_BYTES = 4
-"""The first integers of a token, which say what it shows: modality and three bytes."""
+"""Number of leading integers of a token that encode its content: modality and three bytes."""
 
-# Stands for half of a surrogate pair, which is no character: U+FFFD as row and cell of plane 0.
+# Replacement for an unpaired surrogate: U+FFFD as row and cell of plane 0.
 REPLACEMENT = (0xFF, 0xFD)
 
 
 def overlap_length(grid):
-    """Returns how many tokens of a full context the next one begins with, the newest last.
+    """Returns the number of last tokens of a full context that the next context starts with.
 
-    Half a context, in whole rows where there are several: every token is predicted from half a
-    context at least, as in the sliding figure of `mdnn.evaluate`, and a context is read anew once
-    for every half that is written.
+    Half a context, rounded down to whole rows if there are several rows. About half a context
+    therefore precedes every predicted token, as in the sliding windows of `mdnn.evaluate`, and a
+    context is read again once per half context of generated tokens.
 
     Args:
-        grid: tuple of ints, the sizes of the context's axes.
+        grid: tuple of int, the sizes of the context's axes.
     """
     row, rows = grid[-1], math.prod(grid[:-1])
     return max(1, row // 2) if rows == 1 else rows // 2 * row
 
 
 def with_coordinates(tokens, start=0):
-    """Returns tokens int32 `[batch, n, 4]` as `[batch, n, 8]`, their coordinates from `start`."""
+    """Extends tokens int32 `[batch, n, 4]` to `[batch, n, 8]` with coordinates from `start`."""
     place = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
     place = place * ops.cast(tokens[:, :, :1] > 0, "int32")
     rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[:, :, : WIDTH - TOKEN_BYTES - 1]
@@ -39,7 +39,8 @@ def with_coordinates(tokens, start=0):
 def sanitize_tokens(tokens, words=0):
     """Replaces tokens int32 `[..., 4]` that are not valid text.
 
-    An unpaired surrogate becomes U+FFFD, a word beyond the table of `words` words its last one.
+    An unpaired surrogate becomes U+FFFD; a word number beyond the table of `words` words becomes
+    that of the last word.
     """
     kind, first, second, third = (tokens[..., k] for k in range(TOKEN_BYTES))
     half = (kind == modality("text").index) & (first == 0) & (second // 8 == 0xD8 // 8)
@@ -58,11 +59,11 @@ def encode_prompts(tokenizer, texts, positions):
 
     Args:
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        texts: list of prompts, none empty; of one longer than the context its end is taken.
-        positions: int, of a context.
+        texts: list of non-empty str; a prompt longer than the context is reduced to its end.
+        positions: int, number of positions of a context.
 
     Returns:
-        int32 `[batch, positions, 4]`, and their lengths int32 `[batch]`.
+        int32 `[batch, positions, 4]`, and the lengths in tokens, int32 `[batch]`.
     """
     window = np.zeros((len(texts), positions, TOKEN_BYTES), "int32")
     lengths = np.zeros(len(texts), "int32")
@@ -74,6 +75,6 @@ def encode_prompts(tokenizer, texts, positions):
 
 
 def pad_features(tokens):
-    """Returns tokens `[..., 4]` as `[..., 8]`, without coordinates."""
+    """Extends tokens `[..., 4]` to int32 `[..., 8]` with zeros."""
     rest = np.zeros((*tokens.shape[:-1], len(COLUMNS) - TOKEN_BYTES), "int32")
     return np.concatenate([tokens, rest], axis=-1)
