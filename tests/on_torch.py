@@ -17,14 +17,17 @@ print(json.dumps(result))
 """
 """Trains the config at the first path into the second; prints the result."""
 
-OPERATORS = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv")
+OPERATORS = (
+    *("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv"),
+    *("lt", "le", "gt", "ge"),
+)
 
 
 def prepare():
     """Lets arrays and tensors mix as on the other backends, and `mdnn.train` train.
 
-    PyTorch refuses to read a tensor with a gradient as an array, and to add or multiply a tensor
-    and an array. Tests compare values: what a tensor holds is all they ask for.
+    PyTorch refuses to read a tensor with a gradient as an array, and to add, multiply or compare
+    a tensor and an array. Tests compare values: what a tensor holds is all they ask for.
     """
     import torch
 

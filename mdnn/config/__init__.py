@@ -1,1 +1,1 @@
-"""What a config may say: its tables, the checks across them, and what each task allows."""
+"""Configs: their tables, checks across tables, and the rules of each task."""

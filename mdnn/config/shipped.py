@@ -14,8 +14,8 @@ HEAD = ("command", "time", "expected")
 def shipped_configs():
     """Returns the configs shipped with mdnn, a dict from names such as `"text"` to paths."""
     folder = PACKAGE / "configs"
-    # In a clone these files are symbolic links, which git on Windows creates only for users with
-    # the permission: read the files of the clone's own folder.
+    # In a clone these files are symbolic links, which git on Windows may lack the permission to
+    # create: read the linked folder instead.
     clone = PACKAGE.parent / "setup.cfg", PACKAGE.parent / "configs" / "text.toml"
     if all(path.is_file() for path in clone):
         folder = PACKAGE.parent / "configs"

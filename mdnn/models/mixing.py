@@ -111,7 +111,7 @@ class MixingBlock(ResidualBlock):
         return all(mixer.can_be_causal for mixer in self.mixers)
 
     def stays_in_rows(self, rank):
-        """Returns whether each row of the fastest of `rank` axes is mixed alone, all alike."""
+        """Returns whether rows of the fastest of `rank` axes are mixed separately and alike."""
         return all(mixer.stays_in_rows(rank) for mixer in self.mixers)
 
     def operations(self, input_shape):

@@ -1,1 +1,1 @@
-"""The run folder: what is in it, and what is made of it."""
+"""Run folders: reading, writing, inspection and quantization."""

@@ -1,1 +1,1 @@
-"""Checks of files from strangers before anything in them is run or loaded."""
+"""Checks untrusted files before anything in them is run or loaded."""

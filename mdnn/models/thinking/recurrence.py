@@ -190,7 +190,7 @@ class Refeed(RuledLayer):
         return ops.fori_loop(0, count, step, states)
 
     def _without_gradient(self, x, states, run, noise):
-        """One step; PyTorch, which records every operation, forgets it afterwards."""
+        """Runs one step and stops its gradients, which frees the graph recorded by PyTorch."""
         found = self._step(x, states, run, noise)
         return tuple(ops.stop_gradient(state) for state in found)
 
