@@ -74,7 +74,9 @@ def test_train(call, folder):
     assert mdnn.evaluate("runs/a", sliding=False)["loss"] == pytest.approx(result["loss"])
     # Progress, and nothing of what TensorFlow says when it starts.
     first, _, progress = err.partition("\n")
-    assert re.fullmatch(r"turn: the first step was traced and compiled( as .*)? in [\d.]+ s", first)
+    assert re.fullmatch(
+        r"autoregressive: the first step was traced and compiled( as .*)? in [\d.]+ s", first
+    )
     assert re.fullmatch(r"( *\d+%  .* nats  .* left  step \d+\n)+", progress)
 
     more = settings("train.steps=25")

@@ -17,14 +17,14 @@ STARTED = time.perf_counter()
 
 def run_train(options):
     """Trains a network; returns the exit status."""
-    from mdnn.config.load import load_config
+    from mdnn.config.load import check_keys
 
-    config = load_config(options.config, options.set)
+    check_keys(options.config, options.set)
     if options.resume:
         _check_resumed(options.set)
     else:
         check_new_folder(as_path(options.out, "--out"))
-    quiet_import(lambda: _share_cores(config))
+    config = _quiet_config(options.config, options.set, _share_cores)
     from mdnn.training.trainer import train
 
     result = train(config, options.out, resume=options.resume)
@@ -47,6 +47,35 @@ def _print_training(config, result, as_json):
         f"{result['steps']:,} steps in {result['seconds']:.0f} s "
         f"({result['wall_seconds']:.0f} s since the command began); saved in {result['run']}"
     )
+
+
+def _quiet_config(path, changes, prepare=None):
+    """Loads a config, for whose mixers Keras is imported, without the backend's messages.
+
+    Args:
+        path, changes: see `mdnn.config.load.load_config`.
+        prepare: function of the config, called before TensorFlow computes anything.
+    """
+    from mdnn.config.load import load_config
+
+    loaded = []
+
+    def load():
+        try:
+            loaded.append(load_config(path, changes))
+        except MdnnError as error:
+            # Raised behind the import, whose messages would be shown otherwise.
+            loaded.append(error)
+            return
+        if prepare is not None:
+            prepare(loaded[0])
+
+    quiet_import(load)
+    # Without TensorFlow there is nothing to prepare.
+    config = loaded[0] if loaded else load_config(path, changes)
+    if isinstance(config, MdnnError):
+        raise config
+    return config
 
 
 def _share_cores(config):
@@ -146,15 +175,18 @@ def run_quantize(options):
 
 def run_inspect(options):
     """Prints what a network is made of."""
-    from mdnn.config.load import load_config
+    from mdnn.config.load import check_keys
     from mdnn.safety.saved_model_ops import is_saved_model
 
     path = as_path(options.what, "inspect")
     folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
-    config = None if folder else load_config(options.what, options.set)
-    quiet_import()
+    if folder:
+        quiet_import()
+    else:
+        check_keys(options.what, options.set)
+        config = _quiet_config(options.what, options.set)
     if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return

@@ -87,21 +87,53 @@ def load_config(path, overrides=()):
         MdnnError: the file does not exist or is not TOML, a key is unknown, or a value is not
             allowed.
     """
-    path = find_config(path)
-    text = read_text(path, MOST)
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
-            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
+    path, table = _read(path)
     try:
         for text in overrides:
             _set(table, text)
         return Config.from_dict(table)
     except MdnnError as error:
         raise MdnnError(f"{path}: {error}") from None
+
+
+def check_keys(path, overrides=()):
+    """Refuses a config whose keys or values are wrong, without importing Keras.
+
+    Mixers are left out: their tables stand beside their layers. `load_config` checks everything.
+
+    Args:
+        path, overrides: see `load_config`.
+
+    Raises:
+        MdnnError: see `load_config`.
+    """
+    path, table = _read(path)
+    try:
+        for text in overrides:
+            if ".mixer" not in text.partition("=")[0]:
+                _set(table, text)
+        parse(Config, _without_mixers(table))
+    except MdnnError as error:
+        raise MdnnError(f"{path}: {error}") from None
+
+
+def _without_mixers(value):
+    if isinstance(value, dict):
+        return {key: _without_mixers(one) for key, one in value.items() if key != "mixer"}
+    return [_without_mixers(one) for one in value] if isinstance(value, list) else value
+
+
+def _read(path):
+    """Returns the path of a config file and its table."""
+    path = find_config(path)
+    text = read_text(path, MOST)
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
+            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
+    try:
+        return path, tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
 
 
 def _value(text, kind):

@@ -1,19 +1,37 @@
-"""Layers for grids of several axes, on every Keras backend that mdnn runs on."""
+"""Layers for grids of several axes, on every Keras backend that mdnn runs on.
 
-# ruff: noqa: E402
-from mdnn.keras_settings import import_keras
+A layer is imported when its name is first used, so that the config tables of mixers, which stand
+beside their layers, are read without Keras.
+"""
 
-# Before the layers import Keras themselves: its settings are refused in one line.
-import_keras()
+import importlib
 
-from mdnn.layers.axis_dense import AxisDense as AxisDense
-from mdnn.layers.field_embedding import FieldEmbedding as FieldEmbedding
-from mdnn.layers.field_heads import FieldHeads as FieldHeads
-from mdnn.layers.mixing.axis_attention import AxisAttention as AxisAttention
-from mdnn.layers.mixing.conv import AxisConv as AxisConv
-from mdnn.layers.mixing.local import AxisLocal as AxisLocal
-from mdnn.layers.mixing.mean import AxisMean as AxisMean
-from mdnn.layers.modality_embedding import ModalityEmbedding as ModalityEmbedding
-from mdnn.layers.modality_heads import ModalityHeads as ModalityHeads
-from mdnn.layers.multidim_dense import MultidimDense as MultidimDense
-from mdnn.layers.random_offset_padding import RandomOffsetPadding as RandomOffsetPadding
+_PLACES = {
+    "AxisAttention": "mixing.axis_attention",
+    "AxisConv": "mixing.conv",
+    "AxisDense": "axis_dense",
+    "AxisLocal": "mixing.local",
+    "AxisMean": "mixing.mean",
+    "FieldEmbedding": "field_embedding",
+    "FieldHeads": "field_heads",
+    "ModalityEmbedding": "modality_embedding",
+    "ModalityHeads": "modality_heads",
+    "MultidimDense": "multidim_dense",
+    "RandomOffsetPadding": "random_offset_padding",
+}
+
+__all__ = [*_PLACES]
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f"module 'mdnn.layers' has no attribute {name!r}")
+    from mdnn.keras_settings import import_keras
+
+    # Before a layer imports Keras itself: its settings are refused in one line.
+    import_keras()
+    return getattr(importlib.import_module(f"mdnn.layers.{_PLACES[name]}"), name)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -13,7 +13,7 @@ BLOCK = 4096
 # Batches of up to this many states take about as long as a single state.
 FEW = 64
 
-GUESSES = 50_000
+GUESSES = 20_000
 """Maximum number of search states per puzzle. The hardest known puzzles take some thousands."""
 
 

@@ -5,14 +5,18 @@ A mixer's file defines its config keys, its layer, its decoding cache and its co
 when its module is imported.
 """
 
-import importlib
-import pkgutil
-
-from mdnn.layers.mixing.decoding_cache import DecodingCache as DecodingCache
-from mdnn.layers.mixing.mixer import MIXERS as MIXERS
 from mdnn.layers.mixing.mixer import Mixer as Mixer
+from mdnn.layers.mixing.mixer import load_mixers as load_mixers
 from mdnn.layers.mixing.mixer import make_mixer as make_mixer
 from mdnn.layers.mixing.mixer import register_mixer as register_mixer
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+
+def __getattr__(name):
+    # Both need Keras, which a config that is refused does not wait for.
+    if name == "MIXERS":
+        return load_mixers()
+    if name == "DecodingCache":
+        from mdnn.layers.mixing.decoding_cache import DecodingCache
+
+        return DecodingCache
+    raise AttributeError(f"module 'mdnn.layers.mixing' has no attribute {name!r}")

@@ -1,13 +1,28 @@
 """Defines the base class of mixers and their registry."""
 
 import dataclasses
+import functools
+import importlib
 import math
+import pkgutil
 from typing import ClassVar
 
 from mdnn.errors import MdnnError
 
 MIXERS = {}
 """Registered mixers, a dict from the config's `kind` to the class."""
+
+
+@functools.cache
+def load_mixers():
+    """Imports every module of this package, which needs Keras.
+
+    Returns:
+        `MIXERS`, with the mixers of this package.
+    """
+    for module in pkgutil.iter_modules(importlib.import_module(__package__).__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return MIXERS
 
 
 def register_mixer(cls):
@@ -42,6 +57,7 @@ def make_mixer(table):
         return table
     words = dict(table)
     kind = words.get("kind", Mixer.default)
+    load_mixers()
     if kind not in MIXERS:
         raise MdnnError(f"kind: expected one of {', '.join(MIXERS)}; received {kind!r}")
     known = [field.name for field in dataclasses.fields(MIXERS[kind])]
@@ -85,7 +101,7 @@ class Mixer:
     @classmethod
     def variants(cls):
         """Returns the classes that a config selects by `kind` (see `mdnn.config.schema.parse`)."""
-        return MIXERS
+        return load_mixers()
 
     def context_axes(self, rank):
         """Returns the mixed axes among `rank` context axes, a tuple of ints."""
