@@ -218,7 +218,10 @@ def test_sizes_that_only_the_layers_refuse(call, folder):
 BAD_FILES = [
     (("train", "none.toml", "--out", "a"), "no config file at none.toml"),
     (("train", ".", "--out", "a"), ". is a folder, expected a config file"),
-    (("train", "latin.txt", "--out", "a"), "latin.txt cannot be read: it is not UTF-8 text: byte 0xe9"),
+    (
+        ("train", "latin.txt", "--out", "a"),
+        "latin.txt cannot be read: it is not UTF-8 text: byte 0xe9",
+    ),
     (("inspect", "none.toml"), "no config file at none.toml"),
     (("inspect", "."), ". is no run folder: it has no config.toml"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=none.txt"), "'none.txt'"),
@@ -236,7 +239,10 @@ BAD_FILES = [
     (("generate", "damaged", "--prompt", "The "), "is no readable safetensors file"),
     (("generate", "RUN", "--prompt", ""), "prompt: expected a text of at least one character"),
     (("generate", "RUN", "--prompt", "\udcff"), "prompt: expected a text of Unicode characters"),
-    (("generate", "RUN", "--prompt", "T", "--length", "-1"), "length: expected a whole number from 0 to 10,000,000"),
+    (
+        ("generate", "RUN", "--prompt", "T", "--length", "-1"),
+        "length: expected a whole number from 0 to 10,000,000",
+    ),
     (("generate", "RUN", "--prompt", "T", "--top-p", "2"), "top_p: expected a number above 0"),
     (("evaluate", "none"), "none is no run folder"),
     (("evaluate", "RUN", "--data", "none.txt"), "no such file or folder: 'none.txt'"),
