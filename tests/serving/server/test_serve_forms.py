@@ -166,7 +166,7 @@ BAD = [
     (generate(**GOOD | {"prompt": []}), "expected 1 to 16 rows, received 0"),
     (generate(**GOOD | {"prompt": ["a"] * 17}), "expected 1 to 16 rows, received 17"),
     (generate(**GOOD | {"prompt": [7]}), "JSON Value: 7 is not of expected type: string"),
-    (generate(**GOOD | {"prompt": ["\ud800"]}), "prompt: half a character"),
+    (generate(**GOOD | {"prompt": ["\ud800"]}), "prompt: unpaired surrogate in string"),
     (generate(**GOOD | {"prompt": [{"b64": "/w=="}]}), "prompt: expected UTF-8, received other"),
     (generate(**GOOD | {"prompt": [{"b64": "?"}]}), "prompt: Unable to base64 decode"),
     (generate(**GOOD | {"prompt": ["a" * 501]}), "expected at most 500 characters, received 501"),
