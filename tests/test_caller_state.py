@@ -165,20 +165,29 @@ def test_every_public_name_is_called():
     assert set(mdnn.__all__) - modules - NAMED_FOR_IT == set(CALLS)
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS | MORE if is_here(name)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if name in MORE else name
+        for name in CALLS | MORE
+        if is_here(name)
+    ],
+)
 def test_nothing_of_the_callers_is_changed(prepared, name):
     before = snapshot()
     (CALLS | MORE)[name](prepared)
     assert changes(before, snapshot()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [name for name in ("build", "generate", "evaluate", "train", "export") if is_here(name)]
 )
 def test_nothing_is_changed_from_another_thread(prepared, name):
     """Neither afterwards nor meanwhile: other threads of the caller go on.
 
-    While TensorFlow writes a SavedModel its loggers have a filter more.
+    While TensorFlow writes a SavedModel its loggers have a filter more. While layers are made
+    Python's `random` is ahead, since Keras draws a seed from it for every initializer.
     """
     failures, seen, before = [], [], snapshot()
 
@@ -194,7 +203,7 @@ def test_nothing_is_changed_from_another_thread(prepared, name):
         seen += [
             change
             for change in changes(before, snapshot())
-            if name != "export" or not change.startswith("logger")
+            if change != "random" and (name != "export" or not change.startswith("logger"))
         ]
         thread.join(0.5)
     assert failures == []
@@ -261,7 +270,10 @@ def test_the_same_config_builds_the_same_network(prepared):
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "policy",
+    [POLICIES[0], *(pytest.param(policy, marks=pytest.mark.long) for policy in POLICIES[1:])],
+)
 def test_a_global_policy_changes_no_network(prepared, policy):
     """Networks are of float32, whatever policy Keras' own layers are made with."""
     text = mdnn.generate(prepared.run, "The ", length=8)
