@@ -295,11 +295,11 @@ def test_ask_items(tmp_path, monkeypatch):
             {name: tf.TensorSpec(None, dtype, name) for name, dtype in dtypes.items()},
         )
 
-        def __call__(self, image, how, **inputs):
+        def __call__(self, image, decoding, **inputs):
             assert {name: inputs[name].dtype for name in inputs}.items() <= dtypes.items()
             numbers = [inputs[name].numpy() for name in ("seed", "temperature", "samples")]
             assert [inputs[name].numpy().tolist() for name in ("text", "audio")] == [[b""]] * 2
-            return {"audio": image + f"{numbers} ".encode() + how}
+            return {"audio": image + f"{numbers} ".encode() + decoding}
 
     class Loaded:
         signatures = {"answer_audio": Signature()}  # noqa: RUF012
