@@ -116,7 +116,7 @@ def test_commands_say_it_in_one_line(tmp_path, command):
     "program",
     [
         "import mdnn; mdnn.build",
-        "import mdnn.layers",
+        "from mdnn.layers import AxisDense",
         "from mdnn.layers import AxisDense",
         "import mdnn; mdnn.generate('run', 'The ')",
         "import mdnn.activations",

@@ -103,7 +103,7 @@ def test_what_is_in_the_folder(exported):
     assert sorted(os.listdir(exported)) == [
         "assets",
         "assets.extra",
-        # No fingerprint.pb: it would be that of the graph before its functions keep their variables.
+        # No fingerprint.pb: it would not be that of the graph as it is rewritten.
         "saved_model.pb",
         "variables",
     ]
