@@ -104,7 +104,7 @@ class Steps:
         from mdnn.training.microbatches import num_microbatches
         from mdnn.training.mixed_precision import resolved
         from mdnn.training.optimizers import make_optimizer
-        from mdnn.training.step import make_step
+        from mdnn.training.steps.step import make_step
 
         config = load_config(path, [] if batch is None else [f"train.batch_size={batch}"])
         self.data = task_for(config)

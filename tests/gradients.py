@@ -19,10 +19,10 @@ def loss_and_gradients(model, loss, batch):
     learner = LossModel(model, loss)
     batch = learner.with_target_indices(batch)
     if keras.backend.backend() == "tensorflow":
-        from mdnn.training.step_tensorflow import gradients_of
+        from mdnn.training.steps.step_tensorflow import gradients_of
 
         return gradients_of(learner, [batch])
-    from mdnn.training.step_jax import gradient_function, values_of
+    from mdnn.training.steps.step_jax import gradient_function, values_of
 
     (_, (value, _)), gradients = gradient_function(learner)(*values_of(learner), batch)
     return value, gradients

@@ -17,11 +17,11 @@ def short(tmp_path):
     """The shipped config with a small network, three steps, and one way to write."""
     text = CONFIG.read_text(encoding="utf-8")
     for old, new in (
-        ("minutes = 2.5", "steps = 3\nchecks = 0"),
-        ("batch = 48", "batch = 2"),
+        ("minutes = 2.5", "steps = 3\nnum_evaluations = 0"),
+        ("batch_size = 48", "batch_size = 2"),
         ("width = 128\ndepth = 2", "width = 16\ndepth = 1"),
-        ("turn = 2.0", "turn = 0.0"),
-        ("unmask = 1.0", "unmask = 0.0"),
+        ("autoregressive = 2.0", "autoregressive = 0.0"),
+        ("masked_diffusion = 1.0", "masked_diffusion = 0.0"),
         ('source = "digits"', 'source = "digits"\nvalidation = 0.02'),
     ):
         assert old in text, old

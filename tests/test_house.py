@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "mdnn").rglob("*.py"))
 
 ROOMS = (
     ("errors", "option_field"),
-    ("text_encodings", "file_systems", "standard_streams"),
+    ("text_encodings", "file_systems", "standard_streams", "keras_settings"),
     ("files",),
     ("strict_json", "machine", "runtime"),
     ("activations",),

@@ -117,7 +117,6 @@ def test_commands_say_it_in_one_line(tmp_path, command):
     [
         "import mdnn; mdnn.build",
         "from mdnn.layers import AxisDense",
-        "from mdnn.layers import AxisDense",
         "import mdnn; mdnn.generate('run', 'The ')",
         "import mdnn.activations",
     ],

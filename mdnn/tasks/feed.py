@@ -19,7 +19,7 @@ class BatchFeed:
         """Receives the training step; a subclass may read its state.
 
         Args:
-            step: `mdnn.training.step_base.TrainingStep`.
+            step: `mdnn.training.steps.step_base.TrainingStep`.
         """
 
     def batch(self, step):

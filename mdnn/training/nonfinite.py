@@ -33,7 +33,7 @@ class LossMonitor:
             rate: float, the learning rate.
             way: str, the decoding mode.
             loss: scalar.
-            fault: see `mdnn.training.step_base.TrainingStep`.
+            fault: see `mdnn.training.steps.step_base.TrainingStep`.
         """
         self.pending.append((step, rate, way, loss, fault))
 

@@ -32,7 +32,7 @@ from mdnn.training.preparation import anchored, own_folders, resumed_config
 from mdnn.training.progress import Ticker, clock
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
-from mdnn.training.step import make_step
+from mdnn.training.steps.step import make_step
 
 PICTURE = "loss.png"
 # Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.

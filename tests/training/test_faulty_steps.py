@@ -11,8 +11,8 @@ from mdnn.datasets.batches.text_batches import TextBatches
 from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import make_step
-from mdnn.training.step_base import largest_gradient
+from mdnn.training.steps.step import make_step
+from mdnn.training.steps.step_base import largest_gradient
 
 
 def made(folder, *settings, precision="float32"):

@@ -23,7 +23,7 @@ from mdnn.tasks.item_task import item_statistics
 from mdnn.tokens.packing import pack_items
 from mdnn.training import trainer as loop
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import make_step
+from mdnn.training.steps.step import make_step
 
 PLAIN = tuple(
     f"train.optimizer.{key}" for key in ('name="sgd"', "beta_1=0", "weight_decay=0", "clip_norm=0")
@@ -305,7 +305,7 @@ def test_weights_count(tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="TensorFlow needs no lengths")
 def test_lengths_of_picks_are_foreseen(tmp_path):
-    from mdnn.training.step_jax import FORESEEN, MORE, foreseen_sizes
+    from mdnn.training.steps.step_jax import FORESEEN, MORE, foreseen_sizes
 
     config = tiny.load_items(tmp_path)
     batches, model = task_for(config).batches, mdnn.build(config)

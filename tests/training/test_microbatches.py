@@ -14,7 +14,7 @@ from mdnn.models.loss import loss_for
 from mdnn.tasks import task_for
 from mdnn.training import microbatches as cores
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import make_step
+from mdnn.training.steps.step import make_step
 from mdnn.training.trainer import Training
 
 SGD = tuple(

@@ -11,7 +11,7 @@ from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training import mixed_precision as precision
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import make_step
+from mdnn.training.steps.step import make_step
 
 
 def test_layers_compute_in_bfloat16_while_it_lasts(tmp_path):

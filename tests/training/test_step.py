@@ -11,7 +11,7 @@ from mdnn.datasets.batches.text_batches import TextBatches
 from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
-from mdnn.training.step import make_step
+from mdnn.training.steps.step import make_step
 
 REFED = ("refeed.steps=4", "backbone.width=8", "context.grid=[2, 3]")
 NO_NORMS = tuple(f'backbone.{k}="none"' for k in ("layer.0.norm", "layer.1.norm", "final_norm"))

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mdnn.models.active_rows import LISTS
 from mdnn.training.mixed_precision import compute_dtype_scope
-from mdnn.training.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
+from mdnn.training.steps.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
 
 
 class TensorFlowStep(TrainingStep):

@@ -5,7 +5,7 @@ import numpy as np
 
 from mdnn.models.active_rows import LISTS
 from mdnn.training.mixed_precision import compute_dtype_scope
-from mdnn.training.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
+from mdnn.training.steps.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
 
 # Number of batches used to estimate the numbers of targets, and the safety factor.
 FORESEEN, MORE = 64, 1.25

@@ -24,7 +24,7 @@ def make_step(
         loss: `mdnn.TokenCrossEntropy`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
         batches: the training batches, a `mdnn.datasets.batches.text_batches.StepBatches` (see
-            `mdnn.training.step_jax.JaxStep`), or `None`.
+            `mdnn.training.steps.step_jax.JaxStep`), or `None`.
         precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`; weights, optimizer and
             loss are float32.
         learner: function from a model and the loss to a `LossModel`.
@@ -34,7 +34,7 @@ def make_step(
             are not `divisible`.
 
     Returns:
-        A `mdnn.training.step_base.TrainingStep`.
+        A `mdnn.training.steps.step_base.TrainingStep`.
 
     Raises:
         MdnnError: a backend other than TensorFlow and JAX.
@@ -51,10 +51,10 @@ def make_step(
             raise ValueError("expected models that share their variables, in one order")
     # Deferred imports: each module needs its own backend.
     if keras.backend.backend() == "tensorflow":
-        from mdnn.training.step_tensorflow import TensorFlowStep
+        from mdnn.training.steps.step_tensorflow import TensorFlowStep
 
         parts = parts if first.divisible and not xla else 1
         return TensorFlowStep(learners, optimizer, precision, xla, parts)
-    from mdnn.training.step_jax import JaxStep
+    from mdnn.training.steps.step_jax import JaxStep
 
     return JaxStep(learners, optimizer, precision, batches)

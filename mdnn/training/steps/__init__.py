@@ -1,0 +1,1 @@
+"""Training steps, one class for each backend that trains."""
