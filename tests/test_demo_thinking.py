@@ -16,8 +16,8 @@ def short(tmp_path):
     """The shipped config with a small network and three steps."""
     text = CONFIG.read_text(encoding="utf-8")
     for old, new in (
-        ("minutes = 2", "steps = 3\nchecks = 0\nsample = 0"),
-        ("batch = 64", "batch = 2"),
+        ("minutes = 2", "steps = 3\nnum_evaluations = 0\nsample = 0"),
+        ("batch_size = 64", "batch_size = 2"),
         ("width = 32\ndepth = 1", "width = 8\ndepth = 1"),
         ("validation = 0.1", "validation = 0.1\ncases = 8"),
     ):

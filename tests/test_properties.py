@@ -131,7 +131,7 @@ def bases(folder):
     paths = tiny.write_config(folder), tiny.write_items(folder)
     tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
     for table in tables:
-        table["train"] |= {"steps": 2, "batch": 2, "sample": 0}
+        table["train"] |= {"steps": 2, "batch_size": 2, "sample": 0}
     words = copy.deepcopy(tables[0])
     words["tokens"] |= {"modalities": ["text", "word"], "words": 20}
     words["context"]["grid"] = [2, 4]

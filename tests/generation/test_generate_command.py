@@ -66,7 +66,7 @@ def test_items_keep_their_order(call, items_run):
         (("--prompt", "one", "--output", "grey", "--out", "no/a.png"), "--out: there is no folder"),
         (("--prompt", "one", "--output", "gray", "--out", "a.png"), "output: unknown 'gray'"),
         (("--item", "none.png", "--output", "text"), "cannot read none.png: No such file"),
-        (("--item", "seven.gif", "--output", "text"), "seven.gif: expected a file .txt"),
+        (("--item", "seven.gif", "--output", "text"), "cannot read seven.gif"),
         (
             ("--prompt", "one", "--output", "text", "--decoding", "twice"),
             "decoding: unknown 'twice'",

@@ -85,7 +85,7 @@ def test_nats_are_those_of_all_scores(how):
     batch = batches.at(1)
     inputs = {name: batch[name] for name in ("tokens", "targets")}
     expected = nll_model(model, **decoding(config))(inputs)
-    found = TargetNLL(model).nats(**inputs)
+    found = TargetNLL(model).nll(**inputs)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -99,7 +99,7 @@ def test_a_variant_is_run_as_it_is_wired():
         expected = loss(batch["targets"], network(inputs), sample_weight=batch["weights"])
         np.testing.assert_allclose(LossModel(network, loss)(batch), expected, rtol=2e-5)
         nats = nll_model(network, **decoding(config))(inputs)
-        np.testing.assert_allclose(TargetNLL(network).nats(**inputs), nats, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(TargetNLL(network).nll(**inputs), nats, rtol=1e-4, atol=1e-5)
         found.append(float(expected))
     assert abs(found[0] - found[1]) > 1e-3
 
@@ -140,7 +140,7 @@ def test_a_variants_nats_are_its_own():
     inputs = {name: batch[name] for name in ("tokens", "targets")}
     whole = model.with_options(causal=False)
     expected = nll_model(whole, **decoding(config))(inputs)
-    np.testing.assert_allclose(TargetNLL(whole).nats(**inputs), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(TargetNLL(whole).nll(**inputs), expected, rtol=1e-5, atol=1e-5)
     loss = loss_for(config)
     value = loss(batch["targets"], whole(inputs), sample_weight=batch["weights"])
     learner = LossModel(whole, loss)

@@ -25,7 +25,8 @@ import traceback
 from pathlib import Path
 
 from mdnn.runs import safetensors_io as arrays
-from mdnn.training import checkpoint, gradients, loop  # noqa: F401
+from mdnn.training import checkpoint, trainer
+from mdnn.training.steps import step  # noqa: F401
 
 KINDS = ("moment", "start", "byte", "sync", "rename")
 
@@ -40,7 +41,7 @@ def child(config, folder, kind, number):
             arm(kind, number)
             resume = (folder / "config.toml").is_file()
             tell_of_steps(writer)
-            loop.train(config, folder, resume=resume, show=False)
+            trainer.train(config, folder, resume=resume, show=False)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -52,13 +53,13 @@ def child(config, folder, kind, number):
 
 def tell_of_steps(pipe):
     """Writes into a pipe the step at which training begins."""
-    train = loop.Training._train
+    train = trainer.Training._train
 
     def told(self):
         os.write(pipe, f"{self.progress.step}\n".encode())
         return train(self)
 
-    loop.Training._train = told
+    trainer.Training._train = told
 
 
 def arm(kind, number):

@@ -8,6 +8,7 @@ from gradients import loss_and_gradients
 
 import mdnn
 from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.models import float_types
 from mdnn.models.loss import TokenCrossEntropy
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.training.optimizers import make_optimizer
@@ -19,9 +20,11 @@ STEP = 1e-5
 
 
 @pytest.fixture
-def double():
+def double(monkeypatch):
     """float64 throughout."""
     policy = keras.config.dtype_policy()
+    # Networks are of float32 whatever the policy says, but for this test.
+    monkeypatch.setattr(float_types, "POLICY", "float64")
     keras.config.set_dtype_policy("float64")
     if keras.backend.backend() != "jax":
         yield
