@@ -19,7 +19,7 @@ def short(tmp_path):
         ("minutes = 2", "steps = 3\nnum_evaluations = 0\nsample = 0"),
         ("batch_size = 64", "batch_size = 2"),
         ("width = 32\ndepth = 1", "width = 8\ndepth = 1"),
-        ("validation = 0.1", "validation = 0.1\ncases = 8"),
+        ("validation = 0.1", "validation = 0.1\nvalidation_size = 8"),
     ):
         assert old in text, old
         text = text.replace(old, new)
