@@ -244,3 +244,10 @@ def test_a_write_that_fails_leaves_the_old_weights(run, model, monkeypatch):
 def test_a_run_is_its_folder():
     assert Run("a", CONFIG).words == ()
     assert Run("a", CONFIG) == Run("a", CONFIG)
+
+
+def test_a_run_folder_of_an_older_mdnn(tmp_path):
+    (tmp_path / "config.toml").write_text("[[backbone.branch]]\n[train]\nsteps = 1\n")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(mdnn.MdnnError, match="is a run folder of an older mdnn"):
+        open_run(tmp_path)
