@@ -312,7 +312,7 @@ def test_ask_items(tmp_path, monkeypatch):
     ask_items.main("saved", "audio", str(out), str(tmp_path / "a.png"), "samples=4", "seed=9")
     assert sys.modules["mdnn"] is sys.modules["keras"] is None
     numbers = [np.int32(9), np.float32(0.8), np.int32(4)]
-    assert out.read_bytes() == PNG + f"{numbers} turn".encode()
+    assert out.read_bytes() == PNG + f"{numbers} autoregressive".encode()
 
 
 SHAPES = {
