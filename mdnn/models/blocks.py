@@ -1,12 +1,17 @@
 """Residual blocks: the base class, feed-forward blocks and linear blocks."""
 
 import keras
-from keras import initializers, layers, ops
+from keras import layers, ops
 
 from mdnn import activations
 from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormalization
+from mdnn.layers.weight_rules import (
+    RuledDense,
+    RuledLayer,
+    RuledLayerNormalization,
+    get_initializer,
+)
 
 
 def make_norm(kind, name, dtype=None):
@@ -82,7 +87,9 @@ class ResidualBlock(RuledLayer):
 
     def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
         """Returns a built dense layer over the channels, its initial values scaled by `scale`."""
-        start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
+        start = get_initializer(
+            "variance_scaling", scale=scale**2, mode="fan_in", distribution="truncated_normal"
+        )
         dense = RuledDense(
             units,
             use_bias=self.bias if bias is None else bias,

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import random
 
 from keras import layers
 
@@ -60,13 +59,8 @@ def make_layers(config, words):
 @contextlib.contextmanager
 def new_weights(config):
     """Context manager that limits and seeds new weights by `limits.parameters` and `seed`."""
-    # Every Keras initializer draws from Python's global generator: restore its state at the end.
-    state = random.getstate()
-    try:
-        with at_most(config.limits.parameters), applied(seeded(config.seed)):
-            yield
-    finally:
-        random.setstate(state)
+    with at_most(config.limits.parameters), applied(seeded(config.seed)):
+        yield
 
 
 def _made(config, words):
