@@ -95,6 +95,7 @@ def parser():
     train.add_argument(
         "--init-from",
         metavar="OTHER",
+        type=path_argument,
         help="start with the weights of another run: a run folder or a .keras file (fine-tuning)",
     )
     train.add_argument(

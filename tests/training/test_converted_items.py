@@ -10,6 +10,8 @@ from PIL import Image
 
 import mdnn
 from mdnn.cli import main
+from mdnn.errors import MdnnError
+from mdnn.tasks import task_for
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="mdnn.train runs on TensorFlow and JAX"
@@ -26,11 +28,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def train(folder, *settings):
-    quick = [word for setting in (*tiny.QUICK[:1], "train.steps=2", *settings)
-             for word in ("--set", setting)]  # fmt: skip
-    words = ["train", str(folder / "items.toml"), "--out", str(folder / "run"), *quick]
-    return main(words)
+def open_task(folder, *settings):
+    """Reads all items, as a training does before its first step."""
+    return task_for(mdnn.load_config(folder / "items.toml", settings)).open()
 
 
 def change_manifest(folder, change):
@@ -42,11 +42,28 @@ def change_manifest(folder, change):
 
 
 def test_without_it_training_is_refused(folder, capsys):
-    assert train(folder) == 2
+    words = ["train", str(folder / "items.toml"), "--out", str(folder / "run")]
+    assert main(words) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "one-1.png" in error
     assert "data.convert" in error
     assert not (folder / "run").exists()
+
+
+def test_from_training_to_an_answer(folder, capsys):
+    settings = (*tiny.QUICK[:2], "train.steps=1", "data.convert=true", "train.final_evaluation=40")
+    settings += ("train.objectives.parallel=0", "train.objectives.masked_diffusion=0")
+    words = [word for setting in settings for word in ("--set", setting)]
+    run = str(folder / "run")
+    assert main(["train", str(folder / "items.toml"), "--out", run, *words]) == 0
+    # The run converts what its config allows, and prompts as well.
+    assert main(["generate", run, "--item", str(folder / "one-1.png"), "--output", "text 1"]) == 0
+    config = folder / "run" / "config.toml"
+    config.write_text(config.read_text("utf-8").replace("convert = true", "convert = false"))
+    words = ["generate", run, "--item", str(folder / "one-1.png"), "--output", "text 1"]
+    assert main(words) == 2
+    assert "--convert" in capsys.readouterr().err
+    assert main([*words, "--convert"]) == 0
 
 
 def convert_config(folder):
@@ -67,30 +84,21 @@ def convert_parts(folder):
 
 
 @pytest.mark.parametrize("convert", [convert_config, convert_lines, convert_parts])
-def test_the_config_the_line_or_the_part_says_it(folder, convert, capsys):
-    assert train(folder, *convert(folder)) == 0
-    run = folder / "run"
-    # The run reads its source anew, with its own config.
-    assert main(["evaluate", str(run)]) == 0
-    words = ["generate", str(run), "--item", str(folder / "one-1.png"), "--output", "text 3"]
-    assert main(words) == 2
-    assert "data.convert" in capsys.readouterr().err or convert is convert_config
-    assert main([*words, "--convert"]) == 0
-    values = {
-        entry.read().value.tobytes()
-        for line in mdnn.open_dataset(
-            folder, 0.25, rate=1000, kinds=("text", "grey", "audio"),
-            convert=convert is convert_config
-        ).train
+def test_the_config_the_line_or_the_part_says_it(folder, convert):
+    splits = open_task(folder, *convert(folder)).splits
+    values = [
+        entry.read().value
+        for line in [*splits.train, *splits.validation]
         for part in line.parts
         for entry in part
         if "one-1.png" in getattr(entry, "paths", ("",))[0]
-    }  # fmt: skip
-    # Half of 200, 0, 0 over white, as grey: 0.299 * 227 + 0.701 * 127.
-    assert all(set(value) <= set(range(155, 160)) for value in values)
+    ]
+    # Half of (200, 0, 0) over white, as grey: 0.299 * 227 + 0.587 * 127 + 0.114 * 127.
+    assert len(values) == 1
+    assert set(values[0].ravel().tolist()) <= set(range(155, 160))
 
 
-def test_a_part_may_refuse_what_the_config_allows(folder, capsys):
+def test_a_part_may_refuse_what_the_config_allows(folder):
     change_manifest(folder, lambda line: [part.update(convert=False) for part in line["items"]])
-    assert train(folder, "data.convert=true") == 2
-    assert "one-1.png" in capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(MdnnError, match=r"one-1\.png"):
+        open_task(folder, "data.convert=true")
