@@ -145,14 +145,16 @@ class Study:
             # Without facts: a combination that the sampler proposed twice.
             if trial.state.name in names and trial.user_attrs
         ]
-        whole = float("inf")
-        return sorted(
-            rows,
-            key=lambda row: (row["state"] != "complete", whole if row["loss"] is None else row["loss"]),
-        )
+        return sorted(rows, key=_rank)
 
     def _state(self, name):
         return self.optuna.trial.TrialState[name]
+
+
+def _rank(row):
+    """Sorts complete trials first, by their loss; failed ones last."""
+    loss = float("inf") if row["loss"] is None else row["loss"]
+    return row["state"] != "complete", loss
 
 
 def _optuna():
