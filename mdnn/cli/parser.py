@@ -16,6 +16,7 @@ from mdnn.cli.commands import (
     run_train,
 )
 from mdnn.cli.generate_command import add_generate
+from mdnn.cli.search_command import add_search
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -165,6 +166,7 @@ def parser():
     _json(quantize)
     quantize.set_defaults(run_command=run_quantize)
     add_serve(commands)
+    add_search(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(
