@@ -34,6 +34,7 @@ from mdnn.training.preparation import anchored, own_folders, resumed_config
 from mdnn.training.progress import Ticker, clock
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
+from mdnn.training.steps.evolution import strategy_of
 from mdnn.training.steps.step import make_step
 
 PICTURE = "loss.png"
@@ -168,6 +169,7 @@ class Training:
             learner=task.loss_model,
             xla=spec.xla,
             parts=self.microbatches,
+            strategy=strategy_of(run.config),
         )
         self.feed = task.feed()
         self.feed.follow(self.step)
