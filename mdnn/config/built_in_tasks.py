@@ -5,28 +5,13 @@ from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tokens.features import UNITS
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
-_PUZZLE_REFEED = (
+_REFEED = (
     "refeed.step_schedule",
     "refeed.supervision_steps",
 )
 
 
-def _check_text(config):
-    refeed = config.refeed
-    if refeed.step_schedule not in ("fixed", "sampled"):
-        raise MdnnError(
-            "refeed.step_schedule: expected 'fixed' or 'sampled', received "
-            f"{refeed.step_schedule!r}; it belongs to context.layout = 'puzzle'"
-        )
-    if refeed.progressive < 1:
-        raise MdnnError(
-            f"refeed.progressive: expected 1.0, received {refeed.progressive}; it belongs to "
-            "context.layout = 'puzzle'"
-        )
-
-
 def _check_items(config):
-    _check_text(config)
     tokens, positions = config.tokens, config.context.positions
     # Digits must encode every coordinate, and coordinates are below the number of positions.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
@@ -87,7 +72,7 @@ def _is_puzzle(source):
 
 
 _SHARED = (
-    "refeed.step_schedule",
+    *_REFEED,
     "tokens.table",
     "tokens.heads",
     "tokens.words",
@@ -95,9 +80,7 @@ _SHARED = (
     "context.padding",
 )
 
-TEXT_RULES = TaskRules(
-    modalities=("text", "word"), keys=_SHARED, phrase="in a stream", check=_check_text
-)
+TEXT_RULES = TaskRules(modalities=("text", "word"), keys=_SHARED, phrase="in a stream")
 ITEM_RULES = TaskRules(
     modalities=UNITS,
     keys=(
@@ -124,7 +107,7 @@ PUZZLE_RULES = TaskRules(
         "data.validation_size",
         "tokens.candidates",
         "loss.prompt",
-        *_PUZZLE_REFEED,
+        *_REFEED,
     ),
     modes=("parallel",),
     phrase="of a puzzle",
@@ -132,6 +115,7 @@ PUZZLE_RULES = TaskRules(
     is_source=_is_puzzle,
     has_mask=False,
     always_recurrent=True,
+    stops_examples=True,
 )
 
 register_rules("stream", TEXT_RULES)
