@@ -11,6 +11,14 @@ _REFEED = (
 )
 
 
+def _check_stream(config):
+    if (shares := sum(mixed.share for mixed in config.data.mix)) >= 1:
+        raise MdnnError(
+            f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
+            f"{shares:g}"
+        )
+
+
 def _check_items(config):
     tokens, positions = config.tokens, config.context.positions
     # Digits must encode every coordinate, and coordinates are below the number of positions.
@@ -80,7 +88,12 @@ _SHARED = (
     "context.padding",
 )
 
-TEXT_RULES = TaskRules(modalities=("text", "word"), keys=_SHARED, phrase="in a stream")
+TEXT_RULES = TaskRules(
+    modalities=("text", "word"),
+    keys=(*_SHARED, "data.mix"),
+    phrase="in a stream",
+    check=_check_stream,
+)
 ITEM_RULES = TaskRules(
     modalities=UNITS,
     keys=(

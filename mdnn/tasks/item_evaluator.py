@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from mdnn.datasets.batches.item_batches import item_windows, planned_contexts
+from mdnn.datasets.batches.context_plan import planned_contexts
+from mdnn.datasets.batches.item_batches import item_windows
 from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import StepCounter, compile_models
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
@@ -153,7 +154,7 @@ class ItemEvaluator:
             tokens: in autoregressive decoding, those of the items before the answer.
         """
         config, totals, prompts, done = self.config, {}, Total(), 0
-        count = sum(1 for _ in planned_contexts(lines, config.data.order))
+        count = len(planned_contexts(lines, config.data.order))
         count = count if most is None else min(count, most)
         for window in self._windows(lines, mode, most):
             counted, weights = window.pop("counted"), window.pop("weights")

@@ -14,12 +14,14 @@ from mdnn.files import check_new_folder, sweep
 from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
-from mdnn.runs.run_folder import Run, read_words, write_about, write_run
+from mdnn.runs.origin import format_origin, read_origin
+from mdnn.runs.run_folder import CONFIG, Run, read_words, write_about, write_run
 from mdnn.tasks.head_init import init_head_bias
 from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
 from mdnn.training.determinism import deterministic_ops
 from mdnn.training.ema import swapped_in, take_averages
+from mdnn.training.init_from import make_start, recorded_start, take_start
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
@@ -39,7 +41,7 @@ PICTURE = "loss.png"
 ROWS, ROW = 200, 100
 
 
-def train(config, out, resume=False, show=True):
+def train(config, out, resume=False, show=True, init_from=None, init_optimizer=False, source=None):
     """Trains the network of a config and writes it to a run folder.
 
     The model unrolls refeed steps, if configured, so each optimizer step performs backpropagation
@@ -52,6 +54,12 @@ def train(config, out, resume=False, show=True):
         resume: bool, whether to continue the run in `out` with its stored config; of `config` only
             the training budget is used.
         show: bool, whether to show progress on standard error.
+        init_from: another run whose weights the new one starts with (fine-tuning): a run folder,
+            the `Run` of an opened one, a `Network` or a `.keras` file. All of its weights fit the
+            config, by name and shape, or none is taken.
+        init_optimizer: bool, whether to take the state of the optimizer from the newest checkpoint
+            of `init_from` as well; it is new otherwise.
+        source: str, with `resume` the data source to go on with; `None` for the run's own.
 
     Returns:
         dict: the metrics of `evaluate` on the validation data (without the sliding windows of
@@ -61,7 +69,8 @@ def train(config, out, resume=False, show=True):
 
     Raises:
         MdnnError: a Keras backend other than TensorFlow and JAX; `out` is not empty, is in use by
-            another process or was created by a newer mdnn; the source is unreadable; the text is
+            another process or was created by a newer mdnn; `init_from` is no run, or its weights
+            do not fit; the source is unreadable; the text is
             too short for the context or items do not fit it; the loss is not finite.
         OSError: full disk or unwritable folder; existing files are left in place.
     """
@@ -72,29 +81,45 @@ def train(config, out, resume=False, show=True):
     path = as_path(out, "out")
     words = None
     if resume:
-        config = resumed_config(config, path)
+        if init_from is not None or init_optimizer:
+            raise MdnnError(
+                "--init-from starts a new run and --resume goes on with one: expected one of them"
+            )
+        config = resumed_config(config, path, source)
     else:
+        if source is not None:
+            raise MdnnError("source: expected with resume alone; a new run takes data.source")
         check_new_folder(path)
     begun = resume and checkpoint.newest(path) is not None
+    again = resume and not begun
+    start = recorded_start(path) if again else make_start(init_from, init_optimizer)
     if begun and config.tokens.words:
         words = read_words(path)
+    elif start is not None and config.tokens.words and start.run.words:
+        words = start.run.words
     with deterministic_ops(config.train.deterministic):
-        return _run_training(config, path, resume, begun, words, show)
+        return _run_training(config, path, resume, begun, words, show, start)
 
 
-def _run_training(config, path, resume, begun, words, show):
+def _run_training(config, path, resume, begun, words, show, start=None):
     """Makes what a training needs and runs it; see `train`."""
     task = task_for(config, words).open()
     run = Run(path, config, task.words)
     model = build(config, run.words)
     training = Training(run.holding(model), task, make_display(show, unit=task.unit))
+    if start is not None:
+        take_start(start, training.parts())
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
         for folder in own_folders(path):
             sweep(folder)
         if begun:
             training.restore()
-            if changed := source_change(path, task.fingerprint()):
+            if load_config(path / CONFIG).data.source != config.data.source:
+                training.display.say(f"{path}: the source is {config.data.source} from here on")
+                write_about(path, config, run.words)
+                write_source(path, config.data.source, task.fingerprint())
+            elif changed := source_change(path, task.fingerprint()):
                 training.display.say(changed)
         else:
             # Check again under the lock: another process may have created the folder meanwhile.
@@ -102,10 +127,17 @@ def _run_training(config, path, resume, begun, words, show):
                 check_new_folder(path)
             else:
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
-            init_head_bias(model.heads, task.head_tokens())
+            if start is None:
+                init_head_bias(model.heads, task.head_tokens())
+            else:
+                start.record(path)
             write_about(path, config, run.words)
             task.write_about(path)
             write_source(path, config.data.source, task.fingerprint())
+            if start is not None:
+                # From here on the run no longer needs the other one.
+                training.save()
+                training.display.say(f"{path}: {format_origin(read_origin(path))}")
         return training.run_all()
 
 
@@ -176,7 +208,7 @@ class Training:
         # Signals received while saving take effect afterwards.
         with Stopping() as stopping:
             self._settle()
-            self._save()
+            self.save()
             take_averages(self.optimizer, self.model.trainable_variables)
             write_run(self.run.path, self.run.config, self.run.words, self.model)
         number = stopping.number if number is None else number
@@ -217,7 +249,7 @@ class Training:
         except Exception as error:
             self.display.say(f"{self.run.path / PICTURE} is not drawn: {error}")
 
-    def _save(self):
+    def save(self):
         """Writes a checkpoint."""
         self.step.sync()
         sync(self.run.path)
@@ -287,7 +319,7 @@ class Training:
                     self._show(part, (now - warm) / (progress.step - first))
                 if now - kept > spec.checkpoints.seconds:
                     self._settle()
-                    self._save()
+                    self.save()
                     kept = time.perf_counter()
         return stopping.number if self._part() < 1 else None
 

@@ -9,8 +9,6 @@ import resource
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -264,29 +262,6 @@ def test_two_processes_in_one_folder(tmp_path, monkeypatch, capsys):
     with pytest.raises(mdnn.MdnnError, match="already exists"):
         pretend(tmp_path, monkeypatch, out="other")
     assert held(tmp_path / "other") == {"config.toml": b"seed = 1"}
-
-
-def test_the_lock_dies_with_its_process(tmp_path):
-    program = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from mdnn.training.run_lock import locked\n"
-        "with locked(Path(sys.argv[1])):\n"
-        "    print('held', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(mdnn.MdnnError, match="by another process"), locked(tmp_path):
-            pass
-        process.kill()
-        process.wait()
-        with locked(tmp_path):
-            pass
-    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_of_a_newer_version(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from keras import initializers, ops
+from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.layers.axis_product import axis_product
@@ -12,6 +12,7 @@ from mdnn.layers.mixing.decoding_cache import DecodingCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache, split_diagonal
 from mdnn.layers.mixing.mixer import Mixer, check_groups, register_mixer, wired_causally
 from mdnn.layers.multidim_dense import MultidimDense
+from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import toeplitz
 from mdnn.option_field import option
 
@@ -73,7 +74,7 @@ class DenseMixer(Mixer):
         sharing = self.sharing
         if sharing == "groups":
             sharing = (rank + 1,) if self.groups > 1 else "shared"
-        start = initializers.RandomNormal(stddev=self.init_std) if self.init_std else None
+        start = get_initializer("random_normal", stddev=self.init_std) if self.init_std else None
         return MultidimDense(
             axes=self.context_axes(rank),
             sharing=sharing,
