@@ -164,3 +164,14 @@ def test_a_loss_of_other_heads_is_refused():
         LossModel(model, TokenCrossEntropy(places=True))
     with pytest.raises(ValueError, match="takes 1043 scores per position, received 529"):
         nll_model(model, ["text", "word"])
+    with pytest.raises(ValueError, match=r"y_true: expected tokens \[batch, positions, 8\], rec"):
+        TokenCrossEntropy()(tokens[..., :4], scores)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [({"text": 0}, "expected one modality above 0"), ({"text": -1}, "'text' at least 0, received")],
+)
+def test_weights_that_leave_nothing(weights, message):
+    with pytest.raises(ValueError, match=message):
+        TokenCrossEntropy(modality_weights=weights)
