@@ -28,7 +28,18 @@ NASTY = (
 )
 """Names of folders; each also with a slash at its end."""
 
-WORDS = {"NAME", "TEXT", "WORD", "N", "KEY=VALUE", "DTYPE", "LIST", "ORIGIN", "ADDRESS"}
+WORDS = {
+    "NAME",
+    "TEXT",
+    "WORD",
+    "N",
+    "KEY=VALUE",
+    "DTYPE",
+    "LIST",
+    "ORIGIN",
+    "ADDRESS",
+    "KEY=A,B,C",
+}
 """What stands for something else than a path in the help of an option."""
 
 
@@ -63,7 +74,7 @@ def test_every_argument_that_is_a_path_follows_the_rule(command, action, monkeyp
         word
         for other in command._actions
         if other is not action and (other.required or not other.option_strings)
-        for word in ([other.option_strings[-1], "x"] if other.option_strings else ["x"])
+        for word in ([other.option_strings[-1], "1"] if other.option_strings else ["1"])
         if other.nargs != 0
     ]
     paths = [f"{folder}{end}" for folder in NASTY for end in ("", "/", "/inner.txt")]
@@ -76,7 +87,7 @@ def test_every_argument_that_is_a_path_follows_the_rule(command, action, monkeyp
             order = [other for other in command._actions if not other.option_strings]
             words = [path if other is action else "x" for other in order]
             named = [other for other in command._actions if other.option_strings and other.required]
-            words += [word for other in named for word in (other.option_strings[-1], "x")]
+            words += [word for other in named for word in (other.option_strings[-1], "1")]
         found = getattr(command.parse_args(words), action.dest)
         if isinstance(found, list):
             ((_, found),) = found

@@ -4,6 +4,7 @@ import json
 import signal
 
 from mdnn.errors import MdnnError
+from mdnn.file_systems import path_argument
 from mdnn.training.signals import exit_status
 
 
@@ -15,7 +16,12 @@ def add_search(commands):
         description="Trains the config with one combination of values after another, stops poor "
         "ones early, and writes the best config, a table and a picture into DIR.",
     )
-    command.add_argument("config", metavar="CONFIG", help="a config file, or a shipped one's name")
+    command.add_argument(
+        "config",
+        metavar="CONFIG",
+        type=path_argument,
+        help="a config file, or a shipped one's name",
+    )
     command.add_argument(
         "--try",
         metavar="KEY=A,B,C",
@@ -30,7 +36,9 @@ def add_search(commands):
         required=True,
         help="of the whole search; train.minutes or train.steps is each trial's",
     )
-    command.add_argument("--out", metavar="DIR", required=True, help="the folder to make")
+    command.add_argument(
+        "--out", metavar="DIR", type=path_argument, required=True, help="the folder to make"
+    )
     command.add_argument(
         "--set",
         metavar="KEY=VALUE",

@@ -183,6 +183,8 @@ class ItemTask(Task):
             for kind, one in (*own["kinds"].items(), ("all", own)):
                 means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
                 lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['units']:,}"))
+        if "mean_steps" in metrics:
+            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         return lines
 
     def measured_writer(self, run, data):

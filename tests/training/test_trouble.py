@@ -430,3 +430,14 @@ def test_the_same_seed_gives_the_same_run(tmp_path):
         ]
     assert runs["one"] == runs["two"]
     assert runs["one"][0] != runs["other"][0]
+
+
+def test_a_run_folder_of_an_older_mdnn(tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("[[backbone.branch]]\n[train]\nsteps = 1\n")
+    config = tiny.write_config(tmp_path)
+    for path in (config, run / "config.toml"):
+        assert cli.main(["train", str(path), "--out", str(run), "--resume"]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+        assert "config.toml was made by an older mdnn, whose config keys had other names" in line

@@ -96,12 +96,12 @@ class DenseMixer(Mixer):
             return tuple(shape)
         return (*shape[:-1], self.kernels, shape[-1] // self.kernels)
 
-    def apply(self, layer, x, causal=None):
+    def apply(self, layer, x, options=None):
         shape = ops.shape(x)
         if self.kernels > 1:
             x = ops.reshape(x, (-1, *self.layer_shape(shape)[1:]))
         # Channels have no order, so causality does not apply to them.
-        x = layer(x) if -1 in self.axes else layer(x, causal=causal)
+        x = layer(x) if -1 in self.axes else layer(x, **self.call_arguments(options))
         return ops.reshape(x, shape) if self.kernels > 1 else x
 
     def make_caches(self, layer, grid, width, columns=True):
