@@ -2,7 +2,6 @@
 
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.tokens.features import UNITS
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
 _PUZZLE_REFEED = (
@@ -99,7 +98,7 @@ TEXT_RULES = TaskRules(
     modalities=("text", "word"), keys=_SHARED, phrase="in a stream", check=_check_text
 )
 ITEM_RULES = TaskRules(
-    modalities=UNITS,
+    modalities=None,
     keys=(
         *_SHARED,
         "data.order",

@@ -9,7 +9,7 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
-from mdnn.generation.output_spec import OutputSpec, check_kind
+from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import answer_start, max_open_tokens, modalities_of
 from mdnn.generation.requests import (
     END,
@@ -18,7 +18,9 @@ from mdnn.generation.requests import (
     decoder_for,
     run_decoder,
 )
-from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITY, WIDTH
+from mdnn.tokens.items import check_kind
+from mdnn.tokens.modalities import kinds_of, modality, modality_at
 
 MAX_ITEMS = 64
 """Maximum number of items in an answer if the network chooses its end."""
@@ -95,7 +97,7 @@ class ItemGenerator:
         tokens, stop = np.zeros((self.positions, WIDTH), "int32"), 0
         for number, item in enumerate(items):
             name = item.name or f"item {number + 1} of the prompt"
-            check_kind(item.kind, self.modalities, name)
+            check_kind(item.kind, kinds_of(self.modalities), name)
             start = answer_start(stop, self.alignment) if stop else 0
             count = self.tokenizer.count(item)
             if start + count >= self.positions:
@@ -178,7 +180,7 @@ class ItemGenerator:
             return OutputRequest(spec, first, spec.num_tokens, answer)
         if not spec.flat and not self.config.tokens.answer_coordinates:
             trained = ", ".join("x".join(map(str, shape)) for shape in shapes[:4])
-            sizes = "8x8" if modality(kind).places == 2 else "4x8x8"
+            sizes = "x".join(map(str, modality(kind).example_shape))
             raise MdnnError(
                 f"output: specify the size of {kind}, such as '{kind} {sizes}': the network was "
                 f"trained on {trained or 'none'} and does not decode coordinates "
@@ -218,9 +220,9 @@ class ItemGenerator:
         for context, (tokens, _) in zip(
             contexts, self._run(decoder, contexts, requests), strict=True
         ):
-            name = MODALITIES[tokens[0, MODALITY]].name if len(tokens) else None
-            context.done = name is None
-            kinds.append("text" if name == "word" else name)
+            kind = modality_at(tokens[0, MODALITY]).kind if len(tokens) else None
+            context.done = kind is None
+            kinds.append(kind)
         return kinds
 
     def _requests(self, contexts, specs, following=None):
@@ -289,10 +291,10 @@ class ItemGenerator:
                 f"the network's coordinates make no {request.spec.kind} ({error}); specify its "
                 "size with output="
             ) from None
-        if item.kind == "text" and request.spec.shape is not None:
-            # A word token has several characters, so the text may be too long.
-            item = dataclasses.replace(item, value=item.value[: request.spec.num_tokens])
-        return item
+        if request.spec.shape is None:
+            return item
+        value = modality(item.kind).limited(item.value, request.spec.num_tokens)
+        return dataclasses.replace(item, value=value)
 
     def _run(self, decoder, contexts, requests):
         settings, size = self.settings, self.batch_size

@@ -9,7 +9,8 @@ import numpy as np
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import coordinate_strides, num_masked
-from mdnn.tokens.features import MODALITY, WIDTH, modality
+from mdnn.tokens.features import MODALITY, WIDTH
+from mdnn.tokens.modalities import modality
 
 END = modality("end").index
 MASK = modality("blank").index

@@ -14,7 +14,8 @@ from mdnn.generation.requests import decoder_for
 from mdnn.generation.stop_texts import until_stop
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
-from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
 

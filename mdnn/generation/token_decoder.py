@@ -7,7 +7,8 @@ from keras import ops
 from mdnn.generation.sampling import sample, uniform
 from mdnn.generation.windows import TOKEN_BYTES, sanitize_tokens
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.features import MODALITY, PLACES, modality
+from mdnn.tokens.features import MODALITY, PLACES
+from mdnn.tokens.modalities import modality
 
 
 class TokenDecoder(keras.Model):

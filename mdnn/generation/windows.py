@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.features import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.modalities import modality
 
 TOKEN_BYTES = 4
 """Number of leading integers of a token that encode its content: modality and three bytes."""

@@ -15,7 +15,8 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.tokens.features import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.modalities import modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -10,7 +10,8 @@ from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
-from mdnn.tokens.features import MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.features import MODALITY, WIDTH
+from mdnn.tokens.modalities import MODALITIES, modality
 
 # Parts of a token whose decoding steps can be weighted.
 PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
@@ -86,7 +87,7 @@ def nats_by_modality(targets, nats):
         and int.
     """
     kinds, nats = np.asarray(targets)[..., MODALITY], np.asarray(nats, dtype="float64")
-    found = {row.name: kinds == row.index for row in MODALITIES if row.index > 0}
+    found = {name: kinds == each.index for name, each in MODALITIES.items() if each.index > 0}
     return {
         name: (float(nats[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
     }
@@ -204,7 +205,7 @@ def loss_for(config):
     weights = dataclasses.asdict(config.loss.modality)
     return TokenCrossEntropy(
         **how,
-        modality_weights={name: weights[name] for name in how["modalities"]},
+        modality_weights={name: weights.get(name, 1.0) for name in how["modalities"]},
         step_weights=dataclasses.asdict(config.loss.step),
     )
 

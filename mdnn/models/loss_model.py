@@ -6,7 +6,8 @@ from keras import ops
 
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.loss import token_nll
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 
 
 class LossModel(keras.Model):

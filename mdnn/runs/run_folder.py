@@ -23,7 +23,7 @@ from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of
 from mdnn.strict_json import read_json
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
-from mdnn.tokens.items import RANKS
+from mdnn.tokens.modalities import item_kinds, modality
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 ITEMS, ABOUT = "item_statistics.json", "run.json"
@@ -349,13 +349,13 @@ def _size(number):
 
 
 def _shape(kind, shape):
-    if len(shape) != (3 if "video" in kind else 2):
+    if len(shape) != len(modality(kind).coordinates):
         raise ValueError(shape)
     return tuple(map(_size, shape))
 
 
 def _kind(name):
-    if name not in ("text", *RANKS):
+    if name not in item_kinds():
         raise KeyError(name)
     return name
 

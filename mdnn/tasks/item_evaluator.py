@@ -8,7 +8,8 @@ import numpy as np
 from mdnn.datasets.batches.item_batches import item_windows, planned_contexts
 from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import compile_models
-from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
+from mdnn.tokens.features import ITEM, MODALITY
+from mdnn.tokens.modalities import modality, modality_at
 
 # Maximum number of positions per call, which limits the batch size for large contexts.
 CALL_SLOTS = 32_768
@@ -17,7 +18,6 @@ QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
 _BLANK, _END = modality("blank").index, modality("end").index
 _WANTED = MODALITY + 1
-_KINDS = {row.index: row.name for row in MODALITIES} | {modality("word").index: "text"}
 
 
 @dataclasses.dataclass
@@ -150,7 +150,7 @@ class ItemEvaluator:
             nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
             kinds, answer = _answers(tokens, targets, counted.reshape(one))
             for row in np.flatnonzero(kinds):
-                kind, own = _KINDS[int(kinds[row])], answer[row]
+                kind, own = modality_at(int(kinds[row])).kind, answer[row]
                 total = Total(float(nats[row, own].sum()), float(weights[row, own].sum()), 1)
                 totals[kind] = totals.get(kind, Total()) + total
                 rest = Total(float(nats[row, ~own].sum()), float(weights[row, ~own].sum()))

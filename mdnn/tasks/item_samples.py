@@ -1,10 +1,9 @@
 """Draws a network's answers to a few item prompts as one picture."""
 
-import numpy as np
-
 from mdnn.datasets.items.example import load
 from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 PROMPTS = 6
 
@@ -101,7 +100,7 @@ def wanted(item):
     Returns:
         str such as `"text"` or `"grey 8x8"`.
     """
-    if item.kind in ("text", "audio"):
+    if modality(item.kind).flat:
         return item.kind
-    shape = np.shape(item.value)[: 3 if "video" in item.kind else 2]
+    shape = modality(item.kind).token_shape(item.value)
     return f"{item.kind} {'x'.join(map(str, shape))}"

@@ -25,6 +25,7 @@ from mdnn.tokens.characters import word_table
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import kinds_of, modality
 
 # Positions of the contexts used to estimate head biases and units per step, and the minimum and
 # maximum numbers of these contexts.
@@ -55,7 +56,7 @@ class ItemTask(Task):
 
     def _open(self, source, validation):
         config = self.config
-        kinds = tuple(name for name in config.tokens.modalities if name != "word")
+        kinds = kinds_of(config.tokens.modalities)
         return open_dataset(
             source,
             validation,
@@ -105,7 +106,7 @@ class ItemTask(Task):
         if self._words is not None or not size:
             return tuple(self._words or ())
         items = (load(entry) for line in self.splits.train for part in line.parts for entry in part)
-        text = "\n".join(item.value for item in items if item.kind == "text")
+        text = "\n".join(item.value for item in items if isinstance(item.value, str))
         return tuple(word_table(text, size))
 
     @functools.cached_property
@@ -238,8 +239,8 @@ def item_statistics(lines, tokenizer):
     entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
     for item in map(load, entries.values()):
         longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
-        if item.kind not in ("text", "audio"):
-            shape = item.value.shape[:-1] if item.kind in ("image", "video") else item.value.shape
+        if not modality(item.kind).flat:
+            shape = modality(item.kind).token_shape(item.value)
             shapes.setdefault(item.kind, collections.Counter())[shape] += 1
     return {
         "longest": longest,

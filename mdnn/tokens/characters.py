@@ -8,6 +8,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
+from mdnn.tokens.modalities import modality
 
 CODE_POINTS = 0x110000
 """Number of Unicode code points (1,114,112). A word's token id is this plus its table index."""
@@ -18,8 +19,8 @@ _PIECE = 1 << 18
 MAX_WORDS = 65536
 """Largest number of words in a table: the index has two bytes."""
 
-TEXT = table.modality("text").index
-WORD = table.modality("word").index
+TEXT = modality("text").index
+WORD = modality("word").index
 
 # Word characters that are neither decimal digits nor "_". This includes numerals such as "²" or
 # "Ⅷ", which `letter_runs` removes.

@@ -3,7 +3,8 @@
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import ITEM, MODALITY, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITY, WIDTH
+from mdnn.tokens.modalities import modality
 
 _END = modality("end").index
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
+from mdnn.tokens.modalities import modality
 
-_ROW = table.modality("symbol")
+_SYMBOL = modality("symbol")
 
-SYMBOLS = _ROW.bytes[0]
+SYMBOLS = _SYMBOL.bytes[0]
 """Maximum number of symbols in a puzzle's alphabet."""
 
 SIZES = {
@@ -134,7 +135,7 @@ def to_tokens(units, shape):
     """
     units = np.asarray(units)
     rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
-    rows[..., table.MODALITY] = _ROW.index
+    rows[..., table.MODALITY] = _SYMBOL.index
     rows[..., table.BYTES.start] = units
     columns = shape[-1]
     position = np.arange(units.shape[-1])
@@ -156,7 +157,7 @@ def to_units(tokens):
         MdnnError: If a token is not of the modality `symbol`.
     """
     tokens = np.asarray(tokens)
-    strange = tokens[..., table.MODALITY] != _ROW.index
+    strange = tokens[..., table.MODALITY] != _SYMBOL.index
     if strange.any():
         kind = tokens[..., table.MODALITY][strange].flat[0]
         raise MdnnError(f"expected tokens of the modality symbol; received modality {kind}")

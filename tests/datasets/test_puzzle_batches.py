@@ -13,7 +13,8 @@ from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
 from mdnn.tasks import task_for
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.symbols import to_units
 from mdnn.training.preparation import anchored
 

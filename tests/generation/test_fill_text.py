@@ -88,7 +88,10 @@ def test_refeeds_in_turn(run):
     ("settings", "message"),
     [
         ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
-        ({"output": "grey 2x2"}, "output: 'grey 2x2': this network knows text, not grey"),
+        (
+            {"output": "grey 2x2"},
+            "output: 'grey 2x2': expected an item of the kinds text, received grey",
+        ),
         ({"output": ["text", "text"]}, "output: this network continues one text"),
     ],
 )

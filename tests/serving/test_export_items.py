@@ -195,7 +195,7 @@ def test_no_prompts_at_all(server):
             "text",
             {"image": file(Item("image", np.zeros((2, 2, 3), "uint8")))},
             {},
-            "prompt 2: image: this network knows text, grey, audio, not image",
+            "prompt 2: image: expected an item of the kinds text, grey, audio, received image",
         ),
         (
             "grey",
@@ -355,7 +355,7 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
     message = "decoding: expected parallel, masked_diffusion, received autoregressive"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
-    message = "audio: this network knows text, image, not audio"
+    message = "audio: expected an item of the kinds text, image, received audio"
     assert message in server.answer("text", [wav], decoding="parallel")
     assert server.answer("text", [{}], decoding="parallel")
     server.close()

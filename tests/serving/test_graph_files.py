@@ -158,7 +158,7 @@ def test_a_check_sum_that_is_wrong():
 
 
 def test_a_picture_of_a_kind_that_the_network_has_not():
-    message = "prompt 3: image: this network knows text, grey, not image"
+    message = "prompt 3: image: expected an item of the kinds text, grey, received image"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         grey_rows(saved(COLOURS))
 

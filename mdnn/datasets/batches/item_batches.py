@@ -275,7 +275,7 @@ def _largest(part, tokenizer, longest):
     for entry in part:
         item = load(entry)
         count = tokenizer.count(item)
-        if item.kind == "audio" and item.rate not in (None, tokenizer.rate):
+        if item.rate not in (None, tokenizer.rate):
             tokenizer.tokens(item)  # raises the error about the sample rate
         longest[item.kind] = max(longest.get(item.kind, 0), count)
         if count > most:

@@ -4,7 +4,8 @@ import numpy as np
 
 from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
 from mdnn.datasets.items.augment import augment
-from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import aligned, pack_items
 
 WORDS = 5
@@ -176,7 +177,7 @@ class ItemContexts:
 
     def _more(self, kind, count, stop, bits):
         """Returns the number of mask tokens after that of the end token."""
-        if modality(kind).places > 1:
+        if not modality(kind).flat:
             return 0
         room = self.positions - stop
         missing = max(0, self.longest.get(kind, 0) - count)

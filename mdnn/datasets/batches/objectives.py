@@ -10,7 +10,8 @@ import numpy as np
 
 from mdnn.datasets.random_bits import OBJECTIVE, raw_bits
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 
 OBJECTIVES = ("autoregressive", "parallel", "masked_diffusion")
 

@@ -12,7 +12,7 @@ from mdnn.datasets.batches.objectives import (
 )
 from mdnn.datasets.random_bits import BATCH, BLANKS, raw_bits
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
 
 _TEXT = modality("text").index

@@ -1,11 +1,10 @@
 """Where text comes from: the documentation inside Python, a file, a folder, a TFDS set."""
 
-import difflib
 import os
 import re
 
 from mdnn.datasets.text.text_folder import LeftOut, text_paths
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.file_systems import as_path
 from mdnn.text_encodings import decode_text
 
@@ -127,14 +126,11 @@ def _no_such(name, path):
             f"unknown kind of source {scheme[1]!r} in {name!r}; "
             f"known: {PYTHON_DOCS}, {TFDS}NAME, a text file, a folder"
         )
-    known = [PYTHON_DOCS]
     try:
         beside = {entry.name: str(path.parent / entry.name) for entry in os.scandir(path.parent)}
     except OSError:
         beside = {}
-    near = difflib.get_close_matches(name, known, 1, 0.7)
-    near = near or [beside[n] for n in difflib.get_close_matches(path.name, beside, 1, 0.6)]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, [PYTHON_DOCS], 0.7) or did_you_mean(path.name, beside, 0.6, beside)
     return f"no such file or folder: {name!r}{hint}"
 
 

@@ -67,7 +67,11 @@ def png_rows(data, number, most, kinds, known):
             " bit ",
             received,
         ),
-        (taken, f"this network knows {known}, not ", tf.where(is_grey, "grey", "image")),
+        (
+            taken,
+            f"expected an item of the kinds {known}, received ",
+            tf.where(is_grey, "grey", "image"),
+        ),
         ((width > 0) & (height > 0), "a PNG without pixels: ", sizes),
         (
             (width <= most) & (height <= most) & (width * height <= most),

@@ -3,7 +3,7 @@ outside."""
 
 import tensorflow as tf
 
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 
 TEXT, WORD = modality("text").index, modality("word").index
 
