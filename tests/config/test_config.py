@@ -267,8 +267,8 @@ MIXER = "backbone.layer.0.mixer.0"
         (["tokens.modalities=['text', 'text']"], "tokens.modalities: expected 'text' once"),
         (["tokens.modalities=[]"], "tokens.modalities: expected at least one, received none"),
         (["tokens.modalities=['word']", "tokens.words=9"], "tokens.modalities: expected text"),
-        (["tokens.modalities=['blank']"], "tokens.modalities: 'blank' is no unit of an item; it"),
-        (["tokens.modalities=['padding']"], "tokens.modalities: 'padding' is no unit of an"),
+        (["tokens.modalities=['blank']"], "tokens.modalities: 'blank' is not part of items; it"),
+        (["tokens.modalities=['padding']"], "tokens.modalities: 'padding' is not part of"),
         (["tokens={table='bits', heads='full'}"], "tokens.heads: tokens.table = 'bits' answers in"),
         (
             ["tokens={table='bits', table_init='ordered'}"],

@@ -9,6 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
 from mdnn.tokens.item_tokenizer import END_ROW, ItemTokenizer
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 RANDOM = np.random.default_rng(5)
 
@@ -142,13 +143,13 @@ def test_blanks_lie_where_the_units_will():
     tokenizer = ItemTokenizer()
     for item in ITEMS.values():
         shape = {"text": len, "audio": len}.get(item.kind, np.shape)(item.value)
-        shape = shape[: table.modality(item.kind).places] if np.ndim(shape) else (shape,)
+        shape = shape[: len(modality(item.kind).coordinates)] if np.ndim(shape) else (shape,)
         rows, blanks = tokenizer.tokens(item, 4), tokenizer.blanks(item.kind, shape, 4)
         assert blanks.dtype == np.int32
         assert blanks.shape == (math.prod(shape), 8)
         np.testing.assert_array_equal(blanks[:, 4:], rows[:, 4:])
-        assert (blanks[:, 0] == table.modality("blank").index).all()
-        assert (blanks[:, 1] == table.modality(item.kind).index).all()
+        assert (blanks[:, 0] == modality("blank").index).all()
+        assert (blanks[:, 1] == modality(item.kind).index).all()
         assert not blanks[:, 2:4].any()
 
 
@@ -167,7 +168,7 @@ def test_blanks_lie_where_the_units_will():
 def test_the_blank_where_an_end_may_come(kind, shape, place):
     row = ItemTokenizer().end_blank(kind, shape, 6)
     assert row.dtype == np.int32
-    assert row.tolist() == [8, table.modality(kind).index, 0, 0, *place, 6]
+    assert row.tolist() == [8, modality(kind).index, 0, 0, *place, 6]
 
 
 def test_places_that_only_fit_many_bits_allocate_nothing():
