@@ -32,7 +32,7 @@ _PLACES = {
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",
     "save": "mdnn.runs.run_folder",
-    "train": "mdnn.training.trainer",
+    "train": "mdnn.training.run_training",
     "write_item": "mdnn.datasets.media.media_files",
 }
 _ROOMS = ("activations", "datasets", "generation", "layer", "layers", "models", "serving", "tokens")

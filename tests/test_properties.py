@@ -210,9 +210,9 @@ SMALL = st.integers(1, 4)
 @hypothesis.given(TEXTS, st.lists(st.text(min_size=1, max_size=4), max_size=4, unique=True))
 def test_any_text_comes_back(text, words):
     for tokenizer in (TextTokenizer(), _codec_of(words)):
-        units = tokenizer.units(text)
+        units = tokenizer.ids(text)
         assert tokenizer.text(units) == text
-        np.testing.assert_array_equal(tokenizer.units_from_tokens(tokenizer.tokens(units)), units)
+        np.testing.assert_array_equal(tokenizer.ids_from_tokens(tokenizer.tokens(units)), units)
     if text:
         item = Item("text", text)
         assert ItemTokenizer().item(ItemTokenizer().tokens(item)).value == text

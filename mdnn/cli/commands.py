@@ -25,7 +25,7 @@ def run_train(options):
     else:
         check_new_folder(as_path(options.out, "--out"))
     config = _quiet_config(options.config, options.set, _share_cores)
-    from mdnn.training.trainer import train
+    from mdnn.training.run_training import train
 
     result = train(config, options.out, resume=options.resume)
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)

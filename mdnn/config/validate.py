@@ -196,7 +196,7 @@ def _check_mixers(where, branch, axes, width, config):
         if config.train.objectives.autoregressive and not mixer.is_causal:
             key = "wiring" if hasattr(mixer, "wiring") else "kind"
             raise MdnnError(
-                f"{here}.{key}: a network that predicts the next unit needs 'causal' wiring on "
+                f"{here}.{key}: a network that predicts the next token needs 'causal' wiring on "
                 f"context axes, received {getattr(mixer, key)!r}; or "
                 "train.objectives.autoregressive = 0"
             )

@@ -98,9 +98,9 @@ class OutputRequest:
             masks[:, MODALITY] = MASK
             return masks
         if spec.flat:
-            return tokenizer.blanks(spec.kind, (count,), item)
-        masks = tokenizer.blanks(spec.kind, spec.shape, item)
-        return np.vstack([masks, tokenizer.end_blank(spec.kind, spec.shape, item)])[:count]
+            return tokenizer.masks(spec.kind, (count,), item)
+        masks = tokenizer.masks(spec.kind, spec.shape, item)
+        return np.vstack([masks, tokenizer.end_mask(spec.kind, spec.shape, item)])[:count]
 
     def strides(self):
         """Returns the strides of the item's coordinates; see `coordinate_strides`."""

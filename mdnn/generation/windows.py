@@ -69,9 +69,9 @@ def encode_prompts(tokenizer, texts, positions):
     window = np.zeros((len(texts), positions, TOKEN_BYTES), "int32")
     lengths = np.zeros(len(texts), "int32")
     for number, text in enumerate(texts):
-        units = tokenizer.units(text)[-positions:]
-        window[number, : len(units)] = tokenizer.tokens(units)[:, :TOKEN_BYTES]
-        lengths[number] = len(units)
+        ids = tokenizer.ids(text)[-positions:]
+        window[number, : len(ids)] = tokenizer.tokens(ids)[:, :TOKEN_BYTES]
+        lengths[number] = len(ids)
     return window, lengths
 
 

@@ -45,7 +45,7 @@ class DecodingStep:
     values: tuple[int, ...] | None = None
 
     @property
-    def part(self):
+    def group(self):
         """Group for loss weights: `"modality"`, `"byte_1"` to `"byte_3"` or `"place"`."""
         return "place" if self.column.startswith("place") else self.column
 

@@ -183,7 +183,7 @@ class ModalityHeads(RuledLayer):
             if step.kinds is not None and step.kinds != (name,):
                 continue
             answers[step.name] = step.answer(targets)
-            weight = weights.get(step.part, 1.0)
+            weight = weights.get(step.group, 1.0)
             if weight:
                 score = self._score(step, hidden, answers)
                 total = total + weight * sparse_cross_entropy(score, answers[step.name])

@@ -13,8 +13,8 @@ from mdnn.models.head_options import decoding
 from mdnn.tokens.features import MODALITY, WIDTH
 from mdnn.tokens.modalities import MODALITIES, modality
 
-# Parts of a token whose decoding steps can be weighted.
-PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
+# Groups of decoding steps that can be weighted.
+STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
 def token_nll(targets, scores, modalities, step_weights=None, **how):
@@ -24,8 +24,8 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
         targets: integer tokens `[..., 8]`, the correct tokens.
         scores: `[..., classes]`, as returned by `ModalityHeads` for the same targets.
         modalities: names of the heads' modalities, in their order.
-        step_weights: dict from parts of a token (`"modality"`, `"byte_1"` to `"byte_3"`,
-            `"place"`) to the weights of their decoding steps; missing parts have weight 1. A step
+        step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
+            `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
             of the table `"full"` has the weight of `byte_1`.
         **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
@@ -45,12 +45,12 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
     for step in decoding_steps(modalities, **how):
         piece = scores[..., start : start + step.classes]
         start += step.classes
-        weight = weights.get(step.part, 1.0)
+        weight = weights.get(step.group, 1.0)
         if weight == 0 or step.kinds == ():
             continue
-        nats = sparse_cross_entropy(piece, step.answer(targets))
+        nll = sparse_cross_entropy(piece, step.answer(targets))
         has = counted if step.kinds is None else step.has(targets)
-        total = total + nats * (has if weight == 1 else has * weight)
+        total = total + nll * (has if weight == 1 else has * weight)
     return total, counted
 
 
@@ -75,21 +75,21 @@ def check_targets(targets, modalities):
         )
 
 
-def nats_by_modality(targets, nats):
+def nll_by_modality(targets, nll):
     """Sums losses over the tokens of each modality.
 
     Args:
         targets: integer tokens `[..., 8]`, the correct tokens, an array.
-        nats: `[...]`, the loss of each token in nats, an array.
+        nll: `[...]`, the loss of each token in nats, an array.
 
     Returns:
         dict from the names of the modalities present to `(sum of nats, number of tokens)`, float
         and int.
     """
-    kinds, nats = np.asarray(targets)[..., MODALITY], np.asarray(nats, dtype="float64")
+    kinds, nll = np.asarray(targets)[..., MODALITY], np.asarray(nll, dtype="float64")
     found = {name: kinds == each.index for name, each in MODALITIES.items() if each.index > 0}
     return {
-        name: (float(nats[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
+        name: (float(nll[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
     }
 
 
@@ -108,14 +108,14 @@ class TokenCrossEntropy(keras.losses.Loss):
             modalities have weight 1. The weight of an `end` token is multiplied by that of the
             token before it (whose modality is its first byte), so that weights do not change how
             often the network ends its output.
-        step_weights: dict from parts of a token to the weights of their steps (see `token_nll`).
+        step_weights: dict from groups of steps to the weights of their steps (see `token_nll`).
 
     Call arguments:
         y_true: integer tokens `[batch, positions, 8]`.
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
-        ValueError: a weight has an unknown modality or part, or a target has a modality that the
+        ValueError: a weight has an unknown modality or group, or a target has a modality that the
             heads lack and its value is known (see `token_nll`).
     """
 
@@ -140,7 +140,7 @@ class TokenCrossEntropy(keras.losses.Loss):
             "digits": int(digits),
         }
         self.modality_weights = _weights(modality_weights, self.modalities, "modality")
-        self.step_weights = _weights(step_weights, PARTS, "part of a unit")
+        self.step_weights = _weights(step_weights, STEP_GROUPS, "group of steps")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Keras casts both to float32, which is exact only up to 2 ** 24: pass 16-bit halves.
@@ -152,12 +152,12 @@ class TokenCrossEntropy(keras.losses.Loss):
         rows = ops.cast(y_true, "int32")
         if rows.shape[-1] == 2 * WIDTH:
             rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
-        nats, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.how)
+        nll, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.how)
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)
-            nats = nats * weight
+            nll = nll * weight
         # Keras takes the mean over all positions; this makes it a mean without padding.
-        return nats / ops.maximum(ops.mean(weight), 1e-9)
+        return nll / ops.maximum(ops.mean(weight), 1e-9)
 
     def weights(self, rows):
         """Returns the weight of each token's modality.
@@ -171,10 +171,10 @@ class TokenCrossEntropy(keras.losses.Loss):
         counts = {name: self.modality_weights.get(name, 1.0) for name in self.modalities}
         kind = column(rows, "modality")
         weight = sum(count * is_any(kind, [name]) for name, count in counts.items())
-        units = {name: count for name, count in counts.items() if name != "end" and count != 1}
-        if "end" in counts and units:
+        weighted = {name: count for name, count in counts.items() if name != "end" and count != 1}
+        if "end" in counts and weighted:
             ended = column(rows, "byte_1")
-            factor = 1.0 + sum((count - 1.0) * is_any(ended, [n]) for n, count in units.items())
+            factor = 1.0 + sum((count - 1.0) * is_any(ended, [n]) for n, count in weighted.items())
             weight = weight * ops.where(is_any(kind, ["end"]) > 0, factor, 1.0)
         return weight
 

@@ -125,10 +125,10 @@ class LossModel(keras.Model):
         else:
             hidden = self.rows.hidden(batch, training)
         if not self.uses_target_indices:
-            nats = self.heads.nll(
+            nll = self.heads.nll(
                 self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
             )
-            total = ops.sum(ops.where(counts > 0, nats, 0.0) * counts)
+            total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         total = 0.0
         for name, index in batch["target_indices"].items():
@@ -136,14 +136,14 @@ class LossModel(keras.Model):
             index = ops.maximum(index, 0)
             weight = weight * ops.take(counts, index)
             place = index if self.rows is None else self.rows.places(batch, index)
-            nats = self.heads.nll(
+            nll = self.heads.nll(
                 name,
                 ops.take(hidden, place, axis=0),
                 ops.take(rows, index, axis=0),
                 self.loss_function.step_weights,
             )
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
-            total = total + ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
+            total = total + ops.sum(ops.where(weight > 0, nll, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
 
 
@@ -196,11 +196,11 @@ class TargetNLL(keras.Model):
             targets, self.heads.modalities, padded=True, sizes=self.sizes
         )
         found = self.predict_on_batch(batch)
-        nats = np.zeros(targets[..., MODALITY].size)
+        nll = np.zeros(targets[..., MODALITY].size)
         for name, index in batch["target_indices"].items():
             real = index >= 0
-            nats[index[real]] = np.asarray(found[name], dtype="float64")[real]
-        return nats.reshape(targets.shape[:-1])
+            nll[index[real]] = np.asarray(found[name], dtype="float64")[real]
+        return nll.reshape(targets.shape[:-1])
 
 
 def target_indices(targets, modalities, padded=False, sizes=None):

@@ -16,7 +16,7 @@ CALL_SLOTS = 32_768
 # Positions read by a quick evaluation, and its minimum and maximum numbers of contexts.
 QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
-_BLANK, _END = modality("blank").index, modality("end").index
+_MASK, _END = modality("blank").index, modality("end").index
 _WANTED = MODALITY + 1
 
 
@@ -25,26 +25,26 @@ class Total:
     """Sums over the answers of one kind.
 
     Args:
-        nats: float, weighted nats of all tokens.
-        units: float, sum of the weights of these tokens (including end tokens).
+        nll: float, weighted nats of all tokens.
+        tokens: float, sum of the weights of these tokens (including end tokens).
         items: int, number of answers.
     """
 
-    nats: float = 0.0
-    units: float = 0.0
+    nll: float = 0.0
+    tokens: float = 0.0
     items: int = 0
 
     def __add__(self, other):
-        return Total(self.nats + other.nats, self.units + other.units, self.items + other.items)
+        return Total(self.nll + other.nll, self.tokens + other.tokens, self.items + other.items)
 
     def metrics(self):
         """Returns the metrics, a dict."""
-        mean = self.nats / max(self.units, 1e-9)
+        mean = self.nll / max(self.tokens, 1e-9)
         return {
             "loss": mean,
-            "bits_per_unit": mean / math.log(2),
-            "units": round(self.units),
-            "loss_per_item": self.nats / max(self.items, 1),
+            "bits_per_token": mean / math.log(2),
+            "tokens": round(self.tokens),
+            "loss_per_item": self.nll / max(self.items, 1),
             "items": self.items,
         }
 
@@ -79,14 +79,14 @@ class ItemEvaluator:
 
         Returns:
             dict with the metrics of the first trained mode: `loss` (nats per token of the answers,
-            including end tokens), `bits_per_unit`, `units` (number of tokens), `loss_per_item` and
-            `items` (number of answers); and `ways`, a dict from each mode to the same metrics and
+            including end tokens), `bits_per_token`, `tokens` (their number), `loss_per_item` and
+            `items` (number of answers); and `modes`, a dict from each mode to the same metrics and
             `kinds`, a dict from kinds of answers to their metrics.
 
         Raises:
             MdnnError: no example, or an example that does not fit the context.
         """
-        ways = {}
+        modes = {}
         for number, name in enumerate(self.models):
 
             def tell(fraction, done=number):
@@ -94,13 +94,13 @@ class ItemEvaluator:
                     progress((done + fraction) / len(self.models))
 
             totals, _ = self.total(lines, name, most, tell)
-            ways[name] = {
+            modes[name] = {
                 **sum(totals.values(), Total()).metrics(),
                 "kinds": {kind: total.metrics() for kind, total in sorted(totals.items())},
             }
-        first = dict(next(iter(ways.values())))
+        first = dict(next(iter(modes.values())))
         first.pop("kinds")
-        return first | {"ways": ways}
+        return first | {"modes": modes}
 
     def quick(self, lines):
         """Returns the loss of each mode on a sample of contexts, weighted as in training.
@@ -114,8 +114,8 @@ class ItemEvaluator:
         for name in self.models:
             totals, prompts = self.total(lines, name, most)
             answers, weight = sum(totals.values(), Total()), self.config.loss.prompt
-            units = answers.units + weight * prompts.units
-            losses[name] = (answers.nats + weight * prompts.nats) / max(units, 1e-9)
+            tokens = answers.tokens + weight * prompts.tokens
+            losses[name] = (answers.nll + weight * prompts.nll) / max(tokens, 1e-9)
         return losses
 
     def total(self, lines, mode, most=None, progress=None):
@@ -144,16 +144,16 @@ class ItemEvaluator:
             most=most,
         ):
             counted, weights = window.pop("counted"), window.pop("weights")
-            nats = self.models[mode].nll(window["tokens"], window["targets"])
+            nll = self.models[mode].nll(window["tokens"], window["targets"])
             one = (-1, config.context.positions)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
-            nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
+            nll, weights = (weights * nll).reshape(one), weights.reshape(one).astype("float64")
             kinds, answer = _answers(tokens, targets, counted.reshape(one))
             for row in np.flatnonzero(kinds):
                 kind, own = modality_at(int(kinds[row])).kind, answer[row]
-                total = Total(float(nats[row, own].sum()), float(weights[row, own].sum()), 1)
+                total = Total(float(nll[row, own].sum()), float(weights[row, own].sum()), 1)
                 totals[kind] = totals.get(kind, Total()) + total
-                rest = Total(float(nats[row, ~own].sum()), float(weights[row, ~own].sum()))
+                rest = Total(float(nll[row, ~own].sum()), float(weights[row, ~own].sum()))
                 prompts = prompts + rest
             done += self.batch
             if progress is not None:
@@ -172,14 +172,14 @@ def _answers(tokens, targets, counted):
         Indices of modalities, integers `[n]` (0 without an answer), and bool `[n, positions]`.
     """
     kind = targets[..., MODALITY]
-    blank = tokens[..., MODALITY] == _BLANK
-    if blank.any():
+    masked = tokens[..., MODALITY] == _MASK
+    if masked.any():
         # With mask tokens only the answer is predicted; the first mask token names its kind.
-        first = blank.argmax(axis=1)
+        first = masked.argmax(axis=1)
         asked = tokens[np.arange(len(tokens)), first, _WANTED]
         return np.where(counted.any(axis=1), asked, 0), counted
-    units = counted & (kind != _END)
-    last = np.where(units, targets[..., ITEM], -1).max(axis=1)
-    own = units & (targets[..., ITEM] == last[:, None])
+    of_items = counted & (kind != _END)
+    last = np.where(of_items, targets[..., ITEM], -1).max(axis=1)
+    own = of_items & (targets[..., ITEM] == last[:, None])
     kinds = kind[np.arange(len(kind)), own.argmax(axis=1)]
     return np.where(own.any(axis=1), kinds, 0), counted & (own | (kind == _END))

@@ -62,13 +62,13 @@ def sample_draws(lines, prompts, seed, order):
     return drawn
 
 
-def sample_answers(run, drawn, way):
+def sample_answers(run, drawn, mode):
     """Generates answers of the kinds and sizes of the reference answers.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of an item network.
         drawn: list of lists of `Item`, as returned by `sample_draws`.
-        way: str, the decoding mode.
+        mode: str, the decoding mode.
 
     Returns:
         List of `Item`, one per prompt; `None` for an empty answer.
@@ -82,7 +82,7 @@ def sample_answers(run, drawn, way):
         own = [number for number, other in enumerate(wants) if other == want]
         prompts = [drawn[number][:-1] for number in own]
         for number, answer in zip(
-            own, generate(run, prompts, output=want, decoding=way), strict=True
+            own, generate(run, prompts, output=want, decoding=mode), strict=True
         ):
             if len(answer):
                 answers[number] = Item(

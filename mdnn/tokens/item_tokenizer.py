@@ -127,11 +127,11 @@ class ItemTokenizer:
         """
         rows = _checked_rows(rows)
         kind = rows[:, table.MODALITY]
-        blank = kind == _MASK
-        if blank.any():
+        masked = kind == _MASK
+        if masked.any():
             raise MdnnError(
-                f"position {np.argmax(blank)} is blank: {blank.sum()} of {len(rows)} positions "
-                "still hold the mask token"
+                f"position {np.argmax(masked)}: expected items, received {masked.sum()} mask "
+                f"tokens in {len(rows)} positions"
             )
         rows = rows[(kind != _PADDING) & (kind != _END)]
         if not len(rows):
@@ -139,7 +139,7 @@ class ItemTokenizer:
         cuts = np.flatnonzero(np.diff(rows[:, table.ITEM])) + 1
         return [self.item(part) for part in np.split(rows, cuts)]
 
-    def blanks(self, kind, shape, number=0):
+    def masks(self, kind, shape, number=0):
         """Builds the mask tokens of an item to predict.
 
         Args:
@@ -162,12 +162,12 @@ class ItemTokenizer:
         tokens[:, table.MODALITY] = _MASK
         return tokens
 
-    def end_blank(self, kind, shape, number=0):
-        """Builds the mask token after `blanks`, where the end token is predicted.
+    def end_mask(self, kind, shape, number=0):
+        """Builds the mask token after `masks`, where the end token is predicted.
 
         Args:
             kind: String, the kind of the preceding item.
-            shape: Tuple, that item's sizes, as for `blanks`.
+            shape: Tuple, that item's sizes, as for `masks`.
             number: Integer, the column `item`.
 
         Returns:

@@ -122,29 +122,29 @@ def puzzle_source(source):
     return PuzzleName.of(source), None
 
 
-def to_tokens(units, shape):
+def to_tokens(symbols, shape):
     """Converts puzzles to tokens.
 
     Args:
-        units: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
+        symbols: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
         shape: Tuple of integers, sizes of the grid.
 
     Returns:
         int32 `[..., positions, 8]`; coordinates are (row, column), with row 0 in a grid of one
         axis.
     """
-    units = np.asarray(units)
-    rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
+    symbols = np.asarray(symbols)
+    rows = np.zeros((*symbols.shape, table.WIDTH), dtype=np.int32)
     rows[..., table.MODALITY] = _SYMBOL.index
-    rows[..., table.BYTES.start] = units
+    rows[..., table.BYTES.start] = symbols
     columns = shape[-1]
-    position = np.arange(units.shape[-1])
+    position = np.arange(symbols.shape[-1])
     rows[..., table.PLACES.start] = position // columns
     rows[..., table.PLACES.start + 1] = position % columns
     return rows
 
 
-def to_units(tokens):
+def to_symbols(tokens):
     """Converts tokens to puzzles: the inverse of `to_tokens`.
 
     Args:

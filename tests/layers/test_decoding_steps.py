@@ -158,7 +158,7 @@ def test_units_of_others_have_no_step():
 def test_parts(place, part):
     for table in ("bytes", "bits"):
         steps = decoding_steps(["video", "audio"], table, places=True)
-        assert {step.part for step in steps if step.column == place} == {part}
+        assert {step.group for step in steps if step.column == place} == {part}
 
 
 def test_columns():

@@ -101,7 +101,7 @@ def test_items_are_digits():
 def test_words_have_a_row_and_their_letters():
     layer, tables = make(modalities=("text", "word"), letters=LETTERS, places=True, digits=1)
     tokenizer = TextTokenizer(WORDS)
-    tokens = tokenizer.tokens(tokenizer.units("the naïve!日本 a"))[None]
+    tokens = tokenizer.tokens(tokenizer.ids("the naïve!日本 a"))[None]
     expected = []
     for place, piece in enumerate(("the", " ", "naïve", "!", "日本", " ", "a")):
         if piece in WORDS:
@@ -137,7 +137,7 @@ def test_modalities_of_others_are_zero():
 def test_a_gradient_reaches_every_table(kwargs):
     layer, tables = make(**kwargs)
     tokenizer = TextTokenizer(WORDS if "letters" in kwargs else ())
-    units = tokenizer.units("the é 日本 é")
+    units = tokenizer.ids("the é 日本 é")
     tokens = tokenizer.tokens(units, item=3)[None].astype("float32")
     weights = np.random.default_rng(1).normal(size=(1, len(units), layer.width))
     _, _, gradients = output_and_gradients(layer, tokens, weights.astype("float32"))
@@ -174,7 +174,11 @@ def test_tables_start_different():
 @pytest.mark.parametrize(
     ("kwargs", "shape", "message"),
     [
-        ({"modalities": ("txt",)}, None, "unknown modality 'txt'; known: padding, text, word"),
+        (
+            {"modalities": ("txt",)},
+            None,
+            "unknown modality 'txt' .did you mean 'text'..; known: padding, text, word",
+        ),
         (
             {"modalities": ("padding", "text")},
             None,

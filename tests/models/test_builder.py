@@ -102,7 +102,7 @@ def test_comes_back_from_a_file(name, tmp_path):
 def batches(config, words=()):
     tokenizer = TextTokenizer(words)
     return TextBatches(
-        tokenizer.units(TEXT),
+        tokenizer.ids(TEXT),
         tokenizer,
         config.context.positions,
         config.train.batch_size,

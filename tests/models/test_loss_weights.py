@@ -7,7 +7,7 @@ from backends import run, to_numpy, values
 from networks import make_config, mix, randomize
 
 from mdnn.layers import ModalityHeads
-from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, nats_by_modality, token_nll
+from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, nll_by_modality, token_nll
 
 KINDS = ("text", "grey", "audio", "end")
 ROWS = np.array(
@@ -187,7 +187,7 @@ def _compiled(function):
     ("kwargs", "message"),
     [
         ({"modality_weights": {"gray": 1}}, "unknown modality 'gray'.*known: text, grey"),
-        ({"step_weights": {"byte": 1}}, "unknown part of a unit 'byte'.*known: modality, byte_1"),
+        ({"step_weights": {"byte": 1}}, "unknown group of steps 'byte'.*known: modality, byte_1"),
         ({"modalities": ("padding",)}, "modalities: expected distinct names, no padding"),
     ],
 )
@@ -225,13 +225,13 @@ def test_loss_of_a_config():
     assert abs(values(loss, rows, scores) - values(plain, rows, scores)) > 1e-3
 
 
-def test_nats_by_modality():
+def test_nll_by_modality():
     nats = np.arange(12).reshape(2, 6)
     targets = np.stack([ROWS, ROWS])
-    assert nats_by_modality(targets, nats) == {
+    assert nll_by_modality(targets, nats) == {
         "text": (6.0, 2),
         "grey": (1 + 5 + 7 + 11, 4),
         "audio": (12.0, 2),
         "end": (14.0, 2),
     }
-    assert nats_by_modality(targets * 0, nats) == {}
+    assert nll_by_modality(targets * 0, nats) == {}

@@ -13,7 +13,9 @@ import tiny
 
 import mdnn
 from mdnn.datasets.media.media_files import item_bytes, read_png
-from mdnn.runs.run_folder import open_run, write_item_statistics, write_run
+from mdnn.runs.item_statistics import write_item_statistics
+from mdnn.runs.run_files import write_run
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":

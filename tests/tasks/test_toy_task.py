@@ -16,7 +16,7 @@ from mdnn.datasets.batches.text_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, raw_bits
 from mdnn.tasks import register_task
 from mdnn.tasks.base import Task
-from mdnn.tokens.symbols import to_tokens, to_units
+from mdnn.tokens.symbols import to_symbols, to_tokens
 
 CONFIG = """
 tokens.modalities = ["symbol"]
@@ -119,7 +119,7 @@ def test_it_is_exported(run, tmp_path):
     served = tf.saved_model.load(str(mdnn.export(run, tmp_path / "served")))
     tokens = to_tokens(np.array([[0, 1, 2, 3, 0, 0, 1, 2]], "uint8"), (8,))
     unit = served.signatures["serving_default"](tokens=tf.constant(tokens))["unit"].numpy()
-    assert to_units(unit).tolist() == [[2, 1, 0, 0, 3, 2, 1, 0]]
+    assert to_symbols(unit).tolist() == [[2, 1, 0, 0, 3, 2, 1, 0]]
 
 
 def test_it_brings_config_keys_of_its_own(run, tmp_path):

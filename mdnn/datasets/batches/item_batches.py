@@ -9,7 +9,7 @@ from mdnn.datasets.batches.objectives import OBJECTIVES, normalised, objective_a
 from mdnn.datasets.batches.text_batches import StepBatches
 from mdnn.datasets.items.augment import DRAWS as VARY_DRAWS
 from mdnn.datasets.items.example import load
-from mdnn.datasets.random_bits import BATCH, BLANKS, VALIDATION, VARIED, raw_bits
+from mdnn.datasets.random_bits import BATCH, MASKS, VALIDATION, VARIED, raw_bits
 from mdnn.errors import MdnnError
 
 
@@ -113,7 +113,7 @@ class ItemBatches(StepBatches):
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
         keys = None
         if objective == "masked_diffusion":
-            keys = raw_bits(self.seed, step, (number, self.contexts.positions), BLANKS)
+            keys = raw_bits(self.seed, step, (number, self.contexts.positions), MASKS)
         chosen = (bits[:, 0] % np.uint64(len(self.lines))).tolist()
         drawn = [
             self.lines[line].draw(words, self.order)[0]

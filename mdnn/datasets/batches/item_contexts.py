@@ -141,13 +141,13 @@ class ItemContexts:
                 # Without targets, no loss is computed for the prompt.
                 targets[prompt] = 0
             return right, targets, weights
-        blank, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
-        masks, filler = self._masks(drawn, right, first, stop, blank, bits)
-        tokens = np.where((blank | filler)[..., None], masks, right)
-        targets[:, :-1] = right[:, 1:] * blank[:, 1:, None]
+        masked, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
+        masks, filler = self._masks(drawn, right, first, stop, masked, bits)
+        tokens = np.where((masked | filler)[..., None], masks, right)
+        targets[:, :-1] = right[:, 1:] * masked[:, 1:, None]
         return tokens, targets, weights * weight[:, None]
 
-    def _masks(self, drawn, right, first, stop, blank, bits):
+    def _masks(self, drawn, right, first, stop, masked, bits):
         """Builds the mask token of every position and selects extra ones after the answer.
 
         Returns:
@@ -156,13 +156,13 @@ class ItemContexts:
         """
         kinds = np.array([modality(items[-1].kind).index for items in drawn])
         asked = mask_tokens(right, kinds[:, None])
-        filler = np.zeros(blank.shape, dtype=bool)
+        filler = np.zeros(masked.shape, dtype=bool)
         for number, items in enumerate(drawn):
             hidden = self.hide and int(bits[number, 4]) % HIDDEN == 0
             if hidden:
                 asked[number, :, MODALITY + 1 :] = 0
             end = stop[number] - 1
-            if right[number, end, MODALITY] != _END or not blank[number, end]:
+            if right[number, end, MODALITY] != _END or not masked[number, end]:
                 continue
             if hidden:
                 filler[number, stop[number] :] = True

@@ -15,7 +15,7 @@ from mdnn.tokens.modalities import modality
 
 OBJECTIVES = ("autoregressive", "parallel", "masked_diffusion")
 
-BLANK = modality("blank").index
+MASK = modality("blank").index
 
 
 def objective_weights(objectives):
@@ -101,7 +101,7 @@ def mask_tokens(rows, kinds):
         int32 `[..., 8]`.
     """
     rows = rows.copy()
-    rows[..., MODALITY] = BLANK
+    rows[..., MODALITY] = MASK
     rows[..., 1] = kinds
     rows[..., 2:4] = 0
     return rows

@@ -15,7 +15,7 @@ class PrefixSums(Puzzle):
     Example:
 
     >>> task = PrefixSums(8)
-    >>> task.text(task.answers(task.units("01101000")[None])[0])
+    >>> task.text(task.answers(task.symbols("01101000")[None])[0])
     '01001111'
     """
 

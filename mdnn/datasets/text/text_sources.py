@@ -138,7 +138,7 @@ def split(text, validation=0.1, at_least=1, name="the text"):
     """Returns a text's training and validation parts, cut as nanoGPT cuts.
 
     Args:
-        text: A string or an array of units, anything that can be sliced.
+        text: A string or an array of token ids, anything that can be sliced.
         validation: Float above 0 and below 1: the share at the end that validates; the first
             `int(n * (1 - validation))` train.
         at_least: Integer, what either part needs at least.

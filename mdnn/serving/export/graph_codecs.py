@@ -115,10 +115,10 @@ class TextCodec(GraphCodec):
         return (tf.zeros_like(count),), tf.ones_like(count, tf.bool)
 
     def tokens(self, data):
-        units = self.text.units(data)
-        offset = tf.ragged.range(tf.cast(units.row_lengths(), tf.int32)).values
+        tokens = self.text.tokens(data)
+        offset = tf.ragged.range(tf.cast(tokens.row_lengths(), tf.int32)).values
         coordinates = tf.stack([offset, offset * 0, offset * 0], axis=1)
-        return units.with_values(tf.concat([units.values, coordinates], axis=1))
+        return tokens.with_values(tf.concat([tokens.values, coordinates], axis=1))
 
     def files(self, tokens, written, shape):
         inside = tf.range(self.positions)[None] < written[:, None]

@@ -1,4 +1,4 @@
-"""PNG and WAV files inside a TensorFlow graph: bytes to units' values, and back.
+"""PNG and WAV files inside a TensorFlow graph: bytes to tokens, and back.
 
 What a header says is checked before anything is decoded or allocated. What is refused is an
 InvalidArgumentError of one line that names the prompt and the item.
@@ -202,18 +202,18 @@ def wav_rows(data, number, most, kind, rate):
     return tf.stack(rows, axis=1)
 
 
-def png(units, height, width, channels):
+def png(tokens, height, width, channels):
     """Returns pictures as PNG files.
 
     Args:
-        units: int32 `[batch, n, 4]`, modality and bytes, as many as the largest has pixels.
+        tokens: int32 `[batch, n, 4]`, modality and bytes, as many as the largest has pixels.
         height, width: int32 `[batch]`.
         channels: int, 3 or 1 (grey).
 
     Returns:
         string `[batch]`.
     """
-    pixels = tf.cast(units[..., 1 : 1 + channels], tf.uint8)
+    pixels = tf.cast(tokens[..., 1 : 1 + channels], tf.uint8)
 
     def one(row):
         pixels, height, width = row
@@ -223,18 +223,18 @@ def png(units, height, width, channels):
     return tf.map_fn(one, (pixels, height, width), fn_output_signature=tf.string)
 
 
-def wav(units, count, rate):
+def wav(tokens, count, rate):
     """Returns sounds as WAV files, 16-bit PCM.
 
     Args:
-        units: int32 `[batch, n, 4]`, modality and bytes.
+        tokens: int32 `[batch, n, 4]`, modality and bytes.
         count: int32 `[batch]`, samples of each.
         rate: int, samples per second.
 
     Returns:
         string `[batch]`.
     """
-    samples = units[..., 1] * 256 + units[..., 2] - 32_768
+    samples = tokens[..., 1] * 256 + tokens[..., 2] - 32_768
     # The encoder takes numbers from -1 to 1; these are exact.
     samples = tf.cast(samples, tf.float32) / 32_768
 

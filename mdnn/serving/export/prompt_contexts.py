@@ -63,7 +63,7 @@ class PromptContexts:
                 (count == 0) | (start + count < self.positions),
                 f": {name}: ",
                 count,
-                " units from position ",
+                " tokens from position ",
                 start,
                 f" on leave no room for an answer in a context of {self.positions} positions",
             )

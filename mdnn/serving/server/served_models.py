@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
-from mdnn.runs.run_folder import CONFIG, open_run
+from mdnn.runs.run_files import CONFIG
+from mdnn.runs.run_folder import open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.export.saved_model import exported_by_task
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError

@@ -66,8 +66,8 @@ class Signature:
     def metadata(self):
         """Returns TensorFlow Serving's SignatureDef in JSON."""
         tables = {
-            way: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
-            for way, specs in (("inputs", self.inputs), ("outputs", self.outputs))
+            side: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
+            for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
         }
         return tables | {"method_name": "tensorflow/serving/predict", "defaults": {}}
 

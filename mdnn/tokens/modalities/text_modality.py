@@ -58,18 +58,18 @@ class TextModality(ItemModality):
         return value[:count]
 
     def count(self, item, tokenizer):
-        return len(tokenizer.text.units(item.value)) if tokenizer.text.words else len(item.value)
+        return len(tokenizer.text.ids(item.value)) if tokenizer.text.words else len(item.value)
 
     def tokens(self, item, number, tokenizer):
         text = tokenizer.text
-        return text.tokens(text.units(item.value), item=checked_number(number))
+        return text.tokens(text.ids(item.value), item=checked_number(number))
 
     def value(self, tokens, called, tokenizer):
         for each in MODALITIES.values():
             if each.kind == self.name:
                 check_bytes(tokens[tokens[:, MODALITY] == each.index], each, called)
         try:
-            return tokenizer.text.text(tokenizer.text.units_from_tokens(tokens))
+            return tokenizer.text.text(tokenizer.text.ids_from_tokens(tokens))
         except MdnnError as error:
             raise MdnnError(f"{called}: {error}") from None
 
