@@ -45,8 +45,8 @@ def parse_json(text, where):
     except MdnnError:
         raise
     except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
-        raise MdnnError(f"{where}: not JSON: {error.msg}, at {place}") from None
+        position = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
+        raise MdnnError(f"{where}: not JSON: {error.msg}, at {position}") from None
     # ValueError: integers of more than 4,300 digits. RecursionError: deep nesting.
     except (ValueError, RecursionError) as error:
         raise MdnnError(f"{where}: not JSON that can be read: {error}") from None

@@ -230,7 +230,7 @@ def _save(items, out, rate):
             raise MdnnError(f"--out: expected a file {suffix} for {item.kind}, received {out}")
         else:
             files.append((path, data))
-    for place, data in files:
-        with replacing(place) as part:
-            part.write_bytes(data)
-        print(place)
+    for file, data in files:
+        with replacing(file) as temporary:
+            temporary.write_bytes(data)
+        print(file)

@@ -31,7 +31,7 @@ def _check_items(config):
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least the context's "
+            f"{tokens.base**tokens.digits} coordinates apart, expected at least the context's "
             f"{positions} positions"
         )
 
@@ -56,7 +56,7 @@ def _check_puzzle(config):
     if tokens.coordinates and tokens.base**tokens.digits < longest:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the "
+            f"{tokens.base**tokens.digits} coordinates apart, expected at least {longest}, the "
             "positions of "
             "a side"
         )

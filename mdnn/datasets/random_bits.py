@@ -13,7 +13,6 @@ IMAGES = 0x696D616765  # "image"
 HASHES = 0x68617368  # "hash"
 STEPS = 0x7374657073  # "steps"
 EXPLORE = 0x6578706C  # "expl"
-STATES = 0x7374617465  # "state"
 
 
 def raw_bits(seed, step, number, stream):

@@ -31,10 +31,10 @@ def overlap_length(grid):
 
 def with_coordinates(tokens, start=0):
     """Extends tokens int32 `[batch, n, 4]` to `[batch, n, 8]` with coordinates from `start`."""
-    place = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
-    place = place * ops.cast(tokens[:, :, :1] > 0, "int32")
+    coordinate = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
+    coordinate = coordinate * ops.cast(tokens[:, :, :1] > 0, "int32")
     rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[:, :, : WIDTH - TOKEN_BYTES - 1]
-    return ops.concatenate([tokens, place, rest], axis=-1)
+    return ops.concatenate([tokens, coordinate, rest], axis=-1)
 
 
 def sanitize_tokens(tokens, words=0):

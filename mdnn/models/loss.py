@@ -10,8 +10,8 @@ from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
-from mdnn.tokens.features import MODALITY, WIDTH
-from mdnn.tokens.modalities import MODALITIES, modality
+from mdnn.tokens.features import WIDTH
+from mdnn.tokens.modalities import modality
 
 # Groups of decoding steps that can be weighted.
 STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "place")
@@ -73,24 +73,6 @@ def check_targets(targets, modalities):
             f"targets of the modalities {list(modalities)} have the indices {known[1:]} "
             f"(0: padding), received {kinds.tolist()}"
         )
-
-
-def nll_by_modality(targets, nll):
-    """Sums losses over the tokens of each modality.
-
-    Args:
-        targets: integer tokens `[..., 8]`, the correct tokens, an array.
-        nll: `[...]`, the loss of each token in nats, an array.
-
-    Returns:
-        dict from the names of the modalities present to `(sum of nats, number of tokens)`, float
-        and int.
-    """
-    kinds, nll = np.asarray(targets)[..., MODALITY], np.asarray(nll, dtype="float64")
-    found = {name: kinds == each.index for name, each in MODALITIES.items() if each.index > 0}
-    return {
-        name: (float(nll[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
-    }
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -135,10 +135,10 @@ class LossModel(keras.Model):
             weight = ops.cast(index >= 0, "float32")
             index = ops.maximum(index, 0)
             weight = weight * ops.take(counts, index)
-            place = index if self.rows is None else self.rows.places(batch, index)
+            computed = index if self.rows is None else self.rows.computed_indices(batch, index)
             nll = self.heads.nll(
                 name,
-                ops.take(hidden, place, axis=0),
+                ops.take(hidden, computed, axis=0),
                 ops.take(rows, index, axis=0),
                 self.loss_function.step_weights,
             )

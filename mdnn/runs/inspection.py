@@ -121,8 +121,8 @@ def receptive_field(model, config, most=256, batch=32):
     tried = np.unique(np.linspace(0, positions - 1, min(positions, most)).astype(int))
     found = 0
     for start in range(0, len(tried), batch):
-        places = tried[start : start + batch]
-        changed = np.repeat(base[None], len(places), axis=0)
-        changed[np.arange(len(places)), places, changing] += more
-        found += int((last(changed) != before[: len(places)]).any(axis=-1).sum())
+        some = tried[start : start + batch]
+        changed = np.repeat(base[None], len(some), axis=0)
+        changed[np.arange(len(some)), some, changing] += more
+        found += int((last(changed) != before[: len(some)]).any(axis=-1).sum())
     return found * positions // len(tried)

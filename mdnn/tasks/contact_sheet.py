@@ -65,8 +65,8 @@ def _draw(axes, item):
     if form.printable:
         letters = drawable(str(item.value)[:LETTERS])
         text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(str(item.value)) > LETTERS)
-        place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
-        axes.text(s=text, **place, transform=axes.transAxes, parse_math=False, clip_on=True)
+        style = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
+        axes.text(s=text, **style, transform=axes.transAxes, parse_math=False, clip_on=True)
     elif form.flat:
         axes.plot(item.value, linewidth=0.6, color="#1f4e8c")
         if item.value.dtype.kind in "iu":

@@ -160,13 +160,13 @@ class TextTokenizer:
         if ids.shape[-1:] == ():
             raise MdnnError(f"expected token ids [..., T]; received the scalar {ids}")
         self._check(ids, lowest=-1)
-        place = np.arange(ids.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
+        coordinate = np.arange(ids.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
         rows = np.zeros((*ids.shape, table.WIDTH), dtype=np.int32)
         rows[..., 0] = TEXT
         rows[..., 1] = ids >> 16
         rows[..., 2] = (ids >> 8) & 255
         rows[..., 3] = ids & 255
-        rows[..., 4] = place
+        rows[..., 4] = coordinate
         rows[..., table.ITEM] = item
         if self.words:
             is_word = ids >= CODE_POINTS

@@ -96,15 +96,17 @@ class NotebookDisplay(Display):
         low = min(values)
         high = max(min(max(values), low + 2.5), low + 1e-6)
 
-        def place(point):
+        def coordinates(point):
             fraction, value = point
             value = value if math.isfinite(value) else high
             y = (high - min(max(value, low), high)) / (high - low)
             return f"{fraction * WIDTH:.1f},{8 + y * (HEIGHT - 16):.1f}"
 
-        line = " ".join(map(place, self.points))
+        line = " ".join(map(coordinates, self.points))
         dots = "".join(
-            '<circle cx="{}" cy="{}" r="3" fill="{}"/>'.format(*place(p).split(","), VALIDATION)
+            '<circle cx="{}" cy="{}" r="3" fill="{}"/>'.format(
+                *coordinates(p).split(","), VALIDATION
+            )
             for p in self.checks
         )
         return (

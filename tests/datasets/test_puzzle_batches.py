@@ -161,7 +161,7 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("context.padding=random", "context.padding: expected 'none' of a puzzle"),
         (
             "tokens.base=3",
-            "tokens.digits: 1 digits of base 3 tell 3 places apart, expected at least 4",
+            "tokens.digits: 1 digits of base 3 tell 3 coordinates apart, expected at least 4",
         ),
         ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
         ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),

@@ -7,7 +7,7 @@ from backends import run, to_numpy, values
 from networks import make_config, mix, randomize
 
 from mdnn.layers import ModalityHeads
-from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, nll_by_modality, token_nll
+from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, token_nll
 
 KINDS = ("text", "grey", "audio", "end")
 ROWS = np.array(
@@ -223,15 +223,3 @@ def test_loss_of_a_config():
     assert values(loss, rows, scores) == values(expected, rows, scores)
     plain = TokenCrossEntropy(("text", "grey", "end"), "bytes", True, 4, 2)
     assert abs(values(loss, rows, scores) - values(plain, rows, scores)) > 1e-3
-
-
-def test_nll_by_modality():
-    nats = np.arange(12).reshape(2, 6)
-    targets = np.stack([ROWS, ROWS])
-    assert nll_by_modality(targets, nats) == {
-        "text": (6.0, 2),
-        "grey": (1 + 5 + 7 + 11, 4),
-        "audio": (12.0, 2),
-        "end": (14.0, 2),
-    }
-    assert nll_by_modality(targets * 0, nats) == {}

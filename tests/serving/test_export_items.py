@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.datasets.media.media_files import item_bytes, read_png
+from mdnn.datasets.media.media_files import item_bytes, read_picture
 from mdnn.runs.item_statistics import write_item_statistics
 from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run
@@ -130,7 +130,7 @@ def value(kind, raw):
     """What a file holds, to be compared."""
     if kind == "text":
         return raw.decode()
-    return raw if kind == "audio" else read_png(raw).value.tolist()
+    return raw if kind == "audio" else read_picture(raw, "a.png").value.tolist()
 
 
 def expected(run, kind, want, prompts, **settings):
@@ -350,7 +350,8 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
         for png, prompt, size in zip(found, values, sizes, strict=True):
             want = "image {}x{}".format(*size)
             np.testing.assert_array_equal(
-                read_png(png).value, mdnn.generate(run, prompt, output=want, **settings)
+                read_picture(png, "a.png").value,
+                mdnn.generate(run, prompt, output=want, **settings),
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
         assert message in server.answer("image", raw, decoding="parallel", height=height, width=3)

@@ -170,8 +170,8 @@ class ItemContexts:
             more = self._more(items[-1].kind, end - first[number], stop[number], bits[number])
             behind = slice(end, end + 1 + more)
             filler[number, end + 1 : end + 1 + more] = True
-            place = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
-            asked[number, behind, PLACES.start] = place + np.arange(1 + more)
+            coordinate = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
+            asked[number, behind, PLACES.start] = coordinate + np.arange(1 + more)
             asked[number, behind, ITEM] = len(items) - 1
         return asked, filler
 

@@ -180,8 +180,8 @@ class TextBatches(StepBatches):
             tokens, targets = rows[:, :-1], rows[:, 1:]
         else:
             rows = self.tokenizer.tokens(self.ids.take(index, mode="clip"), first_place=-offset)
-            place = position[:-1] - offset[:, None]
-            filled = ((place >= 0) & (place < run[:, None]))[:, :, None]
+            coordinate = position[:-1] - offset[:, None]
+            filled = ((coordinate >= 0) & (coordinate < run[:, None]))[:, :, None]
             tokens, targets = rows[:, :-1] * filled, rows[:, 1:] * filled
         objective, weight = self.objective(step), np.ones(number)
         if objective != "autoregressive":

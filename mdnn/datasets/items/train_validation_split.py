@@ -76,7 +76,7 @@ def split_lines(lines, validation, seed, name):
     sides = {side: [] for side in SPLITS}
     single = [number for number, line in enumerate(lines) if _is_single(line)]
     kept = set(_chosen(len(single), validation, seed, 0, 0))
-    aside = {number for place, number in enumerate(single) if place in kept}
+    aside = {number for index, number in enumerate(single) if index in kept}
     single = set(single)
     for number, line in enumerate(lines):
         side = line.split
@@ -87,11 +87,11 @@ def split_lines(lines, validation, seed, name):
             sides[side].append(Example(parts, line.name, line.order))
             continue
         divided = [
-            _divide(part, validation, seed, number + 1, place)
-            for place, part in enumerate(line.parts)
+            _divide(part, validation, seed, number + 1, index)
+            for index, part in enumerate(line.parts)
         ]
-        for place, side in enumerate(SPLITS):
-            parts = tuple(part[place] for part in divided if part[place])
+        for index, side in enumerate(SPLITS):
+            parts = tuple(part[index] for part in divided if part[index])
             if len(parts) >= min(2, len(line.parts)):
                 sides[side].append(Example(parts, line.name, line.order))
     for side, found in sides.items():
@@ -110,7 +110,7 @@ def _is_single(line):
     )
 
 
-def _divide(part, validation, seed, line, place):
+def _divide(part, validation, seed, line, index):
     """Returns a part's alternatives that train, and those that validate."""
     if part.split is not None:
         return tuple(part.entries if part.split == side else () for side in SPLITS)
@@ -118,7 +118,7 @@ def _divide(part, validation, seed, line, place):
     free = [number for number, side in enumerate(splits) if side is None]
     if len(part.entries) == 1 and free:
         return part.entries, part.entries
-    aside = {free[number] for number in _chosen(len(free), validation, seed, line, place)}
+    aside = {free[number] for number in _chosen(len(free), validation, seed, line, index)}
     sides = [side or SPLITS[number in aside] for number, side in enumerate(splits)]
     return tuple(
         tuple(entry for entry, own in zip(part.entries, sides, strict=True) if own == side)
@@ -126,14 +126,14 @@ def _divide(part, validation, seed, line, place):
     )
 
 
-def _chosen(number, share, seed, line, place):
+def _chosen(number, share, seed, line, index):
     """Returns a share of the first `number` integers, at least one and not all, by the seed.
 
     From Philox's raw stream, which numpy keeps the same between versions.
     """
     if number < 2 or not share:
         return []
-    counter = np.array([0, line, place, 0], dtype=np.uint64)
+    counter = np.array([0, line, index, 0], dtype=np.uint64)
     key = np.array([seed % 2**64, _STREAM], dtype=np.uint64)
     bits = np.random.Philox(counter=counter, key=key).random_raw(number)
     count = min(max(1, round(number * share)), number - 1)

@@ -24,12 +24,9 @@ __all__ = [
     "fit_colours",
     "item_bytes",
     "read_item",
-    "read_jpeg",
     "read_picture",
-    "read_png",
     "read_sound",
     "read_video",
-    "read_wav",
     "resample",
     "write_item",
 ]
@@ -161,59 +158,6 @@ def read_picture(source, name=None, convert=False):
     if form is None:
         raise MdnnError(f"{name}: expected a picture {', '.join(PICTURES)}")
     return decode_picture(data, form, name, convert)
-
-
-def read_png(source, name=None, convert=False):
-    """Reads a PNG: a picture, or a film if it is animated.
-
-    Args:
-        source: A path, or the bytes of a file.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind image, grey, video or grey_video.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.png_files.decode_png`; a file that cannot be read.
-    """
-    return decode_png(*load_file(source, name, "a PNG"), convert)
-
-
-def read_jpeg(source, name=None, convert=False):
-    """Reads a JPEG picture, as it is stored.
-
-    Args:
-        source: A path, or the bytes of a file.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind image or grey.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.picture_files.decode_jpeg`; a file that cannot be read.
-    """
-    return decode_jpeg(*load_file(source, name, "a JPEG"), convert)
-
-
-def read_wav(source, rate=None, name=None, convert=False):
-    """Reads a WAV sound.
-
-    Args:
-        source: A path, or the bytes of a file.
-        rate: Integer, samples per second that it is resampled to; `None`: its own.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind audio.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.sound_files.decode_wav`; a file that cannot be read.
-    """
-    data, name = load_file(source, name, "a WAV")
-    return decode_wav(data, rate, name, convert)
 
 
 def read_sound(source, rate=None, name=None, convert=False):

@@ -5,8 +5,5 @@ from mdnn.tokens.modalities import modality
 PICTURES = modality("image").read_suffixes
 """Ends of the names of picture files; PNG, GIF and WebP files may be animated."""
 
-ANIMATED = (".png", ".gif", ".webp")
-"""Ends of the names of picture files that may hold a film."""
-
 SOUNDS = modality("audio").read_suffixes
 """Ends of the names of sound files."""

@@ -61,10 +61,10 @@ def _board(axes, task, symbols, asked, wrong):
             for draw, step in ((axes.axhline, task.box[0]), (axes.axvline, task.box[1])):
                 thick = line % step == 0
                 draw(line, color="#555555", linewidth=1.4 if thick else 0.4)
-    place = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
+    style = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
     for (row, column), index in np.ndenumerate(symbols):
         symbol = task.alphabet[index]
         if isinstance(task, Sudoku) and index == 0:
             continue
         colour = WRONG if wrong[row, column] else RIGHT if asked[row, column] else GIVEN
-        axes.text(column + 0.5, row + 0.5, symbol, color=colour, **place)
+        axes.text(column + 0.5, row + 0.5, symbol, color=colour, **style)

@@ -100,7 +100,9 @@ class Puzzle:
         """
         differ = (puzzles != solutions) & ~self.asked(puzzles)
         return {
-            int(number): f"the solution changes the given {self.place(differ[number].argmax())}"
+            int(
+                number
+            ): f"the solution changes the given {self.position_name(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
 
@@ -108,7 +110,7 @@ class Puzzle:
         """Returns a mask of the puzzles with more than one solution, boolean `[n]`."""
         return np.zeros(len(puzzles), dtype=bool)
 
-    def place(self, position):
+    def position_name(self, position):
         """Formats a position for error messages, such as `row 1, column 2`."""
         if len(self.shape) == 1:
             return f"position {position + 1}"

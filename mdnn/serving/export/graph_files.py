@@ -46,7 +46,7 @@ def png_rows(data, number, most, kinds, known):
         known: string, the kinds of item that are taken, for errors.
 
     Returns:
-        int32 `[pixels, 7]`: modality, bytes, places.
+        int32 `[pixels, 7]`: modality, bytes, coordinates.
     """
     name = _name("image", number)
     data = _checked(tf.strings.substr(data, 0, 8) == PNG, data, name, "expected a PNG file")
@@ -91,8 +91,8 @@ def png_rows(data, number, most, kinds, known):
         (kind,) = kinds.values()
     # A grey pixel has one byte.
     pixels = tf.where(is_grey, pixels * [1, 0, 0], pixels)
-    place = tf.range(tf.shape(pixels)[0])
-    rows = [place * 0 + kind, *tf.unstack(pixels, axis=1), place // width, place % width, place * 0]
+    index = tf.range(tf.shape(pixels)[0])
+    rows = [index * 0 + kind, *tf.unstack(pixels, axis=1), index // width, index % width, index * 0]
     return tf.stack(rows, axis=1)
 
 
@@ -131,7 +131,7 @@ def wav_rows(data, number, most, kind, rate):
         rate: int, samples per second that are expected.
 
     Returns:
-        int32 `[samples, 7]`: modality, bytes, places.
+        int32 `[samples, 7]`: modality, bytes, coordinates.
     """
     name = _name("audio", number)
     riff = tf.strings.substr(data, 0, 4) == b"RIFF"
@@ -196,9 +196,9 @@ def wav_rows(data, number, most, kind, rate):
         data = _checked(good, data, name, *message)
     samples = tf.io.decode_raw(tf.strings.substr(data, start, 2 * promised), tf.int16)
     unsigned = tf.cast(samples, tf.int32) + 32_768
-    place = tf.range(tf.size(unsigned))
-    zeros = tf.zeros_like(place)
-    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, place, zeros, zeros]
+    index = tf.range(tf.size(unsigned))
+    zeros = tf.zeros_like(index)
+    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, index, zeros, zeros]
     return tf.stack(rows, axis=1)
 
 

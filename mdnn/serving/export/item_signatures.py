@@ -235,11 +235,11 @@ class ExportedItems(ExportedNetwork):
         # One more than there may be tokens, for the [EOS].
         inputs = inputs | {"count": masked if compiled.open else count, "num_masked": masked}
         number = tf.range(compiled.max_tokens)[None, :, None]
-        places = number // steps[:, None] % sizes[:, None]
+        coordinates = number // steps[:, None] % sizes[:, None]
         mask = np.array([modality("blank").index, modality(kind).index, 0, 0], "int32")
-        head = tf.zeros_like(places[..., :1]) + mask
-        item = tf.zeros_like(places[..., :1]) + inputs["item"][:, None, None]
-        masks = tf.concat([head, places, item], axis=-1)
+        head = tf.zeros_like(coordinates[..., :1]) + mask
+        item = tf.zeros_like(coordinates[..., :1]) + inputs["item"][:, None, None]
+        masks = tf.concat([head, coordinates, item], axis=-1)
         masks = tf.where(number < masked[:, None, None], masks, 0)
         decoded = compiled.decoder(inputs | {"masks": masks})
         rest = [[0, 0], [0, self.positions - compiled.max_tokens], [0, 0]]

@@ -14,7 +14,7 @@ def validate_tokens(tokens, modalities, words=0):
     """Returns tokens after a check that the network has tables for all of them.
 
     A table gives something for any number: without this a row that means nothing would be
-    answered as if it were another one. Places and items wrap around (see
+    answered as if it were another one. Coordinates and items wrap around (see
     `mdnn.layers.modality_embedding.digit_rows`); they are only not negative.
 
     Args:
@@ -24,8 +24,8 @@ def validate_tokens(tokens, modalities, words=0):
 
     Returns:
         `tokens`. A modality that the network does not have, a byte that its modality does not
-        have, a word beyond the last one, a place or an item below 0 is an InvalidArgumentError of
-        one line that names row, position and column.
+        have, a word beyond the last one, a coordinate or an item below 0 is an
+        InvalidArgumentError of one line that names row, position and column.
     """
     names = ("padding", *modalities)
     indices = sorted(modality(name).index for name in names)

@@ -89,11 +89,11 @@ def _functions(signatures):
     for name, function in signatures.items():
         if hasattr(function, "get_concrete_function"):
             function = function.get_concrete_function()
-        # A function of mdnn's has its arguments by place, one that was loaded by name.
-        places, names = function.structured_input_signature
-        specs = {spec.name: spec for spec in places} | names
+        # A function of mdnn's has its arguments by position, one that was loaded by name.
+        positional, names = function.structured_input_signature
+        specs = {spec.name: spec for spec in positional} | names
         signature = Signature(name, _specs(specs), _specs(function.structured_outputs))
-        found[name] = signature, _called(function, places, names)
+        found[name] = signature, _called(function, positional, names)
     return found
 
 
@@ -105,16 +105,16 @@ def _specs(tensors):
     return found
 
 
-def _called(function, places, names):
+def _called(function, positional, names):
     """Returns a TensorFlow function as one of arrays, whose errors are `RefusalError`s.
 
     Args:
         function: TensorFlow's.
-        places, names: the specs of its arguments by place, and by name.
+        positional, names: the specs of its arguments by position, and by name.
     """
 
     def call(inputs):
-        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in places]
+        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in positional]
         named = {name: tf.constant(inputs[name], spec.dtype) for name, spec in names.items()}
         try:
             outputs = function(*given, **named)
