@@ -300,11 +300,11 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["context.layout=items", "tokens={coordinates=true, base=3, digits=3}"],
-            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the context",
+            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the",
         ),
         (
             ["context.layout=items", "tokens={answer_coordinates=true, base=3, digits=3}"],
-            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the context",
+            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the",
         ),
         (
             ["train.objectives.autoregressive=0"],
