@@ -20,7 +20,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import read_text
 from mdnn.tokens.modalities import load_modalities
 
-MOST, DOTS = 1 << 20, 100
+MAX_BYTES, MAX_DOTS = 1 << 20, 100
 """Largest size of a config file in bytes, and largest number of dots in a line. The time and memory
 that tomllib needs grow with the square of the parts of a dotted key: 40 GB for 200 kB."""
 
@@ -142,10 +142,12 @@ def _without_mixers(value):
 def _read(path):
     """Returns the path of a config file and its table."""
     path = find_config(path)
-    text = read_text(path, MOST)
+    text = read_text(path, MAX_BYTES)
     for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
-            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
+        if line.count(".") > MAX_DOTS and not _ONE_TEXT.fullmatch(line):
+            raise MdnnError(
+                f"{path}: line {number}: expected at most {MAX_DOTS} dots outside a text"
+            )
     try:
         return path, tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -17,7 +17,7 @@ from mdnn.tokens.modalities import modality
 STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
-def token_nll(targets, scores, modalities, step_weights=None, **how):
+def token_nll(targets, scores, modalities, step_weights=None, **options):
     """Computes the negative log-likelihood of tokens.
 
     Args:
@@ -27,7 +27,7 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
         step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
             `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
             of the table `"full"` has the weight of `byte_1`.
-        **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
+        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
     Returns:
         Two float32 tensors `[...]`: the loss of each position in nats, 0 for padding; and a mask,
@@ -42,7 +42,7 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
     counted = is_any(kind, modalities)
     weights = step_weights or {}
     total, start = ops.zeros_like(counted), 0
-    for step in decoding_steps(modalities, **how):
+    for step in decoding_steps(modalities, **options):
         piece = scores[..., start : start + step.classes]
         start += step.classes
         weight = weights.get(step.group, 1.0)
@@ -115,7 +115,7 @@ class TokenCrossEntropy(keras.losses.Loss):
     ):
         super().__init__(name=name, **kwargs)
         self.modalities = check_modalities(modalities)
-        self.how = {
+        self.options = {
             "table": table,
             "places": bool(places),
             "base": int(base),
@@ -134,7 +134,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         rows = ops.cast(y_true, "int32")
         if rows.shape[-1] == 2 * WIDTH:
             rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
-        nll, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.how)
+        nll, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.options)
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)
             nll = nll * weight
@@ -164,7 +164,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return {
             **super().get_config(),
             "modalities": self.modalities,
-            **self.how,
+            **self.options,
             "modality_weights": self.modality_weights,
             "step_weights": self.step_weights,
         }
@@ -183,11 +183,11 @@ def _weights(weights, known, what):
 
 def loss_for(config):
     """Returns the `TokenCrossEntropy` of a config, with its weights."""
-    how = decoding(config)
+    options = decoding(config)
     weights = dataclasses.asdict(config.loss.modality)
     return TokenCrossEntropy(
-        **how,
-        modality_weights={name: weights.get(name, 1.0) for name in how["modalities"]},
+        **options,
+        modality_weights={name: weights.get(name, 1.0) for name in options["modalities"]},
         step_weights=dataclasses.asdict(config.loss.step),
     )
 
@@ -212,7 +212,7 @@ class TokenNLL(keras.layers.Layer):
         # Keep the dtype of the scores under every dtype policy.
         super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
-        self.how = {
+        self.options = {
             "table": table,
             "places": bool(places),
             "base": int(base),
@@ -220,19 +220,19 @@ class TokenNLL(keras.layers.Layer):
         }
 
     def call(self, targets, scores):
-        return token_nll(targets, scores, self.modalities, **self.how)[0]
+        return token_nll(targets, scores, self.modalities, **self.options)[0]
 
     def get_config(self):
-        return {**super().get_config(), "modalities": self.modalities, **self.how}
+        return {**super().get_config(), "modalities": self.modalities, **self.options}
 
 
-def nll_model(model, modalities, **how):
+def nll_model(model, modalities, **options):
     """Builds a model that returns the loss of every position.
 
     Args:
         model: a network, as returned by `mdnn.build`.
         modalities: names of the heads' modalities, in their order.
-        **how: `table`, `places`, `base` and `digits` of the heads
+        **options: `table`, `places`, `base` and `digits` of the heads
             (`mdnn.models.head_options.decoding` returns those of a config).
 
     Returns:
@@ -240,4 +240,6 @@ def nll_model(model, modalities, **how):
         `[batch, positions]` in nats.
     """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    return keras.Model(model.input, TokenNLL(modalities, **how)(inputs["targets"], model.output))
+    return keras.Model(
+        model.input, TokenNLL(modalities, **options)(inputs["targets"], model.output)
+    )

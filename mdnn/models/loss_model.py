@@ -185,9 +185,9 @@ class TargetNLL(keras.Model):
         if heads.table != "bits":
             return heads.nll(name, hidden, rows)
         # Bit patterns that encode no token also have probability.
-        how = {"places": heads.places, "base": heads.base, "digits": heads.digits}
+        options = {"places": heads.places, "base": heads.base, "digits": heads.digits}
         scores = heads(hidden[None], rows[None])
-        return token_nll(rows[None], scores, heads.modalities, table="bits", **how)[0][0]
+        return token_nll(rows[None], scores, heads.modalities, table="bits", **options)[0][0]
 
     def nll(self, tokens, targets):
         """Returns the loss of every target in nats, float64 `[batch, positions]`; 0 for padding."""

@@ -150,10 +150,12 @@ class ItemEvaluator:
             nll, weights = (weights * nll).reshape(one), weights.reshape(one).astype("float64")
             kinds, answer = _answers(tokens, targets, counted.reshape(one))
             for row in np.flatnonzero(kinds):
-                kind, own = modality_at(int(kinds[row])).kind, answer[row]
-                total = Total(float(nll[row, own].sum()), float(weights[row, own].sum()), 1)
+                kind, answered = modality_at(int(kinds[row])).kind, answer[row]
+                total = Total(
+                    float(nll[row, answered].sum()), float(weights[row, answered].sum()), 1
+                )
                 totals[kind] = totals.get(kind, Total()) + total
-                rest = Total(float(nll[row, ~own].sum()), float(weights[row, ~own].sum()))
+                rest = Total(float(nll[row, ~answered].sum()), float(weights[row, ~answered].sum()))
                 prompts = prompts + rest
             done += self.batch
             if progress is not None:
@@ -180,6 +182,6 @@ def _answers(tokens, targets, counted):
         return np.where(counted.any(axis=1), asked, 0), counted
     of_items = counted & (kind != _END)
     last = np.where(of_items, targets[..., ITEM], -1).max(axis=1)
-    own = of_items & (targets[..., ITEM] == last[:, None])
-    kinds = kind[np.arange(len(kind)), own.argmax(axis=1)]
-    return np.where(own.any(axis=1), kinds, 0), counted & (own | (kind == _END))
+    answered = of_items & (targets[..., ITEM] == last[:, None])
+    kinds = kind[np.arange(len(kind)), answered.argmax(axis=1)]
+    return np.where(answered.any(axis=1), kinds, 0), counted & (answered | (kind == _END))

@@ -76,13 +76,13 @@ def sample_answers(run, drawn, mode):
     # Deferred import: generation is only needed for samples.
     from mdnn import generate
 
-    wants = [wanted(items[-1]) for items in drawn]
+    outputs = [output_like(items[-1]) for items in drawn]
     answers = [None] * len(drawn)
-    for want in dict.fromkeys(wants):
-        own = [number for number, other in enumerate(wants) if other == want]
+    for output in dict.fromkeys(outputs):
+        own = [number for number, other in enumerate(outputs) if other == output]
         prompts = [drawn[number][:-1] for number in own]
         for number, answer in zip(
-            own, generate(run, prompts, output=want, decoding=mode), strict=True
+            own, generate(run, prompts, output=output, decoding=mode), strict=True
         ):
             if len(answer):
                 answers[number] = Item(
@@ -91,7 +91,7 @@ def sample_answers(run, drawn, mode):
     return answers
 
 
-def wanted(item):
+def output_like(item):
     """Returns the output specification of an item: its kind, and its size for pictures and videos.
 
     Args:

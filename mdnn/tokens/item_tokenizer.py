@@ -99,15 +99,15 @@ class ItemTokenizer:
         if len(numbers) > 1:
             raise MdnnError(f"expected the tokens of one item, received the items {_few(numbers)}")
         called = f"item {numbers[0]}"
-        found = _modalities(rows, called)
-        kinds = {each.kind for each in found}
+        modalities = _modalities(rows, called)
+        kinds = {each.kind for each in modalities}
         if len(kinds) > 1:
-            names = ", ".join(each.name for each in found)
+            names = ", ".join(each.name for each in modalities)
             raise MdnnError(f"{called}: expected tokens of one kind, received {names}")
         (kind,) = kinds
-        called = f"{called} ({kind or found[0].name})"
+        called = f"{called} ({kind or modalities[0].name})"
         if kind is None:
-            raise MdnnError(f"{called}: expected tokens of an item, received {found[0].name}")
+            raise MdnnError(f"{called}: expected tokens of an item, received {modalities[0].name}")
         form = modality(kind)
         rate = self.rate if form.has_rate else None
         return Item(kind, form.value(rows, called, self), rate=rate)
@@ -200,12 +200,12 @@ def _checked_rows(rows):
 def _modalities(rows, called):
     """Returns the modalities of tokens `[n, 8]`, a list in the order of their numbers."""
     numbers = np.unique(rows[:, table.MODALITY]).tolist()
-    found = [modality_at(number) for number in numbers]
-    if None in found:
+    modalities = [modality_at(number) for number in numbers]
+    if None in modalities:
         known = max(each.index for each in MODALITIES.values())
-        wrong = numbers[found.index(None)]
+        wrong = numbers[modalities.index(None)]
         raise MdnnError(f"{called}: expected a modality index from 0 to {known}, received {wrong}")
-    return found
+    return modalities
 
 
 def _few(numbers):

@@ -15,7 +15,7 @@ _SYMBOL = modality("symbol")
 SYMBOLS = _SYMBOL.bytes[0]
 """Maximum number of symbols in a puzzle's alphabet."""
 
-SIZES = {
+PUZZLE_SIZES = {
     "sudoku": (2, (4, 6, 9)),
     "maze": (2, range(3, 1002)),
     "prefix-sums": (1, range(1, 1_000_001)),
@@ -23,7 +23,7 @@ SIZES = {
 }
 """Number of sizes in a puzzle's name and the sizes allowed, by kind."""
 
-_NAME = re.compile(rf"({'|'.join(SIZES)})-([0-9]+(?:x[0-9]+)*)")
+_NAME = re.compile(rf"({'|'.join(PUZZLE_SIZES)})-([0-9]+(?:x[0-9]+)*)")
 
 TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk")
 """Suffixes of file names that are read as sudokus by default."""
@@ -37,7 +37,7 @@ class PuzzleName:
     """Names a puzzle by its kind and sizes.
 
     Args:
-        kind: String, a key of `SIZES`.
+        kind: String, a key of `PUZZLE_SIZES`.
         sizes: Tuple of integers: rows and columns of a sudoku or maze, the number of bits of
             prefix sums, the number of digits of an addition.
 
@@ -54,9 +54,9 @@ class PuzzleName:
     sizes: tuple[int, ...]
 
     def __post_init__(self):
-        if self.kind not in SIZES:
+        if self.kind not in PUZZLE_SIZES:
             raise MdnnError(f"unknown puzzle {self.kind!r}; known: {KNOWN}")
-        count, known = SIZES[self.kind]
+        count, known = PUZZLE_SIZES[self.kind]
         wrong = [size for size in self.sizes if size not in known]
         square = self.kind != "sudoku" or len(set(self.sizes)) == 1
         if len(self.sizes) != count or wrong or not square:
@@ -115,7 +115,7 @@ def puzzle_source(source):
     task, colon, path = source.partition(":")
     if colon and path and _NAME.fullmatch(task):
         return PuzzleName.of(task), path
-    if colon and task in SIZES:
+    if colon and task in PUZZLE_SIZES:
         raise MdnnError(f"expected a puzzle with its size, as {KNOWN}; received {source!r}")
     if source.lower().endswith(TABLES):
         return None, source

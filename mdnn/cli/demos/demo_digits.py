@@ -103,16 +103,16 @@ def _show(run):
     print(f"All ten digits as one picture: {sheet}")
 
 
-def _answers(network, prompts, want, how):
+def _answers(network, prompts, output, decoding):
     """The answers to prompts of one item each, the likeliest word or a picture."""
     from mdnn import generate
 
     return generate(
         network,
         [[prompt] for prompt in prompts],
-        output=want,
-        decoding=how,
-        temperature=0.0 if want == "text" else TEMPERATURE,
+        output=output,
+        decoding=decoding,
+        temperature=0.0 if output == "text" else TEMPERATURE,
         seed=list(range(len(prompts))),
         batch_size=256,
     )

@@ -16,7 +16,7 @@ from mdnn.tokens.items import Item, check_kind
 from mdnn.tokens.modalities import item_kinds, modality
 from mdnn.tokens.modalities.text_modality import checked_text
 
-MOST = 1 << 28
+MAX_BYTES = 1 << 28
 """Bytes that a manifest may have."""
 
 _LINE_KEYS = ("items", "split", "name", "order", "convert")
@@ -69,8 +69,10 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         raise MdnnError(f"cannot read {str(path)!r}: it is no file")
     try:
         size = path.stat().st_size
-        if size > MOST:
-            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        if size > MAX_BYTES:
+            raise MdnnError(
+                f"{str(path)!r}: expected at most {MAX_BYTES:,} bytes, received {size:,}"
+            )
         folder = os.path.realpath(path.parent, strict=True)
         reader = _ManifestReader(folder, rate, kinds, convert, encoding)
         lines = []
@@ -159,15 +161,15 @@ class _ManifestReader:
     def part(self, table, where, convert):
         """Returns the `SourcePart` of an object; `convert` is the line's."""
         keys = _value_keys()
-        found = [key for key in keys if key in table] if isinstance(table, dict) else []
+        present = [key for key in keys if key in table] if isinstance(table, dict) else []
         if isinstance(table, dict):
             _check_keys(table, (*keys, *_PART_KEYS), where)
-        if len(found) != 1:
-            received = " and ".join(found) if found else shown(table)
+        if len(present) != 1:
+            received = " and ".join(present) if present else shown(table)
             raise MdnnError(
                 f"{where}: expected an object with one of {', '.join(keys)}, received {received}"
             )
-        key, value = found[0], table[found[0]]
+        key, value = present[0], table[present[0]]
         form = keys[key]
         where = f"{where}: {key}"
         convert = _boolean(table, "convert", convert, where.rsplit(":", 1)[0])

@@ -23,7 +23,7 @@ MANIFEST = "manifest.jsonl"
 JOIN = "\n\n"
 """What stands between two texts of one source."""
 
-MOST = 1 << 31
+MAX_BYTES = 1 << 31
 """Bytes that a text file may have: larger ones are not read."""
 
 # Two characters at least: one is a drive letter.
@@ -95,8 +95,10 @@ def _python_docs():
 def _read_file(path, encoding):
     """Returns a file's text; its bytes are read once."""
     try:
-        if (size := path.stat().st_size) > MOST:
-            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise MdnnError(
+                f"{str(path)!r}: expected at most {MAX_BYTES:,} bytes, received {size:,}"
+            )
         raw = path.read_bytes()
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
