@@ -50,8 +50,8 @@ def test_train(call, folder):
     assert (rows[-1][1], rows[-1][5]) == ("all", "3")
     spent = r"3 steps in \d+ s \(\d+ s since the command began\); saved in runs/a"
     assert re.search(f"{spent}$", " ".join(last))
-    assert " bits/unit " in err
-    assert " units/s " in err
+    assert " bits/token " in err
+    assert " tokens/s " in err
     # The run knows its source from anywhere.
     config = mdnn.load_config("runs/a/config.toml")
     assert config.data.source == str(folder / "manifest.jsonl")

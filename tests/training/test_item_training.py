@@ -62,7 +62,7 @@ def test_what_training_says(items_training, items_run):
         "parameters",
         "steps",
         "seconds",
-        "units_per_second",
+        "tokens_per_second",
         "stopped",
         "signal",
         "run",
@@ -78,7 +78,7 @@ def test_what_training_says(items_training, items_run):
     # A context holds two thirds of an 11-unit word and sound, and the pictures.
     words = sum(len(word) + 16 + len(look[1]) for word, look in tiny.DIGITS.items())
     units = 300 * 16 * (words * 2 / 9 + 1)
-    np.testing.assert_allclose(items_training["units_per_second"], units / seconds, rtol=0.02)
+    np.testing.assert_allclose(items_training["tokens_per_second"], units / seconds, rtol=0.02)
     evaluated = mdnn.evaluate(items_run)
     assert set(evaluated) == FIGURES | {"modes"}
     for way, found in evaluated["modes"].items():
