@@ -20,14 +20,22 @@ def run_train(options):
     from mdnn.config.load import check_keys
 
     check_keys(options.config, options.set)
+    source = None
     if options.resume:
-        _check_resumed(options.set)
+        source = _check_resumed(options.set)
     else:
         check_new_folder(as_path(options.out, "--out"))
     config = _quiet_config(options.config, options.set, _share_cores)
     from mdnn.training.run_training import train
 
-    result = train(config, options.out, resume=options.resume)
+    result = train(
+        config,
+        options.out,
+        resume=options.resume,
+        init_from=options.init_from,
+        init_optimizer=options.init_optimizer,
+        source=source,
+    )
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
     _print_training(config, result, options.json)
     if result["stopped"]:
@@ -88,13 +96,22 @@ def _share_cores(config):
 
 
 def _check_resumed(changes):
-    """Refuses changes that a run that goes on with its own config could not take."""
+    """Refuses changes that a run that goes on with its own config could not take.
+
+    Returns:
+        The new `data.source`, or `None`.
+    """
+    source = None
     for change in changes:
-        if change.partition("=")[0].strip() not in ("train.minutes", "train.steps"):
+        key, _, value = change.partition("=")
+        if key.strip() == "data.source":
+            source = value
+        elif key.strip() not in ("train.minutes", "train.steps"):
             raise MdnnError(
-                "--resume goes on with the run's own config: only train.minutes and train.steps "
-                f"can be set, received {change!r}"
+                "--resume goes on with the run's own config: only train.minutes, train.steps and "
+                f"data.source can be set, received {change!r}"
             )
+    return source
 
 
 def run_configs(options):
@@ -191,11 +208,12 @@ def run_inspect(options):
         _inspect_saved_model(options)
         return
     from mdnn.runs.inspection import inspect
+    from mdnn.runs.origin import format_origin, read_origin
     from mdnn.runs.run_folder import open_run
 
     if folder:
         run = open_run(path)
-        facts = inspect(run.config, run.words, run.model)
+        facts = inspect(run.config, run.words, run.model) | {"origin": read_origin(path)}
     else:
         facts = inspect(config)
     if options.json:
@@ -218,6 +236,8 @@ def run_inspect(options):
         "of "
         f"{facts['positions']:,} positions"
     )
+    if facts.get("origin"):
+        print(format_origin(facts["origin"]))
 
 
 def _inspect_saved_model(options):

@@ -88,6 +88,16 @@ def parser():
         action="store_true",
         help="go on with the run in RUN, with its own config; --set train.minutes or train.steps",
     )
+    train.add_argument(
+        "--init-from",
+        metavar="OTHER",
+        help="start with the weights of another run: a run folder or a .keras file (fine-tuning)",
+    )
+    train.add_argument(
+        "--init-optimizer",
+        action="store_true",
+        help="take the state of the optimizer from the newest checkpoint of OTHER as well",
+    )
     _set(train)
     _json(train)
     train.set_defaults(run_command=run_train)

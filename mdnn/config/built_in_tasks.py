@@ -24,6 +24,15 @@ def _check_text(config):
         )
 
 
+def _check_stream(config):
+    _check_text(config)
+    if (shares := sum(mixed.share for mixed in config.data.mix)) >= 1:
+        raise MdnnError(
+            f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
+            f"{shares:g}"
+        )
+
+
 def _check_items(config):
     _check_text(config)
     tokens, positions = config.tokens, config.context.positions
@@ -95,7 +104,10 @@ _SHARED = (
 )
 
 TEXT_RULES = TaskRules(
-    modalities=("text", "word"), keys=_SHARED, phrase="in a stream", check=_check_text
+    modalities=("text", "word"),
+    keys=(*_SHARED, "data.mix"),
+    phrase="in a stream",
+    check=_check_stream,
 )
 ITEM_RULES = TaskRules(
     modalities=None,

@@ -20,6 +20,15 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
+class MixedSource:
+    """A further text, from which a share of the training windows is drawn (layout "stream")."""
+
+    # As data.source; its last part, data.validation, is left out.
+    source: str
+    share: float = option(0.1, least=0.001, most=0.999)
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """The data source and its validation split.
 
@@ -33,6 +42,9 @@ class Data:
     """
 
     source: str = "python-docs"
+    # Further texts to train on, beside `source`: such as what a network that is fine-tuned was
+    # trained on before, so that it does not forget it.
+    mix: tuple[MixedSource, ...] = ()
     validation: float = option(0.1, least=0.0, most=0.9)
     # Encoding of text files, a Python name: "utf-8", "cp1252", "utf-16", ...
     encoding: str = "utf-8"

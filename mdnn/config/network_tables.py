@@ -47,6 +47,8 @@ class LayerTable(FoldLayer):
     times: int = option(1, least=1)
     # mix: whether to apply dense layers over the channels before and after.
     project: bool = True
+    # fold: added to the mean square in the norms of its inner blocks; smaller after `mdnn grow`.
+    norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,3 +59,6 @@ class Backbone:
     depth: int = option(4, least=1)
     layer: tuple[LayerTable, ...] = ()
     final_norm: str = option("rms", choices=NORMS)
+    # Added to the mean square (`rms`) or variance in all norms; smaller after `mdnn grow`, which
+    # takes the mean over more channels.
+    norm_epsilon: float = option(1e-5, least=0.0, most=1.0)

@@ -18,6 +18,7 @@ ENTRY_POINTS = "mdnn.tasks"
 `mdnn.tasks.register_task` when imported."""
 
 TASK_KEYS = (
+    "data.mix",
     "data.order",
     "data.truncate",
     "data.convert",

@@ -153,7 +153,7 @@ def _check_loss(config):
 
 # Keys that do not apply to folds, and keys that apply only to folds, with their required values.
 NOT_OF_FOLDS = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
-OF_FOLDS = (("block", ()), ("depth", 1))
+OF_FOLDS = (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))
 
 
 def _check_branch(where, branch, config):

@@ -13,6 +13,7 @@ IMAGES = 0x696D616765  # "image"
 HASHES = 0x68617368  # "hash"
 STEPS = 0x7374657073  # "steps"
 EXPLORE = 0x6578706C  # "expl"
+SOURCES = 0x736F75726365  # "source"
 
 
 def raw_bits(seed, step, number, stream):

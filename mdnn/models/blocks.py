@@ -9,13 +9,13 @@ from mdnn.layers.rms_norm import RMSNorm
 from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormalization
 
 
-def make_norm(kind, name, dtype=None):
+def make_norm(kind, name, dtype=None, epsilon=1e-5):
     """Returns the normalization layer for `"rms"` or `"layer"`; `None` for `"none"`."""
     if kind == "none":
         return None
     if kind == "rms":
-        return RMSNorm(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
-    return RuledLayerNormalization(axis=-1, epsilon=1e-5, name=name, dtype=dtype)
+        return RMSNorm(axis=-1, epsilon=epsilon, name=name, dtype=dtype)
+    return RuledLayerNormalization(axis=-1, epsilon=epsilon, name=name, dtype=dtype)
 
 
 def make_activation(word):
@@ -50,6 +50,7 @@ class ResidualBlock(RuledLayer):
         seed: int, seed of dropout.
         axis_names: names of the context axes of the input, used in the names of weights; `None`
             for numbers.
+        epsilon: float, added to the norm's mean square.
     """
 
     def __init__(
@@ -61,14 +62,16 @@ class ResidualBlock(RuledLayer):
         scale=1.0,
         seed=None,
         axis_names=None,
+        epsilon=1e-5,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.epsilon = epsilon
         self.seed = seed
         self.axis_names = None if axis_names is None else tuple(axis_names)
         self.norm, self.residual, self.bias = norm, residual, bias
         self.rate, self.scale = dropout, scale
-        self.norm_layer = make_norm(norm, "norm", self.dtype_policy)
+        self.norm_layer = make_norm(norm, "norm", self.dtype_policy, epsilon)
         self.dropout = None
         if dropout:
             self.dropout = layers.Dropout(
@@ -153,6 +156,7 @@ class ResidualBlock(RuledLayer):
             "scale": self.scale,
             "seed": self.seed,
             "axis_names": self.axis_names,
+            "epsilon": self.epsilon,
         }
 
 

@@ -78,7 +78,9 @@ def _made(config, words):
     blocks = make_branches(config)
     for block in blocks:
         block.build((None, *grid, width))
-    final_norm = make_norm(config.backbone.final_norm, "final_norm")
+    final_norm = make_norm(
+        config.backbone.final_norm, "final_norm", epsilon=config.backbone.norm_epsilon
+    )
     if final_norm is not None:
         final_norm.build((None, *grid, width))
     heads = make_heads(config)
@@ -150,7 +152,12 @@ def is_causal(config):
 def make_branches(config):
     """Returns the residual blocks of the backbone, in the order in which they run."""
     backbone = config.backbone
-    layout = {"causal": is_causal(config), "seed": config.seed, "axes": axis_names(config)}
+    layout = {
+        "causal": is_causal(config),
+        "seed": config.seed,
+        "axes": axis_names(config),
+        "epsilon": backbone.norm_epsilon,
+    }
     return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
 
@@ -202,8 +209,8 @@ def make_branch(spec, width, scale, path, layout):
         width: int, channels of the residual stream.
         scale: float, factor on the initial values of the block's last dense kernel.
         path: string, the block's name, preceded by the path of the enclosing fold.
-        layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's) and
-            `axes` (names of the axes of the block's input).
+        layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's),
+            `axes` (names of the axes of the block's input) and `epsilon` (float, of its norms).
     """
     common = {
         "norm": spec.norm,
@@ -213,6 +220,7 @@ def make_branch(spec, width, scale, path, layout):
         "scale": scale,
         "seed": derived_seed(layout["seed"], f"{path}/dropout"),
         "axis_names": layout["axes"],
+        "epsilon": layout["epsilon"],
         "name": path.rsplit("/", 1)[-1],
     }
     if spec.kind == "linear":
@@ -220,7 +228,7 @@ def make_branch(spec, width, scale, path, layout):
     if spec.kind == "feedforward":
         return FeedForwardBlock(spec.width or 2 * width, spec.gate, spec.activation, **common)
     if spec.kind == "fold":
-        rows = {**layout, "axes": layout["axes"][:-1]}
+        rows = {**layout, "axes": layout["axes"][:-1], "epsilon": spec.norm_epsilon}
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
     mixers = spec.mixer

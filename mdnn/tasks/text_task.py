@@ -53,6 +53,7 @@ class TextTask(Task):
             self.config.tokens.words,
             at_least=self.config.context.positions + 1,
             encoding=data.encoding,
+            mix=[(mixed.source, mixed.share) for mixed in data.mix],
         )
 
     @functools.cached_property
@@ -79,6 +80,7 @@ class TextTask(Task):
             padding=config.context.padding,
             # Purely autoregressive batches need no objectives and then contain no weights.
             objectives=config.train.objectives if config.train.objectives.whole else None,
+            mixed=self.splits.mixed,
         )
 
     @property

@@ -138,6 +138,28 @@ def restore(path, sections, say=None):
     raise damaged
 
 
+def read_newest(path):
+    """Reads the newest readable checkpoint.
+
+    Args:
+        path: `pathlib.Path` of the run folder.
+
+    Returns:
+        Tuple of a dict from flattened names (see `sections_of`), such as `model/NAME`, to arrays,
+        and the `Progress`.
+
+    Raises:
+        MdnnError: no checkpoint, or no readable one.
+    """
+    damaged = None
+    for _, file in _found(path):
+        try:
+            return _read(file)
+        except MdnnError as error:
+            damaged = damaged or error
+    raise damaged or MdnnError(f"{path} has no checkpoint: {FOLDER} has none")
+
+
 def _read(file):
     arrays, about = read_arrays(file)
     where = f"{file}: progress"

@@ -11,17 +11,23 @@ from mdnn.training import checkpoint
 
 
 def anchored(config):
-    """Returns the config with an absolute `data.source` path, as stored in a run folder."""
-    source = task_class(config).absolute_source(config.data.source)
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+    """Returns the config with absolute paths of sources, as stored in a run folder."""
+    absolute = task_class(config).absolute_source
+    data = dataclasses.replace(
+        config.data,
+        source=absolute(config.data.source),
+        mix=tuple(dataclasses.replace(m, source=absolute(m.source)) for m in config.data.mix),
+    )
+    return dataclasses.replace(config, data=data)
 
 
-def resumed_config(config, path):
+def resumed_config(config, path, source=None):
     """Returns the stored config of a run with `train.minutes` and `train.steps` of `config`.
 
     Args:
         config: `mdnn.Config` with the new training budget.
         path: `pathlib.Path` of the run folder.
+        source: string, the data source to go on with; `None` for the stored one.
 
     Raises:
         MdnnError: not a run folder, a run folder of a newer version, or one with weights but no
@@ -45,7 +51,10 @@ def resumed_config(config, path):
         )
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
-    return dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+    own = dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+    if source is None:
+        return own
+    return anchored(dataclasses.replace(own, data=dataclasses.replace(own.data, source=source)))
 
 
 def own_folders(path):

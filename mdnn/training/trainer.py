@@ -90,7 +90,7 @@ class Training:
         # Signals received while saving take effect afterwards.
         with Stopping() as stopping:
             self._settle()
-            self._save()
+            self.save()
             take_averages(self.optimizer, self.model.trainable_variables)
             write_run(self.run.path, self.run.config, self.run.words, self.model)
         number = stopping.number if number is None else number
@@ -131,7 +131,7 @@ class Training:
         except Exception as error:
             self.display.say(f"{self.run.path / PICTURE} is not drawn: {error}")
 
-    def _save(self):
+    def save(self):
         """Writes a checkpoint."""
         self.step.sync()
         sync(self.run.path)
@@ -201,7 +201,7 @@ class Training:
                     self._show(spent, (now - warm) / (progress.step - first))
                 if now - kept > spec.checkpoints.seconds:
                     self._settle()
-                    self._save()
+                    self.save()
                     kept = time.perf_counter()
         return stopping.number if self._spent() < 1 else None
 

@@ -31,11 +31,14 @@ ALL_LISTS = """
 [[backbone.layer.mixer]]
 [[backbone.layer.block]]
 [[backbone.layer.block.mixer]]
+[[data.mix]]
+source = "a"
 """ + "".join(f"[[backbone.layer.mixer]]\nkind = {kind!r}\n" for kind in MIXERS)
 
 TABLES = {
     "": configs.Config,
     "data.": data_tables.Data,
+    "data.mix.0.": data_tables.MixedSource,
     "data.augment.": data_tables.Augment,
     "tokens.": data_tables.Tokens,
     "context.": data_tables.Context,
@@ -254,6 +257,11 @@ MIXER = "backbone.layer.0.mixer.0"
         (["context.grid=[8, -2]"], "context.grid.1: expected at least 1, received -2"),
         (["context.grid=[8.0]"], "context.grid.0: expected a whole number"),
         (["train={}"], "train: expected one of train.minutes and train.steps"),
+        (
+            ['data.mix=[{source="a", share=0.5}, {source="b", share=0.5}]'],
+            "data.mix: expected shares below 1 in sum, which leave some of data.source; received 1",
+        ),
+        (["data.mix=[{share=0.5}]"], "missing key 'data.mix.0.source'"),
         (["train={minutes=1, steps=1}"], "train: expected one of train.minutes and train.steps"),
         (
             ["refeed.bptt_steps=2"],

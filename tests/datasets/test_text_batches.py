@@ -361,3 +361,32 @@ def test_sliding_windows_have_a_past():
 def test_bad_windows_are_refused_at_once(arguments, message):
     with pytest.raises(MdnnError, match=message):
         windows(**({"units": UNITS, "tokenizer": TOKENIZER, "length": 8} | arguments))
+
+
+def test_windows_of_several_texts():
+    """Each window comes from one text, in the shares asked for, as a pure function."""
+    tokenizer = TextTokenizer()
+    texts = [tokenizer.ids(letter * 40) for letter in "abc"]
+    mixed = [(texts[1], 0.25), (texts[2], 0.5)]
+    batches = TextBatches(texts[0], tokenizer, length=8, batch=400, seed=3, mixed=mixed)
+    letters = batches.at(5)["tokens"][..., 3]
+    assert (letters == letters[:, :1]).all()
+    assert (batches.at(5)["targets"][..., 3] == letters).all()
+    shares = [float((letters[:, 0] == ord(letter)).mean()) for letter in "abc"]
+    np.testing.assert_allclose(shares, [0.25, 0.25, 0.5], atol=0.07)
+    again = TextBatches(texts[0], tokenizer, length=8, batch=400, seed=3, mixed=mixed)
+    np.testing.assert_array_equal(again.at(5)["tokens"], batches.at(5)["tokens"])
+    assert (batches.at(6)["tokens"] != batches.at(5)["tokens"]).any()
+
+
+def test_a_mixed_text_that_is_too_short():
+    tokenizer = TextTokenizer()
+    with pytest.raises(MdnnError, match="texts of at least 9 tokens and shares below 1"):
+        TextBatches(
+            tokenizer.ids("a" * 40),
+            tokenizer,
+            length=8,
+            batch=2,
+            seed=0,
+            mixed=[(tokenizer.ids("b" * 8), 0.5)],
+        )

@@ -10,7 +10,7 @@ from mdnn.datasets.batches.objectives import (
     objective_at,
     objective_weights,
 )
-from mdnn.datasets.random_bits import BATCH, MASKS, raw_bits
+from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
@@ -96,6 +96,8 @@ class TextBatches(StepBatches):
             `autoregressive`, and batches have no weights. `parallel` masks the end of a window,
             of random length; `masked_diffusion` masks a random share of such an end.
             `autoregressive` batches are the same as with `None`.
+        mixed: Sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
+            share of the windows that is drawn from each. The shares are below 1 in sum.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
@@ -120,6 +122,7 @@ class TextBatches(StepBatches):
         first_step=0,
         repeat=False,
         objectives=None,
+        mixed=(),
         **kwargs,
     ):
         ids = np.asarray(ids)
@@ -141,7 +144,17 @@ class TextBatches(StepBatches):
             )
         steps = steps or max(1, (len(ids) - 1) // (length * batch))
         super().__init__(steps, first_step, repeat, **kwargs)
-        self.ids = ids
+        texts = [ids, *(np.asarray(more) for more, _ in mixed)]
+        shares = [share for _, share in mixed]
+        if any(len(more) < length + 1 for more in texts[1:]) or not 0 <= sum(shares) < 1:
+            raise MdnnError(
+                f"mixed: expected texts of at least {length + 1} tokens and shares below 1 in sum; "
+                f"received {[len(more) for more in texts[1:]]} tokens and shares {shares}"
+            )
+        # One after another; no window reaches from one text into the next.
+        self.ids = np.concatenate(texts) if mixed else ids
+        self._sizes = np.array([len(more) for more in texts])
+        self._shares = np.array([1 - sum(shares), *shares])
         self.tokenizer = tokenizer
         self.length = int(length)
         self.batch = int(batch)
@@ -173,7 +186,8 @@ class TextBatches(StepBatches):
             run, offset = random_runs(bits[:, 1:], self.length, max(1, self.length // 2))
         else:
             run, offset = np.full(number, self.length), np.zeros(number, dtype=np.int64)
-        start = (bits[:, 0] % (len(self.ids) - run).astype(np.uint64)).astype(np.int64)
+        size, begin = self._texts(step)
+        start = begin + (bits[:, 0] % (size - run).astype(np.uint64)).astype(np.int64)
         index = (start - offset)[:, None] + position
         if self.padding == "none":
             rows = self.tokenizer.tokens(self.ids[index])
@@ -193,6 +207,14 @@ class TextBatches(StepBatches):
         if self.objectives is not None:
             batch["weights"] = normalised(weight[:, None], targets)
         return batch
+
+    def _texts(self, step):
+        """Draws the text of each window; returns their sizes and where they begin in `ids`."""
+        if len(self._sizes) == 1:
+            return self._sizes[0], 0
+        drawn = raw_bits(self.seed, step, self.batch, SOURCES) / 2.0**64
+        text = np.searchsorted(np.cumsum(self._shares)[:-1], drawn, side="right")
+        return self._sizes[text], (np.cumsum(self._sizes) - self._sizes)[text]
 
     def _masked(self, objective, step, tokens, targets, run, offset):
         """Masks windows; returns tokens, targets before mask tokens, and loss weights."""

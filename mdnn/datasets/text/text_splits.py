@@ -20,6 +20,8 @@ class TextSplits:
         train: int32 `[tokens]`, the part to train on.
         validation: int32 `[tokens]`, the part to validate on.
         characters: Integer, characters of both parts together.
+        mixed: Tuple of pairs `(ids, share)`: the training parts of further texts, int32, and the
+            share of the training windows that is drawn from each.
     """
 
     source: str
@@ -27,14 +29,19 @@ class TextSplits:
     train: np.ndarray
     validation: np.ndarray
     characters: int
+    mixed: tuple = ()
 
     def contents(self):
         """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`."""
         yield self.train
         yield self.validation
+        for ids, _ in self.mixed:
+            yield ids
 
 
-def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2, encoding="utf-8"):
+def open_text(
+    source, validation=0.1, tokenizer=None, words=0, at_least=2, encoding="utf-8", mix=()
+):
     """Reads a source, splits it by characters and turns both parts into token ids.
 
     Words are counted in the training part alone, and the cut is the same whatever the tokenizer,
@@ -47,6 +54,8 @@ def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2, encod
         words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
         at_least: Integer, tokens that either part needs at least.
         encoding: String, the encoding of text files.
+        mix: Sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
+            and the share of the training windows to draw from each.
 
     Returns:
         A `TextSplits`.
@@ -71,4 +80,13 @@ def open_text(source, validation=0.1, tokenizer=None, words=0, at_least=2, encod
             raise MdnnError(
                 f"{name} is too short: {len(part)} tokens to {kind}, needed at least {at_least}"
             )
-    return TextSplits(str(source), tokenizer, *ids, characters=len(text))
+    mixed = []
+    for other, share in mix:
+        train, _ = split(read_text(other, encoding), validation, 1, repr(str(other)))
+        mixed.append((tokenizer.ids(train), share))
+        if len(mixed[-1][0]) < at_least:
+            raise MdnnError(
+                f"{str(other)!r} is too short: {len(mixed[-1][0])} tokens to train, needed at "
+                f"least {at_least}"
+            )
+    return TextSplits(str(source), tokenizer, *ids, characters=len(text), mixed=tuple(mixed))
