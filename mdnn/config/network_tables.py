@@ -12,8 +12,8 @@ NORMS = ("rms", "layer", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class FoldLayer:
-    """One layer of a fold's block; the keys that `[[backbone.layer]]` has, too."""
+class LayerKeys:
+    """The keys that layers of a block and layers of a fold's block have in common."""
 
     kind: str = option("mix", choices=("mix", "feedforward"))
     # Label in the names of weights; empty: the kind, numbered from the second layer of a kind on.
@@ -33,7 +33,12 @@ class FoldLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerTable(FoldLayer):
+class FoldLayer(LayerKeys):
+    """One layer of a fold's block."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTable(LayerKeys):
     """One layer of a block: h + f(norm(h)), or another form set by `residual`."""
 
     kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
