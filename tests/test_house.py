@@ -25,6 +25,7 @@ ROOMS = (
     ("generation",),
     ("tasks",),
     ("training", "serving"),
+    ("tuning",),
     ("cli",),
     ("__main__",),
 )

@@ -3,7 +3,7 @@
 import keras
 
 from mdnn import activations
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 
 
 class KernelLayer(RuledLayer):
@@ -35,8 +35,8 @@ class KernelLayer(RuledLayer):
         super().__init__(**kwargs)
         self.use_bias = use_bias
         self.activation = activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)

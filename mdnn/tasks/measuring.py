@@ -1,7 +1,7 @@
 """Defines the evaluation interface of a task, with defaults for a loss per token."""
 
 from mdnn.errors import MdnnError
-from mdnn.tasks.batch_evaluator import BatchEvaluator
+from mdnn.tasks.batch_evaluator import BatchEvaluator, cached_evaluator
 
 # Columns of the table of metrics by number of steps: key, header, number format.
 CURVE_COLUMNS = (
@@ -74,10 +74,10 @@ class Measuring:
         """
         data = self.validation if data is None else self.check_data(data)
         if step_counts is None:
-            return self.evaluator(self.networks(model)).metrics(data, progress, **options)
+            return cached_evaluator(self, model).metrics(data, progress, **options)
         return [
             {"steps": steps}
-            | self.evaluator(self.networks(model, steps)).metrics(data, progress, **options)
+            | cached_evaluator(self, model, steps).metrics(data, progress, **options)
             for steps in step_counts
         ]
 

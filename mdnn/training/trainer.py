@@ -41,7 +41,8 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
-        self.microbatches = num_microbatches(spec.batch_size) if task.divisible else 1
+        divisible = task.divisible and run.config.refeed.supervision_steps == 1
+        self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
             networks,
             loss,
@@ -166,7 +167,7 @@ class Training:
         with Stopping() as stopping:
             while (spent := self._spent()) < 1 and not stopping.asked:
                 rate = rate_at(spec.optimizer, progress.step, spent)
-                mode = self.batches.objective(progress.step)
+                mode = self.feed.objective(progress.step)
                 if mode not in compiled:
                     self.display.compiling(mode, self.microbatches)
                     traced = time.perf_counter()

@@ -42,7 +42,7 @@ def by_part(how, scores, steps):
         nats -= piece[np.arange(len(ROWS)), to_numpy(step.answer(ROWS))]
         names = KINDS if step.kinds is None else step.kinds
         kinds = [{"text": 1, "grey": 4, "audio": 7, "end": 9}[name] for name in names]
-        found[step.part] = found.get(step.part, 0) + nats * np.isin(ROWS[:, 0], kinds)
+        found[step.group] = found.get(step.group, 0) + nats * np.isin(ROWS[:, 0], kinds)
     return found
 
 

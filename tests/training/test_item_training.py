@@ -124,8 +124,8 @@ def test_nats_against_one_context_at_a_time(items_run):
             blanked = context.copy()
             kind = items[1].kind
             shape = items[1].value.shape if kind != "text" else (len(items[1].value),)
-            blanked[answer[:-1]] = tokenizer.blanks(kind, shape, 1)
-            blanked[answer[-1]] = tokenizer.end_blank(kind, shape, 1)
+            blanked[answer[:-1]] = tokenizer.masks(kind, shape, 1)
+            blanked[answer[-1]] = tokenizer.end_mask(kind, shape, 1)
             for way, tokens in (("autoregressive", context), ("parallel", blanked)):
                 targets = np.zeros_like(context)
                 targets[answer - 1] = context[answer]

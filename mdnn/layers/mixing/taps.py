@@ -2,10 +2,10 @@
 
 import math
 
-import keras
 from keras import ops
 
 from mdnn.layers.kernel_layer import KernelLayer
+from mdnn.layers.weight_rules import get_initializer
 
 WIRINGS = ("full", "causal")
 
@@ -70,7 +70,7 @@ class AxisTaps(KernelLayer):
         """Adds the kernel and the optional bias; `fan_in` is the number of inputs per output."""
         start = self.kernel_initializer
         if start is None:
-            start = keras.initializers.RandomNormal(stddev=1 / math.sqrt(fan_in))
+            start = get_initializer("random_normal", stddev=1 / math.sqrt(fan_in))
         self.kernel = self.add_weight(
             name="kernel",
             shape=kernel_shape,
