@@ -351,7 +351,7 @@ def test_sliding_windows_have_a_past():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"units": UNITS[:1]}, "at least 2 tokens"),
+        ({"ids": UNITS[:1]}, "at least 2 tokens"),
         ({"stride": 9}, "from 1 to the window's 8 positions; received 9"),
         ({"stride": 0}, "received 0"),
         ({"batch": 0}, "at least 1"),
@@ -360,7 +360,7 @@ def test_sliding_windows_have_a_past():
 )
 def test_bad_windows_are_refused_at_once(arguments, message):
     with pytest.raises(MdnnError, match=message):
-        windows(**({"units": UNITS, "tokenizer": TOKENIZER, "length": 8} | arguments))
+        windows(**({"ids": UNITS, "tokenizer": TOKENIZER, "length": 8} | arguments))
 
 
 def test_windows_of_several_texts():
