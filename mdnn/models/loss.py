@@ -57,14 +57,14 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
     return total, counted
 
 
-def check_scores(scores, classes, modalities, how):
+def check_scores(scores, classes, modalities, options):
     """Refuses scores of heads with other decoding steps, whose classes would be mixed up.
 
     Raises:
         ValueError: another number of scores per position than `classes`.
     """
     if scores.shape[-1] not in (None, classes):
-        given = "".join(f", {name}={value!r}" for name, value in how.items())
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
         raise ValueError(
             f"the loss of modalities={list(modalities)}{given} takes {classes} scores per "
             f"position, received {scores.shape[-1]}: expected the options of the network's heads"

@@ -146,7 +146,7 @@ def _check_loss(loss, heads):
         ValueError: names the first option that differs.
     """
     names = ["table", "places", *(("base", "digits") if heads.places else ())]
-    pairs = {name: (loss.how[name], getattr(heads, name)) for name in names}
+    pairs = {name: (loss.options[name], getattr(heads, name)) for name in names}
     pairs = {"modalities": (list(loss.modalities), list(heads.modalities))} | pairs
     for name, (of_loss, of_heads) in pairs.items():
         if of_loss != of_heads:
