@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import sys
 
+from mdnn import standard_streams
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.files import read_text
@@ -183,7 +184,7 @@ def _show(write, prompt):
 
     def show(text):
         sys.stdout.write(text)
-        sys.stdout.flush()
+        standard_streams.flush()
 
     def stream(piece):
         # The prompt appears with the answer, not while a wrong option may still be refused.
