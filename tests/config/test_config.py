@@ -332,8 +332,8 @@ MIXER = "backbone.layer.0.mixer.0"
             ["backbone.layer.0.gate=silu", "backbone.layer.0.project=false"],
             "backbone.layer.0: a gate needs project = true",
         ),
-        ([f"{MIXER}.wiring=full"], f"{MIXER}.wiring: a network that predicts the next unit needs"),
-        ([f"{MIXER}.wiring=causl"], f"{MIXER}.wiring: a network that predicts the next unit needs"),
+        ([f"{MIXER}.wiring=full"], f"{MIXER}.wiring: a network that predicts the next token needs"),
+        ([f"{MIXER}.wiring=causl"], f"{MIXER}.wiring: a network that predicts the next token needs"),
         ([f"{MIXER}.axes=[2]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
         ([f"{MIXER}.axes=[0]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
         ([f"{MIXER}.axes=[-2]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
@@ -358,7 +358,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             [f"{MIXER}.axes=[0]", f"{MIXER}.wiring=full", "context={layout='items'}"],
-            f"{MIXER}.wiring: a network that predicts the next unit needs",
+            f"{MIXER}.wiring: a network that predicts the next token needs",
         ),
         (
             ["backbone.layer.0.block=[{}]"],
@@ -420,7 +420,7 @@ def fold_config(grid=(3, 2), objectives=None, **fold):
         ),
         (
             {"block": [{"mixer": [{"wiring": "full"}]}]},
-            ".block.0.mixer.0.wiring: a network that predicts the next unit needs 'causal'",
+            ".block.0.mixer.0.wiring: a network that predicts the next token needs 'causal'",
         ),
     ],
     ids=str,

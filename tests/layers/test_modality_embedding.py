@@ -43,7 +43,7 @@ def test_text_is_the_sum_of_three_rows():
         "text_byte_2": (256, 3),
         "text_byte_3": (256, 3),
     }
-    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().ids(TEXT))[None]
     expected = [codepoint(tables, point) for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
@@ -51,7 +51,7 @@ def test_text_is_the_sum_of_three_rows():
 def test_full_table_has_a_row_per_code_point():
     layer, tables = make(width=2, table="full")
     assert {name: table.shape for name, table in tables.items()} == {"text_byte_1": (1_114_112, 2)}
-    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().ids(TEXT))[None]
     expected = [tables["text_byte_1"][ord(point)] for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
