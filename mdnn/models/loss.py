@@ -114,8 +114,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
-        ValueError: a weight has an unknown modality or group or is negative, or all are 0; `y_true`
-            holds no tokens; heads with other options made the scores; or a target has a modality
+        ValueError: a weight has an unknown modality or group or is negative; `y_true` holds no
+            tokens; heads with other options made the scores; or a target has a modality
             that the heads lack and its value is known (see `token_nll`).
     """
 
@@ -205,8 +205,6 @@ def _weights(weights, known, what):
             raise ValueError(
                 f"weights: expected {what} {name!r} at least 0, received {weights[name]}"
             )
-    if weights and not any(weights.get(name, 1.0) for name in known):
-        raise ValueError(f"weights: expected one {what} above 0, received 0 for all")
     return weights
 
 

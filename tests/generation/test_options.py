@@ -98,3 +98,10 @@ def test_bad_words(word, message):
     with pytest.raises(MdnnError) as error:
         parse_output_spec(word, KINDS)
     assert str(error.value).startswith(message)
+
+
+def test_a_number_of_steps_turns_an_adaptive_schedule_off():
+    for steps, expected in ((None, None), (4, 4), (6, 6)):
+        assert GenerationOptions(steps=steps).settings_for(4, adaptive=True).steps == expected
+    assert GenerationOptions(steps=4).settings_for(4).steps is None
+    assert GenerationOptions(preset="reasoning").settings_for(4, adaptive=True).steps == 8
