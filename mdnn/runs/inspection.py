@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from mdnn.models.builder import build
-from mdnn.models.compiling import without_xla
 from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -110,11 +109,11 @@ def receptive_field(model, config, most=256, batch=32):
     base[:, PLACES.start] = np.arange(positions)
     tokens = keras.Input((positions, WIDTH), dtype="int32")
     hidden = keras.Model(tokens, model.hidden(tokens))
-    without_xla(hidden)
 
     def last(tokens):
         filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])
-        return np.asarray(hidden.predict_on_batch(filled))[: len(tokens), -1]
+        # Not predict_on_batch: a compiled function stays in memory after its model.
+        return keras.ops.convert_to_numpy(hidden(filled, training=False))[: len(tokens), -1]
 
     # Compare examples at the same index: equal examples of a batch may differ in the last bit.
     before = last(np.repeat(base[None], batch, axis=0))
