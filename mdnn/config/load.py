@@ -13,12 +13,14 @@ from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.network_tables import Backbone
 from mdnn.config.schema import dump, option, parse, type_at, without_other_words
 from mdnn.config.shipped import find_config
+from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
+from mdnn.tokens.modalities import load_modalities
 
-MOST, DOTS = 1 << 20, 100
+MAX_BYTES, MAX_DOTS = 1 << 20, 100
 """Largest size of a config file in bytes, and largest number of dots in a line. The time and memory
 that tomllib needs grow with the square of the parts of a dotted key: 40 GB for 200 kB."""
 
@@ -42,7 +44,10 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The complete config of a network and its training."""
+    """The complete config of a network and its training.
+
+    The config of a registered task may have further tables (`TaskRules.tables`).
+    """
 
     seed: int = option(1, least=0, most=2**31 - 1)
     data: Data = option(factory=Data)
@@ -61,13 +66,24 @@ class Config:
         Raises:
             MdnnError: an unknown key or a value that is not allowed.
         """
-        config = numbered(parse(cls, table))
+        _load_named_modalities(table)
+        schema = schema_for(cls, table)
+        refuse_other_tasks(schema, table)
+        config = numbered(parse(schema, table))
         check(config)
         return config
 
     def to_toml(self):
         """Returns the config as TOML text."""
         return dump(named(self))
+
+
+def _load_named_modalities(table):
+    """Imports the packages of the modalities that a table names, which bring config keys."""
+    tokens = table.get("tokens", {}) if isinstance(table, dict) else {}
+    names = tokens.get("modalities", ()) if isinstance(tokens, dict) else ()
+    if isinstance(names, (list, tuple)):
+        load_modalities([name for name in names if isinstance(name, str)])
 
 
 def load_config(path, overrides=()):
@@ -112,7 +128,7 @@ def check_keys(path, overrides=()):
         for text in overrides:
             if ".mixer" not in text.partition("=")[0]:
                 _set(table, text)
-        parse(Config, _without_mixers(table))
+        parse(schema_for(Config, table), _without_mixers(table))
     except MdnnError as error:
         raise MdnnError(f"{path}: {error}") from None
 
@@ -126,10 +142,12 @@ def _without_mixers(value):
 def _read(path):
     """Returns the path of a config file and its table."""
     path = find_config(path)
-    text = read_text(path, MOST)
+    text = read_text(path, MAX_BYTES)
     for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
-            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
+        if line.count(".") > MAX_DOTS and not _ONE_TEXT.fullmatch(line):
+            raise MdnnError(
+                f"{path}: line {number}: expected at most {MAX_DOTS} dots outside a text"
+            )
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -168,7 +186,8 @@ def _set(table, text):
     if not equals or not key.strip():
         raise MdnnError(f"expected KEY=VALUE, received {text!r}")
     *path, last = key.strip().split(".")
-    value = _value(value, type_at(Config, [*path, last]))
+    schema = schema_for(Config, table)
+    value = _value(value, type_at(schema, [*path, last]))
     place = table
     for part in path:
         if isinstance(place, list):
@@ -188,7 +207,7 @@ def _set(table, text):
         if path == ["train"] and last in ("minutes", "steps"):
             place.pop("steps" if last == "minutes" else "minutes", None)
         if last == "kind":
-            kept = without_other_words(type_at(Config, path), place, value)
+            kept = without_other_words(type_at(schema, path), place, value)
             for word in set(place) - set(kept):
                 del place[word]
         place[last] = value

@@ -83,7 +83,7 @@ def test_words_for_what_is_wanted(word, spec, units):
         ("word", "output: unknown 'word'"),
         (
             "image 8x8",
-            "output: 'image 8x8': this network knows text, grey, audio, video, not image",
+            "output: 'image 8x8': expected an item of the kinds text, grey, audio, video, ",
         ),
         ("grey 8", "output: expected 'grey HEIGHTxWIDTH', received 'grey 8'"),
         ("grey 0x8", "output: expected 'grey"),

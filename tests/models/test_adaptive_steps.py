@@ -12,7 +12,7 @@ from mdnn import MdnnError, build
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.step_limits import steps_taken
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 ROW = {"axes": [2], "groups": 2}

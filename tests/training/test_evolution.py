@@ -39,21 +39,17 @@ def estimate(strategy, loss, weights, step=3):
     return float(value), [np.asarray(g) for g in gradients]
 
 
-@pytest.mark.parametrize("rank", [1, 4])
-def test_the_estimate_points_along_the_gradient(rank):
-    """With P pairs and n weights of one size the cosine is about sqrt(P / (P + n))."""
-    shapes = [(6, 5), (4,)]
-    loss = Quadratic(shapes)
-    weights = [np.full(shape, 0.3, "float32") for shape in shapes]
-    strategy = EvolutionStrategy(4000, 0.01, rank, "float32", 5)
-    value, found = estimate(strategy, loss, weights)
-    right = [s + w for s, w in zip(loss.slopes, weights, strict=True)]
-    exact = sum(float(np.sum(s * w + 0.5 * w * w)) for s, w in zip(loss.slopes, weights, strict=True))
+@pytest.mark.parametrize(("shape", "rank"), [((6, 5), 1), ((6, 5), 4), ((12,), 1)])
+def test_the_estimate_points_along_the_gradient(shape, rank):
+    """With P pairs and n weights the cosine is about sqrt(P / (P + n)), 0.98 here."""
+    loss = Quadratic([shape])
+    weights = [np.full(shape, 0.3, "float32")]
+    value, (found,) = estimate(EvolutionStrategy(1000, 0.01, rank, "float32", 5), loss, weights)
+    right = loss.slopes[0] + weights[0]
+    exact = float(np.sum(loss.slopes[0] * weights[0] + 0.5 * weights[0] ** 2))
     assert value == pytest.approx(exact, abs=0.02)
-    for one, other in zip(found, right, strict=True):
-        cosine = np.sum(one * other) / np.linalg.norm(one) / np.linalg.norm(other)
-        assert cosine > 0.95
-        assert np.linalg.norm(one) / np.linalg.norm(other) == pytest.approx(1, abs=0.2)
+    assert np.sum(found * right) / np.linalg.norm(found) / np.linalg.norm(right) > 0.95
+    assert np.linalg.norm(found) / np.linalg.norm(right) == pytest.approx(1, abs=0.2)
 
 
 def test_noise_is_a_function_of_seed_step_and_weight():
