@@ -42,7 +42,9 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
+        strategy = strategy_of(run.config)
         divisible = task.divisible and run.config.refeed.supervision_steps == 1
+        divisible = divisible and strategy is None
         self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
             networks,

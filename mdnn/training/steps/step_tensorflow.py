@@ -19,9 +19,7 @@ class TensorFlowStep(TrainingStep):
         strategy: see `mdnn.training.steps.step.make_step`.
     """
 
-    def __init__(
-        self, learners, optimizer, precision, xla=False, microbatches=1, strategy=None
-    ):
+    def __init__(self, learners, optimizer, precision, xla=False, microbatches=1, strategy=None):
         self.xla, self.microbatches, self.strategy = xla, microbatches, strategy
         super().__init__(learners, optimizer, precision)
 
