@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 import mdnn
+from mdnn.config.growing import stage_configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
@@ -27,6 +28,8 @@ from mdnn.tokens.items import RANKS
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 ITEMS, ABOUT = "item_statistics.json", "run.json"
+STAGE = "stage"
+"""Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
 FORMAT = 1
 """The format version of written run folders, and the newest that can be read."""
 
@@ -146,7 +149,19 @@ def open_run(run):
                 "expected one that this version trained"
             ) from None
         raise
+    if config.train.stage:
+        config = _config_of_stage(config, path / WEIGHTS)
     return Run(path, config, read_words(path) if config.tokens.words else ())
+
+
+def _config_of_stage(config, file):
+    """Returns the config of the stage of training that a weights file belongs to."""
+    with opened(file) as weights:
+        stage = (weights.metadata() or {}).get(STAGE, "0")
+    configs = stage_configs(config)
+    if not stage.isdecimal() or int(stage) >= len(configs):
+        raise MdnnError(f"{file}: expected a stage below {len(configs)}, received {stage[:20]!r}")
+    return configs[int(stage)]
 
 
 def run_of(network):
@@ -272,10 +287,15 @@ def load(run):
     return open_run(run).model
 
 
-def write_run(path, config, words, model):
-    """Writes config, words and weights into a run folder, the weights last."""
+def write_run(path, config, words, model, stage=0):
+    """Writes config, words and weights into a run folder, the weights last.
+
+    The weights file says to which stage of `config` it belongs, so that a process that is killed in
+    between leaves no config of another network.
+    """
     write_about(path, config, words)
-    write_arrays(Path(path) / WEIGHTS, named(model.weights))
+    about = {STAGE: str(stage)} if stage else None
+    write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
 
 
 def check_format(path):
