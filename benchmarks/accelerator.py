@@ -19,6 +19,8 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from wall import timed
+
 PROGRAMS = {
     "layers": ["layers.py"],
     "steps": ["steps.py", "--batch", "64"],
@@ -80,4 +82,4 @@ def about():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

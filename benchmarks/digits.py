@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from wall import timed
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -203,4 +204,4 @@ def _print(figures, options, speaker):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from wall import timed
 
 CONFIGS = ("text", "text-grid")
 BATCHES = (1, 8, 64)
@@ -325,4 +326,4 @@ def _show(rows):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from wall import timed
+
 BATCH, GRID = 64, (16, 16, 16, 16)
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC")
 
@@ -106,4 +108,4 @@ def error(value, right):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

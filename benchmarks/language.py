@@ -17,7 +17,10 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+from wall import timed
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -98,11 +101,13 @@ def learn(path, seed, minutes, changes, options):
     config = load_config(path, changes)
     rate = config.train.optimizer.learning_rate
     print(f"{path.name}, seed {seed}, rate {rate:g}, {minutes:g} minutes", file=sys.stderr)
-    before = processor_seconds()
+    before, begun = processor_seconds(), time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         result = train(config, Path(scratch) / "run")
         metrics = read_metrics(Path(scratch) / "run")
     del result["run"]
+    # Building, tracing, compiling and the last evaluation among it.
+    result["wall_seconds"] = round(time.perf_counter() - begun, 1)
     whole, busy, own = (b - a for a, b in zip(before, processor_seconds(), strict=True))
     result["others"] = max(0.0, busy - own) / whole if whole else None
     points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
@@ -132,9 +137,9 @@ def print_curves(rows, minutes):
     print("|---" * (SHOWN + 1) + "|")
     for row in rows:
         found = []
-        for time in times:
-            near = min(row["curve"], key=lambda point: abs(point[0] - time), default=None)
-            close = near is not None and abs(near[0] - time) <= 6 * minutes
+        for moment in times:
+            near = min(row["curve"], key=lambda point: abs(point[0] - moment), default=None)
+            close = near is not None and abs(near[0] - moment) <= 6 * minutes
             found.append(f"{near[1]:.3f}" if close else "")
         print(f"| {row['config']}, seed {row['seed']} | " + " | ".join(found) + " |")
     print()
@@ -144,14 +149,15 @@ def print_table(rows):
     """Prints the figures of the whole validation text, one row a run, and what was searched."""
     print(
         "| config | seed | rate | nats | bits per character | parameters | characters/s | steps "
-        "| others |\n|---|---|---|---|---|---|---|---|---|"
+        "| wall s | others |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     for row in rows:
         others = "" if row["others"] is None else f"{row['others']:.0%}"
         print(
             f"| {row['config']} | {row['seed']} | {row['rate']:g} | {row['loss']:.3f} | "
             f"{row['bits_per_character']:.3f} | {row['parameters']:,} | "
-            f"{row['characters_per_second']:,} | {row['steps']:,} | {others} |"
+            f"{row['characters_per_second']:,} | {row['steps']:,} | {row['wall_seconds']:.0f} | "
+            f"{others} |"
         )
     print("\nothers: the share of the machine's processors that went to anything else")
     for row in {row["config"]: row for row in rows}.values():
@@ -181,4 +187,4 @@ def draw(rows, path, title):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

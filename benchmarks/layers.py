@@ -18,6 +18,8 @@ import sys
 from itertools import product
 from pathlib import Path
 
+from wall import timed
+
 GRIDS = ("16x16x16x16", "32x32x32", "128x128", "4x4x4x4x4x4", "64x64x64")
 LETTERS = "ijklmn"
 
@@ -275,4 +277,4 @@ def line(row):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

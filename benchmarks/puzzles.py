@@ -7,6 +7,7 @@ them; and the time until 1,000 held out cases are there. One process, numpy alon
 import time
 
 import numpy as np
+from wall import timed
 
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 
@@ -49,4 +50,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from wall import timed
 
 from mdnn.runtime import quiet_import
 
@@ -281,4 +282,4 @@ def print_layers(rows):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

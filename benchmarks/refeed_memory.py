@@ -12,6 +12,8 @@ import json
 import sys
 from pathlib import Path
 
+from wall import timed
+
 STEPS, BACKPROP = (8, 32, 128), (1, 2, 4, 8)
 
 
@@ -72,4 +74,4 @@ def measured(path, batch, last):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from wall import timed
+
 import mdnn
 from mdnn.runtime import quiet_import
 
@@ -134,4 +136,4 @@ class Steps:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from wall import timed
+
 from mdnn.runtime import quiet_import
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -296,4 +298,4 @@ def draw(rows, path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

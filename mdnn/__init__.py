@@ -33,6 +33,7 @@ _PLACES = {
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",
     "save": "mdnn.runs.run_folder",
+    "search": "mdnn.tuning.search",
     "train": "mdnn.training.trainer",
     "write_item": "mdnn.datasets.media.media_files",
 }

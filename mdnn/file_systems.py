@@ -55,6 +55,21 @@ def as_path(path, name="path"):
     return Path(os.path.expanduser(text))
 
 
+def path_argument(text):
+    """Expands `~` of a path on the command line: the type of every argument that is a path.
+
+    A shell expands `~` only at the beginning of a word, not in `--out=~/runs`. Everything else of
+    a path is taken as it is: spaces, `$`, `%`, quotes and any script.
+
+    Args:
+        text: string, a path or a source such as `tfds:NAME`.
+
+    Returns:
+        string.
+    """
+    return os.path.expanduser(text)
+
+
 def temporary_name(path):
     """Returns a new hidden path beside `path` that ends with `.part`; nothing is created.
 

@@ -26,6 +26,7 @@ ROOMS = (
     ("generation",),
     ("tasks",),
     ("training", "serving"),
+    ("tuning",),
     ("cli",),
     ("__main__",),
 )

@@ -30,6 +30,46 @@ GOOD = {
     "42": 42,
     "null": None,
     "[" * 400 + "]" * 400: None,
+    '[""]': [""],
+    "[]": [],
+    '["a"]\n': ["a"],
+    "[1\n]": [1],
+    " [1]": [1],
+    "[2] ": [2],
+    "[1,null,null,null,2]": [1, None, None, None, 2],
+    "[0e1]": [0.0],
+    "[-0.000000000000000000000000000000000000000001]": [-1e-42],
+    "[1E22]": [1e22],
+    "[1E+2]": [100.0],
+    "[123.456e78]": [123.456e78],
+    "[123.456789]": [123.456789],
+    "[-123]": [-123],
+    "[18446744073709551616]": [2**64],
+    '{"asd":"sdf", "dfg":"fgh"}': {"asd": "sdf", "dfg": "fgh"},
+    '{"foo\\u0000bar": 42}': {"foo\0bar": 42},
+    '{ "min": -1.0e+28, "max": 1.0e+28 }': {"min": -1e28, "max": 1e28},
+    '{"x":[{"id": "' + "x" * 40 + '"}]}': {"x": [{"id": "x" * 40}]},
+    '{"title":"\\u041f\\u043e\\u043b" }': {"title": "Пол"},
+    '{\n"a": "b"\n}': {"a": "b"},
+    '["\\ud83d\\ude39\\ud83d\\udc8d"]': ["😹💍"],
+    '["\\\\u0000"]': ["\\u0000"],
+    '["a/*b*/c/*d//e"]': ["a/*b*/c/*d//e"],
+    '["\\\\a"]': ["\\a"],
+    '["\\u0012"]': ["\x12"],
+    '["\\uFFFF"]': ["\uffff"],
+    '["\U0010ffff"]': ["\U0010ffff"],
+    '["\uffff"]': ["\uffff"],
+    '["π"]': ["π"],
+    '["asd "]': ["asd "],
+    '" "': " ",
+    '["\u200b\u2064"]': ["\u200b\u2064"],
+    '["€𝄞"]': ["€𝄞"],
+    "false": False,
+    "-0.1": -0.1,
+    '""': "",
+    "\t[\n]\r ": [],
+    # A lone half of a pair is a text that no file holds: where it is used it is refused.
+    '["\\uD800"]': ["\ud800"],
 }
 
 BAD = [
@@ -77,6 +117,72 @@ BAD = [
     *('{"a": 1 "b": 2}', '{"a": 1}}', "[tru]", "[True]", "[None]", "[1]#", "[1] // x", "[/* x */]"),
     *("\ufeff[]", "[\u2060]", "\u00a0[]", "[\f1]", "*", "<null>", "[1][2]", '{"a": 1, "a": 2}'),
     *("[" * 100_000, "[" * 100_000 + "]" * 100_000, "9" * 5000),
+    *(
+        '["": 1]',
+        '[""',
+        "[1,\n1\n,1",
+        "[1,\n1\n,1,,]",
+        "[*]",
+        '["a",\n4\n,1,',
+        '["a"',
+        "[3[4]]",
+        "[x",
+    ),
+    *("[-1x]", "[0.1.2]", "[0.3e]", "[0.e1]", "[0E+]", "[1.0e-]", "[2.e3]", "[9.e+]", "[+Inf]"),
+    *(
+        "[-foo]",
+        "[-.123]",
+        "[1+2]",
+        "[-2.]",
+        "[0x1]",
+        "[1ea]",
+        "[.2e-3]",
+        "[- 1]",
+        "[-1.0.]",
+    ),
+    *(
+        '["x", truth]',
+        "[,]",
+        '{[: "x"}',
+        "{9999E9999:1}",
+        '{"a":"a" 123}',
+        '{"id":0,,,,,}',
+        '{"a":/**/"b"}',
+    ),
+    *(
+        '{"a":"b"}/**/',
+        '{"a":"b"}//',
+        '{"a":"b",,"c":"d"}',
+        '{a: "b"}',
+        "{null:null,null:null}",
+        '"',
+    ),
+    *(
+        '["\\uD800\\"]',
+        '["\\u"]',
+        '["\\u1"]',
+        '["\\u1x"]',
+        '["\\',
+        '["\\🌀"]',
+        '["\\',
+        '["\\a"]',
+        "abc",
+        "[\\n]",
+    ),
+    *(
+        '["new\nline"]',
+        "[1]x",
+        "[][]",
+        "[}",
+        "{]",
+        "{}}",
+        "2@",
+        "[a",
+        "{'a'",
+        '{"a":"b"}#',
+        "å",
+        "\u2060",
+    ),
 ]
 
 
@@ -136,6 +242,70 @@ def test_toml_that_people_write(tmp_path, end, mark):
     assert config.train.prompt.splitlines() == ["two", "lines"]
     assert config.context.grid == (8, 8)
     assert config == load_config(path)
+
+
+VALUES = {
+    "seed": {
+        "0": 0,
+        "+99": 99,
+        "1_000": 1000,
+        "0xDEAD_bee": 0xDEADBEE,
+        "0o755": 0o755,
+        "0b1101": 13,
+        "7 # seven": 7,
+    },
+    "data.validation": {
+        "0.5": 0.5,
+        "+0.25": 0.25,
+        "5e-1": 0.5,
+        "2.5E-1": 0.25,
+        "0.2_5": 0.25,
+        "0": 0.0,
+    },
+    "tokens.coordinates": {"true": True, "false": False},
+    "data.source": {
+        '"a"': "a",
+        "'C:\\Users\\nodejs'": "C:\\Users\\nodejs",
+        '"C:\\\\Users"': "C:\\Users",
+        '"\\u00e9\\U0001F600"': "é😀",
+        '"tab\\t quote\\" \\b\\f"': 'tab\t quote" \b\f',
+        '"""\nfirst line dropped"""': "first line dropped",
+        '"""one \\\n    line"""': "one line",
+        "'''raw \\n'''": "raw \\n",
+        '"# no comment"': "# no comment",
+        '""""a" b"""': '"a" b',
+    },
+    "context.grid": {
+        "[8]": (8,),
+        "[ 8, 4 ]": (8, 4),
+        "[8, 4,]": (8, 4),
+        "[\n  8, # rows\n  4\n]": (8, 4),
+    },
+}
+"""Forms of each type of value out of toml-test, for a key of that type."""
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [(key, text, value) for key, forms in VALUES.items() for text, value in forms.items()],
+)
+def test_values_of_toml(tmp_path, key, text, value):
+    rest = '[[backbone.layer]]\nkind = "feedforward"\n[train]\nsteps = 1\n'
+    room, _, name = key.rpartition(".")
+    tables = {
+        "dotted": f"{key} = {text}\n",
+        "quoted": ".".join(f'"{word}"' for word in key.split(".")) + f" = {text}\n",
+        "table": f"[ {room} ]\n\t{name}={text}\n" if room else f"{key}={text}\n",
+    }
+    if room and "\n" not in text and "#" not in text:
+        tables["inline"] = f"{room} = {{ {name} = {text} }}\n"
+    for form in tables.values():
+        path = tmp_path / "a.toml"
+        path.write_text(form + rest, encoding="utf-8", newline="")
+        found = load_config(path)
+        for word in key.split("."):
+            found = getattr(found, word)
+        assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

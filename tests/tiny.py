@@ -50,7 +50,7 @@ def write_config(folder, text=TEXT):
     """Writes text.txt and tiny.toml into a folder; returns the config's path."""
     source, path = folder / "text.txt", folder / "tiny.toml"
     source.write_text(text, encoding="utf-8")
-    path.write_text(f'data.source = "{source}"\n{CONFIG}', encoding="utf-8")
+    path.write_text(f"data.source = {json.dumps(str(source))}\n{CONFIG}", encoding="utf-8")
     return path
 
 

@@ -91,7 +91,9 @@ def _share_cores(config):
     from mdnn.tasks.registry import task_class
     from mdnn.training.microbatches import configure_threads
 
-    if task_class(config).divisible and not config.train.xla:
+    # Carried states belong to the whole batch.
+    carries = config.refeed.supervision_steps > 1
+    if task_class(config).divisible and not config.train.xla and not carries:
         configure_threads(config.train.batch_size)
 
 

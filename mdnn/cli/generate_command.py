@@ -5,7 +5,7 @@ import dataclasses
 import sys
 
 from mdnn.errors import MdnnError
-from mdnn.file_systems import as_path
+from mdnn.file_systems import as_path, path_argument
 from mdnn.files import read_text
 from mdnn.generation.options import GenerationOptions
 
@@ -31,7 +31,7 @@ def add_generate(commands):
         description="Answers a prompt with a network: continues a text, answers items with items, "
         "or solves puzzles.",
     )
-    command.add_argument("run", metavar="RUN", help="a run folder")
+    command.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     prompt = command.add_argument_group("The prompt")
     prompt.add_argument(
         "--prompt",
@@ -44,6 +44,7 @@ def add_generate(commands):
     prompt.add_argument(
         "--prompt-file",
         metavar="FILE",
+        type=path_argument,
         dest="items",
         action=_PromptItem,
         help="a --prompt from a text file, without its last line end; - is standard input, as it "
@@ -52,6 +53,7 @@ def add_generate(commands):
     prompt.add_argument(
         "--item",
         metavar="FILE",
+        type=path_argument,
         dest="items",
         action=_PromptItem,
         help="an item of the prompt: a .txt, .png, .jpg, .gif, .webp, .bmp, .wav, .flac or .mp3; "
@@ -69,7 +71,7 @@ def add_generate(commands):
         group = about.pop("group")
         if group is None:
             continue
-        if "action" not in about:
+        if about.get("action") != "store_true":
             about["metavar"] = "N" if "type" in about else "WORD"
         flag = f"--{field.name.replace('_', '-')}"
         groups[group].add_argument(flag, default=field.default, **about)
@@ -85,7 +87,10 @@ def add_generate(commands):
         help="several answers, each with the next seed (1)",
     )
     groups["output"].add_argument(
-        "--out", metavar="FILE", help="where to: .txt, .png or .wav; several are numbered"
+        "--out",
+        metavar="FILE",
+        type=path_argument,
+        help="where to: .txt, .png or .wav; several are numbered",
     )
     command.set_defaults(run_command=_run)
 

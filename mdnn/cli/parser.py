@@ -17,7 +17,9 @@ from mdnn.cli.commands import (
 )
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.search_command import add_search
 from mdnn.errors import MdnnError
+from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
 from mdnn.training.signals import TerminationSignal, exit_status, raising_signals, signal_number
 
@@ -81,9 +83,12 @@ def parser():
     train.add_argument(
         "config",
         metavar="CONFIG",
+        type=path_argument,
         help="a config file (.toml), or the name of one that comes with mdnn: text",
     )
-    train.add_argument("--out", metavar="RUN", required=True, help="the run folder to make")
+    train.add_argument(
+        "--out", metavar="RUN", type=path_argument, required=True, help="the run folder to make"
+    )
     train.add_argument(
         "--resume",
         action="store_true",
@@ -92,6 +97,7 @@ def parser():
     train.add_argument(
         "--init-from",
         metavar="OTHER",
+        type=path_argument,
         help="start with the weights of another run: a run folder or a .keras file (fine-tuning)",
     )
     train.add_argument(
@@ -106,10 +112,11 @@ def parser():
     add_generate(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
-    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     evaluate.add_argument(
         "--data",
         metavar="SOURCE",
+        type=path_argument,
         help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
         "folder with a manifest or tfds:NAME; of puzzles: maze-25x25 and the like, or FILE.csv "
         "(default: the run's own validation part)",
@@ -131,8 +138,10 @@ def parser():
     evaluate.set_defaults(run_command=run_evaluate)
 
     export = commands.add_parser("export", help="a SavedModel for serving")
-    export.add_argument("run", metavar="RUN", help="a run folder")
-    export.add_argument("directory", metavar="DIR", help="where to; DIR/1 is made")
+    export.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
+    export.add_argument(
+        "directory", metavar="DIR", type=path_argument, help="where to; DIR/1 is made"
+    )
     export.add_argument(
         "--no-xla",
         action="store_true",
@@ -141,23 +150,31 @@ def parser():
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
-    quantize.add_argument("run", metavar="RUN", help="a run folder")
+    quantize.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     quantize.add_argument("--to", metavar="DTYPE", required=True, help="int8, int4 or float16")
     quantize.add_argument(
-        "--out", metavar="RUN", help="the run folder to make (default: RUN-int8, ...)"
+        "--out",
+        metavar="RUN",
+        type=path_argument,
+        help="the run folder to make (default: RUN-int8, ...)",
     )
     quantize.add_argument(
-        "--data", metavar="SOURCE", help="what to evaluate on, as for mdnn evaluate"
+        "--data",
+        metavar="SOURCE",
+        type=path_argument,
+        help="what to evaluate on, as for mdnn evaluate",
     )
     _json(quantize)
     quantize.set_defaults(run_command=run_quantize)
     add_grow(commands)
     add_serve(commands)
+    add_search(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(
         "what",
         metavar="CONFIG|RUN|SAVED",
+        type=path_argument,
         help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
     )
     _set(inspect)

@@ -5,28 +5,13 @@ from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tokens.features import UNITS
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
-_PUZZLE_REFEED = (
+_REFEED = (
     "refeed.step_schedule",
     "refeed.supervision_steps",
 )
 
 
-def _check_text(config):
-    refeed = config.refeed
-    if refeed.step_schedule not in ("fixed", "sampled"):
-        raise MdnnError(
-            "refeed.step_schedule: expected 'fixed' or 'sampled', received "
-            f"{refeed.step_schedule!r}; it belongs to context.layout = 'puzzle'"
-        )
-    if refeed.progressive < 1:
-        raise MdnnError(
-            f"refeed.progressive: expected 1.0, received {refeed.progressive}; it belongs to "
-            "context.layout = 'puzzle'"
-        )
-
-
 def _check_stream(config):
-    _check_text(config)
     if (shares := sum(mixed.share for mixed in config.data.mix)) >= 1:
         raise MdnnError(
             f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
@@ -35,7 +20,6 @@ def _check_stream(config):
 
 
 def _check_items(config):
-    _check_text(config)
     tokens, positions = config.tokens, config.context.positions
     # Digits must encode every coordinate, and coordinates are below the number of positions.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
@@ -96,7 +80,7 @@ def _is_puzzle(source):
 
 
 _SHARED = (
-    "refeed.step_schedule",
+    *_REFEED,
     "tokens.table",
     "tokens.heads",
     "tokens.words",
@@ -136,7 +120,7 @@ PUZZLE_RULES = TaskRules(
         "data.validation_size",
         "tokens.candidates",
         "loss.prompt",
-        *_PUZZLE_REFEED,
+        *_REFEED,
     ),
     modes=("parallel",),
     phrase="of a puzzle",
@@ -144,6 +128,7 @@ PUZZLE_RULES = TaskRules(
     is_source=_is_puzzle,
     has_mask=False,
     always_recurrent=True,
+    stops_examples=True,
 )
 
 register_rules("stream", TEXT_RULES)

@@ -134,6 +134,14 @@ def _read(path):
         if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
             raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
     try:
-        return path, tomllib.loads(text)
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise MdnnError(f"{path} cannot be read as TOML: {error}") from None
+    backbone = table.get("backbone")
+    # The table of the backbone's layers had this name before 2026-11-28.
+    if isinstance(backbone, dict) and "branch" in backbone:
+        raise MdnnError(
+            f"{path} was made by an older mdnn, whose config keys had other names: expected a "
+            "config or a run folder of this version"
+        )
+    return path, table

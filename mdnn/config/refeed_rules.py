@@ -1,6 +1,31 @@
 """Checks that the keys of a config's `[refeed]` table are compatible."""
 
+from mdnn.config.task_rules import rules_of
 from mdnn.errors import MdnnError
+
+
+def stops_positions(config):
+    """Returns whether each position of a context takes its own number of refeed steps.
+
+    Args:
+        config: `mdnn.Config`.
+    """
+    adaptive = config.refeed.step_schedule in ("length", "halt")
+    return adaptive and not rules_of(config).stops_examples
+
+
+def trained_steps(config):
+    """Returns the number of refeed steps that a network is trained to answer after.
+
+    With deep supervision these are the steps of all `refeed.supervision_steps`. A puzzle network's
+    own calls are one of them; its evaluation repeats them (`mdnn.tasks.puzzle_evaluator`).
+
+    Args:
+        config: `mdnn.Config`.
+    """
+    refeed = config.refeed
+    repeats = 1 if rules_of(config).stops_examples else refeed.supervision_steps
+    return refeed.steps * repeats
 
 
 def check_refeed(config):
@@ -31,6 +56,30 @@ def check_refeed(config):
     if refeed.feedback != "state":
         _check_feedback(config)
     _check_rule(refeed, config)
+    if not rules_of(config).stops_examples:
+        _check_positions(refeed)
+
+
+def _check_positions(refeed):
+    """Refuses keys of `[refeed]` where each position takes its own number of steps."""
+    if refeed.step_schedule == "length":
+        for key, expected in (("bptt_steps", 0), ("remat", False), ("supervision_steps", 1)):
+            if (value := getattr(refeed, key)) != expected:
+                raise MdnnError(
+                    f"refeed.{key}: expected {expected} with rule 'length', under which positions "
+                    f"stop at different steps, received {value}"
+                )
+        if refeed.steps_by_length.most > refeed.steps:
+            raise MdnnError(
+                f"refeed.steps_by_length.most: expected at most refeed.steps = {refeed.steps}, "
+                f"received {refeed.steps_by_length.most}"
+            )
+    default = type(refeed).halt_exploration_prob
+    if refeed.halt_exploration_prob != default:
+        raise MdnnError(
+            f"refeed.halt_exploration_prob: expected {default} outside puzzles, where training "
+            f"stops no position early, received {refeed.halt_exploration_prob}"
+        )
 
 
 def _check_feedback(config):

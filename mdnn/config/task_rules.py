@@ -60,6 +60,8 @@ class TaskRules:
             decoding mode with masks is trained; otherwise the task has its own empty symbol.
         always_recurrent: boolean, whether the backbone is built for refeeding under every value
             of `refeed.steps`.
+        stops_examples: boolean, whether `refeed.step_schedule` stops whole examples; otherwise each
+            position of a context stops alone.
     """
 
     modalities: tuple[str, ...]
@@ -71,6 +73,7 @@ class TaskRules:
     has_end: bool = False
     has_mask: bool = True
     always_recurrent: bool = False
+    stops_examples: bool = False
 
     def __post_init__(self):
         if unknown := [key for key in self.keys if key not in TASK_KEYS]:

@@ -8,16 +8,18 @@ from mdnn.errors import MdnnError
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """Number of refeed steps by the length of a puzzle.
+    """Number of refeed steps by length.
 
     The number is `per_given` times the given positions plus `per_asked` times the positions to
-    solve, rounded up and clipped to `least` and `most`.
+    solve, rounded up and clipped to `least` and `most`. A position of a text or item that is
+    decoded autoregressively has read the positions up to itself, and one is asked for; otherwise
+    masked positions are asked for.
     """
 
     per_given: float = option(0.0, least=0.0)
     per_asked: float = option(0.0, least=0.0)
     least: int = option(1, least=1)
-    # 0: no limit.
+    # 0: no limit; for texts and items `refeed.steps`.
     most: int = option(0, least=0)
 
 
@@ -25,8 +27,7 @@ class Length:
 class RefeedTable:
     """Refeeding: runs of the backbone on its own output.
 
-    `steps_by_length`, `progressive`, `supervision_steps` and all later keys are for puzzles, as are
-    the schedules "length" and "halt".
+    A puzzle takes one number of steps as a whole; of a text or item each position takes its own.
     """
 
     steps: int = option(1, least=1)
@@ -49,18 +50,19 @@ class RefeedTable:
     # memory, for the time of one more run. Not supported with dropout.
     remat: bool = False
     # Number of steps: "fixed": `steps`; "sampled": in training a random number from `bptt_steps` to
-    # `steps` for every batch; "length": by `steps_by_length`; "halt": repeats of `steps` until the
-    # halting head predicts a correct answer.
+    # `steps` for every batch; "length": by `steps_by_length` (for texts and items at most `steps`);
+    # "halt": repeats of `steps`, at most `supervision_steps`, until the halting head predicts a
+    # correct answer.
     step_schedule: str = option("fixed", choices=("fixed", "sampled", "length", "halt"))
     steps_by_length: Length = option(factory=Length)
     # Schedule "sampled": weight of the loss after the sampled steps; the loss after all `steps` has
     # weight 1 - `progressive`.
     progressive: float = option(1.0, least=0.0, most=1.0)
-    # Deep supervision: number of optimizer steps in a row on one puzzle, each after `steps` refeed
-    # steps, with the state carried without gradient.
+    # Deep supervision: number of optimizer steps in a row on one puzzle or batch, each after
+    # `steps` refeed steps, with the state carried without gradient.
     supervision_steps: int = option(1, least=1, most=10_000)
-    # Schedule "halt": weight of the halting head's loss, and probability that a puzzle continues
-    # for a random minimum number of supervision steps.
+    # Schedule "halt": weight of the halting head's loss, and for puzzles the probability that one
+    # continues for a random minimum number of supervision steps.
     halt_weight: float = option(0.5, least=0.0)
     halt_exploration_prob: float = option(0.1, least=0.0, most=1.0)
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.axis_names import check_names
-from mdnn.config.refeed_rules import check_refeed
+from mdnn.config.refeed_rules import check_refeed, trained_steps
 from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.text_encodings import check_encoding
@@ -118,7 +118,7 @@ def _check_limits(config):
         branch.stack * branch.times + branch.depth * len(branch.block) for branch in backbone.layer
     )
     if (
-        branches := config.refeed.steps * (1 + config.refeed.inner_steps) * backbone.depth * one
+        branches := trained_steps(config) * (1 + config.refeed.inner_steps) * backbone.depth * one
     ) > limits.layers:
         raise MdnnError(
             f"limits.layers: expected at most {limits.layers:,} branches in a pass "

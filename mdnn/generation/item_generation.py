@@ -2,6 +2,7 @@
 
 import os
 
+from mdnn.config.refeed_rules import trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.item_generator import ItemGenerator
 from mdnn.generation.options import check_seed
@@ -39,7 +40,7 @@ def generate_items(run, prompt, options, stream=None):
     prompts = [_items(run, items) for items in prompts]
     seeds = _seeds(options.seed, len(prompts), several)
     specs = parse_output(output, run.config.tokens.modalities)
-    settings = options.settings_for(run.config.refeed.steps)
+    settings = options.settings_for(trained_steps(run.config))
     on_item = None
     if stream is not None and not several:
 

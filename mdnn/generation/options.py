@@ -189,7 +189,8 @@ class GenerationOptions:
         """Returns the `SamplingSettings`; individual options override the values of the preset.
 
         Args:
-            trained_steps: int, `refeed.steps` of the config. With 1, the step factor of a preset is
+            trained_steps: int, `mdnn.config.refeed_rules.trained_steps` of the config. With 1, the
+                step factor of a preset is
                 ignored.
         """
         preset = PRESETS.get(self.preset, DEFAULTS)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from mdnn.config.refeed_rules import trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
@@ -45,7 +46,7 @@ def generate_text(run, prompt, options, stream=None):
     check_text(prompt)
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
-    settings = options.settings_for(run.config.refeed.steps)
+    settings = options.settings_for(trained_steps(run.config))
     if decoding == "autoregressive":
         pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
     else:

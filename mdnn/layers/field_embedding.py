@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import BYTES, WIDTH
 
 
@@ -33,8 +33,8 @@ class FieldEmbedding(RuledLayer):
     def __init__(self, width, fields, embeddings_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.width, self.fields = int(width), int(fields)
-        self.embeddings_initializer = keras.initializers.get(
-            embeddings_initializer or keras.initializers.RandomNormal(stddev=1.0)
+        self.embeddings_initializer = get_initializer(
+            embeddings_initializer or get_initializer("random_normal", stddev=1.0)
         )
         self.supports_masking = False
 

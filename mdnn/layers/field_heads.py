@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.decoding_steps import decoding_steps
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 
 # Score of symbols without a field.
 NEVER = -1e9
@@ -37,7 +37,7 @@ class FieldHeads(RuledLayer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(hidden_shape[-1],),
-            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            initializer=get_initializer("random_normal", stddev=0.02),
         )
 
     def call(self, hidden, targets=None):

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.layers.weight_rules import get_initializer, rules_apply
+
 # Rows per half period of the fastest wave: neighbouring rows stay similar but distinguishable.
 SHORTEST = 32
 
@@ -26,7 +28,8 @@ class OrderedRows(keras.initializers.Initializer):
 
     def __init__(self, stddev=0.05, seed=None):
         self.stddev = float(stddev)
-        self._directions = keras.initializers.RandomNormal(stddev=self.stddev, seed=seed)
+        options = {} if seed is None else {"seed": seed}
+        self._directions = get_initializer("random_normal", stddev=self.stddev, **options)
 
     def __call__(self, shape, dtype=None):
         """Returns a table `[rows, width]`."""
@@ -76,6 +79,9 @@ def initializer_copy(initializer, index):
         return initializer
     config = initializer.get_config()
     if isinstance(config.get("seed"), dict):
+        return initializer
+    if config.get("seed", index) is None and rules_apply():
+        # The rules give each weight a seed of its own.
         return initializer
     if isinstance(config.get("seed"), int):
         config["seed"] += index

@@ -14,7 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
 from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import MODALITIES, WIDTH, modality
 
 # Initial root mean squares of ordered tables: of pixel bytes and a sample's high byte, and of a
@@ -98,8 +98,8 @@ class ModalityEmbedding(RuledLayer):
         self.digits = int(digits)
         self.start = start
         self.letters = [list(map(int, word)) for word in letters] if letters else None
-        self.embeddings_initializer = keras.initializers.get(
-            embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
+        self.embeddings_initializer = get_initializer(
+            embeddings_initializer or get_initializer("random_normal", stddev=0.02)
         )
         # Padding is masked in the loss; a Keras mask would slow the following layers.
         self.supports_masking = False

@@ -14,7 +14,7 @@ from mdnn.layers.decoding_steps import (
 )
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.initializers import initializer_copy
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import COLUMNS, WIDTH, modality
 
 
@@ -77,10 +77,10 @@ class ModalityHeads(RuledLayer):
         self.places = bool(places)
         self.base = int(base)
         self.digits = int(digits)
-        self.kernel_initializer = keras.initializers.get(
-            kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
+        self.kernel_initializer = get_initializer(
+            kernel_initializer or get_initializer("random_normal", stddev=0.02)
         )
-        self.gate_initializer = keras.initializers.get(gate_initializer or "zeros")
+        self.gate_initializer = get_initializer(gate_initializer or "zeros")
         self.steps = decoding_steps(
             self.modalities, self.table, self.places, self.base, self.digits
         )

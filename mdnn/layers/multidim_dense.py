@@ -20,7 +20,7 @@ from mdnn.layers.axis_product import (
 )
 from mdnn.layers.multidim_kernels import make_passes
 from mdnn.layers.multidim_plan import count_operations, make_plan
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.layers.wiring import parse_wiring, toeplitz
 
 
@@ -158,8 +158,8 @@ class MultidimDense(RuledLayer):
         self.self_connection = self_connection
         self.use_bias = use_bias
         self.activation = activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import ops
 
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.multidim_plan import AxisStep
+from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import fan_in, kernel_masks
 
 
@@ -87,7 +87,7 @@ def _add_kernel(layer, plan, name, index, masks):
         variance = min(
             1 / (fan_in(step.n_in, masks[step][0], shift) * added) for step, added in uses.items()
         )
-        initializer = keras.initializers.RandomNormal(stddev=variance**0.5)
+        initializer = get_initializer("random_normal", stddev=variance**0.5)
     else:
         initializer = initializer_copy(layer.kernel_initializer, index)
     return layer.add_weight(

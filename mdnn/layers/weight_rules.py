@@ -30,6 +30,40 @@ def applied(rule):
         _RULES.reset(token)
 
 
+def rules_apply():
+    """Returns whether the current thread or task is inside `applied`."""
+    return bool(_RULES.get())
+
+
+def get_initializer(identifier, **arguments):
+    """Returns a Keras initializer, like `keras.initializers.get`.
+
+    Keras draws a seed from Python's global generator for every initializer without one. Inside
+    `applied`, where a rule chooses the seed (see `seeded`), nothing is drawn: the generator belongs
+    to the calling program, whose other threads may use it meanwhile.
+
+    Args:
+        identifier: String, the name of an initializer; or what `keras.initializers.get` accepts.
+        **arguments: Arguments of the initializer; only with a name.
+
+    Returns:
+        An initializer, or `None` for `None`. Inside `applied` its seed is `None`: it can be
+        configured, not called.
+    """
+    if not isinstance(identifier, str):
+        return keras.initializers.get(identifier)
+    config = {"class_name": identifier, "config": arguments}
+    if not rules_apply() or "seed" in arguments:
+        return keras.initializers.get(config)
+    try:
+        made = keras.initializers.get({**config, "config": {**arguments, "seed": 0}})
+    except TypeError:
+        # Initializers without random numbers take no seed.
+        return keras.initializers.get(config)
+    made._init_seed = made.seed = None
+    return made
+
+
 def seeded(seed):
     """Builds a rule that seeds initializers without a seed.
 

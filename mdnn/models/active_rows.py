@@ -4,7 +4,6 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.fold import RowBottleneck
-from mdnn.models.thinking.recurrence import run_blocks
 from mdnn.tokens.features import MODALITY, WIDTH
 
 LISTS = ("answering", "filled")
@@ -84,28 +83,25 @@ class ActiveRows:
             `[n * row, width]`, in the order of `answering`; `row` is the number of positions of a
             row.
         """
-        network, causal = self.network, self.network.causal
+        network, options = self.network, self.network.options
         tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, network.row, WIDTH))
         # One row of padding, at index 0, stands for all of them.
         tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
         tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)
-        places = {id(block): place for place, block in enumerate(network.blocks)}
-
-        def run_block(block, x):
-            place = places[id(block)]
+        x = self._alone(network.embedding(tokens))
+        for place, block in enumerate(network.blocks):
             if place == self.last_fold:
                 alone = place == self.first_fold
-                return self._fold(block, x, batch, alone, causal, training)
+                x = self._fold(block, x, batch, alone, options, training)
+                continue
             if place == self.first_fold:
                 x = self._rows_of(x, batch["filled_at"])
                 x = ops.reshape(x, (-1, *network.grid, network.width))
-            return block(x, causal=causal, training=training)
-
-        x = self._alone(network.embedding(tokens))
-        x = network.normed(run_blocks(network.blocks, x, run_block=run_block))
+            x = block(x, options=options, training=training)
+        x = network.normed(x)
         return ops.reshape(x, (-1, network.width))
 
-    def _fold(self, fold, x, batch, alone, causal, training):
+    def _fold(self, fold, x, batch, alone, options, training):
         """Runs the last fold, from all rows to the rows that have targets.
 
         Args:
@@ -120,7 +116,7 @@ class ActiveRows:
             u = ops.reshape(u, (-1, *network.grid[:-1], fold.width))
         else:
             u = fold.fold_rows(fold.normed(x))
-        v = ops.reshape(fold.taken(u, causal, training), (-1, fold.width))
+        v = ops.reshape(fold.taken(u, options, training), (-1, fold.width))
         v = fold.dense_out(ops.take(v, rows, axis=0))
         x = self._rows_of(x, ops.take(batch["filled_at"], rows) if alone else rows)
         return fold(self._alone(x), folded=self._alone(v), training=training)

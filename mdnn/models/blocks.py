@@ -1,12 +1,17 @@
 """Residual blocks: the base class, feed-forward blocks and linear blocks."""
 
 import keras
-from keras import initializers, layers, ops
+from keras import layers, ops
 
 from mdnn import activations
 from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.layers.weight_rules import RuledDense, RuledLayer, RuledLayerNormalization
+from mdnn.layers.weight_rules import (
+    RuledDense,
+    RuledLayer,
+    RuledLayerNormalization,
+    get_initializer,
+)
 
 
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
@@ -51,6 +56,14 @@ class ResidualBlock(RuledLayer):
         axis_names: names of the context axes of the input, used in the names of weights; `None`
             for numbers.
         epsilon: float, added to the norm's mean square.
+
+    Call arguments:
+        x: the input.
+        options: `mdnn.models.call_options.CallOptions`; `None` for the layers' own wiring.
+        training: boolean.
+        mix: function `(layer, mixer, input)` that returns the output and is called in place of
+            `mixer.apply(layer, input, options)`, once for each of `mixing_uses`; `None` to apply
+            the mixers.
     """
 
     def __init__(
@@ -85,7 +98,9 @@ class ResidualBlock(RuledLayer):
 
     def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
         """Returns a built dense layer over the channels, its initial values scaled by `scale`."""
-        start = initializers.VarianceScaling(scale**2, "fan_in", "truncated_normal")
+        start = get_initializer(
+            "variance_scaling", scale=scale**2, mode="fan_in", distribution="truncated_normal"
+        )
         dense = RuledDense(
             units,
             use_bias=self.bias if bias is None else bias,
@@ -96,8 +111,8 @@ class ResidualBlock(RuledLayer):
         dense.build(input_shape)
         return dense
 
-    def call(self, x, causal=None, training=None):
-        return self.add(x, self.transform(self.normed(x), causal, training), training)
+    def call(self, x, options=None, training=None, mix=None):
+        return self.add(x, self.transform(self.normed(x), options, training, mix), training)
 
     def normed(self, x):
         """Returns the input of f: normalized, except with `residual="post"`."""
@@ -129,19 +144,6 @@ class ResidualBlock(RuledLayer):
             `mdnn.layers.mixing.Mixer`.
         """
         return []
-
-    def run_with(self, x, mix):
-        """Runs the block causally, with `mix` in place of its mixing layers.
-
-        Args:
-            x: the input.
-            mix: function `(layer, mixer, input)` that returns the output; called for each of
-                `mixing_uses`.
-
-        Returns:
-            The block's output.
-        """
-        return self(x, causal=True, training=False)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -190,7 +192,7 @@ class FeedForwardBlock(ResidualBlock):
         inner = (*shape[:-1], self.width)
         self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
 
-    def transform(self, x, causal, training):
+    def transform(self, x, options, training, mix=None):
         x = self.dense_in(x)
         if self.gate != "none":
             gate, x = ops.split(x, 2, axis=-1)
@@ -241,7 +243,7 @@ class LinearBlock(ResidualBlock):
         check_width(self.function, self.activation, shape[-1])
         self.dense = self.make_dense(shape[-1], "dense", shape, self.scale)
 
-    def transform(self, x, causal, training):
+    def transform(self, x, options, training, mix=None):
         x = self.dense(x)
         return x if self.function is None else self.function(x)
 
@@ -255,6 +257,24 @@ class LinearBlock(ResidualBlock):
 
     def get_config(self):
         return {**super().get_config(), "activation": self.activation}
+
+
+def run_blocks(blocks, x, options=None, training=None, mix=None):
+    """Runs blocks one after another.
+
+    Args:
+        blocks: layers.
+        x: `[batch, t1, ..., tk, channels]`.
+        options, training, mix: call arguments of `ResidualBlock`.
+
+    Returns:
+        A tensor of x's shape.
+    """
+    for block in blocks:
+        # `mix` is passed on only where it is used: any layer of the same shape may be a block.
+        more = {} if mix is None else {"mix": mix}
+        x = block(x, options=options, training=training, **more)
+    return x
 
 
 def ends(branch):

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from mdnn.models.call_options import CAUSAL
+
 
 class CachedMixing:
     """Holds and runs the decoding caches of every use of every mixer and fold.
@@ -71,25 +73,23 @@ class CachedMixing:
         """Runs one position of each context.
 
         Args:
-            run: function that takes a function `mix` (see
-                `mdnn.models.blocks.ResidualBlock.run_with`) and runs the blocks with it on inputs
-                of `shape(1, 1)`.
+            run: function that takes a `mix` (see `CachedMixers`) and runs the blocks with it on
+                inputs of `shape(1, 1)`.
             weights, row_context, current_row: lists, see the class.
             column: int32, the number of the column.
 
         Returns:
             Tuple of the result of `run` and the new `current_row`.
         """
-        new, shape = [], self.shape(1, 1)
+        shape = self.shape(1, 1)
 
-        def mix(cache, x):
-            k = len(new)
+        def use(cache, k, x):
             x = ops.reshape(x, (-1, self.width))
-            y, kept = cache.step(weights[k], row_context[k], current_row[k], column, x)
-            new.append(kept)
-            return ops.reshape(y, shape)
+            y, new = cache.step(weights[k], row_context[k], current_row[k], column, x)
+            return ops.reshape(y, shape), new
 
-        return run(self._mixing(mix)), new
+        mix = CachedMixers(self._caches, use, conditional=True)
+        return run(mix), mix.made
 
     def prefill(self, run, weights, rows, columns):
         """Runs whole rows of all contexts.
@@ -103,29 +103,16 @@ class CachedMixing:
             Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
             `[batch, rows, columns, width]`, for `restore_row`.
         """
-        past_rows, inputs, shape = [], [], self.shape(rows, columns)
+        shape = self.shape(rows, columns)
 
-        def mix(cache, x):
-            k = len(past_rows)
-            inputs.append(ops.reshape(x, (-1, rows, columns, self.width)))
-            y, kept = cache.prefill(weights[k], inputs[-1])
-            past_rows.append(kept)
-            return ops.reshape(y, shape)
+        def use(cache, k, x):
+            x = ops.reshape(x, (-1, rows, columns, self.width))
+            y, past_rows = cache.prefill(weights[k], x)
+            return ops.reshape(y, shape), (past_rows, x)
 
-        return run(self._mixing(mix)), past_rows, inputs
-
-    def _mixing(self, mix):
-        """Returns the function that replaces the mixers of the blocks."""
-
-        def mixed(layer, mixer, x):
-            caches = self._caches[id(layer)]
-            if not caches:
-                return mixer.apply(layer, x, True)
-            for cache in caches:
-                x = mix(cache, x)
-            return x
-
-        return mixed
+        mix = CachedMixers(self._caches, use)
+        result = run(mix)
+        return result, [past_rows for past_rows, _ in mix.made], [x for _, x in mix.made]
 
     def shape(self, rows, columns):
         """Returns the input shape of the blocks for numbers of rows and columns."""
@@ -137,3 +124,53 @@ class CachedMixing:
         else:
             rows = (*[1] * (len(slower) - 1), *[rows] * bool(slower))
         return (-1, *rows, *[columns] * self.columns, self.width)
+
+
+class CachedMixers:
+    """Replaces the mixers of blocks by their decoding caches.
+
+    It has the methods of `mdnn.models.thinking.stopping.WholePass`.
+
+    Args:
+        caches: dict from the ids of layers to lists of their caches.
+        use: function `(cache, number of the use, input)` that returns the output and the new values
+            of the cache.
+        conditional: boolean, whether `either` computes only one of its functions.
+
+    Attributes:
+        made: list of the new values of the caches, one per use.
+    """
+
+    def __init__(self, caches, use, conditional=False):
+        self.caches, self.use, self.conditional, self.made = caches, use, conditional, []
+
+    def __call__(self, layer, mixer, x):
+        caches = self.caches[id(layer)]
+        if not caches:
+            return mixer.apply(layer, x, CAUSAL)
+        for cache in caches:
+            x, made = self.use(cache, len(self.made), x)
+            self.made.append(made)
+        return x
+
+    def show(self, layer, mixer, x):
+        if self.caches[id(layer)]:
+            self(layer, mixer, x)
+
+    def either(self, condition, run, keep):
+        if not self.conditional:
+            return run()
+        start = len(self.made)
+
+        def recorded(function):
+            # What a conditional computes leaves it only as its result.
+            def branch():
+                result, made = function(), self.made[start:]
+                del self.made[start:]
+                return result, made
+
+            return branch
+
+        result, made = ops.cond(condition, recorded(run), recorded(keep))
+        self.made += made
+        return result

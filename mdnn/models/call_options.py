@@ -2,27 +2,36 @@
 
 import dataclasses
 
+import keras
+
 from mdnn.errors import MdnnError
 
 
+@keras.saving.register_keras_serializable(package="mdnn")
 @dataclasses.dataclass(frozen=True)
 class CallOptions:
     """Options of a forward pass that are independent of the weights.
 
     Further options (density, identity, mesh) become fields of this class. The layers concerned
-    read them; all other code passes the whole value through.
+    read them (`mdnn.layers.mixing.Mixer.call_arguments`); all other code passes the whole value
+    through.
 
     Args:
         causal: boolean. If true, no position sees later positions; otherwise every position
-            sees the whole context.
-        steps: int from 1, number of refeed steps.
+            sees the whole context. `None`: each layer follows its own wiring.
+        steps: int from 1, number of refeed steps; with `adaptive` the largest number.
+        adaptive: boolean, whether each position takes its own number of steps, by the
+            `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
     """
 
-    causal: bool = True
+    causal: bool | None = True
     steps: int = 1
+    adaptive: bool = False
 
     def changed(self, **changes):
         """Returns a copy with other values; `None` leaves a value unchanged.
+
+        Another number of steps is one for all positions: it turns `adaptive` off.
 
         Raises:
             MdnnError: `steps` is not an integer of at least 1.
@@ -31,4 +40,18 @@ class CallOptions:
         steps = changes.get("steps", 1)
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise MdnnError(f"steps: expected a whole number from 1, received {steps!r}")
+        if "steps" in changes:
+            changes.setdefault("adaptive", False)
         return dataclasses.replace(self, **changes) if changes else self
+
+    def get_config(self):
+        """Returns the options as a dict, for functional models that hold a call."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+CAUSAL = CallOptions(causal=True)
+"""Options of layers that decode position by position."""

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from mdnn.models.blocks import ResidualBlock, ends, product
+from mdnn.models.blocks import ResidualBlock, ends, product, run_blocks
+from mdnn.models.call_options import CallOptions
 from mdnn.models.fold_cache import FoldCache
 
 
@@ -21,11 +22,11 @@ class RowBottleneck(ResidualBlock):
     Args:
         width: int, channels of a folded row.
         branches: the blocks of F, run in order on `[batch, t1, ..., t(k-1), width]`.
-        causal: boolean, the default of the call argument.
+        causal: boolean, the wiring without call options.
 
     Call arguments:
         x: see the input shape.
-        causal: boolean, also passed to the blocks of F; `None` for the layer's own value.
+        options, training, mix: see `ResidualBlock`; `options` are also passed to the blocks of F.
         folded: a result of `fold`, added in place of a new one.
 
     Input shape:
@@ -63,35 +64,40 @@ class RowBottleneck(ResidualBlock):
         self.from_itself = self.make_dense(self.width, "from_itself", rows, bias=False)
         self.dense_out = self.make_dense(values, "dense_out", rows, self.scale)
 
-    def call(self, x, causal=None, training=None, folded=None):
-        y = self.fold(x, causal, training) if folded is None else folded
+    def call(self, x, options=None, training=None, mix=None, folded=None):
+        y = self.fold(x, options, training, mix) if folded is None else folded
         return self.add(x, y, training)
 
-    def fold(self, x, causal=None, training=None):
+    def fold(self, x, options=None, training=None, mix=None):
         """Returns the term that the residual sum adds to `x`, of the shape of `x`."""
-        return self.transform(self.normed(x), causal, training)
+        return self.transform(self.normed(x), options, training, mix)
 
-    def transform(self, x, causal, training):
-        v = self.taken(self.fold_rows(x), causal, training)
+    def transform(self, x, options, training, mix=None):
+        # The fold is its own mixer, see `mixing_uses`.
+        return self.apply(self, x, options, training) if mix is None else mix(self, self, x)
+
+    def apply(self, layer, x, options=None, training=None):
+        """See `mdnn.layers.mixing.Mixer.apply`: folds, mixes and spreads the rows of `x`."""
+        v = self.taken(self.fold_rows(x), options, training)
         return ops.reshape(self.dense_out(v), ops.shape(x))
 
-    def taken(self, u, causal, training=None):
+    def taken(self, u, options, training=None):
         """Returns v, the combined rows `[-1, rows, width]`, from the result of `fold_rows`."""
-        causal = self.causal if causal is None else causal
-        u = self.mix_rows(u, causal, training)
+        if options is None or options.causal is None:
+            options = (options or CallOptions()).changed(causal=self.causal)
+        u = self.mix_rows(u, options, training)
         v = self.from_before(ops.pad(u[:, :-1], [[0, 0], [1, 0], [0, 0]]))
-        return v if causal else v + self.from_itself(u)
+        return v if options.causal else v + self.from_itself(u)
 
     def fold_rows(self, x):
         """Returns rows folded into vectors, before mixing: `[-1, *slower axes, width]`."""
         slower, values = self._sizes(x.shape)
         return self.dense_in(ops.reshape(x, (-1, *slower, values)))
 
-    def mix_rows(self, u, causal, training=None):
+    def mix_rows(self, u, options, training=None):
         """Returns folded rows after the blocks of F, flattened to `[-1, rows, width]`."""
         rows = product(u.shape[1:-1])
-        for branch in self.branches:
-            u = branch(u, causal=causal, training=training)
+        u = run_blocks(self.branches, u, options, training)
         return ops.reshape(u, (-1, rows, self.width))
 
     @property
@@ -100,9 +106,6 @@ class RowBottleneck(ResidualBlock):
 
     def mixing_uses(self):
         return [(self, self)]
-
-    def run_with(self, x, mix):
-        return self.add(x, mix(self, self, self.normed(x)), False)
 
     def make_caches(self, layer, grid, width, columns=True):
         """See `mdnn.layers.mixing.Mixer.make_caches`; the fold is its own mixer."""

@@ -3,7 +3,9 @@
 from keras import ops
 
 from mdnn.layers.mixing.decoding_cache import DecodingCache, set_index
+from mdnn.models.blocks import run_blocks
 from mdnn.models.cached_mixing import CachedMixing
+from mdnn.models.call_options import CAUSAL
 
 
 class FoldCache(DecodingCache):
@@ -75,10 +77,7 @@ class FoldCache(DecodingCache):
         """Returns a function that runs the fold's blocks on folded rows."""
 
         def run(mix):
-            x = ops.reshape(u, shape)
-            for block in self.fold.branches:
-                x = block.run_with(x, mix)
-            return x
+            return run_blocks(self.fold.branches, ops.reshape(u, shape), CAUSAL, False, mix)
 
         return run
 

@@ -4,6 +4,7 @@ from keras import ops
 
 from mdnn.models.blocks import product
 from mdnn.models.cached_mixing import CachedMixing
+from mdnn.models.thinking.stopping import run_until_stopped
 
 
 class IncrementalDecoder:
@@ -37,6 +38,11 @@ class IncrementalDecoder:
         self.caches = CachedMixing(network.blocks, self.grid, self.width, runs)
         self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
         self.restore_row = self.caches.restore_row
+        # The largest number of steps of each position, int32 `[rows, columns]`.
+        self.limits = None
+        if self.options.adaptive and network.step_limits is not None:
+            limits = network.step_limits.of_positions()
+            self.limits = limits.reshape((self.num_rows, self.num_columns))
 
     def prepare_weights(self):
         """Returns `weights`, to be computed once, before all loops.
@@ -55,11 +61,14 @@ class IncrementalDecoder:
     def start_row(self, weights, past_rows, row):
         """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts.
 
-        The last entries are that row of the random initial states, `[columns, batch, width]`.
+        The last entries are that row of the random initial states, `[columns, batch, width]`, and
+        of the limits of steps, `[columns, batch]`.
         """
         own, states = self._split(weights)
         rows = [ops.take(state["state"], row, axis=0) for state in states]
         rows = [{"state": ops.transpose(state, (1, 0, 2))} for state in rows]
+        if self.limits is not None:
+            rows.append({"limits": ops.transpose(ops.take(self.limits, row, axis=0))})
         return [*self.caches.start_row(own, past_rows, row), *rows]
 
     def finish_row(self, weights, past_rows, row, current_row):
@@ -94,11 +103,13 @@ class IncrementalDecoder:
             Tuple of the input of the heads, `[batch, width]`, and the new `current_row`.
         """
         x = ops.reshape(self.network.embedding(tokens[:, None]), self.caches.shape(1, 1))
-        states = [
-            ops.reshape(ops.take(state["state"], column, axis=0), self.caches.shape(1, 1))
-            for state in self._split(row_context)[1]
-        ]
-        run = self._running(x, states)
+        shape, more = self.caches.shape(1, 1), self._split(row_context)[1]
+        limits = None
+        if self.limits is not None:
+            limits = ops.take(more.pop()["limits"], column, axis=0)
+            limits = ops.reshape(limits, (*shape[:-1], 1))
+        states = [ops.reshape(ops.take(state["state"], column, axis=0), shape) for state in more]
+        run = self._running(x, states, limits)
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
@@ -121,28 +132,29 @@ class IncrementalDecoder:
         states = [
             ops.reshape(state["state"][:rows, :columns], shape) for state in self._split(weights)[1]
         ]
-        run = self._running(x, states)
+        limits = None
+        if self.limits is not None:
+            limits = self.limits[:rows, :columns].reshape((1, *shape[1:-1], 1))
+        run = self._running(x, states, limits)
         _, past_rows, inputs = self.caches.prefill(run, weights, rows, columns)
         return past_rows, inputs
 
-    def _running(self, x, states):
+    def _running(self, x, states, limits):
         """Returns a function that runs the backbone, with its refeed steps, on embedded tokens.
 
         Args:
             x: embedded tokens.
             states: the random initial states; empty if the initial states are not random.
+            limits: see `mdnn.models.thinking.stopping.run_until_stopped`.
         """
         network, options = self.network, self.options
         states = tuple(states) or network.first_states(x)
 
         def run(mix):
-            return network.iterate(
-                x,
-                states,
-                options.steps,
-                options=options,
-                training=False,
-                run_block=lambda block, y: block.run_with(y, mix),
-            )[0]
+            steps = options.steps
+            if options.adaptive:
+                arguments = (steps, limits, options, False, mix)
+                return run_until_stopped(network.refeed, x, states, *arguments)[0][0]
+            return network.iterate(x, states, steps, 0, options, training=False, mix=mix)[0]
 
         return run

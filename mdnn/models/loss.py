@@ -34,14 +34,17 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
         values of `targets` are unknown, a target of another modality counts as padding.
 
     Raises:
-        ValueError: a target has another modality and the values of `targets` are known.
+        ValueError: heads with other steps made the scores, or a target has another modality and the
+            values of `targets` are known.
     """
     check_targets(targets, modalities)
     kind = column(targets, "modality")
     counted = is_any(kind, modalities)
     weights = step_weights or {}
     total, start = ops.zeros_like(counted), 0
-    for step in decoding_steps(modalities, **how):
+    steps = decoding_steps(modalities, **how)
+    check_scores(scores, sum(step.classes for step in steps), modalities, how)
+    for step in steps:
         piece = scores[..., start : start + step.classes]
         start += step.classes
         weight = weights.get(step.part, 1.0)
@@ -51,6 +54,20 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
         has = counted if step.kinds is None else step.has(targets)
         total = total + nats * (has if weight == 1 else has * weight)
     return total, counted
+
+
+def check_scores(scores, classes, modalities, how):
+    """Refuses scores of heads with other decoding steps, whose classes would be mixed up.
+
+    Raises:
+        ValueError: another number of scores per position than `classes`.
+    """
+    if scores.shape[-1] not in (None, classes):
+        given = "".join(f", {name}={value!r}" for name, value in how.items())
+        raise ValueError(
+            f"the loss of modalities={list(modalities)}{given} takes {classes} scores per "
+            f"position, received {scores.shape[-1]}: expected the options of the network's heads"
+        )
 
 
 def check_targets(targets, modalities):
@@ -114,8 +131,9 @@ class TokenCrossEntropy(keras.losses.Loss):
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
-        ValueError: a weight has an unknown modality or part, or a target has a modality that the
-            heads lack and its value is known (see `token_nll`).
+        ValueError: a weight has an unknown modality or part or is negative, or all are 0; `y_true`
+            holds no tokens; heads with other options made the scores; or a target has a modality
+            that the heads lack and its value is known (see `token_nll`).
     """
 
     def __init__(
@@ -142,8 +160,13 @@ class TokenCrossEntropy(keras.losses.Loss):
         self.step_weights = _weights(step_weights, PARTS, "part of a unit")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        # Keras casts both to float32, which is exact only up to 2 ** 24: pass 16-bit halves.
         rows = ops.cast(y_true, "int32")
+        if rows.shape[-1] not in (None, WIDTH):
+            raise ValueError(
+                f"y_true: expected tokens [batch, positions, {WIDTH}], received the shape "
+                f"{tuple(rows.shape)}"
+            )
+        # Keras casts both to float32, which is exact only up to 2 ** 24: pass 16-bit halves.
         halves = ops.concatenate([rows // 65_536, rows % 65_536], axis=-1)
         return super().__call__(halves, y_pred, sample_weight=sample_weight)
 
@@ -195,6 +218,12 @@ def _weights(weights, known, what):
                 f"weights: unknown {what} {name!r}{did_you_mean(name, known)}; "
                 f"known: {', '.join(known)}"
             )
+        if not 0 <= weights[name] < np.inf:
+            raise ValueError(
+                f"weights: expected {what} {name!r} at least 0, received {weights[name]}"
+            )
+    if weights and not any(weights.get(name, 1.0) for name in known):
+        raise ValueError(f"weights: expected one {what} above 0, received 0 for all")
     return weights
 
 

@@ -24,9 +24,7 @@ class LossModel(keras.Model):
     Call arguments:
         batch: dict of `tokens` and `targets`, int32 `[batch, positions, 8]`; optionally
             `weights`, float32 `[batch, positions]`; for networks of several modalities the keys
-            added by `with_target_indices`; and, if the number of refeed steps varies between
-            batches, `free`, int32 `[batch]`: the number of steps without gradient before the last
-            `refeed.bptt_steps`, equal for all examples.
+            added by `with_target_indices`.
 
     Returns:
         The loss, a scalar.
@@ -44,6 +42,7 @@ class LossModel(keras.Model):
         self.network = model
         self.heads = model.heads
         self.loss_function = loss
+        _check_loss(loss, self.heads)
         self.uses_target_indices = len(self.heads.modalities) > 1 and self.heads.table != "bits"
         self.rows = ActiveRows.of(model) if self.uses_target_indices else None
         self.built = True
@@ -94,35 +93,28 @@ class LossModel(keras.Model):
         ]
         return [count / ops.maximum(sum(counts), 1e-9) for count in counts]
 
-    def _hidden(self, batch, training):
-        """Returns the input of the heads, `[batch, positions, width]`."""
-        network = self.network
-        if "free" not in batch:
-            return network.hidden(batch["tokens"], training=training)
-        x = network.embed(batch["tokens"])
-        states = network.iterate(
-            x,
-            network.first_states(x, training),
-            network.config.refeed.bptt_steps,
-            batch["free"][0],
-            training=training,
-        )
-        return network.read_out(states[0])
-
     def call(self, batch, training=None):
+        if self.rows is not None:
+            return self.loss_of(self.rows.hidden(batch, training), batch)
+        return self.loss_of(self.network.hidden(batch["tokens"], training=training), batch)
+
+    def loss_of(self, hidden, batch):
+        """Returns the loss of a batch, a scalar.
+
+        Args:
+            hidden: the input of the heads, `[batch, positions, width]`, or the result of
+                `ActiveRows.hidden`.
+            batch: see `call`.
+        """
         targets, weights = ops.cast(batch["targets"], "int32"), batch.get("weights")
         if self.heads.table == "bits":
-            scores = self.heads(self._hidden(batch, training), targets)
+            scores = self.heads(hidden, targets)
             return self.loss_function(targets, scores, sample_weight=weights)
         counts = self.loss_function.weights(targets)
         norm = ops.sum(counts)
         counts = ops.reshape(counts if weights is None else counts * weights, (-1,))
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
-        if self.rows is None:
-            hidden = self._hidden(batch, training)
-            hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
-        else:
-            hidden = self.rows.hidden(batch, training)
+        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         if not self.uses_target_indices:
             nats = self.heads.nll(
                 self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
@@ -144,6 +136,23 @@ class LossModel(keras.Model):
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
             total = total + ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
+
+
+def _check_loss(loss, heads):
+    """Refuses a loss for heads with other options.
+
+    Raises:
+        ValueError: names the first option that differs.
+    """
+    names = ["table", "places", *(("base", "digits") if heads.places else ())]
+    pairs = {name: (loss.how[name], getattr(heads, name)) for name in names}
+    pairs = {"modalities": (list(loss.modalities), list(heads.modalities))} | pairs
+    for name, (of_loss, of_heads) in pairs.items():
+        if of_loss != of_heads:
+            raise ValueError(
+                f"loss: expected {name}={of_heads!r}, as the network's heads have, received "
+                f"{name}={of_loss!r}"
+            )
 
 
 class TargetNLL(keras.Model):

@@ -66,17 +66,9 @@ class MixingBlock(ResidualBlock):
                 mixing.append(layer)
             self.sets.append(mixing)
 
-    def transform(self, x, causal, training, mix=None):
-        """Computes f.
-
-        Args:
-            x: `[batch, t1, ..., tk, channels]`.
-            causal: boolean; `None` for the mixers' own wiring.
-            training: boolean.
-            mix: function `(layer, mixer, input)` that returns the output and replaces the mixers;
-                `None` to apply the mixers.
-        """
-        mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, causal))
+    def transform(self, x, options, training, mix=None):
+        """Computes f; the arguments are the call arguments of `ResidualBlock`."""
+        mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
         gate = None
         if self.project:
             x = self.dense_in(x)
@@ -102,9 +94,6 @@ class MixingBlock(ResidualBlock):
             for _ in range(self.times)
             for layer, mixer in zip(mixing, self.mixers, strict=True)
         ]
-
-    def run_with(self, x, mix):
-        return self.add(x, self.transform(self.normed(x), True, False, mix), False)
 
     @property
     def can_be_causal(self):

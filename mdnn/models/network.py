@@ -6,10 +6,11 @@ import keras
 
 from mdnn.config.load import Config
 from mdnn.errors import MdnnError
+from mdnn.models.blocks import run_blocks
 from mdnn.models.call_options import CallOptions
 from mdnn.models.mixing import MixingBlock
-from mdnn.models.network_layers import is_causal, make_layers
-from mdnn.models.thinking.recurrence import Refeed, run_blocks
+from mdnn.models.network_layers import default_options, make_layers
+from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens.features import WIDTH
 
 
@@ -46,6 +47,8 @@ class Network(keras.Model):
         refeed: the `Refeed` layer around the blocks, or `None`.
         final_norm: layer or `None`.
         halt: `HaltHead` or `None`.
+        step_limits: `StepLimits`, if the number of steps of a position depends on the length of its
+            context, or `None`.
         grid: tuple of ints, sizes of the context's axes, slowest first; preceded by the number of
             candidates if the config sets `tokens.candidates`.
         positions: int, positions of a context.
@@ -66,7 +69,7 @@ class Network(keras.Model):
 
     def __init__(self, config, words=(), options=None, shared=None, name="mdnn", **kwargs):
         inner = make_layers(config, tuple(words)) if shared is None else shared
-        options = options or CallOptions(causal=is_causal(config), steps=config.refeed.steps)
+        options = options or default_options(config)
         # Bypass Keras' attribute tracking: the functional model below tracks all layers in the
         # order in which they run.
         own = {
@@ -81,6 +84,7 @@ class Network(keras.Model):
             "to_positions": inner.to_positions,
             "heads": inner.heads,
             "halt": inner.halt,
+            "step_limits": inner.step_limits,
             "axis_names": inner.axis_names,
         }
         for key, value in own.items():
@@ -162,7 +166,8 @@ class Network(keras.Model):
             training: boolean.
         """
         options = self.options.changed(causal=causal, steps=steps)
-        return self.read_out(self.backbone(self.embed(tokens), options, states, training))
+        x, limits = self.embed(tokens), self.limits(tokens, options)
+        return self.read_out(self.backbone(x, options, states, training, limits))
 
     def scores(self, tokens, targets=None, causal=None, steps=None, states=None, training=None):
         """Returns the scores of every position, float32 `[batch, positions, classes]`.
@@ -177,22 +182,38 @@ class Network(keras.Model):
         """Embeds tokens, int32 `[batch, positions, 8]`, to `[batch, *grid, width]`."""
         return self.to_grid(self.embedding(tokens))
 
-    def backbone(self, x, options=None, states=None, training=None):
+    def limits(self, tokens, options):
+        """Returns the largest number of steps of each position, `None` for `options.steps`.
+
+        Args:
+            tokens: int32 `[batch, positions, 8]`.
+            options: `CallOptions`.
+
+        Returns:
+            int32 `[batch or 1, *grid, 1]`, or `None`.
+        """
+        if not options.adaptive or self.step_limits is None:
+            return None
+        return self.step_limits(tokens, causal=options.causal)
+
+    def backbone(self, x, options=None, states=None, training=None, limits=None):
         """Runs the blocks for the number of refeed steps in the options.
 
         Args:
             x: `[batch, *grid, width]`, result of `embed`.
             options: `CallOptions`; `None` for the network's own.
             states, training: see `hidden`.
+            limits: result of `limits`.
 
         Returns:
             `[batch, *grid, width]`, for `read_out`.
         """
         options = options or self.options
         if self.refeed is None and options.steps == 1 and states is None:
-            return run_blocks(self.blocks, x, options.causal, training)
+            return run_blocks(self.blocks, x, options, training)
+        more = {} if limits is None else {"limits": limits}
         return self._recurrence(options)(
-            x, steps=options.steps, state=states, causal=options.causal, training=training
+            x, steps=options.steps, state=states, options=options, training=training, **more
         )
 
     def first_states(self, x, training=None):
@@ -213,9 +234,7 @@ class Network(keras.Model):
         """Returns the number of runs of the blocks in a number of refeed steps."""
         return steps if self.refeed is None else self.refeed.runs(steps)
 
-    def iterate(
-        self, x, states, steps, no_grad_steps=0, options=None, training=None, run_block=None
-    ):
+    def iterate(self, x, states, steps, no_grad_steps=0, options=None, training=None, mix=None):
         """Runs refeed steps from given states.
 
         Args:
@@ -224,18 +243,17 @@ class Network(keras.Model):
             steps: int, number of steps with gradient.
             no_grad_steps: int, or an integer scalar tensor if no block has dropout: number of
                 steps without gradient, taken before the others.
-            options: `CallOptions`, of which `steps` is ignored; `None` for the network's own.
+            options: `CallOptions`, of which `steps` and `adaptive` are ignored; `None` for the
+                network's own.
             training: boolean.
-            run_block: function `(block, input)` that returns the output and replaces a block's
-                call; `None` to call the blocks.
+            mix: see `mdnn.models.blocks.run_blocks`.
 
         Returns:
             Tuple of the states after all steps; the first one is for `read_out`.
         """
         options = options or self.options
-        return self._recurrence(options).think(
-            x, states, steps, no_grad_steps, options.causal, training, run_block
-        )
+        recurrence = self._recurrence(options)
+        return recurrence.think(x, states, steps, no_grad_steps, options, training, mix)
 
     def normed(self, state):
         """Returns a state after the final norm, of the same shape."""
@@ -259,10 +277,12 @@ class Network(keras.Model):
             "words": list(self.words),
             "causal": self.causal,
             "steps": self.steps,
+            "adaptive": self.options.adaptive,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        options = CallOptions(causal=config["causal"], steps=config["steps"])
+        adaptive = config.get("adaptive", False)
+        options = CallOptions(config["causal"], config["steps"], adaptive)
         table = Config.from_dict(tomllib.loads(config["config"]))
         return cls(table, config["words"], options, name=config["name"])

@@ -3,24 +3,26 @@
 import contextlib
 import dataclasses
 import math
-import random
 
 from keras import layers
 
 from mdnn.config import training_tables
 from mdnn.config.axis_names import axis_names
 from mdnn.config.network_tables import FoldLayer
+from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
+from mdnn.models.call_options import CallOptions
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
-from mdnn.models.thinking.halting import HaltHead
+from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
+from mdnn.models.thinking.step_limits import StepLimits
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # Keys of `[refeed]` that the layer takes; the others concern training.
@@ -40,6 +42,7 @@ class NetworkLayers:
     to_positions: object
     heads: object
     halt: object
+    step_limits: object
     axis_names: tuple
 
 
@@ -60,13 +63,8 @@ def make_layers(config, words):
 @contextlib.contextmanager
 def new_weights(config):
     """Context manager that limits and seeds new weights by `limits.parameters` and `seed`."""
-    # Every Keras initializer draws from Python's global generator: restore its state at the end.
-    state = random.getstate()
-    try:
-        with at_most(config.limits.parameters), applied(seeded(config.seed)):
-            yield
-    finally:
-        random.setstate(state)
+    with at_most(config.limits.parameters), applied(seeded(config.seed)):
+        yield
 
 
 def _made(config, words):
@@ -85,13 +83,17 @@ def _made(config, words):
         final_norm.build((None, *grid, width))
     heads = make_heads(config)
     heads.build((None, positions, width))
-    halt = HaltHead(name="halt") if config.refeed.step_schedule == "halt" else None
+    halt, each_position = None, stops_positions(config)
+    if config.refeed.step_schedule == "halt":
+        halt = HaltHead(each_position, name="halt")
     if halt is not None:
         halt.build((None, positions, width))
     refeed = make_refeed(config, blocks)
     if refeed is not None and refeed.feedback != "state":
         refeed.echo = AnswerFeedback(final_norm, heads, embedding)
     if refeed is not None:
+        if halt is not None and each_position:
+            refeed.halts = HaltingPositions(final_norm, halt)
         refeed.build((None, *grid, width))
     return NetworkLayers(
         embedding=embedding,
@@ -102,6 +104,7 @@ def _made(config, words):
         to_positions=layers.Reshape((positions, width), name="positions"),
         heads=heads,
         halt=halt,
+        step_limits=make_step_limits(config),
         axis_names=axis_names(config),
     )
 
@@ -139,9 +142,23 @@ def make_refeed(config, branches):
     """
     words = {name: getattr(config.refeed, name) for name in OF_RECURRENCE + OF_GRADIENTS}
     plain = all(words[name] == getattr(training_tables.RefeedTable, name) for name in OF_RECURRENCE)
-    if plain and not rules_of(config).always_recurrent:
+    refed = trained_steps(config) > 1 or stops_positions(config)
+    if plain and not refed and not rules_of(config).always_recurrent:
         return None
     return Refeed(branches, **words, seed=config.seed, name="refeed")
+
+
+def make_step_limits(config):
+    """Returns the `StepLimits` of a config whose positions take steps by length, or `None`."""
+    if config.refeed.step_schedule != "length" or not stops_positions(config):
+        return None
+    refeed, grid = config.refeed, config.context.grid
+    return StepLimits(refeed.steps_by_length, refeed.steps, grid, name="step_limits")
+
+
+def default_options(config):
+    """Returns the `CallOptions` of a network as it is built."""
+    return CallOptions(is_causal(config), trained_steps(config), stops_positions(config))
 
 
 def is_causal(config):

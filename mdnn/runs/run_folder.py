@@ -139,16 +139,7 @@ def open_run(run):
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise MdnnError(f"{path} is no run folder: it has no {name}")
-    try:
-        config = load_config(path / CONFIG)
-    except MdnnError as error:
-        # The table of the backbone's layers had this name before 2026-11-28.
-        if "'backbone.branch'" in str(error):
-            raise MdnnError(
-                f"{path} is a run folder of an older mdnn, whose config keys had other names: "
-                "expected one that this version trained"
-            ) from None
-        raise
+    config = load_config(path / CONFIG)
     if config.train.stage:
         config = _config_of_stage(config, path / WEIGHTS)
     return Run(path, config, read_words(path) if config.tokens.words else ())

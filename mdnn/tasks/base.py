@@ -30,14 +30,12 @@ import functools
 
 import numpy as np
 
-from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
 from mdnn.datasets.fingerprint import fingerprint
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.models.loss_model import LossModel
 from mdnn.tasks.answering import Answering
-from mdnn.tasks.batch_evaluator import BatchEvaluator
-from mdnn.tasks.feed import BatchFeed, SampledDepthFeed
+from mdnn.tasks.batch_evaluator import BatchEvaluator, cached_evaluator
+from mdnn.tasks.learning import Learning
 from mdnn.tokens.features import MODALITY
 
 # Columns of the table of metrics by number of steps: key, header, number format.
@@ -51,10 +49,11 @@ CURVE_COLUMNS = (
 )
 
 
-class Task(Answering, abc.ABC):
+class Task(Answering, Learning, abc.ABC):
     """Provides the data, loss, metrics and generation of one kind of network.
 
-    `mdnn.tasks.answering.Answering` defines the defaults of generation.
+    `mdnn.tasks.learning.Learning` and `mdnn.tasks.answering.Answering` define the defaults of
+    training and generation.
 
     Args:
         config: `mdnn.Config`.
@@ -78,6 +77,7 @@ class Task(Answering, abc.ABC):
     def __init__(self, config, words=None):
         self.config = config
         self._words = words
+        self._memory = None
 
     # === Data ===
 
@@ -174,48 +174,6 @@ class Task(Answering, abc.ABC):
         contents = getattr(getattr(self, "splits", None), "contents", None)
         return None if contents is None else fingerprint(contents())
 
-    # === Learning ===
-
-    @functools.cached_property
-    def mode_shares(self):
-        """Dict from the trained decoding modes to their shares of the training steps.
-
-        The order is that of `mdnn.datasets.batches.objectives.OBJECTIVES`.
-        """
-        shares = objective_weights(self.config.train.objectives).tolist()
-        return {mode: share for mode, share in zip(OBJECTIVES, shares, strict=True) if share}
-
-    def networks(self, model, steps=None):
-        """Returns the network for each trained decoding mode; all share one set of weights.
-
-        The autoregressive network is causal; the other modes see the whole context.
-
-        Args:
-            model: a network as returned by `mdnn.build`.
-            steps: int, number of refeed steps; `None`: as the network was built.
-
-        Returns:
-            Dict from modes to `keras.Model`s.
-        """
-        made = {}
-        for causal in {mode == "autoregressive" for mode in self.mode_shares}:
-            same = steps is None and causal == model.causal
-            made[causal] = model if same else model.with_options(causal, steps)
-        return {mode: made[mode == "autoregressive"] for mode in self.mode_shares}
-
-    def loss_model(self, network, loss):
-        """Builds the `mdnn.models.loss_model.LossModel` that maps a batch to its loss."""
-        return LossModel(network, loss)
-
-    def feed(self):
-        """Returns the `mdnn.tasks.feed.BatchFeed` that supplies batches to the training steps.
-
-        A task that carries state from step to step returns a feed that holds this state.
-        """
-        if self.config.refeed.step_schedule == "sampled":
-            return SampledDepthFeed(self.batches, self.config)
-        return BatchFeed(self.batches)
-
     # === Figures ===
 
     def evaluator(self, networks):
@@ -266,10 +224,10 @@ class Task(Answering, abc.ABC):
         """
         data = self.validation if data is None else self.check_data(data)
         if step_counts is None:
-            return self.evaluator(self.networks(model)).metrics(data, progress, **options)
+            return cached_evaluator(self, model).metrics(data, progress, **options)
         return [
             {"steps": steps}
-            | self.evaluator(self.networks(model, steps)).metrics(data, progress, **options)
+            | cached_evaluator(self, model, steps).metrics(data, progress, **options)
             for steps in step_counts
         ]
 

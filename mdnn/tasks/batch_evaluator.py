@@ -2,13 +2,17 @@
 
 import math
 
+import keras
 import numpy as np
 
 from mdnn.models.compiling import without_xla
 from mdnn.models.loss_model import TargetNLL
+from mdnn.models.thinking.step_limits import steps_taken
 
 # Batches of a quick evaluation.
 QUICK_BATCHES = 8
+# Largest number of evaluators of a network; the least recently used is dropped.
+MAX_EVALUATORS = 4
 
 
 class BatchEvaluator:
@@ -67,6 +71,41 @@ class BatchEvaluator:
         return {mode: sums for mode, sums in totals.items() if sums[2]}
 
 
+class StepCounter(keras.Model):
+    """Maps tokens int32 `[batch, positions, 8]` to numbers of steps, int32 `[batch, positions]`.
+
+    Args:
+        network: `mdnn.models.network.Network`.
+    """
+
+    def __init__(self, network):
+        super().__init__(dtype="float32")
+        self.network = network
+        self.built = True
+        without_xla(self)
+
+    @classmethod
+    def of(cls, network):
+        """Returns the counter of a network; `None` where all positions take the same steps."""
+        return cls(network) if network.options.adaptive else None
+
+    def call(self, tokens):
+        return steps_taken(self.network, tokens)
+
+    def mean(self, batches):
+        """Returns the mean number of steps of counted positions, a float.
+
+        Args:
+            batches: iterable of pairs of tokens `[batch, positions, 8]` and booleans
+                `[batch, positions]`, true for the positions to count.
+        """
+        total = count = 0
+        for tokens, counted in batches:
+            steps = np.asarray(self.predict_on_batch(tokens))
+            total, count = total + int(steps[counted].sum()), count + int(counted.sum())
+        return total / max(1, count)
+
+
 def compile_models(networks, make):
     """Builds one model per network; modes that share a network share its model.
 
@@ -91,3 +130,30 @@ def per_character(nats, characters):
         "bits_per_character": mean / math.log(2),
         "characters": int(characters),
     }
+
+
+def cached_evaluator(task, model, steps=None):
+    """Returns the evaluator of a network, the same object while the arguments are equal.
+
+    Args:
+        task: `mdnn.tasks.base.Task`.
+        model: `mdnn.models.network.Network`.
+        steps: int, number of refeed steps; `None`: as the network was built.
+
+    Returns:
+        The result of `task.evaluator`.
+    """
+    cache = vars(model).get("evaluators")
+    if cache is None:
+        cache = []
+        # Bypass Keras' attribute tracking: the evaluators are models around this one.
+        object.__setattr__(model, "evaluators", cache)
+    key = type(task), task.config, task.words, steps
+    for number, (other, evaluator) in enumerate(cache):
+        if other == key:
+            cache.append(cache.pop(number))
+            return evaluator
+    evaluator = task.evaluator(task.networks(model, steps))
+    cache.append((key, evaluator))
+    del cache[:-MAX_EVALUATORS]
+    return evaluator

@@ -22,6 +22,10 @@ class BatchFeed:
             step: `mdnn.training.steps.step_base.TrainingStep`.
         """
 
+    def objective(self, step):
+        """Returns the decoding mode that a step trains."""
+        return self.batches.objective(step)
+
     def batch(self, step):
         """Returns the batch of a step, a dict of arrays."""
         return self.batches.at(step)
@@ -55,6 +59,32 @@ class SampledDepthFeed(BatchFeed):
         return batch | {
             "free": np.repeat(sampled_free_steps(self.config, step), len(batch["tokens"]))
         }
+
+
+class SupervisedBatches(BatchFeed):
+    """Supplies each batch for several steps in a row, whose loss models carry its states.
+
+    Args:
+        batches: see `BatchFeed`.
+        repeats: int, `refeed.supervision_steps`.
+    """
+
+    def __init__(self, batches, repeats):
+        super().__init__(batches)
+        self.repeats = repeats
+
+    def follow(self, step):
+        self.carried = next(iter(step.learners.values())).carried
+
+    def objective(self, step):
+        return self.batches.objective(step // self.repeats)
+
+    def batch(self, step):
+        batch = self.batches.at(step // self.repeats)
+        return batch | {"fresh": np.full(len(batch["tokens"]), step % self.repeats == 0)}
+
+    def state(self):
+        return {"carried": {variable.path: variable for variable in self.carried}}
 
 
 def sampled_free_steps(config, step):

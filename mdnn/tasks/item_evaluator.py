@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
-from mdnn.datasets.batches.item_batches import item_windows, planned_contexts
+from mdnn.datasets.batches.context_plan import planned_contexts
+from mdnn.datasets.batches.item_batches import item_windows
 from mdnn.models.loss_model import TargetNLL
-from mdnn.tasks.batch_evaluator import compile_models
+from mdnn.tasks.batch_evaluator import StepCounter, compile_models
 from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
 
 # Maximum number of positions per call, which limits the batch size for large contexts.
@@ -65,6 +66,7 @@ class ItemEvaluator:
 
     def __init__(self, networks, config, tokenizer):
         self.models = compile_models(networks, TargetNLL)
+        self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
         self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
 
@@ -81,7 +83,9 @@ class ItemEvaluator:
             dict with the metrics of the first trained mode: `loss` (nats per token of the answers,
             including end tokens), `bits_per_unit`, `units` (number of tokens), `loss_per_item` and
             `items` (number of answers); and `ways`, a dict from each mode to the same metrics and
-            `kinds`, a dict from kinds of answers to their metrics.
+            `kinds`, a dict from kinds of answers to their metrics. If positions take numbers of
+            steps of their own, `mean_steps` is the mean over the predicted positions of some
+            contexts.
 
         Raises:
             MdnnError: no example, or an example that does not fit the context.
@@ -100,7 +104,27 @@ class ItemEvaluator:
             }
         first = dict(next(iter(ways.values())))
         first.pop("kinds")
+        if self.counter is not None:
+            windows = self._windows(lines, next(iter(self.models)), LEAST_CONTEXTS)
+            pairs = ((window["tokens"], window["counted"]) for window in windows)
+            first["mean_steps"] = self.counter.mean(pairs)
         return first | {"ways": ways}
+
+    def _windows(self, lines, mode, most):
+        """Yields batches of contexts, dicts; the arguments are those of `total`."""
+        config, tokenizer = self.config, self.tokenizer
+        order, truncate = config.data.order, config.data.truncate
+        yield from item_windows(
+            lines,
+            tokenizer,
+            config.context,
+            self.batch,
+            mode,
+            config.seed,
+            order,
+            truncate,
+            most=most,
+        )
 
     def quick(self, lines):
         """Returns the loss of each mode on a sample of contexts, weighted as in training.
@@ -130,19 +154,9 @@ class ItemEvaluator:
             tokens: in autoregressive decoding, those of the items before the answer.
         """
         config, totals, prompts, done = self.config, {}, Total(), 0
-        count = sum(1 for _ in planned_contexts(lines, config.data.order))
+        count = len(planned_contexts(lines, config.data.order))
         count = count if most is None else min(count, most)
-        for window in item_windows(
-            lines,
-            self.tokenizer,
-            config.context,
-            self.batch,
-            mode,
-            config.seed,
-            config.data.order,
-            config.data.truncate,
-            most=most,
-        ):
+        for window in self._windows(lines, mode, most):
             counted, weights = window.pop("counted"), window.pop("weights")
             nats = self.models[mode].nll(window["tokens"], window["targets"])
             one = (-1, config.context.positions)

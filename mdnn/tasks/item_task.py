@@ -4,12 +4,14 @@ The last item of a context is the answer.
 """
 
 import collections
+import collections.abc
 import functools
 
 import numpy as np
 
 from mdnn.config.built_in_tasks import ITEM_RULES
-from mdnn.datasets.batches.item_batches import ItemBatches, item_windows, planned_contexts
+from mdnn.datasets.batches.context_plan import planned_contexts
+from mdnn.datasets.batches.item_batches import ItemBatches, item_windows
 from mdnn.datasets.items.example import load
 from mdnn.datasets.items.item_splits import open_dataset
 from mdnn.datasets.text.text_sources import DIGITS
@@ -82,13 +84,13 @@ class ItemTask(Task):
 
     def final_metrics(self, evaluator, limit, progress=None, say=None):
         most = max(1, limit // self.config.context.positions) if limit else None
-        count = sum(1 for _ in planned_contexts(self.validation, self.config.data.order))
+        count = len(planned_contexts(self.validation, self.config.data.order))
         if most is not None and most < count:
             self._say_limit(say, most, count, "contexts of the validation lines")
         return evaluator.metrics(self.validation, progress, most)
 
     def check_data(self, data):
-        if not isinstance(data, (list, tuple)):
+        if isinstance(data, str) or not isinstance(data, collections.abc.Sequence):
             raise MdnnError(
                 "a network of items is evaluated on a list of lines, received "
                 f"{type(data).__name__}"
@@ -181,6 +183,8 @@ class ItemTask(Task):
             for kind, one in (*own["kinds"].items(), ("all", own)):
                 means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
                 lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['units']:,}"))
+        if "mean_steps" in metrics:
+            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         return lines
 
     def measured_writer(self, run, data):
@@ -227,7 +231,7 @@ def item_statistics(lines, tokenizer):
     """Returns statistics of the items in examples; see `mdnn.runs.run_folder.Run.item_statistics`.
 
     Args:
-        lines: list of `mdnn.datasets.items.item_splits.Example`.
+        lines: sequence of `mdnn.datasets.items.item_splits.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
 
     Returns:
@@ -235,8 +239,7 @@ def item_statistics(lines, tokenizer):
         from kinds of pictures and videos to lists of shapes, most frequent first.
     """
     longest, shapes = {}, {}
-    entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
-    for item in map(load, entries.values()):
+    for item in (load(entry) for line in lines for part in line.parts for entry in part):
         longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
         if item.kind not in ("text", "audio"):
             shape = item.value.shape[:-1] if item.kind in ("image", "video") else item.value.shape

@@ -58,7 +58,11 @@ class PuzzleEvaluator:
             if not fits(kind, config):
                 model, config = at_grid_size(model, config, PuzzleName.of(kind.name))
             self.solvers[kind.shape] = RecurrentInference(model, config)
-        return self.solvers[kind.shape]
+        solver = self.solvers[kind.shape]
+        if solver.network is not self.model:
+            # A copy for another size: the network may have been trained since.
+            solver.network.set_weights(self.model.get_weights())
+        return solver
 
     def answers(self, data, progress=None, adaptive=False):
         """Solves puzzles with the number of refeed steps in the config.

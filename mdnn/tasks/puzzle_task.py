@@ -13,6 +13,7 @@ from mdnn.generation.puzzle_solving import solve_puzzles
 from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
 from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
 from mdnn.tasks.base import Task
+from mdnn.tasks.batch_evaluator import cached_evaluator
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
 from mdnn.tokens.symbols import puzzle_source
@@ -137,7 +138,7 @@ class PuzzleTask(Task):
             raise MdnnError(f"num_starts: expected steps, too, received num_starts = {num_starts}")
         check_restarts(num_starts, self.config)
         data = self.validation if data is None else self.check_data(data)
-        evaluator = self.evaluator(self.networks(model))
+        evaluator = cached_evaluator(self, model)
         if step_counts is None:
             return evaluator.metrics(data, progress, adaptive)
         return evaluator.curve(data, step_counts, num_starts, progress)
@@ -156,7 +157,7 @@ class PuzzleTask(Task):
     def measured_writer(self, run, data):
         kind, puzzles, solutions = data
         puzzles, solutions = puzzles[:MEASURED_PUZZLES], solutions[:MEASURED_PUZZLES]
-        evaluator = self.evaluator(self.networks(run.model))
+        evaluator = cached_evaluator(self, run.model)
 
         def solve():
             evaluator.answers((kind, puzzles, solutions))
@@ -184,7 +185,7 @@ class PuzzleTask(Task):
     def sample(self, run, step, title, say):
         """Writes a puzzle and its answer as text into `samples/`, and shows them."""
         kind, puzzles, solutions = self.validation
-        evaluator = self.evaluator(self.networks(run.model))
+        evaluator = cached_evaluator(self, run.model)
         answers, _, _ = evaluator.answers((kind, puzzles[:1], solutions[:1]))
         boards = [
             ("puzzle", drawn(kind, puzzles[0])),

@@ -7,7 +7,7 @@ from mdnn.datasets.batches.text_batches import TextBatches, windows
 from mdnn.errors import MdnnError
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
-from mdnn.tasks.batch_evaluator import compile_models, per_character
+from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
 
 # Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_UNITS = 8192
@@ -28,6 +28,7 @@ class TextEvaluator:
         self.models = compile_models(
             networks, lambda network: nll_model(network, **decoding(config))
         )
+        self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer, self.batch = config, tokenizer, batch
         self.positions = config.context.positions
 
@@ -46,7 +47,9 @@ class TextEvaluator:
             With `sliding` also the same three keys with the suffix `_sliding`, in windows that
             overlap by half and count their second half, so that at least half a context precedes
             every counted character. If modes other than `autoregressive` are trained, `ways` maps
-            each mode to its metrics, and the top-level metrics are those of the first mode.
+            each mode to its metrics, and the top-level metrics are those of the first mode. If
+            positions take numbers of steps of their own, `mean_steps` is their mean on pieces
+            spread over the text.
 
         Raises:
             MdnnError: the text is too short.
@@ -72,7 +75,27 @@ class TextEvaluator:
                 result[f"{name}_sliding"] = value
         if list(modes) != ["autoregressive"]:
             result["ways"] = modes
+        if self.counter is not None:
+            result["mean_steps"] = self.counter.mean(self._windows(spread(units, QUICK_UNITS)))
         return result
+
+    def _windows(self, units):
+        """Yields tokens and counted positions of the first mode, for `StepCounter.mean`."""
+        mode = next(iter(self.models))
+        if mode == "autoregressive":
+            for window in windows(
+                units, self.tokenizer, self.positions, self.positions, self.batch
+            ):
+                yield window["tokens"], window["counted"]
+            return
+        batch = self._masked_batches(units, mode).at(0)
+        yield batch["tokens"], batch["targets"][..., 0] > 0
+
+    def _masked_batches(self, units, mode):
+        one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
+        return TextBatches(
+            units, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
+        )
 
     def quick(self, units):
         """Returns the loss of each mode on pieces spread over a text.
@@ -145,10 +168,7 @@ class TextEvaluator:
         Returns:
             Weighted nats and weighted number of characters, floats.
         """
-        one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
-        batches = TextBatches(
-            units, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
-        )
+        batches = self._masked_batches(units, mode)
         steps = max(1, round(min(len(units), limit or len(units)) / (self.positions * self.batch)))
         nats = characters = 0.0
         for step in range(steps):

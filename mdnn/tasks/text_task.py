@@ -146,6 +146,8 @@ class TextTask(Task):
             for mode, one in modes.items()
             if mode != "autoregressive"
         ]
+        if "mean_steps" in metrics:
+            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         if "autoregressive" not in modes:
             return lines
         lines.append(

@@ -177,7 +177,8 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
-        self.microbatches = num_microbatches(spec.batch_size) if task.divisible else 1
+        divisible = task.divisible and run.config.refeed.supervision_steps == 1
+        self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
             networks,
             loss,
@@ -346,7 +347,7 @@ class Training:
                     kept = time.perf_counter()
                     continue
                 rate = rate_at(spec.optimizer, progress.step, part)
-                way = self.batches.objective(progress.step)
+                way = self.feed.objective(progress.step)
                 if way not in compiled:
                     self.display.compiling(way, self.microbatches)
                     traced = time.perf_counter()

@@ -10,6 +10,7 @@ from networks import randomize
 
 from mdnn.layers.mixing import make_mixer
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.call_options import CAUSAL
 from mdnn.models.mixing import MixingBlock
 
 
@@ -50,7 +51,7 @@ CASES = {
             dropout=0.1,
         ),
         (3, 4),
-        call={"causal": True},
+        call={"options": CAUSAL},
     ),
     "feedforward": Case(
         partial(FeedForwardBlock, 6, gate="gelu", dropout=0.2, norm="layer"), (3, 4)

@@ -79,7 +79,7 @@ def test_no_gradient_reaches_the_segment_before(tmp_path):
         def call(self, batch):
             x = network.embed(batch["tokens"])
             (y,) = network.iterate(x, (keras.ops.convert_to_tensor(state),), 2)
-            return thinker.loss_of(y, batch)[0]
+            return thinker.loss_after(y, batch)[0]
 
     on = batch | {"fresh": np.zeros(8, dtype=bool)}
     expected = weight_gradients(Last(), lambda loss: loss, on)

@@ -7,6 +7,7 @@ from layer_checks import CHECKS, Case
 from networks import randomize
 
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.call_options import CAUSAL, CallOptions
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.mixing import MixingBlock
 
@@ -32,7 +33,7 @@ CASES = {
     "scaled": Case(
         fold(3, scale=0.5, norm="layer", residual="post"),
         (2, 2, 3, 4),
-        call={"causal": False},
+        call={"options": CallOptions(causal=False)},
     ),
 }
 
@@ -79,7 +80,7 @@ def test_rows_one_after_another(causal, bias):
             y = v @ w["dense_out/kernel"] + shift("dense_out")
             expected[b].reshape(6, 4, 2)[r] = x[b].reshape(6, 4, 2)[r] + y.reshape(4, 2)
             before = u
-    found = values(lambda x: layer(x, causal=causal), x)
+    found = values(lambda x: layer(x, options=CallOptions(causal)), x)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     # A call that is not told is as the layer was made.
     layer.causal = causal
@@ -93,7 +94,9 @@ def test_inner_branches_are_told_how():
     changed[:, 2] += 1
 
     def moved(causal):
-        before, after = (values(lambda x: layer.fold(x, causal=causal), y) for y in (x, changed))
+        before, after = (
+            values(lambda x: layer.fold(x, CallOptions(causal)), y) for y in (x, changed)
+        )
         return (before != after).any(axis=(0, 2, 3)).tolist()
 
     assert moved(causal=True) == [False, False, False]
@@ -106,8 +109,8 @@ def test_an_addition_given(residual):
     """`fold` is what `call` adds; given, it is added to rows alone as to all of them."""
     x = normal(2, 3, 4, 2)
     layer, _ = make(x.shape, LinearBlock(), residual=residual, norm="layer")
-    added = values(lambda x: layer.fold(x, causal=True), x)
-    whole = values(lambda x: layer(x, causal=True), x)
+    added = values(lambda x: layer.fold(x, CAUSAL), x)
+    whole = values(lambda x: layer(x, options=CAUSAL), x)
     given = values(lambda x, y: layer(x, folded=y), x, added)
     np.testing.assert_allclose(given, whole, rtol=1e-5, atol=1e-5)
     for row in range(3):

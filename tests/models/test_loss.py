@@ -9,6 +9,7 @@ from networks import make_config, mix, randomize, text_tokens
 from mdnn import build
 from mdnn.layers import ModalityHeads
 from mdnn.models.loss import TokenCrossEntropy, TokenNLL, nll_model, token_nll
+from mdnn.models.loss_model import LossModel
 from mdnn.tokens import features as units
 
 # Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
@@ -149,3 +150,28 @@ def test_nats_model():
     np.testing.assert_allclose(found, to_numpy(expected), rtol=1e-5)
     assert found[0, 1] == 0
     assert (found > 0).sum() == 7
+
+
+def test_a_loss_of_other_heads_is_refused():
+    """Scores of other steps would be mixed up, without an error and with any value."""
+    model = build(make_config({"kind": "linear"}))
+    tokens = text_tokens((2, 4))
+    scores = model({"tokens": tokens, "targets": tokens})
+    for options in ({"places": True}, {"modalities": ("text", "word")}, {"table": "full"}):
+        with pytest.raises(ValueError, match="scores per position, received 529: expected the"):
+            TokenCrossEntropy(**options)(tokens, scores)
+    with pytest.raises(ValueError, match="loss: expected places=False, as the network's heads"):
+        LossModel(model, TokenCrossEntropy(places=True))
+    with pytest.raises(ValueError, match="takes 1043 scores per position, received 529"):
+        nll_model(model, ["text", "word"])
+    with pytest.raises(ValueError, match=r"y_true: expected tokens \[batch, positions, 8\], rec"):
+        TokenCrossEntropy()(tokens[..., :4], scores)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [({"text": 0}, "expected one modality above 0"), ({"text": -1}, "'text' at least 0, received")],
+)
+def test_weights_that_leave_nothing(weights, message):
+    with pytest.raises(ValueError, match=message):
+        TokenCrossEntropy(modality_weights=weights)

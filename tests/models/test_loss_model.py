@@ -11,6 +11,7 @@ from mdnn.models.builder import build
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import loss_for, nll_model
 from mdnn.models.loss_model import LossModel, TargetNLL, target_indices
+from mdnn.models.thinking.stepped_loss import SteppedLoss
 from mdnn.tokens import ItemTokenizer
 
 
@@ -160,6 +161,7 @@ def test_steps_of_a_batch(free):
     model = randomize(build(config))
     tokens = text_tokens((3, 4))
     batch = {"tokens": tokens, "targets": text_tokens((3, 4), seed=1)}
-    found = LossModel(model, loss_for(config))(batch | {"free": np.full(3, free, "int32")})
+    learner = SteppedLoss(model, loss_for(config), config)
+    found = learner(batch | {"free": np.full(3, free, "int32")})
     expected = LossModel(model.with_options(steps=2 + free), loss_for(config))(batch)
     np.testing.assert_allclose(float(found), float(expected), rtol=1e-5)

@@ -18,6 +18,7 @@ from streaming import compiled, position_by_position
 from mdnn import MdnnError, build, load_config
 from mdnn.config.load import Config
 from mdnn.layers.mixing import MIXERS, Mixer, make_mixer, register_mixer
+from mdnn.models.call_options import CallOptions
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.loss import loss_for
 from mdnn.models.mixing import MixingBlock
@@ -69,7 +70,7 @@ def test_jacobian(table, grid):
     randomize(layer)
     x = np.random.default_rng(1).normal(size=(*grid, 4)).astype("float32")
     for causal in (True, False) if mixer.can_be_causal else (False,):
-        found = jacobian(lambda x, c=causal: mixer.apply(layer, x, c), x)
+        found = jacobian(lambda x, c=causal: mixer.apply(layer, x, CallOptions(c)), x)
         found = (found.reshape(x.size // 4, 4, -1, 4) != 0).any(axis=(1, 3))
         assert np.tril(found, -1).any()
         assert causal == (not np.triu(found, 1).any()) or kind_has_no_future(mixer)

@@ -9,6 +9,7 @@ from layer_checks import CHECKS, Case
 from networks import make_refeed, normal
 
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.call_options import CAUSAL, CallOptions
 from mdnn.models.thinking.recurrence import Refeed
 
 SHAPE = (3, 4)
@@ -159,14 +160,14 @@ def test_learned_start_is_one_vector():
     assert (to_numpy(layer(x)) != before).any(axis=-1).all()
 
 
-def test_causal_is_handed_on():
+def test_options_are_handed_on():
     class Told(keras.layers.Layer):
-        def call(self, x, causal=None):
-            return x + {None: 1, True: 2, False: 3}[causal]
+        def call(self, x, options=None):
+            return x + {None: 1, CAUSAL: 2, CallOptions(causal=False): 3}[options]
 
     x = np.zeros((1, 2), "float32")
-    for causal, expected in ((None, 1), (True, 2), (False, 3)):
-        assert (to_numpy(Refeed([Told()], 1)(x, causal=causal)) == expected).all()
+    for options, expected in ((None, 1), (CAUSAL, 2), (CallOptions(causal=False), 3)):
+        assert (to_numpy(Refeed([Told()], 1)(x, options=options)) == expected).all()
 
 
 def test_config():

@@ -133,14 +133,14 @@ def test_noise_in_a_loop_is_another_at_every_turn():
     for variable in layer.weights:
         variable.assign(np.zeros(variable.shape))
     drawn = []
-    real = layer._step
+    real = layer.step
 
     def step(x, states, run, noise):
         (y,) = real(x, states, run, noise)
         return (y + states[0],)
 
     # Without weights a step gives its noise alone; here it is added up.
-    layer._step = step
+    layer.step = step
     for free in (4, 5, 6):
         layer.generator.state.assign([7, 0])
         drawn.append(to_numpy(layer.think(x, layer.first_states(x), 0, free, None, True)[0]))

@@ -249,5 +249,5 @@ def test_a_run_is_its_folder():
 def test_a_run_folder_of_an_older_mdnn(tmp_path):
     (tmp_path / "config.toml").write_text("[[backbone.branch]]\n[train]\nsteps = 1\n")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(mdnn.MdnnError, match="is a run folder of an older mdnn"):
+    with pytest.raises(mdnn.MdnnError, match=r"config\.toml was made by an older mdnn"):
         open_run(tmp_path)

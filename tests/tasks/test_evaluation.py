@@ -5,7 +5,7 @@ import pytest
 
 import mdnn
 from mdnn.runs.run_folder import open_run
-from mdnn.tasks.batch_evaluator import per_character
+from mdnn.tasks.batch_evaluator import MAX_EVALUATORS, per_character
 
 POSITIONS = 8
 # 61 characters: not a multiple of the positions; with some that training never saw.
@@ -105,6 +105,31 @@ def test_progress_goes_from_nothing_to_all(tiny_run):
     assert len(parts) > 2
     assert 0 < parts[0] < 0.5
     assert parts[-1] == pytest.approx(1.0)
+
+
+def test_a_second_call_traces_nothing(tiny_run, monkeypatch):
+    """An opened run keeps what is compiled, for each number of steps, and few of them."""
+    run, traced = open_run(tiny_run), []
+    call = type(run.model.embedding).call
+
+    def counted(self, *args, **kwargs):
+        traced.append(self)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(run.model.embedding), "call", counted)
+    first = mdnn.evaluate(run, TEXT)
+    assert traced
+    for data in (TEXT, TEXT[::-1]):
+        traced.clear()
+        mdnn.evaluate(run, data)
+        assert not traced
+    assert mdnn.evaluate(run, TEXT) == first
+    for steps in (2, 3, 4, 5):
+        mdnn.evaluate(run, TEXT[:9], steps=steps, sliding=False)
+    assert len(run.model.evaluators) == MAX_EVALUATORS
+    # Weights that were changed count.
+    run.model.heads.biases["text_byte_3"].assign_add(np.arange(256.0) / 50)
+    assert mdnn.evaluate(run, TEXT)["loss"] != first["loss"]
 
 
 def test_figures():

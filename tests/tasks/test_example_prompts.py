@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from mdnn.cli.demos.demo_text import paragraph
+from mdnn.cli.demos.demo_text import paragraph, shell_word
 from mdnn.serving.server.served_models import open_run_network
 from mdnn.tasks.registry import task_for
 
@@ -36,8 +36,24 @@ def test_what_the_page_shows(tiny_run):
     [
         ("body is run.\n\n   The next", "body is run."),
         ("is    fine\n" + " " * 9 + "table", "is    fine"),
+        ("is run.\n  code = 1", "is run."),
+        ("one line\nand one more", "one line\nand one more"),
         ("whole", "whole"),
     ],
 )
 def test_an_answer_ends_with_its_paragraph(text, expected):
     assert paragraph(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("train", "train"),
+        ("If a class ", "'If a class '"),
+        ("\n\n", r"$'\n\n'"),
+        ("it's", "'it'\"'\"'s'"),
+        ("it's\t", r"$'it\'s\t'"),
+    ],
+)
+def test_commands_are_shown_as_they_are_typed(word, expected):
+    assert shell_word(word) == expected

@@ -130,7 +130,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(tmp_path, monkeypatc
         real(self, *given)
         if self.progress.step == 5:
             self._settle()
-            self._save()
+            self.save()
             raise Killed
 
     monkeypatch.setattr(loop.Training, "_show", show)

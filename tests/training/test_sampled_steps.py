@@ -1,7 +1,6 @@
 """Texts and items whose number of refeeding steps is drawn anew for every batch."""
 
 import numpy as np
-import pytest
 import tiny
 
 import mdnn
@@ -28,16 +27,3 @@ def test_every_example_of_a_batch_has_its_number(tmp_path):
     config = tiny.load_config(tmp_path, *SAMPLED)
     batch = SampledDepthFeed(Batches(), config).batch(7)
     np.testing.assert_array_equal(batch["free"], np.repeat(sampled_free_steps(config, 7), 5))
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("refeed.step_schedule=length", "refeed.step_schedule: expected 'fixed' or 'sampled'"),
-        ("refeed.progressive=0.5", "refeed.progressive: expected 1.0, received 0.5; it belongs"),
-    ],
-)
-def test_what_belongs_to_puzzles(tmp_path, setting, message):
-    length = ("refeed.steps_by_length.per_asked=1.0",) * ("length" in setting)
-    with pytest.raises(mdnn.MdnnError, match=message):
-        tiny.load_config(tmp_path, *SAMPLED, setting, *length)

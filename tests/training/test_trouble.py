@@ -9,8 +9,6 @@ import resource
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -266,29 +264,6 @@ def test_two_processes_in_one_folder(tmp_path, monkeypatch, capsys):
     assert held(tmp_path / "other") == {"config.toml": b"seed = 1"}
 
 
-def test_the_lock_dies_with_its_process(tmp_path):
-    program = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from mdnn.training.run_lock import locked\n"
-        "with locked(Path(sys.argv[1])):\n"
-        "    print('held', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(mdnn.MdnnError, match="by another process"), locked(tmp_path):
-            pass
-        process.kill()
-        process.wait()
-        with locked(tmp_path):
-            pass
-    assert os.listdir(tmp_path) == []
-
-
 def test_a_folder_of_a_newer_version(tmp_path, monkeypatch, capsys):
     pretend(tmp_path, monkeypatch)
     run, config = tmp_path / "run", tmp_path / "tiny.toml"
@@ -455,3 +430,14 @@ def test_the_same_seed_gives_the_same_run(tmp_path):
         ]
     assert runs["one"] == runs["two"]
     assert runs["one"][0] != runs["other"][0]
+
+
+def test_a_run_folder_of_an_older_mdnn(tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("[[backbone.branch]]\n[train]\nsteps = 1\n")
+    config = tiny.write_config(tmp_path)
+    for path in (config, run / "config.toml"):
+        assert cli.main(["train", str(path), "--out", str(run), "--resume"]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+        assert "config.toml was made by an older mdnn, whose config keys had other names" in line

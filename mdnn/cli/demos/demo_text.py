@@ -1,6 +1,6 @@
 """The whole way in one go: train, write, draw, export, serve. `make demo` runs this."""
 
-import re
+import shlex
 import subprocess
 import sys
 import time
@@ -9,19 +9,25 @@ from pathlib import Path
 from mdnn.cli import main as mdnn
 from mdnn.config.shipped import find_config
 from mdnn.errors import MdnnError
+from mdnn.generation.stop_texts import until_stop
 from mdnn.serving.clients import saved_model_text as ask
 
 CONFIG = "text"
 # The manual is short: in 3 minutes it is read up to twenty times, and with less dropout learnt by
 # heart (0.1: 1.224 nats on what was kept back, 0.2: 1.158).
-CHANGES = ("backbone.layer.0.dropout=0.2", "backbone.layer.1.dropout=0.2")
 PROMPT = "If a class "
-# What ends a paragraph.
-PARAGRAPH = "\n\n"
+CHANGES = (
+    "backbone.layer.0.dropout=0.2",
+    "backbone.layer.1.dropout=0.2",
+    # The samples of the training begin as the answers below do.
+    f"train.prompt={PROMPT}",
+)
+# What ends a paragraph of prose: an empty line, an indented line, the blanks inside a table.
+STOPS = ("\n\n", "\n ", " " * 6)
 # Exit statuses of a training that has a network: its end, Ctrl-C.
 TRAINED = (0, 130)
-# A little more careful than the network's own probabilities.
-TEMPERATURE = "0.6"
+# More careful than the network's own probabilities: three minutes are little to learn a language.
+TEMPERATURE = "0.5"
 
 
 def main():
@@ -39,8 +45,9 @@ def main():
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}")
     # The manual has tables, too: three paragraphs read better than one long answer.
-    words = ("--prompt", PROMPT, "--temperature", TEMPERATURE, "--length", "300")
-    if status := command("generate", str(run), *words, "--samples", "3", "--stop", PARAGRAPH):
+    words = ["--prompt", PROMPT, "--temperature", TEMPERATURE, "--length", "300", "--samples", "3"]
+    words += [word for stop in STOPS for word in ("--stop", stop)]
+    if status := command("generate", str(run), *words):
         return status
     if status := command("export", str(run), str(run / "served")):
         return status
@@ -70,14 +77,22 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
 
 
 def paragraph(text):
-    """Returns the beginning of an answer, up to its first blank line or table."""
-    return re.split(rf"{PARAGRAPH}| {{6,}}", text, maxsplit=1)[0].rstrip()
+    """Returns the beginning of an answer, up to the first of `STOPS`."""
+    return "".join(until_stop([text], STOPS)).rstrip()
 
 
 def command(*words):
     """Shows and runs one command of the command line; returns its exit status."""
-    print(f"\n$ mdnn {' '.join(repr(w) if ' ' in w else w for w in words)}", flush=True)
+    print(f"\n$ mdnn {' '.join(map(shell_word, words))}", flush=True)
     return mdnn(list(words))
+
+
+def shell_word(word):
+    """Returns a word as it is typed into a shell, on one line."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode("ascii").replace("'", "\\'")
+    return f"$'{escaped}'"
 
 
 def missing(config):

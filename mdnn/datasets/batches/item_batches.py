@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.batches.item_contexts import WORDS, ItemContexts, positions_needed
 from mdnn.datasets.batches.objectives import OBJECTIVES, normalised, objective_at, objective_weights
 from mdnn.datasets.batches.text_batches import StepBatches
 from mdnn.datasets.items.augment import DRAWS as VARY_DRAWS
 from mdnn.datasets.items.example import load
+from mdnn.datasets.items.example_sequence import remembered
 from mdnn.datasets.random_bits import BATCH, BLANKS, VALIDATION, VARIED, raw_bits
 from mdnn.errors import MdnnError
 
@@ -25,7 +27,7 @@ class ItemBatches(StepBatches):
     needs a training loop that calls `objective(step)`.
 
     Args:
-        lines: List of `mdnn.datasets.items.example.Example`.
+        lines: Sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`: positions, padding, alignment.
         batch: Integer, contexts per batch.
@@ -86,13 +88,14 @@ class ItemBatches(StepBatches):
         objective_weights(objectives)
         longest = check_fit(lines, tokenizer, context, order, cut)
         steps = steps or max(1, sum(map(_rounds, lines)) // batch)
+        parts = max(len(line.parts) for line in lines)
         super().__init__(steps, first_step, repeat, **kwargs)
-        self.lines = list(lines)
+        self.lines = lines
         self.batch, self.seed, self.order = int(batch), int(seed), order
         self.objectives = objectives
         self.augment = augment
         self.contexts = ItemContexts(tokenizer, context, cut, prompt_weight, hide, longest, augment)
-        self._draws = max(line.draws for line in self.lines)
+        self._draws, self._most_parts = 2 * parts, parts
 
     def objective(self, step):
         """Returns a step's objective: autoregressive, parallel or masked_diffusion."""
@@ -121,8 +124,8 @@ class ItemBatches(StepBatches):
         ]
         varied = None
         if self.augment is not None and any(dataclasses.astuple(self.augment)):
-            most = max(len(line.parts) for line in self.lines)
-            varied = raw_bits(self.seed, step, (number, most, VARY_DRAWS), VARIED)
+            shape = (number, self._most_parts, VARY_DRAWS)
+            varied = raw_bits(self.seed, step, shape, VARIED)
         tokens, targets, weights = self.contexts.fill(
             drawn, objective, bits[:, 1:], keys, varied=varied
         )
@@ -150,7 +153,7 @@ def item_windows(
     index of the context, so all calls yield the same batches.
 
     Args:
-        lines: List of `mdnn.datasets.items.example.Example`.
+        lines: Sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
         batch: Integer, contexts per batch. The last batch is filled with padding.
@@ -177,29 +180,19 @@ def item_windows(
             raise MdnnError(f"{name} must be at least 1; received {value}")
     longest = check_fit(lines, tokenizer, context, order, cut)
     contexts = ItemContexts(tokenizer, context, cut, hide=hide, longest=longest)
-    plan = list(planned_contexts(lines, order))
+    plan = planned_contexts(lines, order)
+    numbers = range(len(plan))
     if most is not None and len(plan) > most:
-        plan = [plan[number * len(plan) // most] for number in range(most)]
-    return _item_windows(plan, contexts, batch, objective, seed, order)
+        numbers = [number * len(plan) // most for number in range(most)]
+    return _item_windows(plan, numbers, contexts, batch, objective, seed, order)
 
 
-def planned_contexts(lines, order):
-    """Yields contexts that include every alternative of every example.
-
-    Yields:
-        `(line, turn, pair)`: the example, the index of the alternatives, the indices of the parts.
-    """
-    for line in lines:
-        for pair in line.pairs if line.order_of(order) == "pairs" else (range(len(line.parts)),):
-            for turn in range(max(len(line.parts[part]) for part in pair)):
-                yield line, turn, pair
-
-
-def _item_windows(plan, contexts, batch, objective, seed, order):
+def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
     """Yields the batches; a separate generator, so that `item_windows` validates when called."""
-    for start in range(0, len(plan), batch):
+    for start in range(0, len(numbers), batch):
         drawn, bits = [], []
-        for number, (line, turn, pair) in enumerate(plan[start : start + batch], start):
+        for number, index in enumerate(numbers[start : start + batch], start):
+            line, turn, pair = plan[index]
             words = raw_bits(seed, number, WORDS + contexts.positions + len(pair), VALIDATION)
             bits.append(words[: WORDS + contexts.positions])
             if line.order_of(order) == "any":
@@ -228,7 +221,7 @@ def check_fit(lines, tokenizer, context, order="given", cut=False):
     """Counts the tokens of all items and refuses examples that do not fit the context.
 
     Args:
-        lines: List of `mdnn.datasets.items.example.Example`.
+        lines: Sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
         order: `"given"`, `"any"` or `"pairs"`.
@@ -241,6 +234,12 @@ def check_fit(lines, tokenizer, context, order="given", cut=False):
         MdnnError: If a draw does not fit (the message names the example and its largest item),
             there is no example, one does not support the order, or an item cannot be read.
     """
+    key = ("fit", tokenizer, context, order, cut)
+    return remembered(lines, key, lambda: _longest_items(lines, tokenizer, context, order, cut))
+
+
+def _longest_items(lines, tokenizer, context, order, cut):
+    """Returns what `check_fit` does."""
     if not lines:
         raise MdnnError("expected at least one example; received none")
     longest = {}

@@ -84,12 +84,14 @@ class ItemContexts:
             other = augment(item, self.augment, bits, self.longest.get(item.kind))
             if other is not item:
                 return self.tokenizer.tokens(other)
-        rows = self._rows.get(item)
+        # Lines of large manifests are made anew at each use, with other objects of equal texts.
+        key = item.value if item.kind == "text" else item
+        rows = self._rows.get(key)
         if rows is None:
             rows = self.tokenizer.tokens(item)
             if len(rows) <= self._left:
                 self._left -= len(rows)
-                self._rows[item] = rows
+                self._rows[key] = rows
         return rows
 
     def fill(self, drawn, objective, bits, keys=None, padding=None, varied=None):

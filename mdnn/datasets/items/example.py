@@ -20,9 +20,28 @@ ORDERS = ("given", "any", "pairs")
 _KEEPING = threading.Lock()
 
 
+class Room:
+    """Counts the bytes of items that are kept after they were read.
+
+    Args:
+        left: Integer, bytes that may be kept.
+    """
+
+    def __init__(self, left=1 << 29):
+        self.left = left
+
+    def take(self, item):
+        """Returns whether there was room for an item, which is then kept."""
+        size = getattr(item.value, "nbytes", 0) or len(item.value)
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FileItem:
-    """An item in a file, read when it is first asked for and kept from then on.
+    """An item in a file, read when it is first asked for and kept while there is room.
 
     Args:
         kind: `"text"`, `"image"`, `"video"` or `"audio"`; a picture or a film may turn out grey.
@@ -32,6 +51,7 @@ class FileItem:
         convert: Boolean, whether conversions that lose something are made (see
             `mdnn.datasets.media.media_files.read_item`).
         encoding: String, the encoding of a text.
+        room: `Room` of the source; `None`: the item is kept.
     """
 
     kind: str
@@ -40,10 +60,11 @@ class FileItem:
     kinds: tuple[str, ...] | None = None
     convert: bool = False
     encoding: str = "utf-8"
+    room: Room | None = None
     _item: Item | None = field(default=None, init=False, repr=False)
 
     def read(self):
-        """Returns the `Item`, the same object every time.
+        """Returns the `Item`, the same object every time if it is kept.
 
         Raises:
             MdnnError: If the file cannot be read or is of a kind that is not taken.
@@ -64,6 +85,8 @@ class FileItem:
             check_kind(item.kind, self.kinds, self.paths[0])
             with _KEEPING:
                 if self._item is None:
+                    if self.room is not None and not self.room.take(item):
+                        return item
                     object.__setattr__(self, "_item", item)
         return self._item
 

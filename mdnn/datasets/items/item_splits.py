@@ -1,5 +1,6 @@
 """Sources of items: the digits inside scikit-learn, a folder with a manifest, a TFDS set."""
 
+import collections.abc
 import os
 import pathlib
 from dataclasses import dataclass
@@ -22,24 +23,23 @@ class DatasetSplits:
 
     Args:
         source: String, what `open_dataset` was asked for.
-        train: List of `Example`, those to train on.
-        validation: List of `Example`, those to validate on: other lines, or the same ones with
+        train: Sequence of `Example`, those to train on.
+        validation: Sequence of `Example`, those to validate on: other lines, or the same ones with
             other alternatives (see `mdnn.datasets.items.train_validation_split.split_lines`).
     """
 
     source: str
-    train: list[Example]
-    validation: list[Example]
+    train: collections.abc.Sequence[Example]
+    validation: collections.abc.Sequence[Example]
 
     def contents(self):
         """Yields what was found, for `mdnn.datasets.fingerprint.fingerprint`."""
-        lines = [*self.train, *self.validation]
-        entries = {id(entry): entry for line in lines for part in line.parts for entry in part}
-        for entry in entries.values():
-            if isinstance(entry, Item):
-                yield entry.value
-            else:
-                yield from map(pathlib.Path, entry.paths)
+        for line in self.train.lines:
+            for entry in (entry for part in line.parts for entry in part.entries):
+                if isinstance(entry, Item):
+                    yield entry.value
+                else:
+                    yield from map(pathlib.Path, entry.paths)
 
 
 def open_dataset(
@@ -87,7 +87,8 @@ def open_dataset(
         lines = example_lines(name[len(TFDS) :], rate)
     else:
         lines = read_manifest(_manifest(name), rate, kinds, convert, encoding)
-    if kinds is not None:
+    if kinds is not None and isinstance(lines, list):
+        # a manifest looks at its own
         for line in lines:
             for part in line.parts:
                 for entry in part.entries:

@@ -1,18 +1,17 @@
 """A manifest: JSON lines that say which files and texts belong together, in which order."""
 
-import codecs
 import os
 import pathlib
 import stat
 
-from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, check_kind
+from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, Room, check_kind
+from mdnn.datasets.items.manifest_lines import ManifestLines, decoded
 from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
 from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.datasets.text.text_sources import TFDS
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
-from mdnn.text_encodings import likely_encoding
 from mdnn.tokens.items import Item
 
 SUFFIXES = {
@@ -60,7 +59,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         encoding: String, the encoding of `.txt` files; the manifest itself is UTF-8.
 
     Returns:
-        List of `SourceExample`.
+        Sequence of `SourceExample`, a `mdnn.datasets.items.manifest_lines.ManifestLines`.
 
     Raises:
         MdnnError: If the manifest cannot be read or has no line, and for a line that is no such
@@ -79,15 +78,10 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         if size > MOST:
             raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
         folder = os.path.realpath(path.parent, strict=True)
-        reader = _ManifestReader(folder, rate, kinds, convert, encoding)
-        lines = []
-        with open(path, "rb") as file:
-            # only line feeds end a line: JSON's strings may hold Unicode's other separators
-            for number, line in enumerate(file, 1):
-                text = _decoded(line.removesuffix(b"\n"), path, number)
-                if text:
-                    where = f"{path}:{number}"
-                    lines.append(reader.line(parse_json(text, where), where))
+        reader = _ManifestReader(path, folder, rate, kinds, convert, encoding)
+        # only line feeds end a line: JSON's strings may hold Unicode's other separators
+        lines = ManifestLines(path.read_bytes(), reader.read)
+        reader.checked = True
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
     if not lines:
@@ -95,31 +89,21 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     return lines
 
 
-def _decoded(line, path, number):
-    """Returns a line's text without blanks around it, and without a byte order mark."""
-    if number == 1:
-        line = line.removeprefix(codecs.BOM_UTF8)
-    try:
-        return line.decode("utf-8").strip(" \t\r")
-    except UnicodeDecodeError as error:
-        likely = likely_encoding(line)
-        hint = f"; it seems to be {likely}, expected UTF-8" if likely else ""
-        raise MdnnError(
-            f"{path}:{number}: not UTF-8 text: byte 0x{line[error.start]:02x} at column "
-            f"{error.start + 1}{hint}"
-        ) from None
-
-
 class _ManifestReader:
     """Turns a manifest's JSON objects into lines.
 
     Args:
+        manifest: Path of the manifest.
         folder: String, the manifest's folder, without links.
         rate, kinds, convert, encoding: As `read_manifest` takes them.
     """
 
-    def __init__(self, folder, rate, kinds, convert, encoding):
+    def __init__(self, manifest, folder, rate, kinds, convert, encoding):
+        self.manifest = manifest
         self.folder = folder
+        # whether all lines were read: their files are there
+        self.checked = False
+        self.room = Room()
         self.rate = rate
         self.kinds = kinds
         self.convert = convert
@@ -128,6 +112,12 @@ class _ManifestReader:
         self.called = ""
         # TFDS sets that were read, by name
         self.sets = {}
+
+    def read(self, line, number):
+        """Returns the `SourceExample` of a line, bytes; `None` for an empty line."""
+        text = decoded(line, self.manifest, number)
+        where = f"{self.manifest}:{number}"
+        return self.line(parse_json(text, where), where) if text else None
 
     def line(self, table, where):
         """Returns the `SourceExample` of an object."""
@@ -212,7 +202,7 @@ class _ManifestReader:
             if key == "text":
                 entries.append(Item("text", one, name=self.called))
             else:
-                options = (self.rate, self.kinds, convert, self.encoding)
+                options = (self.rate, self.kinds, convert, self.encoding, self.room)
                 entries.append(FileItem(kind, paths, *options))
         return SourcePart(tuple(entries), split)
 
@@ -226,9 +216,11 @@ class _ManifestReader:
         outside = f"{where}: {_short(text)} is outside the manifest's folder"
         if os.path.isabs(text) or ".." in pathlib.PurePath(text).parts:
             raise MdnnError(outside)
+        path = os.path.normpath(os.path.join(self.folder, text))
+        if self.checked:
+            return path
         # looked at without reading: a pipe would wait for ever
         try:
-            path = os.path.normpath(os.path.join(self.folder, text))
             target = os.path.realpath(path, strict=True)
             is_file = stat.S_ISREG(os.stat(target).st_mode)
         except (OSError, ValueError) as error:
@@ -245,13 +237,12 @@ class _ManifestReader:
         # imported late: TensorFlow takes seconds to import
         from mdnn.datasets.tfds.tfds_items import read_items
 
-        if source not in self.sets:
-            try:
-                self.sets[source] = read_items(source[len(TFDS) :], self.rate)
-            except MdnnError as error:
-                raise MdnnError(f"{where}: {error}") from None
         try:
+            if source not in self.sets:
+                self.sets[source] = read_items(source[len(TFDS) :], self.rate)
             entries, splits = self.sets[source].of(kind, label)
+            for entry in entries:
+                check_kind(entry.kind, self.kinds, entry.name)
         except MdnnError as error:
             raise MdnnError(f"{where}: {error}") from None
         return SourcePart(entries, split, splits if any(splits) else None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdnn.datasets.items.example import Example, FileItem
+from mdnn.datasets.items.example_sequence import ExampleSequence
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
 
@@ -60,47 +61,81 @@ def split_lines(lines, validation, seed, name):
       had several is left out.
 
     Args:
-        lines: List of `SourceExample`.
+        lines: Sequence of `SourceExample`.
         validation: Float from 0 to 1: the share; 0: only what has its side validates.
         seed: Integer.
         name: What errors call the source.
 
     Returns:
-        `(train, validation)`, lists of `Example`, in the order of the source.
+        `(train, validation)`, `mdnn.datasets.items.example_sequence.ExampleSequence`s in the order
+        of the source.
 
     Raises:
         MdnnError: If either side would be empty (validation may be with a share of 0).
     """
     if not 0 <= validation < 1:
         raise MdnnError(f"validation must be at least 0 and below 1; received {validation}")
-    sides = {side: [] for side in SPLITS}
-    single = [number for number, line in enumerate(lines) if _is_single(line)]
-    kept = set(_chosen(len(single), validation, seed, 0, 0))
-    aside = {number for place, number in enumerate(single) if place in kept}
-    single = set(single)
-    for number, line in enumerate(lines):
-        side = line.split
-        if side is None and number in single:
-            side = SPLITS[number in aside]
-        if side is not None:
-            parts = tuple(part.entries for part in line.parts)
-            sides[side].append(Example(parts, line.name, line.order))
-            continue
-        divided = [
-            _divide(part, validation, seed, number + 1, place)
-            for place, part in enumerate(line.parts)
-        ]
-        for place, side in enumerate(SPLITS):
-            parts = tuple(part[place] for part in divided if part[place])
-            if len(parts) >= min(2, len(line.parts)):
-                sides[side].append(Example(parts, line.name, line.order))
-    for side, found in sides.items():
-        if not found and (side == "train" or validation):
+    split = _Split(lines, validation, seed)
+    sides = [
+        ExampleSequence(lines, np.flatnonzero(there), getattr(split, side))
+        for side, there in zip(SPLITS, split.there, strict=True)
+    ]
+    for side, examples in zip(SPLITS, sides, strict=True):
+        if not len(examples) and (side == "train" or validation):
             raise MdnnError(
                 f"{name}: expected lines or alternatives to train and to validate, received "
                 f"{len(lines)} lines, of which none is left for {side}"
             )
-    return sides["train"], sides["validation"]
+    return tuple(sides)
+
+
+class _Split:
+    """Divides lines; see `split_lines`.
+
+    Attributes:
+        there: boolean `[2, lines]`, whether a line is on a side.
+    """
+
+    def __init__(self, lines, validation, seed):
+        self.share, self.seed = validation, seed
+        self.there = np.zeros((2, len(lines)), bool)
+        single = np.zeros(len(lines), bool)
+        for number, line in enumerate(lines):
+            if line.split is not None:
+                self.there[SPLITS.index(line.split), number] = True
+            elif _is_single(line):
+                single[number] = True
+            else:
+                least = min(2, len(line.parts))
+                divided = self._divided(number, line)
+                self.there[:, number] = [len(parts) >= least for parts in divided]
+        numbers = np.flatnonzero(single)
+        aside = numbers[_chosen(len(numbers), validation, seed, 0, 0)]
+        self.there[0, numbers] = True
+        self.there[:, aside] = [[False], [True]]
+
+    def train(self, number, line):
+        """Returns the `Example` of a line that trains."""
+        return self._example(number, line, 0)
+
+    def validation(self, number, line):
+        """Returns the `Example` of a line that validates."""
+        return self._example(number, line, 1)
+
+    def _example(self, number, line, side):
+        if line.split is not None or _is_single(line):
+            parts = tuple(part.entries for part in line.parts)
+        else:
+            parts = self._divided(number, line)[side]
+        return Example(parts, line.name, line.order)
+
+    def _divided(self, number, line):
+        """Returns the parts of a line that are left on each side."""
+        divided = [
+            _divide(part, self.share, self.seed, number + 1, place)
+            for place, part in enumerate(line.parts)
+        ]
+        return [tuple(part[side] for part in divided if part[side]) for side in (0, 1)]
 
 
 def _is_single(line):

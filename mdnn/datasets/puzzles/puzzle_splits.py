@@ -1,5 +1,6 @@
 """Opens a source of puzzles as a training and a validation split."""
 
+import os
 from dataclasses import dataclass
 
 from mdnn.datasets.puzzles.addition import Addition
@@ -73,7 +74,7 @@ def open_puzzles(
     no seed draws a held-out puzzle for training.
 
     Args:
-        source: String, as in `mdnn.tokens.symbols.puzzle_source`.
+        source: String or path, as in `mdnn.tokens.symbols.puzzle_source`.
         validation: Float from 0 to 1, the share of held-out puzzles. With a file, 0 puts all
             puzzles in both splits, to evaluate on the whole file.
         seed: Integer, seed of the training cases.
@@ -95,6 +96,7 @@ def open_puzzles(
     >>> puzzles, solutions = corpus.train.at(step=0, number=64)
     >>> tests = corpus.held.different(1000)
     """
+    source = os.fspath(source)
     name, path = puzzle_source(source)
     if name is None and path is None:
         raise MdnnError(

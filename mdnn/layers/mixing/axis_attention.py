@@ -7,7 +7,7 @@ from keras import ops
 
 from mdnn.layers.arguments import normalize_axis
 from mdnn.layers.initializers import initializer_copy
-from mdnn.layers.weight_rules import RuledDense, RuledLayer
+from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
 
 WIRINGS = ("full", "causal")
 
@@ -115,8 +115,8 @@ class AxisAttention(RuledLayer):
         self.use_bias = use_bias
         self.dropout = dropout
         self.seed = seed
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from keras import initializers, ops
+from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.layers.axis_product import axis_product
@@ -12,6 +12,7 @@ from mdnn.layers.mixing.decoding_cache import DecodingCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache, split_diagonal
 from mdnn.layers.mixing.mixer import Mixer, check_groups, register_mixer, wired_causally
 from mdnn.layers.multidim_dense import MultidimDense
+from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import toeplitz
 from mdnn.option_field import option
 
@@ -73,7 +74,7 @@ class DenseMixer(Mixer):
         sharing = self.sharing
         if sharing == "groups":
             sharing = (rank + 1,) if self.groups > 1 else "shared"
-        start = initializers.RandomNormal(stddev=self.init_std) if self.init_std else None
+        start = get_initializer("random_normal", stddev=self.init_std) if self.init_std else None
         return MultidimDense(
             axes=self.context_axes(rank),
             sharing=sharing,
@@ -95,12 +96,12 @@ class DenseMixer(Mixer):
             return tuple(shape)
         return (*shape[:-1], self.kernels, shape[-1] // self.kernels)
 
-    def apply(self, layer, x, causal=None):
+    def apply(self, layer, x, options=None):
         shape = ops.shape(x)
         if self.kernels > 1:
             x = ops.reshape(x, (-1, *self.layer_shape(shape)[1:]))
         # Channels have no order, so causality does not apply to them.
-        x = layer(x) if -1 in self.axes else layer(x, causal=causal)
+        x = layer(x) if -1 in self.axes else layer(x, **self.call_arguments(options))
         return ops.reshape(x, shape) if self.kernels > 1 else x
 
     def make_caches(self, layer, grid, width, columns=True):

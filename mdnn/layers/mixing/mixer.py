@@ -148,18 +148,23 @@ class Mixer:
         """Returns the layer's input shape for a stream `[batch, t1, ..., tk, channels]`."""
         return tuple(shape)
 
-    def apply(self, layer, x, causal=None):
+    def apply(self, layer, x, options=None):
         """Applies the layer to a stream.
 
         Args:
             layer: The built result of `make_layer`.
             x: Tensor `[batch, t1, ..., tk, channels]`.
-            causal: Boolean, or `None` to follow the wiring.
+            options: `mdnn.models.call_options.CallOptions`, whose values the layer takes as call
+                arguments; `None` to follow the wiring.
 
         Returns:
             Tensor of the shape of `x`.
         """
-        return layer(x, causal=causal)
+        return layer(x, **self.call_arguments(options))
+
+    def call_arguments(self, options):
+        """Returns the layer's call arguments, a dict, from the options of a call or `None`."""
+        return {"causal": None if options is None else options.causal}
 
     def make_caches(self, layer, grid, width, columns=True):
         """Builds the caches for decoding position by position.

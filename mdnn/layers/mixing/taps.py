@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from mdnn import activations
-from mdnn.layers.weight_rules import RuledLayer
+from mdnn.layers.weight_rules import RuledLayer, get_initializer
 
 WIRINGS = ("full", "causal")
 
@@ -83,8 +83,8 @@ class AxisTaps(RuledLayer):
         self.wiring = wiring
         self.use_bias = use_bias
         self.activation = activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
@@ -94,7 +94,7 @@ class AxisTaps(RuledLayer):
         """Adds the kernel and the optional bias; `fan_in` is the number of inputs per output."""
         start = self.kernel_initializer
         if start is None:
-            start = keras.initializers.RandomNormal(stddev=1 / math.sqrt(fan_in))
+            start = get_initializer("random_normal", stddev=1 / math.sqrt(fan_in))
         self.kernel = self.add_weight(
             name="kernel",
             shape=kernel_shape,

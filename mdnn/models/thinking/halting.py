@@ -17,8 +17,12 @@ CERTAIN = 4.0
 class HaltHead(RuledLayer):
     """Passes its input through; `stop` computes the halting score from it.
 
-    The score is a dense layer on the mean over all positions. Its weights are initialized to 0 and
-    its bias to -5, as in TRM (arXiv 2510.04871), so that at first nothing halts.
+    The score is a dense layer on each position, or on the mean over all positions. Its weights are
+    initialized to 0 and its bias to -5, as in TRM (arXiv 2510.04871), so that at first nothing
+    halts.
+
+    Args:
+        each_position: boolean, whether each position has a score of its own.
 
     Input shape:
         `[batch, positions, width]`.
@@ -26,6 +30,10 @@ class HaltHead(RuledLayer):
     Output shape:
         The same.
     """
+
+    def __init__(self, each_position=False, **kwargs):
+        super().__init__(**kwargs)
+        self.each_position = each_position
 
     def build(self, input_shape):
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="zeros")
@@ -37,9 +45,38 @@ class HaltHead(RuledLayer):
         return hidden
 
     def stop(self, hidden):
-        """Returns halting scores, float32 `[batch]`: logits of the answer being correct."""
-        mean = ops.mean(ops.cast(hidden, "float32"), axis=1)
-        return ops.matmul(mean, ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
+        """Returns halting scores, float32: logits of the answer being correct.
+
+        Args:
+            hidden: `[batch, ..., width]`, the input of the heads.
+
+        Returns:
+            `[batch]`, or `[batch, ...]` with `each_position`.
+        """
+        hidden = ops.cast(hidden, "float32")
+        if not self.each_position:
+            hidden = ops.mean(hidden, axis=1)
+        return ops.matmul(hidden, ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "each_position": self.each_position}
+
+
+class HaltingPositions:
+    """Says from a state which positions the halting head stops.
+
+    Args:
+        final_norm: layer before the heads, or `None`.
+        halt: `HaltHead` with `each_position`.
+    """
+
+    def __init__(self, final_norm, halt):
+        self.final_norm, self.halt = final_norm, halt
+
+    def __call__(self, state):
+        """Returns booleans `[batch, *grid, 1]` for a state `[batch, *grid, width]`."""
+        x = state if self.final_norm is None else self.final_norm(state)
+        return (self.halt.stop(x) > CERTAIN)[..., None]

@@ -1,15 +1,13 @@
 """Runs a stack of layers on its own output several times."""
 
-import functools
-
 import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
-
-# Smallest number of runs of F without gradient that is compiled as a loop instead of unrolled;
-# largest number of noise draws per iteration of that loop.
-UNROLLED, MOST_DRAWN = 4, 128
+from mdnn.models.blocks import run_blocks
+from mdnn.models.thinking.gradient_free import run_without_gradient
+from mdnn.models.thinking.state_noise import StateNoise
+from mdnn.models.thinking.stopping import run_until_stopped
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -48,11 +46,17 @@ class Refeed(RuledLayer):
         x: `[batch, t1, ..., tk, channels]`, the embedded context.
         steps: int, number of steps; `None` for the layer's own.
         state: initial state of the shape of x, in place of `y_0`; with inner steps a tuple of two.
-        causal: boolean, passed to every layer.
+        options: `mdnn.models.call_options.CallOptions`, passed to every layer; `steps` is ignored.
+            With `adaptive` each position takes its own number of steps, see
+            `mdnn.models.thinking.stopping`.
+        limits: with `adaptive`: int32 `[batch or 1, t1, ..., tk, 1]`, the largest number of steps
+            of each position; `None` for `steps`.
 
     Attributes:
         echo: function from a state to the embedded answer, for `feedback` other than `"state"`;
             see `mdnn.models.thinking.answer_feedback`.
+        halts: function from a state to booleans `[batch, t1, ..., tk, 1]`, true where the halting
+            head stops a position; `None` without one.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -92,7 +96,7 @@ class Refeed(RuledLayer):
             noise,
             feedback,
         )
-        self.seed, self.echo, self.first = seed, None, None
+        self.seed, self.echo, self.halts, self.first = seed, None, None, None
         _check_steps(steps, bptt_steps)
         for name, word, known in (
             ("initial_state", initial_state, ("zeros", "learned", "random")),
@@ -130,18 +134,19 @@ class Refeed(RuledLayer):
             shape = (input_shape[-1],)
             self.first = [self.add_weight(shape, "glorot_uniform", name=name) for name in names]
 
-    def call(self, x, steps=None, state=None, causal=None, training=None):
+    def call(self, x, steps=None, state=None, options=None, training=None, limits=None):
         steps = self.steps if steps is None else steps
         _check_steps(steps, 0)
         if state is None:
             states = self.first_states(x, training)
         else:
             states = tuple(state) if self.inner_steps else (state,)
+        if options is not None and options.adaptive:
+            return run_until_stopped(self, x, states, steps, limits, options, training)[0][0]
         last = min(self.bptt_steps or self.steps, steps)
-        call = {"causal": causal, "training": training}
-        return self.think(x, states, last, steps - last, **call)[0]
+        return self.think(x, states, last, steps - last, options, training)[0]
 
-    def think(self, x, states, steps, free=0, causal=None, training=None, run_block=None):
+    def think(self, x, states, steps, free=0, options=None, training=None, mix=None):
         """Runs steps from given states.
 
         Args:
@@ -151,50 +156,37 @@ class Refeed(RuledLayer):
             steps: int, number of steps with gradient.
             free: int, or an integer scalar tensor if no layer has dropout: number of steps
                 without gradient, taken before the others.
-            causal, training: see the call arguments.
-            run_block: see `run_blocks`.
+            options, training: see the call arguments.
+            mix: see `mdnn.models.blocks.run_blocks`.
 
         Returns:
             Tuple of the states after all steps.
         """
 
         def run(y):
-            return run_blocks(self.branches, y, causal, training, run_block)
+            return run_blocks(self.branches, y, options, training, mix)
 
-        noise = _Noise(self.noise, self.generator) if training and self.noise else None
+        noise = self.noise_of(training)
         if not isinstance(free, int) or free:
-            states = tuple(_zeros(state, x) for state in states)
-            states = self._free(x, states, free, run, noise)
-            states = tuple(ops.stop_gradient(state) for state in states)
+            states = run_without_gradient(self, x, states, free, run, noise)
         if self.remat:
             run = keras.remat(run)
         for _ in range(steps):
-            states = self._step(x, states, run, noise)
+            states = self.step(x, states, run, noise)
         return states
 
-    def _free(self, x, states, count, run, noise):
-        """Runs steps without gradient: as a loop, or unrolled if there are few or with dropout."""
-        dropout = any(branch.dropout is not None for branch in self.branches)
-        if isinstance(count, int) and (count * (1 + self.inner_steps) < UNROLLED or dropout):
-            for _ in range(count):
-                states = self._without_gradient(x, states, run, noise)
-            return states
-        shape = ops.shape(x)
+    def noise_of(self, training):
+        """Returns the `StateNoise` of a call; `None` outside training or without noise."""
+        return StateNoise(self.noise, self.generator) if training and self.noise else None
 
-        def step(number, states):
-            found = self._without_gradient(x, states, run, noise and noise.at(number))
-            return tuple(ops.cast(ops.reshape(state, shape), x.dtype) for state in found)
+    def step(self, x, states, run, noise=None):
+        """Returns the states after one step.
 
-        if noise is not None:
-            noise.begin()
-        return ops.fori_loop(0, count, step, states)
-
-    def _without_gradient(self, x, states, run, noise):
-        """Runs one step and stops its gradients, which frees the graph recorded by PyTorch."""
-        found = self._step(x, states, run, noise)
-        return tuple(ops.stop_gradient(state) for state in found)
-
-    def _step(self, x, states, run, noise):
+        Args:
+            x, states: see `think`.
+            run: function that computes F.
+            noise: `StateNoise` or `None`.
+        """
         if self.inner_steps:
             y, z = (_zeros(state, x) for state in states)
             for _ in range(self.inner_steps):
@@ -289,69 +281,8 @@ class Refeed(RuledLayer):
         return cls(**{**config, "branches": branches})
 
 
-class _Noise:
-    """Adds normal noise to the states of a step.
-
-    Args:
-        size: float, standard deviation.
-        generator: `keras.random.SeedGenerator`.
-    """
-
-    def __init__(self, size, generator):
-        self.size, self.generator = size, generator
-
-    def added(self, state):
-        drawn = keras.random.normal(ops.shape(state), stddev=self.size, seed=self.generator)
-        return state + ops.cast(drawn, state.dtype)
-
-    def begin(self):
-        """Draws the base seed of a loop, inside which the generator cannot advance."""
-        self.base = self.generator.next()
-
-    def at(self, number):
-        """Returns the noise of one iteration of the loop."""
-        return _Noise(self.size, _Turn(self.base, number))
-
-
-class _Turn(keras.random.SeedGenerator):
-    """Derives seeds from a base seed and an iteration number, without variables."""
-
-    def __init__(self, base, number):
-        self.base, self.number, self.drawn = base, number, 0
-
-    def next(self, ordered=True):
-        self.drawn += 1
-        number = ops.cast(self.number, "int32") * MOST_DRAWN + self.drawn
-        return self.base + ops.cast(ops.stack([number, number]), self.base.dtype)
-
-
 def _zeros(state, x):
     return ops.zeros_like(x) if state is None else state
-
-
-def run_blocks(blocks, x, causal=None, training=None, run_block=None):
-    """Runs blocks one after another.
-
-    Args:
-        blocks: layers.
-        x: `[batch, t1, ..., tk, channels]`.
-        causal: boolean; `None` for each block's own wiring.
-        training: boolean.
-        run_block: function `(block, input)` that returns the output and replaces a block's call;
-            `None` to call the blocks.
-
-    Returns:
-        A tensor of x's shape.
-    """
-    if run_block is None:
-        run_block = functools.partial(_run_block, causal=causal, training=training)
-    for block in blocks:
-        x = run_block(block, x)
-    return x
-
-
-def _run_block(block, x, causal, training):
-    return block(x, causal=causal, training=training)
 
 
 def _check_steps(steps, bptt_steps):

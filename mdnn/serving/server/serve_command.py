@@ -12,7 +12,7 @@ import time
 from importlib.util import find_spec
 
 from mdnn.errors import MdnnError
-from mdnn.file_systems import as_path
+from mdnn.file_systems import as_path, path_argument
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
@@ -28,10 +28,13 @@ def add_serve(commands):
         "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
         "code, use the network or other files than its own is refused (mdnn inspect lists them).",
     )
-    serve.add_argument("run", metavar="RUN", help="a run folder, or an exported SavedModel")
+    serve.add_argument(
+        "run", metavar="RUN", type=path_argument, help="a run folder, or an exported SavedModel"
+    )
     serve.add_argument("--port", type=int, default=8501, help="(8501); 0: any that is free")
     serve.add_argument(
         "--host",
+        metavar="ADDRESS",
         default="127.0.0.1",
         help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
         "computer that reaches this one may",
@@ -52,7 +55,7 @@ def add_serve(commands):
         help="an origin whose pages may ask, such as https://write.example.org: the address that "
         "people see where a proxy stands in front of the server (several times for several)",
     )
-    serve.add_argument("--name", default="mdnn", help="NAME in addresses (mdnn)")
+    serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
     for field in dataclasses.fields(RequestLimits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
         serve.add_argument(

@@ -1,0 +1,87 @@
+"""Lines of a manifest: held as text, turned into objects at each access."""
+
+import codecs
+import collections.abc
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.text_encodings import likely_encoding
+
+KEPT = 1 << 20
+"""Bytes at the beginning of a manifest whose lines are kept as objects."""
+
+LONG = 1 << 12
+"""Bytes from which a line is kept as objects wherever it is: making it anew takes too long."""
+
+
+class ManifestLines(collections.abc.Sequence):
+    """The lines of a manifest, a sequence of objects made by `parse`.
+
+    Objects take 10 to 20 times the memory of their text. The sequence therefore holds the text and
+    the offsets of its lines, and parses a line at each access, but for the first `KEPT` bytes and
+    lines of more than `LONG` bytes. All lines are parsed once on construction.
+
+    Args:
+        data: Bytes of the manifest.
+        parse: Function of a line, bytes without its end, and its number from 1; returns an object,
+            or `None` for an empty line.
+    """
+
+    def __init__(self, data, parse):
+        self.data, self.parse = data, parse
+        self._kept, spans, start, number = {}, [], 0, 0
+        starts, stops, numbers = [], [], []
+        while start < len(data):
+            stop = data.find(b"\n", start)
+            stop, number = len(data) if stop < 0 else stop, number + 1
+            line = parse(data[start:stop], number)
+            if line is not None:
+                if stop <= KEPT or stop - start > LONG:
+                    self._kept[len(starts) + sum(map(len, spans))] = line
+                starts.append(start)
+                stops.append(stop)
+                numbers.append(number)
+                if len(starts) == 1 << 16:
+                    # Lists of Python's integers take four times the memory.
+                    spans.append(_spans(starts, stops, numbers))
+                    starts, stops, numbers = [], [], []
+            start = stop + 1
+        spans.append(_spans(starts, stops, numbers))
+        self._spans = np.concatenate(spans)
+
+    def __len__(self):
+        return len(self._spans)
+
+    def keeps(self, index):
+        """Returns whether the object of a line is kept: the same one at each access."""
+        return index in self._kept
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        if (line := self._kept.get(index)) is not None:
+            return line
+        start, stop, number = self._spans[index].tolist()
+        return self.parse(self.data[start:stop], number)
+
+
+def _spans(starts, stops, numbers):
+    """Returns int32 `[lines, 3]`: the offsets of lines, and their numbers."""
+    return np.array([starts, stops, numbers], np.int32).reshape(3, -1).T
+
+
+def decoded(line, path, number):
+    """Returns a line's text without blanks around it, and without a byte order mark."""
+    if number == 1:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    try:
+        return line.decode("utf-8").strip(" \t\r")
+    except UnicodeDecodeError as error:
+        likely = likely_encoding(line)
+        hint = f"; it seems to be {likely}, expected UTF-8" if likely else ""
+        raise MdnnError(
+            f"{path}:{number}: not UTF-8 text: byte 0x{line[error.start]:02x} at column "
+            f"{error.start + 1}{hint}"
+        ) from None

@@ -1,0 +1,62 @@
+"""Defaults of how a task is trained: decoding modes, loss, and batches of the training steps."""
+
+import functools
+
+from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
+from mdnn.models.loss_model import LossModel
+from mdnn.models.thinking.carried_states import CarriedStates
+from mdnn.models.thinking.stepped_loss import SteppedLoss
+from mdnn.tasks.feed import BatchFeed, SampledDepthFeed, SupervisedBatches
+
+
+class Learning:
+    """Mixin of `mdnn.tasks.base.Task`: what the trainer takes from a task."""
+
+    @functools.cached_property
+    def mode_shares(self):
+        """Dict from the trained decoding modes to their shares of the training steps.
+
+        The order is that of `mdnn.datasets.batches.objectives.OBJECTIVES`.
+        """
+        shares = objective_weights(self.config.train.objectives).tolist()
+        return {mode: share for mode, share in zip(OBJECTIVES, shares, strict=True) if share}
+
+    def networks(self, model, steps=None):
+        """Returns the network for each trained decoding mode; all share one set of weights.
+
+        The autoregressive network is causal; the other modes see the whole context.
+
+        Args:
+            model: a network as returned by `mdnn.build`.
+            steps: int, number of refeed steps; `None`: as the network was built.
+
+        Returns:
+            Dict from modes to `keras.Model`s.
+        """
+        made = {}
+        for causal in {mode == "autoregressive" for mode in self.mode_shares}:
+            same = steps is None and causal == model.causal
+            made[causal] = model if same else model.with_options(causal, steps)
+        return {mode: made[mode == "autoregressive"] for mode in self.mode_shares}
+
+    def loss_model(self, network, loss):
+        """Builds the `mdnn.models.loss_model.LossModel` that maps a batch to its loss."""
+        refeed = self.config.refeed
+        if refeed.supervision_steps > 1 and self._memory is None:
+            # All decoding modes carry the same states: a batch has one mode.
+            self._memory = CarriedStates(self.config.train.batch_size, network)
+        if self._memory is not None or refeed.step_schedule == "sampled":
+            return SteppedLoss(network, loss, self.config, self._memory)
+        return LossModel(network, loss)
+
+    def feed(self):
+        """Returns the `mdnn.tasks.feed.BatchFeed` that supplies batches to the training steps.
+
+        A task that carries state from step to step returns a feed that holds this state.
+        """
+        refeed = self.config.refeed
+        if refeed.step_schedule == "sampled":
+            return SampledDepthFeed(self.batches, self.config)
+        if refeed.supervision_steps > 1:
+            return SupervisedBatches(self.batches, refeed.supervision_steps)
+        return BatchFeed(self.batches)

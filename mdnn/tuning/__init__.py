@@ -1,0 +1,1 @@
+"""Searches for good values of config keys by training many small runs."""

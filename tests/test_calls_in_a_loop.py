@@ -1,0 +1,135 @@
+"""Calls in a loop leave nothing behind: memory is flat, by path and opened.
+
+`make test` makes a few calls of each public function; `make test-long` makes 400 (less where a call
+takes seconds, `MDNN_LOOP_CALLS`) and prints what stays of each.
+"""
+
+import gc
+import itertools
+import os
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tiny
+from puzzle_networks import load_sudoku
+
+import mdnn
+from mdnn.runs.inspection import inspect
+from mdnn.runs.run_folder import open_run
+
+CALLS = int(os.environ.get("MDNN_LOOP_CALLS", "400"))
+SLOW = 40
+"""Calls of those that take seconds each: they train or write a whole folder."""
+
+NUMBERS = itertools.count()
+
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc"),
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="measures TensorFlow's"),
+]
+
+
+def resident():
+    """Megabytes that the process has in memory."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny_run, items_run):
+    """What the calls are made with, an object of names."""
+
+    class Made:
+        folder = tmp_path_factory.mktemp("loop")
+        run, items = tiny_run, items_run
+
+        @staticmethod
+        def new():
+            """A path where nothing is; what the last call wrote is removed."""
+            shutil.rmtree(Made.folder / "new", ignore_errors=True)
+            return Made.folder / "new" / f"{next(NUMBERS)}"
+
+    Made.config = tiny.load_config(Made.folder, "train.steps=2", *tiny.QUICK[:2])
+    sudoku = load_sudoku(Made.folder, "train.steps=2")
+    Made.puzzles = Made.folder / "puzzles"
+    mdnn.train(sudoku, Made.puzzles, show=False)
+    Made.opened, Made.model = open_run(Made.run), mdnn.load(Made.run)
+    Made.keras = Made.folder / "model.keras"
+    Made.model.save(Made.keras)
+    puzzles, _ = mdnn.open_puzzles("sudoku-4x4").train.at(0, 1)
+    Made.puzzle = "".join(map(str, puzzles[0]))
+    return Made
+
+
+def generate_items(run, seed):
+    return mdnn.generate(run, ["one"], output="grey 4x4", seed=seed)
+
+
+TEXT = "The cat sat on the mat."
+LIGHT = {
+    "load_config": lambda made, k: mdnn.load_config(made.run / "config.toml"),
+    "build": lambda made, k: mdnn.build(made.config),
+    "load by path": lambda made, k: mdnn.load(made.run),
+    "load .keras": lambda made, k: mdnn.load(made.keras),
+    "generate by path": lambda made, k: mdnn.generate(made.run, "The ", length=20, seed=k),
+    "generate by path, other lengths": lambda made, k: mdnn.generate(
+        made.run, "The "[: 1 + k % 4], length=1 + k % 20, seed=k
+    ),
+    "generate opened": lambda made, k: mdnn.generate(made.opened, "The ", length=20, seed=k),
+    "generate a model": lambda made, k: mdnn.generate(made.model, "The ", length=20, seed=k),
+    "generate items by path": lambda made, k: generate_items(made.items, k),
+    "solve by path": lambda made, k: mdnn.generate(made.puzzles, made.puzzle, seed=k),
+    "evaluate by path": lambda made, k: mdnn.evaluate(made.run, TEXT),
+    "evaluate opened": lambda made, k: mdnn.evaluate(made.opened, TEXT),
+    "evaluate a model": lambda made, k: mdnn.evaluate(made.model, TEXT),
+    "inspect": lambda made, k: inspect(made.config),
+    "open_text": lambda made, k: mdnn.open_text(made.config.data.source),
+    "open_dataset": lambda made, k: mdnn.open_dataset(made.items.parent, 0.25),
+    "open_puzzles": lambda made, k: mdnn.open_puzzles("sudoku-4x4").train.at(k, 2),
+    "read and write an item": lambda made, k: mdnn.read_item(
+        mdnn.write_item(
+            mdnn.Item("grey", np.full((4, 4), k % 256, np.uint8)), made.folder / "a.png"
+        )
+        or made.folder / "a.png"
+    ),
+    "save": lambda made, k: mdnn.save(made.model, made.new()),
+}
+HEAVY = {
+    "train": lambda made, k: mdnn.train(made.config, made.new(), show=False),
+    "export": lambda made, k: mdnn.export(made.run, made.new()),
+    "quantize": lambda made, k: mdnn.quantize(made.run, out=made.new()),
+}
+
+
+def growth(call, made, number, warm):
+    """Megabytes that stay of a call, and its seconds: means over `number` calls after `warm`."""
+    for k in range(warm):
+        call(made, k)
+    before, start = resident(), time.perf_counter()
+    for k in range(warm, warm + number):
+        call(made, k)
+    seconds = time.perf_counter() - start
+    return (resident() - before) / number, seconds / number
+
+
+@pytest.mark.parametrize("name", [name for name in LIGHT if name != "build"])
+def test_a_few_calls(made, name):
+    """What was compiled is compiled once: otherwise a call takes some 40 MB and seconds."""
+    megabytes, _ = growth(LIGHT[name], made, 8, 2)
+    assert megabytes < (4 if name.startswith("load") else 2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", LIGHT | HEAVY)
+def test_many_calls(made, name):
+    """Memory is flat: what stays of a call is below what any object of it would take."""
+    number = CALLS if name in LIGHT else max(8, CALLS * SLOW // 400)
+    megabytes, seconds = growth((LIGHT | HEAVY)[name], made, number, max(4, number // 8))
+    print(f"\n{name}: {number} calls, {megabytes:.3f} MB stay of each, {1e3 * seconds:.0f} ms each")
+    assert megabytes < (0.05 if name in LIGHT else 0.5)
