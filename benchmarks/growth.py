@@ -1,10 +1,11 @@
 """Time to a validation loss, from scratch and grown: the same final network, data and cores.
 
-Trains the network of configs/text-grid.toml once from scratch and three times grown into it: by depth
-(one block, then all), by axis (one row of the context, then all rows) and by both; for every seed, one
-after another in turns, for the same minutes. Prints the seconds until the validation loss is reached
-first, and stays below from then on counted alike for all, the loss at the end of all of it, and steps.
-A run that is there already is not trained again: stop the program and start it again as you like.
+Trains the network of configs/text-grid.toml once from scratch and three times grown into it: by
+depth (one block, then all), by axis (one row of the context, then all rows) and by both; for every
+seed, one after another in turns, for the same minutes. Prints the seconds until the validation loss
+is first reached (a part of the validation text, 40 times on the way), the loss of all of it at the
+end, and steps. A run that is there already is not trained again: stop the program and start it
+again as you like.
 
     python benchmarks/growth.py --source shakespeare.txt --minutes 4 --seeds 1 2 3 --plot growth.png
     python benchmarks/growth.py --minutes 0.5 --seeds 1 --target 2.6      # a short look
@@ -56,7 +57,8 @@ def main():
         print(f"benchmarks/growth.py: error: {error}", file=sys.stderr)
         return 2
     print(
-        f"\n{Path(options.source).name}, {options.minutes:g} minutes each, grown at {options.at:g}\n"
+        f"\n{Path(options.source).name}, {options.minutes:g} minutes each, "
+        f"grown at {options.at:g}\n"
     )
     print_table(rows, options)
     if options.plot:
@@ -126,7 +128,8 @@ def print_table(rows, options):
     for row in rows:
         times.setdefault(row["arm"], []).append(reached(row["curve"], options.target))
     print(
-        f"| arm | seconds to {options.target:g} nats, each seed | median | saved | nats at the end | steps |"
+        f"| arm | seconds to {options.target:g} nats, each seed | median | saved "
+        "| nats at the end | steps |"
     )
     print("|---|---|---|---|---|---|")
     base = median(times.get("scratch", [None]))

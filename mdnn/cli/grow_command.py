@@ -2,14 +2,19 @@
 
 import json
 
+from mdnn.file_systems import path_argument
 from mdnn.runtime import quiet_import
 
 
 def add_grow(commands):
     """Adds the command to the parser of all commands."""
     grow = commands.add_parser("grow", help="a larger network that computes the same")
-    grow.add_argument("run", metavar="RUN", help="a run folder or a .keras file")
-    grow.add_argument("--out", metavar="RUN2", required=True, help="the run folder to make")
+    grow.add_argument(
+        "run", metavar="RUN", type=path_argument, help="a run folder or a .keras file"
+    )
+    grow.add_argument(
+        "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
+    )
     grow.add_argument(
         "--set",
         metavar="KEY=VALUE",

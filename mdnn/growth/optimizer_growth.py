@@ -77,11 +77,11 @@ def _inner(optimizer):
 
 def _scalars(old, new):
     """Returns pairs of the optimizers' variables of single numbers: steps, rate, loss scale."""
-    known = {variable.path: variable for variable in old.variables if not variable.shape}
+    known = {variable.path: variable for variable in old.variables if not tuple(variable.shape)}
     return [
         (known[variable.path], variable)
         for variable in new.variables
-        if not variable.shape and variable.path in known
+        if not tuple(variable.shape) and variable.path in known
     ]
 
 

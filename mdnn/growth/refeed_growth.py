@@ -50,7 +50,7 @@ def grow_refeed(old, new, stream):
         return found
     for a, b in zip(_first(old.refeed), _first(new.refeed), strict=True):
         found[id(b)] = placed(a, b, [stream.channels], 0.0)
-    if getattr(new.refeed, "gates", None) is not None:
+    if new.refeed.gates is not None:
         if before.gated_steps:
             source = np.concatenate([np.arange(before.gated_steps), np.full(added, NEW)])
             found[id(new.refeed.gates)] = placed(old.refeed.gates, new.refeed.gates, [source], 0.0)

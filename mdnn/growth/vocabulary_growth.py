@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.growth.channel_maps import Fixed
 from mdnn.growth.origins import NEW, created, placed
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding
 from mdnn.models.thinking.halting import HaltHead
@@ -37,8 +38,9 @@ def grow_embedding(old, new, stream):
     for weight in new.weights:
         name = _last(weight)
         if name not in known:
-            used = any(name.startswith(f"{kind}_place_") for kind in old.modalities)
-            used |= name in ("item", "letter_place") or name.startswith("letter_")
+            # What old tokens would look up.
+            used = name == "item" or name.startswith("letter_")
+            used |= any(name.startswith(f"{kind}_place_") for kind in old.modalities)
             found[id(weight)] = created(weight, 0.0 if used else None)
             continue
         rows = _rows(known.pop(name), weight, old, new, name)
@@ -140,7 +142,7 @@ def grow_halt(old, new, stream):
         raise MdnnError("refeed.step_schedule: growing keeps the halting head")
     if not isinstance(new, HaltHead):
         return {}
-    if stream.grid.changed:
+    if stream.grid.changed and not new.each_position:
         raise MdnnError(
             "refeed.step_schedule: the halting head takes the mean over all positions, which a "
             "larger grid changes"
@@ -153,7 +155,5 @@ def grow_halt(old, new, stream):
 
 def vocabulary_rules(embedding):
     """Returns the rules that an embedding sets for the channels of the stream, a list."""
-    from mdnn.growth.channel_maps import Fixed
-
     bits = isinstance(embedding, ModalityEmbedding) and embedding.table == "bits"
     return [Fixed("tokens.table = 'bits'")] if bits else []

@@ -7,7 +7,9 @@ from growing import FEEDFORWARD, difference, grown, random_network
 from networks import make_config, mix, text_tokens
 
 import mdnn
+from mdnn.config.load import Config
 from mdnn.models.loss import loss_for
+from mdnn.training.growing.grow_run import _shared_columns, largest_difference
 
 WIRED = {
     "dense": {"wiring": "causal"},
@@ -237,3 +239,100 @@ def test_what_is_new_learns_and_parts(text):
             assert (abs(slope).max(axis=0) > 0).all(), weight.path
             assert (abs(slope).max(axis=1) > 0).all(), weight.path
             assert len(np.unique(values.round(6), axis=1).T) == values.shape[1], weight.path
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_more_refeed_steps(steps):
+    """New steps have gates of zero, which learn; growing again keeps the gates of before."""
+    branches = mix({"wiring": "causal"}), FEEDFORWARD
+    old = text_network(*branches, grid=(2, 3), refeed={"steps": steps})
+    new = grown(old, [f"refeed.steps={steps + 2}"])
+    assert new.steps == steps + 2
+    assert new.refeed.gates.shape == (2,)
+    assert difference(old, new) < 1e-5
+    tokens = text_tokens((2, 6))
+    batch = {"tokens": tokens, "targets": np.roll(tokens, 1, axis=1)}
+    _, gradients = loss_and_gradients(new, loss_for(new.config), batch)
+    paths = [weight.path for weight in new.trainable_variables]
+    assert (abs(np.asarray(gradients[paths.index("refeed/step_gates")])) > 0).all()
+    new.refeed.gates.assign([0.5, -0.3])
+    assert difference(old, new) > 1e-3
+    larger = grown(new, [f"refeed.steps={steps + 3}", "backbone.depth=2"])
+    np.testing.assert_allclose(np.asarray(larger.refeed.gates), [0.5, -0.3, 0.0])
+    assert difference(new, larger) < 1e-5
+    # Fewer steps are the first ones; more than were trained go on with the last gate.
+    plain = np.asarray(old.scores(tokens, tokens, steps=steps))
+    np.testing.assert_allclose(
+        np.asarray(new.scores(tokens, tokens, steps=steps)), plain, rtol=1e-5
+    )
+    assert np.isfinite(np.asarray(new.scores(tokens, tokens, steps=steps + 5))).all()
+
+
+def item_network(modalities, *settings, **tokens):
+    layers = [mix({"wiring": "causal"}), FEEDFORWARD]
+    words = {"modalities": modalities, "coordinates": True, "digits": 2, **tokens}
+    tables = {"context": {"grid": [2, 3], "layout": "items"}, "tokens": words}
+    tables["data"] = {"source": "items"}
+    backbone = {"width": 4, "depth": 1, "layer": layers}
+    return random_network(Config.from_dict({"backbone": backbone, "train": {"steps": 1}, **tables}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ['tokens.modalities=["grey", "text", "audio"]'],
+        ['tokens.modalities=["text", "grey", "audio", "image"]', "backbone.width=6"],
+        ["tokens.items=true", "tokens.digits=3", "context.grid=[4, 3]"],
+        ["tokens.answer_coordinates=true"],
+        ["train.objectives.parallel=1.0"],
+    ],
+    ids=str,
+)
+def test_more_modalities_and_tables(changes):
+    """Old classes keep their scores, wherever their modality stands in the list."""
+    old = item_network(["text", "grey"])
+    new = grown(old, changes)
+    tokens = text_tokens((2, 6))
+    tokens[:, 3:, 0], tokens[:, 3:, 1] = 4, 200
+    assert largest_difference(old, new) < 1e-5
+    before = np.asarray(old.scores(tokens, tokens, causal=True))
+    large = np.zeros((2, new.config.context.positions, 8), "int32")
+    large[:, :6] = tokens
+    after = np.asarray(new.scores(large, large, causal=True))[:, :6]
+    for columns in _shared_columns(old.heads, new.heads):
+        kept = before[..., columns[0]], after[..., columns[1]]
+        np.testing.assert_allclose(kept[1], kept[0], rtol=1e-5, atol=1e-5)
+
+
+def test_from_one_modality_to_two():
+    """The first head of modalities is new; every byte's scores stay."""
+    old = text_network(mix({"wiring": "causal"}), FEEDFORWARD, grid=(2, 3))
+    new = grown(old, ["context.layout=items", "data.source=a", 'tokens.modalities=["text","grey"]'])
+    assert new.heads.modalities == ["text", "grey", "end"]
+    assert largest_difference(old, new) < 1e-5
+
+
+def test_candidates_of_puzzles():
+    """The axis of candidates grows as any other; symbols keep their scores."""
+    config = puzzle("sudoku-4x4")
+    old = random_network(config)
+    changes = ["data.source=sudoku-6x6", "tokens.candidates=6", "context.grid=[6, 6]"]
+    new = grown(old, [*changes, "backbone.width=12"])
+    assert largest_difference(old, new) < 1e-5
+
+
+def puzzle(source):
+    layers = [
+        mix({"wiring": "full", "axes": [1]}, {"wiring": "full", "axes": [2, 3]}, gate="silu"),
+        FEEDFORWARD,
+    ]
+    return Config.from_dict(
+        {
+            "data": {"source": source},
+            "tokens": {"modalities": ["symbol"], "candidates": 4},
+            "context": {"layout": "puzzle", "grid": [4, 4]},
+            "backbone": {"width": 6, "depth": 1, "layer": layers},
+            "refeed": {"steps": 2},
+            "train": {"steps": 1, "objectives": {"autoregressive": 0.0, "parallel": 1.0}},
+        }
+    )

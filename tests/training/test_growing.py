@@ -70,15 +70,15 @@ def test_stages_and_a_stop_at_their_border(tmp_path, monkeypatch, capsys):
         stages = [int(row["stage"]) for row in csv.DictReader(file)]
     assert stages == [0] * 3 + [1] * 3
     assert (tmp_path / "whole" / "loss.png").read_bytes().startswith(b"\x89PNG")
-    # Stopped at the border; then while the network grows; then gone on with.
+    # Stopped while the network grows; then before the first step behind it; then gone on with.
     parts = tmp_path / "parts"
-    stop(monkeypatch, at=3)
-    mdnn.train(config, parts, show=False)
-    assert mdnn.load(parts).grid == (1,)
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "grow_state", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        assert mdnn.train(config, parts, resume=True, show=False)["steps"] == 3
+        assert mdnn.train(config, parts, show=False)["steps"] == 3
     assert mdnn.load(parts).grid == (1,)
+    stop(monkeypatch, at=0)
+    assert mdnn.train(config, parts, resume=True, show=False)["steps"] == 3
+    assert mdnn.load(parts).grid == (2, 8)
     mdnn.train(config, parts, resume=True, show=False)
     same_runs(tmp_path / "whole", parts)
 
@@ -170,7 +170,7 @@ def test_the_state_of_every_optimizer(tiny_run, name):
     optimizers = [make_optimizer(spec, net.trainable_variables, 0.9) for net in (old, new)]
     rng = np.random.default_rng(0)
     for variable in optimizers[0].variables:
-        if variable.shape:
+        if tuple(variable.shape):
             variable.assign(abs(rng.normal(size=variable.shape)) * 1e-3)
     optimizers[0].iterations.assign(7)
     grow_state(old, new, *optimizers)
