@@ -63,7 +63,8 @@ def _runs(options, scratch):
     """The trained run, or one for each config with the weights that training starts from."""
     from mdnn import load_config
     from mdnn.models.builder import build
-    from mdnn.runs.run_folder import Run, open_run, write_run
+    from mdnn.runs.run_files import write_run
+    from mdnn.runs.run_folder import Run, open_run
 
     if options.run:
         yield open_run(options.run)
@@ -177,7 +178,7 @@ class _Streaming:
             piece = min(self.decoder.chunk, count - done)
             inputs = {"count": np.array([piece], "int32")}
             state = self.decoder.predict_on_batch(state | settings | inputs)
-            del state["units"]
+            del state["decoded"]
             hidden.append(state.pop("hidden")[:piece])
         return np.concatenate(hidden)[:, 0]
 

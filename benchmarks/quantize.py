@@ -120,7 +120,7 @@ def in_keras(run, mode):
 
 def weights_bytes(run, keras_mode):
     """Bytes of the weights file; of what Keras quantises, of its variables."""
-    from mdnn.runs.run_folder import WEIGHTS
+    from mdnn.runs.run_files import WEIGHTS
     from mdnn.runs.safetensors_io import named
 
     if keras_mode:

@@ -34,7 +34,7 @@ _PLACES = {
     "configure_threads": "mdnn.training.microbatches",
     "save": "mdnn.runs.run_folder",
     "search": "mdnn.tuning.search",
-    "train": "mdnn.training.trainer",
+    "train": "mdnn.training.run_training",
     "write_item": "mdnn.datasets.media.media_files",
 }
 _ROOMS = ("activations", "datasets", "generation", "layer", "layers", "models", "serving", "tokens")

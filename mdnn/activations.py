@@ -5,11 +5,11 @@ load without mdnn. `absolute`, `melu`, `sort2` and `Partial` are registered as `
 """
 
 # ruff: noqa: E402
-import difflib
 import math
 import re
 import types
 
+from mdnn.errors import did_you_mean
 from mdnn.keras_settings import import_keras
 
 keras = import_keras()
@@ -265,10 +265,9 @@ def _by_name(name):
         return keras.activations.get(name)
     except ValueError:
         pass
-    nearest = difflib.get_close_matches(plain.lower(), [*names(), "partial"], n=1, cutoff=0)[0]
-    if nearest == "partial":
-        nearest = "partial(melu, 0.75)"
-    raise ValueError(f"Unknown activation {name!r}: the nearest one is {nearest!r}")
+    form = {"partial": "partial(melu, 0.75)"}
+    hint = did_you_mean(plain.lower(), [*names(), "partial"], 0, form)
+    raise ValueError(f"Unknown activation {name!r}{hint}")
 
 
 def _last_size(x, name):

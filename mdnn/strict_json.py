@@ -6,7 +6,7 @@ import math
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
 
-MOST = 1 << 26
+MAX_JSON_BYTES = 1 << 26
 """Largest size in bytes of a JSON file in a run folder."""
 
 
@@ -45,13 +45,13 @@ def parse_json(text, where):
     except MdnnError:
         raise
     except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
-        raise MdnnError(f"{where}: not JSON: {error.msg}, at {place}") from None
+        position = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
+        raise MdnnError(f"{where}: not JSON: {error.msg}, at {position}") from None
     # ValueError: integers of more than 4,300 digits. RecursionError: deep nesting.
     except (ValueError, RecursionError) as error:
         raise MdnnError(f"{where}: not JSON that can be read: {error}") from None
 
 
-def read_json(path, most=MOST):
+def read_json(path, most=MAX_JSON_BYTES):
     """Parses a JSON file of at most `most` bytes; raises `MdnnError` naming the file."""
     return parse_json(read_text(path, most), path)

@@ -171,7 +171,7 @@ def _fits(data, encoding):
 def _with_zeros(data):
     """Guesses the UTF-16 or UTF-32 encoding of bytes by the zeros of Latin letters."""
     number = max(1, len(data) // 4)
-    zeros = [data[place::4].count(0) / number for place in range(4)]
+    zeros = [data[first::4].count(0) / number for first in range(4)]
     if zeros[0] < 0.5 and zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] > 0.9:
         return "utf-32-le"
     if zeros[0] > 0.9 and zeros[1] > 0.9 and zeros[2] > 0.9 and zeros[3] < 0.5:

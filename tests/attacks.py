@@ -26,7 +26,8 @@ from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.paper.weights import load_weights
-from mdnn.runs.run_folder import check_format, read_item_statistics, read_words
+from mdnn.runs.item_statistics import read_item_statistics
+from mdnn.runs.run_files import check_format, read_words
 from mdnn.runs.safetensors_io import assign, read_arrays, spec_of, write_arrays
 from mdnn.safety.keras_files import load_keras
 from mdnn.safety.saved_model_ops import inspect_saved_model

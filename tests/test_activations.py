@@ -145,12 +145,12 @@ def test_get(identifier, expected):
 @pytest.mark.parametrize(
     ("identifier", "message"),
     [
-        ("mellu", "Unknown activation 'mellu': the nearest one is 'melu'"),
-        ("Sort", "'Sort': the nearest one is 'sort2'"),
-        ("mdnn>absolut", "'mdnn>absolut': the nearest one is 'absolute'"),
-        ("gellu", "'gellu': the nearest one is 'gelu'"),
-        ("patial(melu, 1)", "nearest one is 'partial(melu, 0.75)'"),
-        ("partial(mel, 1)", "Unknown activation 'mel': the nearest one is 'melu'"),
+        ("mellu", "Unknown activation 'mellu' (did you mean 'melu'?)"),
+        ("Sort", "'Sort' (did you mean 'sort2'?)"),
+        ("mdnn>absolut", "'mdnn>absolut' (did you mean 'absolute'?)"),
+        ("gellu", "'gellu' (did you mean 'gelu'?)"),
+        ("patial(melu, 1)", "(did you mean 'partial(melu, 0.75)'?)"),
+        ("partial(mel, 1)", "Unknown activation 'mel' (did you mean 'melu'?)"),
         ("partial(melu, lots)", "number as the fraction of 'partial(melu, lots)'. Received: lots"),
         ("partial(melu, 2)", "Expected `fraction` in 0 .. 1. Received: 2.0"),
         (3, "a name, a callable, a serialized activation or None. Received: 3"),

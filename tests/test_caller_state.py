@@ -45,7 +45,7 @@ class Prepared:
 
 def text_batches(prepared):
     tokenizer = TextTokenizer()
-    mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 4, seed=1).at(0)
+    mdnn.TextBatches(tokenizer.ids(tiny.TEXT), tokenizer, 8, 4, seed=1).at(0)
 
 
 def item_batches(prepared):
@@ -70,7 +70,7 @@ def fit(prepared):
     model = mdnn.build(prepared.config)
     loss = mdnn.TokenCrossEntropy(["text"])
     model.compile("adam", loss, jit_compile=False)
-    return model, mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 4, seed=1, steps=2)
+    return model, mdnn.TextBatches(tokenizer.ids(tiny.TEXT), tokenizer, 8, 4, seed=1, steps=2)
 
 
 def train(prepared, *settings):

@@ -62,7 +62,7 @@ def made(tmp_path_factory, tiny_run, items_run):
     Made.keras = Made.folder / "model.keras"
     Made.model.save(Made.keras)
     puzzles, _ = mdnn.open_puzzles("sudoku-4x4").train.at(0, 1)
-    Made.puzzle = "".join(map(str, puzzles[0]))
+    Made.puzzle = "".join(map(str, puzzles[0])).replace("0", ".")
     return Made
 
 

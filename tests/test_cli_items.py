@@ -34,7 +34,7 @@ def settings(*pairs):
     return [word for pair in pairs for word in ("--set", pair)]
 
 
-HEAD = ["way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units"]
+HEAD = ["mode", "answer", "nats/token", "bits/token", "nats/answer", "answers", "tokens"]
 
 
 def test_train(call, folder):
@@ -50,8 +50,8 @@ def test_train(call, folder):
     assert (rows[-1][1], rows[-1][5]) == ("all", "3")
     spent = r"3 steps in \d+ s \(\d+ s since the command began\); saved in runs/a"
     assert re.search(f"{spent}$", " ".join(last))
-    assert " bits/unit " in err
-    assert " units/s " in err
+    assert " bits/token " in err
+    assert " tokens/s " in err
     # The run knows its source from anywhere.
     config = mdnn.load_config("runs/a/config.toml")
     assert config.data.source == str(folder / "manifest.jsonl")
@@ -68,16 +68,16 @@ def test_evaluate(call, folder, items_run):
         for way in ("autoregressive", "parallel", "masked_diffusion")
         for kind in ("audio", "grey", "text", "all")
     ]
-    grey = expected["ways"]["parallel"]["kinds"]["grey"]
+    grey = expected["modes"]["parallel"]["kinds"]["grey"]
     assert rows[5][2:] == [
         f"{grey['loss']:.4f}",
-        f"{grey['bits_per_unit']:.4f}",
+        f"{grey['bits_per_token']:.4f}",
         f"{grey['loss_per_item']:.4f}",
         "6",
         "102",
     ]
     assert [float(cell) for cell in rows[3][2:4]] == pytest.approx(
-        [expected["loss"], expected["bits_per_unit"]], abs=1e-4
+        [expected["loss"], expected["bits_per_token"]], abs=1e-4
     )
     # All of a source: 4 pictures and sounds of each word.
     status, out, err = call("evaluate", items_run, "--data", "manifest.jsonl", "--json")

@@ -7,7 +7,8 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.runs.run_folder import open_run, weights_dtype
+from mdnn.runs.run_files import weights_dtype
+from mdnn.runs.run_folder import open_run
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
         nats = next(losses)
         return {
             "items": 3,
-            "ways": {"autoregressive": {"loss": nats}, "parallel": {"loss": 2 * nats}},
+            "modes": {"autoregressive": {"loss": nats}, "parallel": {"loss": 2 * nats}},
         }
 
     def written(run, draws, how):

@@ -135,7 +135,7 @@ def test_what_needs_no_keras_works_with_any_setting():
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="what PyTorch does not do")
 def test_training_on_torch_is_refused(tmp_path):
-    from mdnn.training.trainer import train
+    from mdnn.training.run_training import train
 
     message = r"mdnn.train runs with Keras on tensorflow or jax, received torch: .* model.fit"
     with pytest.raises(MdnnError, match=message):

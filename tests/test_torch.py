@@ -64,7 +64,7 @@ def test_fit_learns(tmp_path):
     config = tiny.load_config(tmp_path, "backbone.layer.0.dropout=0.1")
     model = mdnn.build(config)
     tokenizer = TextTokenizer()
-    batches = mdnn.TextBatches(tokenizer.units(tiny.TEXT), tokenizer, 8, 8, seed=1, steps=60)
+    batches = mdnn.TextBatches(tokenizer.ids(tiny.TEXT), tokenizer, 8, 8, seed=1, steps=60)
     loss = mdnn.TokenCrossEntropy(["text"])
     model.compile(keras.optimizers.Adam(0.01), loss)
     losses = model.fit(batches, epochs=3, verbose=0).history["loss"]

@@ -26,7 +26,7 @@ def run_train(options):
     else:
         check_new_folder(as_path(options.out, "--out"))
     config = _quiet_config(options.config, options.set, _share_cores)
-    from mdnn.training.trainer import train
+    from mdnn.training.run_training import train
 
     result = train(
         config,

@@ -4,7 +4,7 @@ import statistics
 import time
 from pathlib import Path
 
-from mdnn.runs.run_folder import WEIGHTS
+from mdnn.runs.run_files import WEIGHTS
 from mdnn.tasks.registry import task_for
 
 # How often the writing speed of each run is measured.
@@ -19,13 +19,13 @@ def figures(run, data=None, progress=None):
         data, progress: as for `mdnn.tasks.evaluate.evaluate`.
 
     Returns:
-        dict: `weights` (what they are stored as), `bytes` (of the weights file) and `nats`, a
+        dict: `weights` (what they are stored as), `bytes` (of the weights file) and `loss`, a
         dict from each decoding mode to nats per unit.
     """
     task = task_for(run.config, run.words)
     data = task.validation if data is None else task.check_data(data)
     metrics = task.evaluator(task.networks(run.model)).metrics(data, progress)
-    modes = metrics.get("ways", {next(iter(task.mode_shares)): metrics})
+    modes = metrics.get("modes", {next(iter(task.mode_shares)): metrics})
     return {
         "weights": run.dtype,
         "bytes": (Path(run.path) / WEIGHTS).stat().st_size,
@@ -55,8 +55,8 @@ def speeds(runs, data=None, rounds=ROUNDS):
     for _ in range(rounds):
         for seconds, write in zip(measured, writers, strict=True):
             start = time.perf_counter()
-            units = write()
-            seconds.append(units / (time.perf_counter() - start))
+            length = write()
+            seconds.append(length / (time.perf_counter() - start))
     return [statistics.median(seconds) for seconds in measured]
 
 
@@ -65,14 +65,14 @@ def table(rows, unit="character"):
     line = "{:<8} {:>11} {:>7} {:<16} {:>14} {:>8} {:>13}".format
     lines = [line("weights", "bytes", "of it", "mode", f"nats/{unit}", "cost", f"{unit}s/s")]
     for row in rows:
-        for number, (way, nats) in enumerate(row["loss"].items()):
-            first = rows[0]["loss"][way]
+        for number, (mode, loss) in enumerate(row["loss"].items()):
+            first = rows[0]["loss"][mode]
             own = (
                 (row["weights"], f"{row['bytes']:,}", f"{row['bytes'] / rows[0]['bytes']:.1%}")
                 if number == 0
                 else ("", "", "")
             )
-            cost = f"{nats / first - 1:+.2%}" if row is not rows[0] and first else ""
+            cost = f"{loss / first - 1:+.2%}" if row is not rows[0] and first else ""
             speed = f"{row['speed']:,.0f}" if number == 0 else ""
-            lines.append(line(*own, way, f"{nats:.4f}", cost, speed).rstrip())
+            lines.append(line(*own, mode, f"{loss:.4f}", cost, speed).rstrip())
     return lines

@@ -4,16 +4,16 @@ import argparse
 import dataclasses
 import sys
 
+from mdnn import standard_streams
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.files import read_text
 from mdnn.generation.options import GenerationOptions
+from mdnn.tokens.modalities import modality
 
 MAX_SAMPLES, MAX_PROMPT_BYTES = 10_000, 1 << 24
 BETWEEN = "---"
 """The line between several texts on the screen."""
-
-_SUFFIXES = {"text": ".txt", "audio": ".wav"}
 
 _GROUPS = {
     "output": "What comes back",
@@ -184,7 +184,7 @@ def _show(write, prompt):
 
     def show(text):
         sys.stdout.write(text)
-        sys.stdout.flush()
+        standard_streams.flush()
 
     def stream(piece):
         # The prompt appears with the answer, not while a wrong option may still be refused.
@@ -199,9 +199,10 @@ def _show(write, prompt):
 def _check_out(kinds, out):
     """Refuses answers that have nowhere to go, before they are generated."""
     for kind in kinds:
-        suffix = _SUFFIXES.get(kind, ".png")
+        form = modality(kind)
+        suffix = form.suffix
         if out is None:
-            if kind != "text":
+            if not form.printable:
                 raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
             continue
         path = as_path(out, "--out")
@@ -221,7 +222,7 @@ def _save(items, out, rate):
         raise MdnnError("the network answers nothing")
     if out is None:
         for item in items:
-            if item.kind != "text":
+            if not modality(item.kind).printable:
                 raise MdnnError(f"the answer is {item.kind}: expected --out FILE to write it to")
         for item in items:
             print(item.value)
@@ -235,7 +236,7 @@ def _save(items, out, rate):
             raise MdnnError(f"--out: expected a file {suffix} for {item.kind}, received {out}")
         else:
             files.append((path, data))
-    for place, data in files:
-        with replacing(place) as part:
-            part.write_bytes(data)
-        print(place)
+    for file, data in files:
+        with replacing(file) as temporary:
+            temporary.write_bytes(data)
+        print(file)

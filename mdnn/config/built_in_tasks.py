@@ -2,7 +2,6 @@
 
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.tokens.features import UNITS
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
 _REFEED = (
@@ -25,7 +24,7 @@ def _check_items(config):
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least the context's "
+            f"{tokens.base**tokens.digits} coordinates apart, expected at least the context's "
             f"{positions} positions"
         )
 
@@ -50,7 +49,7 @@ def _check_puzzle(config):
     if tokens.coordinates and tokens.base**tokens.digits < longest:
         raise MdnnError(
             f"tokens.digits: {tokens.digits} digits of base {tokens.base} tell "
-            f"{tokens.base**tokens.digits} places apart, expected at least {longest}, the "
+            f"{tokens.base**tokens.digits} coordinates apart, expected at least {longest}, the "
             "positions of "
             "a side"
         )
@@ -95,7 +94,7 @@ TEXT_RULES = TaskRules(
     check=_check_stream,
 )
 ITEM_RULES = TaskRules(
-    modalities=UNITS,
+    modalities=None,
     keys=(
         *_SHARED,
         "data.order",

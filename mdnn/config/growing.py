@@ -50,7 +50,7 @@ def grown_config(config, changes, free=False):
                 f"{keys[-1]}: expected a key that may change while a network is trained "
                 f"({', '.join(key.rstrip('._') for key in SETTABLE)})"
             )
-    new = type(config).from_dict(table)
+    new = config.remade(table)
     check_larger(config, new)
     return _followed(config, new, keys)
 
@@ -135,4 +135,4 @@ def _followed(old, new, keys):
         refeed = dataclasses.replace(new.refeed, gated_steps=old.refeed.gated_steps + added)
         new = dataclasses.replace(new, refeed=refeed)
     # Once more: what follows has rules, too.
-    return type(new).from_dict(tomllib.loads(new.to_toml()))
+    return new.remade(tomllib.loads(new.to_toml()))

@@ -15,12 +15,14 @@ from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump, option, parse
 from mdnn.config.shipped import find_config
+from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
 from mdnn.files import read_text
+from mdnn.tokens.modalities import load_modalities
 
-MOST, DOTS = 1 << 20, 100
+MAX_BYTES, MAX_DOTS = 1 << 20, 100
 """Largest size of a config file in bytes, and largest number of dots in a line. The time and memory
 that tomllib needs grow with the square of the parts of a dotted key: 40 GB for 200 kB."""
 
@@ -44,7 +46,10 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The complete config of a network and its training."""
+    """The complete config of a network and its training.
+
+    The config of a registered task may have further tables (`TaskRules.tables`).
+    """
 
     seed: int = option(1, least=0, most=2**31 - 1)
     data: Data = option(factory=Data)
@@ -63,14 +68,29 @@ class Config:
         Raises:
             MdnnError: an unknown key or a value that is not allowed.
         """
-        config = numbered(parse(cls, table))
+        _load_named_modalities(table)
+        schema = schema_for(cls, table)
+        refuse_other_tasks(schema, table)
+        config = numbered(parse(schema, table))
         check(config)
         stage_configs(config)
         return config
 
+    def remade(self, table):
+        """Returns another config from nested dicts; see `from_dict`."""
+        return Config.from_dict(table)
+
     def to_toml(self):
         """Returns the config as TOML text."""
         return dump(named(self))
+
+
+def _load_named_modalities(table):
+    """Imports the packages of the modalities that a table names, which bring config keys."""
+    tokens = table.get("tokens", {}) if isinstance(table, dict) else {}
+    names = tokens.get("modalities", ()) if isinstance(tokens, dict) else ()
+    if isinstance(names, (list, tuple)):
+        load_modalities([name for name in names if isinstance(name, str)])
 
 
 def load_config(path, overrides=()):
@@ -115,7 +135,7 @@ def check_keys(path, overrides=()):
         for text in overrides:
             if ".mixer" not in text.partition("=")[0]:
                 set_key(Config, table, text)
-        parse(Config, _without_mixers(table))
+        parse(schema_for(Config, table), _without_mixers(table))
     except MdnnError as error:
         raise MdnnError(f"{path}: {error}") from None
 
@@ -129,10 +149,12 @@ def _without_mixers(value):
 def _read(path):
     """Returns the path of a config file and its table."""
     path = find_config(path)
-    text = read_text(path, MOST)
+    text = read_text(path, MAX_BYTES)
     for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > DOTS and not _ONE_TEXT.fullmatch(line):
-            raise MdnnError(f"{path}: line {number}: expected at most {DOTS} dots outside a text")
+        if line.count(".") > MAX_DOTS and not _ONE_TEXT.fullmatch(line):
+            raise MdnnError(
+                f"{path}: line {number}: expected at most {MAX_DOTS} dots outside a text"
+            )
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -12,16 +12,19 @@ NORMS = ("rms", "layer", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class FoldLayer:
-    """One layer of a fold's block."""
+class LayerKeys:
+    """The keys that layers of a block and layers of a fold's block have in common."""
 
     kind: str = option("mix", choices=("mix", "feedforward"))
     # Label in the names of weights; empty: the kind, numbered from the second layer of a kind on.
     name: str = ""
+    # mix: mixers whose outputs are summed.
     mixer: tuple[Mixer, ...] = ()
+    # Activation of u in u * f(v); "none": no gate.
     gate: str = "none"
     activation: str = "none"
-    # feedforward: inner width; 0: twice the fold's width.
+    # feedforward: inner width; 0: twice the width of the backbone or of the fold. fold: channels of
+    # a folded row.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -30,33 +33,25 @@ class FoldLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerTable:
+class FoldLayer(LayerKeys):
+    """One layer of a fold's block."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTable(LayerKeys):
     """One layer of a block: h + f(norm(h)), or another form set by `residual`."""
 
     kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
-    # Label in the names of weights; empty: the kind, numbered from the second layer of a kind on.
-    name: str = ""
     # fold: the layers of each inner block, and the number of inner blocks. The fold turns the
     # fastest context axis into `width` channels, mixes along the slower axes and spreads again.
-    block: tuple["FoldLayer", ...] = ()
+    block: tuple[FoldLayer, ...] = ()
     depth: int = option(1, least=1)
-    # mix: mixers whose outputs are summed.
-    mixer: tuple[Mixer, ...] = ()
     # mix: number of sets of these mixers in sequence, each with its own weights.
     stack: int = option(1, least=1)
     # mix: number of times that each set runs on its own output, with the same weights.
     times: int = option(1, least=1)
-    # Activation of u in u * f(v); "none": no gate.
-    gate: str = "none"
-    activation: str = "none"
     # mix: whether to apply dense layers over the channels before and after.
     project: bool = True
-    # feedforward: inner width; 0: twice the backbone's width. fold: channels of a folded row.
-    width: int = option(0, least=0)
-    bias: bool = False
-    dropout: float = option(0.0, least=0.0, most=0.95)
-    norm: str = option("rms", choices=NORMS)
-    residual: str = option("pre", choices=("pre", "post", "none"))
     # fold: added to the mean square in the norms of its inner blocks; smaller after `mdnn grow`.
     norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
 

@@ -3,6 +3,7 @@
 import tomllib
 
 from mdnn.config.schema import type_at, without_other_words
+from mdnn.config.task_tables import schema_for
 from mdnn.errors import MdnnError
 
 
@@ -39,6 +40,7 @@ def set_key(schema, table, text):
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise MdnnError(f"expected KEY=VALUE, received {text!r}")
+    schema = schema_for(schema, table)
     *path, last = key.strip().split(".")
     value = _value(value, type_at(schema, [*path, last]))
     place = table

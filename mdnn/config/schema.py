@@ -5,7 +5,7 @@ A schema is a frozen dataclass. The annotation of a field is its type (`bool`, `
 may hold `choices` (allowed values), `least` and `most` (inclusive limits). A schema with a class
 method `from_table` and a method `to_lines` reads and writes its tables itself. A schema with a
 class method `variants`, which returns a dict from words to schemas, is replaced by the variant that
-the table's key `kind` names.
+the table's key `kind` names; one with a class method `registered` by the schema that it returns.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def parse(schema, table, where=""):
         raise MdnnError(f"{where}: expected a table, received {table!r}")
     if hasattr(schema, "from_table"):
         return schema.from_table(table, where)
-    note = ""
+    note, schema = "", _registered(schema)
     if hasattr(schema, "variants"):
         schema = _variant(schema, table, where)
         note = f" of kind = {schema.kind!r}"
@@ -57,6 +57,11 @@ def parse(schema, table, where=""):
         ):
             raise MdnnError(f"missing key {f'{where}.{key}' if where else key!r}")
     return schema(**values)
+
+
+def _registered(schema):
+    """Returns a schema with the keys that registered modalities bring."""
+    return schema.registered() if hasattr(schema, "registered") else schema
 
 
 def _variant(schema, table, where):
@@ -127,7 +132,7 @@ def type_at(schema, path):
             hints = [typing.get_type_hints(kind) for kind in found.variants().values()]
             found = next((own[word] for own in hints if word in own), None)
         elif dataclasses.is_dataclass(found):
-            found = _key_types(found).get(word)
+            found = _key_types(_registered(found)).get(word)
         else:
             return None
         if typing.get_origin(found) in (typing.Union, types.UnionType):

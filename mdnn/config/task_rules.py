@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 
 from mdnn.errors import MdnnError, did_you_mean
+from mdnn.tokens.modalities import item_modalities
 
 ENTRY_POINTS = "mdnn.tasks"
 """Entry point group of tasks in installed packages: the name of the task, and a module that calls
@@ -48,7 +49,8 @@ class TaskRules:
     """The config rules of a task, and its vocabulary.
 
     Args:
-        modalities: names of the modalities allowed in `tokens.modalities`.
+        modalities: names of the modalities allowed in `tokens.modalities`; `None`: all that items
+            are made of, registered ones among them.
         keys: the keys of `TASK_KEYS` that this task uses.
         modes: decoding modes that the task can train, keys of `train.objectives`.
         phrase: words after an expected value in an error, such as `"in a stream"`.
@@ -60,11 +62,22 @@ class TaskRules:
             decoding mode with masks is trained; otherwise the task has its own empty symbol.
         always_recurrent: boolean, whether the backbone is built for refeeding under every value
             of `refeed.steps`.
+        tables: dict from names of config tables to frozen dataclasses, the keys that this task
+            brings (see `mdnn.config.schema.option` for limits). A new name is a further table,
+            `config.NAME`; the name of a table of every config, such as `data`, needs a subclass of
+            its schema with further fields. Configs of other tasks refuse these keys.
         stops_examples: boolean, whether `refeed.step_schedule` stops whole examples; otherwise each
             position of a context stops alone.
+
+    Example:
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Mirror:
+    ...     symbols: int = option(4, least=2, most=32)
+    >>> TaskRules(modalities=("symbol",), tables={"mirror": Mirror})
     """
 
-    modalities: tuple[str, ...]
+    modalities: tuple[str, ...] | None
     keys: tuple[str, ...] = ()
     modes: tuple[str, ...] = ("autoregressive", "parallel", "masked_diffusion")
     phrase: str = ""
@@ -74,6 +87,12 @@ class TaskRules:
     has_mask: bool = True
     always_recurrent: bool = False
     stops_examples: bool = False
+    tables: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def allowed(self):
+        """Names of the modalities allowed in `tokens.modalities`, a tuple of strings."""
+        return item_modalities() if self.modalities is None else self.modalities
 
     def __post_init__(self):
         if unknown := [key for key in self.keys if key not in TASK_KEYS]:
@@ -104,20 +123,26 @@ def rules_of(config):
         MdnnError: `context.layout` is not the name of a task.
     """
     name = config.context.layout
-    if name not in RULES:
-        _load_entry_point(name)
-    if name not in RULES:
+    rules = find_rules(name)
+    if rules is None:
         raise MdnnError(
             f"context.layout: expected one of {', '.join(RULES)}; received {name!r}"
             f"{did_you_mean(name, RULES)}"
         )
-    return RULES[name]
+    return rules
 
 
-def _load_entry_point(name):
-    """Imports the installed package with a task of this name, if one exists."""
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
-        entry.load()
+def find_rules(name):
+    """Returns the `TaskRules` of a task by its name; `None` if there is no such task.
+
+    Imports the installed package that offers the task, if one does.
+    """
+    if not isinstance(name, str):
+        return None
+    if name not in RULES:
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+            entry.load()
+    return RULES.get(name)
 
 
 def check_task(config):
@@ -143,10 +168,10 @@ def check_task(config):
 
 def _check_modalities(config, rules):
     names = config.tokens.modalities
-    if others := [name for name in names if name not in rules.modalities]:
-        owners = _layouts(lambda other: others[0] in other.modalities)
+    if others := [name for name in names if name not in rules.allowed]:
+        owners = _layouts(lambda other: others[0] in other.allowed)
         raise MdnnError(
-            f"tokens.modalities: expected {', '.join(rules.modalities)} with context.layout = "
+            f"tokens.modalities: expected {', '.join(rules.allowed)} with context.layout = "
             f"{config.context.layout!r}, received {others[0]!r}, which belongs to "
             f"context.layout = {owners}"
         )

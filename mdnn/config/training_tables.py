@@ -1,9 +1,11 @@
 """Config tables of refeeding and training."""
 
 import dataclasses
+import functools
 
 from mdnn.config.schema import literal, option
 from mdnn.errors import MdnnError
+from mdnn.tokens.modalities import item_modalities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Objectives:
 
 @dataclasses.dataclass(frozen=True)
 class ModalityWeights:
-    """Weights of the tokens of each modality in the loss."""
+    """Weights of the tokens of each modality in the loss; registered modalities have one, too."""
 
     text: float = option(1.0, least=0.0)
     word: float = option(1.0, least=0.0)
@@ -118,6 +120,18 @@ class ModalityWeights:
     # Multiplied by the weight of the token before it, so that the weight of a modality does not
     # change how often the output ends.
     end: float = option(1.0, least=0.0)
+
+    @classmethod
+    def registered(cls):
+        """Returns this schema with a key for each registered modality."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return _with_weights(cls, tuple(n for n in item_modalities() if n not in known))
+
+
+@functools.cache
+def _with_weights(schema, names):
+    fields = [(name, float, option(1.0, least=0.0)) for name in names]
+    return dataclasses.make_dataclass(schema.__name__, fields, bases=(schema,), frozen=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +149,7 @@ class StepWeights:
 class Loss:
     """Weights in the training loss; `evaluate` ignores them."""
 
-    modality: ModalityWeights = option(factory=ModalityWeights)
+    modality: ModalityWeights = option(factory=lambda: ModalityWeights.registered()())
     step: StepWeights = option(factory=StepWeights)
     # Weight of the tokens of the prompt, the items before the answer (layout "items"), or of the
     # given positions (layout "puzzle").

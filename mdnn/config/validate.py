@@ -8,7 +8,7 @@ from mdnn.config.refeed_rules import check_refeed, trained_steps
 from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.text_encodings import check_encoding
-from mdnn.tokens.features import MODALITIES
+from mdnn.tokens.modalities import MODALITIES, load_modalities
 
 
 def check(config):
@@ -65,12 +65,13 @@ def _check_train(config):
 
 def _check_modalities(tokens):
     names = tokens.modalities
-    known = tuple(dict.fromkeys(name for rules in RULES.values() for name in rules.modalities))
+    load_modalities(names)
+    known = tuple(dict.fromkeys(name for rules in RULES.values() for name in rules.allowed))
     for number, name in enumerate(names):
-        if name in (row.name for row in MODALITIES) and name not in known:
+        if name in MODALITIES and name not in known:
             raise MdnnError(
-                f"tokens.modalities: {name!r} is no unit of an item; it is added where the other "
-                f"keys ask for it; known: {', '.join(known)}"
+                f"tokens.modalities: {name!r} is not part of items; it is added where the other "
+                f"keys need it; known: {', '.join(known)}"
             )
         if name not in known:
             raise MdnnError(
@@ -81,16 +82,8 @@ def _check_modalities(tokens):
             raise MdnnError(f"tokens.modalities: expected {name!r} once, received it twice")
     if not names:
         raise MdnnError("tokens.modalities: expected at least one, received none")
-    if ("word" in names) != bool(tokens.words):
-        raise MdnnError(
-            "tokens: the modality 'word' and tokens.words above 0 belong together, received "
-            f"{list(names)} and words = {tokens.words}"
-        )
-    if "word" in names and "text" not in names:
-        raise MdnnError(
-            "tokens.modalities: expected text beside word, for what is not in the table of "
-            f"words; received {list(names)}"
-        )
+    for each in MODALITIES.values():
+        each.check_config(tokens)
 
 
 def _check_tokens(tokens):
@@ -151,7 +144,7 @@ def _number(value):
 
 def _check_loss(config):
     weights = dataclasses.asdict(config.loss.modality)
-    if not any(weights[name] for name in config.tokens.modalities):
+    if not any(weights.get(name, 1.0) for name in config.tokens.modalities):
         raise MdnnError("loss.modality: expected a weight above 0 for one of tokens.modalities")
     steps = dataclasses.asdict(config.loss.step)
     if not any(steps[name] for name in ("modality", "byte_1", "byte_2", "byte_3")):
@@ -203,7 +196,7 @@ def _check_mixers(where, branch, axes, width, config):
         if config.train.objectives.autoregressive and not mixer.is_causal:
             key = "wiring" if hasattr(mixer, "wiring") else "kind"
             raise MdnnError(
-                f"{here}.{key}: a network that predicts the next unit needs 'causal' wiring on "
+                f"{here}.{key}: a network that predicts the next token needs 'causal' wiring on "
                 f"context axes, received {getattr(mixer, key)!r}; or "
                 "train.objectives.autoregressive = 0"
             )

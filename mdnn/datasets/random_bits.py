@@ -5,7 +5,7 @@ import numpy as np
 # Second words of the generator's key: other draws from the same seed take other numbers.
 BATCH = 0x6261746368  # "batch"
 OBJECTIVE = 0x6F626A  # "obj"
-BLANKS = 0x626C616E6B  # "blank"
+MASKS = 0x626C616E6B  # "blank"
 VALIDATION = 0x76616C6964  # "valid"
 VARIED = 0x76617279  # "augment"
 CASES = 0x63617365  # "case"
@@ -14,7 +14,6 @@ HASHES = 0x68617368  # "hash"
 STEPS = 0x7374657073  # "steps"
 EXPLORE = 0x6578706C  # "expl"
 SOURCES = 0x736F75726365  # "source"
-STATES = 0x7374617465  # "state"
 
 
 def raw_bits(seed, step, number, stream):

@@ -164,8 +164,8 @@ class AutoregressiveDecoder(TokenDecoder):
         active = ops.logical_and(self._pending(state, inputs), number[:, 0] == written)
         ended = ops.logical_and(active, ops.logical_not(belongs))
         active = ops.logical_and(active, belongs)
-        places = number[..., None] // inputs["steps"][:, None] % inputs["sizes"][:, None]
-        new = self.placed(decoded, places, inputs)
+        coordinates = number[..., None] // inputs["steps"][:, None] % inputs["sizes"][:, None]
+        new = self.with_coordinates(decoded, coordinates, inputs)
         new = ops.where(active[:, None, None], new, at_positions(tokens, position[:, None]))[:, 0]
         batch = ops.arange(ops.shape(tokens)[0], dtype="int32")
         indices = ops.stack([batch, ops.minimum(position, self.positions - 1)], axis=-1)

@@ -90,7 +90,7 @@ class _Group:
             self.state, self.started = self.decoder.predict_on_batch(self.state), True
         inputs = self.state | self.settings | {"count": np.array([count], "int32")}
         self.state = self.decoder.predict_on_batch(inputs)
-        tokens = np.asarray(self.state.pop("units"))[:count]
+        tokens = np.asarray(self.state.pop("decoded"))[:count]
         done, self.done = self.done, self.done + count
         return [tokens[max(0, self.delays[k] - done) :, k] for k in range(len(self.texts))]
 

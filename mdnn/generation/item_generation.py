@@ -2,13 +2,14 @@
 
 import os
 
-from mdnn.config.refeed_rules import trained_steps
+from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.item_generator import ItemGenerator
 from mdnn.generation.options import check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.text_decoding import check_text
 from mdnn.tokens.items import as_item
+from mdnn.tokens.modalities import kinds_of
 
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
@@ -40,7 +41,7 @@ def generate_items(run, prompt, options, stream=None):
     prompts = [_items(run, items) for items in prompts]
     seeds = _seeds(options.seed, len(prompts), several)
     specs = parse_output(output, run.config.tokens.modalities)
-    settings = options.settings_for(trained_steps(run.config))
+    settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
     on_item = None
     if stream is not None and not several:
 
@@ -73,7 +74,7 @@ def _items(run, prompt):
             items.append(read_prompt_file(run, value))
             continue
         item = as_item(value, f"item {number + 1} of the prompt")
-        if item.kind == "text":
+        if isinstance(item.value, str):
             check_text(item.value)
         items.append(item)
     return items
@@ -92,7 +93,7 @@ def read_prompt_file(run, path, convert=False):
     from mdnn.datasets.media.media_files import read_item
 
     config = run.config
-    kinds = tuple(name for name in config.tokens.modalities if name != "word")
+    kinds = kinds_of(config.tokens.modalities)
     convert = convert or config.data.convert
     return read_item(path, run.item_tokenizer.rate, convert, config.data.encoding, kinds)
 

@@ -108,7 +108,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         hidden = self.network.hidden(context, False, self.steps, training=False)
         hidden = at_positions(hidden, positions - 1)
         decoded = self.decode(hidden, inputs, positions, number, step)
-        new = self.placed(decoded, inputs["masks"][..., PLACES], inputs)
+        new = self.with_coordinates(decoded, inputs["masks"][..., PLACES], inputs)
         tokens = ops.where(stays[..., None], tokens, new)
         if self.parallel:
             return tokens, confidence, ops.cast(live, "int32")

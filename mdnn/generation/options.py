@@ -185,13 +185,14 @@ class GenerationOptions:
         """The `SamplingSettings` for a network without refeed steps; see `settings_for`."""
         return self.settings_for(1)
 
-    def settings_for(self, trained_steps):
+    def settings_for(self, trained_steps, adaptive=False):
         """Returns the `SamplingSettings`; individual options override the values of the preset.
 
         Args:
             trained_steps: int, `mdnn.config.refeed_rules.trained_steps` of the config. With 1, the
-                step factor of a preset is
-                ignored.
+                step factor of a preset is ignored.
+            adaptive: bool, whether each position takes its own number of steps; then the option
+                `steps` makes it the same for all, even if it is the trained number.
         """
         preset = PRESETS.get(self.preset, DEFAULTS)
 
@@ -202,12 +203,13 @@ class GenerationOptions:
         steps = self.steps
         if steps is None and trained_steps > 1:
             steps = preset.step_factor * trained_steps
+        same = steps in (None, trained_steps) and not (adaptive and self.steps is not None)
         return SamplingSettings(
             float(value("temperature")),
             int(value("top_k")),
             float(value("top_p")),
             int(value("num_denoising_steps")),
-            None if steps in (None, trained_steps) else int(steps),
+            None if same else int(steps),
         )
 
     def decoding_of(self, objectives):

@@ -6,19 +6,8 @@ import re
 
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.generation.planning import MAX_INT32
-from mdnn.tokens.items import RANKS
-
-KINDS = ("text", *RANKS)
-
-# Format of the size in a specification, by kind.
-_SIZE_FORMATS = {
-    "text": "CHARACTERS",
-    "audio": "SAMPLES",
-    "image": "HEIGHTxWIDTH",
-    "grey": "HEIGHTxWIDTH",
-    "video": "FRAMESxHEIGHTxWIDTH",
-    "grey_video": "FRAMESxHEIGHTxWIDTH",
-}
+from mdnn.tokens.items import check_kind
+from mdnn.tokens.modalities import item_kinds, kinds_of, modality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +15,7 @@ class OutputSpec:
     """Specification of one item to generate.
 
     Args:
-        kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"` or `"audio"`.
+        kind: name of a kind of item, such as `"text"` or `"grey"` (`item_kinds()`).
         shape: sizes of the item in tokens: `(h, w)`, `(n, h, w)`, `(samples,)` or `(characters,)`;
             `None` if unspecified.
     """
@@ -36,8 +25,8 @@ class OutputSpec:
 
     @property
     def flat(self):
-        """bool, true for a text or sound, whose length the network may choose."""
-        return self.kind in ("text", "audio")
+        """bool, true for an item with one coordinate, whose length the network may choose."""
+        return modality(self.kind).flat
 
     @property
     def num_tokens(self):
@@ -61,15 +50,16 @@ def parse_output_spec(text, modalities):
     if not isinstance(text, str) or not text.split():
         raise MdnnError(f'output: expected a word such as "text" or "grey 8x8", received {text!r}')
     kind, *sizes = text.split()
-    if kind not in KINDS:
+    known = item_kinds()
+    if kind not in known:
         raise MdnnError(
-            f"output: unknown {kind!r}{did_you_mean(kind, KINDS)}; known: {', '.join(KINDS)}"
+            f"output: unknown {kind!r}{did_you_mean(kind, known)}; known: {', '.join(known)}"
         )
-    check_kind(kind, modalities, f"output: {text!r}")
+    check_kind(kind, kinds_of(modalities), f"output: {text!r}")
     if not sizes:
         return OutputSpec(kind)
-    expected = _SIZE_FORMATS[kind]
-    pattern = "x".join([r"([0-9]{1,10})"] * (expected.count("x") + 1))
+    names = modality(kind).size_names
+    expected, pattern = "x".join(names), "x".join([r"([0-9]{1,10})"] * len(names))
     match = re.fullmatch(pattern, sizes[0]) if len(sizes) == 1 else None
     shape = tuple(map(int, match.groups())) if match else ()
     if not shape or min(shape) < 1 or math.prod(shape) > MAX_INT32:
@@ -93,19 +83,3 @@ def parse_output(output, modalities):
     if not isinstance(specs, (list, tuple)) or not specs:
         raise MdnnError(f"output: expected a word or a list of words, received {output!r}")
     return [parse_output_spec(spec, modalities) for spec in specs]
-
-
-def check_kind(kind, modalities, name):
-    """Refuses a kind of item whose modality the network does not have.
-
-    Args:
-        kind: str.
-        modalities: names of the network's modalities.
-        name: str, name of the item in the error message.
-
-    Raises:
-        MdnnError: the network does not have the modality.
-    """
-    if kind not in modalities:
-        known = [modality for modality in modalities if modality in KINDS]
-        raise MdnnError(f"{name}: this network knows {', '.join(known)}, not {kind}")

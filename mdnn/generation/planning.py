@@ -6,6 +6,7 @@ and the SavedModel share the same rules.
 
 import math
 
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import aligned
 
 MAX_INT32 = 2**31 - 1
@@ -69,8 +70,7 @@ def coordinate_strides(shape):
 
 def modalities_of(kind, modalities):
     """Returns the names among `modalities` of the tokens that an item of a kind may contain."""
-    names = ("text", "word") if kind == "text" else (kind,)
-    return tuple(name for name in modalities if name in names)
+    return tuple(name for name in modalities if modality(name).kind == kind)
 
 
 def _larger(a, b):

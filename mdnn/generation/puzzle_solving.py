@@ -68,16 +68,16 @@ def solve_puzzles(run, prompt, options, stream=None):
 
 
 def _solve(run, puzzle, options, stream=None):
-    task, units = read_puzzle(run.config, puzzle)
-    solver, asked = _solver(run, task), task.asked(units[None])
-    tokens, stillest, best = to_tokens(units[None], task.shape), math.inf, None
+    task, symbols = read_puzzle(run.config, puzzle)
+    solver, asked = _solver(run, task), task.asked(symbols[None])
+    tokens, stillest, best = to_tokens(symbols[None], task.shape), math.inf, None
     tell = stream if options.num_starts == 1 else None
     seed = check_seed(options.seed)
     for start in range(seed, seed + options.num_starts):
         each = tell is not None
         for steps, state in _iterate(solver, tokens, asked, start, options, each):
             chosen = state["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
-            answer = _format(task, np.where(asked[0], chosen, units), puzzle)
+            answer = _format(task, np.where(asked[0], chosen, symbols), puzzle)
             if tell is not None:
                 tell(steps, answer)
         if best is None or state["change"][0] < stillest:
@@ -109,11 +109,11 @@ def read_puzzle(config, puzzle):
         kind = task.name.rpartition("-")[0]
         if kind != "addition" and sizes != task.shape:
             task = make_task(PuzzleName(kind, sizes))
-    units = task.units("".join(lines))
-    wrong, _ = task.solve(units[None])
+    symbols = task.symbols("".join(lines))
+    wrong, _ = task.solve(symbols[None])
     if wrong:
         raise MdnnError(f"this {task.name} cannot be solved: {wrong[0]}")
-    return task, units
+    return task, symbols
 
 
 def _task(config):
@@ -166,8 +166,8 @@ def _iterate(solver, tokens, asked, seed, options, each):
             return
 
 
-def _format(task, units, puzzle):
+def _format(task, symbols, puzzle):
     """Formats an answer as text with the line length of its puzzle."""
-    text = task.text(units)
+    text = task.text(symbols)
     width = len(puzzle.strip("\n").split("\n")[0])
     return "\n".join(text[start : start + width] for start in range(0, len(text), width))

@@ -9,7 +9,8 @@ import numpy as np
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import coordinate_strides, num_masked
-from mdnn.tokens.features import MODALITY, WIDTH, modality
+from mdnn.tokens.features import MODALITY, WIDTH
+from mdnn.tokens.modalities import modality
 
 END = modality("end").index
 MASK = modality("blank").index
@@ -97,9 +98,9 @@ class OutputRequest:
             masks[:, MODALITY] = MASK
             return masks
         if spec.flat:
-            return tokenizer.blanks(spec.kind, (count,), item)
-        masks = tokenizer.blanks(spec.kind, spec.shape, item)
-        return np.vstack([masks, tokenizer.end_blank(spec.kind, spec.shape, item)])[:count]
+            return tokenizer.masks(spec.kind, (count,), item)
+        masks = tokenizer.masks(spec.kind, spec.shape, item)
+        return np.vstack([masks, tokenizer.end_mask(spec.kind, spec.shape, item)])[:count]
 
     def strides(self):
         """Returns the strides of the item's coordinates; see `coordinate_strides`."""

@@ -40,12 +40,12 @@ class TextDecoder(keras.Model):
     Call arguments:
         inputs: dict. First call: `window` int32 `[batch, positions, 4]` and `filled` int32
             `[batch]` as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
-            `[batch]`, zeros. Further calls: the result of the previous call without `units`, and
+            `[batch]`, zeros. Further calls: the result of the previous call without `decoded`, and
             `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32,
             `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
 
     Returns:
-        dict of tensors for the next call. Decoding calls add `units` int32 `[chunk, batch, 4]`
+        dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
         (modality and bytes), of which the first `count` are valid. For a context with a longer
         prompt than the shortest, the first of these over all calls are the rest of its prompt.
 
@@ -119,7 +119,7 @@ class TextDecoder(keras.Model):
         state = {name: inputs[name] for name in ("window", "filled", "written")}
         batch = ops.shape(state["filled"])[0]
         state["done"] = ops.zeros_like(count)
-        state["units"] = ops.zeros((self.chunk, batch, TOKEN_BYTES), "int32")
+        state["decoded"] = ops.zeros((self.chunk, batch, TOKEN_BYTES), "int32")
         if self.return_hidden:
             shape = (self.chunk, batch, self.incremental.width)
             state["hidden"] = ops.zeros(shape, self.incremental.dtype)
@@ -155,7 +155,7 @@ class TextDecoder(keras.Model):
         # Keep the token of a prompt that is longer than `position`.
         is_new = filled == behind
         token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
-        decoded = {"units": token, "hidden": hidden}
+        decoded = {"decoded": token, "hidden": hidden}
         return {
             "window": set_index(window, behind, token),
             "filled": filled + ops.cast(is_new, "int32"),

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from mdnn.config.refeed_rules import trained_steps
+from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
@@ -15,7 +15,8 @@ from mdnn.generation.requests import decoder_for
 from mdnn.generation.stop_texts import until_stop
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
-from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
@@ -46,11 +47,11 @@ def generate_text(run, prompt, options, stream=None):
     check_text(prompt)
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
-    settings = options.settings_for(trained_steps(run.config))
+    settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
     if decoding == "autoregressive":
         pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
     else:
-        tokens = _fill(run, run.tokenizer.units(prompt), length, decoding, settings, seed)
+        tokens = _fill(run, run.tokenizer.ids(prompt), length, decoding, settings, seed)
         pieces = _truncate(tokens, run.tokenizer, length)
     written = []
     for piece in until_stop(pieces, options.stop_texts):
@@ -107,8 +108,8 @@ def _truncate(decoded, tokenizer, length):
     left = length
     if left <= 0:
         return
-    for units in decoded:
-        piece = tokenizer.text(units)[:left]
+    for ids in decoded:
+        piece = tokenizer.text(ids)[:left]
         left -= len(piece)
         if piece:
             yield piece
@@ -133,7 +134,7 @@ def _continue(model, tokenizer, prompt, limit, settings, seed):
     while done < limit:
         count = min(decoder.chunk if done else FIRST_CHUNK, limit - done)
         (tokens,) = groups.decode(count)
-        yield tokenizer.units_from_tokens(pad_features(tokens))
+        yield tokenizer.ids_from_tokens(pad_features(tokens))
         done += count
 
 
@@ -143,7 +144,7 @@ def _text_decoder(model, words, steps, sampler):
     return TextDecoder(model, words=words, steps=steps, sampler=sampler)
 
 
-def _fill(run, units, limit, decoding, settings, seed):
+def _fill(run, ids, limit, decoding, settings, seed):
     """Decodes masked positions and yields arrays of token ids, at least `limit` in total."""
     tokenizer, positions = run.tokenizer, run.config.context.positions
     if positions < 2:
@@ -177,7 +178,7 @@ def _fill(run, units, limit, decoding, settings, seed):
         # Fill whole contexts, as in training: keep the end of the prompt in the first piece, then
         # the last half of a context.
         room = positions - 1 if written == 0 else positions // 2
-        before = units[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
+        before = ids[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
         tokens = np.zeros((1, positions, WIDTH), "int32")
         tokens[0, : len(before)] = tokenizer.tokens(before)
         count = positions - len(before)
@@ -187,7 +188,7 @@ def _fill(run, units, limit, decoding, settings, seed):
         scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
         arrays = {"tokens": tokens, "masks": np.roll(masks, -len(before), axis=0)[None]}
         decoded = decoder.predict_on_batch(inputs | scalars | arrays)
-        new = tokenizer.units_from_tokens(np.asarray(decoded["tokens"])[0, :count])
+        new = tokenizer.ids_from_tokens(np.asarray(decoded["tokens"])[0, :count])
         yield new
         written += count
-        units = np.concatenate([units, new])
+        ids = np.concatenate([ids, new])

@@ -49,8 +49,8 @@ class TextStream:
             pieces = [""] * len(prompts)
             for text, tokens in enumerate(groups.decode(count, left)):
                 if left[text]:
-                    units = self.tokenizer.units_from_tokens(pad_features(tokens))
-                    pieces[text] = self.tokenizer.text(units)[: left[text]]
+                    ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
+                    pieces[text] = self.tokenizer.text(ids)[: left[text]]
                     left[text] -= len(pieces[text])
             count = PIECE
             yield pieces

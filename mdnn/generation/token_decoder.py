@@ -7,7 +7,8 @@ from keras import ops
 from mdnn.generation.sampling import sample, uniform
 from mdnn.generation.windows import TOKEN_BYTES, sanitize_tokens
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.features import MODALITY, PLACES, modality
+from mdnn.tokens.features import MODALITY, PLACES
+from mdnn.tokens.modalities import modality
 
 
 class TokenDecoder(keras.Model):
@@ -64,13 +65,13 @@ class TokenDecoder(keras.Model):
             return ops.reshape(ops.repeat(inputs[name][:, None], tokens, axis=1), (-1,))
 
         settings = [each_token(name) for name in ("temperature", "top_k", "top_p")]
-        seed, place = each_token("seed"), ops.reshape(positions, (-1,))
+        seed, index = each_token("seed"), ops.reshape(positions, (-1,))
 
         def pick(logits, step):
             flat = ops.reshape(logits, (-1, logits.shape[-1]))
             u = None
             if self.sampler != "greedy":
-                u = uniform(seed, place, step, denoising_step)
+                u = uniform(seed, index, step, denoising_step)
             chosen = sample(flat, u, *settings, sampler=self.sampler)
             return ops.reshape(chosen, ops.shape(positions))
 
@@ -96,12 +97,12 @@ class TokenDecoder(keras.Model):
         same = ops.equal(tokens[..., MODALITY : MODALITY + 1], indices)
         return ops.any(ops.logical_and(same, inputs["answer"][:, None] > 0), axis=-1)
 
-    def placed(self, tokens, places, inputs):
+    def with_coordinates(self, tokens, coordinates, inputs):
         """Sets the coordinates and the item number of tokens.
 
         Args:
             tokens: int32 `[n, tokens, 8]`.
-            places: int32 `[n, tokens, 3]`, coordinates for contexts in which the heads do not
+            coordinates: int32 `[n, tokens, 3]`, coordinates for contexts in which the heads do not
                 decide them.
             inputs: the inputs of the call.
 
@@ -109,9 +110,9 @@ class TokenDecoder(keras.Model):
             int32 `[n, tokens, 8]`.
         """
         decoded = inputs["decoded"][:, None, None] > 0
-        places = ops.where(decoded, tokens[..., PLACES], places)
+        coordinates = ops.where(decoded, tokens[..., PLACES], coordinates)
         item = ops.zeros_like(tokens[..., :1]) + inputs["item"][:, None, None]
-        return ops.concatenate([tokens[..., :TOKEN_BYTES], places, item], axis=-1)
+        return ops.concatenate([tokens[..., :TOKEN_BYTES], coordinates, item], axis=-1)
 
 
 def at_positions(values, positions):

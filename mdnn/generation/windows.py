@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.features import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.modalities import modality
 
 TOKEN_BYTES = 4
 """Number of leading integers of a token that encode its content: modality and three bytes."""
@@ -30,10 +31,10 @@ def overlap_length(grid):
 
 def with_coordinates(tokens, start=0):
     """Extends tokens int32 `[batch, n, 4]` to `[batch, n, 8]` with coordinates from `start`."""
-    place = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
-    place = place * ops.cast(tokens[:, :, :1] > 0, "int32")
+    coordinate = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
+    coordinate = coordinate * ops.cast(tokens[:, :, :1] > 0, "int32")
     rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[:, :, : WIDTH - TOKEN_BYTES - 1]
-    return ops.concatenate([tokens, place, rest], axis=-1)
+    return ops.concatenate([tokens, coordinate, rest], axis=-1)
 
 
 def sanitize_tokens(tokens, words=0):
@@ -68,9 +69,9 @@ def encode_prompts(tokenizer, texts, positions):
     window = np.zeros((len(texts), positions, TOKEN_BYTES), "int32")
     lengths = np.zeros(len(texts), "int32")
     for number, text in enumerate(texts):
-        units = tokenizer.units(text)[-positions:]
-        window[number, : len(units)] = tokenizer.tokens(units)[:, :TOKEN_BYTES]
-        lengths[number] = len(units)
+        ids = tokenizer.ids(text)[-positions:]
+        window[number, : len(ids)] = tokenizer.tokens(ids)[:, :TOKEN_BYTES]
+        lengths[number] = len(ids)
     return window, lengths
 
 

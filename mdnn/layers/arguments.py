@@ -270,3 +270,23 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return dict(value) if isinstance(value, dict) else value
+
+
+def axis_before_channels(axis, shape, name):
+    """Returns an axis as a non-negative number; refuses the last one, which holds the channels.
+
+    Args:
+        axis: Integer, an axis of the input.
+        shape: Tuple, the input's shape.
+        name: String, the layer's name, for errors.
+
+    Raises:
+        ValueError: If the axis is out of range or the last one.
+    """
+    number = normalize_axis(axis, len(shape), "axis")
+    if number == len(shape) - 1:
+        raise ValueError(
+            f"Expected `axis` of {name!r} to be other than the last, which holds the channels. "
+            f"Received: axis={axis}, input_shape={tuple(shape)}"
+        )
+    return number

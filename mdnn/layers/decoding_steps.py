@@ -4,13 +4,8 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from mdnn.tokens.features import COLUMNS, modality
-
-# Numbers of Unicode code points and of 16-bit sample values: the sizes of the paper's tables.
-CODE_POINTS, SAMPLES = 1_114_112, 65_536
-
-# Byte columns joined into one number in the paper's tables, and the number of its values.
-WHOLE = {"text": (3, CODE_POINTS), "audio": (2, SAMPLES)}
+from mdnn.tokens.features import COLUMNS
+from mdnn.tokens.modalities import modality
 
 TABLES = ("bytes", "full", "bits")
 
@@ -50,7 +45,7 @@ class DecodingStep:
     values: tuple[int, ...] | None = None
 
     @property
-    def part(self):
+    def group(self):
         """Group for loss weights: `"modality"`, `"byte_1"` to `"byte_3"` or `"place"`."""
         return "place" if self.column.startswith("place") else self.column
 
@@ -161,14 +156,14 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
         steps.append(DecodingStep("modality", "modality", 1, len(indices), None, values=indices))
     for name in modalities:
         steps += _byte_steps(name, table)
-        for k in range(modality(name).places if places else 0):
+        for k in range(len(modality(name).coordinates) if places else 0):
             steps += _digit_steps(name, f"place_{k + 1}", base, digits)
     return steps
 
 
 def _byte_steps(name, table):
-    if table == "full" and name in WHOLE:
-        joined, classes = WHOLE[name]
+    if table == "full" and modality(name).whole_values:
+        joined, classes = modality(name).joined, modality(name).whole_values
         step = f"{name}_byte_1"
         return [DecodingStep(step, "byte_1", 1, classes, (name,), joined=joined, most=classes - 1)]
     steps = []
@@ -225,7 +220,10 @@ def _bit_steps(modalities, places, base, digits):
         kinds = None
         if where != "modality":
             group, number = where.split("_")
-            count = {"byte": lambda kind: len(kind.bytes), "place": lambda kind: kind.places}[group]
+            count = {
+                "byte": lambda kind: len(kind.bytes),
+                "place": lambda kind: len(kind.coordinates),
+            }[group]
             kinds = tuple(name for name in modalities if count(modality(name)) >= int(number))
         steps.append(DecodingStep(f"{where}_bit_{bit + 1}", where, 2**bit, 2, kinds))
     return steps

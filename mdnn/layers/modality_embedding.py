@@ -1,11 +1,12 @@
 """Defines `ModalityEmbedding`: tokens to one vector per position."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
 from mdnn.layers.decoding_steps import (
-    WHOLE,
     bit_channels,
     check_modalities,
     check_table,
@@ -15,14 +16,8 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.initializers import OrderedRows, initializer_copy
 from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import MODALITIES, WIDTH, modality
-
-# Initial root mean squares of ordered tables: of pixel bytes and a sample's high byte, and of a
-# sample's low byte.
-HIGH_BYTE, LOW_BYTE = 0.05, 0.005
-
-# Modalities whose bytes are magnitudes: similar bytes look or sound alike.
-SHADES = ("image", "grey", "video", "grey_video", "audio")
+from mdnn.tokens.features import WIDTH
+from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -127,7 +122,10 @@ class ModalityEmbedding(RuledLayer):
         }
         rows = self.base * self.digits
         self.place_tables = {
-            name: [self._table(f"{name}_place_{k + 1}", rows) for k in range(modality(name).places)]
+            name: [
+                self._table(f"{name}_place_{k + 1}", rows)
+                for k in range(len(modality(name).coordinates))
+            ]
             for name in (self.modalities if self.places else ())
         }
         self.item_table = self._table("item", rows) if self.items else None
@@ -142,8 +140,8 @@ class ModalityEmbedding(RuledLayer):
 
     def _byte_rows(self, name):
         """Returns the numbers of rows of a modality's byte tables."""
-        if self.table == "full" and name in WHOLE:
-            return (WHOLE[name][1],)
+        if self._is_whole(name):
+            return (modality(name).whole_values,)
         if name == "word":
             return (len(self.letters),)
         # Modalities without bytes, such as `end`, have a single token.
@@ -151,11 +149,8 @@ class ModalityEmbedding(RuledLayer):
 
     def _ordered(self, name, k):
         """Returns the `OrderedRows` initializer of a byte table, or `None` for the default."""
-        if self.start != "ordered" or name not in SHADES:
-            return None
-        # A sample's low byte jumps from 255 to 0 when the sample grows by one, so its table starts
-        # with small values.
-        return OrderedRows(LOW_BYTE if name == "audio" and k > 0 else HIGH_BYTE)
+        rms = modality(name).ordered_rms
+        return OrderedRows(rms[k]) if self.start == "ordered" and rms else None
 
     def _table(self, name, rows, initializer=None):
         start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))
@@ -175,7 +170,11 @@ class ModalityEmbedding(RuledLayer):
     @property
     def _apart(self):
         """Modalities with a look-up of their own: large tables and words."""
-        return [n for n in self.modalities if n == "word" or (self.table == "full" and n in WHOLE)]
+        return [name for name in self.modalities if name == "word" or self._is_whole(name)]
+
+    def _is_whole(self, name):
+        """Returns whether a modality has one of the paper's tables."""
+        return self.table == "full" and modality(name).whole_values is not None
 
     def _rows(self, tokens):
         """Sums the rows of all small tables with a single look-up in the concatenated tables.
@@ -194,14 +193,15 @@ class ModalityEmbedding(RuledLayer):
             by_name = {n: t[k] for n, t in self.place_tables.items() if k < len(t)}
             groups.append((by_name, column(tokens, f"place_{k + 1}"), "digits"))
         if self.item_table is not None:
-            by_name = {row.name: self.item_table for row in MODALITIES if row.index > 0}
+            names = [name for name, each in MODALITIES.items() if each.index > 0]
+            by_name = dict.fromkeys(names, self.item_table)
             groups.append((by_name, column(tokens, "item"), "digits"))
         indices, starts = [], {}
         size = 1  # the first row is zeros
         for by_name, number, what in groups:
             if not by_name:
                 continue
-            begin, most = np.zeros(len(MODALITIES), "int32"), np.zeros(len(MODALITIES), "int32")
+            begin, most = np.zeros(MAX_MODALITIES, "int32"), np.zeros(MAX_MODALITIES, "int32")
             for name, table in by_name.items():
                 if id(table) not in starts:
                     starts[id(table)] = size
@@ -210,7 +210,7 @@ class ModalityEmbedding(RuledLayer):
                 at = modality(name).index
                 begin[at], most[at] = starts[id(table)], table.shape[0] - 1
             # Indices outside the table of modalities select the row of zeros.
-            valid_kind = ops.where(kind < len(MODALITIES), kind, 0)
+            valid_kind = ops.where(kind < MAX_MODALITIES, kind, 0)
             begin = ops.take(ops.convert_to_tensor(begin), valid_kind)[..., None]
             if what == "digits":
                 number = digit_rows(number, self.base, self.digits)
@@ -229,9 +229,9 @@ class ModalityEmbedding(RuledLayer):
     def _units(self, name, tokens):
         first, second, third = (column(tokens, f"byte_{k}") for k in (1, 2, 3))
         tables = self.byte_tables[name]
-        if self.table == "full" and name in WHOLE:
-            number = first * 256 + second
-            number = number * 256 + third if WHOLE[name][0] == 3 else number
+        if self._is_whole(name):
+            columns = (first, second, third)[: modality(name).joined]
+            number = functools.reduce(lambda number, byte: number * 256 + byte, columns)
             # Bytes of other modalities may exceed the table; the result is masked by the caller.
             return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)

@@ -15,7 +15,8 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import COLUMNS, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.modalities import modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -182,7 +183,7 @@ class ModalityHeads(RuledLayer):
             if step.kinds is not None and step.kinds != (name,):
                 continue
             answers[step.name] = step.answer(targets)
-            weight = weights.get(step.part, 1.0)
+            weight = weights.get(step.group, 1.0)
             if weight:
                 score = self._score(step, hidden, answers)
                 total = total + weight * sparse_cross_entropy(score, answers[step.name])

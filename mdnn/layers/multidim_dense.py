@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from mdnn import activations
 from mdnn.layers.arguments import (
     check_axes,
     check_random,
@@ -18,14 +17,14 @@ from mdnn.layers.axis_product import (
     batch_to_end,
     batch_to_front,
 )
+from mdnn.layers.kernel_layer import KernelLayer
 from mdnn.layers.multidim_kernels import make_passes
 from mdnn.layers.multidim_plan import count_operations, make_plan
-from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.layers.wiring import parse_wiring, toeplitz
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class MultidimDense(RuledLayer):
+class MultidimDense(KernelLayer):
     """Applies a dense layer along each named axis of a grid.
 
     A pass along the axis `a` computes
@@ -139,7 +138,17 @@ class MultidimDense(RuledLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(
+            use_bias=use_bias,
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
         for name, value, words in (
             ("execution", execution, ("parallel", "sequential")),
             ("order", order, ("ascending", "descending")),
@@ -156,14 +165,6 @@ class MultidimDense(RuledLayer):
         self.units = check_units(units)
         self.wiring = parse_wiring(wiring)
         self.self_connection = self_connection
-        self.use_bias = use_bias
-        self.activation = activations.get(activation)
-        self.kernel_initializer = get_initializer(kernel_initializer)
-        self.bias_initializer = get_initializer(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
         self._words = frozenset(self.wiring.split("+"))
         self.window = check_window(window, "local" in self._words)
         self.density, self.seed = check_random(density, seed, "random" in self._words)
@@ -172,15 +173,7 @@ class MultidimDense(RuledLayer):
     def build(self, input_shape):
         self._plan = plan = make_plan(input_shape, self)
         self._kernels, self._terms = make_passes(self, plan)
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=tuple(plan.output_shape[a] for a in plan.bias_axes),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.bias = self._add_bias(tuple(plan.output_shape[a] for a in plan.bias_axes))
         self.input_spec = keras.layers.InputSpec(
             ndim=len(input_shape), axes={a: input_shape[a] for a in plan.sized_axes}
         )
@@ -287,14 +280,6 @@ class MultidimDense(RuledLayer):
             "units": plain(self.units),
             "wiring": self.wiring,
             "self_connection": self.self_connection,
-            "use_bias": self.use_bias,
-            "activation": activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "window": plain(self.window),
             "density": self.density,
             "seed": self.seed,

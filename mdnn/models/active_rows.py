@@ -66,7 +66,7 @@ class ActiveRows:
             found |= {f"{name}_at": at, name: rounded(rows, name, sizes) if padded else rows}
         return found
 
-    def places(self, batch, positions):
+    def computed_indices(self, batch, positions):
         """Returns the indices in the result of `hidden` of flattened positions of a batch."""
         row = self.network.row
         return ops.take(batch["answering_at"], positions // row) * row + positions % row
@@ -89,12 +89,12 @@ class ActiveRows:
         tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
         tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)
         x = self._alone(network.embedding(tokens))
-        for place, block in enumerate(network.blocks):
-            if place == self.last_fold:
-                alone = place == self.first_fold
+        for number, block in enumerate(network.blocks):
+            if number == self.last_fold:
+                alone = number == self.first_fold
                 x = self._fold(block, x, batch, alone, options, training)
                 continue
-            if place == self.first_fold:
+            if number == self.first_fold:
                 x = self._rows_of(x, batch["filled_at"])
                 x = ops.reshape(x, (-1, *network.grid, network.width))
             x = block(x, options=options, training=training)

@@ -11,8 +11,8 @@ def embedding_modalities(config):
     symbol instead of the mask token.
     """
     masks = config.train.objectives.whole and rules_of(config).has_mask
-    blank = ("blank",) if masks else ()
-    return (*config.tokens.modalities, *blank, *_end(config))
+    mask = ("blank",) if masks else ()
+    return (*config.tokens.modalities, *mask, *_end(config))
 
 
 def heads_modalities(config):

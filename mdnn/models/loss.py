@@ -10,23 +10,24 @@ from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
-from mdnn.tokens.features import MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.features import WIDTH
+from mdnn.tokens.modalities import modality
 
-# Parts of a token whose decoding steps can be weighted.
-PARTS = ("modality", "byte_1", "byte_2", "byte_3", "place")
+# Groups of decoding steps that can be weighted.
+STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "place")
 
 
-def token_nll(targets, scores, modalities, step_weights=None, **how):
+def token_nll(targets, scores, modalities, step_weights=None, **options):
     """Computes the negative log-likelihood of tokens.
 
     Args:
         targets: integer tokens `[..., 8]`, the correct tokens.
         scores: `[..., classes]`, as returned by `ModalityHeads` for the same targets.
         modalities: names of the heads' modalities, in their order.
-        step_weights: dict from parts of a token (`"modality"`, `"byte_1"` to `"byte_3"`,
-            `"place"`) to the weights of their decoding steps; missing parts have weight 1. A step
+        step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
+            `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
             of the table `"full"` has the weight of `byte_1`.
-        **how: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
+        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
 
     Returns:
         Two float32 tensors `[...]`: the loss of each position in nats, 0 for padding; and a mask,
@@ -42,28 +43,28 @@ def token_nll(targets, scores, modalities, step_weights=None, **how):
     counted = is_any(kind, modalities)
     weights = step_weights or {}
     total, start = ops.zeros_like(counted), 0
-    steps = decoding_steps(modalities, **how)
-    check_scores(scores, sum(step.classes for step in steps), modalities, how)
+    steps = decoding_steps(modalities, **options)
+    check_scores(scores, sum(step.classes for step in steps), modalities, options)
     for step in steps:
         piece = scores[..., start : start + step.classes]
         start += step.classes
-        weight = weights.get(step.part, 1.0)
+        weight = weights.get(step.group, 1.0)
         if weight == 0 or step.kinds == ():
             continue
-        nats = sparse_cross_entropy(piece, step.answer(targets))
+        nll = sparse_cross_entropy(piece, step.answer(targets))
         has = counted if step.kinds is None else step.has(targets)
-        total = total + nats * (has if weight == 1 else has * weight)
+        total = total + nll * (has if weight == 1 else has * weight)
     return total, counted
 
 
-def check_scores(scores, classes, modalities, how):
+def check_scores(scores, classes, modalities, options):
     """Refuses scores of heads with other decoding steps, whose classes would be mixed up.
 
     Raises:
         ValueError: another number of scores per position than `classes`.
     """
     if scores.shape[-1] not in (None, classes):
-        given = "".join(f", {name}={value!r}" for name, value in how.items())
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
         raise ValueError(
             f"the loss of modalities={list(modalities)}{given} takes {classes} scores per "
             f"position, received {scores.shape[-1]}: expected the options of the network's heads"
@@ -91,24 +92,6 @@ def check_targets(targets, modalities):
         )
 
 
-def nats_by_modality(targets, nats):
-    """Sums losses over the tokens of each modality.
-
-    Args:
-        targets: integer tokens `[..., 8]`, the correct tokens, an array.
-        nats: `[...]`, the loss of each token in nats, an array.
-
-    Returns:
-        dict from the names of the modalities present to `(sum of nats, number of tokens)`, float
-        and int.
-    """
-    kinds, nats = np.asarray(targets)[..., MODALITY], np.asarray(nats, dtype="float64")
-    found = {row.name: kinds == row.index for row in MODALITIES if row.index > 0}
-    return {
-        name: (float(nats[own].sum()), int(own.sum())) for name, own in found.items() if own.any()
-    }
-
-
 @keras.saving.register_keras_serializable(package="mdnn")
 class TokenCrossEntropy(keras.losses.Loss):
     """Computes the mean loss in nats per token over the positions whose target is not padding.
@@ -124,15 +107,15 @@ class TokenCrossEntropy(keras.losses.Loss):
             modalities have weight 1. The weight of an `end` token is multiplied by that of the
             token before it (whose modality is its first byte), so that weights do not change how
             often the network ends its output.
-        step_weights: dict from parts of a token to the weights of their steps (see `token_nll`).
+        step_weights: dict from groups of steps to the weights of their steps (see `token_nll`).
 
     Call arguments:
         y_true: integer tokens `[batch, positions, 8]`.
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
-        ValueError: a weight has an unknown modality or part or is negative, or all are 0; `y_true`
-            holds no tokens; heads with other options made the scores; or a target has a modality
+        ValueError: a weight has an unknown modality or group or is negative; `y_true` holds no
+            tokens; heads with other options made the scores; or a target has a modality
             that the heads lack and its value is known (see `token_nll`).
     """
 
@@ -150,14 +133,14 @@ class TokenCrossEntropy(keras.losses.Loss):
     ):
         super().__init__(name=name, **kwargs)
         self.modalities = check_modalities(modalities)
-        self.how = {
+        self.options = {
             "table": table,
             "places": bool(places),
             "base": int(base),
             "digits": int(digits),
         }
         self.modality_weights = _weights(modality_weights, self.modalities, "modality")
-        self.step_weights = _weights(step_weights, PARTS, "part of a unit")
+        self.step_weights = _weights(step_weights, STEP_GROUPS, "group of steps")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         rows = ops.cast(y_true, "int32")
@@ -174,12 +157,12 @@ class TokenCrossEntropy(keras.losses.Loss):
         rows = ops.cast(y_true, "int32")
         if rows.shape[-1] == 2 * WIDTH:
             rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
-        nats, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.how)
+        nll, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.options)
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)
-            nats = nats * weight
+            nll = nll * weight
         # Keras takes the mean over all positions; this makes it a mean without padding.
-        return nats / ops.maximum(ops.mean(weight), 1e-9)
+        return nll / ops.maximum(ops.mean(weight), 1e-9)
 
     def weights(self, rows):
         """Returns the weight of each token's modality.
@@ -193,10 +176,10 @@ class TokenCrossEntropy(keras.losses.Loss):
         counts = {name: self.modality_weights.get(name, 1.0) for name in self.modalities}
         kind = column(rows, "modality")
         weight = sum(count * is_any(kind, [name]) for name, count in counts.items())
-        units = {name: count for name, count in counts.items() if name != "end" and count != 1}
-        if "end" in counts and units:
+        weighted = {name: count for name, count in counts.items() if name != "end" and count != 1}
+        if "end" in counts and weighted:
             ended = column(rows, "byte_1")
-            factor = 1.0 + sum((count - 1.0) * is_any(ended, [n]) for n, count in units.items())
+            factor = 1.0 + sum((count - 1.0) * is_any(ended, [n]) for n, count in weighted.items())
             weight = weight * ops.where(is_any(kind, ["end"]) > 0, factor, 1.0)
         return weight
 
@@ -204,7 +187,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return {
             **super().get_config(),
             "modalities": self.modalities,
-            **self.how,
+            **self.options,
             "modality_weights": self.modality_weights,
             "step_weights": self.step_weights,
         }
@@ -222,18 +205,16 @@ def _weights(weights, known, what):
             raise ValueError(
                 f"weights: expected {what} {name!r} at least 0, received {weights[name]}"
             )
-    if weights and not any(weights.get(name, 1.0) for name in known):
-        raise ValueError(f"weights: expected one {what} above 0, received 0 for all")
     return weights
 
 
 def loss_for(config):
     """Returns the `TokenCrossEntropy` of a config, with its weights."""
-    how = decoding(config)
+    options = decoding(config)
     weights = dataclasses.asdict(config.loss.modality)
     return TokenCrossEntropy(
-        **how,
-        modality_weights={name: weights[name] for name in how["modalities"]},
+        **options,
+        modality_weights={name: weights.get(name, 1.0) for name in options["modalities"]},
         step_weights=dataclasses.asdict(config.loss.step),
     )
 
@@ -258,7 +239,7 @@ class TokenNLL(keras.layers.Layer):
         # Keep the dtype of the scores under every dtype policy.
         super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
-        self.how = {
+        self.options = {
             "table": table,
             "places": bool(places),
             "base": int(base),
@@ -266,19 +247,19 @@ class TokenNLL(keras.layers.Layer):
         }
 
     def call(self, targets, scores):
-        return token_nll(targets, scores, self.modalities, **self.how)[0]
+        return token_nll(targets, scores, self.modalities, **self.options)[0]
 
     def get_config(self):
-        return {**super().get_config(), "modalities": self.modalities, **self.how}
+        return {**super().get_config(), "modalities": self.modalities, **self.options}
 
 
-def nll_model(model, modalities, **how):
+def nll_model(model, modalities, **options):
     """Builds a model that returns the loss of every position.
 
     Args:
         model: a network, as returned by `mdnn.build`.
         modalities: names of the heads' modalities, in their order.
-        **how: `table`, `places`, `base` and `digits` of the heads
+        **options: `table`, `places`, `base` and `digits` of the heads
             (`mdnn.models.head_options.decoding` returns those of a config).
 
     Returns:
@@ -286,4 +267,6 @@ def nll_model(model, modalities, **how):
         `[batch, positions]` in nats.
     """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    return keras.Model(model.input, TokenNLL(modalities, **how)(inputs["targets"], model.output))
+    return keras.Model(
+        model.input, TokenNLL(modalities, **options)(inputs["targets"], model.output)
+    )

@@ -6,7 +6,8 @@ from keras import ops
 
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.loss import token_nll
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 
 
 class LossModel(keras.Model):
@@ -116,25 +117,25 @@ class LossModel(keras.Model):
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
         hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         if not self.uses_target_indices:
-            nats = self.heads.nll(
+            nll = self.heads.nll(
                 self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
             )
-            total = ops.sum(ops.where(counts > 0, nats, 0.0) * counts)
+            total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         total = 0.0
         for name, index in batch["target_indices"].items():
             weight = ops.cast(index >= 0, "float32")
             index = ops.maximum(index, 0)
             weight = weight * ops.take(counts, index)
-            place = index if self.rows is None else self.rows.places(batch, index)
-            nats = self.heads.nll(
+            computed = index if self.rows is None else self.rows.computed_indices(batch, index)
+            nll = self.heads.nll(
                 name,
-                ops.take(hidden, place, axis=0),
+                ops.take(hidden, computed, axis=0),
                 ops.take(rows, index, axis=0),
                 self.loss_function.step_weights,
             )
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
-            total = total + ops.sum(ops.where(weight > 0, nats, 0.0) * weight)
+            total = total + ops.sum(ops.where(weight > 0, nll, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
 
 
@@ -145,7 +146,7 @@ def _check_loss(loss, heads):
         ValueError: names the first option that differs.
     """
     names = ["table", "places", *(("base", "digits") if heads.places else ())]
-    pairs = {name: (loss.how[name], getattr(heads, name)) for name in names}
+    pairs = {name: (loss.options[name], getattr(heads, name)) for name in names}
     pairs = {"modalities": (list(loss.modalities), list(heads.modalities))} | pairs
     for name, (of_loss, of_heads) in pairs.items():
         if of_loss != of_heads:
@@ -193,9 +194,9 @@ class TargetNLL(keras.Model):
         if heads.table != "bits":
             return heads.nll(name, hidden, rows)
         # Bit patterns that encode no token also have probability.
-        how = {"places": heads.places, "base": heads.base, "digits": heads.digits}
+        options = {"places": heads.places, "base": heads.base, "digits": heads.digits}
         scores = heads(hidden[None], rows[None])
-        return token_nll(rows[None], scores, heads.modalities, table="bits", **how)[0][0]
+        return token_nll(rows[None], scores, heads.modalities, table="bits", **options)[0][0]
 
     def nll(self, tokens, targets):
         """Returns the loss of every target in nats, float64 `[batch, positions]`; 0 for padding."""
@@ -204,11 +205,11 @@ class TargetNLL(keras.Model):
             targets, self.heads.modalities, padded=True, sizes=self.sizes
         )
         found = self.predict_on_batch(batch)
-        nats = np.zeros(targets[..., MODALITY].size)
+        nll = np.zeros(targets[..., MODALITY].size)
         for name, index in batch["target_indices"].items():
             real = index >= 0
-            nats[index[real]] = np.asarray(found[name], dtype="float64")[real]
-        return nats.reshape(targets.shape[:-1])
+            nll[index[real]] = np.asarray(found[name], dtype="float64")[real]
+        return nll.reshape(targets.shape[:-1])
 
 
 def target_indices(targets, modalities, padded=False, sizes=None):

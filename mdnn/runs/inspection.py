@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from mdnn.models.builder import build
-from mdnn.models.compiling import without_xla
-from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 
 
 def inspect(config, words=(), model=None):
@@ -99,30 +99,29 @@ def receptive_field(model, config, most=256, batch=32):
     """
     positions = config.context.positions
     # Skip words, whose table may be too short; a config with words also has text.
-    kind = modality(next(name for name in config.tokens.modalities if name != "word"))
+    kind = next(modality(n) for n in config.tokens.modalities if modality(n).kind in (n, None))
     changing = COLUMNS.index(f"byte_{len(kind.bytes)}")
     draw = np.random.RandomState(0)
     base = np.zeros((positions, WIDTH), "int32")
     base[:, MODALITY] = kind.index
-    # Symbols that all puzzles have; for other modalities bytes of printable characters.
-    low, high, more = (0, 4, 1) if kind.name == "symbol" else (32, 127, 128)
+    low, high, more = kind.probe
     base[:, changing] = draw.randint(low, high, positions)
     base[:, PLACES.start] = np.arange(positions)
     tokens = keras.Input((positions, WIDTH), dtype="int32")
     hidden = keras.Model(tokens, model.hidden(tokens))
-    without_xla(hidden)
 
     def last(tokens):
         filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])
-        return np.asarray(hidden.predict_on_batch(filled))[: len(tokens), -1]
+        # Not predict_on_batch: a compiled function stays in memory after its model.
+        return keras.ops.convert_to_numpy(hidden(filled, training=False))[: len(tokens), -1]
 
     # Compare examples at the same index: equal examples of a batch may differ in the last bit.
     before = last(np.repeat(base[None], batch, axis=0))
     tried = np.unique(np.linspace(0, positions - 1, min(positions, most)).astype(int))
     found = 0
     for start in range(0, len(tried), batch):
-        places = tried[start : start + batch]
-        changed = np.repeat(base[None], len(places), axis=0)
-        changed[np.arange(len(places)), places, changing] += more
-        found += int((last(changed) != before[: len(places)]).any(axis=-1).sum())
+        some = tried[start : start + batch]
+        changed = np.repeat(base[None], len(some), axis=0)
+        changed[np.arange(len(some)), some, changing] += more
+        found += int((last(changed) != before[: len(some)]).any(axis=-1).sum())
     return found * positions // len(tried)

@@ -20,27 +20,11 @@ from keras import ops
 
 from mdnn.config.schema import option, parse
 from mdnn.errors import MdnnError, did_you_mean
+from mdnn.runs.quantization_search import quantize, storage_format
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
 """Names of the storage formats of weights."""
-
-BITS = {"int8": 8, "int4": 4}
-
-GROUP = {"int8": 64, "int4": 32}
-"""Number of weights that share a scale: 8.25 and 4.5 bits per weight including scales."""
-
-SMALLEST = 4096
-"""Arrays of fewer weights become float16: quantizing them saves little, and position tables and
-kernels by distance are used at every position."""
-
-# Candidate scales of a group, relative to the scale that gives its largest weight the lowest code.
-_RATIOS = {8: (128 / 127,), 4: tuple(np.linspace(0.7, 1.2, 26))}
-# Arrays whose largest weight is outside this range stay float32: as float16, weights or scales
-# would overflow or lose precision.
-_LEAST, _MOST = 2.0**-10, 65504.0
-# Number of groups processed together, which limits temporary memory.
-_ROWS = 1 << 15
 
 _DTYPE, _STORED = "dtype", "stored"
 
@@ -92,7 +76,7 @@ def pack(arrays, dtype):
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise MdnnError(f"weight {name!r} holds values that are no finite numbers")
-        own = _choice(name, array, dtype)
+        own = storage_format(name, array, dtype)
         if own is None:
             packed[name] = array
             continue
@@ -100,7 +84,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[_scales(name)], turned = _smallest_error(array, own)
+            packed[name], packed[_scales(name)], turned = quantize(array, own)
         stored[name] = dataclasses.asdict(Stored(own, tuple(array.shape), turned))
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 
@@ -183,72 +167,6 @@ def expand(arrays, stored):
 
 def _scales(name):
     return f"{name}:scales"
-
-
-def _choice(name, array, dtype):
-    """Returns the storage format of an array; `None` to leave it unchanged."""
-    last = name.rpartition("/")[2]
-    if array.dtype != np.float32 or array.ndim < 2 or last == "bias" or last.endswith("_bias"):
-        return None
-    peak = np.abs(array).max(initial=0)
-    if peak > _MOST or 0 < peak < _LEAST:
-        return None
-    return "float16" if array.size < SMALLEST else dtype
-
-
-def _smallest_error(array, dtype):
-    """Returns codes, scales and `turned` with the smaller squared error."""
-    ways = []
-    for turned in (False, True):
-        rows = _rows(array.swapaxes(-1, -2) if turned else array, GROUP[dtype])
-        codes, scales, error = _quantized(rows, BITS[dtype])
-        ways.append((error, turned, codes, scales))
-    _, turned, codes, scales = min(ways, key=lambda way: way[0])
-    return (_halves_joined(codes) if BITS[dtype] == 4 else codes), scales, turned
-
-
-def _rows(array, group):
-    """Returns an array as groups `[groups, group]`, padded with zeros."""
-    flat = array.reshape(-1)
-    return np.pad(flat, (0, -len(flat) % group)).reshape(-1, group)
-
-
-def _quantized(rows, bits):
-    """Returns codes int8 `[n, group]`, scales float16 `[n]` and the squared error."""
-    codes, scales = np.zeros(rows.shape, "int8"), np.zeros(len(rows), "float16")
-    error = 0.0
-    for start in range(0, len(rows), _ROWS):
-        part = slice(start, start + _ROWS)
-        codes[part], scales[part], own = _searched(rows[part], bits)
-        error += float(own)
-    return codes, scales, error
-
-
-def _searched(rows, bits):
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    peaks = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
-    best = None
-    for ratio in _RATIOS[bits]:
-        # Round the scale first, so that codes compensate its rounding. A scale may be negative.
-        scales = (peaks * (ratio / low)).astype("float16")
-        wide = scales.astype("float32")
-        quotients = np.divide(rows, wide, out=np.zeros_like(rows), where=wide != 0)
-        codes = np.clip(np.round(quotients), low, high)
-        errors = np.square(codes * wide - rows).sum(axis=1, keepdims=True)
-        if best is None:
-            best = codes, scales, errors
-        else:
-            better = errors < best[2]
-            both = zip((codes, scales, errors), best, strict=True)
-            best = tuple(np.where(better, new, old) for new, old in both)
-    codes, scales, errors = best
-    return codes.astype("int8"), scales[:, 0], errors.sum(dtype="float64")
-
-
-def _halves_joined(codes):
-    """Packs 4-bit codes into bytes: int8 `[n, group]` to uint8 `[n, group / 2]`."""
-    low, high = np.split((codes + 8).astype("uint8"), 2, axis=1)
-    return low | high << 4
 
 
 def _halves_apart(codes):

@@ -5,15 +5,10 @@ from pathlib import Path
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
+from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
 from mdnn.runs.quantization import check_dtype, pack
-from mdnn.runs.run_folder import (
-    ITEMS,
-    WEIGHTS,
-    open_run,
-    read_item_statistics,
-    write_about,
-    write_item_statistics,
-)
+from mdnn.runs.run_files import WEIGHTS, write_about
+from mdnn.runs.run_folder import open_run
 from mdnn.runs.safetensors_io import named, write_arrays
 
 

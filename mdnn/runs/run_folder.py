@@ -1,37 +1,38 @@
-"""Run folders: the config, the weights and the words of a trained network."""
+"""Opens, caches, loads and saves trained networks: run folders and networks in memory."""
 
 import collections
 import dataclasses
 import functools
-import json
 import threading
 import weakref
 from pathlib import Path
 
 import keras
 
-import mdnn
 from mdnn.config.growing import stage_configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, write_text
+from mdnn.files import check_new_folder
 from mdnn.models.builder import build
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
-from mdnn.runs.quantization import packed_dtype, unpack
-from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
-from mdnn.strict_json import read_json
+from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
+from mdnn.runs.run_files import (
+    ABOUT,
+    CONFIG,
+    STAGE,
+    WEIGHTS,
+    WORDS,
+    check_format,
+    read_weights,
+    read_words,
+    weights_dtype,
+    write_run,
+)
+from mdnn.runs.safetensors_io import opened
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
-from mdnn.tokens.items import RANKS
-
-CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
-ITEMS, ABOUT = "item_statistics.json", "run.json"
-STAGE = "stage"
-"""Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
-FORMAT = 1
-"""The format version of written run folders, and the newest that can be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,119 +277,3 @@ def load(run):
 
         return load_keras(run)
     return open_run(run).model
-
-
-def write_run(path, config, words, model, stage=0):
-    """Writes config, words and weights into a run folder, the weights last.
-
-    The weights file says to which stage of `config` it belongs, so that a process that is killed in
-    between leaves no config of another network.
-    """
-    write_about(path, config, words)
-    about = {STAGE: str(stage)} if stage else None
-    write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
-
-
-def check_format(path):
-    """Refuses a run folder of a newer format; a folder without `run.json` is accepted.
-
-    Raises:
-        MdnnError: the format is newer, or `run.json` does not contain it.
-    """
-    file = Path(path) / ABOUT
-    if not file.exists():
-        return
-    about = read_json(file, most=1 << 16)
-    form = about.get("format") if isinstance(about, dict) else None
-    if not isinstance(form, int) or isinstance(form, bool) or form < 0:
-        raise MdnnError(f"{file}: expected a number as its format, received {str(form)[:40]!r}")
-    if form > FORMAT:
-        raise MdnnError(
-            f"{path} is a run folder of form {form}, made by mdnn {str(about.get('mdnn'))[:40]}; "
-            f"this one, {mdnn.__version__}, reads forms up to {FORMAT}: install a newer mdnn"
-        )
-
-
-def write_about(path, config, words):
-    """Writes the format, config and words of a run."""
-    about = {"format": FORMAT, "mdnn": mdnn.__version__}
-    write_text(Path(path) / CONFIG, config.to_toml())
-    write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
-    if words:
-        write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
-
-
-def read_words(path):
-    """Returns the table of words of a run folder."""
-    words = read_json(path / WORDS)
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise MdnnError(f"{path / WORDS}: expected a list of texts")
-    # JSON can contain unpaired surrogates.
-    if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
-        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
-    return tuple(words)
-
-
-def write_item_statistics(path, seen):
-    """Writes the item statistics of a run folder (see `Run.item_statistics`)."""
-    write_text(Path(path) / ITEMS, json.dumps(seen))
-
-
-def read_item_statistics(path):
-    """Reads the item statistics of a run folder (see `Run.item_statistics`).
-
-    Raises:
-        MdnnError: the file does not exist or is invalid.
-    """
-    file = Path(path) / ITEMS
-    seen = read_json(file)
-    try:
-        longest = {_kind(kind): _size(units) for kind, units in seen["longest"].items()}
-        shapes = {
-            _kind(kind): [_shape(kind, shape) for shape in shapes]
-            for kind, shapes in seen["shapes"].items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        raise MdnnError(f"{file}: expected the longest items and the shapes of each kind") from None
-    return {"longest": longest, "shapes": shapes}
-
-
-def _size(number):
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**40:
-        raise ValueError(number)
-    return number
-
-
-def _shape(kind, shape):
-    if len(shape) != (3 if "video" in kind else 2):
-        raise ValueError(shape)
-    return tuple(map(_size, shape))
-
-
-def _kind(name):
-    if name not in ("text", *RANKS):
-        raise KeyError(name)
-    return name
-
-
-def weights_dtype(path):
-    """Returns the storage format of a run folder's weights, such as `"float32"` or `"int8"`.
-
-    Args:
-        path: the run folder; only the header of its weights file is read.
-    """
-    with opened(Path(path) / WEIGHTS) as file:
-        return packed_dtype(file.metadata() or {})
-
-
-def read_weights(variables, path):
-    """Reads a safetensors file into variables of the same names, shapes and dtypes.
-
-    Quantized weights (see `mdnn.runs.quantization`) are expanded to float32. Shapes in the file are
-    compared with the variables before anything is allocated.
-    """
-    expected = spec_of({variable.path: variable for variable in variables})
-    with opened(path) as file:
-        small = packed_dtype(file.metadata() or {}) != "float32"
-    arrays, about = read_arrays(path, None if small else expected)
-    assign(variables, unpack(arrays, about, path, expected), path)

@@ -83,8 +83,8 @@ def read_arrays(path, expected=None):
         arrays = {name: file.get_tensor(name) for name in names}
     check = about.pop(CHECK, None)
     if check != _check_sum(arrays, about):
-        how = "missing" if check is None else "wrong"
-        raise MdnnError(f"{path} is damaged: its check sum is {how}")
+        state = "missing" if check is None else "wrong"
+        raise MdnnError(f"{path} is damaged: its check sum is {state}")
     return arrays, about
 
 

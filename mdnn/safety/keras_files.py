@@ -11,7 +11,7 @@ import keras
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.strict_json import MOST, parse_json
+from mdnn.strict_json import MAX_JSON_BYTES, parse_json
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 
@@ -62,8 +62,10 @@ def load_keras(path):
                 raise MdnnError(
                     f"{path}: expected {', '.join(sorted(MEMBERS))}, found {', '.join(names)[:99]}"
                 )
-            if (size := archive.getinfo("config.json").file_size) > MOST:
-                raise MdnnError(f"{path}: config.json: expected {MOST:,} bytes, received {size:,}")
+            if (size := archive.getinfo("config.json").file_size) > MAX_JSON_BYTES:
+                raise MdnnError(
+                    f"{path}: config.json: expected {MAX_JSON_BYTES:,} bytes, received {size:,}"
+                )
             text = archive.read("config.json").decode("utf-8")
     except MdnnError:
         raise

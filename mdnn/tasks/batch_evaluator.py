@@ -37,19 +37,19 @@ class BatchEvaluator:
 
         Returns:
             Dict with `loss` (nats per token) and `tokens` (number of targets) of the first mode,
-            and `ways`, a dict from each mode to its metrics.
+            and `modes`, a dict from each mode to its metrics.
         """
         totals = self._totals(data, data.steps, progress)
         modes = {
-            mode: {"loss": nats / max(weight, 1e-9), "tokens": tokens}
-            for mode, (nats, weight, tokens) in totals.items()
+            mode: {"loss": nll / max(weight, 1e-9), "tokens": tokens}
+            for mode, (nll, weight, tokens) in totals.items()
         }
-        return next(iter(modes.values())) | {"ways": modes}
+        return next(iter(modes.values())) | {"modes": modes}
 
     def quick(self, data):
         """Returns a dict from modes to losses, in nats per token, on the first few batches."""
         totals = self._totals(data, min(QUICK_BATCHES, data.steps))
-        return {mode: nats / max(weight, 1e-9) for mode, (nats, weight, _) in totals.items()}
+        return {mode: nll / max(weight, 1e-9) for mode, (nll, weight, _) in totals.items()}
 
     def _totals(self, data, steps, progress=None):
         """Returns sums over batches.
@@ -61,10 +61,10 @@ class BatchEvaluator:
         totals = dict.fromkeys(self.models, (0.0, 0.0, 0))
         for step in range(steps):
             batch, mode = data.at(step), data.objective(step)
-            nats = self.models[mode].nll(batch["tokens"], batch["targets"])
+            nll = self.models[mode].nll(batch["tokens"], batch["targets"])
             counted = batch["targets"][..., 0] > 0
             weights = batch.get("weights", np.ones(counted.shape)) * counted
-            sums = float((weights * nats).sum()), float(weights.sum()), int(counted.sum())
+            sums = float((weights * nll).sum()), float(weights.sum()), int(counted.sum())
             totals[mode] = tuple(map(sum, zip(totals[mode], sums, strict=True)))
             if progress is not None:
                 progress((step + 1) / steps)
@@ -122,9 +122,9 @@ def compile_models(networks, make):
     return {mode: made[id(network)] for mode, network in networks.items()}
 
 
-def per_character(nats, characters):
+def per_character(nll, characters):
     """Returns the metrics for a total of nats over a number of characters, a dict."""
-    mean = nats / characters
+    mean = nll / characters
     return {
         "loss": mean,
         "bits_per_character": mean / math.log(2),

@@ -7,6 +7,7 @@ import matplotlib.font_manager
 import numpy as np
 
 from mdnn.files import replacing
+from mdnn.tokens.modalities import modality
 
 # Maximum number of characters drawn of a text, and characters per line.
 LETTERS, LINE = 60, 12
@@ -60,15 +61,19 @@ def shown_title(title):
 
 
 def _draw(axes, item):
-    if item.kind == "text":
-        letters = drawable(item.value[:LETTERS])
-        text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(item.value) > LETTERS)
-        place = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
-        axes.text(s=text, **place, transform=axes.transAxes, parse_math=False, clip_on=True)
-    elif item.kind == "audio":
+    form = modality(item.kind)
+    if form.printable:
+        letters = drawable(str(item.value)[:LETTERS])
+        text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(str(item.value)) > LETTERS)
+        style = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
+        axes.text(s=text, **style, transform=axes.transAxes, parse_math=False, clip_on=True)
+    elif form.flat:
         axes.plot(item.value, linewidth=0.6, color="#1f4e8c")
-        axes.set_ylim(-32_768, 32_767)
+        if item.value.dtype.kind in "iu":
+            limits = np.iinfo(item.value.dtype)
+            axes.set_ylim(limits.min, limits.max)
     else:
         # Draw the frames of a video side by side.
-        value = np.concatenate(list(item.value), axis=1) if "video" in item.kind else item.value
+        frames = len(form.coordinates) == 3
+        value = np.concatenate(list(item.value), axis=1) if frames else item.value
         axes.imshow(value, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -6,7 +6,7 @@ import numpy as np
 from mdnn.tokens.features import MODALITY
 
 # Maximum number of tokens to count, evenly spaced over the data.
-COUNTED_UNITS = 1_000_000
+COUNTED_TOKENS = 1_000_000
 
 
 def frequency_biases(rows, steps):
@@ -35,17 +35,17 @@ def frequency_biases(rows, steps):
     return biases
 
 
-def text_tokens(units, tokenizer):
-    """Returns an evenly spaced sample of a text's tokens, about `COUNTED_UNITS` at most.
+def text_tokens(ids, tokenizer):
+    """Returns an evenly spaced sample of a text's tokens, about `COUNTED_TOKENS` at most.
 
     Args:
-        units: int32 `[n]`, token ids of the text.
+        ids: int32 `[n]`, token ids of the text.
         tokenizer: the `TextTokenizer` that produced them.
 
     Returns:
         int32 `[m, 8]`.
     """
-    return tokenizer.tokens(units[:: max(1, len(units) // COUNTED_UNITS)])
+    return tokenizer.tokens(ids[:: max(1, len(ids) // COUNTED_TOKENS)])
 
 
 def init_head_bias(heads, tokens):

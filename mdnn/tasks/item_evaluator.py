@@ -9,16 +9,16 @@ from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.batches.item_batches import item_windows
 from mdnn.models.loss_model import TargetNLL
 from mdnn.tasks.batch_evaluator import StepCounter, compile_models
-from mdnn.tokens.features import ITEM, MODALITIES, MODALITY, modality
+from mdnn.tokens.features import ITEM, MODALITY
+from mdnn.tokens.modalities import modality, modality_at
 
 # Maximum number of positions per call, which limits the batch size for large contexts.
 CALL_SLOTS = 32_768
 # Positions read by a quick evaluation, and its minimum and maximum numbers of contexts.
 QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
-_BLANK, _END = modality("blank").index, modality("end").index
+_MASK, _END = modality("blank").index, modality("end").index
 _WANTED = MODALITY + 1
-_KINDS = {row.index: row.name for row in MODALITIES} | {modality("word").index: "text"}
 
 
 @dataclasses.dataclass
@@ -26,26 +26,26 @@ class Total:
     """Sums over the answers of one kind.
 
     Args:
-        nats: float, weighted nats of all tokens.
-        units: float, sum of the weights of these tokens (including end tokens).
+        nll: float, weighted nats of all tokens.
+        tokens: float, sum of the weights of these tokens (including end tokens).
         items: int, number of answers.
     """
 
-    nats: float = 0.0
-    units: float = 0.0
+    nll: float = 0.0
+    tokens: float = 0.0
     items: int = 0
 
     def __add__(self, other):
-        return Total(self.nats + other.nats, self.units + other.units, self.items + other.items)
+        return Total(self.nll + other.nll, self.tokens + other.tokens, self.items + other.items)
 
     def metrics(self):
         """Returns the metrics, a dict."""
-        mean = self.nats / max(self.units, 1e-9)
+        mean = self.nll / max(self.tokens, 1e-9)
         return {
             "loss": mean,
-            "bits_per_unit": mean / math.log(2),
-            "units": round(self.units),
-            "loss_per_item": self.nats / max(self.items, 1),
+            "bits_per_token": mean / math.log(2),
+            "tokens": round(self.tokens),
+            "loss_per_item": self.nll / max(self.items, 1),
             "items": self.items,
         }
 
@@ -81,8 +81,8 @@ class ItemEvaluator:
 
         Returns:
             dict with the metrics of the first trained mode: `loss` (nats per token of the answers,
-            including end tokens), `bits_per_unit`, `units` (number of tokens), `loss_per_item` and
-            `items` (number of answers); and `ways`, a dict from each mode to the same metrics and
+            including end tokens), `bits_per_token`, `tokens` (their number), `loss_per_item` and
+            `items` (number of answers); and `modes`, a dict from each mode to the same metrics and
             `kinds`, a dict from kinds of answers to their metrics. If positions take numbers of
             steps of their own, `mean_steps` is the mean over the predicted positions of some
             contexts.
@@ -90,7 +90,7 @@ class ItemEvaluator:
         Raises:
             MdnnError: no example, or an example that does not fit the context.
         """
-        ways = {}
+        modes = {}
         for number, name in enumerate(self.models):
 
             def tell(fraction, done=number):
@@ -98,17 +98,17 @@ class ItemEvaluator:
                     progress((done + fraction) / len(self.models))
 
             totals, _ = self.total(lines, name, most, tell)
-            ways[name] = {
+            modes[name] = {
                 **sum(totals.values(), Total()).metrics(),
                 "kinds": {kind: total.metrics() for kind, total in sorted(totals.items())},
             }
-        first = dict(next(iter(ways.values())))
+        first = dict(next(iter(modes.values())))
         first.pop("kinds")
         if self.counter is not None:
             windows = self._windows(lines, next(iter(self.models)), LEAST_CONTEXTS)
             pairs = ((window["tokens"], window["counted"]) for window in windows)
             first["mean_steps"] = self.counter.mean(pairs)
-        return first | {"ways": ways}
+        return first | {"modes": modes}
 
     def _windows(self, lines, mode, most):
         """Yields batches of contexts, dicts; the arguments are those of `total`."""
@@ -138,8 +138,8 @@ class ItemEvaluator:
         for name in self.models:
             totals, prompts = self.total(lines, name, most)
             answers, weight = sum(totals.values(), Total()), self.config.loss.prompt
-            units = answers.units + weight * prompts.units
-            losses[name] = (answers.nats + weight * prompts.nats) / max(units, 1e-9)
+            tokens = answers.tokens + weight * prompts.tokens
+            losses[name] = (answers.nll + weight * prompts.nll) / max(tokens, 1e-9)
         return losses
 
     def total(self, lines, mode, most=None, progress=None):
@@ -158,16 +158,18 @@ class ItemEvaluator:
         count = count if most is None else min(count, most)
         for window in self._windows(lines, mode, most):
             counted, weights = window.pop("counted"), window.pop("weights")
-            nats = self.models[mode].nll(window["tokens"], window["targets"])
+            nll = self.models[mode].nll(window["tokens"], window["targets"])
             one = (-1, config.context.positions)
             tokens, targets = (window[key].reshape(*one, 8) for key in ("tokens", "targets"))
-            nats, weights = (weights * nats).reshape(one), weights.reshape(one).astype("float64")
+            nll, weights = (weights * nll).reshape(one), weights.reshape(one).astype("float64")
             kinds, answer = _answers(tokens, targets, counted.reshape(one))
             for row in np.flatnonzero(kinds):
-                kind, own = _KINDS[int(kinds[row])], answer[row]
-                total = Total(float(nats[row, own].sum()), float(weights[row, own].sum()), 1)
+                kind, answered = modality_at(int(kinds[row])).kind, answer[row]
+                total = Total(
+                    float(nll[row, answered].sum()), float(weights[row, answered].sum()), 1
+                )
                 totals[kind] = totals.get(kind, Total()) + total
-                rest = Total(float(nats[row, ~own].sum()), float(weights[row, ~own].sum()))
+                rest = Total(float(nll[row, ~answered].sum()), float(weights[row, ~answered].sum()))
                 prompts = prompts + rest
             done += self.batch
             if progress is not None:
@@ -186,14 +188,14 @@ def _answers(tokens, targets, counted):
         Indices of modalities, integers `[n]` (0 without an answer), and bool `[n, positions]`.
     """
     kind = targets[..., MODALITY]
-    blank = tokens[..., MODALITY] == _BLANK
-    if blank.any():
+    masked = tokens[..., MODALITY] == _MASK
+    if masked.any():
         # With mask tokens only the answer is predicted; the first mask token names its kind.
-        first = blank.argmax(axis=1)
+        first = masked.argmax(axis=1)
         asked = tokens[np.arange(len(tokens)), first, _WANTED]
         return np.where(counted.any(axis=1), asked, 0), counted
-    units = counted & (kind != _END)
-    last = np.where(units, targets[..., ITEM], -1).max(axis=1)
-    own = units & (targets[..., ITEM] == last[:, None])
-    kinds = kind[np.arange(len(kind)), own.argmax(axis=1)]
-    return np.where(own.any(axis=1), kinds, 0), counted & (own | (kind == _END))
+    of_items = counted & (kind != _END)
+    last = np.where(of_items, targets[..., ITEM], -1).max(axis=1)
+    answered = of_items & (targets[..., ITEM] == last[:, None])
+    kinds = kind[np.arange(len(kind)), answered.argmax(axis=1)]
+    return np.where(answered.any(axis=1), kinds, 0), counted & (answered | (kind == _END))

@@ -1,10 +1,9 @@
 """Draws a network's answers to a few item prompts as one picture."""
 
-import numpy as np
-
 from mdnn.datasets.items.example import load
 from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 PROMPTS = 6
 
@@ -63,13 +62,13 @@ def sample_draws(lines, prompts, seed, order):
     return drawn
 
 
-def sample_answers(run, drawn, way):
+def sample_answers(run, drawn, mode):
     """Generates answers of the kinds and sizes of the reference answers.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of an item network.
         drawn: list of lists of `Item`, as returned by `sample_draws`.
-        way: str, the decoding mode.
+        mode: str, the decoding mode.
 
     Returns:
         List of `Item`, one per prompt; `None` for an empty answer.
@@ -77,13 +76,13 @@ def sample_answers(run, drawn, way):
     # Deferred import: generation is only needed for samples.
     from mdnn import generate
 
-    wants = [wanted(items[-1]) for items in drawn]
+    outputs = [output_like(items[-1]) for items in drawn]
     answers = [None] * len(drawn)
-    for want in dict.fromkeys(wants):
-        own = [number for number, other in enumerate(wants) if other == want]
+    for output in dict.fromkeys(outputs):
+        own = [number for number, other in enumerate(outputs) if other == output]
         prompts = [drawn[number][:-1] for number in own]
         for number, answer in zip(
-            own, generate(run, prompts, output=want, decoding=way), strict=True
+            own, generate(run, prompts, output=output, decoding=mode), strict=True
         ):
             if len(answer):
                 answers[number] = Item(
@@ -92,7 +91,7 @@ def sample_answers(run, drawn, way):
     return answers
 
 
-def wanted(item):
+def output_like(item):
     """Returns the output specification of an item: its kind, and its size for pictures and videos.
 
     Args:
@@ -101,7 +100,7 @@ def wanted(item):
     Returns:
         str such as `"text"` or `"grey 8x8"`.
     """
-    if item.kind in ("text", "audio"):
+    if modality(item.kind).flat:
         return item.kind
-    shape = np.shape(item.value)[: 3 if "video" in item.kind else 2]
+    shape = modality(item.kind).token_shape(item.value)
     return f"{item.kind} {'x'.join(map(str, shape))}"

@@ -19,16 +19,17 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.generation.item_generation import generate_items, read_prompt_file
 from mdnn.generation.output_spec import parse_output
-from mdnn.runs.run_folder import write_item_statistics
+from mdnn.runs.item_statistics import write_item_statistics
 from mdnn.tasks.base import Task
 from mdnn.tasks.item_evaluator import ItemEvaluator
 from mdnn.tasks.item_samples import sample_answers, sample_draws, sample_sheet
-from mdnn.tokens.characters import word_table
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import kinds_of, modality
+from mdnn.tokens.word_table import word_table
 
-# Positions of the contexts used to estimate head biases and units per step, and the minimum and
+# Positions of the contexts used to estimate head biases and tokens per step, and the minimum and
 # maximum numbers of these contexts.
 START_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 2**22, 16, 512
 # Maximum number of shapes per kind listed in a run folder.
@@ -45,7 +46,7 @@ class ItemTask(Task):
 
     rules = ITEM_RULES
     exported_as = "mdnn.serving.export.item_signatures:ExportedItems"
-    unit = "unit"
+    unit = "token"
 
     # === Data ===
 
@@ -57,7 +58,7 @@ class ItemTask(Task):
 
     def _open(self, source, validation):
         config = self.config
-        kinds = tuple(name for name in config.tokens.modalities if name != "word")
+        kinds = kinds_of(config.tokens.modalities)
         return open_dataset(
             source,
             validation,
@@ -107,7 +108,7 @@ class ItemTask(Task):
         if self._words is not None or not size:
             return tuple(self._words or ())
         items = (load(entry) for line in self.splits.train for part in line.parts for entry in part)
-        text = "\n".join(item.value for item in items if item.kind == "text")
+        text = "\n".join(item.value for item in items if isinstance(item.value, str))
         return tuple(word_table(text, size))
 
     @functools.cached_property
@@ -164,8 +165,8 @@ class ItemTask(Task):
         context, filled, number = self.config.context, 0, 0
         for window in self._sample_windows():
             tokens = window["tokens"].reshape(-1, context.positions, 8)
-            units = (tokens[..., MODALITY] > 0).sum(axis=1)
-            filled, number = filled + units.sum(), number + (units > 0).sum()
+            counts = (tokens[..., MODALITY] > 0).sum(axis=1)
+            filled, number = filled + counts.sum(), number + (counts > 0).sum()
         return float(self.config.train.batch_size * filled / number)
 
     def write_about(self, path):
@@ -178,11 +179,13 @@ class ItemTask(Task):
 
     def format_metrics(self, metrics):
         row = "{:<8} {:<12} {:>10} {:>10} {:>12} {:>9} {:>12}".format
-        lines = [row("way", "answer", "nats/unit", "bits/unit", "nats/answer", "answers", "units")]
-        for mode, own in metrics["ways"].items():
+        lines = [
+            row("mode", "answer", "nats/token", "bits/token", "nats/answer", "answers", "tokens")
+        ]
+        for mode, own in metrics["modes"].items():
             for kind, one in (*own["kinds"].items(), ("all", own)):
-                means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_unit", "loss_per_item"))
-                lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['units']:,}"))
+                means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_token", "loss_per_item"))
+                lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['tokens']:,}"))
         if "mean_steps" in metrics:
             lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         return lines
@@ -241,8 +244,8 @@ def item_statistics(lines, tokenizer):
     longest, shapes = {}, {}
     for item in (load(entry) for line in lines for part in line.parts for entry in part):
         longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
-        if item.kind not in ("text", "audio"):
-            shape = item.value.shape[:-1] if item.kind in ("image", "video") else item.value.shape
+        if not modality(item.kind).flat:
+            shape = modality(item.kind).token_shape(item.value)
             shapes.setdefault(item.kind, collections.Counter())[shape] += 1
     return {
         "longest": longest,

@@ -87,16 +87,16 @@ class PuzzleEvaluator:
             steps = steps_by_length(refeed.steps_by_length, asked)
         else:
             steps = np.full(len(puzzles), refeed.steps * refeed.supervision_steps)
-        answers, nats = puzzles.copy(), np.zeros(puzzles.shape)
+        answers, nll = puzzles.copy(), np.zeros(puzzles.shape)
         taken = np.zeros(len(puzzles), dtype=np.int64)
         finished = self.solver(kind).finished(
             to_tokens(puzzles, kind.shape), steps, adaptive, progress=progress
         )
         for number, count, scores in finished:
             one = slice(number, number + 1)
-            answers[one], nats[one] = read(kind, puzzles[one], solutions[one], scores[None])
+            answers[one], nll[one] = read(kind, puzzles[one], solutions[one], scores[None])
             taken[number] = count
-        return answers, nats, taken
+        return answers, nll, taken
 
     def metrics(self, data, progress=None, adaptive=False):
         """Returns the metrics of puzzles, as in `mdnn.evaluate`.
@@ -109,8 +109,8 @@ class PuzzleEvaluator:
             `right` (fraction of unknown positions that match the solution), `loss` (nats per
             unknown position) and `mean_steps` (mean number of refeed steps).
         """
-        answers, nats, taken = self.answers(data, progress, adaptive)
-        return counted(*data, answers, nats) | {"mean_steps": float(taken.mean())}
+        answers, nll, taken = self.answers(data, progress, adaptive)
+        return counted(*data, answers, nll) | {"mean_steps": float(taken.mean())}
 
     def quick(self, data):
         """Returns the loss on the first puzzles.
@@ -150,18 +150,18 @@ class PuzzleEvaluator:
                     progress((before + fraction) / num_starts)
 
             for index, steps, outputs in self.solver(kind).curve(tokens, step_counts, seed, tell):
-                answers, nats, change = (array[index] for array in best[steps])
+                answers, nll, change = (array[index] for array in best[steps])
                 one = read(kind, puzzles[index], solutions[index], outputs["scores"])
                 # NaN counts as the largest possible change.
                 moved = np.nan_to_num(outputs["change"], nan=np.finfo("float32").max)
                 stiller = moved < change
-                answers[stiller], nats[stiller] = (array[stiller] for array in one)
+                answers[stiller], nll[stiller] = (array[stiller] for array in one)
                 change[stiller] = moved[stiller]
         return [
             {"steps": steps}
-            | counted(kind, puzzles, solutions, answers, nats)
+            | counted(kind, puzzles, solutions, answers, nll)
             | {"change": float(change.mean())}
-            for steps, (answers, nats, change) in best.items()
+            for steps, (answers, nll, change) in best.items()
         ]
 
 
@@ -180,16 +180,16 @@ def read(kind, puzzles, solutions, scores):
     scores = scores.astype("float64")
     chosen = scores[..., : len(kind.alphabet)].argmax(axis=-1)
     right_score = np.take_along_axis(scores, right[..., None], axis=-1)[..., 0]
-    nats = np.where(asked, np.logaddexp.reduce(scores, axis=-1) - right_score, 0.0)
-    return np.where(asked, chosen, puzzles).astype(puzzles.dtype), nats
+    nll = np.where(asked, np.logaddexp.reduce(scores, axis=-1) - right_score, 0.0)
+    return np.where(asked, chosen, puzzles).astype(puzzles.dtype), nll
 
 
-def counted(kind, puzzles, solutions, answers, nats):
+def counted(kind, puzzles, solutions, answers, nll):
     """Returns the metrics of answers; see `PuzzleEvaluator.metrics`."""
     asked = kind.asked(puzzles)
     return {
         "puzzles": len(puzzles),
         "exact": float(exact(kind, puzzles, solutions, answers).mean()),
         "right": float((answers == solutions)[asked].mean()),
-        "loss": float(nats.sum() / max(1, asked.sum())),
+        "loss": float(nll.sum() / max(1, asked.sum())),
     }

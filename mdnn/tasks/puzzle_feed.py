@@ -8,7 +8,7 @@ from mdnn.datasets.random_bits import EXPLORE, raw_bits
 from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
 from mdnn.models.thinking.recurrent_inference import steps_by_length
 from mdnn.tasks.feed import BatchFeed, sampled_free_steps
-from mdnn.tokens.symbols import to_units
+from mdnn.tokens.symbols import to_symbols
 
 
 class VariableDepthPuzzles(BatchFeed):
@@ -37,7 +37,7 @@ class VariableDepthPuzzles(BatchFeed):
 
 def with_asked(batch, kind):
     """Adds `asked` to a batch of puzzles: bool `[batch, positions]`, the unknown positions."""
-    return batch | {"asked": kind.asked(to_units(batch["tokens"]))}
+    return batch | {"asked": kind.asked(to_symbols(batch["tokens"]))}
 
 
 class CarriedPuzzles(BatchFeed):

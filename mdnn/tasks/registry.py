@@ -3,7 +3,9 @@
 import importlib
 import re
 
+from mdnn.config.load import Config
 from mdnn.config.task_rules import register_rules, rules_of
+from mdnn.config.task_tables import with_tables
 from mdnn.errors import MdnnError
 
 TASKS = {
@@ -26,7 +28,8 @@ def register_task(name, task):
         task: a subclass of `mdnn.tasks.base.Task`.
 
     Raises:
-        MdnnError: an invalid name, or the name of another task.
+        MdnnError: an invalid name, the name of another task, or a config table that is no frozen
+            dataclass (`TaskRules.tables`).
 
     Example:
 
@@ -37,6 +40,7 @@ def register_task(name, task):
         raise MdnnError(f"task: expected a name of lower-case letters, received {name!r}")
     if TASKS.get(name, task) is not task:
         raise MdnnError(f"a task {name!r} is registered already")
+    with_tables(Config, task.rules.tables)
     register_rules(name, task.rules)
     TASKS[name] = task
 

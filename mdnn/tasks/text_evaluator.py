@@ -10,7 +10,7 @@ from mdnn.models.loss import nll_model
 from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
 
 # Maximum number of tokens in a quick evaluation, spread over the text.
-QUICK_UNITS = 8192
+QUICK_TOKENS = 8192
 
 
 class TextEvaluator:
@@ -32,11 +32,11 @@ class TextEvaluator:
         self.config, self.tokenizer, self.batch = config, tokenizer, batch
         self.positions = config.context.positions
 
-    def metrics(self, units, progress=None, sliding=False):
+    def metrics(self, ids, progress=None, sliding=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.
 
         Args:
-            units: int32 `[n]`, token ids of the text.
+            ids: int32 `[n]`, token ids of the text.
             progress: function called with the completed fraction, 0 to 1.
             sliding: bool, whether to also evaluate autoregressive decoding in windows that overlap
                 by half.
@@ -46,7 +46,7 @@ class TextEvaluator:
             predicted characters) in consecutive windows, counting every position, as in nanoGPT.
             With `sliding` also the same three keys with the suffix `_sliding`, in windows that
             overlap by half and count their second half, so that at least half a context precedes
-            every counted character. If modes other than `autoregressive` are trained, `ways` maps
+            every counted character. If modes other than `autoregressive` are trained, `modes` maps
             each mode to its metrics, and the top-level metrics are those of the first mode. If
             positions take numbers of steps of their own, `mean_steps` is their mean on pieces
             spread over the text.
@@ -55,61 +55,59 @@ class TextEvaluator:
             MdnnError: the text is too short.
         """
         least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
-        if len(units) < least:
+        if len(ids) < least:
             kind = "characters or words" if self.tokenizer.words else "characters"
             number = {2: "two"}.get(least, least)
             raise MdnnError(
-                f"expected a text of at least {number} {kind} to evaluate, received {len(units)}"
+                f"expected a text of at least {number} {kind} to evaluate, received {len(ids)}"
             )
         sliding = sliding and "autoregressive" in self.models
         # Sliding windows read every character about twice.
         passes = len(self.models) + 2 * sliding
         tell = progress or (lambda part: None)
-        modes = self.modes(units, progress=lambda p: tell(p * len(self.models) / passes))
+        modes = self.modes(ids, progress=lambda p: tell(p * len(self.models) / passes))
         result = dict(next(iter(modes.values())))
         if sliding:
             start = len(self.models) / passes
             stride = max(1, self.positions // 2)
-            total = self.total(units, stride, lambda p: tell(start + p * (1 - start)))
+            total = self.total(ids, stride, lambda p: tell(start + p * (1 - start)))
             for name, value in per_character(*total).items():
                 result[f"{name}_sliding"] = value
         if list(modes) != ["autoregressive"]:
-            result["ways"] = modes
+            result["modes"] = modes
         if self.counter is not None:
-            result["mean_steps"] = self.counter.mean(self._windows(spread(units, QUICK_UNITS)))
+            result["mean_steps"] = self.counter.mean(self._windows(spread(ids, QUICK_TOKENS)))
         return result
 
-    def _windows(self, units):
+    def _windows(self, ids):
         """Yields tokens and counted positions of the first mode, for `StepCounter.mean`."""
         mode = next(iter(self.models))
         if mode == "autoregressive":
-            for window in windows(
-                units, self.tokenizer, self.positions, self.positions, self.batch
-            ):
+            for window in windows(ids, self.tokenizer, self.positions, self.positions, self.batch):
                 yield window["tokens"], window["counted"]
             return
-        batch = self._masked_batches(units, mode).at(0)
+        batch = self._masked_batches(ids, mode).at(0)
         yield batch["tokens"], batch["targets"][..., 0] > 0
 
-    def _masked_batches(self, units, mode):
+    def _masked_batches(self, ids, mode):
         one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
         return TextBatches(
-            units, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
+            ids, self.tokenizer, self.positions, self.batch, self.config.seed, objectives=one
         )
 
-    def quick(self, units):
+    def quick(self, ids):
         """Returns the loss of each mode on pieces spread over a text.
 
         Returns:
             dict from modes to nats per character.
         """
-        return {name: metrics["loss"] for name, metrics in self.modes(units, QUICK_UNITS).items()}
+        return {name: metrics["loss"] for name, metrics in self.modes(ids, QUICK_TOKENS).items()}
 
-    def modes(self, units, limit=None, progress=None):
+    def modes(self, ids, limit=None, progress=None):
         """Returns the metrics of each mode, a dict of dicts.
 
         Args:
-            units: int32 `[n]`, token ids of the text.
+            ids: int32 `[n]`, token ids of the text.
             limit: int, maximum number of tokens, spread over the text; `None`: all.
             progress: function called with the completed fraction, 0 to 1.
         """
@@ -121,38 +119,38 @@ class TextEvaluator:
                     progress((done + fraction) / len(self.models))
 
             if name == "autoregressive":
-                some = units if limit is None else spread(units, limit)
+                some = ids if limit is None else spread(ids, limit)
                 metrics[name] = per_character(*self.total(some, self.positions, tell))
             else:
-                metrics[name] = per_character(*self.masked_total(units, name, limit, tell))
+                metrics[name] = per_character(*self.masked_total(ids, name, limit, tell))
         return metrics
 
-    def total(self, units, stride, progress=None):
+    def total(self, ids, stride, progress=None):
         """Evaluates autoregressive decoding in windows that advance by `stride` positions.
 
         Args:
-            units: int32 `[n]`, token ids of the text.
+            ids: int32 `[n]`, token ids of the text.
             stride: int, distance between the starts of windows.
             progress: function called with the completed fraction, 0 to 1.
 
         Returns:
             Total nats, float, and number of predicted characters, int.
         """
-        nats, characters, done = 0.0, 0, 0
-        for window in windows(units, self.tokenizer, self.positions, stride, self.batch):
+        nll, characters, done = 0.0, 0, 0
+        for window in windows(ids, self.tokenizer, self.positions, stride, self.batch):
             counted = window.pop("counted")
             found = np.asarray(
                 self.models["autoregressive"].predict_on_batch(window), dtype="float64"
             )
-            nats += float(found[counted].sum())
-            predicted = self.tokenizer.units_from_tokens(window["targets"][counted])
+            nll += float(found[counted].sum())
+            predicted = self.tokenizer.ids_from_tokens(window["targets"][counted])
             characters += int(self.tokenizer.lengths(predicted).sum())
             done += int(counted.sum())
             if progress is not None:
-                progress(done / (len(units) - 1))
-        return nats, characters
+                progress(done / (len(ids) - 1))
+        return nll, characters
 
-    def masked_total(self, units, mode, limit=None, progress=None):
+    def masked_total(self, ids, mode, limit=None, progress=None):
         """Evaluates masked positions in random windows, which are the same in each evaluation.
 
         The windows read about as many tokens as the text has, at most `limit`. With
@@ -160,7 +158,7 @@ class TextEvaluator:
         so that the nats per character estimate an upper bound.
 
         Args:
-            units: int32 `[n]`, token ids of the text.
+            ids: int32 `[n]`, token ids of the text.
             mode: str, `"parallel"` or `"masked_diffusion"`.
             limit: int, maximum number of tokens; `None`: no limit.
             progress: function called with the completed fraction, 0 to 1.
@@ -168,25 +166,25 @@ class TextEvaluator:
         Returns:
             Weighted nats and weighted number of characters, floats.
         """
-        batches = self._masked_batches(units, mode)
-        steps = max(1, round(min(len(units), limit or len(units)) / (self.positions * self.batch)))
-        nats = characters = 0.0
+        batches = self._masked_batches(ids, mode)
+        steps = max(1, round(min(len(ids), limit or len(ids)) / (self.positions * self.batch)))
+        nll = characters = 0.0
         for step in range(steps):
             batch = batches.at(step)
             weights = batch.pop("weights").astype("float64")
             found = np.asarray(self.models[mode].predict_on_batch(batch), dtype="float64")
-            nats += float((weights * found).sum())
+            nll += float((weights * found).sum())
             counted = batch["targets"][..., 0] > 0
-            predicted = self.tokenizer.units_from_tokens(batch["targets"][counted])
+            predicted = self.tokenizer.ids_from_tokens(batch["targets"][counted])
             characters += float((weights[counted] * self.tokenizer.lengths(predicted)).sum())
             if progress is not None:
                 progress((step + 1) / steps)
-        return nats, characters
+        return nll, characters
 
 
-def spread(units, limit, pieces=16):
+def spread(ids, limit, pieces=16):
     """Returns at most `limit` elements of an array, as `pieces` evenly spaced runs."""
-    if len(units) <= limit:
-        return units
-    starts = np.linspace(0, len(units) - limit // pieces, pieces).astype(int)
-    return np.concatenate([units[start : start + limit // pieces] for start in starts])
+    if len(ids) <= limit:
+        return ids
+    starts = np.linspace(0, len(ids) - limit // pieces, pieces).astype(int)
+    return np.concatenate([ids[start : start + limit // pieces] for start in starts])

@@ -92,7 +92,7 @@ class TextTask(Task):
 
     def check_data(self, data):
         if isinstance(data, str):
-            return self.tokenizer.units(data)
+            return self.tokenizer.ids(data)
         if isinstance(data, np.ndarray):
             return data
         raise MdnnError(f"a network of text is evaluated on a text, received {type(data).__name__}")
@@ -118,13 +118,13 @@ class TextTask(Task):
         return TextEvaluator(networks, self.config, self.tokenizer)
 
     def final_metrics(self, evaluator, limit, progress=None, say=None):
-        units = self.validation
-        if limit and len(units) > limit:
+        ids = self.validation
+        if limit and len(ids) > limit:
             # At least one window and the token after it.
-            limit = min(len(units), max(limit, self.config.context.positions + 1))
-            units = spread(units, limit, pieces=max(1, min(16, limit // 1024)))
-            self._say_limit(say, len(units), len(self.validation), "tokens of the validation text")
-        return evaluator.metrics(units, progress)
+            limit = min(len(ids), max(limit, self.config.context.positions + 1))
+            ids = spread(ids, limit, pieces=max(1, min(16, limit // 1024)))
+            self._say_limit(say, len(ids), len(self.validation), "tokens of the validation text")
+        return evaluator.metrics(ids, progress)
 
     def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
         """Returns the metrics of a network; see `mdnn.evaluate`.
@@ -137,7 +137,7 @@ class TextTask(Task):
 
     def format_metrics(self, metrics):
         modes, positions = (
-            metrics.get("ways", {"autoregressive": metrics}),
+            metrics.get("modes", {"autoregressive": metrics}),
             self.config.context.positions,
         )
         lines = [

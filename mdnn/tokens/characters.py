@@ -1,13 +1,13 @@
 """Tokenizes text: one token per Unicode code point, or per word of a table."""
 
 import collections
-import itertools
-import re
 
 import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
+from mdnn.tokens.modalities import modality
+from mdnn.tokens.word_table import MAX_WORDS, letter_runs
 
 CODE_POINTS = 0x110000
 """Number of Unicode code points (1,114,112). A word's token id is this plus its table index."""
@@ -15,57 +15,8 @@ CODE_POINTS = 0x110000
 # Characters that are tokenized at a time, to bound memory.
 _PIECE = 1 << 18
 
-MAX_WORDS = 65536
-"""Largest number of words in a table: the index has two bytes."""
-
-TEXT = table.modality("text").index
-WORD = table.modality("word").index
-
-# Word characters that are neither decimal digits nor "_". This includes numerals such as "²" or
-# "Ⅷ", which `letter_runs` removes.
-_NEARLY_LETTERS = re.compile(r"[^\W\d_]+")
-
-
-def letter_runs(text):
-    """Yields `(start, run)` for every maximal run of letters (`str.isalpha`) in a text."""
-    for match in _NEARLY_LETTERS.finditer(text):
-        run, start = match.group(), match.start()
-        if run.isalpha():
-            yield start, run
-            continue
-        for is_letters, characters in itertools.groupby(run, str.isalpha):
-            piece = "".join(characters)
-            if is_letters:
-                yield start, piece
-            start += len(piece)
-
-
-def word_table(text, size):
-    """Returns the most frequent words of a text.
-
-    A word is a maximal run of at least two letters. Equally frequent words are sorted by their
-    code points, so the table is the same on every machine.
-
-    Args:
-        text: String.
-        size: Integer, the maximum number of words, 0 to 65,536.
-
-    Returns:
-        A tuple of at most `size` strings, the most frequent first.
-
-    Raises:
-        MdnnError: If `size` is out of range.
-
-    Example:
-
-    >>> word_table("the cat and the dog", 2)
-    ('the', 'and')
-    """
-    if not 0 <= size <= MAX_WORDS:
-        raise MdnnError(f"a word table has 0 to {MAX_WORDS} words; received {size}")
-    counts = collections.Counter(run for _, run in letter_runs(text) if len(run) > 1)
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return tuple(word for word, _ in ranked[:size])
+TEXT = modality("text").index
+WORD = modality("word").index
 
 
 def _code_points(text):
@@ -76,7 +27,7 @@ def _code_points(text):
 class TextTokenizer:
     """Converts text to token ids, token ids to tokens, and both back without loss.
 
-    A token id (`units` in the method names) is an int32: a code point (0 to 1,114,111), 1,114,112
+    A token id is an int32: a code point (0 to 1,114,111), 1,114,112
     plus the index of a word, or -1 for padding. With `words`, the text is split into maximal runs
     of letters and single other characters; a run in the table becomes one token, any other run one
     token per character.
@@ -92,9 +43,9 @@ class TextTokenizer:
     Example:
 
     >>> tokenizer = TextTokenizer(words=("the", "cat"))
-    >>> tokenizer.units("the cats")
+    >>> tokenizer.ids("the cats")
     array([1114112,      32,      99,      97,     116,     115], dtype=int32)
-    >>> tokenizer.text(tokenizer.units("the cats"))
+    >>> tokenizer.text(tokenizer.ids("the cats"))
     'the cats'
     """
 
@@ -119,7 +70,7 @@ class TextTokenizer:
         """Vocabulary size: number of code points plus number of words."""
         return CODE_POINTS + len(self.words)
 
-    def units(self, text):
+    def ids(self, text):
         """Encodes a text as token ids.
 
         Args:
@@ -129,20 +80,20 @@ class TextTokenizer:
             int32 `[tokens]`.
         """
         if len(text) <= 2 * _PIECE:
-            return self._piece_units(text)
+            return self._piece_ids(text)
         # Encode in pieces: intermediate arrays are many times larger than the text. A piece ends
         # after a non-letter, so that no word is split.
-        units, start, end = np.empty(len(text), dtype=np.int32), 0, 0
+        ids, start, end = np.empty(len(text), dtype=np.int32), 0, 0
         while start < len(text):
             stop = start + _PIECE
             while self.words and stop < len(text) and text[stop - 1].isalpha():
                 stop += 1
-            piece = self._piece_units(text[start:stop])
-            units[end : end + len(piece)] = piece
+            piece = self._piece_ids(text[start:stop])
+            ids[end : end + len(piece)] = piece
             start, end = stop, end + len(piece)
-        return units if end == len(units) else units[:end].copy()
+        return ids if end == len(ids) else ids[:end].copy()
 
-    def _piece_units(self, text):
+    def _piece_ids(self, text):
         """Encodes one piece of a text as token ids, int32 `[tokens]`."""
         points = _code_points(text).astype(np.int32)
         if not self.words:
@@ -162,11 +113,11 @@ class TextTokenizer:
         inside[ends] -= 1
         return points[np.cumsum(inside[:-1], dtype=np.int8) == 0]
 
-    def text(self, units):
+    def text(self, ids):
         """Decodes token ids to text and skips padding (-1).
 
         Args:
-            units: Integers of any shape, token ids in row-major order.
+            ids: Integers of any shape, token ids in row-major order.
 
         Returns:
             String.
@@ -174,28 +125,28 @@ class TextTokenizer:
         Raises:
             MdnnError: If a token id is out of range.
         """
-        units = np.asarray(units).reshape(-1)
-        units = units[units != -1].astype(np.int64)
-        self._check(units)
-        is_word = units >= CODE_POINTS
+        ids = np.asarray(ids).reshape(-1)
+        ids = ids[ids != -1].astype(np.int64)
+        self._check(ids)
+        is_word = ids >= CODE_POINTS
         if is_word.any():
-            lengths = self.lengths(units).astype(np.int64)
+            lengths = self.lengths(ids).astype(np.int64)
             # Index of each character in `_letters`: first letter of its word plus an offset.
-            first = np.zeros(len(units), dtype=np.int64)
-            first[is_word] = self._word_starts[units[is_word] - CODE_POINTS]
+            first = np.zeros(len(ids), dtype=np.int64)
+            first[is_word] = self._word_starts[ids[is_word] - CODE_POINTS]
             offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
             spelled = np.repeat(is_word, lengths)
             letters = self._letters[(np.repeat(first, lengths) + offset)[spelled]]
-            units = np.repeat(units, lengths)
-            units[spelled] = letters
-        return units.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+            ids = np.repeat(ids, lengths)
+            ids[spelled] = letters
+        return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
-    def tokens(self, units, item=0, first_place=0):
+    def tokens(self, ids, item=0, first_place=0):
         """Converts token ids to tokens.
 
         Args:
-            units: Integers `[..., T]`, token ids; -1 gives a token of zeros (padding).
-            item: Integer, or integers that broadcast against `units`: the column `item`.
+            ids: Integers `[..., T]`, token ids; -1 gives a token of zeros (padding).
+            item: Integer, or integers that broadcast against `ids`: the column `item`.
             first_place: Integer, or integers `[...]`: the coordinate of the first token.
                 Coordinates increase by one along the last axis.
 
@@ -203,33 +154,33 @@ class TextTokenizer:
             int32 `[..., T, 8]`, the columns named in `mdnn.tokens.features.COLUMNS`.
 
         Raises:
-            MdnnError: If `units` is a scalar or a token id is out of range.
+            MdnnError: If `ids` is a scalar or a token id is out of range.
         """
-        units = np.asarray(units)
-        if units.shape[-1:] == ():
-            raise MdnnError(f"expected token ids [..., T]; received the scalar {units}")
-        self._check(units, lowest=-1)
-        place = np.arange(units.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
-        rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
+        ids = np.asarray(ids)
+        if ids.shape[-1:] == ():
+            raise MdnnError(f"expected token ids [..., T]; received the scalar {ids}")
+        self._check(ids, lowest=-1)
+        coordinate = np.arange(ids.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
+        rows = np.zeros((*ids.shape, table.WIDTH), dtype=np.int32)
         rows[..., 0] = TEXT
-        rows[..., 1] = units >> 16
-        rows[..., 2] = (units >> 8) & 255
-        rows[..., 3] = units & 255
-        rows[..., 4] = place
+        rows[..., 1] = ids >> 16
+        rows[..., 2] = (ids >> 8) & 255
+        rows[..., 3] = ids & 255
+        rows[..., 4] = coordinate
         rows[..., table.ITEM] = item
         if self.words:
-            is_word = units >= CODE_POINTS
-            number = (units - CODE_POINTS)[is_word]
+            is_word = ids >= CODE_POINTS
+            number = (ids - CODE_POINTS)[is_word]
             rows[is_word, 0] = WORD
             rows[is_word, 1] = number >> 8
             rows[is_word, 2] = number & 255
             rows[is_word, 3] = 0
-        is_padding = units < 0
+        is_padding = ids < 0
         if is_padding.any():
             rows[is_padding] = 0
         return rows
 
-    def units_from_tokens(self, tokens):
+    def ids_from_tokens(self, tokens):
         """Converts tokens to token ids; padding gives -1.
 
         Args:
@@ -246,32 +197,32 @@ class TextTokenizer:
             raise MdnnError(f"expected tokens [..., {table.WIDTH}]; received {tokens.shape}")
         kind, high, middle, low = (tokens[..., column].astype(np.int32) for column in range(4))
         # -1 marks padding; the default -2 marks tokens that are not text.
-        units = np.select(
+        ids = np.select(
             [kind == 0, kind == TEXT, kind == WORD],
             [-1, (high << 16) + (middle << 8) + low, CODE_POINTS + (high << 8) + middle],
             -2,
         ).astype(np.int32)
-        if (units == -2).any():
-            modality = kind[units == -2].flat[0]
+        if (ids == -2).any():
+            modality = kind[ids == -2].flat[0]
             raise MdnnError(f"expected tokens of text; received modality {modality}")
-        self._check(units, lowest=-1)
-        return units
+        self._check(ids, lowest=-1)
+        return ids
 
-    def lengths(self, units):
+    def lengths(self, ids):
         """Returns the number of characters of each token: 1, a word's length, or 0 for padding.
 
         Args:
-            units: Integers of any shape, token ids.
+            ids: Integers of any shape, token ids.
 
         Returns:
             int32 of the same shape.
         """
-        units = np.asarray(units)
-        self._check(units, lowest=-1)
-        lengths = (units >= 0).astype(np.int32)
+        ids = np.asarray(ids)
+        self._check(ids, lowest=-1)
+        lengths = (ids >= 0).astype(np.int32)
         if self.words:
-            is_word = units >= CODE_POINTS
-            lengths[is_word] = self._word_lengths[units[is_word] - CODE_POINTS]
+            is_word = ids >= CODE_POINTS
+            lengths[is_word] = self._word_lengths[ids[is_word] - CODE_POINTS]
         return lengths
 
     def letters(self, max_letters):
@@ -291,10 +242,10 @@ class TextTokenizer:
         letters[filled] = self._letters[source[filled]]
         return letters
 
-    def _check(self, units, lowest=0):
+    def _check(self, ids, lowest=0):
         """Refuses token ids outside `lowest` to `size - 1`."""
-        if units.size and (units.min() < lowest or units.max() >= self.size):
-            wrong = units[(units < lowest) | (units >= self.size)].flat[0]
+        if ids.size and (ids.min() < lowest or ids.max() >= self.size):
+            wrong = ids[(ids < lowest) | (ids >= self.size)].flat[0]
             raise MdnnError(
                 f"expected token ids from {lowest} to {self.size - 1} "
                 f"({len(self.words)} words); received {wrong}"

@@ -5,17 +5,15 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
 from mdnn.tokens.characters import TextTokenizer
-from mdnn.tokens.items import RANKS, Item, as_item
-from mdnn.tokens.pixels import KINDS, pixel_tokens, pixels_from_tokens
-from mdnn.tokens.samples import sample_tokens, samples_from_tokens
-from mdnn.tokens.token_rows import check_bytes, checked_number, new_rows, unit_shape
+from mdnn.tokens.items import Item, as_item, check_known
+from mdnn.tokens.modalities import MODALITIES, modality, modality_at
+from mdnn.tokens.token_rows import checked_number, checked_shape, new_tokens
 
-_INDEX = {row.name: row.index for row in table.MODALITIES}
-_NAMES = tuple(row.name for row in table.MODALITIES)
+_PADDING, _MASK, _END = (modality(name).index for name in ("padding", "blank", "end"))
 
 END_ROW = np.zeros(table.WIDTH, dtype=np.int32)
 """int32 `[8]`: the end token, which follows the last token of a context's items."""
-END_ROW[table.MODALITY] = _INDEX["end"]
+END_ROW[table.MODALITY] = _END
 END_ROW.flags.writeable = False
 
 
@@ -59,9 +57,7 @@ class ItemTokenizer:
             Integer.
         """
         item = as_item(item)
-        if item.kind != "text":
-            return item.value.size // (3 if item.kind in ("image", "video") else 1)
-        return len(self.text.units(item.value)) if self.text.words else len(item.value)
+        return modality(item.kind).count(item, self)
 
     def tokens(self, item, number=0):
         """Converts an item to tokens.
@@ -78,16 +74,7 @@ class ItemTokenizer:
                 `mdnn.datasets.media.media_files.resample`), or `number` is out of range.
         """
         item = as_item(item)
-        if item.kind == "text":
-            return self.text.tokens(self.text.units(item.value), item=checked_number(number))
-        if item.kind == "audio":
-            if item.rate not in (None, self.rate):
-                raise MdnnError(
-                    f"{item.name or 'a sound'}: expected {self.rate} samples per second, "
-                    f"received {item.rate}: resample it first"
-                )
-            return sample_tokens(item.value, number)
-        return pixel_tokens(item.value, item.kind, number)
+        return modality(item.kind).tokens(item, number, self)
 
     def item(self, rows):
         """Converts tokens to an item: the inverse of `tokens`.
@@ -112,19 +99,18 @@ class ItemTokenizer:
         if len(numbers) > 1:
             raise MdnnError(f"expected the tokens of one item, received the items {_few(numbers)}")
         called = f"item {numbers[0]}"
-        kinds = _kinds(rows, called)
-        if kinds <= {"text", "word"}:
-            return Item("text", self._text(rows, called))
+        modalities = _modalities(rows, called)
+        kinds = {each.kind for each in modalities}
         if len(kinds) > 1:
-            listed = ", ".join(sorted(kinds, key=_NAMES.index))
-            raise MdnnError(f"{called}: expected tokens of one kind, received {listed}")
+            names = ", ".join(each.name for each in modalities)
+            raise MdnnError(f"{called}: expected tokens of one kind, received {names}")
         (kind,) = kinds
-        called = f"{called} ({kind})"
-        if kind == "audio":
-            return Item("audio", samples_from_tokens(rows, called), rate=self.rate)
-        if kind in KINDS:
-            return Item(kind, pixels_from_tokens(rows, kind, called))
-        raise MdnnError(f"{called}: expected tokens of an item, received {kind}")
+        called = f"{called} ({kind or modalities[0].name})"
+        if kind is None:
+            raise MdnnError(f"{called}: expected tokens of an item, received {modalities[0].name}")
+        form = modality(kind)
+        rate = self.rate if form.has_rate else None
+        return Item(kind, form.value(rows, called, self), rate=rate)
 
     def items(self, rows):
         """Converts the tokens of a context to items, in order.
@@ -141,19 +127,19 @@ class ItemTokenizer:
         """
         rows = _checked_rows(rows)
         kind = rows[:, table.MODALITY]
-        blank = kind == _INDEX["blank"]
-        if blank.any():
+        masked = kind == _MASK
+        if masked.any():
             raise MdnnError(
-                f"position {np.argmax(blank)} is blank: {blank.sum()} of {len(rows)} positions "
-                "still hold the mask token"
+                f"position {np.argmax(masked)}: expected items, received {masked.sum()} mask "
+                f"tokens in {len(rows)} positions"
             )
-        rows = rows[(kind != _INDEX["padding"]) & (kind != _INDEX["end"])]
+        rows = rows[(kind != _PADDING) & (kind != _END)]
         if not len(rows):
             return []
         cuts = np.flatnonzero(np.diff(rows[:, table.ITEM])) + 1
         return [self.item(part) for part in np.split(rows, cuts)]
 
-    def blanks(self, kind, shape, number=0):
+    def masks(self, kind, shape, number=0):
         """Builds the mask tokens of an item to predict.
 
         Args:
@@ -169,18 +155,19 @@ class ItemTokenizer:
         Raises:
             MdnnError: If the kind is unknown or the sizes do not match it.
         """
-        _check_kind(kind)
-        rows = new_rows(kind, unit_shape(kind, shape), number)
-        rows[:, table.BYTES][:, 0] = _INDEX[kind]
-        rows[:, table.MODALITY] = _INDEX["blank"]
-        return rows
+        check_known(kind)
+        form = modality(kind)
+        tokens = new_tokens(form, checked_shape(form, shape), number)
+        tokens[:, table.BYTES][:, 0] = form.index
+        tokens[:, table.MODALITY] = _MASK
+        return tokens
 
-    def end_blank(self, kind, shape, number=0):
-        """Builds the mask token after `blanks`, where the end token is predicted.
+    def end_mask(self, kind, shape, number=0):
+        """Builds the mask token after `masks`, where the end token is predicted.
 
         Args:
             kind: String, the kind of the preceding item.
-            shape: Tuple, that item's sizes, as for `blanks`.
+            shape: Tuple, that item's sizes, as for `masks`.
             number: Integer, the column `item`.
 
         Returns:
@@ -189,21 +176,14 @@ class ItemTokenizer:
         Raises:
             MdnnError: If the kind is unknown or the sizes do not match it.
         """
-        _check_kind(kind)
-        row = np.zeros(table.WIDTH, dtype=np.int32)
-        row[table.MODALITY] = _INDEX["blank"]
-        row[table.BYTES.start] = _INDEX[kind]
-        row[table.PLACES.start] = unit_shape(kind, shape)[0]
-        row[table.ITEM] = checked_number(number)
-        return row
-
-    def _text(self, rows, called):
-        for kind in ("text", "word"):
-            check_bytes(rows[rows[:, table.MODALITY] == _INDEX[kind]], kind, called)
-        try:
-            return self.text.text(self.text.units_from_tokens(rows))
-        except MdnnError as error:
-            raise MdnnError(f"{called} (text): {error}") from None
+        check_known(kind)
+        form = modality(kind)
+        token = np.zeros(table.WIDTH, dtype=np.int32)
+        token[table.MODALITY] = _MASK
+        token[table.BYTES.start] = form.index
+        token[table.PLACES.start] = checked_shape(form, shape)[0]
+        token[table.ITEM] = checked_number(number)
+        return token
 
 
 def _checked_rows(rows):
@@ -217,21 +197,15 @@ def _checked_rows(rows):
     return rows if rows.dtype == np.int32 else rows.astype(np.int64)
 
 
-def _kinds(rows, called):
-    """Returns the set of modality names in tokens `[n, 8]`."""
-    numbers = np.unique(rows[:, table.MODALITY])
-    wrong = numbers[(numbers < 0) | (numbers >= len(_NAMES))]
-    if len(wrong):
-        raise MdnnError(
-            f"{called}: expected a modality index from 0 to {len(_NAMES) - 1}, received {wrong[0]}"
-        )
-    return {_NAMES[number] for number in numbers}
-
-
-def _check_kind(kind):
-    known = ("text", *RANKS)
-    if kind not in known:
-        raise MdnnError(f"unknown kind {kind!r}; known: {', '.join(known)}")
+def _modalities(rows, called):
+    """Returns the modalities of tokens `[n, 8]`, a list in the order of their numbers."""
+    numbers = np.unique(rows[:, table.MODALITY]).tolist()
+    modalities = [modality_at(number) for number in numbers]
+    if None in modalities:
+        known = max(each.index for each in MODALITIES.values())
+        wrong = numbers[modalities.index(None)]
+        raise MdnnError(f"{called}: expected a modality index from 0 to {known}, received {wrong}")
+    return modalities
 
 
 def _few(numbers):

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdnn.errors import MdnnError
-
-RANKS = {"image": 3, "grey": 2, "video": 4, "grey_video": 3, "audio": 1}
-"""Number of array axes, by kind."""
+from mdnn.errors import MdnnError, did_you_mean
+from mdnn.tokens.modalities import item_kinds, modality
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -15,8 +13,8 @@ class Item:
     """Holds one text, picture, film or sound.
 
     Args:
-        kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"` or `"audio"`: the modality
-            of its tokens (texts may have `word` tokens, too).
+        kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"`, `"audio"` or a registered
+            modality: the modality of its tokens (texts may have `word` tokens, too).
         value: String, or array: image uint8 `[height, width, 3]` (red, green, blue), grey uint8
             `[height, width]`, video uint8 `[frames, height, width, 3]`, grey_video uint8
             `[frames, height, width]`, audio int16 `[samples]`.
@@ -34,38 +32,38 @@ class Item:
 
     def __post_init__(self):
         called = self.name or f"an item of kind {self.kind}"
-        if self.kind == "text":
-            if not isinstance(self.value, str):
-                received = type(self.value).__name__
-                raise MdnnError(f"{called}: expected a string, received {received}")
-            return
-        if self.kind not in RANKS:
-            known = ", ".join(("text", *RANKS))
-            raise MdnnError(f"{called}: unknown kind {self.kind!r}; known: {known}")
-        dtype = np.dtype("int16" if self.kind == "audio" else "uint8")
-        shape = np.shape(self.value)
-        colours = self.kind in ("image", "video")
-        if (
-            not isinstance(self.value, np.ndarray)
-            or self.value.dtype != dtype
-            or len(shape) != RANKS[self.kind]
-            or (colours and shape[-1] != 3)
-        ):
-            received = getattr(self.value, "dtype", type(self.value).__name__)
-            raise MdnnError(
-                f"{called}: expected {_ARRAYS[self.kind]}, received {received} {list(shape)}"
-            )
-        if not self.value.size:
-            raise MdnnError(f"{called}: expected at least one value, received {list(shape)}")
+        check_known(self.kind, f"{called}: ")
+        modality(self.kind).check(self.value, called)
 
 
-_ARRAYS = {
-    "image": "uint8 [height, width, 3]",
-    "grey": "uint8 [height, width]",
-    "video": "uint8 [frames, height, width, 3]",
-    "grey_video": "uint8 [frames, height, width]",
-    "audio": "int16 [samples]",
-}
+def check_known(kind, where=""):
+    """Refuses a string that is no kind of item; the message begins with `where`.
+
+    Raises:
+        MdnnError: If no registered modality forms such items.
+    """
+    known = item_kinds()
+    if kind not in known:
+        raise MdnnError(
+            f"{where}unknown kind {kind!r}{did_you_mean(kind, known)}; known: {', '.join(known)}"
+        )
+
+
+def check_kind(kind, kinds, name):
+    """Refuses an item of a kind that is not accepted, such as one that a network does not have.
+
+    Args:
+        kind: String, the item's kind.
+        kinds: Names of the accepted kinds; `None`: all.
+        name: String, the label in the error message.
+
+    Raises:
+        MdnnError: If `kinds` does not contain the kind.
+    """
+    if kinds is not None and kind not in kinds:
+        raise MdnnError(
+            f"{name}: expected an item of the kinds {', '.join(kinds)}, received {kind}"
+        )
 
 
 def as_item(value, name=""):
@@ -84,22 +82,27 @@ def as_item(value, name=""):
     """
     if isinstance(value, Item):
         return value
-    if isinstance(value, str):
-        return Item("text", value, name=name)
-    if isinstance(value, np.ndarray):
-        shape = value.shape
-        if value.dtype == np.int16 and value.ndim == 1:
-            return Item("audio", value, name=name)
-        if value.dtype == np.uint8 and value.ndim == 2:
-            return Item("grey", value, name=name)
-        if value.dtype == np.uint8 and value.ndim == 3 and shape[-1] == 3:
-            return Item("image", value, name=name)
-        if value.dtype == np.uint8 and value.ndim == 4 and shape[-1] == 3:
-            return Item("video", value, name=name)
-        received = f"an array {value.dtype} {list(shape)}"
-    else:
-        received = type(value).__name__
+    for kind in item_kinds():
+        if modality(kind).accepts(value):
+            return Item(kind, value, name=name)
+    is_array = isinstance(value, np.ndarray)
+    received = f"an array {value.dtype} {list(value.shape)}" if is_array else type(value).__name__
     raise MdnnError(
         f"{name or 'an item'}: expected a string, a picture (uint8 [h, w] or [h, w, 3]), a film "
         f"(uint8 [n, h, w, 3]), a sound (int16 [n]) or an Item, received {received}"
     )
+
+
+def pixel_item(pixels, name=""):
+    """Returns a picture or film as an `Item`, RGB or grey by its number of channels.
+
+    Args:
+        pixels: uint8 `[height, width, channels]` or `[frames, height, width, channels]`, one
+            channel (grey) or three (RGB).
+        name: String, the label in error messages.
+    """
+    if pixels.shape[-1] == 1:
+        kind, pixels = ("grey_video" if pixels.ndim == 4 else "grey"), pixels[..., 0]
+    else:
+        kind = "video" if pixels.ndim == 4 else "image"
+    return Item(kind, np.ascontiguousarray(pixels), name=name)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import ITEM, MODALITY, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITY, WIDTH
+from mdnn.tokens.modalities import modality
 
 _END = modality("end").index
 
@@ -24,7 +25,7 @@ def pack(tokens, length, offset=0):
 
     Example:
 
-    >>> pack(tokenizer.tokens(tokenizer.units("ab")), length=4, offset=1)[:, 3]
+    >>> pack(tokenizer.tokens(tokenizer.ids("ab")), length=4, offset=1)[:, 3]
     array([ 0, 97, 98,  0], dtype=int32)
     """
     tokens = np.asarray(tokens)
@@ -74,7 +75,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
 
     Example:
 
-    >>> cat, dog = (tokenizer.tokens(tokenizer.units(text)) for text in ("cat", "dog"))
+    >>> cat, dog = (tokenizer.tokens(tokenizer.ids(text)) for text in ("cat", "dog"))
     >>> context, spans = pack_items([cat, dog], length=9, align=4)
     >>> context[:, 0], spans
     (array([1, 1, 1, 0, 1, 1, 1, 9, 0], dtype=int32), [(0, 3), (4, 7)])

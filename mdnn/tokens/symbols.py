@@ -8,13 +8,14 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
+from mdnn.tokens.modalities import modality
 
-_ROW = table.modality("symbol")
+_SYMBOL = modality("symbol")
 
-SYMBOLS = _ROW.bytes[0]
+SYMBOLS = _SYMBOL.bytes[0]
 """Maximum number of symbols in a puzzle's alphabet."""
 
-SIZES = {
+PUZZLE_SIZES = {
     "sudoku": (2, (4, 6, 9)),
     "maze": (2, range(3, 1002)),
     "prefix-sums": (1, range(1, 1_000_001)),
@@ -22,7 +23,7 @@ SIZES = {
 }
 """Number of sizes in a puzzle's name and the sizes allowed, by kind."""
 
-_NAME = re.compile(rf"({'|'.join(SIZES)})-([0-9]+(?:x[0-9]+)*)")
+_NAME = re.compile(rf"({'|'.join(PUZZLE_SIZES)})-([0-9]+(?:x[0-9]+)*)")
 
 TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk")
 """Suffixes of file names that are read as sudokus by default."""
@@ -36,7 +37,7 @@ class PuzzleName:
     """Names a puzzle by its kind and sizes.
 
     Args:
-        kind: String, a key of `SIZES`.
+        kind: String, a key of `PUZZLE_SIZES`.
         sizes: Tuple of integers: rows and columns of a sudoku or maze, the number of bits of
             prefix sums, the number of digits of an addition.
 
@@ -53,9 +54,9 @@ class PuzzleName:
     sizes: tuple[int, ...]
 
     def __post_init__(self):
-        if self.kind not in SIZES:
+        if self.kind not in PUZZLE_SIZES:
             raise MdnnError(f"unknown puzzle {self.kind!r}; known: {KNOWN}")
-        count, known = SIZES[self.kind]
+        count, known = PUZZLE_SIZES[self.kind]
         wrong = [size for size in self.sizes if size not in known]
         square = self.kind != "sudoku" or len(set(self.sizes)) == 1
         if len(self.sizes) != count or wrong or not square:
@@ -114,36 +115,36 @@ def puzzle_source(source):
     task, colon, path = source.partition(":")
     if colon and path and _NAME.fullmatch(task):
         return PuzzleName.of(task), path
-    if colon and task in SIZES:
+    if colon and task in PUZZLE_SIZES:
         raise MdnnError(f"expected a puzzle with its size, as {KNOWN}; received {source!r}")
     if source.lower().endswith(TABLES):
         return None, source
     return PuzzleName.of(source), None
 
 
-def to_tokens(units, shape):
+def to_tokens(symbols, shape):
     """Converts puzzles to tokens.
 
     Args:
-        units: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
+        symbols: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
         shape: Tuple of integers, sizes of the grid.
 
     Returns:
         int32 `[..., positions, 8]`; coordinates are (row, column), with row 0 in a grid of one
         axis.
     """
-    units = np.asarray(units)
-    rows = np.zeros((*units.shape, table.WIDTH), dtype=np.int32)
-    rows[..., table.MODALITY] = _ROW.index
-    rows[..., table.BYTES.start] = units
+    symbols = np.asarray(symbols)
+    rows = np.zeros((*symbols.shape, table.WIDTH), dtype=np.int32)
+    rows[..., table.MODALITY] = _SYMBOL.index
+    rows[..., table.BYTES.start] = symbols
     columns = shape[-1]
-    position = np.arange(units.shape[-1])
+    position = np.arange(symbols.shape[-1])
     rows[..., table.PLACES.start] = position // columns
     rows[..., table.PLACES.start + 1] = position % columns
     return rows
 
 
-def to_units(tokens):
+def to_symbols(tokens):
     """Converts tokens to puzzles: the inverse of `to_tokens`.
 
     Args:
@@ -156,7 +157,7 @@ def to_units(tokens):
         MdnnError: If a token is not of the modality `symbol`.
     """
     tokens = np.asarray(tokens)
-    strange = tokens[..., table.MODALITY] != _ROW.index
+    strange = tokens[..., table.MODALITY] != _SYMBOL.index
     if strange.any():
         kind = tokens[..., table.MODALITY][strange].flat[0]
         raise MdnnError(f"expected tokens of the modality symbol; received modality {kind}")

@@ -5,20 +5,17 @@ import math
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens import features as table
-
-COORDINATES = {0: (), 1: ("offset",), 2: ("y", "x"), 3: ("t", "y", "x")}
-"""Names of a token's coordinates, by their number."""
+from mdnn.tokens.features import BYTES, ITEM, MODALITY, PLACES, WIDTH
 
 LARGEST = 2**31 - 1
 """Largest value of a token's integers (int32)."""
 
 
-def unit_shape(kind, shape):
+def checked_shape(modality, shape):
     """Checks the sizes of an item in tokens.
 
     Args:
-        kind: String, the item's modality.
+        modality: `mdnn.tokens.modalities.Modality` of the item.
         shape: Integers, one per coordinate: `(h, w)` for a picture, `(n, h, w)` for a film,
             `(n,)` for a sound or a text; each at least 1, or 0 for a text.
 
@@ -28,9 +25,9 @@ def unit_shape(kind, shape):
     Raises:
         MdnnError: If the number of sizes does not match the kind, or a size is out of range.
     """
-    names = COORDINATES[table.modality(kind).places]
+    names, kind = modality.coordinates, modality.name
     sizes = tuple(shape) if np.ndim(shape) == 1 else (shape,)
-    least = 0 if kind == "text" else 1
+    least = modality.least_size
     for size in sizes:
         if not isinstance(size, int | np.integer) or not least <= size <= LARGEST:
             raise MdnnError(
@@ -41,12 +38,12 @@ def unit_shape(kind, shape):
     return tuple(int(size) for size in sizes)
 
 
-def new_rows(kind, shape, number=0):
+def new_tokens(modality, shape, number=0):
     """Builds the tokens of an item with coordinates in row-major order and zero bytes.
 
     Args:
-        kind: String, the modality of every token.
-        shape: Tuple of integers, checked by `unit_shape`.
+        modality: `mdnn.tokens.modalities.Modality` of every token.
+        shape: Tuple of integers, checked by `checked_shape`.
         number: Integer, the column `item`.
 
     Returns:
@@ -55,12 +52,12 @@ def new_rows(kind, shape, number=0):
     Raises:
         MdnnError: If `number` is out of range.
     """
-    rows = np.zeros((math.prod(shape), table.WIDTH), dtype=np.int32)
-    rows[:, table.MODALITY] = table.modality(kind).index
+    tokens = np.zeros((math.prod(shape), WIDTH), dtype=np.int32)
+    tokens[:, MODALITY] = modality.index
     coordinates = np.indices(shape, dtype=np.int32)
-    rows[:, table.PLACES][:, : len(shape)] = coordinates.reshape(len(shape), -1).T
-    rows[:, table.ITEM] = checked_number(number)
-    return rows
+    tokens[:, PLACES][:, : len(shape)] = coordinates.reshape(len(shape), -1).T
+    tokens[:, ITEM] = checked_number(number)
+    return tokens
 
 
 def checked_number(number):
@@ -76,38 +73,38 @@ def checked_number(number):
     return int(number)
 
 
-def check_bytes(rows, kind, called):
+def check_bytes(tokens, modality, called):
     """Checks that the bytes of tokens are in the range of their modality.
 
     Columns of bytes that the modality does not use are not checked.
 
     Args:
-        rows: Integers `[n, 8]`, tokens.
-        kind: String, their modality.
+        tokens: Integers `[n, 8]`.
+        modality: Their `mdnn.tokens.modalities.Modality`.
         called: String, the label in error messages.
 
     Raises:
         MdnnError: If a byte is out of range; the message names the first one.
     """
-    sizes = table.modality(kind).bytes
-    values = rows[:, table.BYTES][:, : len(sizes)]
+    sizes = modality.bytes
+    values = tokens[:, BYTES][:, : len(sizes)]
     wrong = (values < 0) | (values >= sizes)
     if wrong.any():
-        row, byte = np.argwhere(wrong)[0]
+        token, byte = np.argwhere(wrong)[0]
         raise MdnnError(
-            f"{called}: byte {byte + 1} of token {row}: expected 0 to {sizes[byte] - 1}, "
-            f"received {values[row, byte]}"
+            f"{called}: byte {byte + 1} of token {token}: expected 0 to {sizes[byte] - 1}, "
+            f"received {values[token, byte]}"
         )
 
 
-def arrangement(rows, kind, called):
+def arrangement(tokens, modality, called):
     """Derives the order and the sizes of a picture or film from its tokens' coordinates.
 
     Memory grows with the number of tokens only, so that huge coordinates allocate nothing.
 
     Args:
-        rows: Integers `[n, 8]`, at least one token, in any order.
-        kind: String, their modality.
+        tokens: Integers `[n, 8]`, at least one token, in any order.
+        modality: Their `mdnn.tokens.modalities.Modality`.
         called: String, the label in error messages.
 
     Returns:
@@ -117,16 +114,16 @@ def arrangement(rows, kind, called):
     Raises:
         MdnnError: If a coordinate is negative, repeated or missing; the message names it.
     """
-    names = COORDINATES[table.modality(kind).places]
-    coordinates = rows[:, table.PLACES][:, : len(names)].astype(np.int64)
+    names = modality.coordinates
+    coordinates = tokens[:, PLACES][:, : len(names)].astype(np.int64)
 
     def formatted(coordinate):
         return ", ".join(f"{name} {int(at)}" for name, at in zip(names, coordinate, strict=True))
 
     if coordinates.min() < 0:
-        row = np.argwhere(coordinates < 0)[0, 0]
+        token = np.argwhere(coordinates < 0)[0, 0]
         raise MdnnError(
-            f"{called}: expected coordinates from 0 on; received {formatted(coordinates[row])}"
+            f"{called}: expected coordinates from 0 on; received {formatted(coordinates[token])}"
         )
     # lexsort sorts by its last key first.
     order = np.lexsort(coordinates.T[::-1])
@@ -136,18 +133,18 @@ def arrangement(rows, kind, called):
         first = formatted(coordinates[np.argmax(repeated)])
         raise MdnnError(f"{called}: two tokens at the coordinates {first}")
     shape = tuple(int(size) for size in coordinates.max(axis=0) + 1)
-    if math.prod(shape) != len(rows):
-        expected = np.arange(len(rows) + 1)
+    if math.prod(shape) != len(tokens):
+        expected = np.arange(len(tokens) + 1)
         columns = []
         for size in shape[:0:-1]:
             columns.append(expected % size)
             expected = expected // size
         expected = np.stack([expected, *columns[::-1]], axis=1)
         same = (coordinates == expected[:-1]).all(axis=1)
-        missing = expected[len(rows) if same.all() else np.argmin(same)]
+        missing = expected[len(tokens) if same.all() else np.argmin(same)]
         sizes = " x ".join(map(str, shape))
         raise MdnnError(
             f"{called}: no token at the coordinates {formatted(missing)}: "
-            f"{len(rows)} tokens of {sizes}"
+            f"{len(tokens)} tokens of {sizes}"
         )
     return order, shape

@@ -47,7 +47,7 @@ class Progress:
     stage: int = 0
 
 
-def parts_of(model, optimizer):
+def sections_of(model, optimizer):
     """Returns the variables of a network and its optimizer that a checkpoint stores.
 
     Returns:
@@ -61,12 +61,12 @@ def parts_of(model, optimizer):
     }
 
 
-def save(path, parts, progress, keep=1):
+def save(path, sections, progress, keep=1):
     """Writes a checkpoint into a run folder, then removes superseded checkpoints.
 
     Args:
         path: `pathlib.Path` of the run folder.
-        parts: dict as returned by `parts_of`, possibly with additional sections.
+        sections: dict as returned by `sections_of`, possibly with additional sections.
         progress: `Progress`.
         keep: int, maximum number of checkpoints to keep.
 
@@ -74,7 +74,7 @@ def save(path, parts, progress, keep=1):
         OSError: full disk or unwritable folder; earlier checkpoints are left in place.
     """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
-    arrays = {name: to_numpy(variable) for name, variable in _flat(parts).items()}
+    arrays = {name: to_numpy(variable) for name, variable in _flat(sections).items()}
     about = {"progress": json.dumps(dataclasses.asdict(progress), allow_nan=False)}
     write_arrays(path / FOLDER / f"step-{progress.step:09}.safetensors", arrays, about)
     kept = [file for step, file in _found(path) if step <= progress.step][:keep]
@@ -86,17 +86,17 @@ def save(path, parts, progress, keep=1):
                 file.unlink()
 
 
-def save_best(path, model, step, nats):
+def save_best(path, model, step, loss):
     """Writes a network's weights as those with the lowest validation loss so far.
 
     Args:
         path: `pathlib.Path` of the run folder.
         model: the network.
         step: int, the current step.
-        nats: float, the validation loss, in nats per unit of the task.
+        loss: float, the validation loss, in nats per unit of the task.
     """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
-    about = {"step": str(step), "validation_loss": repr(nats)}
+    about = {"step": str(step), "validation_loss": repr(loss)}
     write_arrays(path / BEST, named(model.weights), about)
 
 
@@ -105,12 +105,12 @@ def newest(path):
     return next((file for _, file in _found(path)), None)
 
 
-def restore(path, parts, say=None):
+def restore(path, sections, say=None):
     """Restores the newest readable checkpoint.
 
     Args:
         path: `pathlib.Path` of the run folder.
-        parts: as for `save`; the saved values are assigned to its variables.
+        sections: as for `save`; the saved values are assigned to its variables.
         say: function called with one line of text when a damaged checkpoint was skipped.
 
     Returns:
@@ -129,25 +129,25 @@ def restore(path, parts, say=None):
         except MdnnError as error:
             damaged = damaged or error
             continue
-        assign_parts(parts, arrays, file)
+        assign_sections(sections, arrays, file)
         if damaged and say is not None:
             say(f"{damaged}; going on from {file.name}, the one before")
         return progress
     raise damaged
 
 
-def assign_parts(parts, arrays, where):
+def assign_sections(sections, arrays, where):
     """Assigns the arrays of a checkpoint to variables: all, or none.
 
     Args:
-        parts: as for `save`.
+        sections: as for `save`.
         arrays: dict from flattened names to arrays.
         where: the file, for errors.
 
     Raises:
         MdnnError: a checkpoint of a different network.
     """
-    variables = _flat(parts)
+    variables = _flat(sections)
     specs = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
     check_arrays(specs, spec_of(variables), where)
     for name, variable in variables.items():
@@ -161,8 +161,8 @@ def read_newest(path):
         path: `pathlib.Path` of the run folder.
 
     Returns:
-        Tuple of a dict from flattened names (see `parts_of`), such as `model/NAME`, to arrays, and
-        the `Progress`.
+        Tuple of a dict from flattened names (see `sections_of`), such as `model/NAME`, to arrays,
+        and the `Progress`.
 
     Raises:
         MdnnError: no checkpoint, or no readable one.
@@ -197,7 +197,7 @@ def _count(value):
 
 
 def _nats(value):
-    return isinstance(value, dict) and all(isinstance(nats, float) for nats in value.values())
+    return isinstance(value, dict) and all(isinstance(loss, float) for loss in value.values())
 
 
 _KINDS = {
@@ -212,7 +212,7 @@ _KINDS = {
     "losses": lambda value: (
         isinstance(value, list)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
-        and all(isinstance(nats, float) for _, nats in value)
+        and all(isinstance(loss, float) for _, loss in value)
     ),
 }
 
@@ -224,9 +224,13 @@ def _found(path):
     return sorted(((int(n), file) for n, file in steps if n.isdecimal()), reverse=True)
 
 
-def _flat(parts):
+def _flat(sections):
     """Flattens sections into one dict from names in the file to variables."""
-    return {f"{part}/{name}": v for part, own in parts.items() for name, v in own.items()}
+    return {
+        f"{section}/{name}": v
+        for section, variables in sections.items()
+        for name, v in variables.items()
+    }
 
 
 def _seeds(model):

@@ -37,7 +37,7 @@ class Start:
         return None if newest is None else int(newest.stem.removeprefix("step-"))
 
     def arrays(self):
-        """Returns the values to start with: a dict from names as in `parts_of`, flattened."""
+        """Returns the values to start with: a dict from names as in `sections_of`, flattened."""
         if not self.optimizer:
             values = named(self.run.model.weights)
             return {f"model/{name}": array for name, array in values.items()}
@@ -94,12 +94,12 @@ def recorded_start(path):
     return make_start(origin["run"], origin["optimizer"])
 
 
-def take_start(start, parts):
+def take_start(start, sections):
     """Assigns the values of another run to the variables of a new one: all, or none.
 
     Args:
         start: `Start`.
-        parts: dict of the new run's variables, as `mdnn.training.checkpoint.parts_of` returns it.
+        sections: dict of the new run's variables (`mdnn.training.checkpoint.sections_of`).
 
     Raises:
         MdnnError: names the weights that do not fit, with both shapes.
@@ -107,7 +107,7 @@ def take_start(start, parts):
     arrays = start.arrays()
     wanted = ("model", "optimizer") if start.optimizer else ("model",)
     variables = {
-        f"{part}/{name}": variable for part in wanted for name, variable in parts[part].items()
+        f"{part}/{name}": variable for part in wanted for name, variable in sections[part].items()
     }
     check_fit(
         {name: tuple(array.shape) for name, array in arrays.items()},

@@ -25,17 +25,17 @@ class LossMonitor:
         self.names, self.skip, self.say = names, skip, say
         self.pending = collections.deque()
 
-    def add(self, step, rate, way, loss, fault):
+    def add(self, step, rate, mode, loss, fault):
         """Queues the loss of a step.
 
         Args:
             step: int, number of the step.
             rate: float, the learning rate.
-            way: str, the decoding mode.
+            mode: str, the decoding mode.
             loss: scalar.
             fault: see `mdnn.training.steps.step_base.TrainingStep`.
         """
-        self.pending.append((step, rate, way, loss, fault))
+        self.pending.append((step, rate, mode, loss, fault))
 
     def settle(self, progress, but=0):
         """Moves queued losses to `progress.losses`, or counts them as skipped.
@@ -48,10 +48,10 @@ class LossMonitor:
             MdnnError: a non-finite loss or gradient with `skip=False`, or `SKIPS` consecutive ones.
         """
         while len(self.pending) > but:
-            step, rate, way, loss, (number, peak) = self.pending.popleft()
+            step, rate, mode, loss, (number, peak) = self.pending.popleft()
             loss, number = float(loss), int(number)
             if math.isfinite(loss) and number < 0:
-                progress.losses.append([way, loss])
+                progress.losses.append([mode, loss])
                 progress.running = 0
                 continue
             progress.skipped += 1

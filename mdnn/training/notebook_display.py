@@ -53,34 +53,35 @@ class NotebookDisplay(Display):
         if self.show:
             print(text, flush=True)
 
-    def compiling(self, way, parts):
+    def compiling(self, mode, microbatches):
         """Does nothing: a notebook shows no message while a step compiles."""
 
-    def update(self, part, nats, speed, left, step, validation=None):
+    def update(self, fraction, loss, speed, left, step, validation=None):
         """Shows the progress of the run; see `Display.update`."""
         if not self.show:
             return
-        self.points.append((part, nats))
+        self.points.append((fraction, loss))
         if validation is not None and (not self.checks or self.checks[-1][1] != validation):
-            self.checks.append((part, validation))
+            self.checks.append((fraction, validation))
         figures = (
-            f"{self.stage}step {step:,}   loss {nats:.3f} nats, "
-            f"{nats / math.log(2):.3f} bits per {self.unit}"
+            f"{self.stage}step {step:,}   loss {loss:.3f} nats, "
+            f"{loss / math.log(2):.3f} bits per {self.unit}"
             f"   {speed:,.0f} {self.unit}s/s   {clock(left)} left"
         )
         if validation is not None:
             figures += f"   validation {validation:.3f}"
-        self.last = part, figures
+        self.last = fraction, figures
         if self.shown is None or time.perf_counter() - self.shown >= PAUSE:
             self._draw()
 
     def _draw(self):
-        part, figures = self.last
-        bar = f'<progress value="{min(part, 1.0):.4f}" max="1" style="width:{WIDTH}px"></progress>'
+        fraction, figures = self.last
+        value = f"{min(fraction, 1.0):.4f}"
+        bar = f'<progress value="{value}" max="1" style="width:{WIDTH}px"></progress>'
         words = f'<div style="font-family:monospace">{html.escape(figures)}</div>'
         bundle = {
             "text/html": f"<div>{bar}{words}{self._curve()}</div>",
-            "text/plain": f"{part:4.0%}  {figures}",
+            "text/plain": f"{fraction:4.0%}  {figures}",
         }
         self.publish(bundle, update=self.shown is not None)
         self.shown = time.perf_counter()
@@ -96,15 +97,17 @@ class NotebookDisplay(Display):
         low = min(values)
         high = max(min(max(values), low + 2.5), low + 1e-6)
 
-        def place(point):
-            part, value = point
+        def coordinates(point):
+            fraction, value = point
             value = value if math.isfinite(value) else high
             y = (high - min(max(value, low), high)) / (high - low)
-            return f"{part * WIDTH:.1f},{8 + y * (HEIGHT - 16):.1f}"
+            return f"{fraction * WIDTH:.1f},{8 + y * (HEIGHT - 16):.1f}"
 
-        line = " ".join(map(place, self.points))
+        line = " ".join(map(coordinates, self.points))
         dots = "".join(
-            '<circle cx="{}" cy="{}" r="3" fill="{}"/>'.format(*place(p).split(","), VALIDATION)
+            '<circle cx="{}" cy="{}" r="3" fill="{}"/>'.format(
+                *coordinates(p).split(","), VALIDATION
+            )
             for p in self.checks
         )
         return (

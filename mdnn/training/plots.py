@@ -15,7 +15,7 @@ def loss_curve(metrics, path, title="", unit="character"):
         metrics: dict as returned by `mdnn.training.metrics_log.read_metrics`.
         path: the PNG file to write.
         title: str, the title.
-        unit: str, unit of the task; losses are in nats per unit.
+        unit: str, unit of the task; losses are in nats per `unit`.
     """
     # Rows in which every step was skipped contain no training loss.
     train = [value for value in metrics["train_loss"] if value is not None]
@@ -35,8 +35,8 @@ def loss_curve(metrics, path, title="", unit="character"):
         if name == "validation_loss":
             style = {"color": "#1f4e8c", "marker": "o", "label": "validation"}
         else:
-            way = name.removeprefix("validation_").removesuffix("_loss")
-            style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {way}"}
+            mode = name.removeprefix("validation_").removesuffix("_loss")
+            style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {mode}"}
         axes.plot(*zip(*checks, strict=True), **style)
     for number, begin in _stages(metrics):
         label = "the network grows" if number == 0 else None
@@ -47,8 +47,8 @@ def loss_curve(metrics, path, title="", unit="character"):
     axes.set_ylim(max(0.0, low - 0.15), min(max(train), low + 2.5))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _stages(metrics):

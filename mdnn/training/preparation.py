@@ -5,7 +5,7 @@ import dataclasses
 
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
-from mdnn.runs.run_folder import CONFIG, WEIGHTS, check_format, weights_dtype
+from mdnn.runs.run_files import CONFIG, WEIGHTS, check_format, weights_dtype
 from mdnn.tasks.registry import task_class
 from mdnn.training import checkpoint
 

@@ -34,7 +34,7 @@ class Display:
         stream: output stream; `None`: standard error, which keeps progress out of results on
             standard output.
         lines: int, number of lines that a whole run prints when the stream is not a terminal.
-        unit: str, unit of the task; losses are in nats per unit, speeds in units per second.
+        unit: str, unit of the task; losses are in nats per `unit`, speeds in units per second.
     """
 
     def __init__(self, show=True, stream=None, lines=20, unit="character"):
@@ -57,12 +57,12 @@ class Display:
                 rich.progress.TextColumn("{task.description}"),
                 rich.progress.BarColumn(bar_width=20),
                 rich.progress.TaskProgressColumn(),
-                rich.progress.TextColumn("{task.fields[place]}"),
+                rich.progress.TextColumn("{task.fields[stage]}"),
                 console=self.console,
                 transient=False,
             )
             self.bar.start()
-            self.task = self.bar.add_task("training", total=1.0, place="", figures="")
+            self.task = self.bar.add_task("training", total=1.0, stage="", figures="")
         return self
 
     def __exit__(self, *error):
@@ -74,52 +74,56 @@ class Display:
         if self.show:
             self.console.print(text, markup=False)
 
-    def compiling(self, way, parts):
+    def compiling(self, mode, microbatches):
         """Shows on the bar that the first step of a decoding mode is being traced and compiled.
 
         Args:
-            way: str, the decoding mode.
-            parts: int, number of microbatches per step.
+            mode: str, the decoding mode.
+            microbatches: int, number of microbatches per step.
         """
         if self.bar is not None:
-            what = f"compiling ({way}, {parts} microbatches)" if parts > 1 else f"compiling ({way})"
-            self.bar.update(self.task, place=what)
+            what = (
+                f"compiling ({mode}, {microbatches} microbatches)"
+                if microbatches > 1
+                else f"compiling ({mode})"
+            )
+            self.bar.update(self.task, stage=what)
 
-    def compiled(self, way, parts, seconds):
+    def compiled(self, mode, microbatches, seconds):
         """Prints the duration of the first step of a decoding mode.
 
         Args:
-            way, parts: see `compiling`.
+            mode, microbatches: see `compiling`.
             seconds: float.
         """
-        split = f" as {parts} microbatches" if parts > 1 else ""
-        self.say(f"{way}: the first step was traced and compiled{split} in {seconds:.1f} s")
+        split = f" as {microbatches} microbatches" if microbatches > 1 else ""
+        self.say(f"{mode}: the first step was traced and compiled{split} in {seconds:.1f} s")
 
-    def update(self, part, nats, speed, left, step, validation=None):
+    def update(self, fraction, loss, speed, left, step, validation=None):
         """Shows the progress of the run.
 
         Args:
-            part: float, completed fraction, 0 to 1.
-            nats: float, training loss in nats per unit.
+            fraction: float, completed fraction, 0 to 1.
+            loss: float, training loss in nats per `unit`.
             speed: float, units per second.
             left: float, remaining seconds.
             step: int, number of completed steps.
-            validation: float, last validation loss in nats per unit, or `None`.
+            validation: float, last validation loss in nats per `unit`, or `None`.
         """
         if not self.show:
             return
-        place = f"{self.stage}step {step:,}"
+        stage = f"{self.stage}step {step:,}"
         if validation is not None:
-            place += f"  validation {validation:.3f}"
+            stage += f"  validation {validation:.3f}"
         figures = (
-            f"{nats:.3f} nats  {nats / math.log(2):.3f} bits/{self.unit}  "
+            f"{loss:.3f} nats  {loss / math.log(2):.3f} bits/{self.unit}  "
             f"{speed:,.0f} {self.unit}s/s  {clock(left)} left"
         )
         if self.bar is not None:
-            self.bar.update(self.task, completed=min(part, 1.0), place=place, figures=figures)
-        elif int(part * self.lines) > self.printed:
-            self.printed = int(part * self.lines)
-            self.say(f"{part:4.0%}  {figures}  {place}")
+            self.bar.update(self.task, completed=min(fraction, 1.0), stage=stage, figures=figures)
+        elif int(fraction * self.lines) > self.printed:
+            self.printed = int(fraction * self.lines)
+            self.say(f"{fraction:4.0%}  {figures}  {stage}")
 
 
 class Ticker:
@@ -131,7 +135,7 @@ class Ticker:
         stream: output stream; `None`: standard error.
 
     Call arguments:
-        part: float, completed fraction, 0 to 1.
+        fraction: float, completed fraction, 0 to 1.
     """
 
     def __init__(self, what, show=True, stream=None):
@@ -141,10 +145,12 @@ class Ticker:
         self.what = what
         self.start = time.perf_counter()
 
-    def __call__(self, part):
+    def __call__(self, fraction):
         if not self.show:
             return
         spent = time.perf_counter() - self.start
-        left = f"  {clock(spent / part - spent)} left" if part > 0.02 else ""
-        self.stream.write(f"\r{self.what} {part:4.0%}{left}\x1b[K" if part < 1 else "\r\x1b[K")
+        left = f"  {clock(spent / fraction - spent)} left" if fraction > 0.02 else ""
+        self.stream.write(
+            f"\r{self.what} {fraction:4.0%}{left}\x1b[K" if fraction < 1 else "\r\x1b[K"
+        )
         self.stream.flush()

@@ -4,151 +4,31 @@ import copy
 import dataclasses
 import math
 import time
-from pathlib import Path
-
-import keras
 
 from mdnn.config.growing import stage_configs
-from mdnn.config.load import load_config
-from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
-from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, sweep
-from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
-from mdnn.runs.origin import format_origin, read_origin
-from mdnn.runs.run_folder import CONFIG, Run, read_words, write_about, write_run
-from mdnn.tasks.head_init import init_head_bias
+from mdnn.runs.run_files import write_run
+from mdnn.runs.run_folder import Run
 from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
-from mdnn.training.determinism import deterministic_ops
 from mdnn.training.ema import swapped_in, take_averages
-from mdnn.training.growing.training_state import check_stages, grow_state
-from mdnn.training.init_from import make_start, recorded_start, take_start
+from mdnn.training.growing.training_state import grow_state
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.nonfinite import LossMonitor
-from mdnn.training.notebook_display import make_display
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
-from mdnn.training.preparation import anchored, own_folders, resumed_config
 from mdnn.training.progress import Ticker, clock
-from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.steps.step import make_step
 
 PICTURE = "loss.png"
 # Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.
 ROWS, ROW = 200, 100
-
-
-def train(config, out, resume=False, show=True, init_from=None, init_optimizer=False, source=None):
-    """Trains the network of a config and writes it to a run folder.
-
-    The model unrolls refeed steps, if configured, so each optimizer step performs backpropagation
-    through time; `model.fit` on the same batches and loss takes the same steps.
-
-    Args:
-        config: `mdnn.Config` or the path of a config file.
-        out: path of the run folder to create. Ctrl-C ends the training early and saves the weights
-            reached so far.
-        resume: bool, whether to continue the run in `out` with its stored config; of `config` only
-            the training budget is used.
-        show: bool, whether to show progress on standard error.
-        init_from: another run whose weights the new one starts with (fine-tuning): a run folder,
-            the `Run` of an opened one, a `Network` or a `.keras` file. All of its weights fit the
-            config, by name and shape, or none is taken.
-        init_optimizer: bool, whether to take the state of the optimizer from the newest checkpoint
-            of `init_from` as well; it is new otherwise.
-        source: str, with `resume` the data source to go on with; `None` for the run's own.
-
-    Returns:
-        dict: the metrics of `evaluate` on the validation data (without the sliding windows of
-        texts), `parameters`, `steps`, `seconds`, `characters_per_second` (`units_per_second` for
-        items, `positions_per_second` for puzzles), `stopped`, `signal` (name of the signal that
-        stopped the training, or None) and `run`; with `train.not_finite = "skip"` also `skipped`.
-
-    Raises:
-        MdnnError: a Keras backend other than TensorFlow and JAX; `out` is not empty, is in use by
-            another process or was created by a newer mdnn; `init_from` is no run, or its weights
-            do not fit; the source is unreadable; the text is
-            too short for the context or items do not fit it; the loss is not finite.
-        OSError: full disk or unwritable folder; existing files are left in place.
-    """
-    check_training_backend(keras.backend.backend())
-    if isinstance(config, (str, Path)):
-        config = load_config(config)
-    config = anchored(config)
-    path = as_path(out, "out")
-    words = None
-    if resume:
-        if init_from is not None or init_optimizer:
-            raise MdnnError(
-                "--init-from starts a new run and --resume goes on with one: expected one of them"
-            )
-        config = resumed_config(config, path, source)
-    else:
-        if source is not None:
-            raise MdnnError("source: expected with resume alone; a new run takes data.source")
-        check_new_folder(path)
-    begun = resume and checkpoint.newest(path) is not None
-    stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0
-    again = resume and not begun
-    start = recorded_start(path) if again else make_start(init_from, init_optimizer)
-    if begun and config.tokens.words:
-        words = read_words(path)
-    elif start is not None and config.tokens.words and start.run.words:
-        words = start.run.words
-    with deterministic_ops(config.train.deterministic):
-        return _run_training(config, path, resume, begun, words, show, start, stage)
-
-
-def _run_training(config, path, resume, begun, words, show, start=None, stage=0):
-    """Makes what a training needs and runs it; see `train`."""
-    stages = stage_configs(config)
-    if stage >= len(stages):
-        raise MdnnError(f"{path}: its checkpoint is of stage {stage}, its config has fewer")
-    task = task_for(stages[stage], words).open()
-    run = Run(path, stages[stage], task.words)
-    if len(stages) > 1 and not begun:
-        check_stages(stages, run.words)
-    model = build(run.config, run.words)
-    training = Training(run.holding(model), task, make_display(show, unit=task.unit), config)
-    if start is not None:
-        take_start(start, training.parts())
-    path.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        for folder in own_folders(path):
-            sweep(folder)
-        if begun:
-            training.restore()
-            if load_config(path / CONFIG).data.source != config.data.source:
-                training.display.say(f"{path}: the source is {config.data.source} from here on")
-                write_about(path, config, run.words)
-                write_source(path, config.data.source, task.fingerprint())
-            elif changed := source_change(path, task.fingerprint()):
-                training.display.say(changed)
-        else:
-            # Check again under the lock: another process may have created the folder meanwhile.
-            if not resume:
-                check_new_folder(path)
-            else:
-                training.display.say(f"{path} has no checkpoint yet: it begins again")
-            if start is None:
-                init_head_bias(model.heads, task.head_tokens())
-            else:
-                start.record(path)
-            write_about(path, config, run.words)
-            task.write_about(path)
-            write_source(path, config.data.source, task.fingerprint())
-            if start is not None:
-                # From here on the run no longer needs the other one.
-                training.save()
-                training.display.say(f"{path}: {format_origin(read_origin(path))}")
-        return training.run_all()
 
 
 class Training:
@@ -187,7 +67,7 @@ class Training:
             precision=precision,
             learner=task.loss_model,
             xla=spec.xla,
-            parts=self.microbatches,
+            microbatches=self.microbatches,
         )
         self.feed = task.feed()
         self.feed.follow(self.step)
@@ -195,16 +75,16 @@ class Training:
         names = [variable.path for variable in self.model.trainable_variables]
         self.losses = LossMonitor(names, spec.not_finite == "skip", self.display.say)
 
-    def parts(self):
+    def sections(self):
         """Returns the sections of a checkpoint, a dict of dicts of variables.
 
-        See `mdnn.training.checkpoint.parts_of`.
+        See `mdnn.training.checkpoint.sections_of`.
         """
-        return checkpoint.parts_of(self.model, self.optimizer) | self.feed.state()
+        return checkpoint.sections_of(self.model, self.optimizer) | self.feed.state()
 
     def restore(self):
         """Restores the newest readable checkpoint of the run folder."""
-        self.progress = checkpoint.restore(self.run.path, self.parts(), self.display.say)
+        self.progress = checkpoint.restore(self.run.path, self.sections(), self.display.say)
         self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
@@ -239,7 +119,7 @@ class Training:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
         seconds = self.progress.seconds
-        units = self.progress.step * self.task.units_per_step
+        total = self.progress.step * self.task.units_per_step
         skips = self.run.config.train.not_finite == "skip"
         skipped = {"skipped": self.progress.skipped} if skips else {}
         ticker = Ticker("evaluating", self.display.show)
@@ -249,7 +129,7 @@ class Training:
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
             "seconds": round(seconds, 1),
-            f"{self.task.unit}s_per_second": round(units / seconds) if seconds else 0,
+            f"{self.task.unit}s_per_second": round(total / seconds) if seconds else 0,
             "stopped": number is not None,
             "signal": signal_name(number),
             "run": str(self.run.path),
@@ -273,7 +153,7 @@ class Training:
         self.step.sync()
         sync(self.run.path)
         keep = self.run.config.train.checkpoints.keep
-        checkpoint.save(self.run.path, self.parts(), self.progress, keep)
+        checkpoint.save(self.run.path, self.sections(), self.progress, keep)
 
     def _sample(self, title):
         """Generates a sample into `samples/` if `train.sample` is set."""
@@ -281,17 +161,17 @@ class Training:
             self.step.sync()
             self.task.sample(self.run, self.progress.step, title, self.display.say)
 
-    def _part(self):
+    def _spent(self):
         """Returns the spent fraction of the budget, a float."""
         spec = self.run.config.train
         if spec.steps is not None:
             return self.progress.step / spec.steps
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
-    def _stage_is_due(self, part):
+    def _stage_is_due(self, spent):
         """Returns whether the next stage begins at a spent fraction of the budget."""
         number = self.progress.stage
-        return number + 1 < len(self.stages) and part >= self.config.train.stage[number].at
+        return number + 1 < len(self.stages) and spent >= self.config.train.stage[number].at
 
     def _enter_stage(self):
         """Grows the network and the whole state of its training, and saves both.
@@ -337,38 +217,38 @@ class Training:
         before = progress.seconds
         begun = shown = kept = warm = time.perf_counter()
         compiled, first, rowed = set(), progress.step, progress.step
-        checks = int(self._part() * spec.num_evaluations)
+        checks = int(self._spent() * spec.num_evaluations)
         self._say_stage()
         with Stopping() as stopping:
-            while (part := self._part()) < 1 and not stopping.asked:
-                if self._stage_is_due(part):
+            while (spent := self._spent()) < 1 and not stopping.asked:
+                if self._stage_is_due(spent):
                     self._enter_stage()
                     spec, progress, compiled = self.run.config.train, self.progress, set()
                     kept = time.perf_counter()
                     continue
-                rate = rate_at(spec.optimizer, progress.step, part)
-                way = self.feed.objective(progress.step)
-                if way not in compiled:
-                    self.display.compiling(way, self.microbatches)
+                rate = rate_at(spec.optimizer, progress.step, spent)
+                mode = self.feed.objective(progress.step)
+                if mode not in compiled:
+                    self.display.compiling(mode, self.microbatches)
                     traced = time.perf_counter()
-                loss = self.step(self.feed.batch(progress.step), rate, way)
+                loss = self.step(self.feed.batch(progress.step), rate, mode)
                 self.feed.update()
                 progress.step += 1
-                self.losses.add(progress.step, rate, way, loss, self.step.fault)
+                self.losses.add(progress.step, rate, mode, loss, self.step.fault)
                 self._settle(but=1)
                 now = time.perf_counter()
                 progress.seconds = before + now - begun
-                if way not in compiled:
+                if mode not in compiled:
                     # Exclude first steps, which compile, from the measured speed.
-                    compiled.add(way)
-                    self.display.compiled(way, self.microbatches, now - traced)
+                    compiled.add(mode)
+                    self.display.compiled(mode, self.microbatches, now - traced)
                     warm, first = now, progress.step
-                part = self._part()
-                check = spec.num_evaluations and part * spec.num_evaluations >= checks + 1
-                if check or part >= 1 or self._row_is_due(now - shown, progress.step - rowed):
+                spent = self._spent()
+                check = spec.num_evaluations and spent * spec.num_evaluations >= checks + 1
+                if check or spent >= 1 or self._row_is_due(now - shown, progress.step - rowed):
                     self._settle()
                     if check:
-                        checks = int(part * spec.num_evaluations)
+                        checks = int(spent * spec.num_evaluations)
                         self._check()
                     progress.train_loss = self.mode_losses.train_losses(progress)
                     progress.losses = []
@@ -379,12 +259,12 @@ class Training:
                     continue
                 shown = now
                 if progress.step > first:
-                    self._show(part, (now - warm) / (progress.step - first))
+                    self._show(spent, (now - warm) / (progress.step - first))
                 if now - kept > spec.checkpoints.seconds:
                     self._settle()
                     self.save()
                     kept = time.perf_counter()
-        return stopping.number if self._part() < 1 else None
+        return stopping.number if self._spent() < 1 else None
 
     def _row_is_due(self, seconds, steps):
         """Returns whether to write a row of metrics.csv.
@@ -423,22 +303,22 @@ class Training:
         """Evaluates the current weights and saves them if their validation loss is the lowest."""
         progress = self.progress
         checked = self.evaluator.quick(self.task.validation)
-        nats = self.mode_losses.combined(checked)
-        if not math.isfinite(nats):
-            self.display.say(f"the validation loss is {nats} at step {progress.step:,}")
+        loss = self.mode_losses.combined(checked)
+        if not math.isfinite(loss):
+            self.display.say(f"the validation loss is {loss} at step {progress.step:,}")
             progress.validation = {}
             return
         progress.validation = checked
-        if progress.best is None or nats < progress.best:
-            progress.best = nats
+        if progress.best is None or loss < progress.best:
+            progress.best = loss
             if self.run.config.train.checkpoints.best:
-                checkpoint.save_best(self.run.path, self.model, progress.step, nats)
+                checkpoint.save_best(self.run.path, self.model, progress.step, loss)
 
-    def _show(self, part, per_step):
+    def _show(self, spent, per_step):
         """Shows the progress of the run.
 
         Args:
-            part: float, spent fraction of the budget.
+            spent: float, spent fraction of the budget.
             per_step: float, mean seconds per step.
         """
         spec = self.run.config.train
@@ -452,4 +332,4 @@ class Training:
         speed = self.task.units_per_step / per_step
         validation = self.mode_losses.combined(checked) if checked else None
         loss = self.mode_losses.combined(losses)
-        self.display.update(part, loss, speed, left, self.progress.step, validation)
+        self.display.update(spent, loss, speed, left, self.progress.step, validation)

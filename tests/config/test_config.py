@@ -277,8 +277,8 @@ MIXER = "backbone.layer.0.mixer.0"
         (["tokens.modalities=['text', 'text']"], "tokens.modalities: expected 'text' once"),
         (["tokens.modalities=[]"], "tokens.modalities: expected at least one, received none"),
         (["tokens.modalities=['word']", "tokens.words=9"], "tokens.modalities: expected text"),
-        (["tokens.modalities=['blank']"], "tokens.modalities: 'blank' is no unit of an item; it"),
-        (["tokens.modalities=['padding']"], "tokens.modalities: 'padding' is no unit of an"),
+        (["tokens.modalities=['blank']"], "tokens.modalities: 'blank' is not part of items; it"),
+        (["tokens.modalities=['padding']"], "tokens.modalities: 'padding' is not part of"),
         (["tokens={table='bits', heads='full'}"], "tokens.heads: tokens.table = 'bits' answers in"),
         (
             ["tokens={table='bits', table_init='ordered'}"],
@@ -310,11 +310,11 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["context.layout=items", "tokens={coordinates=true, base=3, digits=3}"],
-            "tokens.digits: 3 digits of base 3 tell 27 places apart, expected at least the context",
+            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the",
         ),
         (
             ["context.layout=items", "tokens={answer_coordinates=true, base=3, digits=3}"],
-            "tokens.digits: 3 digits of base 3 tell 27 places apart, expected at least the context",
+            "tokens.digits: 3 digits of base 3 tell 27 coordinates apart, expected at least the",
         ),
         (
             ["train.objectives.autoregressive=0"],
@@ -334,8 +334,8 @@ MIXER = "backbone.layer.0.mixer.0"
             ["backbone.layer.0.gate=silu", "backbone.layer.0.project=false"],
             "backbone.layer.0: a gate needs project = true",
         ),
-        ([f"{MIXER}.wiring=full"], f"{MIXER}.wiring: a network that predicts the next unit needs"),
-        ([f"{MIXER}.wiring=causl"], f"{MIXER}.wiring: a network that predicts the next unit needs"),
+        ([f"{MIXER}.wiring=full"], f"{MIXER}.wiring: a network that predicts the next token"),
+        ([f"{MIXER}.wiring=causl"], f"{MIXER}.wiring: a network that predicts the next token"),
         ([f"{MIXER}.axes=[2]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
         ([f"{MIXER}.axes=[0]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
         ([f"{MIXER}.axes=[-2]"], f"{MIXER}.axes: expected numbers from 1 to 1"),
@@ -360,7 +360,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             [f"{MIXER}.axes=[0]", f"{MIXER}.wiring=full", "context={layout='items'}"],
-            f"{MIXER}.wiring: a network that predicts the next unit needs",
+            f"{MIXER}.wiring: a network that predicts the next token needs",
         ),
         (
             ["backbone.layer.0.block=[{}]"],
@@ -422,7 +422,7 @@ def fold_config(grid=(3, 2), objectives=None, **fold):
         ),
         (
             {"block": [{"mixer": [{"wiring": "full"}]}]},
-            ".block.0.mixer.0.wiring: a network that predicts the next unit needs 'causal'",
+            ".block.0.mixer.0.wiring: a network that predicts the next token needs 'causal'",
         ),
     ],
     ids=str,

@@ -11,7 +11,7 @@ from mdnn.datasets.puzzles.puzzle_splits import make_task
 
 def test_a_sudoku_as_text():
     task = make_task("sudoku-4x4")
-    puzzle, solution = map(task.units, ("1.3..41..1.3..2.", "1234341221434321"))
+    puzzle, solution = map(task.symbols, ("1.3..41..1.3..2.", "1234341221434321"))
     state = solution.copy()
     state[1] = 4
     assert drawn(task, puzzle) == [
@@ -28,11 +28,11 @@ def test_a_sudoku_as_text():
 
 def test_a_maze_and_lines_as_text():
     task = make_task("maze-3x3")
-    puzzle, solution = map(task.units, ("S   ## #G", "So  ## #G"))
-    assert drawn(task, task.units("S   ## #G")) == ["S     ", "  ####", "  ##G "]
+    puzzle, solution = map(task.symbols, ("S   ## #G", "So  ## #G"))
+    assert drawn(task, task.symbols("S   ## #G")) == ["S     ", "  ####", "  ##G "]
     assert drawn(task, puzzle, puzzle, solution)[0] == "S  !  "
     sums = make_task("prefix-sums-4")
-    assert drawn(sums, sums.units("0110")) == ["0 1 1 0 "]
+    assert drawn(sums, sums.symbols("0110")) == ["0 1 1 0 "]
 
 
 @pytest.mark.parametrize("name", ["sudoku-6x6", "maze-9x7", "prefix-sums-12", "addition-4"])

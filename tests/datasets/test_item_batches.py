@@ -185,16 +185,16 @@ def test_blanks_are_the_codecs_and_do_not_tell_a_length():
         asked = rows[start:][rows[start:, 0] == BLANK]
         if item.kind == "grey":
             expected = [
-                *TOKENIZER.blanks("grey", (2, 3), number),
-                TOKENIZER.end_blank("grey", (2, 3), number),
+                *TOKENIZER.masks("grey", (2, 3), number),
+                TOKENIZER.end_mask("grey", (2, 3), number),
             ]
             np.testing.assert_array_equal(asked, expected)
         else:
-            np.testing.assert_array_equal(asked, TOKENIZER.blanks(item.kind, (len(asked),), number))
+            np.testing.assert_array_equal(asked, TOKENIZER.masks(item.kind, (len(asked),), number))
             units = TOKENIZER.count(item)
             behind.setdefault((item.kind, units), []).append(len(asked) - units - 1)
             shape = (units,)
-            np.testing.assert_array_equal(rows[end], TOKENIZER.end_blank(item.kind, shape, number))
+            np.testing.assert_array_equal(rows[end], TOKENIZER.end_mask(item.kind, shape, number))
     longest = {"text": 5, "audio": 7}
     assert set(behind) == {("text", 3), ("text", 5), ("audio", 4), ("audio", 7)}
     for (kind, units), more in behind.items():

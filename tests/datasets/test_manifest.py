@@ -262,7 +262,7 @@ def test_links_within_the_folder_are_taken(folder):
         ('{"items": [{}]}', "item 1: expected an object with one of text, "),
         (
             '{"items": [{"text": "a", "image": "a.png"}]}',
-            "item 1: expected an object with one of text, text_file, image, audio, video, "
+            "item 1: expected an object with one of text, text_file, image, video, audio, "
             "received text and image",
         ),
         ('{"items": [{"picture": "a"}]}', "item 1: unknown key 'picture'"),

@@ -14,10 +14,9 @@ from mdnn.datasets.media import media_writing, picture_files
 from mdnn.datasets.media.media_files import (
     item_bytes,
     read_item,
-    read_jpeg,
-    read_png,
+    read_picture,
+    read_sound,
     read_video,
-    read_wav,
     write_item,
 )
 from mdnn.errors import MdnnError
@@ -73,17 +72,17 @@ def _mask():
 
 
 def test_bytes_and_paths_are_read_alike(tmp_path):
-    for item, read, name in [(PICTURE, read_png, "a.png"), (SOUND, read_wav, "a.wav")]:
+    for item, read, name in [(PICTURE, read_picture, "a.png"), (SOUND, read_sound, "a.wav")]:
         data, suffix = item_bytes(item)
         assert name.endswith(suffix)
         (tmp_path / name).write_bytes(data)
         same(read(tmp_path / name), item)
-        same(read(memoryview(data)), item)
-        assert read(data, name="request 3").name == "request 3"
+        same(read(memoryview(data), name=name), item)
+        assert read(data, name=f"request {name}").name == f"request {name}"
     with io.BytesIO() as file:
         Image.fromarray(GREY.value).save(file, format="JPEG")
         (tmp_path / "a.jpeg").write_bytes(file.getvalue())
-        same(read_jpeg(file.getvalue()), read_item(tmp_path / "a.jpeg"))
+        same(read_picture(file.getvalue(), "a.jpg"), read_item(tmp_path / "a.jpeg"))
 
 
 def test_what_an_answer_is_can_be_written(tmp_path):
@@ -101,7 +100,7 @@ def test_sounds_get_the_wanted_rate(tmp_path):
     write_item(Item("audio", SOUND.value), tmp_path / "a.wav", rate=16_000)
     item = read_item(tmp_path / "a.wav", rate=8000)
     assert (item.rate, len(item.value)) == (8000, 50)
-    assert read_wav(tmp_path / "a.wav", 4000).rate == 4000
+    assert read_sound(tmp_path / "a.wav", 4000).rate == 4000
 
 
 def test_a_folder_of_numbered_pictures(tmp_path):
@@ -203,7 +202,7 @@ def test_files_that_are_none(tmp_path):
         read_item(tmp_path / "folder.wav")
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(MdnnError, match=r"pipe\.wav: expected a file"):
-        read_wav(tmp_path / "pipe.wav")
+        read_sound(tmp_path / "pipe.wav")
 
 
 def test_films_that_are_none(tmp_path, monkeypatch):

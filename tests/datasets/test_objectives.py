@@ -90,7 +90,7 @@ def test_blank_rows_are_those_of_the_codec():
     tokenizer = ItemTokenizer()
     rows = tokenizer.tokens(np.full((2, 3), 200, np.uint8), number=4)
     before = rows.copy()
-    np.testing.assert_array_equal(mask_tokens(rows, 4), tokenizer.blanks("grey", (2, 3), 4))
+    np.testing.assert_array_equal(mask_tokens(rows, 4), tokenizer.masks("grey", (2, 3), 4))
     np.testing.assert_array_equal(rows, before)
 
 

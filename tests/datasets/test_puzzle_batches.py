@@ -13,8 +13,9 @@ from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.models.loss import loss_for
 from mdnn.tasks import task_for
-from mdnn.tokens.features import MODALITY, modality
-from mdnn.tokens.symbols import to_units
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
+from mdnn.tokens.symbols import to_symbols
 from mdnn.training.preparation import anchored
 
 CONFIG = """
@@ -54,7 +55,7 @@ def test_slots_answer_their_own_symbols():
         "targets": np.int32,
         "weights": np.float32,
     }
-    np.testing.assert_array_equal(to_units(batch["tokens"]), puzzles)
+    np.testing.assert_array_equal(to_symbols(batch["tokens"]), puzzles)
     asked = puzzles == 0
     targets = batch["targets"]
     np.testing.assert_array_equal(targets[..., MODALITY] > 0, asked)
@@ -64,7 +65,7 @@ def test_slots_answer_their_own_symbols():
     assert batch["weights"][asked].mean() == pytest.approx(1)
     assert not batch["weights"][~asked].any()
     whole = PuzzleBatches(corpus.train, 16, given_weight=0.5).at(9)
-    np.testing.assert_array_equal(to_units(whole["targets"]), solutions)
+    np.testing.assert_array_equal(to_symbols(whole["targets"]), solutions)
     assert whole["weights"].mean() == pytest.approx(1)
     assert whole["weights"][asked][0] == pytest.approx(2 * whole["weights"][~asked][0])
     with pytest.raises(MdnnError, match="batch must be at least 1; received 0"):
@@ -77,7 +78,7 @@ def test_an_answer_is_exact_where_all_that_is_asked_is_right():
     corpus = open_puzzles("prefix-sums-10")
     puzzles, solutions = corpus.held.different(10)
     with pytest.raises(MdnnError, match="tokens of the modality symbol; received modality 0"):
-        to_units(np.zeros((1, 10, 8), dtype="int32"))
+        to_symbols(np.zeros((1, 10, 8), dtype="int32"))
     wrong = solutions.copy()
     wrong[[1, 4], 0] ^= 1
     right = exact(corpus.task, puzzles, solutions, wrong)
@@ -160,7 +161,7 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
         ("context.padding=random", "context.padding: expected 'none' of a puzzle"),
         (
             "tokens.base=3",
-            "tokens.digits: 1 digits of base 3 tell 3 places apart, expected at least 4",
+            "tokens.digits: 1 digits of base 3 tell 3 coordinates apart, expected at least 4",
         ),
         ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
         ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),

@@ -96,7 +96,7 @@ def test_puzzles_without_solutions_are_solved(tmp_path):
             "puzzle,solution\n{0},1432341221434321\n",
             "line 2: no solution: the digit 4 is twice in column 2",
         ),
-        ("puzzle,solution\n{0},{0}\n", "line 2: the solution leaves row 1, column 2 blank"),
+        ("puzzle,solution\n{0},{0}\n", "line 2: the solution leaves row 1, column 2 empty"),
         ("puzzle,solution\n1...............,{1}\n", "line 2: more than one solution"),
         ("puzzle\n1...............\n", "line 2: more than one solution"),
         ("puzzle\n123....4........\n", "line 2: no solution"),

@@ -43,7 +43,7 @@ def test_cases_are_right_and_a_function_of_seed_and_number(name):
         assert len(other[0]) != len(puzzles) or (other[0] != puzzles).any()
     text = task.text(puzzles[0])
     assert len(text) == task.positions
-    np.testing.assert_array_equal(task.units(text), puzzles[0])
+    np.testing.assert_array_equal(task.symbols(text), puzzles[0])
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -235,9 +235,9 @@ def test_mazes_are_trees_and_answers_the_shortest_way(name, loops):
 
 def test_small_answers_by_hand():
     sums = make_task("prefix-sums-8")
-    assert sums.text(sums.answers(sums.units("01101001")[None])[0]) == "01001110"
+    assert sums.text(sums.answers(sums.symbols("01101001")[None])[0]) == "01001110"
     add = make_task("addition-3")
-    puzzle = add.units(" " * 2 + "907" + "+  95" + "=????")
+    puzzle = add.symbols(" " * 2 + "907" + "+  95" + "=????")
     assert add.text(add.solve(puzzle[None])[1][0])[10:] == "=1002"
     puzzles = add.draw_some(0, 0, 300)[0]
     for text in map(add.text, puzzles):
@@ -246,7 +246,7 @@ def test_small_answers_by_hand():
         assert str(first) == lines[0].strip()
         assert str(second) == lines[1][1:].strip()
         assert lines[2] == "=????"
-        found = add.text(add.solve(add.units(text)[None])[1][0])[11:]
+        found = add.text(add.solve(add.symbols(text)[None])[1][0])[11:]
         assert int(found) == first + second
 
 

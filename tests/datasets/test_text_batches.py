@@ -45,7 +45,7 @@ def test_a_batch_depends_on_seed_and_step_alone(padding):
 
 def test_batches_stay_the_same_between_versions():
     # Philox's raw stream is frozen; a change here makes every seed mean something else
-    starts = [TOKENIZER.units_from_tokens(make().at(step)["tokens"])[:, 0] for step in (0, 5)]
+    starts = [TOKENIZER.ids_from_tokens(make().at(step)["tokens"])[:, 0] for step in (0, 5)]
     assert (np.array(starts) - 1000).tolist() == [[61, 62, 136], [24, 107, 115]]
 
 
@@ -58,8 +58,8 @@ def test_shapes_and_targets_one_further_on(padding):
             assert rows.shape == (3, 8, 8)
             assert rows.dtype == np.int32
             assert rows.flags["C_CONTIGUOUS"]
-        units = TOKENIZER.units_from_tokens(tokens)
-        following = TOKENIZER.units_from_tokens(targets)
+        units = TOKENIZER.ids_from_tokens(tokens)
+        following = TOKENIZER.ids_from_tokens(targets)
         filled = units >= 0
         np.testing.assert_array_equal(following >= 0, filled)
         np.testing.assert_array_equal(following[filled], units[filled] + 1)
@@ -73,7 +73,7 @@ def test_shapes_and_targets_one_further_on(padding):
 
 def test_random_padding_holds_one_run_of_each_length_anywhere():
     batches = make("random", batch=400)
-    units = TOKENIZER.units_from_tokens(batches.at(0)["tokens"])
+    units = TOKENIZER.ids_from_tokens(batches.at(0)["tokens"])
     filled = units >= 0
     lengths = filled.sum(axis=1)
     assert set(lengths) == {4, 5, 6, 7, 8}
@@ -83,7 +83,7 @@ def test_random_padding_holds_one_run_of_each_length_anywhere():
         run = row[start : start + number]
         assert (run[:, 0] == 1).all()
         np.testing.assert_array_equal(run[:, 4], np.arange(number))
-        np.testing.assert_array_equal(np.diff(TOKENIZER.units_from_tokens(run)), 1)
+        np.testing.assert_array_equal(np.diff(TOKENIZER.ids_from_tokens(run)), 1)
 
 
 @pytest.mark.parametrize("padding", ["none", "random"])
@@ -91,9 +91,9 @@ def test_every_start_is_drawn_and_none_runs_over_the_end(padding):
     units = UNITS[:11]
     batches = TextBatches(units, TOKENIZER, length=8, batch=500, seed=0, padding=padding)
     batch = batches.at(0)
-    starts = TOKENIZER.units_from_tokens(batch["tokens"]) - 1000
+    starts = TOKENIZER.ids_from_tokens(batch["tokens"]) - 1000
     starts = starts.max(axis=1, where=starts >= 0, initial=0)
-    targets = TOKENIZER.units_from_tokens(batch["targets"])
+    targets = TOKENIZER.ids_from_tokens(batch["targets"])
     assert targets.max() == units[-1]
     if padding == "none":
         counts = np.bincount(starts - 7)
@@ -281,7 +281,7 @@ def test_a_mix_of_objectives():
 
 def test_words_are_asked_for_as_text():
     tokenizer = TextTokenizer(words=("cat",))
-    units = tokenizer.units("cat " * 50)
+    units = tokenizer.ids("cat " * 50)
     tokens = TextBatches(units, tokenizer, 8, 3, 0, objectives=only("parallel")).at(0)["tokens"]
     assert set(tokens[tokens[..., 0] == 8][:, 1]) == {1}
 
@@ -311,7 +311,7 @@ def test_every_unit_but_the_first_is_counted_once(number, length, stride):
         assert tokens.shape == targets.shape == (4, length, 8)
         assert counts.shape == (4, length)
         assert counts.dtype == bool
-        x, y = TOKENIZER.units_from_tokens(tokens), TOKENIZER.units_from_tokens(targets)
+        x, y = TOKENIZER.ids_from_tokens(tokens), TOKENIZER.ids_from_tokens(targets)
         np.testing.assert_array_equal(x >= 0, y >= 0)
         np.testing.assert_array_equal(y[y >= 0], x[y >= 0] + 1)
         np.testing.assert_array_equal(targets[y >= 0][:, 4], tokens[y >= 0][:, 4] + 1)
@@ -327,8 +327,8 @@ def test_every_unit_but_the_first_is_counted_once(number, length, stride):
 def test_windows_follow_nanogpts_convention():
     (batch,) = windows(UNITS[:20], TOKENIZER, 8, batch=4)
     x, y = (
-        TOKENIZER.units_from_tokens(batch["tokens"]),
-        TOKENIZER.units_from_tokens(batch["targets"]),
+        TOKENIZER.ids_from_tokens(batch["tokens"]),
+        TOKENIZER.ids_from_tokens(batch["targets"]),
     )
     np.testing.assert_array_equal(x[0], UNITS[:8])
     np.testing.assert_array_equal(x[1], UNITS[8:16])
@@ -342,7 +342,7 @@ def test_windows_follow_nanogpts_convention():
 
 def test_sliding_windows_have_a_past():
     (batch,) = windows(UNITS[:20], TOKENIZER, 8, stride=3, batch=5)
-    y = TOKENIZER.units_from_tokens(batch["targets"])
+    y = TOKENIZER.ids_from_tokens(batch["targets"])
     assert batch["counted"][0].all()
     np.testing.assert_array_equal(y[1], UNITS[4:12])
     np.testing.assert_array_equal(batch["counted"][1], [False] * 5 + [True] * 3)
@@ -351,7 +351,7 @@ def test_sliding_windows_have_a_past():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"units": UNITS[:1]}, "at least 2 tokens"),
+        ({"ids": UNITS[:1]}, "at least 2 tokens"),
         ({"stride": 9}, "from 1 to the window's 8 positions; received 9"),
         ({"stride": 0}, "received 0"),
         ({"batch": 0}, "at least 1"),
@@ -360,13 +360,13 @@ def test_sliding_windows_have_a_past():
 )
 def test_bad_windows_are_refused_at_once(arguments, message):
     with pytest.raises(MdnnError, match=message):
-        windows(**({"units": UNITS, "tokenizer": TOKENIZER, "length": 8} | arguments))
+        windows(**({"ids": UNITS, "tokenizer": TOKENIZER, "length": 8} | arguments))
 
 
 def test_windows_of_several_texts():
     """Each window comes from one text, in the shares asked for, as a pure function."""
     tokenizer = TextTokenizer()
-    texts = [tokenizer.units(letter * 40) for letter in "abc"]
+    texts = [tokenizer.ids(letter * 40) for letter in "abc"]
     mixed = [(texts[1], 0.25), (texts[2], 0.5)]
     batches = TextBatches(texts[0], tokenizer, length=8, batch=400, seed=3, mixed=mixed)
     letters = batches.at(5)["tokens"][..., 3]
@@ -383,10 +383,10 @@ def test_a_mixed_text_that_is_too_short():
     tokenizer = TextTokenizer()
     with pytest.raises(MdnnError, match="texts of at least 9 tokens and shares below 1"):
         TextBatches(
-            tokenizer.units("a" * 40),
+            tokenizer.ids("a" * 40),
             tokenizer,
             length=8,
             batch=2,
             seed=0,
-            mixed=[(tokenizer.units("b" * 8), 0.5)],
+            mixed=[(tokenizer.ids("b" * 8), 0.5)],
         )

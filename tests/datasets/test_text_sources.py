@@ -100,8 +100,8 @@ def test_missing_file_offers_the_nearest_name(tmp_path):
     with pytest.raises(MdnnError) as error:
         read_text(tmp_path / "shakespear.txt")
     assert one_line(error) == (
-        f"no such file or folder: {str(tmp_path / 'shakespear.txt')!r}; "
-        f"did you mean {str(tmp_path / 'shakespeare.txt')!r}?"
+        f"no such file or folder: {str(tmp_path / 'shakespear.txt')!r} "
+        f"(did you mean {str(tmp_path / 'shakespeare.txt')!r}?)"
     )
     with pytest.raises(MdnnError) as error:
         read_text(tmp_path / "nowhere" / "else")

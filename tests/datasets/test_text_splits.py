@@ -42,7 +42,7 @@ def test_a_given_codec_is_used(source):
 def test_too_short(source):
     with pytest.raises(MdnnError, match=r"a\.txt' is too short: .*each needs at least 65"):
         open_text(source, at_least=65)
-    with pytest.raises(MdnnError, match=r"too short: \d+ units to validate, needed at least 20"):
+    with pytest.raises(MdnnError, match=r"too short: \d+ tokens to validate, needed at least 20"):
         open_text(
             source, at_least=20, tokenizer=TextTokenizer(("new", "words", "the", "end", "at"))
         )

@@ -233,7 +233,7 @@ def test_sounds_are_resampled_from_their_own_rate():
             "tfds:mdnn_useless: expected pictures or films (uint8, 1 or 3 channels), ",
         ),
         ("mdnn_numbers", "tfds:mdnn_numbers: expected pictures or films"),
-        ("mdnn_none", "TFDS knows no set 'mdnn_none'"),
+        ("mdnn_none", "TFDS has no set 'mdnn_none'"),
         ("../x", "expected tfds:NAME"),
     ],
 )

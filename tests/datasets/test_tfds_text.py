@@ -219,8 +219,8 @@ def test_sets_without_text_are_refused_before_a_download(sets, data_dir, monkeyp
 
 def test_unknown_sets_offer_the_nearest_name(tfds, data_dir):
     message = error_line("tfds:tiny_shakespear")
-    assert message == "TFDS knows no set 'tiny_shakespear'; did you mean 'tfds:tiny_shakespeare'?"
-    assert error_line("tfds:xqzzzzz") == "TFDS knows no set 'xqzzzzz'"
+    assert message == "TFDS has no set 'tiny_shakespear' (did you mean 'tfds:tiny_shakespeare'?)"
+    assert error_line("tfds:xqzzzzz") == "TFDS has no set 'xqzzzzz'"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "huggingface:x", "../x"])

@@ -31,7 +31,7 @@ def filled(run, prompt):
     """The likeliest text in the blanks behind a prompt, by the whole network."""
     tokens = np.zeros((1, POSITIONS, 8), "int32")
     tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(POSITIONS)
-    tokens[0, : len(prompt)] = run.tokenizer.tokens(run.tokenizer.units(prompt))
+    tokens[0, : len(prompt)] = run.tokenizer.tokens(run.tokenizer.ids(prompt))
     scores = run.model.with_options(causal=False)({"tokens": tokens, "targets": None})
     scores = np.asarray(scores)[0, len(prompt) - 1 : -1]
     parts = np.split(scores, [17, 17 + 256], axis=1)
@@ -88,7 +88,10 @@ def test_refeeds_in_turn(run):
     ("settings", "message"),
     [
         ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
-        ({"output": "grey 2x2"}, "output: 'grey 2x2': this network knows text, not grey"),
+        (
+            {"output": "grey 2x2"},
+            "output: 'grey 2x2': expected an item of the kinds text, received grey",
+        ),
         ({"output": ["text", "text"]}, "output: this network continues one text"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_row_does_not_depend_on_the_others(run):
         groups.decode(32), prompts, warmth, seeds, top_k, top_p, strict=True
     ):
         prompt, temperature, seed, k, p = settings
-        text = run.tokenizer.text(run.tokenizer.units_from_tokens(pad_features(tokens)))
+        text = run.tokenizer.text(run.tokenizer.ids_from_tokens(pad_features(tokens)))
         assert len(text) > 32 - POSITIONS
         options = {"temperature": temperature, "seed": seed, "top_k": k, "top_p": p}
         assert text == mdnn.generate(run, prompt, length=len(text), **options)
@@ -121,13 +121,13 @@ def test_words_are_written_whole_and_cut_at_the_length(words):
     assert len(text) == 37
     assert "".join(pieces) == text
     # 37 characters in fewer than 37 units: the words.
-    assert len(words.tokenizer.units("The cat " + text)) < 37
+    assert len(words.tokenizer.ids("The cat " + text)) < 37
     assert mdnn.generate(words, "The cat ", length=20, seed=3) == text[:20]
 
 
 def test_words_greedy_by_the_whole_network(words):
     tokenizer = words.tokenizer
-    units = list(tokenizer.units("The cat "))
+    units = list(tokenizer.ids("The cat "))
     seen = list(units)
     for _ in range(12):
         tokens = np.zeros((1, POSITIONS, 8), "int32")

@@ -74,8 +74,8 @@ def test_pictures_in_turn_are_the_likeliest_by_the_whole_network(run):
 
 def test_pictures_at_once_are_the_likeliest_by_the_whole_network(run, whole):
     context, first = packed(run, "two")
-    context[first : first + 16] = run.item_tokenizer.blanks("grey", (4, 4), 1)
-    context[first + 16] = run.item_tokenizer.end_blank("grey", (4, 4), 1)
+    context[first : first + 16] = run.item_tokenizer.masks("grey", (4, 4), 1)
+    context[first + 16] = run.item_tokenizer.end_mask("grey", (4, 4), 1)
     bytes = greys(run, whole({"tokens": context[None], "targets": None}))
     expected = bytes[0, first - 1 : first + 15].reshape(4, 4)
     found = mdnn.generate(run, ["two"], output="grey 4x4", decoding="parallel", preset="factual")
@@ -100,8 +100,8 @@ def test_unmasking_keeps_the_most_certain(run):
     vars(run)["item_statistics"] = seen
     whole = model.with_options(causal=False)
     context, first = packed(run, "two")
-    blank, num_denoising_steps, count = run.item_tokenizer.blanks("grey", (4, 4), 1), 5, 16
-    context[first + 16] = run.item_tokenizer.end_blank("grey", (4, 4), 1)
+    blank, num_denoising_steps, count = run.item_tokenizer.masks("grey", (4, 4), 1), 5, 16
+    context[first + 16] = run.item_tokenizer.end_mask("grey", (4, 4), 1)
     rows, kept, certain = blank.copy(), np.zeros(16, bool), np.zeros(16)
     how = decoding(run.config)
     for turn in range(num_denoising_steps):

@@ -83,7 +83,7 @@ def test_words_for_what_is_wanted(word, spec, units):
         ("word", "output: unknown 'word'"),
         (
             "image 8x8",
-            "output: 'image 8x8': this network knows text, grey, audio, video, not image",
+            "output: 'image 8x8': expected an item of the kinds text, grey, audio, video, ",
         ),
         ("grey 8", "output: expected 'grey HEIGHTxWIDTH', received 'grey 8'"),
         ("grey 0x8", "output: expected 'grey"),
@@ -98,3 +98,10 @@ def test_bad_words(word, message):
     with pytest.raises(MdnnError) as error:
         parse_output_spec(word, KINDS)
     assert str(error.value).startswith(message)
+
+
+def test_a_number_of_steps_turns_an_adaptive_schedule_off():
+    for steps, expected in ((None, None), (4, 4), (6, 6)):
+        assert GenerationOptions(steps=steps).settings_for(4, adaptive=True).steps == expected
+    assert GenerationOptions(steps=4).settings_for(4).steps is None
+    assert GenerationOptions(preset="reasoning").settings_for(4, adaptive=True).steps == 8

@@ -77,7 +77,7 @@ def stream(decoder, state, chosen, *counts):
     units, hidden, shapes = [], [], []
     for count in counts:
         state = decoder.predict_on_batch(state | chosen | {"count": np.int32([count])})
-        units.append(state.pop("units")[:count])
+        units.append(state.pop("decoded")[:count])
         hidden.append(state.pop("hidden")[:count] if decoder.return_hidden else None)
         shapes.append([tensor.shape for tensor in keras.tree.flatten(state)])
     assert all(shape == shapes[0] for shape in shapes)

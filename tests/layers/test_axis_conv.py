@@ -166,7 +166,7 @@ def test_other_sizes_than_built_for(shape):
             "`units` to be a positive integer. Received: 0",
         ),
         ({"axis": 1, "kernel_size": 3, "wiring": "local"}, None, "full, causal. Received: 'local'"),
-        ({"axis": 1, "kernel_size": 3, "activation": "mellu"}, None, "nearest one is 'melu'"),
+        ({"axis": 1, "kernel_size": 3, "activation": "mellu"}, None, "did you mean .melu."),
     ],
 )
 def test_errors(kwargs, shape, message):

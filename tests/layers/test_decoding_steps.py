@@ -5,7 +5,8 @@ import pytest
 from backends import to_numpy
 
 from mdnn.layers.decoding_steps import bit_channels, column, decoding_steps, number_bits
-from mdnn.tokens.features import COLUMNS, MODALITIES, modality
+from mdnn.tokens.features import COLUMNS
+from mdnn.tokens.modalities import MODALITIES, modality
 
 ALL = ("text", "word", "image", "grey", "video", "grey_video", "audio", "end")
 LARGEST = 2**31 - 1
@@ -22,7 +23,7 @@ def some_rows(names, most=LARGEST, count=40):
         for k, classes in enumerate(kind.bytes):
             own[:, 1 + k] = rng.integers(0, classes, count)
             own[:2, 1 + k] = (0, classes - 1)
-        for k in range(kind.places):
+        for k in range(len(kind.coordinates)):
             own[:, 4 + k] = rng.integers(0, most, count, endpoint=True)
             own[:2, 4 + k] = (0, most)
     return rows
@@ -144,7 +145,7 @@ def test_larger_places_wrap_around():
 
 def test_units_of_others_have_no_step():
     rows = np.zeros((len(MODALITIES), 8), "int32")
-    rows[:, 0] = [row.index for row in MODALITIES]
+    rows[:, 0] = [row.index for row in MODALITIES.values()]
     modality_step, byte, *_ = decoding_steps(["audio", "grey"])
     assert to_numpy(modality_step.has(rows)).tolist() == [0] + [1] * 10
     assert to_numpy(byte.has(rows)).tolist() == [0] * 7 + [1, 0, 0, 0]
@@ -157,7 +158,7 @@ def test_units_of_others_have_no_step():
 def test_parts(place, part):
     for table in ("bytes", "bits"):
         steps = decoding_steps(["video", "audio"], table, places=True)
-        assert {step.part for step in steps if step.column == place} == {part}
+        assert {step.group for step in steps if step.column == place} == {part}
 
 
 def test_columns():

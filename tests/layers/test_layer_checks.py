@@ -27,7 +27,7 @@ from mdnn.models.mixing import MixingBlock
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.paper.paper_layers import LineageLayer
 from mdnn.paper.roll import LineageRollLayer
-from mdnn.tokens.features import MODALITIES
+from mdnn.tokens.modalities import MODALITIES
 
 FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}
 
@@ -39,7 +39,7 @@ def refeed(dtype=None, **kwargs):
     return Refeed([first, second], dtype=dtype, **kwargs)
 
 
-KINDS = [row for row in MODALITIES if row.name not in ("padding", "word")]
+KINDS = [row for row in MODALITIES.values() if row.name not in ("padding", "word")]
 
 
 def every_modality(batch):

@@ -43,7 +43,7 @@ def test_text_is_the_sum_of_three_rows():
         "text_byte_2": (256, 3),
         "text_byte_3": (256, 3),
     }
-    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().ids(TEXT))[None]
     expected = [codepoint(tables, point) for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
@@ -51,7 +51,7 @@ def test_text_is_the_sum_of_three_rows():
 def test_full_table_has_a_row_per_code_point():
     layer, tables = make(width=2, table="full")
     assert {name: table.shape for name, table in tables.items()} == {"text_byte_1": (1_114_112, 2)}
-    tokens = TextTokenizer().tokens(TextTokenizer().units(TEXT))[None]
+    tokens = TextTokenizer().tokens(TextTokenizer().ids(TEXT))[None]
     expected = [tables["text_byte_1"][ord(point)] for point in TEXT]
     np.testing.assert_allclose(values(layer, tokens)[0], expected, rtol=1e-5)
 
@@ -101,7 +101,7 @@ def test_items_are_digits():
 def test_words_have_a_row_and_their_letters():
     layer, tables = make(modalities=("text", "word"), letters=LETTERS, places=True, digits=1)
     tokenizer = TextTokenizer(WORDS)
-    tokens = tokenizer.tokens(tokenizer.units("the naïve!日本 a"))[None]
+    tokens = tokenizer.tokens(tokenizer.ids("the naïve!日本 a"))[None]
     expected = []
     for place, piece in enumerate(("the", " ", "naïve", "!", "日本", " ", "a")):
         if piece in WORDS:
@@ -137,7 +137,7 @@ def test_modalities_of_others_are_zero():
 def test_a_gradient_reaches_every_table(kwargs):
     layer, tables = make(**kwargs)
     tokenizer = TextTokenizer(WORDS if "letters" in kwargs else ())
-    units = tokenizer.units("the é 日本 é")
+    units = tokenizer.ids("the é 日本 é")
     tokens = tokenizer.tokens(units, item=3)[None].astype("float32")
     weights = np.random.default_rng(1).normal(size=(1, len(units), layer.width))
     _, _, gradients = output_and_gradients(layer, tokens, weights.astype("float32"))
@@ -174,7 +174,11 @@ def test_tables_start_different():
 @pytest.mark.parametrize(
     ("kwargs", "shape", "message"),
     [
-        ({"modalities": ("txt",)}, None, "unknown modality 'txt'; known: padding, text, word"),
+        (
+            {"modalities": ("txt",)},
+            None,
+            "unknown modality 'txt' .did you mean 'text'..; known: padding, text, word",
+        ),
         (
             {"modalities": ("padding", "text")},
             None,

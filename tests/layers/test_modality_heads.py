@@ -6,7 +6,7 @@ from backends import to_numpy, values
 
 from mdnn.layers import ModalityHeads
 from mdnn.layers.decoding_steps import decoding_steps
-from mdnn.tokens import features as units
+from mdnn.tokens.modalities import Modality, modality_registry
 
 BOTH = ("text", "word")
 
@@ -37,11 +37,11 @@ def tokens(*rows):
 def few(monkeypatch):
     """Modalities with so few units that all can be enumerated."""
     rows = (
-        units.Modality("padding", 0, bytes=(), places=0),
-        units.Modality("text", 1, bytes=(3, 4, 5)),
-        units.Modality("word", 2, bytes=(4, 3)),
+        Modality("padding", 0),
+        Modality("text", 1, bytes=(3, 4, 5), coordinates=("offset",)),
+        Modality("word", 2, bytes=(4, 3), coordinates=("offset",)),
     )
-    monkeypatch.setattr(units, "MODALITIES", rows)
+    monkeypatch.setattr(modality_registry, "MODALITIES", {row.name: row for row in rows})
     return rows
 
 
@@ -122,7 +122,7 @@ def chain(layer, hidden, rows, kinds):
             start += step.classes
             if step.kinds is None:
                 probability *= chances[row[0] - 1]
-            elif units.modality(step.kinds[0]).index == row[0]:
+            elif modality_registry.modality(step.kinds[0]).index == row[0]:
                 probability *= chances[row[int(step.name[-1])]]
         found.append(probability)
     return np.array(found)

@@ -6,7 +6,7 @@ from backends import to_numpy, values
 
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.layers.decoding_steps import bit_channels
-from mdnn.tokens import features as units
+from mdnn.tokens.modalities import Modality, modality_registry
 
 
 def make(modalities, width=5, **kwargs):
@@ -31,12 +31,12 @@ def likeliest(scores, number):
 def few(monkeypatch):
     """Modalities with so few units that all can be enumerated."""
     rows = (
-        units.Modality("padding", 0, bytes=(), places=0),
-        units.Modality("text", 1, bytes=(2, 3)),
-        units.Modality("grey", 4, bytes=(3,), places=2),
-        units.Modality("end", 9, bytes=(), places=0),
+        Modality("padding", 0),
+        Modality("text", 1, bytes=(2, 3), coordinates=("offset",)),
+        Modality("grey", 4, bytes=(3,), coordinates=("y", "x")),
+        Modality("end", 9),
     )
-    monkeypatch.setattr(units, "MODALITIES", rows)
+    monkeypatch.setattr(modality_registry, "MODALITIES", {row.name: row for row in rows})
 
 
 def test_the_chain_is_a_distribution(few):

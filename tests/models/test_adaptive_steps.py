@@ -12,7 +12,7 @@ from mdnn import MdnnError, build
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.step_limits import steps_taken
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 
 FEED = {"kind": "feedforward", "gate": "silu"}
 ROW = {"axes": [2], "groups": 2}
@@ -55,10 +55,12 @@ def network(name, **objectives):
         tables = tables | {"train": {"steps": 1, "objectives": objectives}}
     model = randomize(build(make_config(*branches, grid=grid, width=8, **tables)))
     if model.halt is not None:
-        # Half of the first scores are above the threshold.
+        # Half of the first scores are above the threshold, none is close to it.
         model.halt.bias.assign(0.0)
         hidden = model.hidden(text_tokens((3, model.positions)), steps=model.config.refeed.steps)
-        model.halt.bias.assign(CERTAIN - np.median(to_numpy(model.halt.stop(hidden))))
+        ordered = np.sort(to_numpy(model.halt.stop(hidden)), axis=None)
+        middle = len(ordered) // 2
+        model.halt.bias.assign(CERTAIN - ordered[middle - 1 : middle + 1].mean())
     return model
 
 

@@ -102,7 +102,7 @@ def test_comes_back_from_a_file(name, tmp_path):
 def batches(config, words=()):
     tokenizer = TextTokenizer(words)
     return TextBatches(
-        tokenizer.units(TEXT),
+        tokenizer.ids(TEXT),
         tokenizer,
         config.context.positions,
         config.train.batch_size,
@@ -213,7 +213,7 @@ BRANCH = "backbone.layer.0"
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ([f"{BRANCH}.gate=siluu"], "Unknown activation 'siluu': the nearest one is 'silu'"),
+        ([f"{BRANCH}.gate=siluu"], "Unknown activation 'siluu' (did you mean 'silu'"),
         ([f"{BRANCH}.gate=glu"], "activation 'glu' does not keep a width of 8"),
         ([f"{BRANCH}.mixer.0.wiring=causal+shft"], '"full" or a combination of causal, local'),
         ([f"{BRANCH}.mixer.0.wiring=causal+local"], "Expected `window` with local wiring"),

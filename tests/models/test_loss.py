@@ -10,7 +10,7 @@ from mdnn import build
 from mdnn.layers import ModalityHeads
 from mdnn.models.loss import TokenCrossEntropy, TokenNLL, nll_model, token_nll
 from mdnn.models.loss_model import LossModel
-from mdnn.tokens import features as units
+from mdnn.tokens.modalities import Modality, modality_registry
 
 # Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
 PLACES = {
@@ -119,11 +119,11 @@ def test_config():
 def test_heads_and_loss_make_a_distribution(monkeypatch):
     """Over all units of small modalities, exp(-nats) sums to one, whatever the weights."""
     rows = (
-        units.Modality("padding", 0, bytes=(), places=0),
-        units.Modality("text", 1, bytes=(2, 3, 4)),
-        units.Modality("word", 2, bytes=(4, 3)),
+        Modality("padding", 0),
+        Modality("text", 1, bytes=(2, 3, 4), coordinates=("offset",)),
+        Modality("word", 2, bytes=(4, 3), coordinates=("offset",)),
     )
-    monkeypatch.setattr(units, "MODALITIES", rows)
+    monkeypatch.setattr(modality_registry, "MODALITIES", {row.name: row for row in rows})
     every = [(1, *unit) for unit in np.ndindex(2, 3, 4)] + [
         (2, *unit, 0) for unit in np.ndindex(4, 3)
     ]
@@ -168,10 +168,7 @@ def test_a_loss_of_other_heads_is_refused():
         TokenCrossEntropy()(tokens[..., :4], scores)
 
 
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [({"text": 0}, "expected one modality above 0"), ({"text": -1}, "'text' at least 0, received")],
-)
-def test_weights_that_leave_nothing(weights, message):
-    with pytest.raises(ValueError, match=message):
-        TokenCrossEntropy(modality_weights=weights)
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf")])
+def test_weights_that_are_none(weight):
+    with pytest.raises(ValueError, match="expected modality 'text' at least 0, received"):
+        TokenCrossEntropy(modality_weights={"text": weight})

@@ -7,7 +7,7 @@ from backends import run, to_numpy, values
 from networks import make_config, mix, randomize
 
 from mdnn.layers import ModalityHeads
-from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, nats_by_modality, token_nll
+from mdnn.models.loss import TokenCrossEntropy, TokenNLL, loss_for, token_nll
 
 KINDS = ("text", "grey", "audio", "end")
 ROWS = np.array(
@@ -42,7 +42,7 @@ def by_part(how, scores, steps):
         nats -= piece[np.arange(len(ROWS)), to_numpy(step.answer(ROWS))]
         names = KINDS if step.kinds is None else step.kinds
         kinds = [{"text": 1, "grey": 4, "audio": 7, "end": 9}[name] for name in names]
-        found[step.part] = found.get(step.part, 0) + nats * np.isin(ROWS[:, 0], kinds)
+        found[step.group] = found.get(step.group, 0) + nats * np.isin(ROWS[:, 0], kinds)
     return found
 
 
@@ -187,7 +187,7 @@ def _compiled(function):
     ("kwargs", "message"),
     [
         ({"modality_weights": {"gray": 1}}, "unknown modality 'gray'.*known: text, grey"),
-        ({"step_weights": {"byte": 1}}, "unknown part of a unit 'byte'.*known: modality, byte_1"),
+        ({"step_weights": {"byte": 1}}, "unknown group of steps 'byte'.*known: modality, byte_1"),
         ({"modalities": ("padding",)}, "modalities: expected distinct names, no padding"),
     ],
 )
@@ -223,15 +223,3 @@ def test_loss_of_a_config():
     assert values(loss, rows, scores) == values(expected, rows, scores)
     plain = TokenCrossEntropy(("text", "grey", "end"), "bytes", True, 4, 2)
     assert abs(values(loss, rows, scores) - values(plain, rows, scores)) > 1e-3
-
-
-def test_nats_by_modality():
-    nats = np.arange(12).reshape(2, 6)
-    targets = np.stack([ROWS, ROWS])
-    assert nats_by_modality(targets, nats) == {
-        "text": (6.0, 2),
-        "grey": (1 + 5 + 7 + 11, 4),
-        "audio": (12.0, 2),
-        "end": (14.0, 2),
-    }
-    assert nats_by_modality(targets * 0, nats) == {}

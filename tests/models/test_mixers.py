@@ -23,7 +23,8 @@ from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.loss import loss_for
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.thinking.grid_resizing import check_size_free
-from mdnn.runs.run_folder import open_run, write_run
+from mdnn.runs.run_files import write_run
+from mdnn.runs.run_folder import open_run
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}

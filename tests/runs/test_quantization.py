@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mdnn import MdnnError
-from mdnn.runs.quantization import DTYPES, GROUP, check_dtype, pack, packed_dtype, unpack
+from mdnn.runs.quantization import DTYPES, check_dtype, pack, packed_dtype, unpack
+from mdnn.runs.quantization_search import GROUP
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -136,7 +137,7 @@ def test_many_groups(monkeypatch):
     """A large array is worked on in parts, which give what the whole gives."""
     array = normal(90, 70)
     whole, _ = pack({"kernel": array}, "int4")
-    monkeypatch.setattr("mdnn.runs.quantization._ROWS", 7)
+    monkeypatch.setattr("mdnn.runs.quantization_search._ROWS", 7)
     parts, _ = pack({"kernel": array}, "int4")
     for name, stored in whole.items():
         np.testing.assert_array_equal(parts[name], stored)

@@ -11,16 +11,11 @@ from networks import make_config, mix, randomize
 
 import mdnn
 from mdnn import MdnnError, build
+from mdnn.runs.item_statistics import write_item_statistics
 from mdnn.runs.quantization import DTYPES, pack, unpack
-from mdnn.runs.run_folder import (
-    named,
-    open_run,
-    read_arrays,
-    weights_dtype,
-    write_arrays,
-    write_item_statistics,
-    write_run,
-)
+from mdnn.runs.run_files import weights_dtype, write_run
+from mdnn.runs.run_folder import open_run
+from mdnn.runs.safetensors_io import named, read_arrays, write_arrays
 
 WORDS = ("the", "naïve", "日本")
 CONFIG = make_config(

@@ -12,16 +12,9 @@ from networks import make_config, mix, randomize, text_tokens
 
 import mdnn
 from mdnn import MdnnError, build
-from mdnn.runs.run_folder import (
-    MAX_OPENED,
-    Run,
-    cached_run,
-    open_run,
-    read_arrays,
-    read_weights,
-    write_arrays,
-    write_run,
-)
+from mdnn.runs.run_files import read_weights, write_run
+from mdnn.runs.run_folder import MAX_OPENED, Run, cached_run, open_run
+from mdnn.runs.safetensors_io import read_arrays, write_arrays
 
 WORDS = ("the", "naïve", "日本")
 CONFIG = make_config(mix({"groups": 2}), refeed={"steps": 2, "initial_state": "learned"})
@@ -114,8 +107,8 @@ def test_round_trip_with_words(tmp_path):
     opened = open_run(tmp_path)
     assert opened.words == WORDS
     assert_same_weights(opened.model, model)
-    assert opened.tokenizer.text(opened.tokenizer.units("the naïve 日本")) == "the naïve 日本"
-    assert len(opened.tokenizer.units("the 日本")) == 3
+    assert opened.tokenizer.text(opened.tokenizer.ids("the naïve 日本")) == "the naïve 日本"
+    assert len(opened.tokenizer.ids("the 日本")) == 3
 
 
 def test_writing_again_replaces(run, model):

@@ -271,7 +271,7 @@ def test_what_a_signature_refuses(generate, prompts, length, temperature, messag
 
 def test_serving_default_scores_like_the_model(generate, tiny_run):
     run = open_run(tiny_run)
-    units = run.tokenizer.units("The cat sat on the mat. Ça ")[:24].reshape(3, POSITIONS)
+    units = run.tokenizer.ids("The cat sat on the mat. Ça ")[:24].reshape(3, POSITIONS)
     tokens = run.tokenizer.tokens(units)
     tokens[2, 5:] = 0
     found = generate.loaded.signatures["serving_default"](tokens=tf.constant(tokens))

@@ -12,8 +12,10 @@ import pytest
 import tiny
 
 import mdnn
-from mdnn.datasets.media.media_files import item_bytes, read_png
-from mdnn.runs.run_folder import open_run, write_item_statistics, write_run
+from mdnn.datasets.media.media_files import item_bytes, read_picture
+from mdnn.runs.item_statistics import write_item_statistics
+from mdnn.runs.run_files import write_run
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
 if keras.backend.backend() != "tensorflow":
@@ -128,7 +130,7 @@ def value(kind, raw):
     """What a file holds, to be compared."""
     if kind == "text":
         return raw.decode()
-    return raw if kind == "audio" else read_png(raw).value.tolist()
+    return raw if kind == "audio" else read_picture(raw, "a.png").value.tolist()
 
 
 def expected(run, kind, want, prompts, **settings):
@@ -195,7 +197,7 @@ def test_no_prompts_at_all(server):
             "text",
             {"image": file(Item("image", np.zeros((2, 2, 3), "uint8")))},
             {},
-            "prompt 2: image: this network knows text, grey, audio, not image",
+            "prompt 2: image: expected an item of the kinds text, grey, audio, received image",
         ),
         (
             "grey",
@@ -348,14 +350,15 @@ def test_pictures_of_several_shapes_words_and_one_way(tmp_path):
         for png, prompt, size in zip(found, values, sizes, strict=True):
             want = "image {}x{}".format(*size)
             np.testing.assert_array_equal(
-                read_png(png).value, mdnn.generate(run, prompt, output=want, **settings)
+                read_picture(png, "a.png").value,
+                mdnn.generate(run, prompt, output=want, **settings),
             )
     for height, message in ((0, "height: expected 1 or more"), (2**31 - 1, "does not fit")):
         assert message in server.answer("image", raw, decoding="parallel", height=height, width=3)
     message = "decoding: expected parallel, masked_diffusion, received autoregressive"
     assert message in server.answer("text", raw)
     wav = {"audio": WAV}
-    message = "audio: this network knows text, image, not audio"
+    message = "audio: expected an item of the kinds text, image, received audio"
     assert message in server.answer("text", [wav], decoding="parallel")
     assert server.answer("text", [{}], decoding="parallel")
     server.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdnn.datasets.media.media_files import item_bytes, read_png, read_wav
+from mdnn.datasets.media.media_files import item_bytes, read_picture, read_sound
 from mdnn.tokens.item_tokenizer import ItemTokenizer
 from mdnn.tokens.items import Item
 
@@ -81,7 +81,7 @@ def test_pictures_as_outside():
     found["grey", "text chunks"] = saved(GREY, pnginfo=_note())
     found["behind its end"] = saved(COLOURS) + b"more"
     for data in found.values():
-        item = read_png(data)
+        item = read_picture(data, "a.png")
         np.testing.assert_array_equal(png_rows(data), TOKENIZER.tokens(item)[:, :7])
     np.testing.assert_array_equal(grey_rows(saved(GREY)), TOKENIZER.tokens(GREY)[:, :7])
 
@@ -158,7 +158,7 @@ def test_a_check_sum_that_is_wrong():
 
 
 def test_a_picture_of_a_kind_that_the_network_has_not():
-    message = "prompt 3: image: this network knows text, grey, not image"
+    message = "prompt 3: image: expected an item of the kinds text, grey, received image"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         grey_rows(saved(COLOURS))
 
@@ -176,7 +176,7 @@ def extensible(code=1):
 
 @pytest.mark.parametrize("data", [pcm(), pcm(SOUND[:1]), pcm() + b"behind it"])
 def test_sounds_as_outside(data):
-    item = read_wav(data)
+    item = read_sound(data, name="a.wav")
     np.testing.assert_array_equal(wav_rows(data), TOKENIZER.tokens(item)[:, :7])
 
 
@@ -224,10 +224,10 @@ def test_pictures_come_back():
         height, width, *_ = picture.shape
         channels = 1 if kind == "grey" else 3
         large, small = files.png(rows, tf.constant([height, 1]), tf.constant([width, 2]), channels)
-        np.testing.assert_array_equal(read_png(large.numpy()).value, picture)
-        assert read_png(small.numpy()).kind == kind
+        np.testing.assert_array_equal(read_picture(large.numpy(), "a.png").value, picture)
+        assert read_picture(small.numpy(), "a.png").kind == kind
         expected = picture.reshape(-1, *picture.shape[2:])[None, :2]
-        np.testing.assert_array_equal(read_png(small.numpy()).value, expected)
+        np.testing.assert_array_equal(read_picture(small.numpy(), "a.png").value, expected)
 
 
 def test_every_sample_comes_back_in_the_same_file():

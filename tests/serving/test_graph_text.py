@@ -44,20 +44,20 @@ def encoded(texts):
 
 def test_units_of_a_batch(tokenizers):
     plain, graph = tokenizers
-    found = graph.units(encoded(TRICKY))
+    found = graph.tokens(encoded(TRICKY))
     for text, rows in zip(TRICKY, found, strict=True):
-        expected = plain.tokens(plain.units(text))[:, :4]
+        expected = plain.tokens(plain.ids(text))[:, :4]
         np.testing.assert_array_equal(rows.numpy(), expected, err_msg=ascii(text))
 
 
 def test_text_comes_back(tokenizers):
     plain, graph = tokenizers
-    units = graph.units(encoded(TRICKY)).to_tensor()
+    units = graph.tokens(encoded(TRICKY)).to_tensor()
     found = graph.text(units, tf.constant([len(text) for text in TRICKY]))
     assert [text.decode("utf-8") for text in found.numpy()] == TRICKY
     assert graph.lengths(units).dtype == tf.int32
     for number, text in enumerate(TRICKY):
-        own = plain.units(text)
+        own = plain.ids(text)
         lengths = graph.lengths(units[number])[: len(own)].numpy()
         np.testing.assert_array_equal(lengths, plain.lengths(own))
 
@@ -66,7 +66,7 @@ def test_text_is_cut_by_characters(tokenizers):
     _, graph = tokenizers
     text = "The 日本 😀 e\u0301 the end"
     for length in range(len(text) + 1):
-        found = graph.text(graph.units(encoded([text])).to_tensor(), tf.constant([length]))
+        found = graph.text(graph.tokens(encoded([text])).to_tensor(), tf.constant([length]))
         assert found.numpy()[0].decode("utf-8") == text[:length]
 
 
@@ -76,7 +76,7 @@ def test_windows(tokenizers):
     assert window.shape == (len(TRICKY), 8, 4)
     assert window.dtype == filled.dtype == tf.int32
     for number, text in enumerate(TRICKY):
-        rows = plain.tokens(plain.units(text)[-8:])[:, :4]
+        rows = plain.tokens(plain.ids(text)[-8:])[:, :4]
         assert filled[number] == len(rows)
         np.testing.assert_array_equal(window[number, : len(rows)], rows)
         assert not window[number, len(rows) :].numpy().any()
@@ -91,11 +91,11 @@ def test_every_code_point(tokenizers):
     text = graph.text(units, tf.constant([len(points)])).numpy()[0].decode("utf-8")
     assert list(map(ord, text)) == points
     if graph.words is None:
-        np.testing.assert_array_equal(graph.units(encoded([text])).to_tensor(), units)
+        np.testing.assert_array_equal(graph.tokens(encoded([text])).to_tensor(), units)
 
 
 def test_what_is_not_utf_8(tokenizers):
     _, graph = tokenizers
     for raw in (b"\xff", b"the \xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            graph.units(tf.constant([b"the", raw]))
+            graph.tokens(tf.constant([b"the", raw]))

@@ -6,7 +6,8 @@ import pytest
 
 import mdnn
 from mdnn.runs.quantization import DTYPES
-from mdnn.runs.run_folder import WEIGHTS, open_run
+from mdnn.runs.run_files import WEIGHTS
+from mdnn.runs.run_folder import open_run
 from mdnn.runs.safetensors_io import named, read_arrays
 
 if keras.backend.backend() != "tensorflow":
@@ -37,7 +38,7 @@ def test_what_is_held(small, tiny_run):
 def test_the_network_is_run_with_what_is_held(small):
     served = ExportedNetwork(small)
     tokens = np.zeros((2, 8, 8), "int32")
-    tokens[:, :5] = small.tokenizer.tokens(small.tokenizer.units("The c"))
+    tokens[:, :5] = small.tokenizer.tokens(small.tokenizer.ids("The c"))
     # The network's own weights are not looked at: they are put out of the way.
     scores = np.asarray(small.model({"tokens": tokens, "targets": None}))
     own = list(named(small.model.weights).values())

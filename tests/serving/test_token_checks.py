@@ -10,7 +10,7 @@ import tensorflow as tf
 import tiny
 
 import mdnn
-from mdnn.runs.run_folder import write_run
+from mdnn.runs.run_files import write_run
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.token_checks import validate_tokens
 from mdnn.serving.server.served_models import open_network

@@ -25,7 +25,7 @@ def start_of(number, stride):
 def nats_one_by_one(run, text, stride):
     """Nats of each unit but the first, each from its own window, and what was predicted."""
     run = open_run(run)
-    rows = run.tokenizer.tokens(run.tokenizer.units(text))[:, :4]
+    rows = run.tokenizer.tokens(run.tokenizer.ids(text))[:, :4]
     steps = [("text", 17), ("text", 256), ("text", 256)]
     if run.words:
         steps = [("modality", 2), *steps, ("word", 256), ("word", 256)]
@@ -75,7 +75,7 @@ def test_windows_that_slide_see_more(tiny_run):
 def test_words_are_counted_by_their_letters(words_run, stride):
     result = mdnn.evaluate(words_run, TEXT)
     run = open_run(words_run)
-    units = run.tokenizer.units(TEXT)
+    units = run.tokenizer.ids(TEXT)
     assert len(units) < len(TEXT)
     end = "" if stride == 8 else "_sliding"
     expected = nats_one_by_one(words_run, TEXT, stride)

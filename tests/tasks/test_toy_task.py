@@ -1,5 +1,6 @@
 """A task of a third party, in this one file: it trains, evaluates, generates and exports."""
 
+import dataclasses
 import functools
 
 import keras
@@ -7,16 +8,20 @@ import numpy as np
 import pytest
 
 import mdnn
+from mdnn.config.data_tables import Data
+from mdnn.config.load import check_keys
+from mdnn.config.schema import option
 from mdnn.config.task_rules import TaskRules
 from mdnn.datasets.batches.text_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, raw_bits
 from mdnn.tasks import register_task
 from mdnn.tasks.base import Task
-from mdnn.tokens.symbols import to_tokens, to_units
+from mdnn.tokens.symbols import to_symbols, to_tokens
 
 CONFIG = """
 tokens.modalities = ["symbol"]
 context = { layout = "mirror", grid = [8] }
+mirror.symbols = 4
 backbone = { width = 16, depth = 1, layer = [{ mixer = [{ wiring = "full" }] }] }
 [train]
 steps = 150
@@ -27,35 +32,57 @@ optimizer = { learning_rate = 0.02, warmup_steps = 1 }
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Mirror:
+    """The config table `[mirror]` of this task."""
+
+    symbols: int = option(2, least=2, most=32)
+    look: str = option("plain", choices=("plain", "fancy"))
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorData(Data):
+    """The table `[data]`, with a further key."""
+
+    validation_steps: int = option(4, least=1)
+
+
 class MirrorBatches(StepBatches):
     """Eight random symbols; each position answers the one that mirrors it."""
 
-    def __init__(self, seed, steps, batch_size=16):
+    def __init__(self, seed, steps, batch_size=16, symbols=4):
         super().__init__(steps)
-        self.seed, self.batch_size = seed, batch_size
+        self.seed, self.batch_size, self.symbols = seed, batch_size, symbols
 
     def objective(self, step):
         return "parallel"
 
     def at(self, step):
-        units = (raw_bits(self.seed, step, (self.batch_size, 8), BATCH) % 4).astype("uint8")
+        units = (raw_bits(self.seed, step, (self.batch_size, 8), BATCH) % self.symbols).astype(
+            "uint8"
+        )
         return {"tokens": to_tokens(units, (8,)), "targets": to_tokens(units[:, ::-1], (8,))}
 
 
 class MirrorTask(Task):
     """Reads eight symbols backwards."""
 
-    rules = TaskRules(modalities=("symbol",), modes=("parallel",), has_mask=False)
+    rules = TaskRules(
+        modalities=("symbol",),
+        modes=("parallel",),
+        has_mask=False,
+        tables={"mirror": Mirror, "data": MirrorData},
+    )
     unit = "symbol"
 
     @functools.cached_property
     def batches(self):
-        train = self.config.train
-        return MirrorBatches(self.config.seed, train.steps, train.batch_size)
+        train, symbols = self.config.train, self.config.mirror.symbols
+        return MirrorBatches(self.config.seed, train.steps, train.batch_size, symbols)
 
     @functools.cached_property
     def validation(self):
-        return MirrorBatches(self.config.seed + 1, steps=4)
+        return MirrorBatches(self.config.seed + 1, self.config.data.validation_steps)
 
     def open_source(self, source):
         return MirrorBatches(int(source), steps=4)
@@ -92,4 +119,56 @@ def test_it_is_exported(run, tmp_path):
     served = tf.saved_model.load(str(mdnn.export(run, tmp_path / "served")))
     tokens = to_tokens(np.array([[0, 1, 2, 3, 0, 0, 1, 2]], "uint8"), (8,))
     unit = served.signatures["serving_default"](tokens=tf.constant(tokens))["unit"].numpy()
-    assert to_units(unit).tolist() == [[2, 1, 0, 0, 3, 2, 1, 0]]
+    assert to_symbols(unit).tolist() == [[2, 1, 0, 0, 3, 2, 1, 0]]
+
+
+def test_it_brings_config_keys_of_its_own(run, tmp_path):
+    path = tmp_path / "mirror.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    config = mdnn.load_config(path, ["mirror.look=fancy", "data.validation_steps=2"])
+    assert (config.mirror, config.data.validation_steps) == (Mirror(4, "fancy"), 2)
+    assert isinstance(config, mdnn.Config)
+    assert isinstance(config.data, Data)
+    again = tmp_path / "again.toml"
+    again.write_text(config.to_toml(), encoding="utf-8")
+    assert mdnn.load_config(again) == config
+    assert mdnn.load_config(run / "config.toml").mirror == Mirror(4)
+    check_keys(path, ["mirror.symbols=8"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mirror.symbol=3", r"unknown key 'mirror\.symbol' \(did you mean 'symbols'\?\)"),
+        ("mirror.symbols=1", r"mirror\.symbols: expected between 2 and 32, received 1"),
+        ("mirror.look=odd", r"mirror\.look: expected one of plain, fancy; received 'odd'"),
+        ("data.validation_step=3", r"did you mean 'validation_steps'"),
+    ],
+)
+def test_its_keys_are_checked(tmp_path, setting, message):
+    path = tmp_path / "mirror.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    with pytest.raises(mdnn.MdnnError, match=message):
+        mdnn.load_config(path, [setting])
+    with pytest.raises(mdnn.MdnnError, match=message):
+        check_keys(path, [setting])
+
+
+def test_configs_of_other_tasks_refuse_its_keys():
+    for setting, key in (("mirror.symbols=3", "mirror"), ("data.validation_steps=3",) * 2):
+        key = key.partition("=")[0]
+        message = rf"{key}: it belongs to context\.layout = 'mirror', received 'stream'"
+        with pytest.raises(mdnn.MdnnError, match=message):
+            mdnn.load_config("text", [setting])
+
+
+def test_tables_of_another_form_are_refused():
+    @dataclasses.dataclass
+    class Open:
+        size: int = 1
+
+    for name, table in (("open", Open), ("data", Mirror), ("open", int)):
+        rules = TaskRules(modalities=("symbol",), tables={name: table})
+        task = type("OtherTask", (MirrorTask,), {"rules": rules})
+        with pytest.raises(mdnn.MdnnError, match=rf"TaskRules\.tables: '{name}': expected a "):
+            register_task("other", task)

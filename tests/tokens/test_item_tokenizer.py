@@ -9,6 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.tokens import features as table
 from mdnn.tokens.item_tokenizer import END_ROW, ItemTokenizer
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 RANDOM = np.random.default_rng(5)
 
@@ -142,13 +143,13 @@ def test_blanks_lie_where_the_units_will():
     tokenizer = ItemTokenizer()
     for item in ITEMS.values():
         shape = {"text": len, "audio": len}.get(item.kind, np.shape)(item.value)
-        shape = shape[: table.modality(item.kind).places] if np.ndim(shape) else (shape,)
-        rows, blanks = tokenizer.tokens(item, 4), tokenizer.blanks(item.kind, shape, 4)
+        shape = shape[: len(modality(item.kind).coordinates)] if np.ndim(shape) else (shape,)
+        rows, blanks = tokenizer.tokens(item, 4), tokenizer.masks(item.kind, shape, 4)
         assert blanks.dtype == np.int32
         assert blanks.shape == (math.prod(shape), 8)
         np.testing.assert_array_equal(blanks[:, 4:], rows[:, 4:])
-        assert (blanks[:, 0] == table.modality("blank").index).all()
-        assert (blanks[:, 1] == table.modality(item.kind).index).all()
+        assert (blanks[:, 0] == modality("blank").index).all()
+        assert (blanks[:, 1] == modality(item.kind).index).all()
         assert not blanks[:, 2:4].any()
 
 
@@ -165,9 +166,9 @@ def test_blanks_lie_where_the_units_will():
     ],
 )
 def test_the_blank_where_an_end_may_come(kind, shape, place):
-    row = ItemTokenizer().end_blank(kind, shape, 6)
+    row = ItemTokenizer().end_mask(kind, shape, 6)
     assert row.dtype == np.int32
-    assert row.tolist() == [8, table.modality(kind).index, 0, 0, *place, 6]
+    assert row.tolist() == [8, modality(kind).index, 0, 0, *place, 6]
 
 
 def test_places_that_only_fit_many_bits_allocate_nothing():
@@ -211,7 +212,7 @@ def changed(name, row, column, value):
         (changed("text", 1, 1, 17), "byte 1 of token 1: expected 0 to 16, received 17"),
         (changed("text", 1, 0, 2), r"item 0 \(text\): expected token ids .*\(0 words\)"),
         (changed("audio", 2, 7, 1), "the tokens of one item, received the items 0, 1"),
-        (ItemTokenizer().blanks("grey", (2, 2)), r"\(blank\): expected tokens of an item"),
+        (ItemTokenizer().masks("grey", (2, 2)), r"\(blank\): expected tokens of an item"),
         (END_ROW[None], r"\(end\): expected tokens of an item"),
         (END_ROW, r"integers \[n, 8\]; received int32 \[8\]"),
         (np.zeros((2, 8)), "received float64"),
@@ -224,8 +225,10 @@ def test_rows_that_are_no_item(rows, message):
 
 def test_a_context_that_is_not_answered():
     tokenizer = ItemTokenizer()
-    context = np.concatenate([tokenizer.tokens("ab"), tokenizer.blanks("text", 3, 1)])
-    with pytest.raises(MdnnError, match="position 2 is blank: 3 of 5 positions"):
+    context = np.concatenate([tokenizer.tokens("ab"), tokenizer.masks("text", 3, 1)])
+    with pytest.raises(
+        MdnnError, match="position 2: expected items, received 3 mask tokens in 5 positions"
+    ):
         tokenizer.items(context)
 
 
@@ -239,14 +242,14 @@ def test_a_context_that_is_not_answered():
         (lambda c: c.tokens("a", -1), "item number: .* received -1"),
         (lambda c: c.tokens(pixels(2, 2), 2**31), "item number: .* received 2147483648"),
         (lambda c: c.tokens(pixels(2, 2, 4)), r"an item: expected .* received an array uint8"),
-        (lambda c: c.blanks("film", (2, 2)), "unknown kind 'film'; known: text, image, grey"),
-        (lambda c: c.blanks("blank", (2,)), "unknown kind 'blank'"),
-        (lambda c: c.end_blank("word", (2,)), "unknown kind 'word'"),
-        (lambda c: c.blanks("image", (2, 2, 3)), r"sizes of image: expected \(y, x\)"),
-        (lambda c: c.blanks("image", (2, 0)), "integers from 1 to 2147483647; received 0"),
-        (lambda c: c.end_blank("audio", (0,)), "integers from 1 .* received 0"),
-        (lambda c: c.end_blank("text", (2**31,)), "received 2147483648"),
-        (lambda c: c.blanks("grey", (2.0, 2)), r"received 2\.0"),
+        (lambda c: c.masks("film", (2, 2)), "unknown kind 'film'; known: text, image, grey"),
+        (lambda c: c.masks("blank", (2,)), "unknown kind 'blank'"),
+        (lambda c: c.end_mask("word", (2,)), "unknown kind 'word'"),
+        (lambda c: c.masks("image", (2, 2, 3)), r"sizes of image: expected \(y, x\)"),
+        (lambda c: c.masks("image", (2, 0)), "integers from 1 to 2147483647; received 0"),
+        (lambda c: c.end_mask("audio", (0,)), "integers from 1 .* received 0"),
+        (lambda c: c.end_mask("text", (2**31,)), "received 2147483648"),
+        (lambda c: c.masks("grey", (2.0, 2)), r"received 2\.0"),
         (
             lambda c: ItemTokenizer(rate=0),
             "rate: expected samples per second, 1 or more; received 0",

@@ -11,7 +11,7 @@ from mdnn.tokens.packing import pack, pack_items, random_runs, unpack
 
 def rows(text):
     tokenizer = TextTokenizer()
-    return tokenizer.tokens(tokenizer.units(text))
+    return tokenizer.tokens(tokenizer.ids(text))
 
 
 @pytest.mark.parametrize("offset", [0, 1, 3])

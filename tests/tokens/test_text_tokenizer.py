@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.characters import CODE_POINTS, TextTokenizer, letter_runs, word_table
+from mdnn.tokens.characters import CODE_POINTS, TextTokenizer
+from mdnn.tokens.word_table import letter_runs, word_table
 
 EVERY_PLANE = "".join(chr((plane << 16) + 0x1234) for plane in range(17))
 TEXTS = {
@@ -30,26 +31,26 @@ WORDS = ("the", "cat", "Straße", "of", "猫", "一the二")
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_round_trip_is_exact(text, words):
     tokenizer = TextTokenizer(words)
-    units = tokenizer.units(text)
+    units = tokenizer.ids(text)
     assert units.dtype == np.int32
     assert units.ndim == 1
     assert tokenizer.text(units) == text
     tokens = tokenizer.tokens(units)
     assert tokens.dtype == np.int32
     assert tokens.shape == (len(units), 8)
-    np.testing.assert_array_equal(tokenizer.units_from_tokens(tokens), units)
+    np.testing.assert_array_equal(tokenizer.ids_from_tokens(tokens), units)
     assert tokenizer.lengths(units).sum() == len(text)
 
 
 def test_every_code_point_makes_the_round_trip():
     tokenizer = TextTokenizer()
     text = "".join(map(chr, range(sys.maxunicode + 1)))
-    units = tokenizer.units(text)
+    units = tokenizer.ids(text)
     np.testing.assert_array_equal(units, np.arange(CODE_POINTS))
     tokens = tokenizer.tokens(units)
     assert tokens[:, 1].max() == 16
     assert tokens[:, 2:4].max() == 255
-    np.testing.assert_array_equal(tokenizer.units_from_tokens(tokens), units)
+    np.testing.assert_array_equal(tokenizer.ids_from_tokens(tokens), units)
     assert tokenizer.text(units) == text
 
 
@@ -74,7 +75,7 @@ def test_a_run_of_letters_is_exactly_what_isalpha_says():
 
 def test_token_columns():
     tokenizer = TextTokenizer(("ab",))
-    tokens = tokenizer.tokens(tokenizer.units("ab\U0001f600c"), item=5)
+    tokens = tokenizer.tokens(tokenizer.ids("ab\U0001f600c"), item=5)
     np.testing.assert_array_equal(
         tokens,
         [
@@ -89,9 +90,9 @@ def test_a_words_number_fills_two_bytes():
     letters = "abcdefghijklmnop"
     words = [a + b + c for a in letters for b in letters for c in letters][:700]
     tokenizer = TextTokenizer(words)
-    tokens = tokenizer.tokens(tokenizer.units(words[600]))
+    tokens = tokenizer.tokens(tokenizer.ids(words[600]))
     assert tokens[0, :4].tolist() == [2, 600 >> 8, 600 & 255, 0]
-    assert tokenizer.text(tokenizer.units_from_tokens(tokens)) == words[600]
+    assert tokenizer.text(tokenizer.ids_from_tokens(tokens)) == words[600]
 
 
 def test_padding_gives_rows_of_zeros_and_comes_back():
@@ -102,14 +103,14 @@ def test_padding_gives_rows_of_zeros_and_comes_back():
     assert not tokens[units < 0].any()
     np.testing.assert_array_equal(tokens[..., 4], [[0, 8, 9], [0, 0, 0]])
     np.testing.assert_array_equal(tokens[..., 7], [[0, 3, 3], [4, 0, 0]])
-    np.testing.assert_array_equal(tokenizer.units_from_tokens(tokens), units)
+    np.testing.assert_array_equal(tokenizer.ids_from_tokens(tokens), units)
     np.testing.assert_array_equal(tokenizer.lengths(units), [[0, 2, 1], [1, 0, 0]])
     assert tokenizer.text(units) == "abcb"
 
 
 def test_words_are_whole_runs_only():
     tokenizer = TextTokenizer(("the", "cat"))
-    units = tokenizer.units("the cats, cat the1the")
+    units = tokenizer.ids("the cats, cat the1the")
     the, cat = CODE_POINTS, CODE_POINTS + 1
     spelled = [ord(c) for c in "cats"]
     expected = [the, 32, *spelled, 44, 32, cat, 32, the, 49, the]
@@ -158,11 +159,11 @@ def test_bad_numbers_and_tokens():
     with pytest.raises(MdnnError, match="received 1114113"):
         tokenizer.lengths([CODE_POINTS + 1])
     with pytest.raises(MdnnError, match="received modality 3"):
-        tokenizer.units_from_tokens([[3, 0, 0, 0, 0, 0, 0, 0]])
+        tokenizer.ids_from_tokens([[3, 0, 0, 0, 0, 0, 0, 0]])
     with pytest.raises(MdnnError, match="received 1179648"):
-        tokenizer.units_from_tokens([[1, 18, 0, 0, 0, 0, 0, 0]])
+        tokenizer.ids_from_tokens([[1, 18, 0, 0, 0, 0, 0, 0]])
     with pytest.raises(MdnnError, match=r"received \(3,\)"):
-        tokenizer.units_from_tokens([1, 2, 3])
+        tokenizer.ids_from_tokens([1, 2, 3])
     with pytest.raises(MdnnError, match="received the scalar"):
         tokenizer.tokens(5)
     with pytest.raises(MdnnError, match="0 to 65536 words; received 65537"):
@@ -177,6 +178,6 @@ def test_a_million_characters_are_quick():
     assert len(text) > 1_000_000
     tokenizer = TextTokenizer(word_table(text[:1000], 5))
     start = time.process_time()
-    units = tokenizer.units(text)
+    units = tokenizer.ids(text)
     assert time.process_time() - start < 3
     assert tokenizer.text(units) == text

@@ -23,7 +23,7 @@ def made(folder, *settings, precision="float32"):
     optimizer = make_optimizer(spec, variables, precision=precision)
     tokenizer = TextTokenizer()
     batches = TextBatches(
-        tokenizer.units("Some steps fail. " * 9), tokenizer, config.context.positions, 3, seed=0
+        tokenizer.ids("Some steps fail. " * 9), tokenizer, config.context.positions, 3, seed=0
     )
     step = make_step(model, TokenCrossEntropy(), optimizer, precision=precision)
 

@@ -10,7 +10,7 @@ from mdnn.tokens.characters import TextTokenizer
 
 
 def rows(tokenizer, text):
-    return text_tokens(tokenizer.units(text), tokenizer)
+    return text_tokens(tokenizer.ids(text), tokenizer)
 
 
 def test_frequencies_of_characters():
@@ -83,6 +83,6 @@ def test_bits_have_no_start():
 
 
 def test_rows_of_a_long_text_are_spread(monkeypatch):
-    monkeypatch.setattr("mdnn.tasks.head_init.COUNTED_UNITS", 3)
+    monkeypatch.setattr("mdnn.tasks.head_init.COUNTED_TOKENS", 3)
     found = rows(TextTokenizer(), "abcdefghij")
     assert "".join(map(chr, found[:, 3])) == "adgj"

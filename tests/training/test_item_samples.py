@@ -8,7 +8,7 @@ import mdnn
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks import task_for
 from mdnn.tasks.contact_sheet import contact_sheet
-from mdnn.tasks.item_samples import sample_draws, wanted
+from mdnn.tasks.item_samples import output_like, sample_draws
 from mdnn.tokens.items import Item
 
 
@@ -24,7 +24,7 @@ from mdnn.tokens.items import Item
     ],
 )
 def test_what_is_asked_for(item, word):
-    assert wanted(item) == word
+    assert output_like(item) == word
 
 
 def test_every_direction_of_pairs_comes(tmp_path):

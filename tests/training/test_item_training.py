@@ -21,6 +21,7 @@ from mdnn.tasks import task_for
 from mdnn.tasks.item_evaluator import ItemEvaluator
 from mdnn.tasks.item_task import item_statistics
 from mdnn.tokens.packing import pack_items
+from mdnn.training import run_training
 from mdnn.training import trainer as loop
 from mdnn.training.optimizers import make_optimizer
 from mdnn.training.steps.step import make_step
@@ -28,7 +29,7 @@ from mdnn.training.steps.step import make_step
 PLAIN = tuple(
     f"train.optimizer.{key}" for key in ('name="sgd"', "beta_1=0", "weight_decay=0", "clip_norm=0")
 )
-FIGURES = {"loss", "bits_per_unit", "units", "loss_per_item", "items"}
+FIGURES = {"loss", "bits_per_token", "tokens", "loss_per_item", "items"}
 # Without a fold: what turn has no use for makes Keras' own trainer warn.
 NO_FOLD = (
     'backbone.layer.0={kind="mix", mixer=[{wiring="causal"}]}',
@@ -57,41 +58,41 @@ def test_a_run_folder(items_training, items_run):
 
 def test_what_training_says(items_training, items_run):
     assert set(items_training) == FIGURES | {
-        "ways",
+        "modes",
         "parameters",
         "steps",
         "seconds",
-        "units_per_second",
+        "tokens_per_second",
         "stopped",
         "signal",
         "run",
     }
     # 6 directions of 3 words, the end a unit of each answer.
     assert items_training["items"] == 18
-    assert items_training["units"] == 2 * sum(
+    assert items_training["tokens"] == 2 * sum(
         len(word) + 1 + 16 + 1 + len(look[1]) + 1 for word, look in tiny.DIGITS.items()
     )
-    assert list(items_training["ways"]) == ["autoregressive", "parallel", "masked_diffusion"]
-    assert items_training["loss"] == items_training["ways"]["autoregressive"]["loss"]
+    assert list(items_training["modes"]) == ["autoregressive", "parallel", "masked_diffusion"]
+    assert items_training["loss"] == items_training["modes"]["autoregressive"]["loss"]
     seconds = items_training["seconds"]
     # A context holds two thirds of an 11-unit word and sound, and the pictures.
     words = sum(len(word) + 16 + len(look[1]) for word, look in tiny.DIGITS.items())
     units = 300 * 16 * (words * 2 / 9 + 1)
-    np.testing.assert_allclose(items_training["units_per_second"], units / seconds, rtol=0.02)
+    np.testing.assert_allclose(items_training["tokens_per_second"], units / seconds, rtol=0.02)
     evaluated = mdnn.evaluate(items_run)
-    assert set(evaluated) == FIGURES | {"ways"}
-    for way, found in evaluated["ways"].items():
+    assert set(evaluated) == FIGURES | {"modes"}
+    for way, found in evaluated["modes"].items():
         assert set(found) == FIGURES | {"kinds"}
         assert set(found["kinds"]) == {"audio", "grey", "text"}
-        assert found["loss"] == pytest.approx(items_training["ways"][way]["loss"], rel=1e-5)
+        assert found["loss"] == pytest.approx(items_training["modes"][way]["loss"], rel=1e-5)
 
 
 def test_it_learns_every_way(items_training, items_run):
-    for found in items_training["ways"].values():
+    for found in items_training["modes"].values():
         # Guessing among three words alone is 1.1 nats.
         assert found["kinds"]["grey"]["loss"] < 0.6
     for way in ("parallel", "masked_diffusion"):
-        assert items_training["ways"][way]["kinds"]["text"]["loss_per_item"] < 0.9
+        assert items_training["modes"][way]["kinds"]["text"]["loss_per_item"] < 0.9
     with open(items_run / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["train_loss"]) < 0.5 * float(rows[0]["train_loss"])
@@ -103,13 +104,13 @@ def test_it_learns_every_way(items_training, items_run):
     mean = sum(share * value for share, value in zip(shares.values(), own, strict=True))
     assert float(checks[-1]["validation_loss"]) == pytest.approx(mean, abs=1e-4)
     # At once and by unmasking, answers alone are counted, in both figures.
-    assert own[1] == pytest.approx(items_training["ways"]["parallel"]["loss"], abs=1e-4)
+    assert own[1] == pytest.approx(items_training["modes"]["parallel"]["loss"], abs=1e-4)
 
 
 def test_nats_against_one_context_at_a_time(items_run):
     run = open_run(items_run)
     config, tokenizer = run.config, run.item_tokenizer
-    found = mdnn.evaluate(run)["ways"]
+    found = mdnn.evaluate(run)["modes"]
     networks = task_for(config).networks(run.model)
     totals = {way: {} for way in ("autoregressive", "parallel")}
     for line in task_for(config).validation:
@@ -123,8 +124,8 @@ def test_nats_against_one_context_at_a_time(items_run):
             blanked = context.copy()
             kind = items[1].kind
             shape = items[1].value.shape if kind != "text" else (len(items[1].value),)
-            blanked[answer[:-1]] = tokenizer.blanks(kind, shape, 1)
-            blanked[answer[-1]] = tokenizer.end_blank(kind, shape, 1)
+            blanked[answer[:-1]] = tokenizer.masks(kind, shape, 1)
+            blanked[answer[-1]] = tokenizer.end_mask(kind, shape, 1)
             for way, tokens in (("autoregressive", context), ("parallel", blanked)):
                 targets = np.zeros_like(context)
                 targets[answer - 1] = context[answer]
@@ -150,7 +151,7 @@ def test_other_lines(items_run):
     # Three alternatives of the picture and the sound: each pair with one of them three times.
     assert result["items"] == 18
     assert (
-        result["ways"]["parallel"]["loss"] != mdnn.evaluate(items_run)["ways"]["parallel"]["loss"]
+        result["modes"]["parallel"]["loss"] != mdnn.evaluate(items_run)["modes"]["parallel"]["loss"]
     )
     with pytest.raises(mdnn.MdnnError, match="evaluated on a list of lines, received str"):
         mdnn.evaluate(items_run, "a text")
@@ -186,7 +187,7 @@ def interrupted(config, folder, monkeypatch, at, steps):
     assert (first["stopped"], first["steps"]) == (True, at)
     second = mdnn.train(config, folder / "parts", resume=True, show=False)
     assert (second["stopped"], second["steps"]) == (False, steps)
-    assert second["ways"] == whole["ways"]
+    assert second["modes"] == whole["modes"]
     for file in ("model.safetensors", f"checkpoints/step-{steps:09}.safetensors"):
         a, b = (read_arrays(folder / name / file)[0] for name in ("whole", "parts"))
         assert set(a) == set(b)
@@ -204,7 +205,7 @@ RESUMED = (*tiny.QUICK, "train.batch_size=2", "seed=1", "backbone.layer.1.dropou
 def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     config = tiny.load_items(tmp_path, *RESUMED, "train.objectives.autoregressive=1")
     # Figures would take longer than training; the text below has them.
-    monkeypatch.setattr(ItemEvaluator, "metrics", lambda *_, **__: {"ways": {}})
+    monkeypatch.setattr(ItemEvaluator, "metrics", lambda *_, **__: {"modes": {}})
     interrupted(config, tmp_path, monkeypatch, at=10, steps=20)
 
 
@@ -215,11 +216,11 @@ def test_a_text_in_every_way_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     interrupted(config, tmp_path, monkeypatch, at=10, steps=20)
     result = mdnn.evaluate(tmp_path / "parts")
     text = {"loss", "bits_per_character", "characters"}
-    assert set(result) == text | {f"{name}_sliding" for name in text} | {"ways"}
-    assert {way: set(found) for way, found in result["ways"].items()} == dict.fromkeys(
+    assert set(result) == text | {f"{name}_sliding" for name in text} | {"modes"}
+    assert {way: set(found) for way, found in result["modes"].items()} == dict.fromkeys(
         OBJECTIVES, text
     )
-    assert result["loss"] == result["ways"]["autoregressive"]["loss"]
+    assert result["loss"] == result["modes"]["autoregressive"]["loss"]
 
 
 def test_a_text_all_at_once(tmp_path):
@@ -234,7 +235,7 @@ def test_a_text_all_at_once(tmp_path):
     result = mdnn.train(config, tmp_path / "run", show=False)
     # A sample would be written in turn, which this network has not learnt.
     assert not (tmp_path / "run" / "samples").exists()
-    assert list(result["ways"]) == ["parallel"]
+    assert list(result["modes"]) == ["parallel"]
     evaluated = mdnn.evaluate(tmp_path / "run")
     assert "loss_sliding" not in evaluated
     assert evaluated["loss"] == pytest.approx(result["loss"], rel=1e-5)
@@ -350,9 +351,9 @@ def test_a_folder_called_as_a_source(tmp_path, monkeypatch):
     config = tiny.load_items(tmp_path, "data.source=digits")
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert loop.anchored(config).data.source == "digits"
+    assert run_training.anchored(config).data.source == "digits"
     other = tiny.load_items(tmp_path, "data.source=manifest.jsonl")
-    assert loop.anchored(other).data.source == str(tmp_path / "manifest.jsonl")
+    assert run_training.anchored(other).data.source == str(tmp_path / "manifest.jsonl")
 
 
 def test_shapes_that_were_seen(tmp_path):

@@ -42,7 +42,9 @@ def _learnt(config, data, start, parts):
     model = mdnn.build(config, data.words)
     model.set_weights(start)
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-    step = make_step(task_for(config).networks(model), loss_for(config), optimizer, parts=parts)
+    step = make_step(
+        task_for(config).networks(model), loss_for(config), optimizer, microbatches=parts
+    )
     losses = []
     for number in range(3):
         way = data.batches.objective(number)
@@ -75,7 +77,7 @@ def test_a_part_without_a_target_counts_nothing(tmp_path):
     found = []
     for parts in (1, 2):
         optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
-        step = make_step(model, loss_for(config), optimizer, parts=parts)
+        step = make_step(model, loss_for(config), optimizer, microbatches=parts)
         found.append(float(step(batch, 0.0)))
         assert int(step.fault[0]) == -1
     assert found[0] == pytest.approx(found[1], rel=1e-6)

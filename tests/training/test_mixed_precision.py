@@ -41,7 +41,7 @@ def test_a_step_in_bfloat16_is_nearly_that_in_float32(tmp_path):
     config = tiny.load_config(tmp_path)
     tokenizer = TextTokenizer()
     batches = TextBatches(
-        tokenizer.units("Nearly the same. " * 9), tokenizer, config.context.positions, 3, seed=0
+        tokenizer.ids("Nearly the same. " * 9), tokenizer, config.context.positions, 3, seed=0
     )
     losses, weights = {}, {}
     for word in ("float32", "bfloat16"):

@@ -121,7 +121,7 @@ def test_commands_end_with_the_signals_status(monkeypatch, capsys, number):
 )
 def test_a_training_that_was_stopped(monkeypatch, tmp_path, capsys, result, status):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mdnn.training.trainer.train", lambda *args, **options: dict(result))
+    monkeypatch.setattr("mdnn.training.run_training.train", lambda *args, **options: dict(result))
     monkeypatch.setattr("mdnn.cli.commands.quiet_import", lambda prepare=None: None)
     assert cli.main(["train", "text", "--out", "run", "--json"]) == status
     assert '"wall_seconds"' in capsys.readouterr().out

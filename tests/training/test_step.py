@@ -47,7 +47,7 @@ def made(folder, *settings, spread=0.2):
         start = keras.ops.convert_to_numpy(variable)
         variable.assign(start + spread * rng.standard_normal(start.shape))
     tokenizer = TextTokenizer()
-    units = tokenizer.units("Çeci n'est pas 😀 un texte, \u0001 ou bien si. " * 3)
+    units = tokenizer.ids("Çeci n'est pas 😀 un texte, \u0001 ou bien si. " * 3)
     return config, model, TextBatches(units, tokenizer, config.context.positions, 3, seed=0).at(0)
 
 

@@ -156,11 +156,11 @@ def test_a_text_network_learns(tmp_path, settings):
     # Decoded position by position; each character is the likeliest of a whole pass.
     for number in range(4):
         tokens = np.zeros((1, 8, 8), "int32")
-        units = run.tokenizer.units("The " + text[:number])
+        units = run.tokenizer.ids("The " + text[:number])
         tokens[0, : len(units)] = run.tokenizer.tokens(units)
         hidden = run.model.hidden(tokens)[:, len(units) - 1]
         token = run.model.heads.decode(hidden, lambda scores, _: ops.argmax(scores, axis=-1))
-        assert run.tokenizer.text(run.tokenizer.units_from_tokens(to_numpy(token))) == text[number]
+        assert run.tokenizer.text(run.tokenizer.ids_from_tokens(to_numpy(token))) == text[number]
 
 
 @pytest.mark.long
@@ -169,12 +169,12 @@ def test_an_item_network_learns_in_all_modes(tmp_path, settings):
     config = tiny.load_items(tmp_path, *tiny.QUICK, *settings)
     result = mdnn.train(config, tmp_path / "run", show=False)
     assert np.isfinite(result["loss"])
-    assert len(result["ways"]) == 3
+    assert len(result["modes"]) == 3
     run = open_run(tmp_path / "run")
     task = task_for(run.config, run.words)
     networks = task.networks(run.model)
     assert all(network.options.adaptive for network in networks.values())
-    for decoding in result["ways"]:
+    for decoding in result["modes"]:
         answer = mdnn.generate(run, ["one"], output="text 3", decoding=decoding, temperature=0)
         assert answer is not None
 

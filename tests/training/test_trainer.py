@@ -283,7 +283,7 @@ def test_a_checkpoint_of_another_network_changes_nothing(tmp_path, tiny_run):
     )
     before = model.get_weights()
     with pytest.raises(mdnn.MdnnError, match=r"300\.safetensors: expected '.*' as float32"):
-        checkpoint.restore(tiny_run, checkpoint.parts_of(model, optimizer))
+        checkpoint.restore(tiny_run, checkpoint.sections_of(model, optimizer))
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

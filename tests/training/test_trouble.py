@@ -20,7 +20,7 @@ from test_trainer import Pretence, stop
 import mdnn
 from mdnn import cli
 from mdnn.runs.safetensors_io import read_arrays
-from mdnn.training import checkpoint
+from mdnn.training import checkpoint, run_training
 from mdnn.training import trainer as loop
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping
@@ -250,7 +250,7 @@ def test_two_processes_in_one_folder(tmp_path, monkeypatch, capsys):
     assert "run is being trained by another process" in error
     assert held(tmp_path / "run") == before
     # A new folder that another process fills meanwhile is not taken either.
-    real = loop.locked
+    real = run_training.locked
 
     @contextlib.contextmanager
     def late(path):
@@ -258,7 +258,7 @@ def test_two_processes_in_one_folder(tmp_path, monkeypatch, capsys):
         with real(path):
             yield
 
-    monkeypatch.setattr(loop, "locked", late)
+    monkeypatch.setattr(run_training, "locked", late)
     with pytest.raises(mdnn.MdnnError, match="already exists"):
         pretend(tmp_path, monkeypatch, out="other")
     assert held(tmp_path / "other") == {"config.toml": b"seed = 1"}

@@ -1,4 +1,4 @@
-"""Words and pictures in one network: train, answer in all three ways. `make demo-digits`."""
+"""Words and pictures in one network: train, answer in all three modes. `make demo-digits`."""
 
 import importlib.util
 import logging
@@ -10,7 +10,7 @@ CONFIG = "digits-small"
 SHEET = "answers.png"
 # Of pictures: a little more careful than the network's own probabilities.
 TEMPERATURE = 0.5
-WAYS = {"autoregressive": "in turn", "parallel": "at once", "masked_diffusion": "unmasking"}
+MODES = {"autoregressive": "in turn", "parallel": "at once", "masked_diffusion": "unmasking"}
 SHOWN = 4
 """Pictures beside one another, so that 80 columns hold them."""
 SHADES, PLAIN_SHADES = " ░▒▓█", " .+#@"
@@ -63,7 +63,7 @@ def _show(run):
     # Each kind of question is compiled once; TensorFlow would warn that there are several.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     network = open_run(run)
-    data, ways = network.config.data, task_for(network.config).mode_shares
+    data, modes = network.config.data, task_for(network.config).mode_shares
     lines = open_dataset(data.source, data.validation, network.config.seed).validation
     # The ten words, one validation picture of each, and then all others.
     drawn = [(line.parts[0][0].value, item.value) for line in lines for item in line.parts[1]]
@@ -71,23 +71,23 @@ def _show(run):
 
     print(f"\nPicture to word, on {len(drawn)} pictures that it was not trained on:", flush=True)
     named, painted = {}, {}
-    for way in ways:
-        words = _answers(network, [picture for _, picture in drawn], "text", way)
+    for mode in modes:
+        words = _answers(network, [picture for _, picture in drawn], "text", mode)
         right = sum(word == answer for (word, _), answer in zip(drawn, words, strict=True))
-        named[way] = _answers(network, firsts, "text", way)
-        print(f"  {WAYS[way]:10} {right / len(drawn):6.1%} right", flush=True)
-    for way in ways:
-        painted[way] = _answers(network, WORDS, "grey 8x8", way)
+        named[mode] = _answers(network, firsts, "text", mode)
+        print(f"  {MODES[mode]:10} {right / len(drawn):6.1%} right", flush=True)
+    for mode in modes:
+        painted[mode] = _answers(network, WORDS, "grey 8x8", mode)
 
     print("\nThe network is shown a picture; its words:\n")
     for start in (0, len(WORDS) - SHOWN):
         part = slice(start, start + SHOWN)
         print(_side_by_side(firsts[part]))
-        for way, answers in named.items():
-            print(_labels(f"{printable(answer)}, {WAYS[way]}" for answer in answers[part]))
+        for mode, answers in named.items():
+            print(_labels(f"{printable(answer)}, {MODES[mode]}" for answer in answers[part]))
         print()
     print("The network is given a word; its pictures, and one written by hand:\n")
-    heads = [*(WAYS[way] for way in ways), "by hand"]
+    heads = [*(MODES[mode] for mode in modes), "by hand"]
     for number in (2, 3, 7):
         print(_labels(f"{WORDS[number]}, {head}" for head in heads))
         print(_side_by_side([*(own[number] for own in painted.values()), firsts[number]]) + "\n")
@@ -99,20 +99,20 @@ def _show(run):
         # An empty answer is drawn as nothing.
         words = (own[number] for own in named.values())
         rows[-1] += [Item("text", answer) if answer else None for answer in words]
-    contact_sheet(rows, ["prompt", *map(WAYS.get, ways)] * 2, sheet, "Words and pictures")
+    contact_sheet(rows, ["prompt", *map(MODES.get, modes)] * 2, sheet, "Words and pictures")
     print(f"All ten digits as one picture: {sheet}")
 
 
-def _answers(network, prompts, want, how):
+def _answers(network, prompts, output, decoding):
     """The answers to prompts of one item each, the likeliest word or a picture."""
     from mdnn import generate
 
     return generate(
         network,
         [[prompt] for prompt in prompts],
-        output=want,
-        decoding=how,
-        temperature=0.0 if want == "text" else TEMPERATURE,
+        output=output,
+        decoding=decoding,
+        temperature=0.0 if output == "text" else TEMPERATURE,
         seed=list(range(len(prompts))),
         batch_size=256,
     )

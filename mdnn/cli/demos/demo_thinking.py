@@ -56,12 +56,12 @@ def _show(run):
         puzzle, solution = puzzles[number], solutions[number]
         steps = {}
         generate(network, task.text(puzzle), steps=SHOWN[-1], stream=steps.__setitem__)
-        boards = [("puzzle", puzzle), *((f"step {n}", task.units(steps[n])) for n in SHOWN)]
+        boards = [("puzzle", puzzle), *((f"step {n}", task.symbols(steps[n])) for n in SHOWN)]
         # The puzzle itself is not marked: nothing in it is wrong.
         marked = [(None, None), *[(puzzle, solution)] * len(SHOWN)]
         lines = [
-            (title, drawn(task, units, *known))
-            for (title, units), known in zip(boards, marked, strict=True)
+            (title, drawn(task, symbols, *known))
+            for (title, symbols), known in zip(boards, marked, strict=True)
         ]
         print(f"\n{side_by_side(lines)}")
         if number == 0:

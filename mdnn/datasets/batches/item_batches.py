@@ -11,7 +11,7 @@ from mdnn.datasets.batches.text_batches import StepBatches
 from mdnn.datasets.items.augment import DRAWS as VARY_DRAWS
 from mdnn.datasets.items.example import load
 from mdnn.datasets.items.example_sequence import remembered
-from mdnn.datasets.random_bits import BATCH, BLANKS, VALIDATION, VARIED, raw_bits
+from mdnn.datasets.random_bits import BATCH, MASKS, VALIDATION, VARIED, raw_bits
 from mdnn.errors import MdnnError
 
 
@@ -116,7 +116,7 @@ class ItemBatches(StepBatches):
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
         keys = None
         if objective == "masked_diffusion":
-            keys = raw_bits(self.seed, step, (number, self.contexts.positions), BLANKS)
+            keys = raw_bits(self.seed, step, (number, self.contexts.positions), MASKS)
         chosen = (bits[:, 0] % np.uint64(len(self.lines))).tolist()
         drawn = [
             self.lines[line].draw(words, self.order)[0]
@@ -274,7 +274,7 @@ def _largest(part, tokenizer, longest):
     for entry in part:
         item = load(entry)
         count = tokenizer.count(item)
-        if item.kind == "audio" and item.rate not in (None, tokenizer.rate):
+        if item.rate not in (None, tokenizer.rate):
             tokenizer.tokens(item)  # raises the error about the sample rate
         longest[item.kind] = max(longest.get(item.kind, 0), count)
         if count > most:

@@ -4,7 +4,8 @@ import numpy as np
 
 from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
 from mdnn.datasets.items.augment import augment
-from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH, modality
+from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import aligned, pack_items
 
 WORDS = 5
@@ -142,13 +143,13 @@ class ItemContexts:
                 # Without targets, no loss is computed for the prompt.
                 targets[prompt] = 0
             return right, targets, weights
-        blank, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
-        masks, filler = self._masks(drawn, right, first, stop, blank, bits)
-        tokens = np.where((blank | filler)[..., None], masks, right)
-        targets[:, :-1] = right[:, 1:] * blank[:, 1:, None]
+        masked, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
+        masks, filler = self._masks(drawn, right, first, stop, masked, bits)
+        tokens = np.where((masked | filler)[..., None], masks, right)
+        targets[:, :-1] = right[:, 1:] * masked[:, 1:, None]
         return tokens, targets, weights * weight[:, None]
 
-    def _masks(self, drawn, right, first, stop, blank, bits):
+    def _masks(self, drawn, right, first, stop, masked, bits):
         """Builds the mask token of every position and selects extra ones after the answer.
 
         Returns:
@@ -157,13 +158,13 @@ class ItemContexts:
         """
         kinds = np.array([modality(items[-1].kind).index for items in drawn])
         asked = mask_tokens(right, kinds[:, None])
-        filler = np.zeros(blank.shape, dtype=bool)
+        filler = np.zeros(masked.shape, dtype=bool)
         for number, items in enumerate(drawn):
             hidden = self.hide and int(bits[number, 4]) % HIDDEN == 0
             if hidden:
                 asked[number, :, MODALITY + 1 :] = 0
             end = stop[number] - 1
-            if right[number, end, MODALITY] != _END or not blank[number, end]:
+            if right[number, end, MODALITY] != _END or not masked[number, end]:
                 continue
             if hidden:
                 filler[number, stop[number] :] = True
@@ -171,14 +172,14 @@ class ItemContexts:
             more = self._more(items[-1].kind, end - first[number], stop[number], bits[number])
             behind = slice(end, end + 1 + more)
             filler[number, end + 1 : end + 1 + more] = True
-            place = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
-            asked[number, behind, PLACES.start] = place + np.arange(1 + more)
+            coordinate = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
+            asked[number, behind, PLACES.start] = coordinate + np.arange(1 + more)
             asked[number, behind, ITEM] = len(items) - 1
         return asked, filler
 
     def _more(self, kind, count, stop, bits):
         """Returns the number of mask tokens after that of the end token."""
-        if modality(kind).places > 1:
+        if not modality(kind).flat:
             return 0
         room = self.positions - stop
         missing = max(0, self.longest.get(kind, 0) - count)

@@ -10,11 +10,12 @@ import numpy as np
 
 from mdnn.datasets.random_bits import OBJECTIVE, raw_bits
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 
 OBJECTIVES = ("autoregressive", "parallel", "masked_diffusion")
 
-BLANK = modality("blank").index
+MASK = modality("blank").index
 
 
 def objective_weights(objectives):
@@ -100,7 +101,7 @@ def mask_tokens(rows, kinds):
         int32 `[..., 8]`.
     """
     rows = rows.copy()
-    rows[..., MODALITY] = BLANK
+    rows[..., MODALITY] = MASK
     rows[..., 1] = kinds
     rows[..., 2:4] = 0
     return rows

@@ -10,9 +10,9 @@ from mdnn.datasets.batches.objectives import (
     objective_at,
     objective_weights,
 )
-from mdnn.datasets.random_bits import BATCH, BLANKS, SOURCES, raw_bits
+from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
 
 _TEXT = modality("text").index
@@ -80,7 +80,7 @@ class TextBatches(StepBatches):
     Pass `shuffle=False` to `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
-        units: Integers `[n]`, the text's token ids; at least `length + 1`.
+        ids: Integers `[n]`, the text's token ids; at least `length + 1`.
         tokenizer: The text's tokenizer (`mdnn.tokens.characters.TextTokenizer`).
         length: Integer, positions of a window.
         batch: Integer, windows per batch.
@@ -105,14 +105,14 @@ class TextBatches(StepBatches):
 
     Example:
 
-    >>> batches = TextBatches(tokenizer.units(text), tokenizer, length=64, batch=12, seed=0)
+    >>> batches = TextBatches(tokenizer.ids(text), tokenizer, length=64, batch=12, seed=0)
     >>> batches.at(1000)["tokens"].shape
     (12, 64, 8)
     """
 
     def __init__(
         self,
-        units,
+        ids,
         tokenizer,
         length,
         batch,
@@ -125,15 +125,15 @@ class TextBatches(StepBatches):
         mixed=(),
         **kwargs,
     ):
-        units = np.asarray(units)
+        ids = np.asarray(ids)
         sizes = {"length": length, "batch": batch, "steps": steps}
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
-        if units.ndim != 1 or len(units) < length + 1:
+        if ids.ndim != 1 or len(ids) < length + 1:
             raise MdnnError(
                 f"a window of {length} positions needs a text of at least {length + 1} tokens; "
-                f"received shape {units.shape}"
+                f"received shape {ids.shape}"
             )
         if padding not in ("none", "random"):
             raise MdnnError(f'padding must be "none" or "random"; received {padding!r}')
@@ -142,9 +142,9 @@ class TextBatches(StepBatches):
             raise MdnnError(
                 f"a window with mask tokens needs at least {shortest} positions; received {length}"
             )
-        steps = steps or max(1, (len(units) - 1) // (length * batch))
+        steps = steps or max(1, (len(ids) - 1) // (length * batch))
         super().__init__(steps, first_step, repeat, **kwargs)
-        texts = [units, *(np.asarray(more) for more, _ in mixed)]
+        texts = [ids, *(np.asarray(more) for more, _ in mixed)]
         shares = [share for _, share in mixed]
         if any(len(more) < length + 1 for more in texts[1:]) or not 0 <= sum(shares) < 1:
             raise MdnnError(
@@ -152,7 +152,7 @@ class TextBatches(StepBatches):
                 f"received {[len(more) for more in texts[1:]]} tokens and shares {shares}"
             )
         # One after another; no window reaches from one text into the next.
-        self.units = np.concatenate(texts) if mixed else units
+        self.ids = np.concatenate(texts) if mixed else ids
         self._sizes = np.array([len(more) for more in texts])
         self._shares = np.array([1 - sum(shares), *shares])
         self.tokenizer = tokenizer
@@ -190,12 +190,12 @@ class TextBatches(StepBatches):
         start = begin + (bits[:, 0] % (size - run).astype(np.uint64)).astype(np.int64)
         index = (start - offset)[:, None] + position
         if self.padding == "none":
-            rows = self.tokenizer.tokens(self.units[index])
+            rows = self.tokenizer.tokens(self.ids[index])
             tokens, targets = rows[:, :-1], rows[:, 1:]
         else:
-            rows = self.tokenizer.tokens(self.units.take(index, mode="clip"), first_place=-offset)
-            place = position[:-1] - offset[:, None]
-            filled = ((place >= 0) & (place < run[:, None]))[:, :, None]
+            rows = self.tokenizer.tokens(self.ids.take(index, mode="clip"), first_place=-offset)
+            coordinate = position[:-1] - offset[:, None]
+            filled = ((coordinate >= 0) & (coordinate < run[:, None]))[:, :, None]
             tokens, targets = rows[:, :-1] * filled, rows[:, 1:] * filled
         objective, weight = self.objective(step), np.ones(number)
         if objective != "autoregressive":
@@ -209,7 +209,7 @@ class TextBatches(StepBatches):
         return batch
 
     def _texts(self, step):
-        """Draws the text of each window; returns their sizes and where they begin in `units`."""
+        """Draws the text of each window; returns their sizes and where they begin in `ids`."""
         if len(self._sizes) == 1:
             return self._sizes[0], 0
         drawn = raw_bits(self.seed, step, self.batch, SOURCES) / 2.0**64
@@ -219,7 +219,7 @@ class TextBatches(StepBatches):
     def _masked(self, objective, step, tokens, targets, run, offset):
         """Masks windows; returns tokens, targets before mask tokens, and loss weights."""
         words = 2 + (self.length if objective == "masked_diffusion" else 0)
-        bits = raw_bits(self.seed, step, (len(run), words), BLANKS)
+        bits = raw_bits(self.seed, step, (len(run), words), MASKS)
         # The first token of a run is never masked.
         first = offset + 1 + (bits[:, 0] % (run - 1).astype(np.uint64)).astype(np.int64)
         mask, weight = masked_positions(
@@ -231,7 +231,7 @@ class TextBatches(StepBatches):
         return tokens, targets * before[..., None], weight
 
 
-def windows(units, tokenizer, length, stride=None, batch=64):
+def windows(ids, tokenizer, length, stride=None, batch=64):
     """Yields evaluation windows in which every token but the first is counted exactly once.
 
     With `stride == length` (the default) windows do not overlap and every position counts, the
@@ -240,7 +240,7 @@ def windows(units, tokenizer, length, stride=None, batch=64):
     first window, have at least `length - stride` tokens of context.
 
     Args:
-        units: Integers `[n]`, the text's token ids, at least two.
+        ids: Integers `[n]`, the text's token ids, at least two.
         tokenizer: The text's tokenizer.
         length: Integer, positions of a window.
         stride: Integer from 1 to `length`, tokens between the starts of windows.
@@ -253,7 +253,7 @@ def windows(units, tokenizer, length, stride=None, batch=64):
     Raises:
         MdnnError: If the text is too short or an argument is out of range.
     """
-    units = np.asarray(units)
+    ids = np.asarray(ids)
     stride = length if stride is None else stride
     if length < 1 or batch < 1:
         raise MdnnError(f"length and batch must be at least 1; received {length} and {batch}")
@@ -261,22 +261,22 @@ def windows(units, tokenizer, length, stride=None, batch=64):
         raise MdnnError(
             f"stride must be from 1 to the window's {length} positions; received {stride}"
         )
-    if units.ndim != 1 or len(units) < 2:
-        raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {units.shape}")
-    return _windows(units, tokenizer, length, stride, batch)
+    if ids.ndim != 1 or len(ids) < 2:
+        raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {ids.shape}")
+    return _windows(ids, tokenizer, length, stride, batch)
 
 
-def _windows(units, tokenizer, length, stride, batch):
+def _windows(ids, tokenizer, length, stride, batch):
     """Yields the windows; a separate generator, so that `windows` validates when called."""
     position = np.arange(length)
-    beyond = max(0, len(units) - 1 - length)
+    beyond = max(0, len(ids) - 1 - length)
     number = 1 + -(-beyond // stride)
     for first in range(0, number, batch):
         window = np.arange(first, first + batch)[:, None]
         index = window * stride + position
         # A position is filled if its token has a successor.
-        filled = (window < number) & (index < len(units) - 1)
-        tokens = tokenizer.tokens(np.where(filled, units.take(index, mode="clip"), -1))
-        targets = tokenizer.tokens(np.where(filled, units.take(index + 1, mode="clip"), -1), 0, 1)
+        filled = (window < number) & (index < len(ids) - 1)
+        tokens = tokenizer.tokens(np.where(filled, ids.take(index, mode="clip"), -1))
+        targets = tokenizer.tokens(np.where(filled, ids.take(index + 1, mode="clip"), -1), 0, 1)
         counted = filled & ((position >= length - stride) | (window == 0))
         yield {"tokens": tokens, "targets": targets, "counted": counted}

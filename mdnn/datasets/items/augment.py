@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 DRAWS = 5
 """Random words that a change takes."""
@@ -24,17 +25,8 @@ def augment(item, augment, bits, longest=None):
     Returns:
         An `Item` of the same kind and name, or `item` itself where nothing changes.
     """
-    if item.kind == "text":
-        return item
-    if item.kind == "audio":
-        if not (augment.speed or augment.volume or augment.noise):
-            return item
-        value = _vary_sound(item.value, augment, bits, longest)
-    else:
-        if not augment.shift:
-            return item
-        value = _shift(item.value, augment.shift, bits, 0 if item.kind in ("image", "grey") else 1)
-    return Item(item.kind, value, item.rate, item.name)
+    value = modality(item.kind).augmented(item, augment, bits, longest)
+    return item if value is None else Item(item.kind, value, item.rate, item.name)
 
 
 def _uniform(bits):
@@ -42,7 +34,11 @@ def _uniform(bits):
     return (bits >> np.uint64(11)).astype("float64") / 2**53
 
 
-def _vary_sound(samples, augment, bits, longest):
+def change_sound(item, augment, bits, longest):
+    """Returns other samples of a sound, int16 `[n]`; `None` where nothing changes."""
+    if not (augment.speed or augment.volume or augment.noise):
+        return None
+    samples = item.value
     faster, quieter, louder, _, _ = _uniform(bits)
     count = max(1, round(len(samples) * np.exp(augment.speed * (2 * faster - 1))))
     count = min(count, longest or count)
@@ -58,7 +54,12 @@ def _vary_sound(samples, augment, bits, longest):
     return np.clip(np.round(found), -32768, 32767).astype("int16")
 
 
-def _shift(pixels, most, bits, axis):
+def shift_pixels(item, augment, bits, longest):
+    """Returns the shifted pixels of a picture or film; `None` where nothing changes."""
+    if not augment.shift:
+        return None
+    pixels, most = item.value, augment.shift
+    axis = len(modality(item.kind).coordinates) - 2
     down, right = ((bits[3:5] % np.uint64(2 * most + 1)).astype(int) - most).tolist()
     for step, where in ((down, axis), (right, axis + 1)):
         index = np.clip(np.arange(pixels.shape[where]) - step, 0, pixels.shape[where] - 1)

@@ -19,14 +19,6 @@ def to_grey(values):
     return (np.asarray(values).astype(np.int64) * 255 // LEVELS).astype(np.uint8)
 
 
-def from_grey(pixels):
-    """Returns scikit-learn's values, float64 whole numbers from 0 to 16, for uint8 pixels.
-
-    The inverse of `to_grey`; other pixels, as a network may write them, get the nearest value.
-    """
-    return ((np.asarray(pixels).astype(np.int64) * LEVELS + 127) // 255).astype(np.float64)
-
-
 def digit_lines():
     """Returns the ten digits, each a `SourceExample`: its word, and its 8x8 pictures.
 

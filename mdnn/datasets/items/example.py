@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.items import Item
-
-FAMILIES = {"grey": "image", "grey_video": "video"}
-"""Kinds that are another kind but for their colours, and that kind."""
+from mdnn.tokens.items import Item, check_kind
+from mdnn.tokens.modalities import ReadOptions, modality
 
 ORDERS = ("given", "any", "pairs")
 """How the parts of a line follow one another in a context (see `Example.draw`)."""
@@ -44,7 +42,7 @@ class FileItem:
     """An item in a file, read when it is first asked for and kept while there is room.
 
     Args:
-        kind: `"text"`, `"image"`, `"video"` or `"audio"`; a picture or a film may turn out grey.
+        kind: Name of a kind of item; a picture or a film may turn out grey.
         paths: Paths: one file, or a film's pictures in their order.
         rate: Integer, samples per second a sound is resampled to; `None`: its own.
         kinds: Kinds of items that are taken; `None`: all.
@@ -70,15 +68,10 @@ class FileItem:
             MdnnError: If the file cannot be read or is of a kind that is not taken.
         """
         if self._item is None:
-            # imported late: most sources need no decoder
-            from mdnn.datasets.media.media_files import fit_colours, read_item, read_video
-
-            if self.kind == "video":
-                item = fit_colours(read_video(self.paths, self.convert), self.kinds, self.convert)
-            else:
-                options = (self.rate, self.convert, self.encoding, self.kinds)
-                item = read_item(self.paths[0], *options)
-            if FAMILIES.get(item.kind, item.kind) != self.kind:
+            form = modality(self.kind)
+            options = ReadOptions(self.rate, self.convert, self.encoding, self.kinds)
+            item = form.read(self.paths if form.list_entries else self.paths[0], options)
+            if modality(item.kind).key != form.key:
                 raise MdnnError(f"{self.paths[0]}: expected {self.kind}, received {item.kind}")
             if not len(item.value):
                 raise MdnnError(f"{self.paths[0]}: it is empty")
@@ -89,18 +82,6 @@ class FileItem:
                         return item
                     object.__setattr__(self, "_item", item)
         return self._item
-
-
-def check_kind(kind, kinds, name):
-    """Refuses an item of a kind that is not taken.
-
-    Raises:
-        MdnnError: If `kinds` is given and has not `kind`.
-    """
-    if kinds is not None and kind not in kinds:
-        raise MdnnError(
-            f"{name}: expected an item of the kinds {', '.join(kinds)}, received {kind}"
-        )
 
 
 def load(entry):
@@ -149,7 +130,7 @@ class Example:
     @functools.cached_property
     def kinds(self):
         """Tuple of strings, each part's kind; grey pictures and films count as the coloured."""
-        return tuple(FAMILIES.get(part[0].kind, part[0].kind) for part in self.parts)
+        return tuple(modality(part[0].kind).key for part in self.parts)
 
     @functools.cached_property
     def pairs(self):

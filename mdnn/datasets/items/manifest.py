@@ -4,30 +4,22 @@ import os
 import pathlib
 import stat
 
-from mdnn.datasets.items.example import FAMILIES, ORDERS, FileItem, Room, check_kind
+from mdnn.datasets.items.example import ORDERS, FileItem, Room
 from mdnn.datasets.items.manifest_lines import ManifestLines, decoded
 from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
-from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
 from mdnn.datasets.text.text_sources import TFDS
-from mdnn.errors import MdnnError, did_you_mean
+from mdnn.errors import MdnnError, did_you_mean, shown
 from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import Item, check_kind
+from mdnn.tokens.modalities import item_kinds, modality
+from mdnn.tokens.modalities.text_modality import checked_text
 
-SUFFIXES = {
-    "text_file": (".txt",),
-    "image": PICTURES,
-    "video": PICTURES,
-    "audio": SOUNDS,
-}
-"""The files that a part may name, by the part's key."""
-
-MOST = 1 << 28
+MAX_BYTES = 1 << 28
 """Bytes that a manifest may have."""
 
 _LINE_KEYS = ("items", "split", "name", "order", "convert")
-_KINDS = ("text", "text_file", "image", "audio", "video")
-_PART_KEYS = (*_KINDS, "label", "split", "convert")
+_PART_KEYS = ("label", "split", "convert")
 
 
 def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
@@ -44,6 +36,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     - `"image"`: a picture file (`mdnn.datasets.media.suffixes.PICTURES`),
     - `"audio"`: a sound file (`mdnn.datasets.media.suffixes.SOUNDS`),
     - `"video"`: a list of picture files, the film's frames, or one animated picture,
+    - the `inline_key` or `file_key` of a registered modality (`mdnn.tokens.modalities`),
 
     or a list of such, of which one is drawn each time; `"image"`, `"audio"` or `"video"` may
     also be `"tfds:NAME"`: all of that kind in a TFDS set, or those of one `"label"` (a number or
@@ -75,8 +68,10 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         raise MdnnError(f"cannot read {str(path)!r}: it is no file")
     try:
         size = path.stat().st_size
-        if size > MOST:
-            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        if size > MAX_BYTES:
+            raise MdnnError(
+                f"{str(path)!r}: expected at most {MAX_BYTES:,} bytes, received {size:,}"
+            )
         folder = os.path.realpath(path.parent, strict=True)
         reader = _ManifestReader(path, folder, rate, kinds, convert, encoding)
         # only line feeds end a line: JSON's strings may hold Unicode's other separators
@@ -123,21 +118,21 @@ class _ManifestReader:
         """Returns the `SourceExample` of an object."""
         if not isinstance(table, dict):
             raise MdnnError(
-                f'{where}: expected an object such as {{"items": [...]}}, received {_short(table)}'
+                f'{where}: expected an object such as {{"items": [...]}}, received {shown(table)}'
             )
         _check_keys(table, _LINE_KEYS, where)
         items = table.get("items")
         if not isinstance(items, list) or not items:
-            received = _short(items) if "items" in table else "none"
+            received = shown(items) if "items" in table else "none"
             raise MdnnError(f"{where}: items: expected a list of parts, received {received}")
         name = table.get("name", "")
         if not isinstance(name, str):
-            raise MdnnError(f"{where}: name: expected a text, received {_short(name)}")
+            raise MdnnError(f"{where}: name: expected a text, received {shown(name)}")
         side = _split(table, f"{where}: split")
         order = table.get("order")
         if "order" in table and order not in ORDERS:
             raise MdnnError(
-                f"{where}: order: expected {', '.join(ORDERS)}, received {_short(order)}"
+                f"{where}: order: expected {', '.join(ORDERS)}, received {shown(order)}"
             )
         # one string for the line and all its texts: a manifest may have millions
         self.called = f"{where} {name}".rstrip()
@@ -155,65 +150,69 @@ class _ManifestReader:
 
     def part(self, table, where, convert):
         """Returns the `SourcePart` of an object; `convert` is the line's."""
-        found = [key for key in _KINDS if key in table] if isinstance(table, dict) else []
+        keys = _value_keys()
+        present = [key for key in keys if key in table] if isinstance(table, dict) else []
         if isinstance(table, dict):
-            _check_keys(table, _PART_KEYS, where)
-        if len(found) != 1:
-            received = " and ".join(found) if found else _short(table)
+            _check_keys(table, (*keys, *_PART_KEYS), where)
+        if len(present) != 1:
+            received = " and ".join(present) if present else shown(table)
             raise MdnnError(
-                f"{where}: expected an object with one of {', '.join(_KINDS)}, received {received}"
+                f"{where}: expected an object with one of {', '.join(keys)}, received {received}"
             )
-        key, value = found[0], table[found[0]]
-        kind = "text" if key == "text_file" else key
+        key, value = present[0], table[present[0]]
+        form = keys[key]
         where = f"{where}: {key}"
         convert = _boolean(table, "convert", convert, where.rsplit(":", 1)[0])
         # whether a picture is grey shows when it is read
-        if kind not in [FAMILIES.get(name, name) for name in self.kinds or (kind,)]:
-            check_kind(kind, self.kinds, where)
+        if form.key not in [modality(name).key for name in self.kinds or (form.key,)]:
+            check_kind(form.key, self.kinds, where)
         split = _split(table, f"{where}: split")
-        if isinstance(value, str) and value.startswith(TFDS) and kind != "text":
-            return self.set(kind, value, table.get("label"), split, where)
+        if isinstance(value, str) and value.startswith(TFDS) and form.inline_key is None:
+            return self.set(form.key, value, table.get("label"), split, where)
         if "label" in table:
-            raise MdnnError(f"{where}: a label goes with {TFDS}NAME, received {_short(value)}")
-        films = kind == "video"
-        if films and isinstance(value, list) and value and not isinstance(value[0], list):
+            raise MdnnError(f"{where}: a label goes with {TFDS}NAME, received {shown(value)}")
+        inline = key == form.inline_key
+        # A film's pictures, or numbers: one entry is a list, several are a list of lists.
+        lists = form.list_entries and isinstance(value, list) and value
+        if lists and not isinstance(value[0], list):
             value = [value]
         values = value if isinstance(value, list) else [value]
         if not values:
             raise MdnnError(f"{where}: expected at least one, received []")
         entries, seen = [], set()
+        options = (self.rate, self.kinds, convert, self.encoding, self.room)
         for one in values:
-            if films:
-                if isinstance(one, str):
-                    one = [one]
-                if not isinstance(one, list) or not one:
-                    raise MdnnError(
-                        f"{where}: expected a film's pictures, a list of paths, received "
-                        f"{_short(one)}"
-                    )
-                paths = tuple(self.path(path, key, where) for path in one)
-            elif key == "text":
-                paths = (_text(one, where),)
+            if inline:
+                entry = Item(form.name, form.inline(one, where), name=self.called)
+                paths = str(one)
             else:
-                paths = (self.path(one, key, where),)
+                paths = self.paths(one, form, where)
+                entry = FileItem(form.key, paths, *options)
             if paths in seen:
-                raise MdnnError(f"{where}: {_short(one)} comes twice")
+                raise MdnnError(f"{where}: {shown(one)} comes twice")
             seen.add(paths)
-            if key == "text":
-                entries.append(Item("text", one, name=self.called))
-            else:
-                options = (self.rate, self.kinds, convert, self.encoding, self.room)
-                entries.append(FileItem(kind, paths, *options))
+            entries.append(entry)
         return SourcePart(tuple(entries), split)
 
-    def path(self, name, key, where):
-        """Returns the path of a file, which must be a file within the folder."""
-        text = _text(name, where)
-        if not text.lower().endswith(SUFFIXES[key]):
+    def paths(self, entry, form, where):
+        """Returns the paths of an entry's files, a tuple; several for a film's pictures."""
+        if not form.list_entries:
+            return (self.path(entry, form.read_suffixes, where),)
+        names = [entry] if isinstance(entry, str) else entry
+        if not isinstance(names, list) or not names:
             raise MdnnError(
-                f"{where}: expected a file {' '.join(SUFFIXES[key])}, received {_short(text)}"
+                f"{where}: expected a film's pictures, a list of paths, received {shown(entry)}"
             )
-        outside = f"{where}: {_short(text)} is outside the manifest's folder"
+        return tuple(self.path(name, form.read_suffixes, where) for name in names)
+
+    def path(self, name, suffixes, where):
+        """Returns the path of a file, which must be a file within the folder."""
+        text = checked_text(name, where)
+        if not text.lower().endswith(suffixes):
+            raise MdnnError(
+                f"{where}: expected a file {' '.join(suffixes)}, received {shown(text)}"
+            )
+        outside = f"{where}: {shown(text)} is outside the manifest's folder"
         if os.path.isabs(text) or ".." in pathlib.PurePath(text).parts:
             raise MdnnError(outside)
         path = os.path.normpath(os.path.join(self.folder, text))
@@ -225,11 +224,11 @@ class _ManifestReader:
             is_file = stat.S_ISREG(os.stat(target).st_mode)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise MdnnError(f"{where}: no file {_short(text)} in the folder: {reason}") from None
+            raise MdnnError(f"{where}: no file {shown(text)} in the folder: {reason}") from None
         if os.path.commonpath((self.folder, target)) != self.folder:
             raise MdnnError(f"{outside}: it is a link to {target!r}")
         if not is_file:
-            raise MdnnError(f"{where}: {_short(text)} is not a file")
+            raise MdnnError(f"{where}: {shown(text)} is not a file")
         return path
 
     def set(self, kind, source, label, split, where):
@@ -248,19 +247,30 @@ class _ManifestReader:
         return SourcePart(entries, split, splits if any(splits) else None)
 
 
+def _value_keys():
+    """Returns the keys under which a part has its values, a dict to the modalities of these."""
+    keys = {}
+    for form in map(modality, item_kinds()):
+        if form.inline_key is not None:
+            keys.setdefault(form.inline_key, form)
+        if form.read_suffixes:
+            keys.setdefault(form.file_key, form)
+    return keys
+
+
 def _check_keys(table, known, where):
     """Refuses a key that is not known, and offers the nearest."""
     for key in table:
         if key not in known:
             hint = did_you_mean(key, known) or f"; known: {', '.join(known)}"
-            raise MdnnError(f"{where}: unknown key {_short(key)}{hint}")
+            raise MdnnError(f"{where}: unknown key {shown(key)}{hint}")
 
 
 def _split(table, where):
     """Returns an object's side, or `None`."""
     split = table.get("split")
     if "split" in table and split not in SPLITS:
-        raise MdnnError(f"{where}: expected {' or '.join(SPLITS)}, received {_short(split)}")
+        raise MdnnError(f"{where}: expected {' or '.join(SPLITS)}, received {shown(split)}")
     return split
 
 
@@ -268,24 +278,5 @@ def _boolean(table, key, default, where):
     """Returns the boolean of a key, or a default."""
     value = table.get(key, default)
     if not isinstance(value, bool):
-        raise MdnnError(f"{where}: {key}: expected true or false, received {_short(value)}")
+        raise MdnnError(f"{where}: {key}: expected true or false, received {shown(value)}")
     return value
-
-
-def _text(value, where):
-    """Returns a text that is not empty and all Unicode characters."""
-    if not isinstance(value, str) or not value:
-        raise MdnnError(f"{where}: expected a text that is not empty, received {_short(value)}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise MdnnError(
-            f"{where}: expected a text of Unicode characters, received {_short(value)}"
-        ) from None
-    return value
-
-
-def _short(value):
-    """Returns a value for an error: one line, not too long."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

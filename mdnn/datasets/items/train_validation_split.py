@@ -145,7 +145,7 @@ def _is_single(line):
     )
 
 
-def _divide(part, validation, seed, line, place):
+def _divide(part, validation, seed, line, index):
     """Returns a part's alternatives that train, and those that validate."""
     if part.split is not None:
         return tuple(part.entries if part.split == side else () for side in SPLITS)
@@ -153,7 +153,7 @@ def _divide(part, validation, seed, line, place):
     free = [number for number, side in enumerate(splits) if side is None]
     if len(part.entries) == 1 and free:
         return part.entries, part.entries
-    aside = {free[number] for number in _chosen(len(free), validation, seed, line, place)}
+    aside = {free[number] for number in _chosen(len(free), validation, seed, line, index)}
     sides = [side or SPLITS[number in aside] for number, side in enumerate(splits)]
     return tuple(
         tuple(entry for entry, own in zip(part.entries, sides, strict=True) if own == side)
@@ -161,14 +161,14 @@ def _divide(part, validation, seed, line, place):
     )
 
 
-def _chosen(number, share, seed, line, place):
+def _chosen(number, share, seed, line, index):
     """Returns a share of the first `number` integers, at least one and not all, by the seed.
 
     From Philox's raw stream, which numpy keeps the same between versions.
     """
     if number < 2 or not share:
         return []
-    counter = np.array([0, line, place, 0], dtype=np.uint64)
+    counter = np.array([0, line, index, 0], dtype=np.uint64)
     key = np.array([seed % 2**64, _STREAM], dtype=np.uint64)
     bits = np.random.Philox(counter=counter, key=key).random_raw(number)
     count = min(max(1, round(number * share)), number - 1)

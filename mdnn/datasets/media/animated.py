@@ -8,7 +8,7 @@ from PIL import Image, features
 from mdnn.datasets.media.conversion import is_grey, without_alpha
 from mdnn.datasets.media.picture_files import check_pixels, signature
 from mdnn.errors import MdnnError
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import pixel_item
 
 _BEGINS = {"GIF": (b"GIF87a", b"GIF89a"), "WEBP": (b"RIFF",), "BMP": (b"BM",)}
 
@@ -42,12 +42,9 @@ def decode_picture(data, form, name, convert=False):
     if not complete[form]:
         raise MdnnError(f"{name}: a truncated {form}: it ends at byte {len(data)}")
     pixels = read_frames(data, form, name, convert)
-    grey = form != "WEBP" and is_grey(pixels)
-    kind = "image" if len(pixels) == 1 else "video"
-    if grey:
-        kind, pixels = {"image": "grey", "video": "grey_video"}[kind], pixels[..., 0]
-    pixels = pixels[0] if kind in ("image", "grey") else pixels
-    return Item(kind, np.ascontiguousarray(pixels), name=name)
+    if form != "WEBP" and is_grey(pixels):
+        pixels = pixels[..., :1]
+    return pixel_item(pixels[0] if len(pixels) == 1 else pixels, name)
 
 
 def read_frames(data, form, name, convert, skip=0):

@@ -11,23 +11,22 @@ from mdnn.datasets.media.media_writing import item_bytes, write_item
 from mdnn.datasets.media.picture_files import check_pixels, decode_jpeg
 from mdnn.datasets.media.png_files import decode_png
 from mdnn.datasets.media.sound_files import decode_compressed, decode_wav, resample
-from mdnn.datasets.media.suffixes import COMPRESSED_SOUNDS, PICTURES, SOUNDS
+from mdnn.datasets.media.suffixes import PICTURES
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.text_encodings import decode_text
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import Item, pixel_item
+from mdnn.tokens.modalities import ReadOptions, item_kinds, kinds_of, modality
+from mdnn.tokens.modalities.sound_modality import COMPRESSED_SOUNDS
 
 __all__ = [
     "MAX_BYTES",
     "fit_colours",
     "item_bytes",
     "read_item",
-    "read_jpeg",
     "read_picture",
-    "read_png",
     "read_sound",
     "read_video",
-    "read_wav",
     "resample",
     "write_item",
 ]
@@ -35,8 +34,6 @@ __all__ = [
 MAX_BYTES = 1 << 29
 """Bytes that a file may have: larger ones are not read."""
 
-_FILMS = ("video", "grey_video")
-_COLOURS = {"image": "grey", "grey": "image", "video": "grey_video", "grey_video": "video"}
 _FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -77,18 +74,36 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
         MdnnError: If the file cannot be read, is of another kind, truncated or too large.
     """
     path = as_path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        data, name = _load(path, None, "a text")
-        return Item("text", decode_text(data, encoding, name), name=name)
-    if suffix in SOUNDS:
-        return read_sound(path, rate, convert=convert)
-    if suffix in PICTURES:
-        return fit_colours(read_picture(path, convert=convert), kinds, convert)
+    options = ReadOptions(rate, convert, encoding, kinds)
+    forms = [modality(kind) for kind in item_kinds()]
+    for form in forms:
+        if path.suffix.lower() in form.read_suffixes:
+            return form.read(path, options)
     if path.is_dir():
-        return fit_colours(read_video(path, convert), kinds, convert)
-    known = ", ".join((".txt", *PICTURES, *SOUNDS))
+        return read_film_item(path, options)
+    known = ", ".join(dict.fromkeys(suffix for form in forms for suffix in form.read_suffixes))
     raise MdnnError(f"{path}: expected a file {known} or a folder of pictures")
+
+
+def read_text_item(path, options):
+    """Reads a text; see `mdnn.tokens.modalities.ItemModality.read`."""
+    data, name = load_file(path, None, "a text")
+    return Item("text", decode_text(data, options.encoding, name), name=name)
+
+
+def read_picture_item(path, options):
+    """Reads a picture in the colours that are accepted, or a film if it is animated."""
+    return fit_colours(read_picture(path, convert=options.convert), options.kinds, options.convert)
+
+
+def read_film_item(paths, options):
+    """Reads a film in the colours that are accepted, from its pictures or from one file."""
+    return fit_colours(read_video(paths, options.convert), options.kinds, options.convert)
+
+
+def read_sound_item(path, options):
+    """Reads a sound at a sample rate."""
+    return read_sound(path, options.rate, convert=options.convert)
 
 
 def fit_colours(item, kinds, convert=False):
@@ -106,12 +121,16 @@ def fit_colours(item, kinds, convert=False):
     Raises:
         MdnnError: If only grey is taken, a pixel has a colour and `convert` is false.
     """
-    other = _COLOURS.get(item.kind)
-    if kinds is None or item.kind in kinds or other not in kinds:
+    form = modality(item.kind)
+    if (
+        kinds is None
+        or item.kind in kinds
+        or form.key not in [modality(k).key for k in kinds_of(kinds)]
+    ):
         return item
-    if item.kind in ("grey", "grey_video"):
-        return Item(other, np.repeat(item.value[..., None], 3, axis=-1), name=item.name)
-    return Item(other, to_grey(item.value, item.name, convert), name=item.name)
+    if form.is_grey:
+        return pixel_item(np.repeat(item.value[..., None], 3, axis=-1), item.name)
+    return pixel_item(to_grey(item.value, item.name, convert)[..., None], item.name)
 
 
 def read_picture(source, name=None, convert=False):
@@ -130,7 +149,7 @@ def read_picture(source, name=None, convert=False):
             `mdnn.datasets.media.picture_files.decode_jpeg` and
             `mdnn.datasets.media.animated.decode_picture`.
     """
-    data, name = _load(source, name, "a picture")
+    data, name = load_file(source, name, "a picture")
     form = _FORMATS.get(pathlib.PurePath(name).suffix.lower())
     if form == "PNG":
         return decode_png(data, name, convert)
@@ -139,59 +158,6 @@ def read_picture(source, name=None, convert=False):
     if form is None:
         raise MdnnError(f"{name}: expected a picture {', '.join(PICTURES)}")
     return decode_picture(data, form, name, convert)
-
-
-def read_png(source, name=None, convert=False):
-    """Reads a PNG: a picture, or a film if it is animated.
-
-    Args:
-        source: A path, or the bytes of a file.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind image, grey, video or grey_video.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.png_files.decode_png`; a file that cannot be read.
-    """
-    return decode_png(*_load(source, name, "a PNG"), convert)
-
-
-def read_jpeg(source, name=None, convert=False):
-    """Reads a JPEG picture, as it is stored.
-
-    Args:
-        source: A path, or the bytes of a file.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind image or grey.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.picture_files.decode_jpeg`; a file that cannot be read.
-    """
-    return decode_jpeg(*_load(source, name, "a JPEG"), convert)
-
-
-def read_wav(source, rate=None, name=None, convert=False):
-    """Reads a WAV sound.
-
-    Args:
-        source: A path, or the bytes of a file.
-        rate: Integer, samples per second that it is resampled to; `None`: its own.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
-
-    Returns:
-        An `Item` of kind audio.
-
-    Raises:
-        MdnnError: See `mdnn.datasets.media.sound_files.decode_wav`; a file that cannot be read.
-    """
-    data, name = _load(source, name, "a WAV")
-    return decode_wav(data, rate, name, convert)
 
 
 def read_sound(source, rate=None, name=None, convert=False):
@@ -210,7 +176,7 @@ def read_sound(source, rate=None, name=None, convert=False):
         MdnnError: See `mdnn.datasets.media.sound_files.decode_wav` and
             `mdnn.datasets.media.sound_files.decode_compressed`.
     """
-    data, name = _load(source, name, "a sound")
+    data, name = load_file(source, name, "a sound")
     if name.lower().endswith(COMPRESSED_SOUNDS):
         return decode_compressed(data, rate, name, convert)
     return decode_wav(data, rate, name, convert)
@@ -243,9 +209,9 @@ def read_video(paths, convert=False):
     frames, first = [], None
     for path in paths:
         item = read_item(path, convert=convert)
-        if item.kind in _FILMS and len(paths) == 1:
+        if modality(item.kind).key == "video" and len(paths) == 1:
             return item
-        if item.kind not in ("image", "grey"):
+        if modality(item.kind).key != "image":
             raise MdnnError(f"{path}: expected a picture of a film, received {item.kind}")
         if first is None:
             first = item
@@ -257,9 +223,8 @@ def read_video(paths, convert=False):
                 f"{path}: expected {first.kind} {list(first.value.shape)} as in {paths[0]}, "
                 f"received {item.kind} {list(item.value.shape)}"
             )
-        frames.append(item.value)
-    kind = "video" if first.kind == "image" else "grey_video"
-    return Item(kind, np.stack(frames), name=name or paths[0])
+        frames.append(item.value if item.value.ndim == 3 else item.value[..., None])
+    return pixel_item(np.stack(frames), name or paths[0])
 
 
 def _pictures(folder):
@@ -272,7 +237,7 @@ def _pictures(folder):
     return sorted(found, key=lambda p: (int(p.stem) if p.stem.isdecimal() else -1, p.name))
 
 
-def _load(source, name, default):
+def load_file(source, name, default):
     """Returns `(data, name)` of bytes or a path, for a decoder."""
     if isinstance(source, bytes | bytearray | memoryview):
         data, name, size = bytes(source), name or default, len(source)

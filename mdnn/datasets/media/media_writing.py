@@ -4,12 +4,12 @@ import errno
 import os
 
 from mdnn.datasets.media.png_files import encode_png
-from mdnn.datasets.media.sound_files import encode_wav
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making, replacing
 from mdnn.text_encodings import MARK
-from mdnn.tokens.items import Item, as_item
+from mdnn.tokens.items import as_item
+from mdnn.tokens.modalities import modality
 
 
 def item_bytes(item, rate=None):
@@ -21,19 +21,25 @@ def item_bytes(item, rate=None):
 
     Returns:
         `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, a WAV and
-        `.wav`. Reading them gives the item again, exactly.
+        `.wav`, or what a registered modality writes. Reading them gives the item again, exactly.
 
     Raises:
         MdnnError: A text that is no Unicode (lone surrogates), a sound whose rate is not known.
     """
-    if item.kind == "audio":
-        return encode_wav(item, rate), ".wav"
-    if item.kind != "text":
-        return encode_png(item), ".png"
+    form = modality(item.kind)
+    return form.encode(item, rate), form.suffix
+
+
+def encode_text(item, rate=None):
+    """Returns the bytes of a text file, UTF-8; `rate` has no meaning for texts.
+
+    Raises:
+        MdnnError: A text that is no Unicode (lone surrogates).
+    """
     # readers drop one byte order mark: a text's own is written behind another one
     text = MARK + item.value if item.value.startswith(MARK) else item.value
     try:
-        return text.encode("utf-8"), ".txt"
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise MdnnError(
             f"{item.name or 'a text'}: character {error.start} cannot be written as UTF-8: "
@@ -59,7 +65,7 @@ def write_item(item, path, rate=None):
     path = as_path(path)
     item = as_item(item, str(path))
     try:
-        if item.kind in ("video", "grey_video") and not path.suffix:
+        if len(modality(item.kind).coordinates) == 3 and not path.suffix:
             _write_frames(item, path)
             return
         data, suffix = item_bytes(item, rate)
@@ -73,9 +79,8 @@ def write_item(item, path, rate=None):
 
 def _write_frames(item, path):
     check_new_folder(path)
-    kind = "image" if item.kind == "video" else "grey"
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with making(path) as part:
         for number, picture in enumerate(item.value):
-            (part / f"{number:06}.png").write_bytes(encode_png(Item(kind, picture)))
+            (part / f"{number:06}.png").write_bytes(encode_png(as_item(picture)))

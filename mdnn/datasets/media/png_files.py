@@ -17,7 +17,8 @@ from mdnn.datasets.media.conversion import check_convert, is_grey, to_8_bit, wit
 from mdnn.datasets.media.picture_files import PNG, check_pixels, decode, signature
 from mdnn.datasets.media.png_stream import byte_lanes, check_stream
 from mdnn.errors import MdnnError
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import pixel_item
+from mdnn.tokens.modalities import modality
 
 # Depths of each colour type.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -72,25 +73,27 @@ def decode_png(data, name="a PNG", convert=False):
     samples = without_alpha(samples, alpha, most, name, convert)
     if depth == 16:
         samples = to_8_bit(samples, name, convert)
-    if samples.shape[-1] == 1 or (colour == 3 and is_grey(samples)):
-        return Item("grey", np.ascontiguousarray(samples[..., 0]), name=name)
-    return Item("image", np.ascontiguousarray(samples), name=name)
+    if colour == 3 and is_grey(samples):
+        samples = samples[..., :1]
+    return pixel_item(samples, name)
 
 
-def encode_png(item):
+def encode_png(item, rate=None):
     """Returns the bytes of a PNG file that holds a picture; of a film, an animated PNG.
 
     Every frame of a film is shown for a tenth of a second.
 
     Args:
-        item: An `Item` of kind image, grey, video or grey_video.
+        item: An `Item` of a picture or film.
+        rate: Without meaning for pictures.
 
     Raises:
         MdnnError: An item of another kind.
     """
-    if item.kind not in ("image", "grey", "video", "grey_video"):
+    form = modality(item.kind)
+    if form.suffix != ".png":
         raise MdnnError(f"{item.name or 'an item'}: a PNG holds no {item.kind}")
-    film = item.kind in ("video", "grey_video")
+    film = len(form.coordinates) == 3
     first, *others = map(Image.fromarray, item.value if film else item.value[None])
     options = {}
     if others:
@@ -213,8 +216,8 @@ def _film(chunks, header, name, convert):
     default = next(tag for tag, _ in chunks if tag in (b"fcTL", b"IDAT")) == b"IDAT"
     pixels = read_frames(data, "PNG", name, convert, skip=int(default))
     if colour in (0, 4) or (colour == 3 and is_grey(pixels)):
-        return Item("grey_video", np.ascontiguousarray(pixels[..., 0]), name=name)
-    return Item("video", pixels, name=name)
+        pixels = pixels[..., :1]
+    return pixel_item(pixels, name)
 
 
 def _check_frames(chunks, header, name):

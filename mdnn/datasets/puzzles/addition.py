@@ -76,7 +76,7 @@ class Addition(Puzzle):
         differ = again.reshape(puzzles.shape) != puzzles
         errors = {
             int(number): "expected two numbers and an empty third line: "
-            f"{self.place(differ[number].argmax())}"
+            f"{self.position_name(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
         return errors, self._answered(puzzles, values)
@@ -85,7 +85,7 @@ class Addition(Puzzle):
         errors, answers = self.solve(puzzles)
         differ = solutions != answers
         wrong = {
-            int(number): f"the sum is wrong at {self.place(differ[number].argmax())}"
+            int(number): f"the sum is wrong at {self.position_name(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
         return wrong | errors

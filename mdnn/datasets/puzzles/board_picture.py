@@ -20,7 +20,7 @@ def picture(task, boards, path, puzzle=None, solution=None):
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        boards: List of `(title, units)`, units uint8 `[positions]`, symbol indices.
+        boards: List of `(title, symbols)`, symbols uint8 `[positions]`, symbol indices.
         path: Path of the PNG to write.
         puzzle, solution: As in `drawn`: predicted symbols are blue, or red if wrong.
     """
@@ -34,37 +34,37 @@ def picture(task, boards, path, puzzle=None, solution=None):
     if puzzle is not None:
         asked = task.asked(np.asarray(puzzle)).reshape(rows, columns)
     axes_of = figure.subplots(*layout, squeeze=False).reshape(-1)
-    for axes, (title, units) in zip(axes_of, boards, strict=True):
+    for axes, (title, symbols) in zip(axes_of, boards, strict=True):
         wrong = np.zeros_like(asked)
         # The puzzle itself is not marked as wrong.
-        if solution is not None and not np.array_equal(units, puzzle):
-            wrong = asked & (np.asarray(units) != solution).reshape(rows, columns)
-        units = np.asarray(units).reshape(rows, columns)
+        if solution is not None and not np.array_equal(symbols, puzzle):
+            wrong = asked & (np.asarray(symbols) != solution).reshape(rows, columns)
+        symbols = np.asarray(symbols).reshape(rows, columns)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=9, parse_math=False)
-        (_maze if isinstance(task, Maze) else _symbols)(axes, task, units, asked, wrong)
+        (_maze if isinstance(task, Maze) else _board)(axes, task, symbols, asked, wrong)
     with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
-def _maze(axes, task, units, asked, wrong):
-    shown = np.where(wrong, len(COLOURS) - 1, units)
+def _maze(axes, task, symbols, asked, wrong):
+    shown = np.where(wrong, len(COLOURS) - 1, symbols)
     colours = matplotlib.colors.ListedColormap(COLOURS)
     axes.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(COLOURS) - 0.5, interpolation="nearest")
 
 
-def _symbols(axes, task, units, asked, wrong):
-    rows, columns = units.shape
+def _board(axes, task, symbols, asked, wrong):
+    rows, columns = symbols.shape
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
     if isinstance(task, Sudoku):
         for line in range(rows + 1):
             for draw, step in ((axes.axhline, task.box[0]), (axes.axvline, task.box[1])):
                 thick = line % step == 0
                 draw(line, color="#555555", linewidth=1.4 if thick else 0.4)
-    place = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
-    for (row, column), unit in np.ndenumerate(units):
-        symbol = task.alphabet[unit]
-        if isinstance(task, Sudoku) and unit == 0:
+    style = {"ha": "center", "va": "center", "fontsize": 8, "parse_math": False}
+    for (row, column), index in np.ndenumerate(symbols):
+        symbol = task.alphabet[index]
+        if isinstance(task, Sudoku) and index == 0:
             continue
         colour = WRONG if wrong[row, column] else RIGHT if asked[row, column] else GIVEN
-        axes.text(column + 0.5, row + 0.5, symbol, color=colour, **place)
+        axes.text(column + 0.5, row + 0.5, symbol, color=colour, **style)

@@ -9,38 +9,38 @@ from mdnn.datasets.puzzles.sudoku import Sudoku
 BETWEEN = "   "
 
 
-def drawn(task, units, puzzle=None, solution=None):
+def drawn(task, symbols, puzzle=None, solution=None):
     """Formats a board as lines of text.
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        units: uint8 `[positions]`, symbol indices of a puzzle, a state or an answer.
+        symbols: uint8 `[positions]`, symbol indices of a puzzle, a state or an answer.
         puzzle, solution: uint8 `[positions]` or `None`, the puzzle and its solution. With both,
             wrong predictions are followed by an exclamation mark.
 
     Returns:
         List of strings of equal length.
     """
-    units = np.asarray(units).reshape(grid_of(task))
-    wrong = np.zeros(units.shape, dtype=bool)
+    symbols = np.asarray(symbols).reshape(grid_of(task))
+    wrong = np.zeros(symbols.shape, dtype=bool)
     if puzzle is not None and solution is not None:
-        differ = (units.reshape(-1) != solution) & task.asked(np.asarray(puzzle))
-        wrong = differ.reshape(units.shape)
+        differ = (symbols.reshape(-1) != solution) & task.asked(np.asarray(puzzle))
+        wrong = differ.reshape(symbols.shape)
     lines = []
-    for row in range(len(units)):
+    for row in range(len(symbols)):
         if isinstance(task, Sudoku) and row and row % task.box[0] == 0:
             lines.append("+".join(["-" * (2 * task.box[1])] * (task.size // task.box[1])))
         line = ""
-        for column, unit in enumerate(units[row]):
+        for column, index in enumerate(symbols[row]):
             if isinstance(task, Sudoku) and column and column % task.box[1] == 0:
                 line += "|"
-            line += _cell(task, unit, wrong[row, column])
+            line += _cell(task, index, wrong[row, column])
         lines.append(line)
     return lines
 
 
-def _cell(task, unit, wrong):
-    symbol = task.alphabet[unit]
+def _cell(task, index, wrong):
+    symbol = task.alphabet[index]
     # Walls are drawn without gaps.
     return symbol + ("!" if wrong else "#" if isinstance(task, Maze) and symbol == "#" else " ")
 

@@ -15,7 +15,7 @@ class PrefixSums(Puzzle):
     Example:
 
     >>> task = PrefixSums(8)
-    >>> task.text(task.answers(task.units("01101000")[None])[0])
+    >>> task.text(task.answers(task.symbols("01101000")[None])[0])
     '01001111'
     """
 
@@ -41,6 +41,6 @@ class PrefixSums(Puzzle):
     def wrong(self, puzzles, solutions):
         differ = solutions != self.answers(puzzles)
         return {
-            int(number): f"the parity at {self.place(differ[number].argmax())} is wrong"
+            int(number): f"the parity at {self.position_name(differ[number].argmax())} is wrong"
             for number in np.flatnonzero(differ.any(axis=1))
         }

@@ -100,7 +100,9 @@ class Puzzle:
         """
         differ = (puzzles != solutions) & ~self.asked(puzzles)
         return {
-            int(number): f"the solution changes the given {self.place(differ[number].argmax())}"
+            int(
+                number
+            ): f"the solution changes the given {self.position_name(differ[number].argmax())}"
             for number in np.flatnonzero(differ.any(axis=1))
         }
 
@@ -108,14 +110,14 @@ class Puzzle:
         """Returns a mask of the puzzles with more than one solution, boolean `[n]`."""
         return np.zeros(len(puzzles), dtype=bool)
 
-    def place(self, position):
+    def position_name(self, position):
         """Formats a position for error messages, such as `row 1, column 2`."""
         if len(self.shape) == 1:
             return f"position {position + 1}"
         row, column = divmod(int(position), self.shape[1])
         return f"row {row + 1}, column {column + 1}"
 
-    def units(self, text):
+    def symbols(self, text):
         """Converts a string of symbols to their indices, uint8 `[positions]`.
 
         Raises:
@@ -126,18 +128,18 @@ class Puzzle:
             raise MdnnError(
                 f"expected {self.positions} symbols of a {self.name}; received {len(text)}"
             )
-        units = [self.alphabet.find(symbol) for symbol in text]
-        if -1 in units:
-            position = units.index(-1)
+        symbols = [self.alphabet.find(symbol) for symbol in text]
+        if -1 in symbols:
+            position = symbols.index(-1)
             raise MdnnError(
                 f"expected symbols out of {self.alphabet!r}; received {text[position]!r} at symbol "
                 f"{position + 1}"
             )
-        return np.array(units, dtype=np.uint8)
+        return np.array(symbols, dtype=np.uint8)
 
-    def text(self, units):
-        """Converts symbol indices to a string: the inverse of `units`."""
-        return "".join(self.alphabet[unit] for unit in np.asarray(units).tolist())
+    def text(self, symbols):
+        """Converts symbol indices to a string: the inverse of `symbols`."""
+        return "".join(self.alphabet[index] for index in np.asarray(symbols).tolist())
 
 
 def mixed(numbers):

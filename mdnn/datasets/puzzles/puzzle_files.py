@@ -69,7 +69,7 @@ class _TableReader:
     def __init__(self, path, name, make):
         self.path, self.name, self.make = path, name, make
         self.task, self.lines = None, array("q")
-        self._texts, self._units = ([], []), (bytearray(), bytearray())
+        self._texts, self._symbol_indices = ([], []), (bytearray(), bytearray())
 
     def add(self, line, puzzle, solution):
         """Adds a row: its line number, and the puzzle and solution as strings."""
@@ -88,24 +88,26 @@ class _TableReader:
             return
         lines = self.lines[-len(texts[0]) :]
         task, path = self.task, self.path
-        puzzles = _units(task, path, lines, texts[0], "puzzle")
+        puzzles = _symbol_indices(task, path, lines, texts[0], "puzzle")
         lacking = np.flatnonzero([not solution for solution in texts[1]])
         solutions = np.zeros_like(puzzles)
         if len(lacking) < len(puzzles):
             completed = [s or task.text(p) for s, p in zip(texts[1], puzzles, strict=True)]
-            solutions = _units(task, path, lines, completed, "solution")
+            solutions = _symbol_indices(task, path, lines, completed, "solution")
         if lacking.size:
             errors, solved = task.solve(puzzles[lacking])
             _refuse(path, lines, {int(lacking[n]): message for n, message in errors.items()})
             solutions[lacking] = solved
         _refuse(path, lines, task.wrong(puzzles, solutions))
-        for units, arrays in zip(self._units, (puzzles, solutions), strict=True):
-            units.extend(arrays.tobytes())
+        for symbols, arrays in zip(self._symbol_indices, (puzzles, solutions), strict=True):
+            symbols.extend(arrays.tobytes())
         self._texts = ([], [])
 
     def array(self, number):
         """Returns the puzzles (0) or solutions (1), uint8 `[n, positions]`."""
-        return np.frombuffer(self._units[number], dtype=np.uint8).reshape(-1, self.task.positions)
+        return np.frombuffer(self._symbol_indices[number], dtype=np.uint8).reshape(
+            -1, self.task.positions
+        )
 
     def _named(self, line, puzzle):
         """Derives the sudoku's `PuzzleName` from the number of symbols."""
@@ -118,7 +120,7 @@ class _TableReader:
         return PuzzleName("sudoku", (sizes[len(puzzle)],) * 2)
 
 
-def _units(task, path, lines, texts, what):
+def _symbol_indices(task, path, lines, texts, what):
     """Converts strings to symbol indices, uint8 `[n, positions]`; any of `BLANKS` is 0."""
     for line, text in zip(lines, texts, strict=True):
         if len(text) != task.positions:
@@ -129,17 +131,17 @@ def _units(task, path, lines, texts, what):
     symbol_index = np.full(128, 255, dtype=np.uint8)
     if what == "puzzle" and task.name.startswith("sudoku"):
         symbol_index[[ord(symbol) for symbol in BLANKS]] = 0
-    for unit, symbol in enumerate(task.alphabet):
-        symbol_index[ord(symbol)] = unit
+    for index, symbol in enumerate(task.alphabet):
+        symbol_index[ord(symbol)] = index
     points = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
-    units = np.where(points < 128, symbol_index[np.minimum(points, 127)], 255).astype(np.uint8)
-    units = units.reshape(len(texts), task.positions)
-    for number, position in np.argwhere(units == 255)[:1]:
+    symbols = np.where(points < 128, symbol_index[np.minimum(points, 127)], 255).astype(np.uint8)
+    symbols = symbols.reshape(len(texts), task.positions)
+    for number, position in np.argwhere(symbols == 255)[:1]:
         raise MdnnError(
             f"{path}, line {lines[number]}: expected a {what} of the symbols {task.alphabet!r}; "
             f"received {texts[number][position]!r} as symbol {position + 1}"
         )
-    return units
+    return symbols
 
 
 def _refuse(path, lines, errors):

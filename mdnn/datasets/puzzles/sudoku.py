@@ -154,7 +154,7 @@ class Sudoku(Puzzle):
         errors = {n: f"no solution: {what}" for n, what in self._contradictions(solutions).items()}
         for number in np.flatnonzero((solutions == 0).any(axis=1)):
             position = (solutions[number] == 0).argmax()
-            errors[int(number)] = f"the solution leaves {self.place(position)} blank"
+            errors[int(number)] = f"the solution leaves {self.position_name(position)} empty"
         return errors | super().wrong(puzzles, solutions) | self._contradictions(puzzles)
 
     def ambiguous(self, puzzles):
@@ -169,9 +169,9 @@ class Sudoku(Puzzle):
         twice = (inside[..., 1:] == inside[..., :-1]) & (inside[..., 1:] > 0)
         errors = {}
         for number in np.flatnonzero(twice.any(axis=(1, 2))):
-            unit, place = np.argwhere(twice[number])[0]
+            unit, cell = np.argwhere(twice[number])[0]
             kind = ("row", "column", "box")[unit // self.size]
-            digit = self.alphabet[inside[number, unit, place]]
+            digit = self.alphabet[inside[number, unit, cell]]
             errors[int(number)] = f"the digit {digit} is twice in {kind} {unit % self.size + 1}"
         return errors
 

@@ -184,10 +184,10 @@ def fill(number, box, words):
         column = np.arange(left.size)
         mask, count = states[cell, column], counts[cell, column]
         # Select a random candidate of the cell, counted from the lowest.
-        place = (words(left.size) % count.astype(np.uint64)).astype(np.int64)
+        skip = (words(left.size) % count.astype(np.uint64)).astype(np.int64)
         for _ in range(size):
-            mask = np.where(place > 0, mask & (mask - np.uint16(1)), mask)
-            place -= 1
+            mask = np.where(skip > 0, mask & (mask - np.uint16(1)), mask)
+            skip -= 1
         states[cell, column] = mask & (~mask + np.uint16(1))
         grids[:, left] = states
         left = left[~(counts == 1).all(axis=0)]

@@ -1,11 +1,10 @@
 """Where text comes from: the documentation inside Python, a file, a folder, a TFDS set."""
 
-import difflib
 import os
 import re
 
 from mdnn.datasets.text.text_folder import LeftOut, text_paths
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.file_systems import as_path
 from mdnn.text_encodings import decode_text
 
@@ -24,7 +23,7 @@ MANIFEST = "manifest.jsonl"
 JOIN = "\n\n"
 """What stands between two texts of one source."""
 
-MOST = 1 << 31
+MAX_BYTES = 1 << 31
 """Bytes that a text file may have: larger ones are not read."""
 
 # Two characters at least: one is a drive letter.
@@ -96,8 +95,10 @@ def _python_docs():
 def _read_file(path, encoding):
     """Returns a file's text; its bytes are read once."""
     try:
-        if (size := path.stat().st_size) > MOST:
-            raise MdnnError(f"{str(path)!r}: expected at most {MOST:,} bytes, received {size:,}")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise MdnnError(
+                f"{str(path)!r}: expected at most {MAX_BYTES:,} bytes, received {size:,}"
+            )
         raw = path.read_bytes()
     except OSError as error:
         raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
@@ -127,14 +128,11 @@ def _no_such(name, path):
             f"unknown kind of source {scheme[1]!r} in {name!r}; "
             f"known: {PYTHON_DOCS}, {TFDS}NAME, a text file, a folder"
         )
-    known = [PYTHON_DOCS]
     try:
         beside = {entry.name: str(path.parent / entry.name) for entry in os.scandir(path.parent)}
     except OSError:
         beside = {}
-    near = difflib.get_close_matches(name, known, 1, 0.7)
-    near = near or [beside[n] for n in difflib.get_close_matches(path.name, beside, 1, 0.6)]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, [PYTHON_DOCS], 0.7) or did_you_mean(path.name, beside, 0.6, beside)
     return f"no such file or folder: {name!r}{hint}"
 
 
@@ -142,7 +140,7 @@ def split(text, validation=0.1, at_least=1, name="the text"):
     """Returns a text's training and validation parts, cut as nanoGPT cuts.
 
     Args:
-        text: A string or an array of units, anything that can be sliced.
+        text: A string or an array of token ids, anything that can be sliced.
         validation: Float above 0 and below 1: the share at the end that validates; the first
             `int(n * (1 - validation))` train.
         at_least: Integer, what either part needs at least.

@@ -1,4 +1,4 @@
-"""A text made ready for training: read, split and turned into units."""
+"""A text made ready for training: read, split and turned into token ids."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,21 @@ import numpy as np
 
 from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
-from mdnn.tokens.characters import TextTokenizer, word_table
+from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.word_table import word_table
 
 
 @dataclass(frozen=True, eq=False)
 class TextSplits:
-    """A source's text in two parts, as units.
+    """A source's text in two parts, as token ids.
 
     Args:
         source: String, what `open_text` was asked for.
-        tokenizer: The `TextTokenizer` that made the units.
-        train: int32 `[units]`, the part to train on.
-        validation: int32 `[units]`, the part to validate on.
+        tokenizer: The `TextTokenizer` that made the token ids.
+        train: int32 `[tokens]`, the part to train on.
+        validation: int32 `[tokens]`, the part to validate on.
         characters: Integer, characters of both parts together.
-        mixed: Tuple of pairs `(units, share)`: the training parts of further texts, int32, and the
+        mixed: Tuple of pairs `(ids, share)`: the training parts of further texts, int32, and the
             share of the training windows that is drawn from each.
     """
 
@@ -34,14 +35,14 @@ class TextSplits:
         """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`."""
         yield self.train
         yield self.validation
-        for units, _ in self.mixed:
-            yield units
+        for ids, _ in self.mixed:
+            yield ids
 
 
 def open_text(
     source, validation=0.1, tokenizer=None, words=0, at_least=2, encoding="utf-8", mix=()
 ):
-    """Reads a source, splits it by characters and turns both parts into units.
+    """Reads a source, splits it by characters and turns both parts into token ids.
 
     Words are counted in the training part alone, and the cut is the same whatever the tokenizer,
     so figures per character can be compared.
@@ -51,7 +52,7 @@ def open_text(
         validation: Float, the share at the end that validates.
         tokenizer: A `TextTokenizer`, such as a trained network's own; `None` makes one.
         words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
-        at_least: Integer, units that either part needs at least.
+        at_least: Integer, tokens that either part needs at least.
         encoding: String, the encoding of text files.
         mix: Sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
             and the share of the training windows to draw from each.
@@ -72,20 +73,20 @@ def open_text(
     parts = split(text, validation, at_least, name)
     if tokenizer is None:
         tokenizer = TextTokenizer(word_table(parts[0], words) if words else ())
-    units = [tokenizer.units(part) for part in parts]
-    # a word table shortens the parts: what counts is how many units are left
-    for part, kind in zip(units, ("train", "validate"), strict=True):
+    ids = [tokenizer.ids(part) for part in parts]
+    # a word table shortens the parts: what counts is how many tokens are left
+    for part, kind in zip(ids, ("train", "validate"), strict=True):
         if len(part) < at_least:
             raise MdnnError(
-                f"{name} is too short: {len(part)} units to {kind}, needed at least {at_least}"
+                f"{name} is too short: {len(part)} tokens to {kind}, needed at least {at_least}"
             )
     mixed = []
     for other, share in mix:
         train, _ = split(read_text(other, encoding), validation, 1, repr(str(other)))
-        mixed.append((tokenizer.units(train), share))
+        mixed.append((tokenizer.ids(train), share))
         if len(mixed[-1][0]) < at_least:
             raise MdnnError(
-                f"{str(other)!r} is too short: {len(mixed[-1][0])} units to train, needed at least "
-                f"{at_least}"
+                f"{str(other)!r} is too short: {len(mixed[-1][0])} tokens to train, needed at "
+                f"least {at_least}"
             )
-    return TextSplits(str(source), tokenizer, *units, characters=len(text), mixed=tuple(mixed))
+    return TextSplits(str(source), tokenizer, *ids, characters=len(text), mixed=tuple(mixed))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdnn.datasets.items.example import FAMILIES
 from mdnn.datasets.items.train_validation_split import SourceExample, SourcePart
 from mdnn.datasets.tfds.tfds_sets import examples, open_set
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.tokens.items import Item
+from mdnn.tokens.items import Item, pixel_item
+from mdnn.tokens.modalities import modality
 
 MOST_BYTES = 2**33
 """Bytes of pictures and sounds of one set that are held in memory; more are refused."""
@@ -66,7 +66,7 @@ class ItemSet:
             for example in self.examples
             if label is None or example.label == label
             for item in example.items
-            if FAMILIES.get(item.kind, item.kind) == kind
+            if modality(item.kind).key == kind
         ]
         if not found:
             which = "" if label is None else f" with the label {self.labels[label]!r}"
@@ -231,9 +231,7 @@ def _item(kind, value, feature, name, rate):
             ) from None
     if kind == "audio":
         return _sound(value, feature, name, rate)
-    if value.shape[-1] == 1:
-        kind, value = {"image": "grey", "video": "grey_video"}[kind], value[..., 0]
-    return Item(kind, value, name=name)
+    return pixel_item(value, name)
 
 
 def _sound(value, feature, name, rate):

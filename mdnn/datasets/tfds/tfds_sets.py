@@ -1,7 +1,6 @@
 """Sets of TensorFlow Datasets (TFDS), with one clear line where they cannot be had."""
 
 import contextlib
-import difflib
 import logging
 import os
 import re
@@ -10,7 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 
-from mdnn.errors import MdnnError
+from mdnn.errors import MdnnError, did_you_mean
 from mdnn.runtime import quiet_logger
 
 PATIENCE = 20.0
@@ -87,9 +86,8 @@ def _builder(tfds, name, options):
             reason = re.sub(r'^Failed to construct .*builder_kwargs "{.*}": ', "", str(error))
             raise MdnnError(f"TFDS cannot open {name!r}: {_first_line(reason)}") from None
         known = re.findall(r"^\s*- (\w+)$", str(error), re.MULTILINE)
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean 'tfds:{near[0]}'?" if near else ""
-        raise MdnnError(f"TFDS knows no set {name!r}{hint}") from None
+        hint = did_you_mean(name, known, 0.6, {each: f"tfds:{each}" for each in known})
+        raise MdnnError(f"TFDS has no set {name!r}{hint}") from None
 
 
 def _first_line(message):

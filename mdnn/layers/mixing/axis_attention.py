@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.arguments import axis_before_channels
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
 
@@ -124,12 +124,7 @@ class AxisAttention(RuledLayer):
 
     def _axis(self, shape):
         """Validates an input shape and returns the axis as a non-negative number."""
-        axis = normalize_axis(self.axis, len(shape), "axis")
-        if axis == len(shape) - 1:
-            raise ValueError(
-                f"Expected `axis` of {self.name!r} to be other than the last, which holds the "
-                f"channels. Received: axis={self.axis}, input_shape={tuple(shape)}"
-            )
+        axis = axis_before_channels(self.axis, shape, self.name)
         channels = shape[-1]
         if channels is None or channels % self.heads:
             raise ValueError(

@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.arguments import axis_before_channels
 from mdnn.layers.mixing.linear_mix_cache import LinearLayerCache
 from mdnn.layers.mixing.mixer import Mixer, check_window_given, register_mixer, wired_causally
 from mdnn.layers.mixing.taps import AxisTaps, known_sizes, sum_of_taps
@@ -88,12 +88,7 @@ class AxisConv(AxisTaps):
 
     def _axis(self, shape):
         """Validates an input shape and returns the axis as a non-negative number."""
-        axis = normalize_axis(self.axis, len(shape), "axis")
-        if axis == len(shape) - 1:
-            raise ValueError(
-                f"Expected `axis` of {self.name!r} to be other than the last, which holds the "
-                f"channels. Received: axis={self.axis}, input_shape={tuple(shape)}"
-            )
+        axis = axis_before_channels(self.axis, shape, self.name)
         if shape[-1] is None:
             raise ValueError(
                 f"Expected a known number of channels in the input of {self.name!r}. "

@@ -2,11 +2,10 @@
 
 import math
 
-import keras
 from keras import ops
 
-from mdnn import activations
-from mdnn.layers.weight_rules import RuledLayer, get_initializer
+from mdnn.layers.kernel_layer import KernelLayer
+from mdnn.layers.weight_rules import get_initializer
 
 WIRINGS = ("full", "causal")
 
@@ -43,35 +42,20 @@ def sum_of_taps(x, weights, axis, before, after):
     return y
 
 
-class AxisTaps(RuledLayer):
+class AxisTaps(KernelLayer):
     """Base of `AxisConv` and `AxisLocal` with their common arguments.
 
     Args:
         axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
         wiring: `"full"` or `"causal"`.
-        use_bias: Boolean.
-        activation: Any value that `mdnn.activations.get` accepts.
-        kernel_initializer: Initializer, or `None` for a normal distribution with variance
-            `1 / fan_in`.
-        bias_initializer: Initializer.
-        kernel_regularizer: Regularizer.
-        bias_regularizer: Regularizer.
-        kernel_constraint: Constraint.
-        bias_constraint: Constraint.
+        **kwargs: Options of kernel, bias and activation (see `KernelLayer`); without a
+            `kernel_initializer` the kernel has a normal distribution with variance `1 / fan_in`.
     """
 
     def __init__(
         self,
         axis,
         wiring="full",
-        use_bias=False,
-        activation=None,
-        kernel_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -81,14 +65,6 @@ class AxisTaps(RuledLayer):
             )
         self.axis = axis
         self.wiring = wiring
-        self.use_bias = use_bias
-        self.activation = activations.get(activation)
-        self.kernel_initializer = get_initializer(kernel_initializer)
-        self.bias_initializer = get_initializer(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def _add_weights(self, kernel_shape, fan_in, bias_shape):
         """Adds the kernel and the optional bias; `fan_in` is the number of inputs per output."""
@@ -102,15 +78,7 @@ class AxisTaps(RuledLayer):
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=bias_shape,
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.bias = self._add_bias(bias_shape)
 
     def _is_causal(self, causal):
         return self.wiring == "causal" if causal is None else bool(causal)
@@ -120,14 +88,6 @@ class AxisTaps(RuledLayer):
             **super().get_config(),
             "axis": self.axis,
             "wiring": self.wiring,
-            "use_bias": self.use_bias,
-            "activation": activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
 
 

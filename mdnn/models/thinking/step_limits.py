@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.thinking.stopping import run_until_stopped
-from mdnn.tokens.features import MODALITY, modality
+from mdnn.tokens.features import MODALITY
+from mdnn.tokens.modalities import modality
 
 ROUNDING = 1e-3
 

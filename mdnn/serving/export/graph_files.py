@@ -1,4 +1,4 @@
-"""PNG and WAV files inside a TensorFlow graph: bytes to units' values, and back.
+"""PNG and WAV files inside a TensorFlow graph: bytes to tokens, and back.
 
 What a header says is checked before anything is decoded or allocated. What is refused is an
 InvalidArgumentError of one line that names the prompt and the item.
@@ -46,7 +46,7 @@ def png_rows(data, number, most, kinds, known):
         known: string, the kinds of item that are taken, for errors.
 
     Returns:
-        int32 `[pixels, 7]`: modality, bytes, places.
+        int32 `[pixels, 7]`: modality, bytes, coordinates.
     """
     name = _name("image", number)
     data = _checked(tf.strings.substr(data, 0, 8) == PNG, data, name, "expected a PNG file")
@@ -67,7 +67,11 @@ def png_rows(data, number, most, kinds, known):
             " bit ",
             received,
         ),
-        (taken, f"this network knows {known}, not ", tf.where(is_grey, "grey", "image")),
+        (
+            taken,
+            f"expected an item of the kinds {known}, received ",
+            tf.where(is_grey, "grey", "image"),
+        ),
         ((width > 0) & (height > 0), "a PNG without pixels: ", sizes),
         (
             (width <= most) & (height <= most) & (width * height <= most),
@@ -87,8 +91,8 @@ def png_rows(data, number, most, kinds, known):
         (kind,) = kinds.values()
     # A grey pixel has one byte.
     pixels = tf.where(is_grey, pixels * [1, 0, 0], pixels)
-    place = tf.range(tf.shape(pixels)[0])
-    rows = [place * 0 + kind, *tf.unstack(pixels, axis=1), place // width, place % width, place * 0]
+    index = tf.range(tf.shape(pixels)[0])
+    rows = [index * 0 + kind, *tf.unstack(pixels, axis=1), index // width, index % width, index * 0]
     return tf.stack(rows, axis=1)
 
 
@@ -127,7 +131,7 @@ def wav_rows(data, number, most, kind, rate):
         rate: int, samples per second that are expected.
 
     Returns:
-        int32 `[samples, 7]`: modality, bytes, places.
+        int32 `[samples, 7]`: modality, bytes, coordinates.
     """
     name = _name("audio", number)
     riff = tf.strings.substr(data, 0, 4) == b"RIFF"
@@ -192,24 +196,24 @@ def wav_rows(data, number, most, kind, rate):
         data = _checked(good, data, name, *message)
     samples = tf.io.decode_raw(tf.strings.substr(data, start, 2 * promised), tf.int16)
     unsigned = tf.cast(samples, tf.int32) + 32_768
-    place = tf.range(tf.size(unsigned))
-    zeros = tf.zeros_like(place)
-    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, place, zeros, zeros]
+    index = tf.range(tf.size(unsigned))
+    zeros = tf.zeros_like(index)
+    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, index, zeros, zeros]
     return tf.stack(rows, axis=1)
 
 
-def png(units, height, width, channels):
+def png(tokens, height, width, channels):
     """Returns pictures as PNG files.
 
     Args:
-        units: int32 `[batch, n, 4]`, modality and bytes, as many as the largest has pixels.
+        tokens: int32 `[batch, n, 4]`, modality and bytes, as many as the largest has pixels.
         height, width: int32 `[batch]`.
         channels: int, 3 or 1 (grey).
 
     Returns:
         string `[batch]`.
     """
-    pixels = tf.cast(units[..., 1 : 1 + channels], tf.uint8)
+    pixels = tf.cast(tokens[..., 1 : 1 + channels], tf.uint8)
 
     def one(row):
         pixels, height, width = row
@@ -219,18 +223,18 @@ def png(units, height, width, channels):
     return tf.map_fn(one, (pixels, height, width), fn_output_signature=tf.string)
 
 
-def wav(units, count, rate):
+def wav(tokens, count, rate):
     """Returns sounds as WAV files, 16-bit PCM.
 
     Args:
-        units: int32 `[batch, n, 4]`, modality and bytes.
+        tokens: int32 `[batch, n, 4]`, modality and bytes.
         count: int32 `[batch]`, samples of each.
         rate: int, samples per second.
 
     Returns:
         string `[batch]`.
     """
-    samples = units[..., 1] * 256 + units[..., 2] - 32_768
+    samples = tokens[..., 1] * 256 + tokens[..., 2] - 32_768
     # The encoder takes numbers from -1 to 1; these are exact.
     samples = tf.cast(samples, tf.float32) / 32_768
 

@@ -1,9 +1,9 @@
-"""Text and units inside a TensorFlow graph, as `mdnn.tokens.characters.TextTokenizer` has them
+"""Text and tokens inside a TensorFlow graph, as `mdnn.tokens.characters.TextTokenizer` has them
 outside."""
 
 import tensorflow as tf
 
-from mdnn.tokens.features import modality
+from mdnn.tokens.modalities import modality
 
 TEXT, WORD = modality("text").index, modality("word").index
 
@@ -27,14 +27,14 @@ class GraphTokenizer(tf.Module):
                 tf.lookup.KeyValueTensorInitializer(self.words, numbers), default_value=-1
             )
 
-    def units(self, prompt):
+    def tokens(self, prompt):
         """Returns the tokens of strings.
 
         Args:
             prompt: string `[batch]`, UTF-8. What is not UTF-8 is an InvalidArgumentError.
 
         Returns:
-            Ragged int32 `[batch, (units), 4]`: modality and bytes.
+            Ragged int32 `[batch, (tokens), 4]`: modality and bytes.
         """
         points = tf.strings.unicode_decode(prompt, "UTF-8", errors="strict")
         if self.words is None:
@@ -45,12 +45,12 @@ class GraphTokenizer(tf.Module):
         number = self.numbers.lookup(pieces.values)
         points = tf.strings.unicode_decode(pieces.values, "UTF-8", errors="strict")
         lengths = points.row_lengths()
-        # A known word is one unit: its first letter's row is made it, the others are dropped.
-        units = tf.where(number >= 0, tf.minimum(lengths, 1), lengths)
+        # A known word is one token: its first letter's row is made it, the others are dropped.
+        tokens = tf.where(number >= 0, tf.minimum(lengths, 1), lengths)
         number = tf.repeat(number, lengths)
         kept = (number < 0) | (tf.ragged.range(lengths).values == 0)
         rows = tf.where((number >= 0)[:, None], _word_rows(number), _text_rows(points.flat_values))
-        per_text = tf.reduce_sum(pieces.with_values(units), axis=1)
+        per_text = tf.reduce_sum(pieces.with_values(tokens), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(rows, kept), per_text)
 
     def window(self, prompt, positions):
@@ -60,29 +60,29 @@ class GraphTokenizer(tf.Module):
         Returns:
             int32 `[batch, positions, 4]` and int32 `[batch]`.
         """
-        units = self.units(prompt)[:, -positions:]
-        window = units.to_tensor(shape=[None, positions, 4])
-        return window, tf.cast(units.row_lengths(), tf.int32)
+        tokens = self.tokens(prompt)[:, -positions:]
+        window = tokens.to_tensor(shape=[None, positions, 4])
+        return window, tf.cast(tokens.row_lengths(), tf.int32)
 
-    def lengths(self, unit):
+    def lengths(self, tokens):
         """Returns the number of characters of tokens `[..., 4]`: 1, or the word's."""
-        ones = tf.ones(tf.shape(unit)[:-1], tf.int32)
+        ones = tf.ones(tf.shape(tokens)[:-1], tf.int32)
         if self.words is None:
             return ones
-        letters = tf.strings.length(self._spelled(unit), unit="UTF8_CHAR")
-        return tf.where(unit[..., 0] == WORD, letters, ones)
+        letters = tf.strings.length(self._spelled(tokens), unit="UTF8_CHAR")
+        return tf.where(tokens[..., 0] == WORD, letters, ones)
 
-    def text(self, units, length):
+    def text(self, tokens, length):
         """Returns the strings of tokens.
 
         Args:
-            units: int32 `[batch, n, 4]`.
+            tokens: int32 `[batch, n, 4]`.
             length: int32 `[batch]`: characters of each row; what is beyond is cut.
 
         Returns:
             string `[batch]`, UTF-8.
         """
-        points = units[..., 1] * 65_536 + units[..., 2] * 256 + units[..., 3]
+        points = tokens[..., 1] * 65_536 + tokens[..., 2] * 256 + tokens[..., 3]
         if self.words is None:
             cut = tf.RaggedTensor.from_tensor(
                 points, lengths=tf.minimum(length, tf.shape(points)[1])
@@ -91,7 +91,7 @@ class GraphTokenizer(tf.Module):
         flat = tf.reshape(points, [-1])
         single = tf.RaggedTensor.from_row_lengths(flat, tf.ones_like(flat))
         characters = tf.reshape(tf.strings.unicode_encode(single, "UTF-8"), tf.shape(points))
-        pieces = tf.where(units[..., 0] == WORD, self._spelled(units), characters)
+        pieces = tf.where(tokens[..., 0] == WORD, self._spelled(tokens), characters)
         whole = tf.strings.reduce_join(pieces, axis=-1)
         return tf.map_fn(
             lambda pair: tf.strings.substr(pair[0], 0, pair[1], unit="UTF8_CHAR"),
@@ -99,9 +99,9 @@ class GraphTokenizer(tf.Module):
             fn_output_signature=tf.string,
         )
 
-    def _spelled(self, units):
-        number = units[..., 1] * 256 + units[..., 2]
-        number = tf.where(units[..., 0] == WORD, number, 0)
+    def _spelled(self, tokens):
+        number = tokens[..., 1] * 256 + tokens[..., 2]
+        number = tf.where(tokens[..., 0] == WORD, number, 0)
         return tf.gather(self.words, tf.minimum(number, tf.shape(self.words)[0] - 1))
 
 

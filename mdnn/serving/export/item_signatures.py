@@ -19,13 +19,11 @@ from mdnn.generation.planning import (
 from mdnn.generation.token_decoder import at_positions
 from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.exported_network import ExportedNetwork
-from mdnn.serving.export.graph_files import png, require, wav
+from mdnn.serving.export.graph_codecs import largest, size_inputs
+from mdnn.serving.export.graph_files import require
 from mdnn.serving.export.graph_text import GraphTokenizer
-from mdnn.serving.export.prompt_contexts import PROMPT, PromptContexts, require_of_prompts
-from mdnn.tokens.features import modality
-
-KINDS = ("text", "image", "grey", "audio")
-"""Kinds of items that have a signature."""
+from mdnn.serving.export.prompt_contexts import PromptContexts, require_of_prompts
+from mdnn.tokens.modalities import item_kinds, kinds_of, modality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +58,9 @@ class ExportedItems(ExportedNetwork):
         self.held.append(self.text)
         self.positions, self.alignment = config.context.positions, config.context.pad_to_multiple_of
         self.rate = config.tokens.sample_rate
-        self.kinds = tuple(kind for kind in KINDS if kind in config.tokens.modalities)
+        kinds = [kind for kind in kinds_of(config.tokens.modalities) if modality(kind).served_by]
+        # In the order of their numbers, whatever that of the config is.
+        self.kinds = tuple(kind for kind in item_kinds() if kind in kinds)
         self.heads = tuple(run.model.heads.modalities)
         self.decodings = tuple(m for m in DECODINGS if getattr(config.train.objectives, m))
         self.longest = {
@@ -68,8 +68,9 @@ class ExportedItems(ExportedNetwork):
         }
         shapes = run.item_statistics["shapes"]
         self.shapes = {kind: shapes[kind][0] for kind in shapes if len(shapes[kind]) == 1}
-        layout = self.positions, self.alignment, self.rate
-        self.contexts = PromptContexts(self.text, self.kinds, *layout)
+        options = {"kinds": self.kinds, "text": self.text, "positions": self.positions}
+        self.codecs = {kind: modality(kind).codec(rate=self.rate, **options) for kind in self.kinds}
+        self.contexts = PromptContexts(self.codecs, self.positions, self.alignment)
         self.words = len(run.words)
         self.decoders = {kind: self._decoders(run.model, kind) for kind in self.kinds}
 
@@ -77,8 +78,7 @@ class ExportedItems(ExportedNetwork):
         """Returns the `CompiledDecoder`s that answer with a kind of item."""
         decoders = []
         most = math.prod(self.shapes.get(kind, (self.positions,)))
-        lengths = {"text": (True,), "audio": (True, False)}.get(kind, (False,))
-        for is_open in lengths:
+        for is_open in self.codecs[kind].open_lengths:
             allowed = modalities_of(kind, self.heads) + ("end",) * is_open
             options = {
                 "kinds": tuple(name for name in self.heads if name in allowed),
@@ -97,9 +97,7 @@ class ExportedItems(ExportedNetwork):
 
     def _sizes(self, kind):
         """Returns the names of the inputs that say how large an answer is to be."""
-        if kind == "audio":
-            return ("samples",)
-        return () if kind == "text" or kind in self.shapes else ("height", "width")
+        return size_inputs(self.codecs[kind], self.shapes.get(kind))
 
     def signatures(self):
         """Returns the functions that are served, by name."""
@@ -107,21 +105,22 @@ class ExportedItems(ExportedNetwork):
         return super().signatures() | answers
 
     def _signature(self, kind):
-        texts = [tf.TensorSpec([None], tf.string, name) for name in PROMPT]
+        names = self.contexts.inputs
+        texts = [tf.TensorSpec([None], tf.string, name) for name in names]
         settings = [
             tf.TensorSpec(None, tf.int32, "seed"),
             tf.TensorSpec(None, tf.float32, "temperature"),
             tf.TensorSpec(None, tf.string, "decoding"),
         ]
         sizes = [tf.TensorSpec(None, tf.int32, name) for name in self._sizes(kind)]
-        name = "image" if kind == "grey" else kind
 
         # Nothing here is a Python branch on a tensor: rewriting it would take most of the time.
         @tf.function(input_signature=[*texts, *settings, *sizes], autograph=False)
-        def answer(text, image, audio, seed, temperature, decoding, *sizes):
-            prompt = {"text": text, "image": image, "audio": audio}
+        def answer(*inputs):
+            prompt = dict(zip(names, inputs, strict=False))
             with self.weights.bound():
-                return {name: self.answer(kind, prompt, seed, temperature, decoding, *sizes)}
+                files = self.answer(kind, prompt, *inputs[len(names) :])
+            return {modality(kind).key: files}
 
         return answer
 
@@ -129,8 +128,8 @@ class ExportedItems(ExportedNetwork):
         """Returns items of a kind that answer prompts, inside a graph; see `export`.
 
         Args:
-            kind: one of `KINDS`.
-            prompt: dict from `PROMPT` to string `[batch]`.
+            kind: one of `kinds`.
+            prompt: dict from `contexts.inputs` to string `[batch]`.
             seed, temperature, decoding: int32, float32, string; one value or `[batch]`.
             sizes: int32, as `_sizes` names them.
 
@@ -142,7 +141,7 @@ class ExportedItems(ExportedNetwork):
             tf.debugging.assert_equal(
                 tf.shape(prompt[name])[0], batch, f"{name}: expected as many as of text"
             )
-            for name in PROMPT[1:]
+            for name in self.contexts.inputs[1:]
         ]
         seed, temperature, decoding, *sizes = (
             tf.broadcast_to(tf.reshape(value, [-1]), [batch])
@@ -185,29 +184,18 @@ class ExportedItems(ExportedNetwork):
             )
             answer = tf.where(here[:, None, None], new, answer)
             written = tf.where(here, number, written)
-        return self._file(kind, answer, written, shape)
+        return self.codecs[kind].files(answer, written, shape)
 
     def _shape(self, kind, sizes, first):
         """Returns the sizes of answers `[batch]` each, their most tokens, and which are open."""
-        left, names = tf.maximum(self.positions - first, 0), self._sizes(kind)
-        if kind == "text":
-            shape, is_open = (tf.zeros_like(first),), tf.ones_like(first, tf.bool)
-        elif kind == "audio":
-            shape, is_open = tuple(sizes), sizes[0] == 0
-        else:
-            fixed = self.shapes.get(kind)
-            if fixed is not None:
-                sizes = [tf.fill([tf.size(first)], size) for size in fixed]
-            shape = tuple(sizes)
-            is_open = tf.zeros_like(first, tf.bool)
-        least = 0 if kind == "audio" else 1
+        left, codec = tf.maximum(self.positions - first, 0), self.codecs[kind]
+        shape, is_open = codec.shape(sizes, self.shapes.get(kind), first)
+        least = codec.least_size
         checks = [
             require(size >= least, f"{name}: expected {least} or more, received ", size)
-            for name, size in zip(names, sizes[: len(names)], strict=True)
+            for name, size in zip(self._sizes(kind), sizes, strict=True)
         ]
-        # No product beyond 32 bits: sizes above the positions do not fit anyway.
-        wide = [tf.cast(tf.minimum(size, self.positions + 1), tf.int64) for size in shape]
-        count = tf.cast(tf.minimum(math.prod(wide), self.positions + 1), tf.int32)
+        count = largest(shape, self.positions)
         needed = tf.where(is_open, 1, count)
         size = tf.strings.join([tf.as_string(size) for size in shape], "x")
         checks.append(
@@ -247,42 +235,26 @@ class ExportedItems(ExportedNetwork):
         # One more than there may be tokens, for the [EOS].
         inputs = inputs | {"count": masked if compiled.open else count, "num_masked": masked}
         number = tf.range(compiled.max_tokens)[None, :, None]
-        places = number // steps[:, None] % sizes[:, None]
+        coordinates = number // steps[:, None] % sizes[:, None]
         mask = np.array([modality("blank").index, modality(kind).index, 0, 0], "int32")
-        head = tf.zeros_like(places[..., :1]) + mask
-        item = tf.zeros_like(places[..., :1]) + inputs["item"][:, None, None]
-        masks = tf.concat([head, places, item], axis=-1)
+        head = tf.zeros_like(coordinates[..., :1]) + mask
+        item = tf.zeros_like(coordinates[..., :1]) + inputs["item"][:, None, None]
+        masks = tf.concat([head, coordinates, item], axis=-1)
         masks = tf.where(number < masked[:, None, None], masks, 0)
         decoded = compiled.decoder(inputs | {"masks": masks})
         rest = [[0, 0], [0, self.positions - compiled.max_tokens], [0, 0]]
         tokens = tf.pad(decoded["tokens"][..., :TOKEN_BYTES], rest)
         return tokens, tf.minimum(decoded["written"], count)
 
-    def _file(self, kind, tokens, written, shape):
-        """Returns the files that hold tokens, string `[batch]`."""
-        if kind == "audio":
-            return wav(tokens, written, self.rate)
-        if kind != "text":
-            return png(tokens, *shape, 3 if kind == "image" else 1)
-        inside = tf.range(self.positions)[None] < written[:, None]
-        letters = tf.where(inside, self.text.lengths(tokens), 0)
-        return self.text.text(tokens, tf.reduce_sum(letters, axis=1))
-
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
         requests = super().examples()
-        grey = [[[0]]] if "grey" in self.kinds else [[[0, 0, 0]]]
-        files = {
-            "text": tf.constant(b"a"),
-            "image": tf.io.encode_png(tf.constant(grey, tf.uint8)),
-            "audio": tf.audio.encode_wav([[0.0]], self.rate),
-        }
-        nothing = {name: tf.constant([""]) for name in PROMPT}
-        known = {"text": "text", "image": "image", "grey": "image", "audio": "audio"}
-        names = [name for name in PROMPT if name in [known[kind] for kind in self.kinds]]
+        files = {key: codec.example() for key, codec in self.contexts.codecs.items()}
+        nothing = {name: tf.constant([""]) for name in self.contexts.inputs}
+        names = [name for name in self.contexts.inputs if name in files]
         for kind in self.kinds:
             shape = self.shapes.get(kind, (1, 1))
-            count = 1 if kind in ("text", "audio") else math.prod(shape)
+            count = 1 if modality(kind).flat else math.prod(shape)
             # As much of a prompt as leaves room for the answer.
             for number in range(len(names), -1, -1):
                 if max(number, 1) * self.alignment + count <= self.positions:
@@ -291,7 +263,8 @@ class ExportedItems(ExportedNetwork):
                 continue
             inputs = nothing | {name: files[name][None] for name in names[:number]}
             inputs |= {"seed": tf.constant(0), "temperature": tf.constant(DEFAULTS.temperature)}
-            sizes = {"samples": 0, "height": 1, "width": 1}
+            codec = self.codecs[kind]
+            sizes = dict(zip(codec.size_inputs, codec.warmup_sizes, strict=True))
             inputs |= {name: tf.constant(sizes[name]) for name in self._sizes(kind)}
             for decoding in self.decodings:
                 request = inputs | {"decoding": tf.constant(decoding)}

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from mdnn.serving.export.graph_files import png_rows, require, wav_rows
-from mdnn.tokens.features import WIDTH, modality
+from mdnn.serving.export.graph_files import require
+from mdnn.tokens.features import WIDTH
 from mdnn.tokens.packing import aligned
 
 PROMPT = ("text", "image", "audio")
-"""The inputs that a prompt is made of, in its order."""
+"""The inputs of every network's prompt, in its order; those of other modalities follow."""
 
 
 def require_of_prompts(good, *message):
@@ -25,22 +25,26 @@ class PromptContexts:
     """Lays prompts out as contexts.
 
     Args:
-        text: `mdnn.serving.export.graph_text.GraphTokenizer`.
-        kinds: names of the kinds of items that the network knows.
+        codecs: dict from kinds of items to their `GraphCodec`.
         positions: int, of a context.
         align: int, an item begins at a multiple of it.
-        rate: int, samples a second.
+
+    Attributes:
+        inputs: names of the inputs of a prompt, in its order.
     """
 
-    def __init__(self, text, kinds, positions, align, rate):
-        self.text, self.kinds = text, kinds
-        self.positions, self.align, self.rate = positions, align, rate
+    def __init__(self, codecs, positions, align):
+        self.kinds, self.positions, self.align = tuple(codecs), positions, align
+        # Kinds with one key share their files.
+        self.codecs = {codec.form.key: codec for codec in reversed(codecs.values())}
+        keys = [codec.form.key for codec in codecs.values()]
+        self.inputs = tuple(dict.fromkeys((*PROMPT, *keys)))
 
     def __call__(self, prompt):
         """Returns prompts as contexts.
 
         Args:
-            prompt: dict from `PROMPT` to string `[batch]`.
+            prompt: dict from `inputs` to string `[batch]`.
 
         Returns:
             int32 `[batch, positions, 8]`, the position behind the last item `[batch]` and the
@@ -50,7 +54,7 @@ class PromptContexts:
         batch = tf.shape(text)[0]
         tokens = tf.zeros([batch, self.positions, WIDTH], tf.int32)
         stop = item = tf.zeros([batch], tf.int32)
-        for name in PROMPT:
+        for name in self.inputs:
             rows = self._rows(name, prompt[name])
             count = tf.cast(rows.row_lengths(), tf.int32)
             # An item begins at a multiple of `align`.
@@ -59,7 +63,7 @@ class PromptContexts:
                 (count == 0) | (start + count < self.positions),
                 f": {name}: ",
                 count,
-                " units from position ",
+                " tokens from position ",
                 start,
                 f" on leave no room for an answer in a context of {self.positions} positions",
             )
@@ -77,34 +81,13 @@ class PromptContexts:
         return tokens, stop, item
 
     def _rows(self, name, data):
-        """Returns the prompts' texts, pictures or sounds, ragged int32 `[batch, (tokens), 7]`."""
-        kinds = ("image", "grey") if name == "image" else (name,)
-        indices = {kind: modality(kind).index for kind in kinds if kind in self.kinds}
-        known = ", ".join(self.kinds)
-        if not indices:
-            absent = require_of_prompts(
-                data == "", f": {name}: this network knows {known}, not {name}"
-            )
-            with tf.control_dependencies([absent]):
-                lengths = tf.zeros_like(tf.strings.length(data))
-            return tf.RaggedTensor.from_row_lengths(tf.zeros([0, WIDTH - 1], tf.int32), lengths)
-        if name == "text":
-            units = self.text.units(data)
-            offset = tf.ragged.range(tf.cast(units.row_lengths(), tf.int32)).values
-            places = tf.stack([offset, offset * 0, offset * 0], axis=1)
-            return units.with_values(tf.concat([units.values, places], axis=1))
-
-        def decode(row):
-            number, data = row
-            if name == "audio":
-                return wav_rows(data, number, self.positions, indices["audio"], self.rate)
-            return png_rows(data, number, self.positions, indices, known)
-
-        def one(row):
-            nothing = tf.zeros([0, WIDTH - 1], tf.int32)
-            return tf.cond(row[1] == "", lambda: nothing, lambda: decode(row))
-
-        # One more that is empty: of no prompts at all `map_fn` makes no ragged rows.
-        data = tf.concat([data, [""]], axis=0)
-        spec = tf.RaggedTensorSpec([None, WIDTH - 1], tf.int32, ragged_rank=0)
-        return tf.map_fn(one, (tf.range(tf.size(data)), data), fn_output_signature=spec)[:-1]
+        """Returns the prompts' files of one kind as tokens, ragged int32 `[batch, (tokens), 7]`."""
+        if name in self.codecs:
+            return self.codecs[name].tokens(data)
+        absent = require_of_prompts(
+            data == "",
+            f": {name}: expected an item of the kinds {', '.join(self.kinds)}, received {name}",
+        )
+        with tf.control_dependencies([absent]):
+            lengths = tf.zeros_like(tf.strings.length(data))
+        return tf.RaggedTensor.from_row_lengths(tf.zeros([0, WIDTH - 1], tf.int32), lengths)

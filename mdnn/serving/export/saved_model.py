@@ -92,16 +92,16 @@ def exported_by_task(run, xla=True):
     Raises:
         MdnnError: a task whose networks are not exported.
     """
-    place = task_class(run.config).exported_as
-    if place is None:
+    exporter = task_class(run.config).exported_as
+    if exporter is None:
         raise MdnnError(
             f"a network of {run.config.context.layout} ({run.config.data.source}) has no "
             "signatures to export or serve; mdnn generate runs it"
         )
-    if isinstance(place, str):
-        module, _, name = place.partition(":")
-        place = getattr(importlib.import_module(module), name)
-    return place(run, xla)
+    if isinstance(exporter, str):
+        module, _, name = exporter.partition(":")
+        exporter = getattr(importlib.import_module(module), name)
+    return exporter(run, xla)
 
 
 def _module(exported):

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mdnn.runs.quantization import expand, read_stored
-from mdnn.runs.run_folder import WEIGHTS
+from mdnn.runs.run_files import WEIGHTS
 from mdnn.runs.safetensors_io import read_arrays
 
 

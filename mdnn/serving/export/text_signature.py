@@ -116,35 +116,37 @@ class ExportedTexts(ExportedNetwork):
         chunk = self.decoder.chunk
         pieces = (most + chunk - 1) // chunk
         # One more than is written, so that there is one where nothing is asked for.
-        units = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, TOKEN_BYTES])
-        units = units.write(pieces, tf.zeros([chunk, batch, TOKEN_BYTES], tf.int32))
+        tokens = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, TOKEN_BYTES])
+        tokens = tokens.write(pieces, tf.zeros([chunk, batch, TOKEN_BYTES], tf.int32))
         state = self.prefill({"window": window, "filled": filled, "written": tf.zeros_like(filled)})
         weights = state.pop("weights")
 
-        def unfinished(number, characters, units, state):
+        def unfinished(number, characters, tokens, state):
             return (number < pieces) & tf.reduce_any(characters < length)
 
-        def write(number, characters, units, state):
+        def write(number, characters, tokens, state):
             count = tf.minimum(most - number * chunk, chunk)
             inputs = {"weights": weights, "count": tf.reshape(count, [1])}
             state = self.decode(state | settings | inputs)
             del state["weights"]
-            decoded = state.pop("units")
+            decoded = state.pop("decoded")
             steps = number * chunk + tf.range(chunk)
             is_new = (steps[:, None] >= delays[None]) & (tf.range(chunk) < count)[:, None]
             lengths = tf.where(is_new, self.tokenizer.lengths(decoded), 0)
             characters += tf.reduce_sum(lengths, 0)
-            return number + 1, characters, units.write(number, decoded), state
+            return number + 1, characters, tokens.write(number, decoded), state
 
-        _, _, units, _ = tf.while_loop(unfinished, write, (0, tf.zeros_like(length), units, state))
-        units = tf.reshape(units.stack(), [(pieces + 1) * chunk, batch, TOKEN_BYTES])
-        units = tf.transpose(units, [1, 0, 2])
-        # Each text from its own first unit on; what is beyond its length is cut.
+        _, _, tokens, _ = tf.while_loop(
+            unfinished, write, (0, tf.zeros_like(length), tokens, state)
+        )
+        tokens = tf.reshape(tokens.stack(), [(pieces + 1) * chunk, batch, TOKEN_BYTES])
+        tokens = tf.transpose(tokens, [1, 0, 2])
+        # Each text from its own first token on; what is beyond its length is cut.
         count = tf.reduce_max(length)
         index = tf.range(count)[None] + delays[:, None]
         index = tf.minimum(index, (pieces + 1) * chunk - 1)
-        units = tf.gather(units, index, batch_dims=1)
-        return self.tokenizer.text(tf.reshape(units, [batch, count, TOKEN_BYTES]), length)
+        tokens = tf.gather(tokens, index, batch_dims=1)
+        return self.tokenizer.text(tf.reshape(tokens, [batch, count, TOKEN_BYTES]), length)
 
     def text_stream(self):
         return TextStream(self.run).write if self.is_writer else None

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from mdnn.layers.decoding_steps import column
 from mdnn.serving.export.graph_files import require
-from mdnn.tokens.features import BYTES, COLUMNS, MODALITIES, MODALITY, WIDTH, modality
+from mdnn.tokens.features import BYTES, COLUMNS, MODALITY, WIDTH
+from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality, modality_at
 from mdnn.tokens.token_rows import LARGEST
 
 
@@ -13,7 +14,7 @@ def validate_tokens(tokens, modalities, words=0):
     """Returns tokens after a check that the network has tables for all of them.
 
     A table gives something for any number: without this a row that means nothing would be
-    answered as if it were another one. Places and items wrap around (see
+    answered as if it were another one. Coordinates and items wrap around (see
     `mdnn.layers.modality_embedding.digit_rows`); they are only not negative.
 
     Args:
@@ -23,12 +24,12 @@ def validate_tokens(tokens, modalities, words=0):
 
     Returns:
         `tokens`. A modality that the network does not have, a byte that its modality does not
-        have, a word beyond the last one, a place or an item below 0 is an InvalidArgumentError of
-        one line that names row, position and column.
+        have, a word beyond the last one, a coordinate or an item below 0 is an
+        InvalidArgumentError of one line that names row, position and column.
     """
     names = ("padding", *modalities)
     indices = sorted(modality(name).index for name in names)
-    kind = tf.clip_by_value(column(tokens, "modality"), 0, len(MODALITIES) - 1)
+    kind = tf.clip_by_value(column(tokens, "modality"), 0, MAX_MODALITIES - 1)
     most = tf.gather(_most(words), kind)
     if words:
         is_last = (kind == modality("word").index) & (
@@ -44,7 +45,7 @@ def validate_tokens(tokens, modalities, words=0):
     received, most = (tf.concat([tf.reshape(x, [-1]), [0]], 0)[at] for x in (tokens, most))
     expected = tf.where(
         at % WIDTH == MODALITY,
-        f"expected {', '.join(MODALITIES[index].name for index in indices)} "
+        f"expected {', '.join(modality_at(index).name for index in indices)} "
         f"({', '.join(map(str, indices))})",
         tf.strings.join(["expected 0 to ", tf.as_string(most)]),
     )
@@ -71,11 +72,11 @@ def _most(words):
 
     What a modality leaves empty is a byte at most, as it is in any other.
     """
-    most = np.full((len(MODALITIES), WIDTH), LARGEST, "int32")
-    most[:, MODALITY] = len(MODALITIES) - 1
+    most = np.full((MAX_MODALITIES, WIDTH), LARGEST, "int32")
+    most[:, MODALITY] = MAX_MODALITIES - 1
     most[:, BYTES] = 255
-    for row in MODALITIES:
-        most[row.index, BYTES][: len(row.bytes)] = np.array(row.bytes, int) - 1
+    for each in MODALITIES.values():
+        most[each.index, BYTES][: len(each.bytes)] = np.array(each.bytes, int) - 1
     if words:
         most[modality("word").index, BYTES][0] = (words - 1) // 256
     return most

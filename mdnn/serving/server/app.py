@@ -28,6 +28,7 @@ from mdnn.serving.server.request_limits import (
 from mdnn.serving.server.request_validation import as_job
 from mdnn.serving.server.served_model import GENERATE
 from mdnn.serving.server.waiting import Waiting
+from mdnn.tokens.modalities import item_kinds, modality
 
 # What `:stream` takes, which is mdnn's own, and what it takes where nothing is said.
 SETTINGS = {"prompt": None, "length": 400, "temperature": 0.8, "seed": 0}
@@ -68,6 +69,7 @@ class App:
             "predict": f"/v1/models/{name}:predict",
             "limits": {"prompt": limits.prompt, "length": limits.length, "body": limits.body},
             "settings": SETTINGS,
+            "mime": {kind: modality(kind).mime for kind in item_kinds()},
             **network.about,
         }
         self.asgi = Starlette(

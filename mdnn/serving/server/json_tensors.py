@@ -12,6 +12,7 @@ import json
 import numpy as np
 
 from mdnn.serving.server.request_limits import BAD, RefusalError
+from mdnn.serving.server.signatures import is_file
 
 DEFAULT = "serving_default"
 
@@ -19,9 +20,6 @@ DEFAULT = "serving_default"
 MOST_NUMBERS = 2**22
 # Axes of a tensor; JSON may be nested as deeply as it is long.
 MOST_AXES = 8
-# Outputs that are files. TensorFlow Serving would write their bytes into a JSON string, which
-# cannot hold them, unless the name ends with `_bytes`.
-FILES = ("image", "audio")
 
 
 def parse(body):
@@ -278,7 +276,7 @@ def _readable(name, array):
         return array
     raw = array.reshape(-1).tolist()
     try:
-        if name in FILES or name.endswith("_bytes"):
+        if is_file(name) or name.endswith("_bytes"):
             raise UnicodeError
         values = [value.decode("utf-8") for value in raw]
     except UnicodeError:

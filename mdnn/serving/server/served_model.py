@@ -20,12 +20,12 @@ GENERATE = Signature(
 
 # Rows of texts are filled up to one of these numbers: what is compiled for a batch is compiled for
 # few sizes only, before the first request comes.
-SIZES = tuple(4**power for power in range(16))
+BATCH_SIZES = tuple(4**power for power in range(16))
 
 
 def size(rows):
     """Returns the size of the batch that so many rows are computed in."""
-    return next(size for size in SIZES if size >= rows)
+    return next(size for size in BATCH_SIZES if size >= rows)
 
 
 class ServedModel:
@@ -105,7 +105,7 @@ class ServedModel:
 
     def warm_up(self):
         """Compiles the text stream for each size of a batch; yields those sizes."""
-        for rows in SIZES:
+        for rows in BATCH_SIZES:
             if self.write is not None:
                 list(self.write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
             yield rows

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from mdnn.errors import MdnnError
-from mdnn.runs.run_folder import CONFIG, open_run
+from mdnn.runs.run_files import CONFIG
+from mdnn.runs.run_folder import open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.export.saved_model import exported_by_task
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
@@ -88,11 +89,11 @@ def _functions(signatures):
     for name, function in signatures.items():
         if hasattr(function, "get_concrete_function"):
             function = function.get_concrete_function()
-        # A function of mdnn's has its arguments by place, one that was loaded by name.
-        places, names = function.structured_input_signature
-        specs = {spec.name: spec for spec in places} | names
+        # A function of mdnn's has its arguments by position, one that was loaded by name.
+        positional, names = function.structured_input_signature
+        specs = {spec.name: spec for spec in positional} | names
         signature = Signature(name, _specs(specs), _specs(function.structured_outputs))
-        found[name] = signature, _called(function, places, names)
+        found[name] = signature, _called(function, positional, names)
     return found
 
 
@@ -104,16 +105,16 @@ def _specs(tensors):
     return found
 
 
-def _called(function, places, names):
+def _called(function, positional, names):
     """Returns a TensorFlow function as one of arrays, whose errors are `RefusalError`s.
 
     Args:
         function: TensorFlow's.
-        places, names: the specs of its arguments by place, and by name.
+        positional, names: the specs of its arguments by position, and by name.
     """
 
     def call(inputs):
-        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in places]
+        given = [tf.constant(inputs[spec.name], spec.dtype) for spec in positional]
         named = {name: tf.constant(inputs[name], spec.dtype) for name, spec in names.items()}
         try:
             outputs = function(*given, **named)

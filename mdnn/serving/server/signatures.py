@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from mdnn.tokens.modalities import item_kinds, modality
+
 # TensorFlow's names of dtypes by numpy's (types.proto).
 DTYPES = {
     "string": "DT_STRING",
@@ -64,7 +66,17 @@ class Signature:
     def metadata(self):
         """Returns TensorFlow Serving's SignatureDef in JSON."""
         tables = {
-            way: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
-            for way, specs in (("inputs", self.inputs), ("outputs", self.outputs))
+            side: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
+            for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
         }
         return tables | {"method_name": "tensorflow/serving/predict", "defaults": {}}
+
+
+def is_file(name):
+    """Returns whether an output holds files.
+
+    TensorFlow Serving would write their bytes into a JSON string, which cannot hold them, unless
+    the name ends with `_bytes`.
+    """
+    forms = (modality(kind) for kind in item_kinds())
+    return any(form.key == name and form.served_by and not form.printable for form in forms)

@@ -14,9 +14,12 @@ from mdnn.files import check_new_folder, making
 from mdnn.growth.grid_change import grid_change
 from mdnn.growth.network_growth import modes_of
 from mdnn.models.builder import build
+from mdnn.runs.item_statistics import ITEMS
 from mdnn.runs.origin import write_origin
-from mdnn.runs.run_folder import CONFIG, ITEMS, open_run, write_run
-from mdnn.tokens.features import MODALITY, PLACES, WIDTH, modality
+from mdnn.runs.run_files import CONFIG, write_run
+from mdnn.runs.run_folder import open_run
+from mdnn.tokens.features import MODALITY, PLACES, WIDTH
+from mdnn.tokens.modalities import modality
 from mdnn.training import checkpoint
 from mdnn.training.ema import take_averages
 from mdnn.training.growing.training_state import grow_state
@@ -85,7 +88,7 @@ def grow(run, out, overrides=()):
         write_origin(part, "grown", name, facts["step"], optimizer is not None, overrides)
         if optimizer is not None:
             progress = dataclasses.replace(state.progress, best=None, stage=0)
-            checkpoint.save(part, checkpoint.parts_of(network, optimizer), progress)
+            checkpoint.save(part, checkpoint.sections_of(network, optimizer), progress)
             take_averages(optimizer, network.trainable_variables)
         write_run(part, config, run.words, network)
     return facts | {"run": str(path)}
@@ -111,7 +114,7 @@ def _state_of(run):
     config = stage_configs(load_config(run.path / CONFIG))[progress.stage]
     model = build(config, run.words)
     optimizer = _optimizer(config, model)
-    checkpoint.assign_parts(checkpoint.parts_of(model, optimizer), arrays, run.path)
+    checkpoint.assign_sections(checkpoint.sections_of(model, optimizer), arrays, run.path)
     return _State(config, model, optimizer, progress)
 
 

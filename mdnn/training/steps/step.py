@@ -14,7 +14,7 @@ def make_step(
     precision="float32",
     learner=LossModel,
     xla=False,
-    parts=1,
+    microbatches=1,
 ):
     """Builds a compiled training step.
 
@@ -29,9 +29,9 @@ def make_step(
             loss are float32.
         learner: function from a model and the loss to a `LossModel`.
         xla: bool, whether to compile the step with XLA on TensorFlow. JAX always does.
-        parts: int, a divisor of the batch size: number of microbatches that TensorFlow computes in
-            parallel (see `mdnn.training.microbatches`). Ignored with XLA and for loss models that
-            are not `divisible`.
+        microbatches: int, a divisor of the batch size: number of microbatches that TensorFlow
+            computes in parallel (see `mdnn.training.microbatches`). Ignored with XLA and for loss
+            models that are not `divisible`.
 
     Returns:
         A `mdnn.training.steps.step_base.TrainingStep`.
@@ -53,8 +53,8 @@ def make_step(
     if keras.backend.backend() == "tensorflow":
         from mdnn.training.steps.step_tensorflow import TensorFlowStep
 
-        parts = parts if first.divisible and not xla else 1
-        return TensorFlowStep(learners, optimizer, precision, xla, parts)
+        microbatches = microbatches if first.divisible and not xla else 1
+        return TensorFlowStep(learners, optimizer, precision, xla, microbatches)
     from mdnn.training.steps.step_jax import JaxStep
 
     return JaxStep(learners, optimizer, precision, batches)

@@ -107,7 +107,7 @@ def test_rows_and_columns(request, run, kind):
 
 
 def test_tokens(client, run):
-    units = run.tokenizer.units("The cat sat on the mat. Ça ")[:24].reshape(3, 8)
+    units = run.tokenizer.ids("The cat sat on the mat. Ça ")[:24].reshape(3, 8)
     tokens = run.tokenizer.tokens(units)
     code, found = client.post("predict", {"instances": tokens.tolist()})
     assert code == 200
@@ -123,7 +123,7 @@ def test_tokens(client, run):
 @BOTH
 def test_tokens_that_no_table_has(request, run, kind):
     client = request.getfixturevalue(kind)
-    tokens = run.tokenizer.tokens(run.tokenizer.units("The cat ")).reshape(1, 8, 8)
+    tokens = run.tokenizer.tokens(run.tokenizer.ids("The cat ")).reshape(1, 8, 8)
     for column, value, message in (
         (0, 77, "modality: expected padding, text (0, 1), received 77"),
         (3, 256, "byte_3: expected 0 to 255, received 256"),

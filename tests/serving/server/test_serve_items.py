@@ -11,7 +11,7 @@ import tiny
 from serving_client import serving
 
 import mdnn
-from mdnn.datasets.media.media_files import item_bytes, read_png
+from mdnn.datasets.media.media_files import item_bytes, read_picture
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 
@@ -57,7 +57,9 @@ def test_items(items_run):
         assert code == 200
         for word, one in zip(words, found["outputs"], strict=True):
             drawn = mdnn.generate(run, [word], output="grey 4x4", temperature=0, seed=3)
-            np.testing.assert_array_equal(read_png(base64.b64decode(one["b64"])).value, drawn)
+            np.testing.assert_array_equal(
+                read_picture(base64.b64decode(one["b64"]), "a.png").value, drawn
+            )
 
         inputs = inputs | {"samples": 0}
         code, found = client.post("predict", {"signature_name": "answer_audio", "inputs": inputs})

@@ -123,18 +123,22 @@ async function writeItem() {
   const kind = at("kind").value;
   const row = { text: at("prompt").value, image: await bytes("picture"), audio: await bytes("sound") };
   row.decoding = at("decoding").value;
-  for (const name of inputs()) if (!(name in row)) row[name] = number(name);
+  for (const name of inputs()) {
+    if (!(name in row)) row[name] = name in about.mime ? "" : number(name);
+  }
   const body = { signature_name: `answer_${kind}`, instances: [row] };
   const answer = (await (await post(about.predict, body)).json()).predictions[0];
   at("answer").hidden = false;
-  if (kind === "text") {
+  const mime = about.mime[kind];
+  if (typeof answer === "string") {
     at("written").textContent = answer;
   } else {
-    const sound = kind === "audio";
-    const element = document.createElement(sound ? "audio" : "img");
-    if (sound) element.controls = true;
-    else element.alt = "The picture that was answered";
-    element.src = `data:${sound ? "audio/wav" : "image/png"};base64,${answer.b64}`;
+    const tag = { image: "img", audio: "audio" }[mime.split("/")[0]] || "a";
+    const element = document.createElement(tag);
+    if (tag === "audio") element.controls = true;
+    if (tag === "img") element.alt = "The picture that was answered";
+    if (tag === "a") element.download = element.textContent = kind;
+    element[tag === "a" ? "href" : "src"] = `data:${mime};base64,${answer.b64}`;
     at("written").append(element);
   }
   say("answered");

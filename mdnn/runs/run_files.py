@@ -1,0 +1,92 @@
+"""Reads and writes the files of a run folder: format, config, words and weights."""
+
+import json
+from pathlib import Path
+
+import mdnn
+from mdnn.errors import MdnnError
+from mdnn.files import write_text
+from mdnn.runs.quantization import packed_dtype, unpack
+from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
+from mdnn.strict_json import read_json
+
+CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
+ABOUT = "run.json"
+STAGE = "stage"
+"""Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
+FORMAT = 1
+"""The format version of written run folders, and the newest that can be read."""
+
+
+def write_run(path, config, words, model, stage=0):
+    """Writes config, words and weights into a run folder, the weights last.
+
+    The weights file says to which stage of `config` it belongs, so that a process that is killed in
+    between leaves no config of another network.
+    """
+    write_about(path, config, words)
+    about = {STAGE: str(stage)} if stage else None
+    write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
+
+
+def check_format(path):
+    """Refuses a run folder of a newer format; a folder without `run.json` is accepted.
+
+    Raises:
+        MdnnError: the format is newer, or `run.json` does not contain it.
+    """
+    file = Path(path) / ABOUT
+    if not file.exists():
+        return
+    about = read_json(file, most=1 << 16)
+    form = about.get("format") if isinstance(about, dict) else None
+    if not isinstance(form, int) or isinstance(form, bool) or form < 0:
+        raise MdnnError(f"{file}: expected a number as its format, received {str(form)[:40]!r}")
+    if form > FORMAT:
+        raise MdnnError(
+            f"{path} is a run folder of form {form}, made by mdnn {str(about.get('mdnn'))[:40]}; "
+            f"this one, {mdnn.__version__}, reads forms up to {FORMAT}: install a newer mdnn"
+        )
+
+
+def write_about(path, config, words):
+    """Writes the format, config and words of a run."""
+    about = {"format": FORMAT, "mdnn": mdnn.__version__}
+    write_text(Path(path) / CONFIG, config.to_toml())
+    write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
+    if words:
+        write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
+
+
+def read_words(path):
+    """Returns the table of words of a run folder."""
+    words = read_json(path / WORDS)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise MdnnError(f"{path / WORDS}: expected a list of texts")
+    # JSON can contain unpaired surrogates.
+    if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
+        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
+    return tuple(words)
+
+
+def weights_dtype(path):
+    """Returns the storage format of a run folder's weights, such as `"float32"` or `"int8"`.
+
+    Args:
+        path: the run folder; only the header of its weights file is read.
+    """
+    with opened(Path(path) / WEIGHTS) as file:
+        return packed_dtype(file.metadata() or {})
+
+
+def read_weights(variables, path):
+    """Reads a safetensors file into variables of the same names, shapes and dtypes.
+
+    Quantized weights (see `mdnn.runs.quantization`) are expanded to float32. Shapes in the file are
+    compared with the variables before anything is allocated.
+    """
+    expected = spec_of({variable.path: variable for variable in variables})
+    with opened(path) as file:
+        small = packed_dtype(file.metadata() or {}) != "float32"
+    arrays, about = read_arrays(path, None if small else expected)
+    assign(variables, unpack(arrays, about, path, expected), path)
