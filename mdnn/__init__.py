@@ -23,6 +23,7 @@ _PLACES = {
     "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",
+    "grow": "mdnn.training.growing.grow_run",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",
     "open_text": "mdnn.datasets.text.text_splits",

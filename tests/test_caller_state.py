@@ -114,6 +114,7 @@ CALLS = {
     "evaluate": lambda prepared: mdnn.evaluate(prepared.run, "The cat sat on the mat."),
     "export": lambda prepared: mdnn.export(prepared.run, prepared.new()),
     "generate": lambda prepared: mdnn.generate(prepared.run, "The ", length=3),
+    "grow": lambda prepared: mdnn.grow(prepared.run, prepared.new(), ["backbone.depth=2"]),
     "load": lambda prepared: mdnn.load(prepared.run),
     "load_config": lambda prepared: mdnn.load_config(prepared.run / "config.toml"),
     "open_text": lambda prepared: mdnn.open_text(prepared.config.data.source),

@@ -102,6 +102,7 @@ LIGHT = {
 HEAVY = {
     "train": lambda made, k: mdnn.train(made.config, made.new(), show=False),
     "export": lambda made, k: mdnn.export(made.run, made.new()),
+    "grow": lambda made, k: mdnn.grow(made.run, made.new(), ["backbone.depth=2"]),
     "quantize": lambda made, k: mdnn.quantize(made.run, out=made.new()),
 }
 

@@ -22,6 +22,7 @@ ROOMS = (
     ("layer", "datasets", "models"),
     ("safety",),
     ("runs",),
+    ("growth",),
     ("generation",),
     ("tasks",),
     ("training", "serving"),

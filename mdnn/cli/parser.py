@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, inspect."""
 
 import argparse
 import contextlib
@@ -16,6 +16,7 @@ from mdnn.cli.commands import (
     run_train,
 )
 from mdnn.cli.generate_command import add_generate
+from mdnn.cli.grow_command import add_grow
 from mdnn.cli.search_command import add_search
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
@@ -165,6 +166,7 @@ def parser():
     )
     _json(quantize)
     quantize.set_defaults(run_command=run_quantize)
+    add_grow(commands)
     add_serve(commands)
     add_search(commands)
 

@@ -58,9 +58,14 @@ def numbered(config):
     return _changed(config, lambda where, axis, rows: _number(where, axis, names, rows))
 
 
-def named(config):
-    """Returns a config with mixers' axes named, if `context.axes` is set; else unchanged."""
-    if not config.context.axes:
+def named(config, always=False):
+    """Returns a config with mixers' axes named, if `context.axes` is set; else unchanged.
+
+    Args:
+        config: `mdnn.Config`.
+        always: boolean, whether to name them although `context.axes` is empty.
+    """
+    if not config.context.axes and not always:
         return config
     names = axis_names(config)
     return _changed(config, lambda where, axis, rows: CHANNELS if axis == -1 else names[axis - 1])

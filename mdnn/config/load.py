@@ -10,8 +10,10 @@ import tomllib
 
 from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
+from mdnn.config.growing import stage_configs
 from mdnn.config.network_tables import Backbone
-from mdnn.config.schema import dump, option, parse, type_at, without_other_words
+from mdnn.config.overrides import set_key
+from mdnn.config.schema import dump, option, parse
 from mdnn.config.shipped import find_config
 from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
@@ -71,7 +73,12 @@ class Config:
         refuse_other_tasks(schema, table)
         config = numbered(parse(schema, table))
         check(config)
+        stage_configs(config)
         return config
+
+    def remade(self, table):
+        """Returns another config from nested dicts; see `from_dict`."""
+        return Config.from_dict(table)
 
     def to_toml(self):
         """Returns the config as TOML text."""
@@ -106,7 +113,7 @@ def load_config(path, overrides=()):
     path, table = _read(path)
     try:
         for text in overrides:
-            _set(table, text)
+            set_key(Config, table, text)
         return Config.from_dict(table)
     except MdnnError as error:
         raise MdnnError(f"{path}: {error}") from None
@@ -127,7 +134,7 @@ def check_keys(path, overrides=()):
     try:
         for text in overrides:
             if ".mixer" not in text.partition("=")[0]:
-                _set(table, text)
+                set_key(Config, table, text)
         parse(schema_for(Config, table), _without_mixers(table))
     except MdnnError as error:
         raise MdnnError(f"{path}: {error}") from None
@@ -160,56 +167,3 @@ def _read(path):
             "config or a run folder of this version"
         )
     return path, table
-
-
-def _value(text, kind):
-    """Parses the value of an override for a key of a given type.
-
-    For a string key the text is taken literally, including spaces, unless it is a quoted TOML
-    string. For other keys it is parsed as TOML; text that is not TOML is returned as a string,
-    which the schema then refuses.
-    """
-    quoted = text.strip().startswith(('"', "'"))
-    if kind is str and not quoted:
-        return text
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text if kind is str else text.strip()
-    if set(table) != {"value"} or (kind is str and not isinstance(table["value"], str)):
-        return text
-    return table["value"]
-
-
-def _set(table, text):
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise MdnnError(f"expected KEY=VALUE, received {text!r}")
-    *path, last = key.strip().split(".")
-    schema = schema_for(Config, table)
-    value = _value(value, type_at(schema, [*path, last]))
-    place = table
-    for part in path:
-        if isinstance(place, list):
-            if not part.isdecimal() or int(part) >= len(place):
-                raise MdnnError(f"{key}: expected a number below {len(place)}, received {part!r}")
-            place = place[int(part)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
-        else:
-            raise MdnnError(f"{key}: {part!r} is below a value, not a table")
-    if isinstance(place, list):
-        if not last.isdecimal() or int(last) >= len(place):
-            raise MdnnError(f"{key}: expected a number below {len(place)}, received {last!r}")
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        # Minutes and steps exclude each other: the later override wins.
-        if path == ["train"] and last in ("minutes", "steps"):
-            place.pop("steps" if last == "minutes" else "minutes", None)
-        if last == "kind":
-            kept = without_other_words(type_at(schema, path), place, value)
-            for word in set(place) - set(kept):
-                del place[word]
-        place[last] = value
-    else:
-        raise MdnnError(f"{key}: {last!r} is below a value, not a table")

@@ -43,6 +43,8 @@ def check_refeed(config):
             f"refeed.bptt_steps: expected at most refeed.steps = {refeed.steps}, "
             f"received {refeed.bptt_steps}"
         )
+    if refeed.gated_steps:
+        _check_gates(refeed, config)
     if refeed.remat and _has_dropout(config):
         raise MdnnError(
             "refeed.remat: gradients would draw dropout anew; expected backbone.layer.*.dropout "
@@ -79,6 +81,24 @@ def _check_positions(refeed):
         raise MdnnError(
             f"refeed.halt_exploration_prob: expected {default} outside puzzles, where training "
             f"stops no position early, received {refeed.halt_exploration_prob}"
+        )
+
+
+def _check_gates(refeed, config):
+    most = min(refeed.steps - 1, refeed.bptt_steps or refeed.steps)
+    if refeed.gated_steps > most:
+        raise MdnnError(
+            f"refeed.gated_steps: expected at most {most}, steps with gradient behind a first one, "
+            f"received {refeed.gated_steps}"
+        )
+    if (
+        refeed.step_schedule != "fixed"
+        or refeed.supervision_steps > 1
+        or ("symbol" in config.tokens.modalities)
+    ):
+        raise MdnnError(
+            "refeed.gated_steps: steps that are added to a trained network need a fixed number of "
+            "steps and no deep supervision; other networks choose their number when they are used"
         )
 
 

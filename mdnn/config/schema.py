@@ -3,8 +3,9 @@
 A schema is a frozen dataclass. The annotation of a field is its type (`bool`, `int`, `float`,
 `str`, `tuple[int, ...]`, `tuple[str, ...]`, another schema, or a tuple of schemas); its metadata
 may hold `choices` (allowed values), `least` and `most` (inclusive limits). A schema with a class
-method `variants`, which returns a dict from words to schemas, is replaced by the variant that the
-table's key `kind` names; one with a class method `registered` by the schema that it returns.
+method `from_table` and a method `to_lines` reads and writes its tables itself. A schema with a
+class method `variants`, which returns a dict from words to schemas, is replaced by the variant that
+the table's key `kind` names; one with a class method `registered` by the schema that it returns.
 """
 
 import dataclasses
@@ -34,6 +35,8 @@ def parse(schema, table, where=""):
     """
     if not isinstance(table, dict):
         raise MdnnError(f"{where}: expected a table, received {table!r}")
+    if hasattr(schema, "from_table"):
+        return schema.from_table(table, where)
     note, schema = "", _registered(schema)
     if hasattr(schema, "variants"):
         schema = _variant(schema, table, where)
@@ -170,6 +173,9 @@ def dump(instance):
 
 
 def _dump(instance, where, lines):
+    if hasattr(instance, "to_lines"):
+        lines += instance.to_lines()
+        return
     tables = []
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
@@ -181,13 +187,14 @@ def _dump(instance, where, lines):
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
             tables += [(f"[[{name}]]", item, name) for item in value]
         else:
-            lines.append(f"{field.name} = {_literal(value)}")
+            lines.append(f"{field.name} = {literal(value)}")
     for head, value, name in tables:
         lines += ["", head]
         _dump(value, name, lines)
 
 
-def _literal(value):
+def literal(value):
+    """Returns a value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -198,5 +205,5 @@ def _literal(value):
             + '"'
         )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     return repr(value)

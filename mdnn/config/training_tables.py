@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 
-from mdnn.config.schema import option
+from mdnn.config.schema import literal, option
+from mdnn.errors import MdnnError
 from mdnn.tokens.modalities import item_modalities
 
 
@@ -34,6 +35,9 @@ class RefeedTable:
     steps: int = option(1, least=1)
     # Number of last steps with gradient; 0: all.
     bptt_steps: int = option(0, least=0)
+    # Number of last steps with a learned gate, initially 0, on what they change: steps that
+    # `mdnn grow` added.
+    gated_steps: int = option(0, least=0)
     # Number of inner steps on a second state before each step; 0: only one state.
     inner_steps: int = option(0, least=0, most=64)
     # Value fed back: the state, the embedded answer that the heads decode from it, or their sum.
@@ -71,9 +75,10 @@ class Optimizer:
 
     name: str = option("adamw", choices=("adamw", "adam", "lion", "muon", "sgd"))
     learning_rate: float = option(2e-3, least=0.0)
-    # The learning rate rises for this many steps, then decays on a cosine to `min_lr_ratio` of its
-    # value.
+    # The learning rate rises for this many steps; from the share `decay_start` of the budget on it
+    # decays on a cosine to `min_lr_ratio` of its value.
     warmup_steps: int = option(100, least=0)
+    decay_start: float = option(0.0, least=0.0, most=1.0)
     min_lr_ratio: float = option(0.1, least=0.0, most=1.0)
     beta_1: float = option(0.9, least=0.0, most=1.0)
     beta_2: float = option(0.99, least=0.0, most=1.0)
@@ -178,6 +183,44 @@ class Blind:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage of training: config keys that change from a share of the budget on.
+
+    In TOML a table `[[train.stage]]` with `at` and the keys, such as `context.grid = [32]`. The
+    network grows (see mdnn/growth); keys that may change: mdnn/config/growing.py.
+    """
+
+    at: float
+    # KEY=VALUE, one for each key.
+    changes: tuple[str, ...]
+
+    @classmethod
+    def from_table(cls, table, where):
+        """Returns the stage of a table; see `mdnn.config.schema.parse`."""
+        table = dict(table)
+        at = table.pop("at", None)
+        if isinstance(at, bool) or not isinstance(at, (int, float)):
+            raise MdnnError(f"{where}.at: expected a share of the budget, received {at!r}")
+        return cls(float(at), tuple(_flat(table, "", where)))
+
+    def to_lines(self):
+        """Returns the keys of the table as lines of TOML."""
+        pairs = (change.partition("=") for change in self.changes)
+        return [f"at = {literal(self.at)}", *(f"{key} = {value}" for key, _, value in pairs)]
+
+
+def _flat(value, key, where):
+    """Yields `KEY=VALUE` for every value of nested tables."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else name, where)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        raise MdnnError(f"{where}.{key}: expected single keys such as {key}.0.width = 64")
+    else:
+        yield f"{key}={literal(value)}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """Training settings. Exactly one of `minutes` and `steps` is set."""
 
@@ -217,4 +260,6 @@ class Train:
     blind: Blind = option(factory=Blind)
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)
+    # Stages in which the network grows, in order.
+    stage: tuple[Stage, ...] = ()
     checkpoints: Checkpoints = option(factory=Checkpoints)

@@ -26,7 +26,15 @@ from mdnn.models.thinking.step_limits import StepLimits
 from mdnn.tokens import WIDTH, TextTokenizer
 
 # Keys of `[refeed]` that the layer takes; the others concern training.
-OF_RECURRENCE = ("steps", "initial_state", "inner_steps", "damping", "noise", "feedback")
+OF_RECURRENCE = (
+    "steps",
+    "initial_state",
+    "inner_steps",
+    "damping",
+    "noise",
+    "feedback",
+    "gated_steps",
+)
 OF_GRADIENTS = ("bptt_steps", "remat")
 
 

@@ -12,14 +12,21 @@ from mdnn.strict_json import read_json
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 ABOUT = "run.json"
+STAGE = "stage"
+"""Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
 FORMAT = 1
 """The format version of written run folders, and the newest that can be read."""
 
 
-def write_run(path, config, words, model):
-    """Writes config, words and weights into a run folder, the weights last."""
+def write_run(path, config, words, model, stage=0):
+    """Writes config, words and weights into a run folder, the weights last.
+
+    The weights file says to which stage of `config` it belongs, so that a process that is killed in
+    between leaves no config of another network.
+    """
     write_about(path, config, words)
-    write_arrays(Path(path) / WEIGHTS, named(model.weights))
+    about = {STAGE: str(stage)} if stage else None
+    write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
 
 
 def check_format(path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from mdnn.config.growing import stage_configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
@@ -19,6 +20,7 @@ from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_st
 from mdnn.runs.run_files import (
     ABOUT,
     CONFIG,
+    STAGE,
     WEIGHTS,
     WORDS,
     check_format,
@@ -126,7 +128,19 @@ def open_run(run):
         if not (path / name).is_file():
             raise MdnnError(f"{path} is no run folder: it has no {name}")
     config = load_config(path / CONFIG)
+    if config.train.stage:
+        config = _config_of_stage(config, path / WEIGHTS)
     return Run(path, config, read_words(path) if config.tokens.words else ())
+
+
+def _config_of_stage(config, file):
+    """Returns the config of the stage of training that a weights file belongs to."""
+    with opened(file) as weights:
+        stage = (weights.metadata() or {}).get(STAGE, "0")
+    configs = stage_configs(config)
+    if not stage.isdecimal() or int(stage) >= len(configs):
+        raise MdnnError(f"{file}: expected a stage below {len(configs)}, received {stage[:20]!r}")
+    return configs[int(stage)]
 
 
 def run_of(network):

@@ -33,6 +33,7 @@ class Progress:
         validation: dict from decoding modes to their last validation losses.
         train_loss: dict from decoding modes to their mean losses in the last row of metrics.csv.
         losses: list of `[mode, loss]`, one for each step since that row.
+        stage: number of `[[train.stage]]` tables that are in force.
     """
 
     step: int = 0
@@ -43,6 +44,7 @@ class Progress:
     validation: dict = dataclasses.field(default_factory=dict)
     train_loss: dict = dataclasses.field(default_factory=dict)
     losses: list = dataclasses.field(default_factory=list)
+    stage: int = 0
 
 
 def sections_of(model, optimizer):
@@ -127,15 +129,29 @@ def restore(path, sections, say=None):
         except MdnnError as error:
             damaged = damaged or error
             continue
-        variables = _flat(sections)
-        specs = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-        check_arrays(specs, spec_of(variables), file)
+        assign_sections(sections, arrays, file)
         if damaged and say is not None:
             say(f"{damaged}; going on from {file.name}, the one before")
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
         return progress
     raise damaged
+
+
+def assign_sections(sections, arrays, where):
+    """Assigns the arrays of a checkpoint to variables: all, or none.
+
+    Args:
+        sections: as for `save`.
+        arrays: dict from flattened names to arrays.
+        where: the file, for errors.
+
+    Raises:
+        MdnnError: a checkpoint of a different network.
+    """
+    variables = _flat(sections)
+    specs = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    check_arrays(specs, spec_of(variables), where)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
 
 
 def read_newest(path):
@@ -165,6 +181,9 @@ def _read(file):
     where = f"{file}: progress"
     table = parse_json(about.get("progress", ""), where)
     fields = {field.name: field for field in dataclasses.fields(Progress)}
+    if isinstance(table, dict):
+        # Checkpoints written before there were stages have none.
+        table = {"stage": 0} | table
     if not isinstance(table, dict) or set(table) != set(fields):
         raise MdnnError(f"{file} does not say how far the run was")
     for name, value in table.items():
@@ -186,6 +205,7 @@ _KINDS = {
     "seconds": lambda value: isinstance(value, (int, float)) and value >= 0,
     "skipped": _count,
     "running": _count,
+    "stage": _count,
     "best": lambda value: value is None or isinstance(value, float),
     "validation": _nats,
     "train_loss": _nats,

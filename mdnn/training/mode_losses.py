@@ -11,15 +11,17 @@ class ModeLosses:
     Args:
         shares: dict from the trained decoding modes to their shares of the steps.
         units_per_token: float, mean number of units (such as characters) per token.
+        staged: boolean, whether metrics.csv has a column for the stage of training.
     """
 
-    def __init__(self, shares, units_per_token):
-        self.shares, self.units_per_token = shares, units_per_token
+    def __init__(self, shares, units_per_token, staged=False):
+        self.shares, self.units_per_token, self.staged = shares, units_per_token, staged
 
     def columns(self):
         """Returns the column names of metrics.csv; several modes have a column each."""
         several = self.shares if len(self.shares) > 1 else ()
-        return [*COLUMNS, *(f"validation_{mode}_loss" for mode in several)]
+        stage = ["stage"] * self.staged
+        return [*COLUMNS, *stage, *(f"validation_{mode}_loss" for mode in several)]
 
     def row(self, progress, rate, checked):
         """Returns a row of metrics.csv and times.csv, a dict from columns to strings.
@@ -36,6 +38,8 @@ class ModeLosses:
             "rate": f"{rate:.3e}",
             "train_loss": f"{self.combined(train):.5f}" if train else "",
         }
+        if self.staged:
+            row["stage"] = str(progress.stage)
         if checked:
             row["validation_loss"] = f"{self.combined(checked):.5f}"
         return row | {f"validation_{mode}_loss": f"{loss:.5f}" for mode, loss in checked.items()}

@@ -64,7 +64,8 @@ class NotebookDisplay(Display):
         if validation is not None and (not self.checks or self.checks[-1][1] != validation):
             self.checks.append((fraction, validation))
         figures = (
-            f"step {step:,}   loss {loss:.3f} nats, {loss / math.log(2):.3f} bits per {self.unit}"
+            f"{self.stage}step {step:,}   loss {loss:.3f} nats, "
+            f"{loss / math.log(2):.3f} bits per {self.unit}"
             f"   {speed:,.0f} {self.unit}s/s   {clock(left)} left"
         )
         if validation is not None:

@@ -9,7 +9,7 @@ from mdnn.tasks.contact_sheet import shown_title
 def loss_curve(metrics, path, title="", unit="character"):
     """Plots training and validation losses against seconds of training.
 
-    Draws nothing if there is no training loss.
+    Dotted lines show where the network grew. Draws nothing if there is no training loss.
 
     Args:
         metrics: dict as returned by `mdnn.training.metrics_log.read_metrics`.
@@ -38,6 +38,9 @@ def loss_curve(metrics, path, title="", unit="character"):
             mode = name.removeprefix("validation_").removesuffix("_loss")
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {mode}"}
         axes.plot(*zip(*checks, strict=True), **style)
+    for number, begin in _stages(metrics):
+        label = "the network grows" if number == 0 else None
+        axes.axvline(begin, color="#b0603a", linewidth=1, linestyle=":", label=label)
     low = min(shown)
     axes.set(xlabel="seconds", ylabel=f"nats per {unit}")
     axes.set_title(shown_title(title), parse_math=False)
@@ -46,3 +49,10 @@ def loss_curve(metrics, path, title="", unit="character"):
     axes.legend(frameon=False)
     with replacing(path) as file:
         figure.savefig(file, format="png")
+
+
+def _stages(metrics):
+    """Returns the seconds at which stages of training begin, numbered from 0."""
+    stages, seconds = metrics.get("stage", ()), metrics["seconds"]
+    begins = [s for s, a, b in zip(seconds, stages, stages[1:], strict=False) if a != b]
+    return list(enumerate(begins))

@@ -48,6 +48,8 @@ class Display:
         self.unit = unit
         self.bar = None
         self.printed = -1
+        # Words before the step, such as "stage 2 of 4  ".
+        self.stage = ""
 
     def __enter__(self):
         if self.show and self.console.is_terminal:
@@ -110,7 +112,7 @@ class Display:
         """
         if not self.show:
             return
-        stage = f"step {step:,}"
+        stage = f"{self.stage}step {step:,}"
         if validation is not None:
             stage += f"  validation {validation:.3f}"
         figures = (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from mdnn.config.growing import stage_configs
 from mdnn.config.load import load_config
 from mdnn.datasets.fingerprint import source_change, write_source
 from mdnn.errors import MdnnError
@@ -18,6 +19,7 @@ from mdnn.tasks.head_init import init_head_bias
 from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
 from mdnn.training.determinism import deterministic_ops
+from mdnn.training.growing.training_state import check_stages
 from mdnn.training.init_from import make_start, recorded_start, take_start
 from mdnn.training.notebook_display import make_display
 from mdnn.training.preparation import anchored, own_folders, resumed_config
@@ -75,6 +77,7 @@ def train(config, out, resume=False, show=True, init_from=None, init_optimizer=F
             raise MdnnError("source: expected with resume alone; a new run takes data.source")
         check_new_folder(path)
     begun = resume and checkpoint.newest(path) is not None
+    stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0
     again = resume and not begun
     start = recorded_start(path) if again else make_start(init_from, init_optimizer)
     if begun and config.tokens.words:
@@ -82,15 +85,20 @@ def train(config, out, resume=False, show=True, init_from=None, init_optimizer=F
     elif start is not None and config.tokens.words and start.run.words:
         words = start.run.words
     with deterministic_ops(config.train.deterministic):
-        return _run_training(config, path, resume, begun, words, show, start)
+        return _run_training(config, path, resume, begun, words, show, start, stage)
 
 
-def _run_training(config, path, resume, begun, words, show, start=None):
+def _run_training(config, path, resume, begun, words, show, start=None, stage=0):
     """Makes what a training needs and runs it; see `train`."""
-    task = task_for(config, words).open()
-    run = Run(path, config, task.words)
-    model = build(config, run.words)
-    training = Training(run.holding(model), task, make_display(show, unit=task.unit))
+    stages = stage_configs(config)
+    if stage >= len(stages):
+        raise MdnnError(f"{path}: its checkpoint is of stage {stage}, its config has fewer")
+    task = task_for(stages[stage], words).open()
+    run = Run(path, stages[stage], task.words)
+    if len(stages) > 1 and not begun:
+        check_stages(stages, run.words)
+    model = build(run.config, run.words)
+    training = Training(run.holding(model), task, make_display(show, unit=task.unit), config)
     if start is not None:
         take_start(start, training.sections())
     path.mkdir(parents=True, exist_ok=True)

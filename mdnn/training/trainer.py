@@ -1,13 +1,20 @@
 """Trains a network within a budget of minutes or steps, with evaluation and checkpoints."""
 
+import copy
+import dataclasses
 import math
 import time
 
+from mdnn.config.growing import stage_configs
 from mdnn.errors import MdnnError
+from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.runs.run_files import write_run
+from mdnn.runs.run_folder import Run
+from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
 from mdnn.training.ema import swapped_in, take_averages
+from mdnn.training.growing.training_state import grow_state
 from mdnn.training.metrics_log import Metrics, read_metrics, sync
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
@@ -32,12 +39,21 @@ class Training:
         run: `mdnn.runs.run_folder.Run` with its network set.
         task: `mdnn.tasks.base.Task` with its data open.
         display: `mdnn.training.progress.Display`.
+        config: the run's whole `mdnn.Config`, with all stages; `None` for that of `run`.
     """
 
-    def __init__(self, run, task, display):
-        self.run, self.model, self.task, self.display = run, run.model, task, display
+    def __init__(self, run, task, display, config=None):
+        self.display, self.config = display, run.config if config is None else config
+        self.stages = stage_configs(self.config)
+        self.progress = checkpoint.Progress()
+        self._set_up(run, task)
+
+    def _set_up(self, run, task):
+        """Makes the step, the optimizer and everything else that belongs to one network."""
+        self.run, self.model, self.task = run, run.model, task
         self.batches = task.batches
-        self.mode_losses = ModeLosses(task.mode_shares, task.units_per_token)
+        staged = len(self.stages) > 1
+        self.mode_losses = ModeLosses(task.mode_shares, task.units_per_token, staged)
         spec, variables = run.config.train, self.model.trainable_variables
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
@@ -60,9 +76,8 @@ class Training:
         self.feed = task.feed()
         self.feed.follow(self.step)
         self.evaluator = task.evaluator(networks)
-        self.progress = checkpoint.Progress()
         names = [variable.path for variable in self.model.trainable_variables]
-        self.losses = LossMonitor(names, spec.not_finite == "skip", display.say)
+        self.losses = LossMonitor(names, spec.not_finite == "skip", self.display.say)
 
     def sections(self):
         """Returns the sections of a checkpoint, a dict of dicts of variables.
@@ -97,7 +112,8 @@ class Training:
             self._settle()
             self.save()
             take_averages(self.optimizer, self.model.trainable_variables)
-            write_run(self.run.path, self.run.config, self.run.words, self.model)
+            stage = self.progress.stage
+            write_run(self.run.path, self.config, self.run.words, self.model, stage)
         number = stopping.number if number is None else number
         # Empty if the training stopped before the first row of metrics.csv.
         if metrics := read_metrics(self.run.path):
@@ -156,6 +172,44 @@ class Training:
             return self.progress.step / spec.steps
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
 
+    def _stage_is_due(self, spent):
+        """Returns whether the next stage begins at a spent fraction of the budget."""
+        number = self.progress.stage
+        return number + 1 < len(self.stages) and spent >= self.config.train.stage[number].at
+
+    def _enter_stage(self):
+        """Grows the network and the whole state of its training, and saves both.
+
+        Everything is made aside first: whatever stops it leaves the stage before as it was.
+        """
+        self._settle()
+        self.step.sync()
+        config, words = self.stages[self.progress.stage + 1], self.run.words
+        grown = copy.copy(self)
+        # A loss on longer contexts is another figure: the best one is sought anew.
+        stage = self.progress.stage + 1
+        grown.progress = dataclasses.replace(self.progress, stage=stage, best=None)
+        task = task_for(config, words or None).open()
+        run = Run(self.run.path, config, words)
+        grown._set_up(run.holding(build(config, words)), task)
+        grow_state(self.model, grown.model, self.optimizer, grown.optimizer)
+        grown.save()
+        vars(self).update(vars(grown))
+        self._say_stage()
+
+    def _say_stage(self):
+        """Shows the stage of training."""
+        if len(self.stages) == 1:
+            return
+        number, config = self.progress.stage + 1, self.run.config
+        self.display.stage = f"stage {number} of {len(self.stages)}  "
+        grid = " x ".join(map(str, config.context.grid))
+        self.display.say(
+            f"stage {number} of {len(self.stages)} at step {self.progress.step:,}: context {grid}, "
+            f"depth {config.backbone.depth}, width {config.backbone.width}, "
+            f"{self.model.count_params():,} parameters"
+        )
+
     def _train(self):
         """Takes steps until the budget is spent.
 
@@ -168,8 +222,14 @@ class Training:
         begun = shown = kept = warm = time.perf_counter()
         compiled, first, rowed = set(), progress.step, progress.step
         checks = int(self._spent() * spec.num_evaluations)
+        self._say_stage()
         with Stopping() as stopping:
             while (spent := self._spent()) < 1 and not stopping.asked:
+                if self._stage_is_due(spent):
+                    self._enter_stage()
+                    spec, progress, compiled = self.run.config.train, self.progress, set()
+                    kept = time.perf_counter()
+                    continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
                 mode = self.feed.objective(progress.step)
                 if mode not in compiled:

@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 
 from mdnn.runs import safetensors_io as arrays
-from mdnn.training import checkpoint, trainer
+from mdnn.training import checkpoint, run_training, trainer
 from mdnn.training.steps import step  # noqa: F401
 
 KINDS = ("moment", "start", "byte", "sync", "rename")
@@ -41,7 +41,7 @@ def child(config, folder, kind, number):
             arm(kind, number)
             resume = (folder / "config.toml").is_file()
             tell_of_steps(writer)
-            trainer.train(config, folder, resume=resume, show=False)
+            run_training.train(config, folder, resume=resume, show=False)
             status = 0
         except BaseException:
             traceback.print_exc()

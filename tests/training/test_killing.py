@@ -20,10 +20,28 @@ CONFIG = (
 )
 
 
-def killed(folder, kills, seed):
+GROWING = """
+[[train.stage]]
+at = 0.3
+context.grid = [8]
+backbone.depth = 2
+
+[[train.stage]]
+at = 0.6
+context.grid = [2, 8]
+backbone.width = 24
+backbone.layer.0.mixer.0.groups = 3
+
+[train.optimizer]"""
+
+
+def killed(folder, kills, seed, stages=""):
     """What `killing.py` reports of so many kills."""
     path = folder / "config.toml"
-    path.write_text(tiny.load_config(folder, *CONFIG).to_toml(), encoding="utf-8")
+    text = tiny.load_config(folder, *CONFIG).to_toml()
+    if stages:
+        text = text.replace("grid = [8]", "grid = [1]").replace("[train.optimizer]", stages, 1)
+    path.write_text(text, encoding="utf-8")
     program = Path(__file__).with_name("killing.py")
     command = [sys.executable, program, path, folder, str(kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
@@ -49,3 +67,10 @@ def test_killed_many_times(tmp_path):
     report = killed(tmp_path, 100, seed=1)
     # 20 of them at a moment that nothing but chance chose.
     assert report["kills"]["moment"] == 20
+
+
+@pytest.mark.long
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="forks before it computes")
+def test_killed_while_it_grows(tmp_path):
+    """Every growth is killed at some file, sync or rename of its own, and at moments of chance."""
+    killed(tmp_path, 40, seed=7, stages=GROWING)

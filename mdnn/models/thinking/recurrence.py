@@ -41,6 +41,9 @@ class Refeed(RuledLayer):
         feedback: value fed back in place of `y`: `"state"`, y itself; `"answer"`, the result of
             `echo`; `"both"`, their sum. Only `"state"` with inner steps.
         seed: int, seed of random initial states and noise.
+        gated_steps: int, number of last steps that have a learned gate g, initially 0: such a step
+            goes from y to `y + g (y' - y)` (see `mdnn.growth`). Steps beyond `steps` have the gate
+            of the last one.
 
     Call arguments:
         x: `[batch, t1, ..., tk, channels]`, the embedded context.
@@ -80,9 +83,13 @@ class Refeed(RuledLayer):
         noise=0.0,
         feedback="state",
         seed=0,
+        gated_steps=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.gated_steps, self.gates = gated_steps, None
+        if not isinstance(gated_steps, int) or not 0 <= gated_steps < max(steps, 1):
+            raise ValueError(f"gated_steps is below steps = {steps}, received {gated_steps!r}")
         self.branches = list(branches)
         self.steps, self.bptt_steps, self.initial_state, self.remat = (
             steps,
@@ -133,6 +140,8 @@ class Refeed(RuledLayer):
             names = ("start", "inner_start")[: self.states]
             shape = (input_shape[-1],)
             self.first = [self.add_weight(shape, "glorot_uniform", name=name) for name in names]
+        if self.gated_steps:
+            self.gates = self.add_weight((self.gated_steps,), "zeros", name="step_gates")
 
     def call(self, x, steps=None, state=None, options=None, training=None, limits=None):
         steps = self.steps if steps is None else steps
@@ -167,13 +176,27 @@ class Refeed(RuledLayer):
             return run_blocks(self.branches, y, options, training, mix)
 
         noise = self.noise_of(training)
-        if not isinstance(free, int) or free:
-            states = run_without_gradient(self, x, states, free, run, noise)
+        ungated = free if self.gates is None else min(free, self.steps - self.gated_steps)
+        if not isinstance(free, int) or ungated:
+            states = run_without_gradient(self, x, states, ungated, run, noise)
+        for number in range(ungated, free) if self.gates is not None else ():
+            states = self._gated(number, x, states, self.step(x, states, run, noise))
+            states = tuple(ops.stop_gradient(state) for state in states)
         if self.remat:
             run = keras.remat(run)
-        for _ in range(steps):
-            states = self.step(x, states, run, noise)
+        for number in range(steps):
+            new = self.step(x, states, run, noise)
+            states = new if self.gates is None else self._gated(free + number, x, states, new)
         return states
+
+    def _gated(self, number, x, old, new):
+        """Returns the states after the step of a number, from 0, with its gate if it has one."""
+        gate = number - (self.steps - self.gated_steps)
+        if gate < 0:
+            return new
+        gate = ops.cast(self.gates, x.dtype)[min(gate, self.gated_steps - 1)]
+        old = tuple(_zeros(state, x) for state in old)
+        return tuple(a + gate * (b - a) for a, b in zip(old, new, strict=True))
 
     def noise_of(self, training):
         """Returns the `StateNoise` of a call; `None` outside training or without noise."""
@@ -273,6 +296,7 @@ class Refeed(RuledLayer):
             "noise": self.noise,
             "feedback": self.feedback,
             "seed": self.seed,
+            "gated_steps": self.gated_steps,
         }
 
     @classmethod

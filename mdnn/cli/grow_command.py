@@ -1,0 +1,48 @@
+"""`mdnn grow`: a larger network that computes what a trained one does."""
+
+import json
+
+from mdnn.file_systems import path_argument
+from mdnn.runtime import quiet_import
+
+
+def add_grow(commands):
+    """Adds the command to the parser of all commands."""
+    grow = commands.add_parser("grow", help="a larger network that computes the same")
+    grow.add_argument(
+        "run", metavar="RUN", type=path_argument, help="a run folder or a .keras file"
+    )
+    grow.add_argument(
+        "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
+    )
+    grow.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="what grows: context.grid=[16,32], backbone.depth=6, backbone.width=256",
+    )
+    grow.add_argument("--json", action="store_true", help="the result as one JSON object")
+    grow.set_defaults(run_command=run_grow)
+
+
+def run_grow(options):
+    """Makes the larger run and says what it is."""
+    quiet_import()
+    from mdnn.training.growing.grow_run import grow
+
+    facts = grow(options.run, options.out, options.set)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    print(
+        f"{facts['parameters_before']:,} parameters before, {facts['parameters']:,} now; the same "
+        f"scores to {facts['difference']:.0e} of the largest; saved in {facts['run']}"
+    )
+    if facts["step"] is None:
+        print(f"go on: mdnn train CONFIG --out NEW --init-from {facts['run']}")
+    else:
+        print(
+            f"go on from step {facts['step']:,}: mdnn train {facts['run']}/config.toml --out "
+            f"{facts['run']} --resume --set train.minutes=..."
+        )

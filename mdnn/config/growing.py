@@ -1,0 +1,138 @@
+"""Changes config keys of a network that grows, and the keys that follow from them."""
+
+import dataclasses
+import tomllib
+
+from mdnn.config.axis_names import named
+from mdnn.config.overrides import set_key
+from mdnn.config.schema import dump
+from mdnn.errors import MdnnError
+
+SETTABLE = (
+    "tokens.",
+    "context.",
+    "backbone.",
+    "refeed.",
+    "loss.",
+    "limits.",
+    "train.batch_size",
+    "train.optimizer.learning_rate",
+    "train.optimizer.weight_decay",
+    "train.optimizer.beta_",
+    "train.optimizer.clip_norm",
+    "train.xla",
+)
+"""Beginnings of the keys that may change while a network is trained."""
+
+
+def grown_config(config, changes, free=False):
+    """Returns the config of a larger network.
+
+    Axes that mixers name by number keep their meaning where an axis is added. A wider stream gets a
+    smaller `norm_epsilon`; refeed steps that are added get gates.
+
+    Args:
+        config: `mdnn.Config`.
+        changes: strings `KEY=VALUE`.
+        free: boolean, whether any key may change (`mdnn.grow`), not only those of `SETTABLE`.
+
+    Raises:
+        MdnnError: an unknown key, a value that is not allowed, or a key that may not change.
+    """
+    table = tomllib.loads(dump(named(config, always=True)))
+    table["train"].pop("stage", None)
+    keys = []
+    for change in changes:
+        set_key(type(config), table, change)
+        keys.append(change.partition("=")[0].strip())
+        if not free and not keys[-1].startswith(SETTABLE):
+            raise MdnnError(
+                f"{keys[-1]}: expected a key that may change while a network is trained "
+                f"({', '.join(key.rstrip('._') for key in SETTABLE)})"
+            )
+    new = config.remade(table)
+    check_larger(config, new)
+    return _followed(config, new, keys)
+
+
+def stage_configs(config):
+    """Returns the config of each stage of a training, the first one's first.
+
+    `[[train.stage]]` tables change keys one after another; none of the results has any.
+
+    Args:
+        config: `mdnn.Config`.
+
+    Raises:
+        MdnnError: stages out of order, an unknown key, or one that may not change.
+    """
+    stages = config.train.stage
+    plain = dataclasses.replace(config, train=dataclasses.replace(config.train, stage=()))
+    configs, before = [plain], 0.0
+    for number, stage in enumerate(stages):
+        if not before < stage.at < 1:
+            raise MdnnError(
+                f"train.stage.{number}.at: expected shares of the budget above 0 and below 1, one "
+                f"after another; received {stage.at} after {before}"
+            )
+        before = stage.at
+        try:
+            configs.append(grown_config(configs[-1], stage.changes))
+        except MdnnError as error:
+            raise MdnnError(f"train.stage.{number}: {error}") from None
+    return configs
+
+
+def check_larger(old, new):
+    """Refuses a config of a network that is smaller in some way.
+
+    Args:
+        old, new: `mdnn.Config`.
+
+    Raises:
+        MdnnError: names the first key that is smaller than before.
+    """
+    before, after = (
+        dict(zip(one.context.axis_names, one.context.grid, strict=True)) for one in (old, new)
+    )
+    for name, size in before.items():
+        if after.get(name, 0) < size:
+            raise MdnnError(
+                f"context.grid: growing makes no axis shorter, expected at least {size} for "
+                f"{name!r}, received {list(new.context.grid)}"
+            )
+    pairs = [("backbone.depth", old.backbone.depth, new.backbone.depth)]
+    pairs += [("backbone.width", old.backbone.width, new.backbone.width)]
+    pairs += [("refeed.steps", old.refeed.steps, new.refeed.steps)]
+    for number, (a, b) in enumerate(zip(old.backbone.layer, new.backbone.layer, strict=False)):
+        pairs += [
+            (f"backbone.layer.{number}.{key}", getattr(a, key), getattr(b, key))
+            for key in ("width", "depth")
+        ]
+    for key, a, b in pairs:
+        if b < a:
+            raise MdnnError(f"{key}: growing keeps at least {a}, received {b}")
+
+
+def _followed(old, new, keys):
+    """Returns the new config with the keys that follow from a wider stream or more steps."""
+    before, after = old.backbone, new.backbone
+    layers = []
+    for number, layer in enumerate(after.layer):
+        if layer.kind == "fold" and number < len(before.layer):
+            width = before.layer[number].width
+            epsilon = before.layer[number].norm_epsilon
+            if f"backbone.layer.{number}.norm_epsilon" not in keys and width:
+                layer = dataclasses.replace(layer, norm_epsilon=epsilon * width / layer.width)
+        layers.append(layer)
+    after = dataclasses.replace(after, layer=tuple(layers))
+    if "backbone.norm_epsilon" not in keys:
+        epsilon = before.norm_epsilon * before.width / after.width
+        after = dataclasses.replace(after, norm_epsilon=epsilon)
+    new = dataclasses.replace(new, backbone=after)
+    added = new.refeed.steps - old.refeed.steps
+    if added > 0 and "refeed.gated_steps" not in keys:
+        refeed = dataclasses.replace(new.refeed, gated_steps=old.refeed.gated_steps + added)
+        new = dataclasses.replace(new, refeed=refeed)
+    # Once more: what follows has rules, too.
+    return new.remade(tomllib.loads(new.to_toml()))

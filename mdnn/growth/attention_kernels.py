@@ -1,0 +1,52 @@
+"""Grows the projections of `AxisAttention`: more heads of the same size."""
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.growth.origins import NEW, placed
+
+
+def grow_attention(old, new, around):
+    """Returns the origins of an `AxisAttention`'s weights.
+
+    New heads are read by nobody at first: their rows of the output projection are zero.
+
+    Args and Raises: see `mdnn.growth.axis_kernels.grow_multidim`.
+    """
+    where, name = around.where, around.grid.name(new.axis, False)
+    if old.wiring != new.wiring or old.rotary != new.rotary:
+        raise MdnnError(f"{where}: growing keeps wiring = {old.wiring!r} and rotary = {old.rotary}")
+    if name in around.grid.longer and (old.wiring == "full" or False in around.modes):
+        raise MdnnError(
+            f"{where}.wiring: attention that sees later positions takes in the new ones of "
+            f"{name!r}; the old scores would change"
+        )
+    width = len(around.channels)
+    size, longer = around.width // old.heads, width // new.heads
+    if size != longer or new.heads < old.heads:
+        raise MdnnError(
+            f"{where}.heads: growing keeps heads of {size} channels (their scores are scaled and "
+            f"turned by that number), expected {width // size} heads of {width} channels, received "
+            f"{new.heads}"
+        )
+    inner = np.concatenate([np.arange(around.width), np.full(width - around.width, NEW)])
+    found = {}
+    for part in ("query", "key", "value"):
+        before, after = getattr(old, part), getattr(new, part)
+        initial = np.asarray(after.kernel)
+
+        def fill(news, initial=initial):
+            # Unless they hold zeros, channels that are new reach no old head.
+            return initial if around.silent else np.where(news[0] & ~news[1], 0, initial)
+
+        maps = [around.channels, inner]
+        found[id(after.kernel)] = placed(before.kernel, after.kernel, maps, fill)
+    before, after = old.result.kernel, new.result.kernel
+    initial = np.asarray(after)
+
+    def fill_result(news):
+        silent = news[0] | (news[1] if around.silent else False)
+        return np.where(silent, 0, initial)
+
+    found[id(after)] = placed(before, after, [inner, around.channels], fill_result)
+    return found
