@@ -165,11 +165,11 @@ def test_what_was_learnt_comes_back(run, how):
 @pytest.mark.parametrize(
     ("how", "output"),
     [
-        ("autoregressive", None),
         ("autoregressive", "audio 6"),
-        ("parallel", None),
         ("masked_diffusion", "audio 6"),
         ("parallel", "text"),
+        pytest.param("autoregressive", None, marks=pytest.mark.long),
+        pytest.param("parallel", None, marks=pytest.mark.long),
     ],
 )
 def test_an_answer_does_not_depend_on_the_others(run, how, output):

@@ -5,7 +5,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from layer_checks import CHECKS, Case, check_export
+from layer_checks import CHECKS, Case, check_export, check_fit
 
 from mdnn.activations import Partial
 from mdnn.layers import (
@@ -244,10 +244,10 @@ def test_cases_cover_every_layer():
 
 
 def checks():
-    """Every case with every check; to export a further one of a layer takes long."""
+    """Every case with every check; to export or fit a further one of a layer takes long."""
     for name in CASES:
         for check in CHECKS:
-            further = check is check_export and "," in name
+            further = check in (check_export, check_fit) and "," in name
             marks = [pytest.mark.long] if further else []
             yield pytest.param(name, check, marks=marks, id=f"{name}-{check.__name__}")
 

@@ -112,7 +112,7 @@ def batches(config, words=()):
     )
 
 
-@pytest.mark.parametrize("name", ["text", "paper", "words"])
+@pytest.mark.parametrize("name", ["text", pytest.param("paper", marks=pytest.mark.long), "words"])
 def test_fit_with_a_stock_optimizer(name):
     words = WORDS if name == "words" else ()
     config = tiny("text", *WITH_WORDS) if words else tiny(name, "backbone.depth=1")
