@@ -83,8 +83,11 @@ def test_what_has_no_config_is_refused(trained):
 
 
 def test_a_network_in_memory_is_let_go(tmp_path):
-    model = mdnn.build(tiny.load_config(tmp_path))
-    mdnn.evaluate(model, tiny.TEXT)
+    config = tiny.load_config(tmp_path)
+    model = mdnn.build(config)
+    expected = mdnn.evaluate(model, tiny.TEXT)
+    # Nobody but the call holds this one.
+    assert mdnn.evaluate(mdnn.build(config), tiny.TEXT) == expected
     gone = weakref.ref(model)
     del model
     gc.collect()

@@ -169,6 +169,20 @@ class Checkpoints:
 
 
 @dataclasses.dataclass(frozen=True)
+class Blind:
+    """Training without backpropagation, by evolution strategies (`train.method = "blind"`)."""
+
+    # Pairs of evaluations per step, with noise of both signs.
+    pairs: int = option(32, least=1, most=100_000)
+    # Standard deviation of the noise relative to 1 / sqrt(fan in) of each weight.
+    sigma: float = option(0.05, least=1e-6, most=10.0)
+    # Rank of the noise of a matrix.
+    rank: int = option(1, least=1, most=1024)
+    # "int8": matrices have 255 values each before, during and after training.
+    weights: str = option("float32", choices=("float32", "int8"))
+
+
+@dataclasses.dataclass(frozen=True)
 class Stage:
     """A stage of training: config keys that change from a share of the budget on.
 
@@ -241,6 +255,9 @@ class Train:
     # Whether runs of the same config on the same machine are bitwise equal. On the TensorFlow
     # backend the whole process is deterministic during the training; it is slower on a GPU.
     deterministic: bool = False
+    # "gradient": backpropagation; "blind": losses at perturbed weights alone, see `[train.blind]`.
+    method: str = option("gradient", choices=("gradient", "blind"))
+    blind: Blind = option(factory=Blind)
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)
     # Stages in which the network grows, in order.

@@ -61,6 +61,28 @@ def _check_train(config):
             "train.objectives: expected one of autoregressive, parallel and masked_diffusion "
             "above 0"
         )
+    if train.method == "blind":
+        _check_blind(config)
+
+
+def _check_blind(config):
+    """Refuses what training without backpropagation does not have."""
+    train = config.train
+    if train.precision == "float16":
+        raise MdnnError(
+            "train.precision: expected 'float32', 'bfloat16' or 'auto' with train.method = "
+            "'blind', received 'float16'"
+        )
+    if config.refeed.supervision_steps > 1:
+        raise MdnnError(
+            "refeed.supervision_steps: expected 1 with train.method = 'blind', received "
+            f"{config.refeed.supervision_steps}"
+        )
+    if train.blind.weights == "int8" and train.ema_decay:
+        raise MdnnError(
+            "train.ema_decay: averages of int8 weights are none; expected 0 with "
+            f"train.blind.weights = 'int8', received {train.ema_decay}"
+        )
 
 
 def _check_modalities(tokens):

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import threading
-import weakref
 from pathlib import Path
 
 import keras
@@ -100,18 +99,6 @@ class Run:
         return run
 
 
-class _MemoryRun(Run):
-    """A run whose network exists in memory."""
-
-    @property
-    def model(self):
-        return self.network()
-
-    @property
-    def dtype(self):
-        return "float32"
-
-
 def open_run(run):
     """Opens a run.
 
@@ -170,12 +157,13 @@ def run_of(network):
             "expected a network made by mdnn.build or mdnn.load, a run folder or a .keras file; "
             f"received a {type(network).__name__} without a config"
         )
-    run = _IN_MEMORY.get(network)
+    run = vars(network).get("opened_run")
     if run is None:
-        # A weak reference, so that the table does not keep the network alive.
-        run = _MemoryRun(None, network.config, network.words)
-        object.__setattr__(run, "network", weakref.ref(network))
-        _IN_MEMORY[network] = run
+        run = Run(None, network.config, network.words).holding(network)
+        # The network keeps its run, not a table: a network that its caller forgets, as in
+        # `mdnn.evaluate(mdnn.build(config), text)`, lives as long as the call needs it. Keras'
+        # attribute tracking is bypassed: the run is no layer.
+        object.__setattr__(network, "opened_run", run)
     return run
 
 
@@ -210,7 +198,6 @@ MAX_OPENED = 4
 """Largest number of runs in the cache of `cached_run`; the least recently used is dropped."""
 
 _OPENED = collections.OrderedDict()
-_IN_MEMORY = weakref.WeakKeyDictionary()
 _OPENED_LOCK = threading.Lock()
 
 

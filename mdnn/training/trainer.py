@@ -24,6 +24,7 @@ from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plots import loss_curve
 from mdnn.training.progress import Ticker, clock
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
+from mdnn.training.steps.evolution import strategy_of
 from mdnn.training.steps.step import make_step
 
 PICTURE = "loss.png"
@@ -57,7 +58,9 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
+        strategy = strategy_of(run.config)
         divisible = task.divisible and run.config.refeed.supervision_steps == 1
+        divisible = divisible and strategy is None
         self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
             networks,
@@ -68,6 +71,7 @@ class Training:
             learner=task.loss_model,
             xla=spec.xla,
             microbatches=self.microbatches,
+            strategy=strategy,
         )
         self.feed = task.feed()
         self.feed.follow(self.step)

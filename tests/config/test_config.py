@@ -55,6 +55,7 @@ TABLES = {
     "train.optimizer.": training_tables.Optimizer,
     "train.objectives.": training_tables.Objectives,
     "train.checkpoints.": training_tables.Checkpoints,
+    "train.blind.": training_tables.Blind,
     "limits.": configs.Limits,
 }
 

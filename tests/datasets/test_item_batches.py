@@ -479,9 +479,10 @@ def test_rows_are_kept_and_a_batch_is_cheap():
     batches = ItemBatches([line], Counting(), Context((3, 32, 32)), 12, 0, MIX, "any")
     times = []
     for step in range(30):
-        start = time.perf_counter()
+        start = time.process_time()
         batches.at(step)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert len(calls) == len(set(calls)) == 5
+    # CPU seconds: other work on the machine does not count.
     # measured at 0.4 ms in turn, 3.5 ms at once, 4.4 ms by unmasking
     assert np.median(times) < 30e-3

@@ -15,6 +15,7 @@ def make_step(
     learner=LossModel,
     xla=False,
     microbatches=1,
+    strategy=None,
 ):
     """Builds a compiled training step.
 
@@ -32,6 +33,8 @@ def make_step(
         microbatches: int, a divisor of the batch size: number of microbatches that TensorFlow
             computes in parallel (see `mdnn.training.microbatches`). Ignored with XLA and for loss
             models that are not `divisible`.
+        strategy: `mdnn.training.steps.evolution.EvolutionStrategy`, which estimates the gradients;
+            `None` for backpropagation.
 
     Returns:
         A `mdnn.training.steps.step_base.TrainingStep`.
@@ -49,12 +52,15 @@ def make_step(
     for other in others:
         if list(map(id, other.variables)) != list(map(id, first.variables)):
             raise ValueError("expected models that share their variables, in one order")
+    if strategy is not None:
+        strategy.start(first.trainable_variables)
     # Deferred imports: each module needs its own backend.
     if keras.backend.backend() == "tensorflow":
         from mdnn.training.steps.step_tensorflow import TensorFlowStep
 
-        microbatches = microbatches if first.divisible and not xla else 1
-        return TensorFlowStep(learners, optimizer, precision, xla, microbatches)
+        if xla or strategy is not None or not first.divisible:
+            microbatches = 1
+        return TensorFlowStep(learners, optimizer, precision, xla, microbatches, strategy)
     from mdnn.training.steps.step_jax import JaxStep
 
-    return JaxStep(learners, optimizer, precision, batches)
+    return JaxStep(learners, optimizer, precision, batches, strategy)

@@ -20,17 +20,21 @@ class JaxStep(TrainingStep):
             `objective` returns the name of a loss model; or `None`. A sample of them determines
             the padded lengths of the target indices, which avoids recompilation when a later batch
             has more targets of a modality.
+        strategy: see `mdnn.training.steps.step.make_step`.
     """
 
-    def __init__(self, learners, optimizer, precision, batches=None):
+    def __init__(self, learners, optimizer, precision, batches=None, strategy=None):
+        self.strategy = strategy
         super().__init__(learners, optimizer, precision)
         # [trainable, non-trainable, optimizer state]: current values, shared by all loss models.
         self.values = []
         self.sizes = foreseen_sizes(learners, batches)
 
     def compile(self, learner):
-        optimizer, gradients_of = self.optimizer, gradient_function(learner)
+        optimizer, strategy = self.optimizer, self.strategy
+        gradients_of = gradient_function(learner)
         rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
+        number_at = [v is optimizer.iterations for v in optimizer.variables].index(True)
         scales = [v is loss_scale_of(optimizer) for v in optimizer.variables]
 
         @jax.jit
@@ -38,11 +42,18 @@ class JaxStep(TrainingStep):
             scale = state[scales.index(True)] if any(scales) else None
             factor = () if scale is None else (scale,)
             with compute_dtype_scope(learner, self.precision):
-                (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *factor)
+                if strategy is None:
+                    (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *factor)
+                else:
+                    number = state[number_at]
+                    value, gradients = strategy(learner, trainable, fixed, batch, number)
             state = [rate if k == rate_at else v for k, v in enumerate(state)]
 
             def learn():
                 learnt, changed = optimizer.stateless_apply(state, gradients, trainable)
+                if strategy is not None:
+                    number = state[number_at]
+                    learnt = [strategy.settle(k, v, number) for k, v in enumerate(learnt)]
                 return (jax.numpy.int32(-1), jax.numpy.float32(0)), list(learnt), list(changed)
 
             def leave():
