@@ -156,13 +156,14 @@ def draw(rows, options):
 
     figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes, seen = figure.add_subplot(), set()
+    rows = [row for row in rows if row["curve"]]
     for row in rows:
         label = None if row["arm"] in seen else row["arm"]
         seen.add(row["arm"])
         axes.plot(*zip(*row["curve"], strict=True), color=COLOURS[row["arm"]], label=label)
     axes.axhline(options.target, color="#777777", linewidth=1, linestyle="--")
     axes.axvline(60 * options.minutes * options.at, color="#b0603a", linewidth=1, linestyle=":")
-    lowest = min(nats for row in rows for _, nats in row["curve"])
+    lowest = min((nats for row in rows for _, nats in row["curve"]), default=options.target)
     axes.set(xlabel="seconds", ylabel="validation nats per character")
     axes.set_ylim(lowest - 0.03, max(options.target + 0.5, lowest + 0.8))
     axes.grid(alpha=0.25)

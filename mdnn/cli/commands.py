@@ -49,6 +49,11 @@ def _print_training(config, result, as_json):
         return
     from mdnn.tasks import task_for
 
+    if config.train.stage:
+        # The context of the stage that was reached.
+        from mdnn.runs.run_folder import open_run
+
+        config = open_run(result["run"]).config
     print("\n".join(task_for(config).format_metrics(result)))
     print(
         f"{result['parameters']:,} parameters, "

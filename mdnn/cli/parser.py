@@ -92,7 +92,8 @@ def parser():
     train.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in RUN, with its own config; --set train.minutes or train.steps",
+        help="go on with the run in RUN, with its own config; --set train.minutes, train.steps "
+        "or data.source",
     )
     train.add_argument(
         "--init-from",

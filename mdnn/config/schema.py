@@ -180,7 +180,8 @@ def _dump(instance, where, lines):
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         name = f"{where}.{field.name}" if where else field.name
-        if value is None:
+        # An empty list of tables could not be added to: `[[...]]` after `name = []` is no TOML.
+        if value is None or (value == () and _is_list_of_tables(instance, field)):
             continue
         if dataclasses.is_dataclass(value):
             tables.append((f"[{name}]", value, name))
@@ -191,6 +192,12 @@ def _dump(instance, where, lines):
     for head, value, name in tables:
         lines += ["", head]
         _dump(value, name, lines)
+
+
+def _is_list_of_tables(instance, field):
+    kind = typing.get_type_hints(type(instance))[field.name]
+    inner = typing.get_args(kind)
+    return typing.get_origin(kind) is tuple and dataclasses.is_dataclass(inner[0])
 
 
 def literal(value):

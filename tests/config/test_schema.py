@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from mdnn.config.load import Config
 from mdnn.config.schema import dump, option, parse
 from mdnn.errors import MdnnError
 
@@ -84,3 +85,12 @@ def test_errors(table, message):
         parse(Tree, table)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_tables_can_be_added_to_what_is_written():
+    """No `name = []` stands in the way of a `[[name]]` behind it."""
+    config = Config.from_dict({"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}})
+    text = config.to_toml() + '[[data.mix]]\nsource = "a"\n[[train.stage]]\nat = 0.5\n'
+    found = Config.from_dict(tomllib.loads(text))
+    assert [mixed.source for mixed in found.data.mix] == ["a"]
+    assert [stage.at for stage in found.train.stage] == [0.5]

@@ -22,12 +22,12 @@ CONFIG = (
 
 GROWING = """
 [[train.stage]]
-at = 0.3
+at = 0.05
 context.grid = [8]
 backbone.depth = 2
 
 [[train.stage]]
-at = 0.6
+at = 0.1
 context.grid = [2, 8]
 backbone.width = 24
 backbone.layer.0.mixer.0.groups = 3
