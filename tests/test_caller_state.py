@@ -93,6 +93,14 @@ def fail_to_train(prepared):
         mdnn.train(tiny.load_config(prepared.folder, "context.grid=[4000]"), prepared.new())
 
 
+def search(prepared):
+    """A search whose time is over when its first trial has begun."""
+    path = tiny.write_config(prepared.folder)
+    tried = {"backbone.depth": [1, 2]}
+    result = mdnn.search(path, tried, 1e-3, prepared.new(), show=False)
+    assert result["left"] == 2
+
+
 def write_and_read(prepared):
     mdnn.write_item(mdnn.Item("grey", tiny.picture("one")), prepared.picture)
     mdnn.read_item(prepared.picture)
@@ -122,6 +130,7 @@ CALLS = {
     "open_puzzles": lambda prepared: mdnn.open_puzzles("sudoku-4x4"),
     "quantize": lambda prepared: mdnn.quantize(prepared.run, out=prepared.new()),
     "read_item": write_and_read,
+    "search": search,
     "save": lambda prepared: mdnn.save(mdnn.build(prepared.config), prepared.new()),
     "train": train,
     "write_item": write_and_read,
