@@ -9,7 +9,7 @@ from mdnn.growth.origins import NEW, placed
 def grow_attention(old, new, around):
     """Returns the origins of an `AxisAttention`'s weights.
 
-    New heads are read by nobody at first: their rows of the output projection are zero.
+    New heads have output weights of zero: their rows of the output projection.
 
     Args and Raises: see `mdnn.growth.axis_kernels.grow_multidim`.
     """

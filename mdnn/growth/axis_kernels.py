@@ -86,8 +86,8 @@ def _new_term(new, one, passes, around):
     if new.execution == "sequential" and not causal:
         if not passes[-1].step.diagonal:
             raise MdnnError(
-                f"{around.where}: a new axis of a sequence starts with passing its input on, which "
-                "self_connection = 'none' forbids"
+                f"{around.where}: with execution = 'sequential' a new axis starts as the identity, "
+                "which self_connection = 'none' forbids"
             )
         return created(one.kernel, identity_matrix(one.step.n_in, _shift(new)))
     # Only the last pass: with two kernels of zero neither would get a gradient.
@@ -156,7 +156,7 @@ def _over(before, after, around):
     if missing := set(sizes) - seen:
         raise MdnnError(
             f"{around.where}.sharing: kernels differed over {', '.join(sorted(missing))}; growing "
-            "joins no kernels that differ"
+            "cannot merge different kernels"
         )
     return np.where(free, NEW, index), parts
 
@@ -189,7 +189,10 @@ def _within_masks(before, after, index, around):
 
 
 def _inner(before, after, index, around):
-    """Returns which entries join two old positions, of old positions on the other axes."""
+    """Returns which kernel entries connect two old positions.
+
+    Only entries at old positions of the other axes count.
+    """
     inner = np.ones((), bool)
     for axis, size in zip(after.step.over, after.step.over_sizes, strict=True):
         name = around.grid.name(axis, False)
@@ -210,7 +213,7 @@ def _inner(before, after, index, around):
 
 
 def _check(old, new, around, steps):
-    """Refuses changes after which new positions would change what old ones hold."""
+    """Refuses changes that would alter the values at old positions."""
     grid, where = around.grid, around.where
     for name in ("execution", "order"):
         if getattr(old, name) != getattr(new, name):
@@ -226,8 +229,8 @@ def _check(old, new, around, steps):
     tied = any(p.step.kernel == "kernel_tied" for passes in new._terms for p in passes)
     if tied and fresh and False in around.modes | ({False} if not causal else set()):
         raise MdnnError(
-            f"{where}.sharing: the kernel of 'tied' would mix the new axis {fresh[0]!r} at once; "
-            "take 'shared'"
+            f"{where}.sharing: the kernel of 'tied' would mix along the new axis {fresh[0]!r} "
+            "before training; use 'shared'"
         )
     if not _shift(new):
         return
@@ -247,6 +250,6 @@ def _check(old, new, around, steps):
             if one is not passes[-1] and grid.old.get(term, 1) > 1:
                 raise MdnnError(
                     f"{where}.wiring: kernels by distance ('shift') would take the new positions "
-                    f"of {name!r} into later rows; make {name!r} as long as it is to be before "
-                    f"{term!r} is longer than 1"
+                    f"of {name!r} into later rows; lengthen {name!r} while {term!r} still has "
+                    "size 1"
                 )

@@ -107,7 +107,7 @@ def grow_block(old, new, stream, where):
             if type(old) is not type(new):
                 raise MdnnError(f"{where}.kind: growing keeps the kind of a layer")
             return found | grow(old, new, stream, where)
-    raise MdnnError(f"{where}.kind: nothing says how a {type(new).__name__} grows")
+    raise MdnnError(f"{where}.kind: no growth rule for a {type(new).__name__}")
 
 
 def grow_norm(old, new, stream, where):
@@ -174,7 +174,7 @@ def _grow_linear(old, new, stream, where):
 
 
 def _check_zero(function, name, stream, where):
-    """Refuses an activation that makes something of the zeros in new channels."""
+    """Refuses an activation that is not zero at zero, in a wider stream."""
     if function is None or not stream.wider:
         return
     if np.asarray(activations.get(name)(np.zeros((1, 4), "float32"))).any():
@@ -193,7 +193,7 @@ def _grow_mix(old, new, stream, where):
         )
     found = {}
     if new.project:
-        # Inside, new channels are computed, but read by nobody.
+        # Inside, new channels are computed, but have output weights of zero.
         widths = stream.width, len(stream.channels)
         inner = channel_map(*widths, _mix_rules(old, new, widths), where)
         columns = halves(inner, stream.width) if new.gate != "none" else inner
@@ -259,8 +259,8 @@ def _paired(old, new):
 def grow_blocks(old, new, stream, where):
     """Returns the origins of the weights of a list of blocks.
 
-    A new block starts as a copy of the block that stands in its place of the stack of old blocks,
-    its last kernel zero: it adds nothing to the stream before the first step.
+    A new block starts as a copy of the block that has the same place in the old stack, its last
+    kernel zero: it adds nothing to the stream before the first step.
 
     Args:
         old, new: lists of blocks named `block_<number>_<label>`.
@@ -269,9 +269,7 @@ def grow_blocks(old, new, stream, where):
     """
     known = {block.name: block for block in old}
     if missing := [name for name in known if name not in {block.name for block in new}]:
-        raise MdnnError(
-            f"{where}: growing keeps every layer and all depth, received no {missing[0]}"
-        )
+        raise MdnnError(f"{where}: growing cannot remove layers: {missing[0]} is missing")
     labels = list(dict.fromkeys(_label(block.name) for block in new))
     found = {}
     for block in new:
@@ -292,7 +290,7 @@ def _label(name):
 
 
 def _kept(old, new, name, where):
-    """Refuses another value of a key that growing keeps."""
+    """Refuses a change of a key that growing must keep."""
     if getattr(old, name) != getattr(new, name):
         raise MdnnError(
             f"{where}.{name}: expected {getattr(old, name)!r} as before growing, received "

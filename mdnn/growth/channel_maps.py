@@ -50,7 +50,7 @@ class Groups:
         return group_sources(source, width, self.old, self.new)
 
     def __str__(self):
-        return f"{self.old} groups of channels, {self.new} after it"
+        return f"{self.old} groups of channels before growing, {self.new} after"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +143,10 @@ def channel_map(old, new, rules, where):
     for source in proposals:
         if source is not None and all(rule.holds(source, old) for rule in rules):
             return source
+    advice = f"; use a multiple of {old}" if new % old else ""
     raise MdnnError(
-        f"{where}: {old} channels cannot become {new} and stay what they are with "
-        f"{' and '.join(map(str, rules))}; take a multiple"
+        f"{where}: {old} channels cannot be widened to {new}: "
+        f"{' and '.join(map(str, rules))}{advice}"
     )
 
 

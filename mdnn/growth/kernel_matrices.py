@@ -24,10 +24,10 @@ def longer_matrix(old, new, old_shift=False, new_shift=False):
         or `ZERO`.
 
     Raises:
-        ValueError: entries of pairs cannot become entries of distances.
+        ValueError: a kernel of pairs would become one of distances.
     """
     if new_shift and not old_shift:
-        raise ValueError("a kernel of pairs of positions does not become one of distances")
+        raise ValueError("a kernel without 'shift' cannot become a kernel with 'shift'")
     if new_shift:
         distance = np.arange(1 - new, new)
         return np.where(abs(distance) < old, distance + old - 1, ZERO)

@@ -62,7 +62,7 @@ def grow_mixer(old, new, around):
     shapes = [[tuple(w.shape) for w in layer.weights] for layer in (old, new)]
     if around.grid.changed or shapes[0] != shapes[1]:
         raise MdnnError(
-            f"{around.where}.kind: nothing says how a {type(new).__name__} grows; expected the "
+            f"{around.where}.kind: no growth rule for a {type(new).__name__}; expected the "
             "same grid and width"
         )
     return {id(b): same(a, b) for a, b in zip(old.weights, new.weights, strict=True)}

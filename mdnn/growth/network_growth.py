@@ -59,7 +59,7 @@ def network_origins(old, new):
     }
     missing = [weight.path for weight in new.weights if id(weight) not in found]
     if missing:
-        raise MdnnError(f"nothing says how {missing[0]!r} grows")
+        raise MdnnError(f"no growth rule for the weights of {missing[0]!r}")
     return {weight.path: found[id(weight)] for weight in new.weights}
 
 

@@ -27,8 +27,8 @@ def added_block(block, known, grow, where):
     """
     if block.residual != "pre":
         raise MdnnError(
-            f"{where}.residual: more blocks add nothing at first with 'pre' alone, received "
-            f"{block.residual!r}"
+            f"{where}.residual: new blocks start as the identity only with residual = 'pre', "
+            f"received {block.residual!r}"
         )
     _, number, label = block.name.split("_", 2)
     numbers = [int(name.split("_")[1]) for name in known if name.split("_", 2)[2] == label]
@@ -58,9 +58,12 @@ def last_weights(block, where):
     found = []
     for layer in block.sets[-1]:
         if isinstance(layer, AxisMean):
-            raise MdnnError(f"{where}: a mean without project has no weights that could be zero")
+            raise MdnnError(
+                f"{where}: a new block with a mixer of kind mean needs project = true, so that it "
+                "can start at zero"
+            )
         if isinstance(layer, MultidimDense):
-            # Of a product of kernels only the last: of two zeros neither gets a gradient.
+            # Zero only the last kernel of a product: with two zeros neither gets a gradient.
             found += {id(t[-1].kernel): t[-1].kernel for t in _summed(layer)}.values()
         else:
             found += layer.result.weights if hasattr(layer, "result") else layer.weights

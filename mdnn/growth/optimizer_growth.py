@@ -33,8 +33,9 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
         if (variable := _at(seconds[1], number)) is None:
             continue
         if second is None and first is not None:
-            # Muon kept no squares of a matrix that Adam goes on with: its momentum sums gradients,
-            # of independent noise 1 / (1 - momentum ** 2) of the variance.
+            # Muon has no second moments; Adam, which takes over this matrix, gets them from Muon's
+            # momentum: it sums gradients, of independent noise 1 / (1 - momentum ** 2) of the
+            # variance.
             second = np.square(first) * (1 - float(getattr(old, "momentum", 0.0)) ** 2)
         variable.assign(origin.second_moment(second, shape))
     _fill_new(origins, seconds[1], new_weights)

@@ -58,10 +58,10 @@ class Origin:
     def second_moment(self, old, shape, dtype="float32"):
         """Returns the mean squared gradient (Adam's v) of the new values.
 
-        Of a value that was multiplied by f it is divided by f squared. Of a gradient that is
-        divided among `parts` weights, whose noise is independent, each has 1 / parts of the
-        variance. New values begin with the mean over the old kernel: with 0 their first steps would
-        be several times too large.
+        For a value multiplied by f, it is divided by f squared. Of a gradient that is divided among
+        `parts` weights, whose noise is independent, each has 1 / parts of the variance. New values
+        begin with the mean over the old kernel: with 0 their first steps would be several times too
+        large.
         """
         if self.source is None or old is None:
             return np.zeros(shape, dtype)

@@ -21,7 +21,7 @@ def grow_refeed(old, new, stream):
         Dict from the ids of the new variables to `mdnn.growth.origins.Origin`s.
 
     Raises:
-        MdnnError: other words of `[refeed]`, or random states, which are drawn for a size.
+        MdnnError: other values of `[refeed]` keys, or random states, which are drawn for a size.
     """
     before, after = old.config.refeed, new.config.refeed
     for name in KEPT:
@@ -33,7 +33,7 @@ def grow_refeed(old, new, stream):
     added = after.steps - before.steps
     if added < 0:
         raise MdnnError(
-            f"refeed.steps: growing keeps {before.steps} at least, received {after.steps}"
+            f"refeed.steps: growing: expected at least {before.steps}, received {after.steps}"
         )
     if after.gated_steps != before.gated_steps + added:
         raise MdnnError(

@@ -26,7 +26,10 @@ def grow_conv(old, new, around):
         for layer in (old, new)
     ]
     if new.kernel_size < old.kernel_size:
-        raise MdnnError(f"{around.where}.window: growing keeps {old.kernel_size - 1} at least")
+        raise MdnnError(
+            f"{around.where}.window: growing: expected at least {old.kernel_size - 1}, received "
+            f"{new.kernel_size - 1}"
+        )
     taps = np.arange(new.kernel_size) - (past[1] - past[0])
     taps = np.where((taps >= 0) & (taps < old.kernel_size), taps, NEW)
     initial = np.asarray(new.kernel)
@@ -49,7 +52,9 @@ def grow_local(old, new, around):
     if old.wiring != new.wiring:
         raise MdnnError(f"{around.where}.wiring: growing keeps {old.wiring!r}")
     if new.window < old.window:
-        raise MdnnError(f"{around.where}.window: growing keeps {old.window} at least")
+        raise MdnnError(
+            f"{around.where}.window: growing: expected at least {old.window}, received {new.window}"
+        )
     before, after = (_Step(layer, around, k == 0) for k, layer in enumerate((old, new)))
     over, parts = _over(before, after, around)
     n, size, w = before.n_in, after.n_in, old.window

@@ -28,8 +28,8 @@ def locked(path):
 
     The operating system holds the lock, which therefore ends with the process, even after a crash.
     The lock is on the folder itself. On Windows, and on file systems without locks, it is on a file
-    in the folder for temporary files, which keeps processes of the same computer apart, not those
-    of several computers that share a disk.
+    in the folder for temporary files, which excludes processes on the same computer, but not on
+    others that share the disk.
 
     Args:
         path: the run folder; it must exist.
@@ -99,7 +99,7 @@ def _lock(handle, path):
 def _release(handle):
     """Unlocks and closes a file."""
     if fcntl is None:
-        # Windows unlocks a closed file at a later time.
+        # Windows releases the lock of a closed file only later.
         with contextlib.suppress(OSError):
             msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
     os.close(handle)

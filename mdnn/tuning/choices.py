@@ -73,7 +73,7 @@ def _checked(key, values):
             f"received {','.join(values)!r}"
         )
     if len(set(values)) < len(values):
-        raise MdnnError(f"--try {key}: expected different values, received {','.join(values)!r}")
+        raise MdnnError(f"--try {key}: expected no duplicate values, received {','.join(values)!r}")
     return values
 
 
@@ -86,7 +86,7 @@ def check_choices(path, overrides, choices):
     """Refuses keys and values that no combination of the search could use.
 
     Each value is tried in the first combination of the other keys that makes a valid config: a
-    grid may need another wiring beside it.
+    grid may be valid only with another wiring.
 
     Args:
         path: a config file or the name of a shipped one.

@@ -1,4 +1,4 @@
-"""Searches for the values of config keys that learn the most: `mdnn search`."""
+"""Searches for the values of config keys that give the lowest validation loss: `mdnn search`."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def search(config, choices, minutes, out, overrides=(), resume=False, show=True)
     Each trial is an ordinary run in `out/trials`, trained by `mdnn train` in a process of its own
     with the config's budget, `train.minutes` or `train.steps`. A trial whose validation loss is
     worse than the median of the earlier ones at the same check is stopped. Up to 12 combinations
-    are all tried; of more, Optuna's TPE sampler proposes the next.
+    are all tried; beyond that, Optuna's TPE sampler proposes the next.
 
     Args:
         config: path of a config file, or the name of a shipped one.
@@ -59,7 +59,10 @@ def search(config, choices, minutes, out, overrides=(), resume=False, show=True)
         raise MdnnError(f"expected minutes above 0, received {minutes}")
     base = load_config(config, overrides)
     if not base.train.num_evaluations:
-        raise MdnnError("a search compares validation losses: expected train.num_evaluations of 1")
+        raise MdnnError(
+            "a search compares validation losses: expected train.num_evaluations of at least 1, "
+            "received 0"
+        )
     check_choices(config, overrides, choices)
     described = {"config": base.to_toml(), "choices": choices}
     if resume:
@@ -172,7 +175,7 @@ def _check_same(folder, described):
     """Refuses to continue another search than the one in the folder."""
     path = folder / SEARCH
     if not path.is_file():
-        raise MdnnError(f"{folder} is no search to go on with: it has no {SEARCH}")
+        raise MdnnError(f"{folder} is not a search folder: it has no {SEARCH}")
     try:
         before = json.loads(read_text(path, MAX_BYTES))
     except ValueError:
@@ -184,7 +187,7 @@ def _check_same(folder, described):
 
 
 def _write_best(folder, config, best, count):
-    """Writes the config of the best trial with what it reached in its head."""
+    """Writes the config of the best trial with its result in a comment at the top."""
     head = (
         f"# The best of {count} trials: {best['loss']:.4f} nats of validation loss after "
         f"{best['steps']:,} steps.\n# {', '.join(overrides_of(best['values']))}\n\n"

@@ -10,12 +10,12 @@ from mdnn.tuning.choices import num_combinations
 
 JOURNAL = "study.log"
 ALL_COMBINATIONS = 12
-"""Up to so many combinations are all trained, in random order; of more, Optuna's TPE sampler
+"""Up to this many combinations are all trained, in random order; beyond that, Optuna's TPE sampler
 (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011) proposes the next one."""
 
 
 class Study:
-    """Proposes combinations of values, remembers what came out, says which trials are poor.
+    """Proposes combinations of values, remembers their results, decides which trials are poor.
 
     Args:
         folder: `pathlib.Path` of the search.
@@ -95,7 +95,7 @@ class Study:
         return [t.params for t in self.study.trials if t.number != but and t.params]
 
     def is_poor(self, trial, losses):
-        """Tells the study the validation losses of a trial so far.
+        """Reports a trial's validation losses and returns whether to stop it.
 
         Args:
             trial: an Optuna trial.

@@ -18,7 +18,8 @@ class TrialProcess:
     """Starts or continues the training of a trial.
 
     A trial is an ordinary run: `mdnn inspect`, `mdnn generate` and `mdnn train --resume` take its
-    folder. In a process of its own it has its threads, and its memory ends with it.
+    folder. Each trial runs in its own process, with its own threads, and frees its memory when
+    it ends.
 
     Args:
         path: `pathlib.Path` of the run folder; the config `<path>.toml` and the log `<path>.log`
@@ -67,7 +68,7 @@ class TrialProcess:
 
     def losses(self):
         """Returns the validation losses so far, a list of floats in nats per unit."""
-        # A row may be half written: the next look finds it whole.
+        # A row may be half written: the next read gets it whole.
         with contextlib.suppress(MdnnError, OSError):
             return [v for v in read_metrics(self.path).get("validation_loss", []) if v is not None]
         return []

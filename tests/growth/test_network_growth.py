@@ -171,7 +171,12 @@ def test_networks_that_run_on_their_own_output(refeed):
 FINE = "context.axes=['row','column','fine']"
 REFUSED = [
     ({}, {"norm": "layer"}, ["backbone.width=6"], "'layer' takes the mean over the stream"),
-    ({}, {"residual": "post"}, ["backbone.depth=2"], "more blocks add nothing at first with 'pre'"),
+    (
+        {},
+        {"residual": "post"},
+        ["backbone.depth=2"],
+        "start as the identity only with residual = 'pre', received 'post'",
+    ),
     ({}, {}, ["context.grid=[3]"], "growing makes no axis shorter, expected at least 2 for 'row'"),
     ({}, {}, ["context.grid=[2, 2]"], "growing makes no axis shorter"),
     (
@@ -180,12 +185,12 @@ REFUSED = [
         ["context.grid=[2, 3, 2]", "context.axes=['row','column','fine']"],
         "the fastest axis",
     ),
-    ({"groups": 2}, {}, [f"{MIXER}.groups=1"], "4 channels cannot become 4"),
+    ({"groups": 2}, {}, [f"{MIXER}.groups=1"], "4 channels cannot be widened to 4: 2 groups of"),
     (
         {"wiring": "causal+shift"},
         {},
         ["context.grid=[2, 5]"],
-        "as long as it is to be before",
+        "lengthen 'column' while 'row' still has size 1",
     ),
     (
         {"wiring": "causal+random", "density": 0.5},
@@ -199,7 +204,12 @@ REFUSED = [
         ["backbone.width=8"],
         "keeps heads",
     ),
-    ({"kind": "conv", "window": 2, "axes": [2]}, {}, [f"{MIXER}.window=1"], "growing keeps 2 at"),
+    (
+        {"kind": "conv", "window": 2, "axes": [2]},
+        {},
+        [f"{MIXER}.window=1"],
+        "window: growing: expected at least 2, received 1",
+    ),
     ({}, {"activation": "sigmoid", "project": False}, ["backbone.width=8"], "sigmoid of zero is"),
     ({}, {}, [f"{MIXER}.execution=sequential"], "expected 'parallel' as before growing"),
     ({}, {}, ["tokens.table=full", "tokens.heads=full"], "growing keeps table = 'bytes'"),

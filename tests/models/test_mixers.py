@@ -182,7 +182,7 @@ def test_size_free(kind):
 def test_channels_by_position_are_not_size_free():
     table = {"axes": [-1], "sharing": "separate", "wiring": "full"}
     config = config_of(table, (5,))
-    with pytest.raises(MdnnError, match="kind = 'dense' has weights for each place"):
+    with pytest.raises(MdnnError, match="kind = 'dense' has weights per position"):
         check_size_free(config, "maze-5x5")
     shared = {"axes": [-1], "sharing": "shared", "wiring": "full"}
     check_size_free(config_of(shared, (5,)), "maze-5x5")

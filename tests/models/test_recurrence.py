@@ -194,13 +194,13 @@ def test_check(check, tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"steps": 0}, "Refeed takes at least 1 step, received 0"),
-        ({"steps": 1.5}, "Refeed takes at least 1 step, received 1.5"),
+        ({"steps": 0}, "expected steps of at least 1, received 0"),
+        ({"steps": 1.5}, "expected steps of at least 1, received 1.5"),
         ({"steps": 2, "bptt_steps": 3}, r"from 0 \(all\) to steps = 2, received 3"),
         ({"steps": 2, "bptt_steps": -1}, r"from 0 \(all\) to steps = 2, received -1"),
         (
             {"steps": 2, "initial_state": "ones"},
-            "initial_state is one of zeros, learned, random, received 'ones'",
+            "expected initial_state to be one of zeros, learned, random, received 'ones'",
         ),
     ],
 )
@@ -210,5 +210,5 @@ def test_errors(kwargs, message):
 
 
 def test_no_steps_in_the_call():
-    with pytest.raises(ValueError, match="Refeed takes at least 1 step, received 0"):
+    with pytest.raises(ValueError, match="expected steps of at least 1, received 0"):
         make_refeed(SHAPE, 2)(normal(2, *SHAPE), steps=0)

@@ -164,7 +164,7 @@ def test_answers_are_fed_back(what):
 
     np.testing.assert_allclose(values(layer, x), values(expected, x), rtol=1e-4, atol=1e-5)
     with pytest.raises(
-        ValueError, match=f"Refeed of feedback = '{what}' .* is saved with the network"
+        ValueError, match=f"Refeed of feedback = '{what}' .* only be saved as part of its network"
     ):
         layer.get_config()
 
@@ -172,14 +172,20 @@ def test_answers_are_fed_back(what):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"inner_steps": -1}, "inner_steps is a number from 0, received -1"),
+        ({"inner_steps": -1}, "expected inner_steps of at least 0, received -1"),
         (
             {"inner_steps": 1, "feedback": "both"},
             "expected feedback='state' with inner steps, received 'both'",
         ),
-        ({"feedback": "words"}, "feedback is one of state, answer, both, received 'words'"),
-        ({"damping": 1.0}, "damping is from 0 up to 1 and noise at least 0, received damping=1.0"),
-        ({"noise": -0.1}, "noise at least 0, received damping=0.0, noise=-0.1"),
+        (
+            {"feedback": "words"},
+            "expected feedback to be one of state, answer, both, received 'words'",
+        ),
+        (
+            {"damping": 1.0},
+            "expected damping from 0 up to 1 and noise of at least 0, received damping=1",
+        ),
+        ({"noise": -0.1}, "noise of at least 0, received damping=0.0, noise=-0.1"),
     ],
 )
 def test_errors(kwargs, message):

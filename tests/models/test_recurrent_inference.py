@@ -136,7 +136,7 @@ def test_another_size_with_the_same_weights(tmp_path):
     )
     np.testing.assert_allclose(one[0, 12], two[0, 31], rtol=1e-4, atol=1e-5)
     places = load_free(tmp_path, "maze-5x5", [5, 5], "tokens.coordinates=true")
-    with pytest.raises(MdnnError, match=r"tokens.coordinates = true has weights for each place"):
+    with pytest.raises(MdnnError, match=r"tokens.coordinates = true has weights per position"):
         at_grid_size(mdnn.build(places), places, PuzzleName.of("maze-7x7"))
 
 

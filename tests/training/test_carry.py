@@ -185,7 +185,7 @@ def test_refeeds_of_a_run(tmp_path, capsys):
             "3",
         ): "num_starts: expected steps, too, received num_starts = 3",
         ("--data", "sudoku-6x6"): "expected a sudoku-4x4, the puzzle that the network was built "
-        "for: backbone.layer.0.mixer.0.kind = 'dense' has weights for each place; received a "
+        "for: backbone.layer.0.mixer.0.kind = 'dense' has weights per position; received a "
         "sudoku-6x6 of 36 positions",
         ("--data", "maze-5x5"): "expected a sudoku-4x4, the puzzle",
     }

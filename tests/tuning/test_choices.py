@@ -27,7 +27,7 @@ def test_values_are_split_at_commas_outside_brackets_and_quotes(text, key, value
         ("=1,2", "expected KEY=A,B,C"),
         ("backbone.depth=4", "expected 2 to 100 values separated by commas, received '4'"),
         ("backbone.depth=4,", "expected 2 to 100 values separated by commas, received '4,'"),
-        ("backbone.depth=4,4", "expected different values, received '4,4'"),
+        ("backbone.depth=4,4", "expected no duplicate values, received '4,4'"),
         ("context.grid=[8],[2,4", r"expected closed brackets and quotes, received '\[8\],\[2,4'"),
     ],
 )

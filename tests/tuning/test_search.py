@@ -163,9 +163,9 @@ def test_searches_that_cannot_be_are_refused(played, config, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(mdnn.MdnnError, match="expected minutes above 0, received 0"):
         mdnn.search(config, WIDTHS, 0, out)
-    with pytest.raises(mdnn.MdnnError, match=r"expected train\.num_evaluations of 1"):
+    with pytest.raises(mdnn.MdnnError, match=r"train\.num_evaluations of at least 1, received 0"):
         mdnn.search(config, WIDTHS, 1, out, ["train.num_evaluations=0"])
-    with pytest.raises(mdnn.MdnnError, match=r"is no search to go on with: it has no search\.json"):
+    with pytest.raises(mdnn.MdnnError, match=r"is not a search folder: it has no search\.json"):
         mdnn.search(config, WIDTHS, 1, out, resume=True)
     assert not out.exists()
     mdnn.search(config, WIDTHS, 1, out, show=False)

@@ -5,7 +5,7 @@ from keras import ops
 
 
 class CarriedStates(keras.layers.Layer):
-    """Holds the states of a batch between training steps; they are no weights of the network.
+    """Holds the states of a batch between training steps; they are not network weights.
 
     Args:
         batch: int, number of examples.

@@ -29,8 +29,8 @@ def check_size_free(config, wanted):
         found = "tokens.coordinates = true"
     if found is not None:
         raise MdnnError(
-            f"expected a {own}, the puzzle that the network was built for: {found} has weights for "
-            f"each place; received {wanted}"
+            f"expected a {own}, the puzzle that the network was built for: {found} has weights per "
+            f"position; received {wanted}"
         )
 
 

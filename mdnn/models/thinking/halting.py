@@ -66,7 +66,7 @@ class HaltHead(RuledLayer):
 
 
 class HaltingPositions:
-    """Says from a state which positions the halting head stops.
+    """Decides from a state which positions the halting head stops.
 
     Args:
         final_norm: layer before the heads, or `None`.

@@ -89,7 +89,9 @@ class Refeed(RuledLayer):
         super().__init__(**kwargs)
         self.gated_steps, self.gates = gated_steps, None
         if not isinstance(gated_steps, int) or not 0 <= gated_steps < max(steps, 1):
-            raise ValueError(f"gated_steps is below steps = {steps}, received {gated_steps!r}")
+            raise ValueError(
+                f"expected gated_steps below steps = {steps}, received {gated_steps!r}"
+            )
         self.branches = list(branches)
         self.steps, self.bptt_steps, self.initial_state, self.remat = (
             steps,
@@ -110,14 +112,16 @@ class Refeed(RuledLayer):
             ("feedback", feedback, ("state", "answer", "both")),
         ):
             if word not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, received {word!r}")
+                raise ValueError(
+                    f"expected {name} to be one of {', '.join(known)}, received {word!r}"
+                )
         if not isinstance(inner_steps, int) or inner_steps < 0:
-            raise ValueError(f"inner_steps is a number from 0, received {inner_steps!r}")
+            raise ValueError(f"expected inner_steps of at least 0, received {inner_steps!r}")
         if inner_steps and feedback != "state":
             raise ValueError(f"expected feedback='state' with inner steps, received {feedback!r}")
         if not 0 <= damping < 1 or not noise >= 0:
             raise ValueError(
-                "damping is from 0 up to 1 and noise at least 0, received "
+                "expected damping from 0 up to 1 and noise of at least 0, received "
                 f"damping={damping}, noise={noise}"
             )
         if remat and any(branch.dropout is not None for branch in self.branches):
@@ -258,7 +262,7 @@ class Refeed(RuledLayer):
         return [keras.random.normal((1, *shape), seed=self.seed + k) for k in range(self.states)]
 
     def runs(self, steps):
-        """Returns the number of runs of the layers in a number of steps."""
+        """Returns how often the layers run in `steps` steps."""
         return steps * (1 + self.inner_steps)
 
     def compute_output_shape(self, input_shape):
@@ -278,7 +282,7 @@ class Refeed(RuledLayer):
         if self.feedback != "state":
             raise ValueError(
                 f"a Refeed of feedback = {self.feedback!r} takes its answers from a network's "
-                "heads and is saved with the network alone"
+                "heads and can only be saved as part of its network"
             )
         branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
         for branch in branches:
@@ -311,8 +315,8 @@ def _zeros(state, x):
 
 def _check_steps(steps, bptt_steps):
     if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"Refeed takes at least 1 step, received {steps!r}")
+        raise ValueError(f"expected steps of at least 1, received {steps!r}")
     if not isinstance(bptt_steps, int) or not 0 <= bptt_steps <= steps:
         raise ValueError(
-            f"bptt_steps is a number from 0 (all) to steps = {steps}, received {bptt_steps!r}"
+            f"expected bptt_steps from 0 (all) to steps = {steps}, received {bptt_steps!r}"
         )

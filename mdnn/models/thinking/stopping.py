@@ -59,7 +59,7 @@ class WholePass:
         return mixer.apply(layer, x, self.options)
 
     def show(self, layer, mixer, x):
-        """Lets other positions see the input of a mixer whose output nobody needs."""
+        """Lets other positions see the input of a mixer whose output is unused."""
 
     def either(self, condition, run, keep):
         """Returns the result of one of two functions without arguments, by a boolean scalar."""

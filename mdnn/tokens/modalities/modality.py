@@ -187,7 +187,7 @@ class ItemModality(Modality):
         return tuple(np.shape(value)[: len(self.coordinates)])
 
     def limited(self, value, count):
-        """Returns a value of at most `count` sizes of `token_shape`; only texts may exceed it."""
+        """Returns a value cut to a length of `count`; only texts can be longer."""
         return value
 
     # === Tokens ===
@@ -258,7 +258,7 @@ class ItemModality(Modality):
         return _resolved(self.reader)(path, options)
 
     def encode(self, item, rate=None):
-        """Returns the bytes of the file that holds an item; `rate` is for sounds without one."""
+        """Returns the bytes of an item's file; `rate` is for sounds that have no rate."""
         if self.encoder is None:
             raise MdnnError(f"items of the kind {self.name} are not written to files")
         return _resolved(self.encoder)(item, rate)

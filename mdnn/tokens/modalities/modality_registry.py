@@ -43,7 +43,7 @@ def register_modality(modality):
     if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]{0,31}", name):
         raise MdnnError(f"modality: expected a name of lower-case letters, received {name!r}")
     if name in _INPUTS:
-        raise MdnnError(f"modality {name!r}: a SavedModel has an input of this name")
+        raise MdnnError(f"modality {name!r}: the name is reserved for an input of SavedModels")
     if not isinstance(index, int) or not 0 <= index < MAX_MODALITIES:
         raise MdnnError(
             f"modality {name!r}: expected a number from 0 to {MAX_MODALITIES - 1}, received {index}"

@@ -86,11 +86,11 @@ class WordModality(Modality):
         names = tokens.modalities
         if (self.name in names) != bool(tokens.words):
             raise MdnnError(
-                "tokens: the modality 'word' and tokens.words above 0 belong together, received "
+                "tokens: the modality 'word' and tokens.words above 0 require each other, received "
                 f"{list(names)} and words = {tokens.words}"
             )
         if self.name in names and self.kind not in names:
             raise MdnnError(
-                "tokens.modalities: expected text beside word, for what is not in the table of "
-                f"words; received {list(names)}"
+                "tokens.modalities: 'word' needs 'text' too, for words outside the word table; "
+                f"received {list(names)}"
             )

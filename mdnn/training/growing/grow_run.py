@@ -79,8 +79,8 @@ def grow(run, out, overrides=()):
     }
     if facts["difference"] > TOLERANCE:
         raise MdnnError(
-            f"the larger network's scores differ by {facts['difference']:.1e} of the largest: this "
-            "is a fault of mdnn; nothing is written"
+            f"the larger network's scores differ by {facts['difference']:.1e} of the largest "
+            "score; this is a bug in mdnn; nothing is written"
         )
     with making(path) as part:
         _copy_about(run, part, config)

@@ -11,7 +11,7 @@ from mdnn.models.builder import build
 
 
 def grow_state(old, new, old_optimizer=None, new_optimizer=None):
-    """Gives a larger network the function of a smaller one, and its optimizer the state.
+    """Copies the function of a network, and its optimizer's state, to a larger one.
 
     Args:
         old: network.
@@ -39,7 +39,7 @@ def grow_state(old, new, old_optimizer=None, new_optimizer=None):
 
 
 def _generators(network):
-    """Returns the states of a network's random generators, a dict by what draws from them."""
+    """Returns the states of a network's random generators, a dict keyed by the layer that draws."""
     found = {}
     for block in network.blocks:
         for name, layer in ((block.name, block), *_inner(block)):

@@ -24,7 +24,8 @@ class EvolutionStrategy:
         sigma: float, size of the noise relative to 1 / sqrt(fan in).
         rank: int, rank of a matrix's noise.
         weights: `"float32"`, or `"int8"`: matrices stay on a grid of 255 values, and neither
-            noise nor updates leave it; updates are rounded at random, so that small ones count.
+            noise nor updates leave it; updates are rounded at random, so that small updates
+            take effect on average.
         seed: int.
     """
 
