@@ -160,7 +160,7 @@ class RuledLayer(keras.layers.Layer):
         for rule in _RULES.get():
             name = kwargs.get("name") or "weight"
             if initializer is not None:
-                initializer = keras.initializers.get(initializer)
+                initializer = get_initializer(initializer)
             initializer = rule(f"{self.path}/{name}", shape, initializer)
         return super().add_weight(shape, initializer, *args, **kwargs)
 

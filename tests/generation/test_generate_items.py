@@ -312,7 +312,10 @@ def test_places_that_the_network_decides(run):
         ({"decoding": 3}, "decoding: unknown 3; known"),
         ({"preset": "factal"}, "preset: unknown 'factal' (did you mean 'factual'?)"),
         ({"output": "gray"}, "output: unknown 'gray' (did you mean 'grey'?)"),
-        ({"output": "image 4x4"}, "output: 'image 4x4': this network knows text, grey, audio"),
+        (
+            {"output": "image 4x4"},
+            "output: 'image 4x4': expected an item of the kinds text, grey, audio",
+        ),
         ({"output": []}, "output: expected a word or a list of words, received []"),
         (
             {"output": "audio 33"},
@@ -323,7 +326,10 @@ def test_places_that_the_network_decides(run):
         ({"batch_size": 0}, "batch_size: expected a whole number from 1 to 65,536, received 0"),
         ({"prompt": [""]}, "prompt: expected a text of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
-        ({"prompt": ["a", np.zeros((2, 2, 3), "uint8")]}, "item 2 of the prompt: this network"),
+        (
+            {"prompt": ["a", np.zeros((2, 2, 3), "uint8")]},
+            "item 2 of the prompt: expected an item of the kinds",
+        ),
         ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 tokens from position 8"),
         (
             {"prompt": ["x" * 39]},

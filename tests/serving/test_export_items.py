@@ -217,13 +217,13 @@ def test_no_prompts_at_all(server):
             "text",
             {"text": b"a" * 40},
             {},
-            "prompt 2: text: 40 units from position 0 on leave no room",
+            "prompt 2: text: 40 tokens from position 0 on leave no room",
         ),
         (
             "text",
             {"text": b"a" * 33, "audio": WAV + b" "},
             {},
-            "prompt 2: audio: 6 units from position 40 on leave no room for an answer",
+            "prompt 2: audio: 6 tokens from position 40 on leave no room for an answer",
         ),
         (
             "grey",
