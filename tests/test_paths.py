@@ -139,6 +139,7 @@ def test_sources_with_such_names(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports a SavedModel")
+@pytest.mark.long
 def test_all_commands_in_one_such_path(tmp_path, monkeypatch, capfd):
     home = tmp_path / "$HOME$ 100% 'ü' \"日本\" [x]"
     home.mkdir()

@@ -42,7 +42,7 @@ def generate(exported):
     return called(tf.saved_model.load(str(exported)))
 
 
-@pytest.mark.parametrize("pick", ["signature", "attribute"])
+@pytest.mark.parametrize("pick", [pytest.param("signature", marks=pytest.mark.long), "attribute"])
 def test_a_loaded_function_keeps_its_variables(exported, tiny_run, pick):
     """As people paste it: in one expression, then inside tf.data and tf.function."""
     loaded = tf.saved_model.load(str(exported))

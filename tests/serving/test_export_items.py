@@ -147,7 +147,7 @@ def expected(run, kind, want, prompts, **settings):
         ("text", "text", {}),
         ("grey", "grey", {}),
         ("audio", "audio", {"samples": 0}),
-        ("audio", "audio 6", {"samples": 6}),
+        pytest.param("audio", "audio 6", {"samples": 6}, marks=pytest.mark.long),
     ],
 )
 def test_the_same_answers_without_mdnn_and_keras(server, run, kind, want, sizes, decoding):

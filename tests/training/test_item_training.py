@@ -202,6 +202,7 @@ def interrupted(config, folder, monkeypatch, at, steps):
 RESUMED = (*tiny.QUICK, "train.batch_size=2", "seed=1", "backbone.layer.1.dropout=0.2")
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     config = tiny.load_items(tmp_path, *RESUMED, "train.objectives.autoregressive=1")
     # Figures would take longer than training; the text below has them.
@@ -245,7 +246,9 @@ def test_a_text_all_at_once(tmp_path):
         mdnn.evaluate(tmp_path / "run", "The cat ")
 
 
-@pytest.mark.parametrize("way", OBJECTIVES)
+@pytest.mark.parametrize(
+    "way", [pytest.param(w, marks=pytest.mark.long) if w == "parallel" else w for w in OBJECTIVES]
+)
 def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
     objectives = [
         f"train.objectives.{name}={int(name in ('autoregressive', way))}" for name in OBJECTIVES

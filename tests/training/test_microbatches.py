@@ -32,6 +32,8 @@ CONFIGS = {
     "counted items": (tiny.load_items, "loss.modality.audio=0.25", "loss.prompt=0.5"),
 }
 
+LONG = ("items", "counted items", "bits", "words")
+
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="JAX shares cores by itself"
 )
@@ -54,7 +56,9 @@ def _learnt(config, data, start, parts):
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("what", CONFIGS)
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=pytest.mark.long) if w in LONG else w for w in CONFIGS]
+)
 def test_parts_learn_what_the_whole_batch_learns(what, tmp_path):
     load, *settings = CONFIGS[what]
     config = load(tmp_path, *SGD, *settings)
@@ -146,9 +150,9 @@ print(shared, threading.get_intra_op_parallelism_threads(), many)
     ("words", "environment", "said"),
     [
         (("0", "first"), {}, "True 1 6"),
-        (("4", "first"), {}, "True 1 4"),
+        pytest.param(("4", "first"), {}, "True 1 4", marks=pytest.mark.long),
         (("3", "first"), {}, "True 2 3"),
-        (("1", "first"), {}, "True 6 1"),
+        pytest.param(("1", "first"), {}, "True 6 1", marks=pytest.mark.long),
         (("24", "first"), {"CORES": "24"}, "True 4 6"),
         (("4", "begun"), {}, "False 0 1"),
         (("4", "first"), {"TF_NUM_INTRAOP_THREADS": "2"}, "False 0 1"),

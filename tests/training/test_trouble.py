@@ -348,6 +348,7 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_half_precision_with_a_scaled_loss(tmp_path, monkeypatch):
     settings = (*tiny.QUICK, 'train.precision="float16"', "train.num_evaluations=1")
     # A sample, for which more is compiled than for all steps, in one of them.
