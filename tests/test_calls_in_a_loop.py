@@ -118,7 +118,11 @@ def growth(call, made, number, warm):
     return (resident() - before) / number, seconds / number
 
 
-@pytest.mark.parametrize("name", [name for name in LIGHT if name != "build"])
+FEW = ("generate by path", "evaluate by path", "load by path", "solve by path", "inspect")
+"""Calls that compile or read the most; `test_many_calls` has all."""
+
+
+@pytest.mark.parametrize("name", FEW)
 def test_a_few_calls(made, name):
     """What was compiled is compiled once: otherwise a call takes some 40 MB and seconds."""
     megabytes, _ = growth(LIGHT[name], made, 8, 2)

@@ -148,6 +148,7 @@ def test_a_grown_run(grown_run, tiny_run):
     assert mdnn.generate(path, "The cat", length=8, temperature=0.0)
 
 
+@pytest.mark.long
 def test_a_grown_run_goes_on_without_a_jump(grown_run, tmp_path):
     path, _ = grown_run
     shutil.copytree(path, tmp_path / "run")

@@ -77,6 +77,7 @@ def test_the_state_of_the_optimizer(tmp_path, monkeypatch, config, tiny_run):
     assert read_origin(tmp_path / "run")["optimizer"] is True
 
 
+@pytest.mark.long
 def test_it_learns_the_new_text(tmp_path, config, tiny_run):
     before = mdnn.evaluate(tiny_run, OTHER_TEXT, sliding=False)["loss"]
     path = tmp_path / "other" / "tiny.toml"
