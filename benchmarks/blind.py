@@ -3,7 +3,7 @@
 Two small networks, a puzzle (prefix sums of 16 bits, 4 refeed steps) and a text (the Python
 documentation at hand), each trained by backpropagation, by evolution strategies with float32
 weights, and with int8 weights. Each row is a run of `mdnn train` in a process of its own. Prints
-validation losses, what part of the answers is right, steps and seconds:
+validation losses, what part of the puzzles is solved, steps and seconds:
 
     python benchmarks/blind.py
     python benchmarks/blind.py --minutes 5 --pairs 128
@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--rate", type=float, default=1e-2, help="learning rate of blind rows")
     parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
-    print("| network | weights | method | nats | right | steps | ms per step |\n|" + 7 * "---|")
+    print("| network | weights | method | nats | solved | steps | ms per step |\n|" + 7 * "---|")
     rows = []
     for network, (config, *settings) in NETWORKS.items():
         for method, changes in METHODS.items():
@@ -73,7 +73,7 @@ def main():
             ]
             result = trained(CONFIGS / f"{config}.toml", words)
             rows.append({"network": network, "method": method, **result})
-            right = result.get("solved")
+            right = result.get("exact")
             print(
                 f"| {network} | {result['parameters']:,} | {method} | {result['loss']:.4f} | "
                 f"{'' if right is None else f'{right:.1%}'} | {result['steps']:,} | "

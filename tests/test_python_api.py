@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 import mdnn
+from mdnn.runs.run_folder import run_of
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,7 @@ def test_a_network_in_memory_is_let_go(tmp_path):
     config = tiny.load_config(tmp_path)
     model = mdnn.build(config)
     expected = mdnn.evaluate(model, tiny.TEXT)
+    assert run_of(model) is run_of(model)
     # Nobody but the call holds this one.
     assert mdnn.evaluate(mdnn.build(config), tiny.TEXT) == expected
     gone = weakref.ref(model)

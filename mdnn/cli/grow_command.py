@@ -2,6 +2,7 @@
 
 import json
 
+from mdnn.cli.shared_options import add_json, add_set
 from mdnn.file_systems import path_argument
 from mdnn.runtime import quiet_import
 
@@ -15,14 +16,8 @@ def add_grow(commands):
     grow.add_argument(
         "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
     )
-    grow.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="what grows: context.grid=[16,32], backbone.depth=6, backbone.width=256",
-    )
-    grow.add_argument("--json", action="store_true", help="the result as one JSON object")
+    add_set(grow, "what grows: context.grid=[16,32], backbone.depth=6, backbone.width=256")
+    add_json(grow)
     grow.set_defaults(run_command=run_grow)
 
 

@@ -18,6 +18,7 @@ from mdnn.cli.commands import (
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.search_command import add_search
+from mdnn.cli.shared_options import add_json, add_set
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -106,8 +107,8 @@ def parser():
         action="store_true",
         help="take the state of the optimizer from the newest checkpoint of OTHER as well",
     )
-    _set(train)
-    _json(train)
+    add_set(train)
+    add_json(train)
     train.set_defaults(run_command=run_train)
 
     add_generate(commands)
@@ -135,7 +136,7 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
-    _json(evaluate)
+    add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
     export = commands.add_parser("export", help="a SavedModel for serving")
@@ -165,7 +166,7 @@ def parser():
         type=path_argument,
         help="what to evaluate on, as for mdnn evaluate",
     )
-    _json(quantize)
+    add_json(quantize)
     quantize.set_defaults(run_command=run_quantize)
     add_grow(commands)
     add_serve(commands)
@@ -178,14 +179,14 @@ def parser():
         type=path_argument,
         help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
     )
-    _set(inspect)
-    _json(inspect)
+    add_set(inspect)
+    add_json(inspect)
     inspect.set_defaults(run_command=run_inspect)
     configs = commands.add_parser("configs", help="the configs that come with mdnn")
     configs.add_argument(
         "name", metavar="NAME", nargs="?", help="print this one: mdnn configs text > mine.toml"
     )
-    _json(configs)
+    add_json(configs)
     configs.set_defaults(run_command=run_configs)
 
     demo = commands.add_parser("demo", help="trains for some minutes and shows what it learnt")
@@ -199,20 +200,6 @@ def parser():
     )
     demo.set_defaults(run_command=run_demo)
     return top
-
-
-def _set(command):
-    command.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change a config key: train.minutes=1, data.source=book.txt",
-    )
-
-
-def _json(command):
-    command.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 import json
 import signal
 
+from mdnn.cli.shared_options import add_json, add_set
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.training.signals import exit_status
@@ -39,17 +40,11 @@ def add_search(commands):
     command.add_argument(
         "--out", metavar="DIR", type=path_argument, required=True, help="the folder to make"
     )
-    command.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change a config key for all trials: train.minutes=1",
-    )
+    add_set(command, "change a config key for all trials: train.minutes=1")
     command.add_argument(
         "--resume", action="store_true", help="go on with the search in DIR for --minutes more"
     )
-    command.add_argument("--json", action="store_true", help="the result as one JSON object")
+    add_json(command)
     command.set_defaults(run_command=run_search)
 
 

@@ -81,6 +81,24 @@ def test_int8_weights_are_rounded_at_random_to_the_grid():
     assert np.array_equal(np.asarray(strategy.settle(0, vector, 7)), np.asarray(vector))
 
 
+class OffGrid(Quadratic):
+    """A loss that is the distance of a matrix from the int8 grid, in grid units."""
+
+    def stateless_call(self, weights, fixed, batch, training):
+        codes = weights[0] / grid_unit(weights[0].shape)
+        return ops.max(ops.abs(codes - ops.round(codes))), fixed
+
+
+@pytest.mark.parametrize(("weights", "on_grid"), [("int8", True), ("float32", False)])
+def test_noise_of_int8_weights_stays_on_the_grid(weights, on_grid):
+    strategy = EvolutionStrategy(8, 0.1, 1, weights, 1)
+    start = keras.Variable(np.full((6, 5), 0.1234, "float32"))
+    strategy.start([start])
+    value, _ = estimate(strategy, OffGrid([(6, 5)]), [np.asarray(start.value)])
+    assert (value < 1e-3) == on_grid
+    assert (np.asarray(start.value) != np.float32(0.1234)).all() == on_grid
+
+
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 def test_a_text_is_learnt_without_gradients(tmp_path, weights):
     settings = [*BLIND, f'train.blind.weights="{weights}"', "train.steps=60", "train.sample=0"]
