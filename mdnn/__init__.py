@@ -24,6 +24,7 @@ _PLACES = {
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",
     "grow": "mdnn.training.growing.grow_run",
+    "import_weights": "mdnn.foreign.import_run",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",
     "open_text": "mdnn.datasets.text.text_splits",

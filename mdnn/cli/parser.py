@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, import."""
 
 import argparse
 import contextlib
@@ -17,6 +17,7 @@ from mdnn.cli.commands import (
 )
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.import_command import add_import
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_json, add_set
 from mdnn.errors import MdnnError
@@ -169,6 +170,7 @@ def parser():
     add_json(quantize)
     quantize.set_defaults(run_command=run_quantize)
     add_grow(commands)
+    add_import(commands)
     add_serve(commands)
     add_search(commands)
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_decoding import before_end
 from mdnn.generation.windows import encode_prompts, pad_features
 
 # Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
@@ -20,7 +21,9 @@ class TextStream:
 
     def __init__(self, run):
         self.tokenizer = run.tokenizer
-        self.decoder = TextDecoder(run.model, PIECE, sampler="plain", words=len(run.words))
+        self.decoder = TextDecoder(
+            run.model, PIECE, sampler="plain", words=len(self.tokenizer.words)
+        )
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Continues texts.
@@ -34,7 +37,8 @@ class TextStream:
             seeds: list of int.
 
         Yields:
-            Lists of str, the new characters of each text; `""` for a text without new characters.
+            Lists of str, the new characters of each text; `""` for a text without new characters,
+            and `None` from where the network has ended a text before its length.
         """
         window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
         settings = {
@@ -45,12 +49,22 @@ class TextStream:
         }
         groups = BatchGroups(self.decoder, window, filled, settings)
         left, count = list(lengths), FIRST_PIECE
+        # Tokens that a text may still take.
+        tokens_left = [length * self.tokenizer.tokens_per_character for length in lengths]
+        decoders = [self.tokenizer.decoder() for _ in prompts]
+        ended = [False] * len(prompts)
         while any(left):
-            pieces = [""] * len(prompts)
+            pieces = [None if end else "" for end in ended]
             for text, tokens in enumerate(groups.decode(count, left)):
                 if left[text]:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
-                    pieces[text] = self.tokenizer.text(ids)[: left[text]]
+                    ids, end = before_end(ids, self.tokenizer)
+                    pieces[text] = decoders[text](ids)[: left[text]]
                     left[text] -= len(pieces[text])
+                    tokens_left[text] -= count
+                    if left[text] and (end or tokens_left[text] <= 0):
+                        left[text], ended[text] = 0, True
             count = PIECE
             yield pieces
+        if any(ended):
+            yield [None if end else "" for end in ended]

@@ -12,6 +12,7 @@ from mdnn.layers.decoding_steps import (
     check_table,
     column,
     is_any,
+    whole_size,
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
 from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
@@ -72,6 +73,7 @@ class ModalityEmbedding(RuledLayer):
         start="random",
         letters=None,
         embeddings_initializer=None,
+        subwords=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -90,7 +92,7 @@ class ModalityEmbedding(RuledLayer):
         self.places = bool(places)
         self.items = bool(items)
         self.base = int(base)
-        self.digits = int(digits)
+        self.digits, self.subwords = int(digits), int(subwords)
         self.start = start
         self.letters = [list(map(int, word)) for word in letters] if letters else None
         self.embeddings_initializer = get_initializer(
@@ -140,8 +142,8 @@ class ModalityEmbedding(RuledLayer):
 
     def _byte_rows(self, name):
         """Returns the numbers of rows of a modality's byte tables."""
-        if self._is_whole(name):
-            return (modality(name).whole_values,)
+        if size := whole_size(name, self.table, self.subwords):
+            return (size,)
         if name == "word":
             return (len(self.letters),)
         # Modalities without bytes, such as `end`, have a single token.
@@ -173,8 +175,8 @@ class ModalityEmbedding(RuledLayer):
         return [name for name in self.modalities if name == "word" or self._is_whole(name)]
 
     def _is_whole(self, name):
-        """Returns whether a modality has one of the paper's tables."""
-        return self.table == "full" and modality(name).whole_values is not None
+        """Returns whether a modality has one table: one of the paper's, or that of subwords."""
+        return bool(whole_size(name, self.table, self.subwords))
 
     def _rows(self, tokens):
         """Sums the rows of all small tables with a single look-up in the concatenated tables.
@@ -279,5 +281,6 @@ class ModalityEmbedding(RuledLayer):
             "digits": self.digits,
             "start": self.start,
             "letters": self.letters,
+            "subwords": self.subwords,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

@@ -21,17 +21,19 @@ from mdnn.runs.run_files import (
     ABOUT,
     CONFIG,
     STAGE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     WEIGHTS,
     WORDS,
     check_format,
+    read_vocabulary,
     read_weights,
-    read_words,
     weights_dtype,
     write_run,
 )
 from mdnn.runs.safetensors_io import opened
-from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
+from mdnn.tokens.text_tokenizers import text_tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Run:
     Args:
         path: `Path` of the run folder; `None` for a network that exists only in memory.
         config: `Config` that it was trained with.
-        words: tuple of strings, its table of words; empty for a vocabulary of characters.
+        words: tuple of strings, its vocabulary: the table of words; the two texts of the tokenizer
+            of subwords (`mdnn.tokens.text_tokenizers`); empty for a vocabulary of characters.
     """
 
     path: Path | None
@@ -73,7 +76,7 @@ class Run:
     @functools.cached_property
     def tokenizer(self):
         """The tokenizer of texts."""
-        return TextTokenizer(self.words)
+        return text_tokenizer(self.config.tokens, self.words)
 
     @functools.cached_property
     def item_tokenizer(self):
@@ -130,7 +133,7 @@ def open_run(run):
     config = load_config(path / CONFIG)
     if config.train.stage:
         config = _config_of_stage(config, path / WEIGHTS)
-    return Run(path, config, read_words(path) if config.tokens.words else ())
+    return Run(path, config, read_vocabulary(path, config.tokens))
 
 
 def _config_of_stage(config, file):
@@ -238,7 +241,8 @@ def cached_run(run):
 def _state_of(path):
     """Returns times, sizes and inodes of the files of a run folder, to detect changes."""
     state = []
-    files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
+    names = (CONFIG, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG, ITEMS, ABOUT)
+    files = [path] if path.is_file() else [path / name for name in names]
     for file in files:
         try:
             about = file.stat()

@@ -57,6 +57,7 @@ class TextEvaluator:
         least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
         if len(ids) < least:
             kind = "characters or words" if self.tokenizer.words else "characters"
+            kind = "subwords" if self.config.tokens.subwords else kind
             number = {2: "two"}.get(least, least)
             raise MdnnError(
                 f"expected a text of at least {number} {kind} to evaluate, received {len(ids)}"

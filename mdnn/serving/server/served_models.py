@@ -45,7 +45,7 @@ def open_run_network(run):
     signatures, write = exported.signatures(), exported.text_stream()
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
-        signatures.pop(GENERATE.name, None)
+        signatures.pop(exported.streamed, None)
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
