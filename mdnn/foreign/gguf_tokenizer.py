@@ -72,7 +72,7 @@ def gguf_tokenizer(metadata, where):
         table = _byte_level(tokens, read("ggml.merges", list, ()), read("ggml.pre", str), where)
     elif model == "llama":
         scores = read("ggml.scores", list, ())
-        if len(scores) != len(tokens):
+        if len(scores) != len(tokens) or not all(isinstance(one, (int, float)) for one in scores):
             raise MdnnError(f"{where}: expected {len(tokens)} tokenizer.ggml.scores")
         space = read("ggml.add_space_prefix", bool, True)
         table = sentencepiece_json(tokens, scores, space)

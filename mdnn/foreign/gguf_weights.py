@@ -54,6 +54,7 @@ def _q4_1(columns, blocks):
     return StoredRows("int4", columns, blocks[..., 4:], scales, offsets)
 
 
+@np.errstate(all="ignore")
 def _q4_k(columns, blocks):
     """Blocks of 256: two halves, 12 bytes of eight 6-bit scales and minima, 128 bytes of codes.
 
@@ -79,6 +80,7 @@ def _q4_k(columns, blocks):
     )
 
 
+@np.errstate(all="ignore")
 def _q6_k(columns, blocks):
     """Blocks of 256: 128 bytes of low four bits, 64 of high two, 16 scales int8, a half.
 

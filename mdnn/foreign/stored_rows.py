@@ -48,8 +48,9 @@ class StoredRows:
         """Returns the rows of these indices."""
         return self.with_parts([part[rows] for part in self.parts()])
 
+    @np.errstate(all="ignore")
     def values(self):
-        """Returns the weights, float32 `[rows, columns]`."""
+        """Returns the weights, float32 `[rows, columns]`; damaged ones may be no finite numbers."""
         if self.scales is None:
             return self.codes.astype("float32")
         codes = self.codes

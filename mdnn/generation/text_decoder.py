@@ -41,11 +41,12 @@ class TextDecoder(keras.Model):
         return_hidden: bool, whether to also return the inputs of the heads.
 
     Call arguments:
-        inputs: dict. First call: `window` int32 `[batch, positions, 4]`, or the beginning of it
-            that `reading_length` says, and `filled` int32 `[batch]`, as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
-            `[batch]`, zeros. Further calls: the result of the previous call without `decoded`, and
-            `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32,
-            `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+        inputs: dict. First call: `window` int32 `[batch, positions, 4]`, or its beginning of
+            `reading_length`, and `filled` int32 `[batch]` as returned by
+            `mdnn.generation.windows.encode_prompts`, and `written` int32 `[batch]`, zeros. Further
+            calls: the result of the previous call without `decoded`, and `count` int32 `[1]`,
+            number of tokens to decode, at most `chunk`; `seed` int32, `temperature` float32,
+            `top_k` int32 and `top_p` float32, all `[batch]`.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`

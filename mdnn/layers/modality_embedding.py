@@ -15,7 +15,12 @@ from mdnn.layers.decoding_steps import (
     whole_size,
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
-from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
+from mdnn.layers.table_lookup import (
+    dense_gradient,
+    digit_rows,
+    sum_of_rows,
+    take_rows,
+)
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality
@@ -235,7 +240,7 @@ class ModalityEmbedding(RuledLayer):
             columns = (first, second, third)[: modality(name).joined]
             number = functools.reduce(lambda number, byte: number * 256 + byte, columns)
             # Bytes of other modalities may exceed the table; the result is masked by the caller.
-            return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
+            return take_rows(tables[0], ops.minimum(number, tables[0].shape[0] - 1))
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
         return ops.take(tables[0], number, axis=0) + self._letters(number)
 

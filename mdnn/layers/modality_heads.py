@@ -164,14 +164,20 @@ class ModalityHeads(RuledLayer):
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):
             rows = ops.cast(ops.take(table, answers[earlier], axis=0), hidden.dtype)
             hidden = hidden * (1.0 + rows)
-        score = ops.matmul(hidden, self._kernel(step, hidden.dtype))
+        score = self._product(step, hidden)
         return ops.cast(score, "float32") + ops.cast(self.biases[step.name], "float32")
 
-    def _kernel(self, step, dtype):
-        """Returns the kernel of a step, `[width, classes]`."""
-        if step.name in self.kernels:
-            return ops.cast(self.kernels[step.name], dtype)
-        return ops.transpose(ops.cast(self._tables[step.name], dtype))
+    def _product(self, step, hidden):
+        """Returns the product of `hidden` with the kernel of a step, `[..., classes]`."""
+        tied = step.name not in self.kernels
+        kernel = self._tables[step.name] if tied else self.kernels[step.name]
+        # Weights that are held as codes multiply from them (`mdnn.runs.packed_variable`).
+        if hasattr(kernel, "product"):
+            y = kernel.product(hidden, "last" if tied else "first")
+            if y is not None:
+                return y
+        kernel = ops.cast(kernel, hidden.dtype)
+        return ops.matmul(hidden, ops.transpose(kernel) if tied else kernel)
 
     def _bit_score(self, step, hidden):
         """Returns the scores of a step's numbers: the sum of the scores of each number's 1 bits.

@@ -20,7 +20,7 @@ from keras import ops
 
 from mdnn.config.schema import option, parse
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.runs.quantization_search import quantize, storage_format
+from mdnn.runs.quantization_search import quantize, storage_format, turns
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
@@ -100,7 +100,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[_scales(name)], turned = quantize(array, own)
+            packed[name], packed[_scales(name)], turned = quantize(array, own, turns(name, array))
         stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 

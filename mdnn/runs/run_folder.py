@@ -17,6 +17,7 @@ from mdnn.models.builder import build
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
+from mdnn.runs.packed_network import can_pack, packed_network
 from mdnn.runs.run_files import (
     ABOUT,
     CONFIG,
@@ -53,13 +54,23 @@ class Run:
 
     @functools.cached_property
     def model(self):
-        """The network with its weights."""
+        """The network with its weights; large ones of 8 or 4 bits stay codes on TensorFlow."""
+        return self.opened(packed=can_pack(self.dtype))
+
+    def opened(self, packed=False):
+        """Returns a new network with the weights of the run folder.
+
+        Args:
+            packed: boolean, whether large quantized weights stay codes; they cannot be trained.
+        """
         file = self.path / WEIGHTS
         # Open the file first, so that its size is that of a valid file. A weight takes at least
         # half a byte.
         with opened(file):
             most = 2 * file.stat().st_size
         try:
+            if packed:
+                return packed_network(self.config, self.words, file, most)
             model = build(self.config, self.words, most=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:
@@ -267,4 +278,5 @@ def load(run):
         from mdnn.safety.keras_files import load_keras
 
         return load_keras(run)
-    return open_run(run).model
+    run = open_run(run)
+    return run.model if run.path is None else run.opened()

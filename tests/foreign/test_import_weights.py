@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import mdnn
+from mdnn import cli
 from mdnn.foreign.gguf_header import read_header
 from mdnn.foreign.gguf_model import GgufModel
 from mdnn.foreign.gguf_weights import read_rows
+from mdnn.generation import text_decoder
 from mdnn.runs.run_folder import open_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -119,6 +121,11 @@ def test_an_imported_run_writes_and_is_evaluated(f32):
     right = run.tokenizer.text(ids[3:])
     written = mdnn.generate(run, "the cat", length=len(right), temperature=0)
     assert written == right
+    # A long context is read no further than the prompt needs it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_decoder, "SHORT_CONTEXT", 4)
+        again = mdnn.generate(open_run(run.path), "the cat", length=len(right), temperature=0)
+    assert again == right
     facts = mdnn.evaluate(run, "the cat sat on the mat. " * 3, sliding=False)
     assert facts["characters"] == 72 + 1  # the space before the text
     assert facts["loss"] > 0
@@ -181,3 +188,28 @@ def test_the_stories_of_260_000_weights(tmp_path):
     mdnn.import_weights(DATA / "stories260K.bin", tmp_path / "run")
     text = mdnn.generate(tmp_path / "run", "Once upon a time", length=200, temperature=0)
     assert text.startswith(", there was a little")
+
+
+def test_a_question_in_the_chat_template(f32, capsys):
+    """`--chat` asks in the template of the file; the command and its Python twin say the same."""
+    run = open_run(f32[0] / "run")
+    prompt = mdnn.chat_prompt(run, "the cat")
+    assert prompt == "[user]the cat\n[assistant]"
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    assert mdnn.chat_prompt(run, messages) == "[system]a\n[user]b\n[assistant]"
+    words = ["--chat", "--prompt", "the cat", "--length", "5", "--greedy"]
+    assert cli.main(["generate", str(f32[0] / "run"), *words]) == 0
+    answer = mdnn.generate(run, prompt, length=5, temperature=0)
+    assert capsys.readouterr().out == f"the cat\n{answer}\n"
+
+
+def test_the_command(f32, tmp_path, capsys):
+    path = f32[0] / "a.gguf"
+    assert cli.main(["import", str(path), "--out", str(tmp_path / "run"), "--context", "8"]) == 0
+    assert "2 blocks of width 32, 288 subwords, 8 positions" in capsys.readouterr().out
+    assert cli.main(["import", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert cli.main(["import", str(path), "--out", str(tmp_path / "b"), "--context", "999"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 2
+    assert "context: expected 1 to 24" in error
+    assert not (tmp_path / "b").exists()

@@ -27,7 +27,7 @@ class AttentionMixer(Mixer):
     # Base of the rotary wavelengths; the longest is 2π times it.
     rotary_base: float = option(10_000.0, least=1.0, most=1e12)
 
-    example: ClassVar[dict] = {"heads": 4, "kv_heads": 2}
+    example: ClassVar[dict] = {"heads": 2, "kv_heads": 1}
     size_free = True
     can_be_causal = True
 
