@@ -20,7 +20,7 @@ _PLACES = {
     "PuzzleBatches": "mdnn.datasets.batches.puzzle_batches",
     "TokenCrossEntropy": "mdnn.models.loss",
     "build": "mdnn.models.builder",
-    "chat_prompt": "mdnn.generation.chat_prompt",
+    "chat_prompt": "mdnn.tokens.subwords.chat_prompt",
     "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",

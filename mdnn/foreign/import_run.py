@@ -174,4 +174,5 @@ def _packed(path, rows, shape, turned):
     found = {path: codes, f"{path}:scales": rows.scales.reshape(-1)}
     if rows.offsets is not None:
         found[f"{path}:offsets"] = rows.offsets.reshape(-1)
-    return found, Stored(rows.dtype, shape, turned, rows.offsets is not None).to_dict()
+    wide = rows.scales.dtype == np.float32
+    return found, Stored(rows.dtype, shape, turned, rows.offsets is not None, wide).to_dict()

@@ -37,23 +37,27 @@ class Stored:
         dtype: `"float16"`: the array itself. `"int8"`: codes int8 `[groups, group]`. `"int4"`:
             codes plus 8, two per byte, uint8 `[groups, group / 2]`: the first half of a group in
             the low four bits, the second half in the high four bits. The scales of codes are a
-            separate array `<name>:scales`, float16 or float32 `[groups]`.
+            separate array `<name>:scales`, float16 `[groups]`.
         shape: tuple of ints, the shape of the array.
         turned: boolean, whether the last two axes are exchanged before grouping.
         offsets: boolean, whether 4-bit codes from 0 to 15 are not centred: a weight is its code
             times the scale plus the offset of its group, an array `<name>:offsets` as the scales.
             Imported weights have them.
+        wide: boolean, whether scales and offsets are float32, as those of imported weights may be.
     """
 
     dtype: str = option(choices=DTYPES)
     shape: tuple[int, ...] = option(least=0)
     turned: bool = False
     offsets: bool = False
+    wide: bool = False
 
     def to_dict(self):
-        """Returns the entry in the metadata, without values that are the defaults."""
+        """Returns the entry in the metadata."""
         table = dataclasses.asdict(self)
-        return {name: value for name, value in table.items() if value is not False}
+        # Only imported weights have these keys.
+        rare = {name: table.pop(name) for name in ("offsets", "wide")}
+        return table | {name: value for name, value in rare.items() if value}
 
     def names(self, name):
         """Returns the names of the arrays that store the array `name`."""
@@ -221,10 +225,11 @@ def _fits(stored, codes, scales=None, offsets=None):
     turns = not stored.turned or len(stored.shape) > 1
     whole = (groups - 1) * group < size <= groups * group
     factors = [scales, *([offsets] if stored.offsets else [])]
+    dtype = np.float32 if stored.wide else np.float16
     return (
         turns
         and whole
-        and all(part.dtype in (np.float16, np.float32) for part in factors)
+        and all(part.dtype == dtype for part in factors)
         and all(part.shape == (groups,) for part in factors)
     )
 

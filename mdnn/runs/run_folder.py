@@ -279,4 +279,5 @@ def load(run):
 
         return load_keras(run)
     run = open_run(run)
-    return run.model if run.path is None else run.opened()
+    # A network that holds codes cannot be trained.
+    return run.opened() if run.path is not None and can_pack(run.dtype) else run.model
