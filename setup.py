@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mdnn.kernels.native_build import FLAGS, MAIN, sources_number  # noqa: E402
+from mdnn.kernels.native_build import FLAGS, MAIN, sources_number
 
 SOURCE = Path("mdnn/kernels/source")
 

@@ -44,7 +44,7 @@ def keras_texts(model, words=0, steps=None, sampler="plain", chunk=256):
 
 
 def _keras(run, steps, sampler, chunk):
-    return keras_texts(run.model, len(run.words), steps, sampler, chunk)
+    return keras_texts(run.model, len(run.tokenizer.words), steps, sampler, chunk)
 
 
 def _native(run, steps, sampler, chunk):

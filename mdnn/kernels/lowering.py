@@ -8,7 +8,7 @@ from keras import ops
 from mdnn.activations import Partial, serialize
 from mdnn.errors import MdnnError
 from mdnn.kernels import structures as c
-from mdnn.kernels.matrices import Arrays
+from mdnn.kernels.matrices import Arrays, Codes
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.layers.weight_rules import RuledLayerNormalization
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
@@ -87,6 +87,14 @@ class Lowering:
             self._matrices[key] = self.arrays.structure(packed)
         return self._matrices[key]
 
+    def tied(self, table):
+        """Returns the `CMatrix` of a table `[rows, width]` that is a head's kernel, too."""
+        if id(table) not in self._matrices:
+            weight = self.weights(table)
+            turned = weight.transposed if isinstance(weight, Codes) else weight.T
+            self._matrices[id(table)] = self.arrays.matrix(turned)
+        return self._matrices[id(table)]
+
     def norm(self, layer, dst, src):
         """Adds a norm; `None` copies."""
         if layer is None:
@@ -159,7 +167,9 @@ def _feed_forward(lowering, block, dst, src):
     last = inner
     if block.gate != "none":
         last = lowering.register(width)
-        lowering.gate(block.gate_function, block.name, last, inner, inner, width, other_offset=width)
+        lowering.gate(
+            block.gate_function, block.name, last, inner, inner, width, other_offset=width
+        )
     else:
         lowering.activate(block.function, block.name, inner, inner, width)
     lowering.dense(block.dense_out, dst, last)

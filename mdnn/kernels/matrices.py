@@ -101,11 +101,7 @@ class Arrays:
         n_in, n_out = weight.shape
         half = weight.dtype == np.float16
         dtype = "float16" if half else "float32"
-        panels = -(-n_out // c.PANEL)
-        out = aligned((panels, n_in, c.PANEL), dtype)
-        for p in range(panels):
-            some = weight[:, p * c.PANEL : (p + 1) * c.PANEL]
-            out[p, :, : some.shape[1]] = some
+        out = bundled(weight, dtype)
         kind = c.FLOAT16 if half else c.FLOAT32
         return c.CMatrix(kind=kind, n_in=n_in, n_out=n_out, codes=self.pointer(out))
 
@@ -135,23 +131,16 @@ class Arrays:
             return None
         if group % c.PANEL or (n_in if turned else n_out) % group:
             return None
-        panels = -(-n_out // c.PANEL)
         codes = weight.codes.T if turned else weight.codes
         if weight.bits == 4:
-            words = aligned((panels, -(-n_in // 8), c.PANEL), "uint32")
-            pack_int4(codes, words)
-            address, kind = self.pointer(words), c.INT4
+            address, kind = self.pointer(pack_int4(codes)), c.INT4
         else:
-            out = aligned((panels, n_in, c.PANEL), "int8")
-            for p in range(panels):
-                some = codes[:, p * c.PANEL : (p + 1) * c.PANEL]
-                out[p, :, : some.shape[1]] = some
-            address, kind = self.pointer(out), c.INT8
+            address, kind = self.pointer(bundled(codes, "int8")), c.INT8
         scaling = c.SCALES_BY_INPUT if turned else c.SCALES_BY_OUTPUT
         factors = [weight.scales] + ([] if weight.minima is None else [weight.minima])
         wide = any(each.dtype != np.float16 for each in factors)
         scales, *minima = (
-            self.pointer(_scales(each, turned, panels, "float32" if wide else "float16"))
+            self.pointer(_scales(each, turned, "float32" if wide else "float16"))
             for each in factors
         )
         return c.CMatrix(
@@ -168,33 +157,43 @@ class Arrays:
         )
 
 
-def _scales(scales, turned, panels, dtype):
+def _scales(scales, turned, dtype):
     """Lays out scales as source/plan.h says, from `[outer, groups]`."""
-    if not turned:
-        out = aligned(scales.T.shape, dtype)
-        out[...] = scales.T
-        return out
-    groups = scales.shape[1]
-    out = aligned((panels, groups, c.PANEL), dtype)
-    for p in range(panels):
-        some = scales[p * c.PANEL : (p + 1) * c.PANEL]
-        out[p, :, : len(some)] = some.T
+    if turned:
+        return bundled(scales.T, dtype)
+    out = aligned(scales.T.shape, dtype)
+    out[...] = scales.T
     return out
 
 
-def pack_int4(codes, words):
-    """Packs codes `[inputs, outputs]`, a byte each, into words `[panels, inputs / 8, 16]`."""
+def bundled(values, dtype):
+    """Lays out `[lines, outputs]` as bundles `[lines, panels, 16]` one after another, flat."""
+    lines, outputs = values.shape
+    panels = -(-outputs // c.PANEL)
+    out = aligned((panels * lines * c.PANEL,), dtype)
+    for first in range(0, panels, c.BUNDLE):
+        width = min(c.BUNDLE, panels - first) * c.PANEL
+        some = values[:, first * c.PANEL : first * c.PANEL + width]
+        start = first * lines * c.PANEL
+        bundle = out[start : start + lines * width].reshape(lines, width)
+        bundle[:, : some.shape[1]] = some
+    return out
+
+
+def pack_int4(codes):
+    """Packs codes of 4 bits `[inputs, outputs]`, a byte each, into words of 8 inputs, flat."""
     codes = np.ascontiguousarray(codes, "uint8")
-    library = native_library()
-    if library is not None:
-        address = words.ctypes.data_as(library.mdnn_pack_int4.argtypes[3])
-        library.mdnn_pack_int4(octets(codes), *codes.shape, address)
-        return
     n_in, n_out = codes.shape
-    for k in range(8):
-        for p in range(words.shape[0]):
-            some = codes[k::8, p * c.PANEL : (p + 1) * c.PANEL].astype("uint32")
-            words[p, : len(some), : some.shape[1]] |= some << np.uint32(4 * k)
+    library = native_library()
+    if library is None:
+        padded = np.zeros((-(-n_in // 8), 8, n_out), "uint32")
+        padded.reshape(-1, n_out)[:n_in] = codes
+        shifts = np.arange(0, 32, 4, dtype="uint32")[:, None]
+        return bundled(np.bitwise_or.reduce(padded << shifts, axis=1), "uint32")
+    words = aligned((-(-n_out // c.PANEL) * -(-n_in // 8) * c.PANEL,), "uint32")
+    address = words.ctypes.data_as(library.mdnn_pack_int4.argtypes[3])
+    library.mdnn_pack_int4(octets(codes), n_in, n_out, address)
+    return words
 
 
 def aligned(shape, dtype):

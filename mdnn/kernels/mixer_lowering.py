@@ -93,11 +93,9 @@ def _weighted_sum(lowering, cache, dst, src, offset):
 def _row(arrays, mix, cache, row):
     """Sets the weights within a row; those by distance lack the zeros of far positions."""
     mix.row_kernels = row.shape[0]
-    if cache.shift:
-        # `prepare_weights` reverses the distances 1 - n .. n - 1: entry n - 1 - d is distance d.
-        taps = row[..., cache.num_columns - 1 :: -1].transpose(0, 2, 1)
-    else:
-        taps = _taps(row)
+    last = cache.num_columns - 1
+    # `prepare_weights` reverses the distances 1 - n .. n - 1: entry n - 1 - d is distance d.
+    taps = row[..., last::-1].transpose(0, 2, 1) if cache.shift else _taps(row)
     if taps is None:
         mix.row_kind, mix.row = 1, arrays.array(row.transpose(0, 2, 3, 1))
         return
@@ -121,7 +119,7 @@ def _attention(lowering, cache, dst, src, offset):
     """Adds attention along one axis, with the projections of its layer."""
     layer, axis, arrays = cache.layer, cache.axis, lowering.arrays
     heads, each = cache.heads, cache.per_head
-    key_heads = getattr(layer, "key_heads", None) or heads
+    key_heads = getattr(layer, "kv_heads", None) or heads
     size, stride = lowering.grid[axis - 1], math.prod(lowering.grid[axis:])
     inner, keys = heads * each, key_heads * each
     all_three, out = lowering.register(inner + 2 * keys), lowering.register(inner)

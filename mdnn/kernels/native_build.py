@@ -119,5 +119,3 @@ def build_native(out=None, flags=()):
     finally:
         part.unlink(missing_ok=True)
     return out
-
-

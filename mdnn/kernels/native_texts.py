@@ -148,9 +148,7 @@ class _Texts:
             chosen = np.ascontiguousarray(active[members], "uint8")
             out = np.zeros((len(members), count, c.TOKEN_BYTES), "int32")
             if chosen.any():
-                group.library.mdnn_group_write(
-                    group.pointer, count, octets(chosen), integers(out)
-                )
+                group.library.mdnn_group_write(group.pointer, count, octets(chosen), integers(out))
             return out
 
         several = len(self.groups) > 1

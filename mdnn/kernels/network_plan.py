@@ -165,4 +165,3 @@ def check_lowered(network):
     except NotLoweredError as error:
         return str(error)
     return None
-

@@ -25,7 +25,7 @@ def run_decoder(run, steps=None, overlap=1):
         mdnn.kernels.lowering.NotLoweredError: names the block that the library cannot run.
     """
     if run.path is None:
-        return NativeDecoder(NativePlan(run.model, steps, overlap, len(run.words)))
+        return NativeDecoder(NativePlan(run.model, steps, overlap, len(run.tokenizer.words)))
     made = vars(run).setdefault("native_decoders", {})
     if steps not in made:
         made[steps] = NativeDecoder(_plan_of_folder(run, steps, overlap))
@@ -42,7 +42,7 @@ def _plan_of_folder(run, steps, overlap):
         network = build(run.config, run.words)
     file = _WeightsFile(run.path / WEIGHTS, network.weights)
     with file:
-        return NativePlan(network, steps, overlap, len(run.words), file.weight)
+        return NativePlan(network, steps, overlap, len(run.tokenizer.words), file.weight)
 
 
 class _WeightsFile(keras.StatelessScope):

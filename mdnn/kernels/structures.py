@@ -3,8 +3,8 @@
 import ctypes
 from ctypes import c_float, c_int32, c_int64, c_void_p
 
-PANEL = 16
-"""Outputs of a panel of a matrix."""
+PANEL, BUNDLE = 16, 4
+"""Outputs of a panel of a matrix, and panels of a bundle."""
 
 FLOAT32, FLOAT16, INT8, INT4, ROWS = range(5)
 """Storage of a matrix."""

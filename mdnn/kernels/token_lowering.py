@@ -10,7 +10,7 @@ from mdnn.layers.table_lookup import digit_rows
 from mdnn.tokens.features import COLUMNS
 from mdnn.tokens.modalities import modality
 
-TEXT_KINDS = ("text", "word")
+TEXT_KINDS = ("text", "word", "subword")
 """Modalities of the tokens of texts."""
 
 
@@ -27,13 +27,19 @@ def lower_embedding(lowering, network):
         one = c.CEmbedding(modality=kind.index, joined=1)
         if name == "word":
             # The number of a word takes two bytes; letters are part of its row.
-            one.joined, tables = 2, [numbers(layer.word_rows())]
+            one.joined, tables = 2, [arrays.table(numbers(layer.word_rows()))]
         else:
-            tables = [lowering.weights(table) for table in layer.byte_tables[name]]
+            tied = tied_tables(network.heads)
+            tables = [
+                lowering.tied(table)
+                if id(table) in map(id, tied.values())
+                else arrays.table(lowering.weights(table))
+                for table in layer.byte_tables[name]
+            ]
             one.joined = kind.joined if whole else 1
         one.tables = len(tables)
         for k, table in enumerate(tables):
-            one.table[k] = arrays.table(table)
+            one.table[k] = table
         places = _places(layer, name, network.positions)
         one.places = None if places is None else arrays.array(places)
         made.append(one)
@@ -81,18 +87,27 @@ def lower_heads(lowering, network):
 
 
 def _step(lowering, heads, step):
-    arrays = lowering.arrays
+    arrays, tied = lowering.arrays, tied_tables(heads)
+    if step.name in tied:
+        kernel = lowering.tied(tied[step.name])
+    else:
+        kernel = arrays.matrix(lowering.weights(heads.kernels[step.name]))
     made = c.CStep(
         classes=step.classes,
         given=len(step.given),
         column=COLUMNS.index(step.column),
         joined=step.joined,
-        kernel=arrays.matrix(lowering.weights(heads.kernels[step.name])),
+        kernel=kernel,
         bias=arrays.vector(numbers(heads.biases[step.name])),
     )
     for k, gate in enumerate(heads.gates[step.name]):
         made.gates[k] = arrays.table(lowering.weights(gate))
     return made
+
+
+def tied_tables(heads):
+    """Returns the tables of the embedding that are kernels of heads, a dict by steps' names."""
+    return getattr(heads, "tied_tables", {})
 
 
 def _form(layer):

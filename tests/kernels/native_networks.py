@@ -29,7 +29,10 @@ NETWORKS = {
         [2, 3, 2],
         [
             mix({"execution": "sequential", "groups": 2}, {"kind": "attention", "axes": [2]}),
-            mix({"kind": "conv", "axes": [3], "window": 1}, {"kind": "local", "window": 1}),
+            mix(
+                {"kind": "conv", "axes": [3], "window": 1},
+                {"kind": "local", "axes": [2], "window": 1},
+            ),
         ],
         {"tokens": {"coordinates": True, "digits": 2}},
     ),
@@ -49,7 +52,11 @@ NETWORKS = {
         ],
         {},
     ),
-    "along a slower axis": ([3, 2], [mix({"kind": "attention", "axes": [1], "heads": 2}), FEED], {}),
+    "along a slower axis": (
+        [3, 2],
+        [mix({"kind": "attention", "axes": [1], "heads": 2}), FEED],
+        {},
+    ),
     "refed": (
         [2, 3],
         [mix({"axes": [2], "groups": 2}, times=2, activation="tanh"), FEED],

@@ -22,13 +22,14 @@ int main(void) {
     if (!weights || !packed || !x || !y || !halves) return 1;
     if (fread(weights, 4, (size_t)n_in * n_out, stdin) != (size_t)n_in * n_out) return 1;
     if (fread(x, 4, (size_t)count * n_in, stdin) != (size_t)count * n_in) return 1;
+    mdnn_matrix m = {.kind = MATRIX_FLOAT32, .n_in = n_in, .n_out = n_out, .codes = packed};
     for (int i = 0; i < n_in; i++)
         for (int o = 0; o < n_out; o++) {
-            size_t at = ((size_t)(o / PANEL) * n_in + i) * PANEL + o % PANEL;
+            size_t at = (panel_start(&m, o / PANEL) - (const char *)packed) / 4 + o % PANEL;
+            at += (size_t)i * PANEL * bundle_width(&m, o / PANEL);
             packed[at] = weights[(size_t)i * n_out + o];
             halves[at] = to_half(packed[at]);
         }
-    mdnn_matrix m = {.kind = MATRIX_FLOAT32, .n_in = n_in, .n_out = n_out, .codes = packed};
     mdnn_product(&m, x, count, y, 2);
     fwrite(y, 4, (size_t)count * n_out, stdout);
     m.kind = MATRIX_FLOAT16;

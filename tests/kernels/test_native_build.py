@@ -8,6 +8,9 @@ import pytest
 import mdnn
 from mdnn import MdnnError
 from mdnn.cli.parser import main
+from mdnn.generation.item_generation import generate_items
+from mdnn.generation.options import GenerationOptions
+from mdnn.generation.puzzle_solving import solve_puzzles
 from mdnn.kernels import native_build, native_library
 
 
@@ -32,7 +35,7 @@ def test_a_compiler_that_fails(no_library, monkeypatch, tmp_path):
     false.write_text("#!/bin/sh\necho 'decoder.c:1: error: no' >&2\nexit 1\n", encoding="utf-8")
     false.chmod(0o755)
     monkeypatch.setenv("CC", str(false))
-    with pytest.raises(MdnnError, match="failed: decoder.c:1: error: no"):
+    with pytest.raises(MdnnError, match=r"failed: decoder\.c:1: error: no"):
         native_build.build_native()
     assert list(no_library.iterdir()) == []
 
@@ -50,7 +53,7 @@ def test_texts_without_the_library(no_library, tiny_run):
     assert len(mdnn.generate(tiny_run, "The ", length=5)) == 5
     with pytest.raises(MdnnError, match="mdnn build-native"):
         mdnn.generate(tiny_run, "The ", length=5, engine="native")
-    with pytest.raises(MdnnError, match="engine: unknown 'nativ'.*did you mean 'native'"):
+    with pytest.raises(MdnnError, match=r"engine: unknown 'nativ'.*did you mean 'native'"):
         mdnn.generate(tiny_run, "The ", length=5, engine="nativ")
 
 
@@ -71,9 +74,14 @@ def test_inspect_says_which_engine(native, tiny_run, capsys, monkeypatch, tmp_pa
     assert facts["instructions"] == native.mdnn_instruction_set().decode()
     monkeypatch.setenv("MDNN_CACHE", str(tmp_path))
     assert main(["inspect", str(tiny_run)]) == 0
-    assert "texts are continued by Keras: the native library is not built" in capsys.readouterr().out
+    assert (
+        "texts are continued by Keras: the native library is not built" in capsys.readouterr().out
+    )
 
 
-def test_items_and_puzzles_refuse_the_engine(items_run):
+def test_items_and_puzzles_refuse_the_engine():
+    options = GenerationOptions(engine="native")
     with pytest.raises(MdnnError, match="engine has no effect on item models"):
-        mdnn.generate(items_run, ["cat"], engine="native")
+        generate_items(None, ["cat"], options)
+    with pytest.raises(MdnnError, match="engine has no effect on puzzle models"):
+        solve_puzzles(None, "1.", options)

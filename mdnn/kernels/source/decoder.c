@@ -44,53 +44,7 @@ typedef struct {
                   float *weights);
 } kernels;
 
-static float half_to_float(uint16_t half) {
-    union { uint32_t bits; float value; } v = {(uint32_t)(half & 0x7fff) << 13};
-    v.value *= 0x1p112f;
-    v.bits |= (uint32_t)(half & 0x8000) << 16;
-    return v.value;
-}
-
-static size_t panel_size(const mdnn_matrix *m) {
-    size_t n = m->n_in;
-    switch (m->kind) {
-    case MATRIX_FLOAT16: return n * PANEL * 2;
-    case MATRIX_INT8: return n * PANEL;
-    case MATRIX_INT4: return (n + 7) / 8 * PANEL * 4;
-    default: return n * PANEL * 4;
-    }
-}
-
-static float scale_of(const mdnn_matrix *m, const void *scales, size_t at) {
-    return m->wide ? ((const float *)scales)[at] : half_to_float(((const uint16_t *)scales)[at]);
-}
-
-static void table_row_of(const mdnn_matrix *m, int row, float *out) {
-    const char *panel = (const char *)m->codes + row / PANEL * panel_size(m);
-    int at = row % PANEL, group = m->group ? m->group : 1;
-    int groups = (m->n_in + group - 1) / group;
-    for (int i = 0; i < m->n_in; i++) {
-        size_t k = (size_t)i * PANEL + at;
-        float value;
-        switch (m->kind) {
-        case MATRIX_FLOAT32: value = ((const float *)panel)[k]; break;
-        case MATRIX_FLOAT16: value = half_to_float(((const uint16_t *)panel)[k]); break;
-        case MATRIX_INT8: value = ((const int8_t *)panel)[k]; break;
-        default: {
-            uint32_t word = ((const uint32_t *)panel)[(size_t)(i / 8) * PANEL + at];
-            value = (float)(word >> (4 * (i % 8)) & 15) - m->offset;
-        }
-        }
-        if (m->scaling == SCALES_BY_INPUT) {
-            size_t s = ((size_t)(row / PANEL) * groups + i / group) * PANEL + at;
-            value *= scale_of(m, m->scales, s);
-            if (m->minima) value += scale_of(m, m->minima, s);
-        } else if (m->scaling == SCALES_BY_OUTPUT) {
-            value *= scale_of(m, m->scales, (size_t)(row / group) * m->n_in + i);
-        }
-        out[i] = value;
-    }
-}
+#include "matrix_layout.h"
 
 /* === One set of kernels for each instruction set === */
 
@@ -173,126 +127,8 @@ MDNN_API uint64_t mdnn_sources(void) { return MDNN_SOURCES; }
 
 /* === Texts === */
 
-typedef struct {
-    int32_t *window;       /* [positions + 1, 4] */
-    int32_t filled, done, written;
-    mdnn_sampling sampling;
-    float **caches, *hidden;
-} text;
-
-/* One thread or all: whichever took less time per step lately. Another program on the same cores
- * makes threads wait for each other for milliseconds; results are the same either way. */
-typedef struct {
-    double seconds[2];     /* per step, of one thread and of all; 0: not measured */
-    int many, trial, until_trial, pause;
-} thread_choice;
-
-struct mdnn_group {
-    const mdnn_plan *plan;
-    const kernels *set;
-    runner run;
-    thread_choice choice;
-    int texts, chunk, threads;
-    text *text;
-    entry *entries;
-    /* Of the heads, for one step of all texts. */
-    float *hidden, *logits, *scaled, *weights;
-    size_t hidden_stride, logit_stride;
-    int32_t *token, *classes;
-    int *order, *head_of;
-};
-
-static int positions_of(const mdnn_plan *plan) { return plan->columns * plan->rows; }
-
-MDNN_API void mdnn_group_free(mdnn_group *g) {
-    if (!g) return;
-    if (g->run.pool) pool_stop(g->run.pool);
-    for (int k = 0; g->text && k < g->texts; k++) {
-        text *t = g->text + k;
-        for (int c = 0; t->caches && c < g->plan->caches; c++) free(t->caches[c]);
-        free(t->caches);
-        free(t->window);
-        free(t->hidden);
-    }
-    for (int k = 0; g->run.registers && k < g->plan->registers; k++) free(g->run.registers[k]);
-    for (int k = 0; g->run.scratch && k < g->threads; k++) free(g->run.scratch[k]);
-    void *rest[] = {g->text, g->run.registers, g->run.scratch, g->run.bases, g->run.sums,
-                    g->run.stride, g->run.places, g->entries, g->hidden, g->logits, g->scaled,
-                    g->weights, g->token, g->classes, g->order, g->head_of};
-    for (size_t k = 0; k < sizeof rest / sizeof *rest; k++) free(rest[k]);
-    free(g);
-}
-
-static float *floats(size_t count) { return calloc(count ? count : 1, sizeof(float)); }
-
-static int fill_group(mdnn_group *g) {
-    const mdnn_plan *plan = g->plan;
-    runner *run = &g->run;
-    int most = g->chunk > g->texts ? g->chunk : g->texts;
-    size_t largest = plan->largest + (size_t)positions_of(plan) + SLACK;
-    run->plan = plan;
-    run->pool = pool_new(g->threads);
-    if (!run->pool) return 0;
-    g->threads = run->pool->threads;
-    run->registers = calloc(plan->registers, sizeof(float *));
-    run->stride = calloc(plan->registers, sizeof(size_t));
-    run->scratch = calloc(g->threads, sizeof(float *));
-    run->bases = calloc(most, sizeof(float *));
-    run->places = calloc(most, sizeof(int));
-    if (!run->registers || !run->stride || !run->scratch || !run->bases || !run->places) return 0;
-    size_t widest = plan->width;
-    for (int k = 0; k < plan->registers; k++) {
-        run->stride[k] = (size_t)plan->sizes[k] + SLACK;
-        run->registers[k] = floats(run->stride[k] * most);
-        if (!run->registers[k]) return 0;
-        if ((size_t)plan->sizes[k] > widest) widest = plan->sizes[k];
-    }
-    size_t of_thread = (widest + SLACK) * most;
-    if (of_thread < largest) of_thread = largest;
-    for (int k = 0; k < g->threads; k++)
-        if (!(run->scratch[k] = floats(of_thread))) return 0;
-    run->sums = floats((widest + SLACK) * most);
-    g->entries = calloc(most, sizeof(entry));
-    g->hidden_stride = plan->width + SLACK;
-    g->logit_stride = largest;
-    g->hidden = floats(2 * g->hidden_stride * g->texts);
-    g->logits = floats(g->logit_stride * g->texts);
-    g->scaled = floats(largest);
-    g->weights = floats(largest);
-    g->token = calloc((size_t)g->texts * 4, sizeof(int32_t));
-    g->classes = calloc((size_t)g->texts * 3, sizeof(int32_t));
-    g->order = calloc(g->texts, sizeof(int));
-    g->head_of = calloc(g->texts, sizeof(int));
-    g->text = calloc(g->texts, sizeof(text));
-    if (!run->sums || !g->entries || !g->hidden || !g->logits || !g->scaled || !g->weights ||
-        !g->token || !g->classes || !g->order || !g->head_of || !g->text)
-        return 0;
-    for (int k = 0; k < g->texts; k++) {
-        text *t = g->text + k;
-        t->window = calloc(((size_t)positions_of(plan) + 1) * 4, sizeof(int32_t));
-        t->hidden = floats(g->hidden_stride);
-        t->caches = calloc(plan->caches + 1, sizeof(float *));
-        if (!t->window || !t->hidden || !t->caches) return 0;
-        /* Pages of a cache that no position has reached take no memory. */
-        for (int c = 0; c < plan->caches; c++)
-            if (!(t->caches[c] = floats(plan->cache_floats[c]))) return 0;
-    }
-    return 1;
-}
-
-MDNN_API mdnn_group *mdnn_group_new(const mdnn_plan *plan, int32_t texts, int32_t chunk,
-                                    int32_t threads) {
-    mdnn_group *g = calloc(1, sizeof(mdnn_group));
-    if (!g) return NULL;
-    g->plan = plan;
-    g->set = kernel_set();
-    g->texts = texts;
-    g->chunk = chunk;
-    g->threads = threads;
-    if (fill_group(g)) return g;
-    mdnn_group_free(g);
-    return NULL;
-}
+#include "thread_choice.h"
+#include "text_groups.h"
 
 /* Runs positions [from, to) of a text's window; keeps the input of the heads of the last. */
 static void run_positions(mdnn_group *g, text *t, int from, int to) {
@@ -402,46 +238,6 @@ static void decode_tokens(mdnn_group *g, const int *listed, int count) {
         }
     }
     for (int k = 0; k < count; k++) sanitize(plan, g->token + listed[k] * 4);
-}
-
-enum { TRIAL_STEPS = 2, FIRST_PAUSE = 32, LONGEST_PAUSE = 2048 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-/* Sets the threads of the next step; tries the other number now and then. */
-static void choose_threads(thread_choice *c, pool *p) {
-    if (p->threads == 1) return;
-    if (!c->pause) {
-        c->pause = FIRST_PAUSE;
-        c->many = 1;
-        c->trial = TRIAL_STEPS;
-        c->until_trial = TRIAL_STEPS;
-    }
-    if (c->until_trial > 0) c->until_trial--;
-    else if (c->trial > 0) c->trial--;
-    int trying = c->until_trial == 0 && c->trial > 0;
-    p->active = (trying ? !c->many : c->many) ? p->threads : 1;
-}
-
-static void measured(thread_choice *c, pool *p, double seconds) {
-    if (p->threads == 1) return;
-    int many = p->active > 1, trying = many != c->many;
-    double *own = c->seconds + many;
-    /* The fastest of a trial; later a mean that follows changes. */
-    if (*own == 0 || (trying && seconds < *own)) *own = seconds;
-    else if (!trying) *own += 0.2 * (seconds - *own);
-    if (!trying || c->trial > 1) return;
-    int better = c->seconds[1] < 0.95 * c->seconds[0];
-    c->pause = better == c->many ? 2 * c->pause : FIRST_PAUSE;
-    if (c->pause > LONGEST_PAUSE) c->pause = LONGEST_PAUSE;
-    c->many = better;
-    c->until_trial = c->pause;
-    c->trial = TRIAL_STEPS + 1;
-    c->seconds[!c->many] = 0;
 }
 
 MDNN_API void mdnn_group_write(mdnn_group *g, int32_t count, const uint8_t *active, int32_t *out) {
@@ -569,11 +365,13 @@ MDNN_API void mdnn_product(const mdnn_matrix *m, const float *x, int32_t count, 
 }
 
 MDNN_API void mdnn_pack_int4(const uint8_t *codes, int32_t n_in, int32_t n_out, uint32_t *words) {
-    size_t blocks = (n_in + 7) / 8, panels = (n_out + PANEL - 1) / PANEL;
-    memset(words, 0, panels * blocks * PANEL * sizeof(uint32_t));
-    for (int i = 0; i < n_in; i++)
-        for (int o = 0; o < n_out; o++) {
-            size_t at = (o / PANEL * blocks + i / 8) * PANEL + o % PANEL;
-            words[at] |= (uint32_t)(codes[(size_t)i * n_out + o] & 15) << (4 * (i % 8));
-        }
+    mdnn_matrix m = {.kind = MATRIX_INT4, .n_in = n_in, .n_out = n_out, .codes = words};
+    size_t panels = (n_out + PANEL - 1) / PANEL;
+    memset(words, 0, panels * ((n_in + 7) / 8) * PANEL * sizeof(uint32_t));
+    for (int o = 0; o < n_out; o++) {
+        uint32_t *panel = (uint32_t *)panel_start(&m, o / PANEL) + o % PANEL;
+        size_t step = (size_t)PANEL * bundle_width(&m, o / PANEL);
+        for (int i = 0; i < n_in; i++)
+            panel[i / 8 * step] |= (uint32_t)(codes[(size_t)i * n_out + o] & 15) << (4 * (i % 8));
+    }
 }

@@ -131,7 +131,14 @@ static void NAME(mix)(const mdnn_plan *plan, const mdnn_op *op, int position, co
 }
 
 static void NAME(rotate)(float *x, const float *cosines, const float *sines, int half) {
-    for (int k = 0; k < half; k++) {
+    int k = 0;
+    for (; k + LANES <= half; k += LANES) {
+        VF a = NAME(load)(x + k), b = NAME(load)(x + k + half);
+        VF cosine = NAME(load)(cosines + k), sine = NAME(load)(sines + k);
+        NAME(store)(x + k, a * cosine - b * sine);
+        NAME(store)(x + k + half, a * sine + b * cosine);
+    }
+    for (; k < half; k++) {
         float a = x[k], b = x[k + half];
         x[k] = a * cosines[k] - b * sines[k];
         x[k + half] = a * sines[k] + b * cosines[k];
@@ -197,14 +204,21 @@ static void NAME(attend)(const mdnn_attention *a, int place, const float *x, con
             total += e;
         }
         float *out = y + head * h, factor = 1.0f / NAME(sum)(total);
-        memset(out, 0, h * sizeof(float));
-        for (int p = 0; p <= place; p++) {
-            const float *one = v + (size_t)p * keys;
-            float weight = scores[p] * factor;
-            int c = 0;
-            for (; c + LANES <= h; c += LANES)
-                NAME(store)(out + c, NAME(load)(out + c) + weight * NAME(load)(one + c));
-            for (; c < h; c++) out[c] += weight * one[c];
+        int c = 0;
+        for (; c + 2 * LANES <= h; c += 2 * LANES) {
+            VF low = {0}, high = {0};
+            for (int p = 0; p <= place; p++) {
+                const float *one = v + (size_t)p * keys + c;
+                low += scores[p] * NAME(load)(one);
+                high += scores[p] * NAME(load)(one + LANES);
+            }
+            NAME(store)(out + c, low * factor);
+            NAME(store)(out + c + LANES, high * factor);
+        }
+        for (; c < h; c++) {
+            float one = 0;
+            for (int p = 0; p <= place; p++) one += scores[p] * v[(size_t)p * keys + c];
+            out[c] = one * factor;
         }
     }
 }

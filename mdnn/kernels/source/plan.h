@@ -8,17 +8,18 @@
 
 #include <stdint.h>
 
-enum { PANEL = 16 };       /* outputs of a panel of a matrix */
+enum { PANEL = 16, BUNDLE = 4 };   /* outputs of a panel of a matrix; panels of a bundle */
 enum { SLACK = 64 };       /* floats that a register has beyond its size, zeros at first */
 
-/* Storage of a matrix `[n_in, n_out]`. Panels of 16 outputs follow each other; in a panel the
- * inputs follow each other, 16 weights each. Missing outputs and inputs are zeros.
+/* Storage of a matrix `[n_in, n_out]`: `[bundles, n_in, panels, 16]`. A panel is 16 outputs, a bundle
+ * 4 panels (the last bundle what remains), so that a product reads one bundle after another from
+ * one end to the other. Missing outputs and inputs are zeros.
  * MATRIX_INT4: words of 32 bits, one per output, hold the codes of 8 inputs, lowest bits first.
  * MATRIX_ROWS: float32 `[n_out, n_in]`, for tables that are read row by row. */
 enum { MATRIX_FLOAT32, MATRIX_FLOAT16, MATRIX_INT8, MATRIX_INT4, MATRIX_ROWS };
 
-/* Scales of codes, float16 or float32: none; `[panels, n_in / group, 16]`, for groups of inputs of
- * one output; `[n_out / group, n_in]`, for groups of outputs of one input. */
+/* Scales of codes, float16 or float32: none; `[bundles, n_in / group, panels, 16]`, for groups
+ * of inputs of one output; `[n_out / group, n_in]`, for groups of outputs of one input. */
 enum { SCALES_NONE, SCALES_BY_INPUT, SCALES_BY_OUTPUT };
 
 typedef struct {

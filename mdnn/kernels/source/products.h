@@ -4,9 +4,9 @@
  * panels side by side and of threads: a text does not depend on the others of its batch. */
 
 /* The 16 weights of one input of a panel, as floats. */
-#define WEIGHTS_F32(codes, i, q) NAME(load)((const float *)(codes) + (size_t)(i) * PANEL + (q) * LANES)
-#define WEIGHTS_F16(codes, i, q) NAME(from_half)((const uint16_t *)(codes) + (size_t)(i) * PANEL + (q) * LANES)
-#define WEIGHTS_I8(codes, i, q) NAME(from_bytes)((const int8_t *)(codes) + (size_t)(i) * PANEL + (q) * LANES)
+#define WEIGHTS_F32(panel, q) NAME(load)((const float *)(panel) + (q) * LANES)
+#define WEIGHTS_F16(panel, q) NAME(from_half)((const uint16_t *)(panel) + (q) * LANES)
+#define WEIGHTS_I8(panel, q) NAME(from_bytes)((const int8_t *)(panel) + (q) * LANES)
 
 /* Adds inputs [from, to) of NP panels and TT vectors to acc. */
 #define SUM_OF(WEIGHTS, NP, TT)                                                          \
@@ -14,7 +14,7 @@
         VF w[NP][Q];                                                                     \
         _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++)                             \
             _Pragma("GCC unroll 8") for (int q = 0; q < Q; q++)                          \
-                w[p][q] = WEIGHTS(codes + p * panel_bytes, i, q);                        \
+                w[p][q] = WEIGHTS(codes + (size_t)i * step + p * row, q);                \
         _Pragma("GCC unroll 16") for (int t = 0; t < TT; t++) {                          \
             VF one = NAME(all)(x[(size_t)t * x_stride + i]);                             \
             _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++)                         \
@@ -42,8 +42,8 @@ INLINE VF NAME(nibbles)(VI words, int k, float offset, VF table) {
     for (int i = from; i < to; i += 8) {                                                 \
         _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++) {                           \
             _Pragma("GCC unroll 8") for (int q = 0; q < Q; q++) {                        \
-                VI words = *(const VI *)((const uint32_t *)(codes + p * panel_bytes) +   \
-                                         (size_t)(i / 8) * PANEL + q * LANES);           \
+                VI words = *(const VI *)(codes + (size_t)(i / 8) * step + p * row +      \
+                                         q * LANES * 4);                                 \
                 _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) {                    \
                     VF w = NAME(nibbles)(words, k, offset, table);                       \
                     _Pragma("GCC unroll 16") for (int t = 0; t < TT; t++)                \
@@ -84,8 +84,8 @@ INLINE VF NAME(code_table)(float offset) {
 #define TILE(NP, TT)                                                                     \
     static void NAME(floats_##NP##_##TT)(TILE_ARGUMENTS) {                               \
         const int from = 0, to = m->n_in;                                                \
-        const size_t panel_bytes = panel_size(m);                                        \
-        const char *codes = (const char *)m->codes + first * panel_bytes;                \
+        const size_t row = row_size(m), step = row * bundle_width(m, first);             \
+        const char *codes = panel_start(m, first);                                       \
         VF acc[NP][TT][Q];                                                               \
         (void)sums;                                                                      \
         CLEAR_TILE(NP, TT, acc)                                                          \
@@ -94,8 +94,8 @@ INLINE VF NAME(code_table)(float offset) {
     }                                                                                    \
     static void NAME(plain_##NP##_##TT)(TILE_ARGUMENTS) {                                \
         const int from = 0, to = m->n_in;                                                \
-        const size_t panel_bytes = panel_size(m);                                        \
-        const char *codes = (const char *)m->codes + first * panel_bytes;                \
+        const size_t row = row_size(m), step = row * bundle_width(m, first);             \
+        const char *codes = panel_start(m, first);                                       \
         const float offset = m->offset;                                                  \
         VF acc[NP][TT][Q], table = NAME(code_table)(offset);                             \
         (void)sums;                                                                      \
@@ -107,8 +107,8 @@ INLINE VF NAME(code_table)(float offset) {
     }                                                                                    \
     static void NAME(grouped_##NP##_##TT)(TILE_ARGUMENTS) {                              \
         const int n_in = m->n_in, group = m->group, groups = (n_in + group - 1) / group; \
-        const size_t panel_bytes = panel_size(m);                                        \
-        const char *codes = (const char *)m->codes + first * panel_bytes;                \
+        const size_t row = row_size(m), step = row * bundle_width(m, first);             \
+        const char *codes = panel_start(m, first);                                       \
         const float offset = m->offset;                                                  \
         VF total[NP][TT][Q], acc[NP][TT][Q], table = NAME(code_table)(offset);           \
         CLEAR_TILE(NP, TT, total)                                                        \
@@ -119,7 +119,7 @@ INLINE VF NAME(code_table)(float offset) {
             else { SUM_OF_I4(NP, TT) }                                                   \
             _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++)                         \
                 _Pragma("GCC unroll 8") for (int q = 0; q < Q; q++) {                    \
-                    size_t at = ((size_t)(first + p) * groups + g) * PANEL + q * LANES;  \
+                    size_t at = scale_index(m, first + p, g) + q * LANES;                \
                     VF scale = NAME(scale_at)(m, m->scales, at);                         \
                     _Pragma("GCC unroll 16") for (int t = 0; t < TT; t++)                \
                         total[p][t][q] += acc[p][t][q] * scale;                          \
@@ -143,19 +143,19 @@ INLINE VF NAME(code_table)(float offset) {
 
 /* NP panels of one vector, and TT vectors at a time: as many sums as there are registers. */
 #if LANES == 16
-enum { NAME(alone) = 4, NAME(together) = 8 };
+enum { NAME(together) = 8 };
 TILE(4, 1)
 TILE(2, 1)
 TILE(2, 8)
 TILE(1, 8)
 TILE(1, 4)
 #elif LANES == 8
-enum { NAME(alone) = 4, NAME(together) = 4 };
+enum { NAME(together) = 4 };
 TILE(4, 1)
 TILE(2, 1)
 TILE(1, 4)
 #else
-enum { NAME(alone) = 2, NAME(together) = 2 };
+enum { NAME(together) = 2 };
 TILE(2, 1)
 TILE(1, 2)
 #endif
@@ -168,9 +168,9 @@ static void NAME(panels)(const mdnn_matrix *m, int start, int end, const float *
                          int count, float *y, size_t y_stride, const float *bias,
                          const float *sums) {
     int groups = m->scaling == SCALES_BY_INPUT ? (m->n_in + m->group - 1) / m->group : 0;
-    /* Few panels at a time, so that they stay in the cache for all vectors. */
-    for (int first = start; first < end; first += NAME(alone)) {
-        int stop = first + NAME(alone) < end ? first + NAME(alone) : end;
+    /* One bundle at a time, so that it stays in the cache for all vectors. */
+    for (int first = start, stop; first < end; first = stop) {
+        stop = (first / BUNDLE + 1) * BUNDLE < end ? (first / BUNDLE + 1) * BUNDLE : end;
         for (int t = 0; t < count;) {
             int left = count - t, p = first, done = 1;
             const float *xt = x + t * x_stride, *sums_t = sums + (size_t)t * groups;
