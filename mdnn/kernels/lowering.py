@@ -37,7 +37,7 @@ class Lowering:
     def __init__(self, weights, grid, width):
         self.weights, self.grid, self.width = weights, tuple(grid), width
         self.arrays, self.sizes, self.operations, self.caches = Arrays(), [], [], []
-        self._matrices = {}
+        self._matrices, self._free, self._taken = {}, {}, []
 
     @property
     def columns(self):
@@ -50,9 +50,15 @@ class Lowering:
         return int(np.prod(self.grid[:-1], dtype="int64"))
 
     def register(self, size):
-        """Adds a register of `size` floats and returns its number."""
-        self.sizes.append(int(size))
-        return len(self.sizes) - 1
+        """Returns the number of a register of `size` floats that holds nothing needed."""
+        size = int(size)
+        if self._free.get(size):
+            number = self._free[size].pop()
+        else:
+            self.sizes.append(size)
+            number = len(self.sizes) - 1
+        self._taken.append(number)
+        return number
 
     def cache(self, floats):
         """Adds a cache of `floats` floats for each text and returns its number."""
@@ -130,7 +136,7 @@ class Lowering:
         lower = BLOCKS.get(type(block))
         if lower is None:
             raise NotLoweredError(f"{block.name}: block {type(block).__name__}")
-        width = self.width
+        width, self._taken = self.width, []
         x, y = self.register(width), self.register(width)
         pre = block.norm_layer is not None and block.residual != "post"
         self.norm(block.norm_layer if pre else None, x, stream)
@@ -142,6 +148,9 @@ class Lowering:
         if block.norm_layer is not None and block.residual == "post":
             self.norm(block.norm_layer, y, stream)
             self.add(c.OP_COPY, stream, y)
+        # The next block uses the registers of this one again.
+        for number in self._taken:
+            self._free.setdefault(self.sizes[number], []).append(number)
 
 
 def numbers(variable):

@@ -67,7 +67,7 @@ class NativeDecoder:
             `[n, classes]`, or `None`.
         """
         tokens = np.ascontiguousarray(tokens, "int32")
-        group, count = _Group(self, 1, self.threads, chunk), len(tokens)
+        group, count = _NativeGroup(self, 1, self.threads, chunk), len(tokens)
         hidden = np.zeros((count, self.plan.width), "float32")
         if targets is None:
             group.evaluate(integers(tokens), None, count, floats(hidden), None, 0)
@@ -85,7 +85,7 @@ class NativeDecoder:
         return hidden, scores
 
 
-class _Group:
+class _NativeGroup:
     """Texts that run together, in the memory of the library."""
 
     def __init__(self, decoder, texts, threads, chunk=PROMPT_CHUNK):
@@ -111,7 +111,7 @@ class _Texts:
         self.decoder, count = decoder, len(filled)
         parts = np.array_split(np.arange(count), min(count, decoder.threads))
         threads = decoder.threads if count == 1 else 1
-        self.groups = [(texts, _Group(decoder, len(texts), threads)) for texts in parts]
+        self.groups = [(texts, _NativeGroup(decoder, len(texts), threads)) for texts in parts]
         for texts, group in self.groups:
             for number, text in enumerate(texts):
                 sampling = c.CSampling(

@@ -1,15 +1,16 @@
 """Plans of run folders: weights go from the file to the library, small ones as codes."""
 
-import keras
+import dataclasses
+
 import numpy as np
 
+from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan
-from mdnn.models.builder import build
-from mdnn.runs.quantization import check_stored, expand, read_stored, scales_name
+from mdnn.runs.quantization import read_stored, scales_name
 from mdnn.runs.run_files import WEIGHTS
-from mdnn.runs.safetensors_io import read_arrays, spec_of
+from mdnn.runs.safetensors_io import read_arrays
 
 
 def run_decoder(run, steps=None, overlap=1):
@@ -33,57 +34,34 @@ def run_decoder(run, steps=None, overlap=1):
 
 
 def _plan_of_folder(run, steps, overlap):
-    """Lowers the network of a run folder without Keras' float32 weights.
+    """Lowers the network of a run folder; quantized weights are packed as codes.
 
-    The network is built without values. The library gets products and tables as they are stored;
-    other weights are expanded one after another while the plan is made.
+    The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
-    with keras.StatelessScope():
-        network = build(run.config, run.words)
-    file = _WeightsFile(run.path / WEIGHTS, network.weights)
-    with file:
-        return NativePlan(network, steps, overlap, len(run.tokenizer.words), file.weight)
+    network = vars(run).get("model") or dataclasses.replace(run).model
+    weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
+    return NativePlan(network, steps, overlap, len(run.tokenizer.words), weights)
 
 
-class _WeightsFile(keras.StatelessScope):
-    """Gives the variables of a network the values in a weights file, when they are read.
+class _StoredWeights:
+    """Gives weights of two axes as they are stored in a weights file.
 
     Args:
-        path: the file.
-        variables: the variables, which need not have values.
-
-    Raises:
-        MdnnError: the file is damaged, or holds other weights.
+        path: the file, whose names and shapes are known to fit the network.
     """
 
-    def __init__(self, path, variables):
-        super().__init__()
+    def __init__(self, path):
         self.arrays, about = read_arrays(path)
         self.stored = read_stored(self.arrays, about, path)
-        named = {variable.path: variable for variable in variables}
-        check_stored(self.arrays, self.stored, spec_of(named), path)
-        self.paths = {id(variable): name for name, variable in named.items()}
 
-    def get_current_value(self, variable):
-        """Returns the value of a variable; called by Keras inside this scope."""
-        name = self.paths.get(id(variable))
-        return None if name is None else self._expanded(name)
-
-    def weight(self, variable):
-        """Returns a weight of two axes for `Arrays.matrix`."""
-        name = self.paths[id(variable)]
+    def __call__(self, variable):
+        """Returns the weight of a variable for `Arrays.matrix`."""
+        name = variable.path
         if name not in self.stored:
             return self.arrays[name]
         scales = self.arrays.get(scales_name(name))
         small = codes_of(self.stored[name], self.arrays[name], scales)
-        return np.asarray(self._expanded(name)) if small is None else small
-
-    def _expanded(self, name):
-        if name not in self.stored:
-            return keras.ops.convert_to_tensor(self.arrays[name])
-        names = [n for n in (name, scales_name(name)) if n in self.arrays]
-        some = {n: self.arrays[n] for n in names}
-        return expand(some, {name: self.stored[name]})[name]
+        return numbers(variable) if small is None else small
 
 
 def codes_of(stored, codes, scales):

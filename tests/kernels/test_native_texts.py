@@ -1,5 +1,7 @@
 """Texts of the native library against those of Keras: the same scores, the same characters."""
 
+import ctypes
+
 import numpy as np
 import pytest
 from keras import ops
@@ -10,6 +12,7 @@ from mdnn import MdnnError
 from mdnn.generation.engines import keras_texts, text_engine, why_not_native
 from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import encode_prompts, overlap_length
+from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import NotLoweredError
 from mdnn.kernels.native_texts import native_decoder
 from mdnn.runs.run_folder import open_run
@@ -108,6 +111,14 @@ def test_streams(native, request, run):
     assert [len(text) for text in written[0]] == [40, 5, 33]
 
 
+def product_kinds(plan):
+    """Yields the storage of the matrices of a plan's products."""
+    operations = ctypes.cast(plan.plan.op, ctypes.POINTER(c.COperation))
+    for operation in operations[: plan.plan.ops]:
+        if operation.kind == c.OP_DENSE:
+            yield c.CMatrix.from_address(operation.extra).kind
+
+
 @pytest.mark.parametrize("dtype", ["float16", "int8", "int4"])
 def test_small_weights(native, tmp_path, dtype):
     """Codes are not expanded, and give the scores of the expanded weights."""
@@ -115,7 +126,8 @@ def test_small_weights(native, tmp_path, dtype):
     small = mdnn.quantize(network, dtype, out=tmp_path / "small")
     run = open_run(small)
     decoder = text_engine(run, "native")
-    assert decoder.plan.bytes < {"float16": 2.2, "int8": 1.5, "int4": 1.2}[dtype] * 120_000
+    kind = {"float16": c.FLOAT16, "int8": c.INT8, "int4": c.INT4}[dtype]
+    assert set(product_kinds(decoder.plan)) == {kind}
     tokens, targets = (letters(network.positions, seed)[0, :, :4] for seed in (0, 1))
     hidden, scores = decoder.scores(tokens, targets)
     expected = native_decoder(run.model).scores(tokens, targets)

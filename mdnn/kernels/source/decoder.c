@@ -48,15 +48,9 @@ typedef struct {
 
 /* === One set of kernels for each instruction set === */
 
-#if defined(__x86_64__) && defined(__GNUC__)
+/* clang has no pragma for the target of the functions that follow. MDNN_PLAIN leaves them out. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MDNN_PLAIN)
 #define MDNN_X86 1
-#if defined(__clang__)
-#define TARGET(words) _Pragma("clang attribute push(__attribute__((target(" words "))), apply_to = function)")
-#define END_TARGET _Pragma("clang attribute pop")
-#endif
-#endif
-
-#if MDNN_X86 && !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
 #define LANES 16
@@ -89,7 +83,7 @@ MDNN_API int32_t mdnn_use_set(const char *name) {
         chosen_name = "plain";
         return 1;
     }
-#if MDNN_X86 && !defined(__clang__)
+#if MDNN_X86
     int fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (!strcmp(name, "avx2") && fma) {
         chosen = &set_avx2;
