@@ -22,7 +22,7 @@ ROOMS = (
     ("layer", "datasets", "models"),
     ("safety",),
     ("runs",),
-    ("growth", "foreign"),
+    ("growth", "foreign", "kernels"),
     ("generation",),
     ("tasks",),
     ("training", "serving"),

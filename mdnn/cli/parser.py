@@ -18,6 +18,7 @@ from mdnn.cli.commands import (
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.import_command import add_import
+from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_json, add_set
 from mdnn.errors import MdnnError
@@ -173,6 +174,7 @@ def parser():
     add_import(commands)
     add_serve(commands)
     add_search(commands)
+    add_build_native(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mdnn.generation.batch_groups import BatchGroups
-from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.engines import text_engine
 from mdnn.generation.text_decoding import before_end
 from mdnn.generation.windows import encode_prompts, pad_features
 
@@ -17,13 +16,12 @@ class TextStream:
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
+        engine: see `mdnn.generation.engines.text_engine`.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, engine="auto"):
         self.tokenizer = run.tokenizer
-        self.decoder = TextDecoder(
-            run.model, PIECE, sampler="plain", words=len(self.tokenizer.words)
-        )
+        self.engine = text_engine(run, engine, chunk=PIECE)
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Continues texts.
@@ -40,15 +38,15 @@ class TextStream:
             Lists of str, the new characters of each text; `""` for a text without new characters,
             and `None` from where the network has ended a text before its length.
         """
-        window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        groups = BatchGroups(self.decoder, window, filled, settings)
-        left, count = list(lengths), FIRST_PIECE
+        groups = self.engine.start(window, filled, settings)
+        left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
         # Tokens that a text may still take.
         tokens_left = [length * self.tokenizer.tokens_per_character for length in lengths]
         decoders = [self.tokenizer.decoder() for _ in prompts]
@@ -64,7 +62,7 @@ class TextStream:
                     tokens_left[text] -= count
                     if left[text] and (end or tokens_left[text] <= 0):
                         left[text], ended[text] = 0, True
-            count = PIECE
+            count = min(PIECE, self.engine.chunk)
             yield pieces
         if any(ended):
             yield [None if end else "" for end in ended]

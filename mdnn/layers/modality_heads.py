@@ -59,6 +59,9 @@ class ModalityHeads(RuledLayer):
             number of bits.
     """
 
+    # Dict from names of steps to tables of the embedding that are their kernels.
+    tied_tables = {}
+
     def __init__(
         self,
         modalities=("text",),
@@ -103,7 +106,8 @@ class ModalityHeads(RuledLayer):
         """Makes the table of subwords of a built `ModalityEmbedding` the head of subwords."""
         (name,) = (name for name in self.modalities if modality(name).sized_by_vocabulary)
         # Not an attribute that Keras tracks: the table is a weight of the embedding.
-        object.__setattr__(self, "_tables", {self.steps[-1].name: embedding.byte_tables[name][0]})
+        tables = {self.steps[-1].name: embedding.byte_tables[name][0]}
+        object.__setattr__(self, "tied_tables", tables)
 
     def build(self, hidden_shape, targets_shape=None):
         width = hidden_shape[-1]
@@ -116,11 +120,10 @@ class ModalityHeads(RuledLayer):
                 )
             return
         classes = {step.name: step.classes for step in self.steps}
-        tables = getattr(self, "_tables", {})
-        if self.tied != bool(tables):
+        if self.tied != bool(self.tied_tables):
             raise ValueError(f"{self.name}: expected tie() before build() if and only if tied=True")
         for step in self.steps:
-            if step.name not in tables:
+            if step.name not in self.tied_tables:
                 self.kernels[step.name] = self.add_weight(
                     name=f"{step.name}_kernel",
                     shape=(width, step.classes),
@@ -170,7 +173,7 @@ class ModalityHeads(RuledLayer):
     def _product(self, step, hidden):
         """Returns the product of `hidden` with the kernel of a step, `[..., classes]`."""
         tied = step.name not in self.kernels
-        kernel = self._tables[step.name] if tied else self.kernels[step.name]
+        kernel = self.tied_tables[step.name] if tied else self.kernels[step.name]
         # Weights that are held as codes multiply from them (`mdnn.runs.packed_variable`).
         if hasattr(kernel, "product"):
             y = kernel.product(hidden, "last" if tied else "first")

@@ -104,7 +104,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[_scales(name)], turned = quantize(array, own, turns(name, array))
+            packed[name], packed[scales_name(name)], turned = quantize(array, own, turns(name, array))
         stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 
@@ -200,7 +200,8 @@ def expand(arrays, stored):
     return left | found
 
 
-def _scales(name):
+def scales_name(name):
+    """Returns the name of the array with the scales of a stored array."""
     return f"{name}:scales"
 
 

@@ -56,10 +56,13 @@ class ExportedNetwork:
     # Name of the signature whose answers `text_stream` gives as well.
     streamed = None
 
-    def text_stream(self):
+    def text_stream(self, engine="auto"):
         """Returns the function that writes texts piece by piece, for the server.
 
         See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
         """
 
     def examples(self):
