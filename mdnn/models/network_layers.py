@@ -19,6 +19,7 @@ from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
+from mdnn.models.subwords.chunk_block import ChunkBlock
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
@@ -230,7 +231,7 @@ def make_branch(spec, width, scale, path, layout):
     """Returns one residual block from its table of the config.
 
     Args:
-        spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold.
+        spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold or chunks.
         width: int, channels of the residual stream.
         scale: float, factor on the initial values of the block's last dense kernel.
         path: string, the block's name, preceded by the path of the enclosing fold.
@@ -256,6 +257,12 @@ def make_branch(spec, width, scale, path, layout):
         rows = {**layout, "axes": layout["axes"][:-1], "epsilon": spec.norm_epsilon}
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
+    if spec.kind == "subwords":
+        chunks = {**layout, "axes": ("chunk",)}
+        inner = make_blocks(spec.block, spec.depth, spec.width, chunks, f"{path}/")
+        words = ("cut", "shortest", "longest", "kernels", "letters", "ratio_loss")
+        more = {word: getattr(spec, word) for word in words}
+        return ChunkBlock(spec.width, inner, **more, **common)
     mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)

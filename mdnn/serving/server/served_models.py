@@ -19,19 +19,24 @@ from mdnn.serving.server.text_streams import SavedTexts
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path):
+def open_network(path, member=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
             taken. A SavedModel is a program: before it is loaded its ops are looked at.
+        member: int, of a run of networks in tandem the member to serve; `None` for all.
 
     Raises:
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
             that run other code, use the network or other files than its own.
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
-    return _open_saved(path) if saved else open_run_network(path)
+    if not saved:
+        return open_run_network(open_run(path).member(member))
+    if member is not None:
+        raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
+    return _open_saved(path)
 
 
 def open_run_network(run):
