@@ -113,16 +113,17 @@ def test_loss_and_gradients(network, batch):
     assert value == pytest.approx(float(LossModel(ones[0], loss)(one)), rel=1e-5)
 
 
-def test_dropout_differs_from_member_to_member(batch):
+def test_dropout_is_drawn_anew_and_alike_for_all_members(batch):
     network = build(config())
     for weight in network.members.stacked:
         weight.assign(np.repeat(to_numpy(weight)[:1], MEMBERS, axis=0))
-    hidden = to_numpy(network.hidden(batch["tokens"], training=True)).reshape(4, 8, MEMBERS, -1)
-    assert (hidden[:, :, 0] != hidden[:, :, 1]).any()
-    again = to_numpy(network.hidden(batch["tokens"], training=True)).reshape(hidden.shape)
+    hidden, again, quiet = (
+        to_numpy(network.hidden(batch["tokens"], training=training)).reshape(4, 8, MEMBERS, -1)
+        for training in (True, True, False)
+    )
+    np.testing.assert_allclose(hidden[:, :, 0], hidden[:, :, 1], atol=1e-6)
     assert (hidden != again).any()
-    quiet = to_numpy(network.hidden(batch["tokens"])).reshape(hidden.shape)
-    np.testing.assert_allclose(quiet[:, :, 0], quiet[:, :, 1], atol=1e-6)
+    assert (hidden != quiet).any()
 
 
 def test_streamed_decoding_equals_whole_passes(network):

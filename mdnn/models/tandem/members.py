@@ -18,7 +18,7 @@ class Members(keras.layers.Layer):
             place of their own.
         arrays: list of arrays `[members, *shape]`, initial values in the order of the template's
             weights.
-        seed: int, of dropout, which differs from member to member.
+        seed: int, of dropout, which leaves out the same channels of all members.
 
     Attributes:
         count: int, number of members.
@@ -63,20 +63,20 @@ class Members(keras.layers.Layer):
             *mapped: nested structures of tensors `[members, ...]`; each call gets its member's.
             training: boolean, whether dropout draws numbers.
         """
-        drawn = self.generator.next() if training and self.seeds else None
+        seeds = []
+        if training and self.seeds:
+            # The same numbers for all members: they are drawn once.
+            drawn = self.generator.next()
+            seeds = [(seed, ops.cast(drawn, seed.dtype) + k) for k, seed in enumerate(self.seeds)]
 
         def one(elements):
-            number, values, arguments = elements
-            pairs = list(zip(self.template.weights, values, strict=True))
-            for k, seed in enumerate(self.seeds if drawn is not None else ()):
-                more = number * len(self.seeds) + k
-                pairs.append((seed, ops.cast(drawn, seed.dtype) + ops.cast(more, seed.dtype)))
+            values, arguments = elements
+            pairs = [*zip(self.template.weights, values, strict=True), *seeds]
             with keras.StatelessScope(state_mapping=pairs):
                 return function(*arguments)
 
         values = [ops.convert_to_tensor(variable) for variable in self.stacked]
-        number = ops.arange(self.count, dtype="int32")
-        return ops.vectorized_map(one, (number, values, mapped))
+        return ops.vectorized_map(one, (values, mapped))
 
     def call(self, tokens, options=None, training=None):
         options = options or self.template.options
