@@ -6,6 +6,7 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
+from mdnn.runs.inspection import inspect
 from mdnn.runs.run_folder import open_run
 
 
@@ -35,6 +36,14 @@ def test_all_and_one(run):
     assert mdnn.evaluate(small, tiny.TEXT)["loss"] == pytest.approx(together, abs=0.05)
 
 
+def test_costs_are_those_of_all_members(run):
+    config, one = run[0].config, run[0].member(0).config
+    all_of_them, alone = inspect(config, model=run[0].model), inspect(one)
+    assert all_of_them["parameters"] == 3 * alone["parameters"]
+    assert all_of_them["operations_per_position"] == 3 * alone["operations_per_position"]
+    assert all_of_them["receptive_field"] == alone["receptive_field"]
+
+
 def test_a_student(run, capsys):
     path = run[0].path
     student = path.parent / "student"
@@ -61,6 +70,8 @@ def test_bad_words(run, capsys):
     assert "member: expected a number from 0 to 2, received 7" in capsys.readouterr().err
     one = path.parent / "plain"
     mdnn.save(run[0].member(0), one)
+    with pytest.raises(mdnn.MdnnError, match="networks in tandem do not grow"):
+        mdnn.grow(path, path.parent / "grown", overrides=["backbone.depth=2"])
     for option in (["--ensemble"], ["--member", "0"]):
         assert main(["evaluate", str(one), *option]) == 2
         assert "this run holds one network" in capsys.readouterr().err

@@ -188,7 +188,7 @@ def parser():
         "--text",
         metavar="FILE",
         type=path_argument,
-        help="show the chunks into which a run with a layer of subwords cuts a text",
+        help="show the chunks into which a run with a layer of chunks cuts a text",
     )
     add_member(inspect)
     add_set(inspect)

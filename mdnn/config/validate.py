@@ -4,8 +4,8 @@ import dataclasses
 
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.axis_names import check_names
+from mdnn.config.chunk_rules import check_chunks
 from mdnn.config.refeed_rules import check_refeed, trained_steps
-from mdnn.config.subword_rules import check_subwords
 from mdnn.config.tandem_tables import check_tandem
 from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError, did_you_mean
@@ -147,7 +147,7 @@ def _check_limits(config):
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
         _check_matrices(branch.mixer, sizes, backbone.width, limits)
         rows = context.grid[:-1]
-        if branch.kind == "subwords":
+        if branch.kind == "chunks":
             rows = (-(-context.positions // branch.shortest),)
         for inner in branch.block:
             _check_matrices(inner.mixer, rows, branch.width, limits)
@@ -179,7 +179,7 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-NESTED = ("fold", "subwords")
+NESTED = ("fold", "chunks")
 """Kinds of layers that hold blocks of their own."""
 
 # Keys with their defaults: those that nested kinds do not have, and those of some kinds alone.
@@ -188,7 +188,7 @@ OF_KINDS = (
     (NESTED, (("block", ()), ("depth", 1))),
     (("fold",), (("norm_epsilon", 1e-5),)),
     (
-        ("subwords",),
+        ("chunks",),
         (
             ("cut", "space"),
             ("shortest", 4),
@@ -206,7 +206,7 @@ def _check_branch(where, branch, config):
     nested = branch.kind in NESTED
     for name, value in NOT_OF_NESTED if nested else ():
         if getattr(branch, name) != value:
-            article = "no fold" if branch.kind == "fold" else "no subwords"
+            article = "no fold" if branch.kind == "fold" else "no chunks"
             raise MdnnError(f"{where}.{name}: a key of {article}, received kind = {branch.kind!r}")
     for kinds, keys in OF_KINDS:
         for name, value in keys if branch.kind not in kinds else ():
@@ -221,8 +221,8 @@ def _check_branch(where, branch, config):
         raise MdnnError(f"{where}: a gate needs project = true")
     if not nested:
         return
-    if branch.kind == "subwords":
-        check_subwords(where, branch, config)
+    if branch.kind == "chunks":
+        check_chunks(where, branch, config)
     elif len(context.grid) < 2:
         raise MdnnError(
             f"{where}.kind: a fold needs a context.grid of at least two axes, one to fold and one "
@@ -231,13 +231,13 @@ def _check_branch(where, branch, config):
     for name in ("width", "block"):
         if not getattr(branch, name):
             need = "channels of a folded row" if name == "width" else "branches for its rows"
-            if branch.kind == "subwords":
+            if branch.kind == "chunks":
                 need = "channels of a chunk" if name == "width" else "branches for its chunks"
-                raise MdnnError(f"{where}.{name}: subwords need {need}, received none")
+                raise MdnnError(f"{where}.{name}: chunks need {need}, received none")
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
     for number, inner in enumerate(branch.block):
         here = f"{where}.block.{number}"
-        axes = 1 if branch.kind == "subwords" else len(context.grid) - 1
+        axes = 1 if branch.kind == "chunks" else len(context.grid) - 1
         _check_mixers(here, inner, axes, branch.width, config, branch.kind)
 
 
@@ -248,7 +248,7 @@ def _check_mixers(where, branch, axes, width, config, kind="fold"):
             f"{where}: kind = 'mix' and a list of mixers belong together, received "
             f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
         )
-    channels = "the chunks' width" if kind == "subwords" else "the fold's width"
+    channels = "the chunks' width" if kind == "chunks" else "the fold's width"
     if width == config.backbone.width:
         channels = "backbone.width"
     for number, mixer in enumerate(branch.mixer):

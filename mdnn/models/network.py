@@ -9,9 +9,9 @@ from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.models.blocks import run_blocks
 from mdnn.models.call_options import CallOptions
+from mdnn.models.chunks.characters_of import code_points
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
-from mdnn.models.subwords.characters_of import code_points
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens.features import WIDTH
 

@@ -15,11 +15,11 @@ from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityH
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
 from mdnn.models.call_options import CallOptions
+from mdnn.models.chunks.chunk_block import ChunkBlock
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
-from mdnn.models.subwords.chunk_block import ChunkBlock
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
@@ -257,7 +257,7 @@ def make_branch(spec, width, scale, path, layout):
         rows = {**layout, "axes": layout["axes"][:-1], "epsilon": spec.norm_epsilon}
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
-    if spec.kind == "subwords":
+    if spec.kind == "chunks":
         chunks = {**layout, "axes": ("chunk",)}
         inner = make_blocks(spec.block, spec.depth, spec.width, chunks, f"{path}/")
         words = ("cut", "shortest", "longest", "kernels", "letters", "ratio_loss")

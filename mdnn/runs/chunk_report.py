@@ -8,8 +8,8 @@ from keras import ops
 from mdnn.errors import MdnnError
 from mdnn.models.blocks import run_blocks
 from mdnn.models.call_options import CAUSAL
-from mdnn.models.subwords.characters_of import is_letter
-from mdnn.models.subwords.chunk_layout import chunk_starts
+from mdnn.models.chunks.characters_of import is_letter
+from mdnn.models.chunks.chunk_layout import chunk_starts
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
 
@@ -25,7 +25,7 @@ def inspect_text(run, text, top=20):
     The text is cut as one context, so that no chunk ends only because a context does.
 
     Args:
-        run: a run folder, a `Run` or a `Network` with a layer of kind "subwords".
+        run: a run folder, a `Run` or a `Network` with a layer of kind "chunks".
         text: str of 2 to 1,000,000 characters.
         top: int, rows of the table of frequent chunks.
 
@@ -48,7 +48,7 @@ def inspect_text(run, text, top=20):
     run = open_run(run)
     blocks = [block for block in run.model.blocks if getattr(block, "takes_marks", False)]
     if not blocks:
-        raise MdnnError("this network has no layer of kind 'subwords': it cuts no text into chunks")
+        raise MdnnError("this network has no layer of kind 'chunks': it cuts no text into chunks")
     if not isinstance(text, str) or not 2 <= len(text) <= MAX_CHARACTERS:
         received = f"{len(text):,}" if isinstance(text, str) else type(text).__name__
         raise MdnnError(f"text: expected 2 to {MAX_CHARACTERS:,} characters, received {received}")

@@ -14,7 +14,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import write_text
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
-from mdnn.models.subwords.surprise_cut import measure_surprise
+from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread

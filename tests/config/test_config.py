@@ -370,9 +370,9 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["backbone.layer.0.block=[{}]"],
-            "backbone.layer.0.block: a key of a fold or subwords alone, received kind = 'mix'",
+            "backbone.layer.0.block: a key of a fold or chunks alone, received kind = 'mix'",
         ),
-        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: a key of a fold or subwords alone"),
+        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: a key of a fold or chunks alone"),
         ([f"{MIXER}.groups=3"], f"{MIXER}.groups: expected a divisor of backbone.width = 128"),
         (
             [f"{MIXER}.kind=attention", f"{MIXER}.heads=3"],

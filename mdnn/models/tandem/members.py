@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -99,6 +99,21 @@ class Members(keras.layers.Layer):
 
     def compute_output_spec(self, tokens, options=None, training=None):
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), self.compute_dtype)
+
+    def operations(self, input_shape):
+        """Counts the multiply-adds for one example, of all members, without the heads."""
+        return self.count * sum(self._counted("operations"))
+
+    def values(self, input_shape):
+        """Counts the values written for one example, of all members."""
+        return self.count * sum(self._counted("values"))
+
+    def _counted(self, what):
+        """Yields what the template's layers before the heads count for one example."""
+        for layer in self.template.layers:
+            if hasattr(layer, what) and layer is not self.template.heads:
+                first = tree.flatten(layer.input)[0]
+                yield int(getattr(layer, what)(tuple(first.shape)))
 
     def arrays_of(self, number):
         """Returns the weights of one member, a list of arrays in the order of the template's."""

@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.models.subwords.characters_of import SPACE, is_letter
-from mdnn.models.subwords.surprise_cut import SurpriseCut
+from mdnn.models.chunks.characters_of import SPACE, is_letter
+from mdnn.models.chunks.surprise_cut import SurpriseCut
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -7,10 +7,10 @@ from mdnn.layers.weight_rules import get_initializer
 from mdnn.models.auxiliary_losses import add_auxiliary_loss
 from mdnn.models.blocks import ResidualBlock, ends, product, run_blocks
 from mdnn.models.call_options import CAUSAL
-from mdnn.models.subwords.chunk_cache import ChunkCache
-from mdnn.models.subwords.chunk_layout import ChunkLayout, num_chunks
-from mdnn.models.subwords.cuts import CUTS
-from mdnn.models.subwords.smoothing import confident, ratio_loss, smoothed
+from mdnn.models.chunks.chunk_cache import ChunkCache
+from mdnn.models.chunks.chunk_layout import ChunkLayout, num_chunks
+from mdnn.models.chunks.cuts import CUTS
+from mdnn.models.chunks.smoothing import confident, ratio_loss, smoothed
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -29,12 +29,12 @@ class ChunkBlock(ResidualBlock):
     chunks by positions. No position depends on later ones.
 
     A learned cut gets its gradients from H-Net's smoothing, confidence and ratio loss
-    (`mdnn.models.subwords.smoothing`).
+    (`mdnn.models.chunks.smoothing`).
 
     Args:
         width: int, channels of a chunk.
         branches: the blocks of F, run in order on `[batch, chunks, width]`.
-        cut: name of the way to cut, see `mdnn.models.subwords.cuts.CUTS`.
+        cut: name of the way to cut, see `mdnn.models.chunks.cuts.CUTS`.
         shortest, longest: ints, the lengths of a chunk in letters.
         kernels: int, H.
         letters: float, the mean length of chunks that `surprise` and `learned` aim at.
@@ -44,7 +44,7 @@ class ChunkBlock(ResidualBlock):
         x: see the input shape.
         options, training, mix: see `ResidualBlock`.
         marks: int32 `[batch, t1, ..., tk]`, code points of the characters
-            (`mdnn.models.subwords.characters_of.code_points`).
+            (`mdnn.models.chunks.characters_of.code_points`).
 
     Input shape:
         `[batch, t1, ..., tk, channels]`. All sizes except the batch are known.

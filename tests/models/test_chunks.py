@@ -10,16 +10,16 @@ from networks import make_config, mix, randomize, text_tokens
 from mdnn.errors import MdnnError
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.models.builder import build
-from mdnn.models.subwords.characters_of import is_letter
-from mdnn.models.subwords.chunk_layout import ChunkLayout, chunk_starts, num_chunks
-from mdnn.models.subwords.cuts import SpaceCut
-from mdnn.models.subwords.smoothing import confident, ratio_loss, smoothed
-from mdnn.models.subwords.surprise_cut import SurpriseCut, measure_surprise
+from mdnn.models.chunks.characters_of import is_letter
+from mdnn.models.chunks.chunk_layout import ChunkLayout, chunk_starts, num_chunks
+from mdnn.models.chunks.cuts import SpaceCut
+from mdnn.models.chunks.smoothing import confident, ratio_loss, smoothed
+from mdnn.models.chunks.surprise_cut import SurpriseCut, measure_surprise
 
 GRID, SHORTEST, LONGEST = (4, 6), 3, 5
 INNER = mix({"wiring": "causal+shift", "groups": 2}, gate="silu")
 SUBWORDS = {
-    "kind": "subwords",
+    "kind": "chunks",
     "width": 6,
     "shortest": SHORTEST,
     "longest": LONGEST,

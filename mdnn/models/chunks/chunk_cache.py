@@ -6,7 +6,7 @@ from mdnn.layers.mixing.decoding_cache import DecodingCache, set_index
 from mdnn.models.blocks import run_blocks
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.call_options import CAUSAL
-from mdnn.models.subwords.smoothing import EPSILON
+from mdnn.models.chunks.smoothing import EPSILON
 
 
 class ChunkCache(DecodingCache):
@@ -23,7 +23,7 @@ class ChunkCache(DecodingCache):
     `[batch, chunks, width]`, the smoothed chunks.
 
     Args:
-        block: a built `mdnn.models.subwords.chunk_block.ChunkBlock`.
+        block: a built `mdnn.models.chunks.chunk_block.ChunkBlock`.
         grid, width: see `DecodingCache`.
     """
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.models.subwords.characters_of import code_points
+from mdnn.models.chunks.characters_of import code_points
 
 ORDER, ROWS, BASE = 3, 32_749, 127
 """Characters that an entropy depends on, rows of the table (a prime), and base of their number."""
@@ -31,7 +31,7 @@ class SurpriseCut(RuledLayer):
         self.built = True
 
     def strength(self, codes, x):
-        """See `mdnn.models.subwords.cuts.SpaceCut.strength`."""
+        """See `mdnn.models.chunks.cuts.SpaceCut.strength`."""
         positions = codes.shape[1]
         before = ops.pad(codes % BASE, [[0, 0], [ORDER + 1, 0]])
         number = 0
@@ -72,7 +72,7 @@ class SurpriseCut(RuledLayer):
 
 
 def measure_surprise(network, tokens):
-    """Measures the entropies of all layers of subwords that cut by surprise; none is no error.
+    """Measures the entropies of all layers of chunks that cut by surprise; none is no error.
 
     Training does this before its first step. A network that `fit` trains needs the call.
 

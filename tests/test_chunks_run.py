@@ -1,4 +1,4 @@
-"""A run with layers of subwords: trained, evaluated, made small, looked at; bad input refused."""
+"""A run with layers of chunks: trained, evaluated, made small, looked at; bad input refused."""
 
 import json
 
@@ -11,7 +11,7 @@ from mdnn.cli.chunk_view import shaded, visible
 from mdnn.runs.chunk_report import agreement
 
 LAYER = """[[backbone.layer]]
-kind = "subwords"
+kind = "chunks"
 width = 12
 shortest = 3
 longest = 8
@@ -36,7 +36,7 @@ def load(folder, *settings, text=tiny.TEXT):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("subwords")
+    folder = tmp_path_factory.mktemp("chunks")
     result = mdnn.train(load(folder, "train.steps=80"), folder / "run", show=False)
     return folder / "run", result
 
@@ -93,7 +93,7 @@ def test_the_command(run, capsys, tmp_path):
     with pytest.raises(mdnn.MdnnError, match="expected 2 to 1,000,000 characters, received 1"):
         mdnn.inspect_text(path, "a")
     plain = mdnn.build(tiny.load_config(tmp_path))
-    with pytest.raises(mdnn.MdnnError, match="no layer of kind 'subwords'"):
+    with pytest.raises(mdnn.MdnnError, match="no layer of kind 'chunks'"):
         mdnn.inspect_text(plain, "a text")
 
 
@@ -111,12 +111,12 @@ def test_shades():
         ("backbone.layer.1.longest=25", "expected at most the 24 positions of context.grid"),
         ("backbone.layer.1.shortest=9", "expected at most longest = 8, received 9"),
         ("backbone.layer.1.cut=comma", "expected one of space, surprise, learned"),
-        ("backbone.layer.1.width=0", "subwords need channels of a chunk"),
-        ("backbone.layer.1.gate=silu", "a key of no subwords"),
-        ("backbone.layer.0.shortest=5", "a key of subwords alone, received kind = 'mix'"),
+        ("backbone.layer.1.width=0", "chunks need channels of a chunk"),
+        ("backbone.layer.1.gate=silu", "a key of no chunks"),
+        ("backbone.layer.0.shortest=5", "a key of chunks alone, received kind = 'mix'"),
         ("backbone.layer.1.block.0.mixer.0.axes=[1]", "chunks have one axis"),
         ("backbone.layer.1.block.0.mixer.0.groups=5", "divisor of the chunks' width = 12"),
-        ("refeed.steps=2", "'subwords' is not refed"),
+        ("refeed.steps=2", "'chunks' is not refed"),
         ("train.objectives.parallel=1", "needs train.objectives.autoregressive alone"),
         ("context.layout=items", "cuts the text of context.layout = 'stream'"),
     ],

@@ -1,16 +1,16 @@
-"""Checks the keys of layers of kind "subwords"."""
+"""Checks the keys of layers of kind "chunks"."""
 
 from mdnn.config.task_rules import rules_of
 from mdnn.config.training_tables import RefeedTable
 from mdnn.errors import MdnnError
 
 
-def check_subwords(where, layer, config):
-    """Refuses a layer of subwords that the rest of a config does not allow.
+def check_chunks(where, layer, config):
+    """Refuses a layer of chunks that the rest of a config does not allow.
 
     Args:
         where: string, the layer's name for error messages.
-        layer: `mdnn.config.network_tables.LayerTable` of kind "subwords".
+        layer: `mdnn.config.network_tables.LayerTable` of kind "chunks".
         config: `mdnn.Config`.
 
     Raises:
@@ -18,7 +18,12 @@ def check_subwords(where, layer, config):
     """
     positions = config.context.positions
     if not rules_of(config).has_chunks:
-        raise MdnnError(f"{where}.kind: 'subwords' cuts the text of context.layout = 'stream'")
+        raise MdnnError(f"{where}.kind: 'chunks' cuts the text of context.layout = 'stream'")
+    if others := [name for name in config.tokens.modalities if name not in ("text", "word")]:
+        raise MdnnError(
+            f"{where}.kind: 'chunks' cuts characters and words, received {others[0]!r} in "
+            "tokens.modalities"
+        )
     if layer.longest > positions:
         raise MdnnError(
             f"{where}.longest: expected at most the {positions} positions of context.grid, "
@@ -31,11 +36,11 @@ def check_subwords(where, layer, config):
         )
     if config.train.objectives.whole:
         raise MdnnError(
-            f"{where}.kind: 'subwords' needs train.objectives.autoregressive alone: a text with "
+            f"{where}.kind: 'chunks' needs train.objectives.autoregressive alone: a text with "
             "mask tokens has no words to cut"
         )
     if config.refeed != RefeedTable():
-        raise MdnnError(f"{where}.kind: 'subwords' is not refed: expected no keys of [refeed]")
+        raise MdnnError(f"{where}.kind: 'chunks' is not refed: expected no keys of [refeed]")
     for number, inner in enumerate(layer.block):
         for k, mixer in enumerate(inner.mixer):
             if mixer.axes not in ((), (-1,)):
