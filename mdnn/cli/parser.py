@@ -18,6 +18,7 @@ from mdnn.cli.commands import (
 from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_json, add_member, add_set
 from mdnn.errors import MdnnError
@@ -176,6 +177,7 @@ def parser():
     add_grow(commands)
     add_serve(commands)
     add_search(commands)
+    add_build_native(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(

@@ -108,8 +108,7 @@ class Run:
             raise MdnnError(
                 "member: this run holds one network: expected a run with tandem.members"
             )
-        network = self.model.member(number)
-        return dataclasses.replace(self, config=network.config).holding(network)
+        return self._of(self.model.member(number))
 
     def first_members(self, count):
         """Returns a run of the first members alone; `count` 0 for all.
@@ -125,7 +124,13 @@ class Run:
         tandem = dataclasses.replace(self.config.tandem, members=count)
         network = build(dataclasses.replace(self.config, tandem=tandem), self.words)
         network.set_weights([values[:count] for values in self.model.get_weights()])
-        return dataclasses.replace(self, config=network.config).holding(network)
+        return self._of(network)
+
+    def _of(self, network):
+        """Returns a run in memory of some members of this one."""
+        run = Run(None, network.config, self.words).holding(network)
+        vars(run).update(item_statistics=self.item_statistics)
+        return run
 
     def holding(self, model):
         """Returns a copy of this run that holds a given network instead of reading it."""
