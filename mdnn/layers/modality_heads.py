@@ -59,9 +59,6 @@ class ModalityHeads(RuledLayer):
             number of bits.
     """
 
-    # Dict from names of steps to tables of the embedding that are their kernels.
-    tied_tables = {}
-
     def __init__(
         self,
         modalities=("text",),
@@ -86,6 +83,9 @@ class ModalityHeads(RuledLayer):
         self.base = int(base)
         self.digits = int(digits)
         self.subwords, self.tied = int(subwords), bool(tied)
+        # Tables of the embedding that are kernels, by steps. Not tracked by Keras: the embedding
+        # has these weights.
+        object.__setattr__(self, "tied_tables", {})
         self.kernel_initializer = get_initializer(
             kernel_initializer or get_initializer("random_normal", stddev=0.02)
         )
@@ -105,9 +105,7 @@ class ModalityHeads(RuledLayer):
     def tie(self, embedding):
         """Makes the table of subwords of a built `ModalityEmbedding` the head of subwords."""
         (name,) = (name for name in self.modalities if modality(name).sized_by_vocabulary)
-        # Not an attribute that Keras tracks: the table is a weight of the embedding.
-        tables = {self.steps[-1].name: embedding.byte_tables[name][0]}
-        object.__setattr__(self, "tied_tables", tables)
+        self.tied_tables[self.steps[-1].name] = embedding.byte_tables[name][0]
 
     def build(self, hidden_shape, targets_shape=None):
         width = hidden_shape[-1]
@@ -160,8 +158,18 @@ class ModalityHeads(RuledLayer):
             answers[step.name] = ops.argmax(score, -1) if targets is None else step.answer(targets)
         return ops.concatenate(scores, axis=-1)
 
+    def scores_of(self, step, hidden, answers):
+        """Returns the scores of a step, `[..., classes]`, given the classes of earlier steps.
+
+        Args:
+            step: one of `steps`.
+            hidden: `[..., width]`.
+            answers: dict from the names of earlier steps to their classes, integers `[...]`.
+        """
+        return self._score(step, hidden, answers)
+
     def _score(self, step, hidden, answers):
-        """Returns the scores of a step, `[..., classes]`, given the classes of earlier steps."""
+        """See `scores_of`."""
         if self.table == "bits":
             return self._bit_score(step, hidden)
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):

@@ -104,7 +104,9 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[scales_name(name)], turned = quantize(array, own, turns(name, array))
+            packed[name], packed[scales_name(name)], turned = quantize(
+                array, own, turns(name, array)
+            )
         stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 

@@ -19,7 +19,7 @@ from mdnn.serving.server.text_streams import SavedTexts
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path, engine="auto"):
+def open_network(path, engine="auto", member=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
@@ -27,15 +27,20 @@ def open_network(path, engine="auto"):
             taken. A SavedModel is a program: before it is loaded its ops are looked at.
         engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
             brings its own.
+        member: int, of a run of networks in tandem the member to serve; `None` for all.
 
     Raises:
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
             that run other code, use the network or other files than its own.
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
-    if saved and engine == "native":
+    if not saved:
+        return open_run_network(open_run(path).member(member), engine)
+    if member is not None:
+        raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
+    if engine == "native":
         raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
-    return _open_saved(path) if saved else open_run_network(path, engine)
+    return _open_saved(path)
 
 
 def open_run_network(run, engine="auto"):
