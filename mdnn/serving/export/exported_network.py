@@ -38,9 +38,9 @@ class ExportedNetwork:
             answers["scores"] = heads(hidden)
         self.slots_of_all = positions
         self.predict = keras.Model(tokens, answers)
-        tokens = run.config.tokens
-        words = len(run.words) if tokens.words else 0
-        self.known = model.embedding.modalities, words, tokens.subwords
+        subwords = getattr(model.heads, "subwords", 0)
+        words = 0 if subwords else len(run.words)
+        self.known = model.embedding.modalities, words, subwords
 
     def signatures(self):
         """Returns the functions that are served, by name."""
