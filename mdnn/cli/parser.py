@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
     run_demo,
@@ -18,7 +19,8 @@ from mdnn.cli.commands import (
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_json, add_set
+from mdnn.cli.shared_options import add_density, add_identity, add_json, add_set
+from mdnn.cli.shrink_command import add_shrink
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -136,6 +138,8 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    add_density(evaluate, "auto: each window of a text has the one that it needs")
+    add_identity(evaluate)
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
@@ -149,6 +153,8 @@ def parser():
         action="store_true",
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
+    add_density(export, None)
+    add_identity(export)
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -169,6 +175,8 @@ def parser():
     add_json(quantize)
     quantize.set_defaults(run_command=run_quantize)
     add_grow(commands)
+    add_shrink(commands)
+    add_adapt(commands)
     add_serve(commands)
     add_search(commands)
 
@@ -177,7 +185,8 @@ def parser():
         "what",
         metavar="CONFIG|RUN|SAVED",
         type=path_argument,
-        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+        help="a config file, a run folder, an identity (mdnn adapt), or a SavedModel, whose ops "
+        "are listed, not run",
     )
     add_set(inspect)
     add_json(inspect)

@@ -23,8 +23,9 @@ class LayerKeys:
     # Activation of u in u * f(v); "none": no gate.
     gate: str = "none"
     activation: str = "none"
-    # feedforward: inner width; 0: twice the width of the backbone or of the fold. fold: channels of
-    # a folded row.
+    # feedforward: inner width; 0: twice the width of the backbone or of the fold. mix with
+    # `project`: channels between its dense layers; 0: the width of the backbone or of the fold.
+    # fold: channels of a folded row.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)

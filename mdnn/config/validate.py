@@ -63,11 +63,18 @@ def _check_train(config):
         )
     if train.method == "blind":
         _check_blind(config)
+    if train.density and config.refeed.supervision_steps > 1:
+        raise MdnnError(
+            "train.density: carried states are those of one width; expected "
+            f"refeed.supervision_steps = 1, received {config.refeed.supervision_steps}"
+        )
 
 
 def _check_blind(config):
     """Refuses what training without backpropagation does not have."""
     train = config.train
+    if train.density:
+        raise MdnnError("train.density: expected [] with train.method = 'blind'")
     if train.precision == "float16":
         raise MdnnError(
             "train.precision: expected 'float32', 'bfloat16' or 'auto' with train.method = "
@@ -142,9 +149,9 @@ def _check_limits(config):
         )
     for branch in backbone.layer:
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
-        _check_matrices(branch.mixer, sizes, backbone.width, limits)
+        _check_matrices(branch.mixer, sizes, branch.width or backbone.width, limits)
         for inner in branch.block:
-            _check_matrices(inner.mixer, context.grid[:-1], branch.width, limits)
+            _check_matrices(inner.mixer, context.grid[:-1], inner.width or branch.width, limits)
 
 
 def _check_matrices(mixers, sizes, width, limits):
@@ -213,6 +220,10 @@ def _check_mixers(where, branch, axes, width, config):
             f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
         )
     channels = "backbone.width" if width == config.backbone.width else "the fold's width"
+    if branch.kind == "mix" and branch.width:
+        if not getattr(branch, "project", True):
+            raise MdnnError(f"{where}.width: channels between two dense layers need project = true")
+        width, channels = branch.width, f"{where}.width"
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
         if config.train.objectives.autoregressive and not mixer.is_causal:

@@ -15,7 +15,7 @@ class CachedMixing:
     Args:
         blocks: list of `mdnn.models.blocks.ResidualBlock`.
         grid: tuple of ints, sizes of the context axes; the last axis holds the columns.
-        width: int, number of channels.
+        width: int, number of channels of the blocks' inputs.
         runs: int, number of times that the blocks run, one after another.
         columns: boolean, whether the layers have the last axis of the grid (see
             `mdnn.layers.mixing.Mixer.make_caches`).
@@ -30,9 +30,10 @@ class CachedMixing:
         self.blocks, self.grid, self.width, self.columns = blocks, tuple(grid), width, columns
         self._caches, uses = {}, []
         for block in blocks:
+            inner = block.mixing_width(width)
             for layer, mixer in block.mixing_uses():
                 if id(layer) not in self._caches:
-                    self._caches[id(layer)] = mixer.make_caches(layer, grid, width, columns)
+                    self._caches[id(layer)] = mixer.make_caches(layer, grid, inner, columns)
                 uses += self._caches[id(layer)]
         self.uses = uses * runs
         self.takes_prefix = all(cache.takes_prefix for cache in uses)
@@ -81,12 +82,13 @@ class CachedMixing:
         Returns:
             Tuple of the result of `run` and the new `current_row`.
         """
-        shape = self.shape(1, 1)
+        shape = self.shape(1, 1)[:-1]
 
         def use(cache, k, x):
-            x = ops.reshape(x, (-1, self.width))
+            width = x.shape[-1]
+            x = ops.reshape(x, (-1, width))
             y, new = cache.step(weights[k], row_context[k], current_row[k], column, x)
-            return ops.reshape(y, shape), new
+            return ops.reshape(y, (*shape, width)), new
 
         mix = CachedMixers(self._caches, use, conditional=True)
         return run(mix), mix.made
@@ -101,14 +103,15 @@ class CachedMixing:
 
         Returns:
             Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
-            `[batch, rows, columns, width]`, for `restore_row`.
+            `[batch, rows, columns, channels]`, for `restore_row`.
         """
-        shape = self.shape(rows, columns)
+        shape = self.shape(rows, columns)[:-1]
 
         def use(cache, k, x):
-            x = ops.reshape(x, (-1, rows, columns, self.width))
+            width = x.shape[-1]
+            x = ops.reshape(x, (-1, rows, columns, width))
             y, past_rows = cache.prefill(weights[k], x)
-            return ops.reshape(y, shape), (past_rows, x)
+            return ops.reshape(y, (*shape, width)), (past_rows, x)
 
         mix = CachedMixers(self._caches, use)
         result = run(mix)
