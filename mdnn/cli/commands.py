@@ -229,13 +229,15 @@ def run_inspect(options):
     if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return
+    from mdnn.cli.native_command import engine_facts, format_engine
     from mdnn.runs.inspection import inspect
     from mdnn.runs.origin import format_origin, read_origin
     from mdnn.runs.run_folder import open_run
 
     if folder:
         run = open_run(path)
-        facts = inspect(run.config, run.words, run.model) | {"origin": read_origin(path)}
+        facts = inspect(run.config, run.words, run.model)
+        facts |= {"origin": read_origin(path), "texts": engine_facts(run)}
     else:
         facts = inspect(config)
     if options.json:
@@ -260,6 +262,8 @@ def run_inspect(options):
     )
     if facts.get("origin"):
         print(format_origin(facts["origin"]))
+    if facts.get("texts"):
+        print(format_engine(facts["texts"]))
 
 
 def _inspect_identity(path, as_json):

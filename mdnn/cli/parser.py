@@ -18,6 +18,7 @@ from mdnn.cli.commands import (
 )
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_density, add_identity, add_json, add_set
 from mdnn.cli.shrink_command import add_shrink
@@ -179,6 +180,7 @@ def parser():
     add_adapt(commands)
     add_serve(commands)
     add_search(commands)
+    add_build_native(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(

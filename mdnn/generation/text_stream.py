@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mdnn.generation.batch_groups import BatchGroups
+from mdnn.errors import MdnnError
+from mdnn.generation.engines import KerasTexts, text_engine
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.identity.identity_table import identity_table
@@ -17,18 +18,21 @@ class TextStream:
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
-        identities: dict from names to files that `mdnn adapt` made for the network.
+        engine: see `mdnn.generation.engines.text_engine`.
+        identities: dict from names to files that `mdnn adapt` made for the network, among which
+            each text chooses; Keras runs them.
     """
 
-    def __init__(self, run, identities=None):
-        self.tokenizer, self.names, tables = run.tokenizer, [""], None
-        if identities:
-            self.names += identities
-            tables = identity_table(run, list(identities.values()))
-        words = len(run.words)
-        self.decoder = TextDecoder(
-            run.model, PIECE, sampler="plain", words=words, identities=tables
-        )
+    def __init__(self, run, engine="auto", identities=None):
+        self.tokenizer, self.names = run.tokenizer, ["", *(identities or ())]
+        if not identities:
+            self.engine = text_engine(run, engine, chunk=PIECE)
+            return
+        if engine == "native":
+            raise MdnnError("engine: 'native' runs one identity at a time, Keras several")
+        words, tables = len(run.words), identity_table(run, list(identities.values()))
+        decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)
+        self.engine = KerasTexts(decoder)
 
     def write(self, prompts, lengths, temperatures, seeds, identities=None):
         """Continues texts.
@@ -46,18 +50,18 @@ class TextStream:
         Yields:
             Lists of str, the new characters of each text; `""` for a text without new characters.
         """
-        window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        if self.decoder.identities is not None:
+        if len(self.names) > 1:
             named = identities or [""] * len(prompts)
             settings["identity"] = np.array([self.names.index(name) for name in named], "int32")
-        groups = BatchGroups(self.decoder, window, filled, settings)
-        left, count = list(lengths), FIRST_PIECE
+        groups = self.engine.start(window, filled, settings)
+        left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
         while any(left):
             pieces = [""] * len(prompts)
             for text, tokens in enumerate(groups.decode(count, left)):
@@ -65,5 +69,5 @@ class TextStream:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
                     pieces[text] = self.tokenizer.text(ids)[: left[text]]
                     left[text] -= len(pieces[text])
-            count = PIECE
+            count = min(PIECE, self.engine.chunk)
             yield pieces

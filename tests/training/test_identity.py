@@ -9,7 +9,7 @@ import pytest
 from streaming import position_by_position
 
 import mdnn
-import mdnn.generation.text_decoding
+import mdnn.generation.engines
 import mdnn.generation.text_stream
 from mdnn.cli import main
 from mdnn.generation.text_decoder import TextDecoder
@@ -30,7 +30,7 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.text_decoding, mdnn.generation.text_stream):
+        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
             patch.setattr(room, "TextDecoder", plain)
         yield
 

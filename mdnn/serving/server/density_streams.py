@@ -11,12 +11,15 @@ class DensityStreams:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network with a rule
             (`mdnn.tasks.density_rule.DensityRule`).
+        engine: see `mdnn.generation.engines.text_engine`.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, engine="auto"):
         self.run = run
         densities = sorted(set(read_rule(run).densities))
-        self.streams = {density: TextStream(at_density(run, density)) for density in densities}
+        self.streams = {
+            density: TextStream(at_density(run, density), engine) for density in densities
+        }
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Yields the characters by which each answer grew; see `TextStream.write`."""

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from mdnn.config.density import density_argument
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
+from mdnn.generation.options import ENGINE_NAMES
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
@@ -72,6 +73,14 @@ def add_serve(commands):
         help="a file that mdnn adapt made for this network, and the name by which requests choose "
         "it (several times for several)",
     )
+    serve.add_argument(
+        "--engine",
+        metavar="WORD",
+        default="auto",
+        choices=ENGINE_NAMES,
+        help="what continues the texts of a run folder: native (see mdnn build-native), keras, or "
+        "auto: the faster one that is there (auto)",
+    )
     for field in dataclasses.fields(RequestLimits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
         serve.add_argument(
@@ -116,7 +125,7 @@ def serve_network(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path, options.density, identities)
+        network = open_network(path, options.engine, options.density, identities)
         say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():

@@ -23,12 +23,14 @@ from mdnn.tasks.density_rule import AUTO
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path, density=None, identities=None):
+def open_network(path, engine="auto", density=None, identities=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
             taken. A SavedModel is a program: before it is loaded its ops are looked at.
+        engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
+            brings its own.
         density, identities: of a run folder, see `open_run_network`.
 
     Raises:
@@ -36,18 +38,21 @@ def open_network(path, density=None, identities=None):
             that run other code, use the network or other files than its own.
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
+    if saved and engine == "native":
+        raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
     if saved and identities:
         raise MdnnError("--identity: a SavedModel has one; mdnn export --identity makes it")
     if saved and density is not None:
         raise MdnnError("--density: a SavedModel has one density; mdnn export --density makes it")
-    return _open_saved(path) if saved else open_run_network(path, density, identities)
+    return _open_saved(path) if saved else open_run_network(path, engine, density, identities)
 
 
-def open_run_network(run, density=None, identities=None):
+def open_run_network(run, engine="auto", density=None, identities=None):
     """Returns the `Network` of a run folder.
 
     Args:
         run: what `mdnn.runs.run_folder.open_run` takes.
+        engine: see `mdnn.generation.engines.text_engine`.
         density: float, a trained density; `"auto"`: each text has the density that its prompt
             needs; `None`: the whole network.
         identities: dict from names to files that `mdnn adapt` made: each text may name one.
@@ -61,20 +66,20 @@ def open_run_network(run, density=None, identities=None):
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     exported = exported_by_task(run)
-    signatures, write = exported.signatures(), exported.text_stream()
+    signatures, write = exported.signatures(), exported.text_stream(engine)
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
         signatures.pop(GENERATE.name, None)
     several = []
     if density == AUTO:
-        streams = DensityStreams(whole)
+        streams = DensityStreams(whole, engine)
         write, several = streams.write, [one.write for one in streams.streams.values()]
     if identities:
         if write is None:
             raise MdnnError(
                 "--identity: this network writes no texts; merge it: mdnn adapt --merge"
             )
-        write = TextStream(run, identities).write
+        write = TextStream(run, engine, identities).write
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (WITH_IDENTITY if identities else GENERATE, None)
