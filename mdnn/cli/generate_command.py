@@ -5,7 +5,8 @@ import dataclasses
 import sys
 
 from mdnn import standard_streams
-from mdnn.cli.shared_options import add_density, add_identity
+from mdnn.cli.shared_options import add_density, add_identity, add_member
+from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.files import read_text
@@ -95,6 +96,7 @@ def add_generate(commands):
     )
     add_density(groups["decoding"])
     add_identity(groups["decoding"])
+    add_member(command)
     command.set_defaults(run_command=_run)
 
 
@@ -131,7 +133,7 @@ def write_answer(options):
 
     if not 1 <= options.samples <= MAX_SAMPLES:
         raise MdnnError(f"--samples: expected 1 to {MAX_SAMPLES:,}, received {options.samples}")
-    run = cached_run(options.run)
+    run = chosen_member(cached_run(options.run), options)
     task = task_for(run.config, run.words)
     names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
     chosen = {name: getattr(options, name) for name in names}

@@ -65,6 +65,8 @@ def check_densities(config):
     densities = config.train.density
     if not densities:
         return
+    if config.tandem.members:
+        raise MdnnError("train.density: expected [] with tandem.members")
     ascending = all(a < b for a, b in itertools.pairwise(densities))
     if not ascending or densities[-1] != 1 or len(densities) < 2:
         raise MdnnError(

@@ -40,6 +40,8 @@ def shrink(run, out, density=None, overrides=()):
     if density is None and not overrides:
         raise MdnnError("shrink: expected a density or a key to change (--density, --set)")
     large = open_run(run)
+    if large.config.tandem.members:
+        raise MdnnError("shrink: expected one network, received networks in tandem")
     before = large.model.count_params()
     narrow = at_density(large, density)
     config, network = narrow.config, narrow.model

@@ -235,6 +235,7 @@ class Training:
                     kept = time.perf_counter()
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
+                self.feed.spent = spent
                 mode = self.widths.name(self.feed.objective(progress.step), progress.step)
                 if mode not in compiled:
                     self.display.compiling(mode, self.microbatches)

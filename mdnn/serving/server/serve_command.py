@@ -91,6 +91,9 @@ def add_serve(commands):
             metavar="N",
             help=f"{field.metadata['help']} ({default})",
         )
+    serve.add_argument(
+        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+    )
     serve.set_defaults(run_command=serve_network)
 
 
@@ -125,7 +128,7 @@ def serve_network(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path, options.engine, options.density, identities)
+        network = open_network(path, options.engine, options.member, options.density, identities)
         say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():

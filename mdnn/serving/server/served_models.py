@@ -23,7 +23,7 @@ from mdnn.tasks.density_rule import AUTO
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path, engine="auto", density=None, identities=None):
+def open_network(path, engine="auto", member=None, density=None, identities=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
@@ -31,6 +31,7 @@ def open_network(path, engine="auto", density=None, identities=None):
             taken. A SavedModel is a program: before it is loaded its ops are looked at.
         engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
             brings its own.
+        member: int, of a run of networks in tandem the member to serve; `None` for all.
         density, identities: of a run folder, see `open_run_network`.
 
     Raises:
@@ -38,13 +39,18 @@ def open_network(path, engine="auto", density=None, identities=None):
             that run other code, use the network or other files than its own.
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
-    if saved and engine == "native":
+    if not saved:
+        run = open_run(path).member(member)
+        return open_run_network(run, engine, density, identities)
+    if member is not None:
+        raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
+    if engine == "native":
         raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
-    if saved and identities:
+    if identities:
         raise MdnnError("--identity: a SavedModel has one; mdnn export --identity makes it")
-    if saved and density is not None:
+    if density is not None:
         raise MdnnError("--density: a SavedModel has one density; mdnn export --density makes it")
-    return _open_saved(path) if saved else open_run_network(path, engine, density, identities)
+    return _open_saved(path)
 
 
 def open_run_network(run, engine="auto", density=None, identities=None):

@@ -155,6 +155,8 @@ def _config(config, data, minutes, steps, overrides):
             raise MdnnError(f"adapt changes keys of data and train alone, received {change!r}")
         set_key(type(config), table, change)
     config = anchored(config.remade(table))
+    if config.tandem.members:
+        raise MdnnError("adapt: expected one network, received networks in tandem")
     if config.refeed.supervision_steps > 1:
         raise MdnnError(
             "adapt: expected a network without carried states (refeed.supervision_steps = 1), "
