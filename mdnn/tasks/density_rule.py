@@ -14,12 +14,12 @@ from mdnn.config.density import check_density
 from mdnn.datasets.batches.text_batches import windows
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
+from mdnn.generation.token_entropy import TokenEntropy
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.growth.narrowing import at_density
 from mdnn.identity.adapted_network import with_identity
 from mdnn.models.compiling import without_xla
 from mdnn.models.loss_model import TargetNLL
-from mdnn.models.token_entropy import TokenEntropy
 from mdnn.strict_json import read_json
 from mdnn.tasks.batch_evaluator import per_character
 from mdnn.tokens.features import MODALITY, PLACES

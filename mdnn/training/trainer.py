@@ -21,12 +21,12 @@ from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.plots import loss_curve
 from mdnn.training.progress import Ticker, clock
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
 from mdnn.training.steps.evolution import strategy_of
 from mdnn.training.steps.step import make_step
-from mdnn.training.trained_widths import TrainedWidths
 
 PICTURE = "loss.png"
 # Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.

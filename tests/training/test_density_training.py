@@ -20,8 +20,8 @@ from mdnn.runs.run_folder import open_run
 from mdnn.tasks.density_rule import auto_metrics, chosen_densities, read_rule
 from mdnn.tasks.registry import task_for
 from mdnn.training.optimizers import make_optimizer
+from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.steps.step import make_step
-from mdnn.training.trained_widths import TrainedWidths
 
 SETTINGS = (
     "backbone.width=32",
