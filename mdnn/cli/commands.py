@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+from mdnn.cli.shared_options import chosen
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder
@@ -25,7 +26,7 @@ def run_train(options):
         source = _check_resumed(options.set)
     else:
         check_new_folder(as_path(options.out, "--out"))
-    config = _quiet_config(options.config, options.set, _share_cores)
+    config = _quiet_config(options.config, options.set, share_cores)
     from mdnn.training.run_training import train
 
     result = train(
@@ -36,8 +37,13 @@ def run_train(options):
         init_optimizer=options.init_optimizer,
         source=source,
     )
+    return finish_training(config, result, options.json)
+
+
+def finish_training(config, result, as_json):
+    """Prints the result of a training; returns the exit status."""
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
-    _print_training(config, result, options.json)
+    _print_training(config, result, as_json)
     if result["stopped"]:
         return exit_status(getattr(signal, result["signal"]))
     return 0
@@ -55,6 +61,9 @@ def _print_training(config, result, as_json):
 
         config = open_run(result["run"]).config
     print("\n".join(task_for(config).format_metrics(result)))
+    if densities := result.get("densities"):
+        each = ", ".join(f"{density}: {loss:.4f}" for density, loss in densities.items())
+        print(f"nats at each density, on a sample: {each}")
     print(
         f"{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s "
@@ -91,7 +100,7 @@ def _quiet_config(path, changes, prepare=None):
     return config
 
 
-def _share_cores(config):
+def share_cores(config):
     """Prepares TensorFlow for steps that compute groups of examples side by side."""
     from mdnn.tasks.registry import task_class
     from mdnn.training.microbatches import configure_threads
@@ -158,11 +167,12 @@ def run_evaluate(options):
     from mdnn.training.progress import Ticker
 
     steps = None if options.steps is None else _numbers("--steps", options.steps)
-    run = open_run(options.run)
+    run = chosen(open_run(options.run), options)
     task = task_for(run.config, run.words)
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.
     given = {"num_starts": options.num_starts, "adaptive": options.adaptive or None}
+    given |= {"density": options.density, "identity": options.identity}
     given = {name: value for name, value in given.items() if value is not None}
     result = evaluate(run, data, steps, Ticker("evaluating"), **given)
     if options.json:
@@ -184,9 +194,12 @@ def _numbers(option, words):
 def run_export(options):
     """Makes a SavedModel."""
     quiet_import()
+    from mdnn.runs.run_folder import open_run
     from mdnn.serving.export.saved_model import export
 
-    print(export(options.run, options.directory, xla=not options.no_xla))
+    run = chosen(open_run(options.run), options)
+    used = {"density": options.density, "identity": options.identity}
+    print(export(run, options.directory, xla=not options.no_xla, **used))
 
 
 def run_quantize(options):
@@ -203,9 +216,14 @@ def run_inspect(options):
     from mdnn.safety.saved_model_ops import is_saved_model
 
     path = as_path(options.what, "inspect")
+    if path.suffix == ".safetensors":
+        _inspect_identity(path, options.json)
+        return
     folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
+    if options.text is not None and not folder:
+        raise MdnnError("--text: expected a run folder, whose network cuts the text")
     if folder:
         quiet_import()
     else:
@@ -220,7 +238,12 @@ def run_inspect(options):
     from mdnn.runs.run_folder import open_run
 
     if folder:
-        run = open_run(path)
+        run = chosen(open_run(path), options)
+        if options.text is not None:
+            from mdnn.cli.chunk_view import print_chunks
+
+            print_chunks(run, options.text, options.json)
+            return
         facts = inspect(run.config, run.words, run.model)
         facts |= {"origin": read_origin(path), "texts": engine_facts(run)}
     else:
@@ -249,6 +272,24 @@ def run_inspect(options):
         print(format_origin(facts["origin"]))
     if facts.get("texts"):
         print(format_engine(facts["texts"]))
+
+
+def _inspect_identity(path, as_json):
+    quiet_import()
+    from mdnn.identity.identity_file import identity_facts
+
+    facts = identity_facts(path)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for name, shape in facts.pop("arrays").items():
+        print(f"{name:<40} {' x '.join(map(str, shape))}")
+    print(
+        f"\nan identity ({facts['kind']}) of {facts['numbers']:,} numbers for the network "
+        f"{facts['network'][:8]}; learned from {facts.get('source')} in {facts.get('steps')} steps"
+    )
+    if "loss" in facts and "loss_before" in facts:
+        print(f"{facts['loss_before']:.4f} nats without it, {facts['loss']:.4f} with it")
 
 
 def _inspect_saved_model(options):

@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
     run_demo,
@@ -15,11 +16,13 @@ from mdnn.cli.commands import (
     run_quantize,
     run_train,
 )
+from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_json, add_set
+from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
+from mdnn.cli.shrink_command import add_shrink
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -137,6 +140,9 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    add_member(evaluate)
+    add_density(evaluate, "auto: each window of a text has the one that it needs")
+    add_identity(evaluate)
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
@@ -150,6 +156,9 @@ def parser():
         action="store_true",
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
+    add_member(export)
+    add_density(export, None)
+    add_identity(export)
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -167,9 +176,13 @@ def parser():
         type=path_argument,
         help="what to evaluate on, as for mdnn evaluate",
     )
+    add_member(quantize)
     add_json(quantize)
     quantize.set_defaults(run_command=run_quantize)
+    add_distill(commands)
     add_grow(commands)
+    add_shrink(commands)
+    add_adapt(commands)
     add_serve(commands)
     add_search(commands)
     add_build_native(commands)
@@ -179,8 +192,16 @@ def parser():
         "what",
         metavar="CONFIG|RUN|SAVED",
         type=path_argument,
-        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+        help="a config file, a run folder, an identity (mdnn adapt), or a SavedModel, whose ops "
+        "are listed, not run",
     )
+    inspect.add_argument(
+        "--text",
+        metavar="FILE",
+        type=path_argument,
+        help="show the chunks into which a run with a layer of chunks cuts a text",
+    )
+    add_member(inspect)
     add_set(inspect)
     add_json(inspect)
     inspect.set_defaults(run_command=run_inspect)

@@ -1,5 +1,9 @@
 """Options that several commands share."""
 
+from mdnn.config.density import density_argument
+from mdnn.errors import MdnnError
+from mdnn.file_systems import path_argument
+
 
 def add_set(command, what="change a config key: train.minutes=1, data.source=book.txt"):
     """Adds `--set KEY=VALUE`, which may be given several times.
@@ -11,6 +15,62 @@ def add_set(command, what="change a config key: train.minutes=1, data.source=boo
     command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=what)
 
 
+def add_member(command):
+    """Adds `--member N` and `--ensemble`, of runs of networks in tandem."""
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+    )
+    which.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="of networks in tandem, the mean of all members' probabilities (the default)",
+    )
+
+
+def chosen(run, options):
+    """Returns the run of the member that a command's options choose.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        options: what the parser of a command with `add_member` made of the command line.
+
+    Raises:
+        MdnnError: the run holds one network, or there is no such member.
+    """
+    if options.ensemble and not run.config.tandem.members:
+        raise MdnnError(
+            "--ensemble: this run holds one network, expected a run with tandem.members"
+        )
+    return run.member(options.member)
+
+
 def add_json(command):
     """Adds `--json` to a command."""
     command.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+
+def add_density(command, auto="auto: the one that the text needs"):
+    """Adds `--density` to a command.
+
+    Args:
+        command: `argparse.ArgumentParser` of a command, or a group of its options.
+        auto: str, what the word `auto` means; `None` where it does not apply.
+    """
+    words = "" if auto is None else f"; {auto}"
+    command.add_argument(
+        "--density",
+        metavar="D",
+        type=density_argument,
+        help=f"one of the densities of train.density: a narrower, faster network (1){words}",
+    )
+
+
+def add_identity(command):
+    """Adds `--identity` to a command, or to a group of its options."""
+    command.add_argument(
+        "--identity",
+        metavar="FILE",
+        type=path_argument,
+        help="a file that mdnn adapt made for this network",
+    )

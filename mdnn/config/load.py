@@ -10,11 +10,13 @@ import tomllib
 
 from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
+from mdnn.config.density import check_densities
 from mdnn.config.growing import stage_configs
 from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump, option, parse
 from mdnn.config.shipped import find_config
+from mdnn.config.tandem_tables import Distill, Tandem
 from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
@@ -59,6 +61,8 @@ class Config:
     refeed: RefeedTable = option(factory=RefeedTable)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
+    tandem: Tandem = option(factory=Tandem)
+    distill: Distill = option(factory=Distill)
     limits: Limits = option(factory=Limits)
 
     @classmethod
@@ -73,6 +77,7 @@ class Config:
         refuse_other_tasks(schema, table)
         config = numbered(parse(schema, table))
         check(config)
+        check_densities(config)
         stage_configs(config)
         return config
 

@@ -29,6 +29,8 @@ class NativePlan:
     """
 
     def __init__(self, network, steps=None, overlap=1, words=0, weights=None):
+        if network.config.tandem.members:
+            raise NotLoweredError("tandem.members: several networks in one")
         options = network.options.changed(causal=True, steps=steps)
         if options.adaptive:
             raise NotLoweredError("refeed.step_schedule: positions that take steps of their own")
