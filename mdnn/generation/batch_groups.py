@@ -25,7 +25,7 @@ class BatchGroups:
             `mdnn.generation.windows.encode_prompts`.
         filled: int32 `[texts]`, the lengths of the prompts in tokens.
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
-            float32, each `[texts]`.
+            float32, each `[texts]`; perhaps `identity`, int32, see `TextDecoder`.
     """
 
     def __init__(self, decoder, window, filled, settings):
@@ -83,6 +83,8 @@ class _Group:
         self.settings = {name: values[rows] for name, values in settings.items()}
         window = window[rows, : decoder.reading_length(filled.max())]
         self.state, self.started = {"window": window, "filled": filled}, False
+        if "identity" in self.settings:
+            self.state["identity"] = self.settings["identity"]
 
     def decode(self, count):
         """Returns the tokens decoded for each text, a list of int32 `[n, 4]`."""

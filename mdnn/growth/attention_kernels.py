@@ -22,7 +22,8 @@ def grow_attention(old, new, around):
             f"{where}: growing keeps rotary_base = {old.rotary_base} and {shared} heads for each "
             "head of keys"
         )
-    if name in around.grid.longer and (old.wiring == "full" or False in around.modes):
+    whole = old.wiring == "full" or False in around.modes
+    if whole and around.exact and name in around.grid.longer:
         raise MdnnError(
             f"{where}.wiring: attention that sees later positions takes in the new ones of "
             f"{name!r}; the old scores would change"

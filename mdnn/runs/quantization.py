@@ -104,7 +104,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[scales_name(name)], turned = quantize(
+            packed[name], packed[f"{name}:scales"], turned = quantize(
                 array, own, turns(name, array)
             )
         stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
@@ -200,11 +200,6 @@ def expand(arrays, stored):
     for name, own in stored.items():
         found[name] = expanded(own, *(left.pop(part) for part in own.names(name)))
     return left | found
-
-
-def scales_name(name):
-    """Returns the name of the array with the scales of a stored array."""
-    return f"{name}:scales"
 
 
 def _halves_apart(codes):

@@ -16,6 +16,7 @@ from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
+from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.text_tokenizers import has_vocabulary, text_tokenizer
@@ -133,6 +134,12 @@ class TextTask(Task):
             self._say_limit(say, len(ids), len(self.validation), "tokens of the validation text")
         return evaluator.metrics(ids, progress)
 
+    def density_losses(self, run):
+        if "autoregressive" in self.mode_shares:
+            ids = spread(self.validation, WINDOWS * self.config.context.positions)
+            measure_rule(run, ids).write(run.path)
+        return super().density_losses(run)
+
     def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
@@ -153,6 +160,9 @@ class TextTask(Task):
             for mode, one in modes.items()
             if mode != "autoregressive"
         ]
+        if "mean_density" in metrics:
+            shares = ", ".join(f"{d}: {share:.0%}" for d, share in metrics["shares"].items())
+            lines.append(f"density {metrics['mean_density']:.3g} in the mean ({shares} of windows)")
         if "mean_steps" in metrics:
             lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         if "autoregressive" not in modes:
