@@ -52,6 +52,18 @@ NETWORKS = {
         ],
         {},
     ),
+    "shared keys": (
+        [20],
+        [mix({"kind": "attention", "heads": 4, "kv_heads": 2, "rotary_base": 100.0}), FEED],
+        {
+            "tokens": {
+                "modalities": ["subword"],
+                "subwords": 300,
+                "tied": True,
+            }
+        },
+    ),
+    "narrow": ([2, 3], [mix(SHIFT, gate="silu", width=4), mix({}, width=12)], {}),
     "along a slower axis": (
         [3, 2],
         [mix({"kind": "attention", "axes": [1], "heads": 2}), FEED],
