@@ -1,9 +1,16 @@
-"""Makes the native decoder of a run."""
+"""Plans of run folders: weights go from the file to the library, small ones as codes."""
 
-from mdnn.kernels.file_network import file_network
+import dataclasses
+
+import numpy as np
+
+from mdnn.kernels.lowering import numbers
+from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan
+from mdnn.runs.quantization import read_stored
 from mdnn.runs.run_files import WEIGHTS
+from mdnn.runs.safetensors_io import read_arrays
 
 
 def run_decoder(run, steps=None, overlap=1):
@@ -19,18 +26,71 @@ def run_decoder(run, steps=None, overlap=1):
         mdnn.kernels.lowering.NotLoweredError: names the block that the library cannot run.
     """
     if run.path is None:
-        return NativeDecoder(_plan(run, steps, overlap))
+        return NativeDecoder(NativePlan(run.model, steps, overlap, len(run.tokenizer.words)))
     made = vars(run).setdefault("native_decoders", {})
     if steps not in made:
-        made[steps] = NativeDecoder(_plan(run, steps, overlap))
+        made[steps] = NativeDecoder(_plan_of_folder(run, steps, overlap))
     return made[steps]
 
 
-def _plan(run, steps, overlap):
-    """Lowers the network of a run: the one that it holds, or the one in its folder."""
-    words = len(run.tokenizer.words)
-    # A run that holds another network than its folder's has it in float32.
-    if run.path is None or ("model" in vars(run) and run.dtype == "float32"):
-        return NativePlan(run.model, steps, overlap, words)
-    network, file = file_network(run.config, run.words, run.path / WEIGHTS)
-    return NativePlan(network, steps, overlap, words, file.weight)
+def _plan_of_folder(run, steps, overlap):
+    """Lowers the network of a run folder; quantized weights are packed as codes.
+
+    The network is forgotten afterwards, unless the run has it already: the library needs none.
+    """
+    network = vars(run).get("model") or dataclasses.replace(run).model
+    weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
+    return NativePlan(network, steps, overlap, len(run.tokenizer.words), weights)
+
+
+class _StoredWeights:
+    """Gives weights of two axes as they are stored in a weights file.
+
+    Args:
+        path: the file, whose names and shapes are known to fit the network.
+    """
+
+    def __init__(self, path):
+        self.arrays, about = read_arrays(path)
+        self.stored = read_stored(self.arrays, about, path)
+
+    def __call__(self, variable):
+        """Returns the weight of a variable for `Arrays.matrix`."""
+        name = variable.path
+        if name not in self.stored:
+            return self.arrays[name]
+        names = (name, f"{name}:scales", f"{name}:offsets")
+        small = codes_of(self.stored[name], *map(self.arrays.get, names))
+        return numbers(variable) if small is None else small
+
+
+def codes_of(stored, codes, scales=None, offsets=None):
+    """Returns a stored weight for `Arrays.matrix`.
+
+    Args:
+        stored: `mdnn.runs.quantization.Stored` of an array of two axes.
+        codes: the array in the file.
+        scales, offsets: arrays `[groups]` of the file, or `None`.
+
+    Returns:
+        float16 array, or `Codes`; `None` where a group holds weights of several lines.
+    """
+    if stored.dtype == "float16":
+        return codes
+    outer, inner = stored.shape[::-1] if stored.turned else stored.shape
+    four = stored.dtype == "int4"
+    group = codes.shape[1] * (2 if four else 1)
+    if inner % group:
+        return None
+    if four:
+        codes = np.concatenate([codes & 15, codes >> 4], axis=1)
+    groups = outer, inner // group
+    return Codes(
+        codes.reshape(outer, inner),
+        scales.reshape(groups),
+        4 if four else 8,
+        # Codes of 4 bits are centred unless their groups have offsets.
+        8.0 if four and offsets is None else 0.0,
+        None if offsets is None else offsets.reshape(groups),
+        stored.turned,
+    )

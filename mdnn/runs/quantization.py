@@ -146,27 +146,13 @@ def unpack(arrays, about, where, expected=None):
     """
     stored = read_stored(arrays, about, where)
     if expected is not None:
-        check_stored(arrays, stored, expected, where)
+        scales = {more for name, own in stored.items() for more in own.names(name)[1:]}
+        found = {name: (str(a.dtype), tuple(a.shape)) for name, a in arrays.items()}
+        found |= {name: ("float32", own.shape) for name, own in stored.items()}
+        found = {name: spec for name, spec in found.items() if name not in scales}
+        check_arrays(found, expected, where)
     values = expand(arrays, stored)
     return values | {name: ops.convert_to_numpy(values[name]) for name in stored}
-
-
-def check_stored(arrays, stored, expected, where):
-    """Refuses arrays that are not the expected ones once they are expanded.
-
-    Args:
-        arrays: dict from names to arrays of the file.
-        stored: result of `read_stored` for them.
-        expected, where: see `unpack`.
-
-    Raises:
-        MdnnError: names the first array that is missing, unknown, or of another shape or dtype.
-    """
-    scales = {more for name, own in stored.items() for more in own.names(name)[1:]}
-    found = {name: (str(a.dtype), tuple(a.shape)) for name, a in arrays.items()}
-    found |= {name: ("float32", own.shape) for name, own in stored.items()}
-    found = {name: spec for name, spec in found.items() if name not in scales}
-    check_arrays(found, expected, where)
 
 
 def read_stored(arrays, about, where):
