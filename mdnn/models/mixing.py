@@ -5,6 +5,7 @@ from keras import ops
 
 from mdnn.layers.mixing import make_mixer
 from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
+from mdnn.models.slabs import grid_in_slabs
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -70,10 +71,10 @@ class MixingBlock(ResidualBlock):
         """Computes f; the arguments are the call arguments of `ResidualBlock`."""
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
         gate = None
-        if self.project:
-            x = self.dense_in(x)
-            if self.gate != "none":
-                gate, x = ops.split(x, 2, axis=-1)
+        if self.project and self.gate != "none":
+            gate, x = grid_in_slabs(self._split, [x], self.slab)
+        elif self.project:
+            x = grid_in_slabs(self.dense_in, [x], self.slab)
         for s, mixing in enumerate(self.sets):
             for t in range(self.times):
                 x = sum(
@@ -84,8 +85,16 @@ class MixingBlock(ResidualBlock):
                 if self.function is not None and not (last and gate is not None):
                     x = self.function(x)
         if gate is not None:
-            x = gated(self.gate, self.gate_function, gate, x)
-        return self.dense_out(x) if self.project else x
+            return grid_in_slabs(self._joined, [gate, x], self.slab)
+        return grid_in_slabs(self.dense_out, [x], self.slab) if self.project else x
+
+    def _split(self, x):
+        """Returns the inputs of the gate and of the mixers."""
+        return tuple(ops.split(self.dense_in(x), 2, axis=-1))
+
+    def _joined(self, gate, x):
+        """Returns f from the gate and the mixed values."""
+        return self.dense_out(gated(self.gate, self.gate_function, gate, x))
 
     def mixing_uses(self):
         return [
