@@ -12,6 +12,9 @@ from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_characte
 # Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_TOKENS = 8192
 
+# Maximum number of positions of a call: long contexts are evaluated few at a time.
+MAX_POSITIONS = 1 << 17
+
 
 class TextEvaluator:
     """Computes the loss of texts in each decoding mode; compiled once.
@@ -21,7 +24,7 @@ class TextEvaluator:
             `mdnn.tasks.base.Task.networks`.
         config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: int, number of windows per call.
+        batch: int, number of windows per call, fewer if they are long.
     """
 
     def __init__(self, networks, config, tokenizer, batch=32):
@@ -29,8 +32,9 @@ class TextEvaluator:
             networks, lambda network: nll_model(network, **decoding(config))
         )
         self.counter = StepCounter.of(next(iter(networks.values())))
-        self.config, self.tokenizer, self.batch = config, tokenizer, batch
+        self.config, self.tokenizer = config, tokenizer
         self.positions = config.context.positions
+        self.batch = max(1, min(batch, MAX_POSITIONS // self.positions))
 
     def metrics(self, ids, progress=None, sliding=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.
