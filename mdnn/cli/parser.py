@@ -136,6 +136,11 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    evaluate.add_argument(
+        "--by-position",
+        action="store_true",
+        help="of texts, also the loss by the position in the context",
+    )
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 

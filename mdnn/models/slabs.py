@@ -1,5 +1,6 @@
 """Functions of single positions, computed for a slab of the positions at a time."""
 
+import itertools
 import math
 
 import keras
@@ -37,7 +38,7 @@ def in_slabs(function, tensors, slab, remat=False):
     borders = [positions * k // count for k in range(count + 1)]
     results = [
         function(*(x[:, first:last] for x in tensors))
-        for first, last in zip(borders, borders[1:], strict=False)
+        for first, last in itertools.pairwise(borders)
     ]
     if not isinstance(results[0], (tuple, list)):
         return ops.concatenate(results, axis=1)

@@ -18,9 +18,10 @@ def evaluate(run, data=None, steps=None, progress=None, **options):
         steps: int or list of int, numbers of refeed steps; `None`: the number in the config.
         progress: function called with the completed fraction, 0 to 1.
         **options: options of the task. Texts: `sliding=False` omits the second pass, over windows
-            that overlap by half. Puzzles: `num_starts` (only with `steps`), int, number of random
-            initial states per puzzle, of which the state with the smallest last change gives the
-            answer; `adaptive`, bool, whether the halting head may stop each puzzle earlier.
+            that overlap by half; `by_position=True` adds the losses in ranges of positions.
+            Puzzles: `num_starts` (only with `steps`), int, number of random initial states per
+            puzzle, of which the state with the smallest last change gives the answer; `adaptive`,
+            bool, whether the halting head may stop each puzzle earlier.
 
     Returns:
         dict with `loss` (nats per character of a text, per token of items, or per position of

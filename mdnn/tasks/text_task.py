@@ -15,6 +15,7 @@ from mdnn.files import write_text
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.tasks.base import Task
+from mdnn.tasks.batch_evaluator import format_positions
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.characters import TextTokenizer
@@ -37,7 +38,7 @@ class TextTask(Task):
     unit = "character"
     streams_text = True
     exported_as = "mdnn.serving.export.text_signature:ExportedTexts"
-    evaluation_options = ("sliding",)
+    evaluation_options = ("sliding", "by_position")
 
     # === Data ===
 
@@ -126,14 +127,18 @@ class TextTask(Task):
             self._say_limit(say, len(ids), len(self.validation), "tokens of the validation text")
         return evaluator.metrics(ids, progress)
 
-    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
+    ):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
             model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
             sliding: bool, whether to also evaluate in windows that overlap by half.
+            by_position: bool, whether to also return the loss in ranges of positions.
         """
-        return super().evaluate(model, data, step_counts, progress, sliding=sliding)
+        options = {"sliding": sliding, "by_position": by_position}
+        return super().evaluate(model, data, step_counts, progress, **options)
 
     def format_metrics(self, metrics):
         modes, positions = (
@@ -162,7 +167,7 @@ class TextTask(Task):
                 f"at least {positions - max(1, positions // 2)} positions before each counted "
                 "character)"
             )
-        return lines
+        return lines + format_positions(metrics.get("by_position", []))
 
     def measured_writer(self, run, data):
         mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "

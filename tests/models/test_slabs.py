@@ -7,6 +7,8 @@ from keras import ops
 from networks import text_tokens, tiny
 
 import mdnn
+from mdnn.models.head_options import decoding
+from mdnn.models.loss import nll_model
 from mdnn.models.slabs import grid_in_slabs, in_slabs
 
 
@@ -40,6 +42,19 @@ def test_slabs_and_recomputed_layers_change_nothing(whole, settings):
     assert any(np.abs(gradient).max() > 1e-3 for gradient in gradients.values())
     for name, gradient in whole[1].items():
         np.testing.assert_allclose(gradients[name], gradient, atol=1e-5, err_msg=name)
+
+
+def test_losses_of_positions():
+    found = []
+    for slab in (0, 4):
+        network = mdnn.build(tiny("text-grid"))
+        tokens = text_tokens((2, network.positions + 1))
+        batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
+        model = nll_model(network, slab=slab, **decoding(network.config))
+        found.append(ops.convert_to_numpy(model(batch)))
+    assert found[0].shape == (2, 6)
+    assert found[0].min() > 0
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
 
 
 def test_a_function_sees_slabs_alone():
