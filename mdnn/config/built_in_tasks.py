@@ -92,6 +92,7 @@ TEXT_RULES = TaskRules(
     keys=(*_SHARED, "data.mix"),
     phrase="in a stream",
     check=_check_stream,
+    has_chunks=True,
 )
 ITEM_RULES = TaskRules(
     modalities=None,

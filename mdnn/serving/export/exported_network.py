@@ -51,10 +51,13 @@ class ExportedNetwork:
 
         return {"serving_default": serving_default}
 
-    def text_stream(self):
+    def text_stream(self, engine="auto"):
         """Returns the function that writes texts piece by piece, for the server.
 
         See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
         """
 
     def examples(self):

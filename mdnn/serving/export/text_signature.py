@@ -149,8 +149,8 @@ class ExportedTexts(ExportedNetwork):
         tokens = tf.gather(tokens, index, batch_dims=1)
         return self.tokenizer.text(tf.reshape(tokens, [batch, count, TOKEN_BYTES]), length)
 
-    def text_stream(self):
-        return TextStream(self.run).write if self.is_writer else None
+    def text_stream(self, engine="auto"):
+        return TextStream(self.run, engine).write if self.is_writer else None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
