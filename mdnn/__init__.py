@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Module of each public name. Modules are imported on first use, so that `mdnn --help` and errors
 # in a config do not wait for TensorFlow.
 _PLACES = {
+    "adapt": "mdnn.training.adapting.adapt_run",
     "TextBatches": "mdnn.datasets.batches.text_batches",
     "Config": "mdnn.config.load",
     "Item": "mdnn.tokens.items",
@@ -28,6 +29,7 @@ _PLACES = {
     "inspect_text": "mdnn.runs.chunk_report",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",
+    "merge": "mdnn.training.adapting.adapt_run",
     "open_text": "mdnn.datasets.text.text_splits",
     "open_dataset": "mdnn.datasets.items.item_splits",
     "open_puzzles": "mdnn.datasets.puzzles.puzzle_splits",
@@ -36,6 +38,7 @@ _PLACES = {
     "configure_threads": "mdnn.training.microbatches",
     "save": "mdnn.runs.run_folder",
     "search": "mdnn.tuning.search",
+    "shrink": "mdnn.growth.shrink_run",
     "train": "mdnn.training.run_training",
     "write_item": "mdnn.datasets.media.media_files",
 }

@@ -5,7 +5,7 @@ import dataclasses
 import sys
 
 from mdnn import standard_streams
-from mdnn.cli.shared_options import add_member
+from mdnn.cli.shared_options import add_density, add_identity, add_member
 from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
@@ -94,6 +94,8 @@ def add_generate(commands):
         type=path_argument,
         help="where to: .txt, .png or .wav; several are numbered",
     )
+    add_density(groups["decoding"])
+    add_identity(groups["decoding"])
     add_member(command)
     command.set_defaults(run_command=_run)
 
@@ -126,6 +128,7 @@ def write_answer(options):
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
     """
     from mdnn.runs.run_folder import cached_run
+    from mdnn.tasks.density_rule import run_for
     from mdnn.tasks.registry import task_for
 
     if not 1 <= options.samples <= MAX_SAMPLES:
@@ -146,6 +149,8 @@ def write_answer(options):
     ]
     items = [_from_file(option, value) for option, value in options.items]
     prompt = task.read_prompt(run, items, options.convert)
+    run = run_for(run, options.density, prompt, options.identity)
+    task = task_for(run.config, run.words)
     kinds = task.answer_kinds(generation)
     if kinds is not None:
         _check_out(kinds * options.samples, options.out)

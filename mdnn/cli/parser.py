@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
     run_demo,
@@ -20,7 +21,8 @@ from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_json, add_member, add_set
+from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
+from mdnn.cli.shrink_command import add_shrink
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -144,6 +146,8 @@ def parser():
         help="of texts, also the loss by the position in the context",
     )
     add_member(evaluate)
+    add_density(evaluate, "auto: each window of a text has the one that it needs")
+    add_identity(evaluate)
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
@@ -158,6 +162,8 @@ def parser():
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
     add_member(export)
+    add_density(export, None)
+    add_identity(export)
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -180,6 +186,8 @@ def parser():
     quantize.set_defaults(run_command=run_quantize)
     add_distill(commands)
     add_grow(commands)
+    add_shrink(commands)
+    add_adapt(commands)
     add_serve(commands)
     add_search(commands)
     add_build_native(commands)
@@ -189,7 +197,8 @@ def parser():
         "what",
         metavar="CONFIG|RUN|SAVED",
         type=path_argument,
-        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+        help="a config file, a run folder, an identity (mdnn adapt), or a SavedModel, whose ops "
+        "are listed, not run",
     )
     inspect.add_argument(
         "--text",

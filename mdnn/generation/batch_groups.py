@@ -25,7 +25,7 @@ class BatchGroups:
             `mdnn.generation.windows.encode_prompts`.
         filled: int32 `[texts]`, the lengths of the prompts in tokens.
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
-            float32, each `[texts]`.
+            float32, each `[texts]`; perhaps `identity`, int32, see `TextDecoder`.
     """
 
     def __init__(self, decoder, window, filled, settings):
@@ -82,6 +82,8 @@ class _Group:
         self.delays, self.done = filled - filled.min(), 0
         self.settings = {name: values[rows] for name, values in settings.items()}
         self.state, self.started = {"window": window[rows], "filled": filled}, False
+        if "identity" in self.settings:
+            self.state["identity"] = self.settings["identity"]
 
     def decode(self, count):
         """Returns the tokens decoded for each text, a list of int32 `[n, 4]`."""

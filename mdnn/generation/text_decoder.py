@@ -35,13 +35,16 @@ class TextDecoder(keras.Model):
         steps: int, number of refeed steps; `None`: as the network was built.
         xla: bool, whether to compile with XLA on TensorFlow.
         return_hidden: bool, whether to also return the inputs of the heads.
+        identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
+            contexts may have; `None` for none.
 
     Call arguments:
         inputs: dict. First call: `window` int32 `[batch, positions, 4]` and `filled` int32
             `[batch]` as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
-            `[batch]`, zeros. Further calls: the result of the previous call without `decoded`, and
-            `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32,
-            `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+            `[batch]`, zeros; with `identities` also `identity` int32 `[batch]`, the number of each
+            context's identity, 0 for none. Further calls: the result of the previous call without
+            `decoded`, and `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed`
+            int32, `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
@@ -61,6 +64,7 @@ class TextDecoder(keras.Model):
         steps=None,
         xla=True,
         return_hidden=False,
+        identities=None,
         **kwargs,
     ):
         super().__init__(dtype="float32", **kwargs)
@@ -70,6 +74,8 @@ class TextDecoder(keras.Model):
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden = return_hidden
+        # Bypass Keras' attribute tracking, which takes dicts apart.
+        object.__setattr__(self, "identities", identities)
         compile_with_xla(self, xla)
         self.traces = 0
         self.built = True
@@ -81,7 +87,13 @@ class TextDecoder(keras.Model):
     def prefill(self, inputs):
         """Reads prompts and returns the initial state of decoding."""
         window, filled = inputs["window"], inputs["filled"]
-        weights = self.incremental.prepare_weights()
+        identity = None
+        if self.identities is not None:
+            identity = {
+                block: {k: ops.take(table, inputs["identity"], axis=0) for k, table in own.items()}
+                for block, own in self.identities.items()
+            }
+        weights = self.incremental.prepare_weights(identity)
         # Add one position for the token decoded when the context is full.
         window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1

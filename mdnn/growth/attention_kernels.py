@@ -16,7 +16,8 @@ def grow_attention(old, new, around):
     where, name = around.where, around.grid.name(new.axis, False)
     if old.wiring != new.wiring or old.rotary != new.rotary:
         raise MdnnError(f"{where}: growing keeps wiring = {old.wiring!r} and rotary = {old.rotary}")
-    if name in around.grid.longer and (old.wiring == "full" or False in around.modes):
+    whole = old.wiring == "full" or False in around.modes
+    if whole and around.exact and name in around.grid.longer:
         raise MdnnError(
             f"{where}.wiring: attention that sees later positions takes in the new ones of "
             f"{name!r}; the old scores would change"

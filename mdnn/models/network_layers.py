@@ -270,9 +270,12 @@ def make_branch(spec, width, scale, path, layout):
         return ChunkBlock(spec.width, inner, **more, **common)
     mixers = spec.mixer
     if isinstance(spec, FoldLayer):
-        return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)
+        return MixingBlock(
+            mixers, gate=spec.gate, activation=spec.activation, width=spec.width, **common
+        )
     return MixingBlock(
         mixers,
+        width=spec.width,
         stack=spec.stack,
         times=spec.times,
         gate=spec.gate,

@@ -132,9 +132,14 @@ class Run:
         vars(run).update(item_statistics=self.item_statistics)
         return run
 
-    def holding(self, model):
-        """Returns a copy of this run that holds a given network instead of reading it."""
-        run = dataclasses.replace(self)
+    def holding(self, model, config=None):
+        """Returns a copy of this run that holds a given network instead of reading it.
+
+        Args:
+            model: `Network`.
+            config: its config; `None` for that of this run.
+        """
+        run = dataclasses.replace(self, config=self.config if config is None else config)
         vars(run).update(model=model, dtype="float32")
         return run
 

@@ -17,6 +17,7 @@ from mdnn.generation.text_decoding import generate_text, stream_text, text_lengt
 from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
 from mdnn.tasks.batch_evaluator import format_positions
+from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.characters import TextTokenizer
@@ -134,6 +135,13 @@ class TextTask(Task):
     def evaluate(
         self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
     ):
+    def density_losses(self, run):
+        if "autoregressive" in self.mode_shares:
+            ids = spread(self.validation, WINDOWS * self.config.context.positions)
+            measure_rule(run, ids).write(run.path)
+        return super().density_losses(run)
+
+    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
@@ -155,6 +163,9 @@ class TextTask(Task):
             for mode, one in modes.items()
             if mode != "autoregressive"
         ]
+        if "mean_density" in metrics:
+            shares = ", ".join(f"{d}: {share:.0%}" for d, share in metrics["shares"].items())
+            lines.append(f"density {metrics['mean_density']:.3g} in the mean ({shares} of windows)")
         if "mean_steps" in metrics:
             lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
         if "autoregressive" not in modes:

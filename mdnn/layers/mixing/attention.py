@@ -38,6 +38,11 @@ class AttentionMixer(Mixer):
                 f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
             )
 
+    def narrowed(self, width, narrow):
+        # Heads keep their size: scores are scaled, and turned, by it.
+        size = width // self.heads
+        return None if narrow % size else dataclasses.replace(self, heads=narrow // size)
+
     def make_layer(self, rank, name, dtype=None):
         (axis,) = self.context_axes(rank)
         return AxisAttention(

@@ -18,6 +18,11 @@ GENERATE = Signature(
 """The signature `generate` of `mdnn.serving.export.saved_model.export`."""
 
 
+WITH_IDENTITY = Signature(
+    "generate", GENERATE.inputs | {"identity": Spec("string", None)}, GENERATE.outputs
+)
+"""`generate` of a network that is served with identities: the name of each text's, or ""."""
+
 # Rows of texts are filled up to one of these numbers: what is compiled for a batch is compiled for
 # few sizes only, before the first request comes.
 BATCH_SIZES = tuple(4**power for power in range(16))
@@ -37,12 +42,18 @@ class ServedModel:
             of its inputs that gives the dict of its outputs, arrays.
         write: see `mdnn.serving.server.text_streams`; `None` where no texts are written.
         resources: objects that the functions need alive.
+        streams: list of functions like `write` that are warmed up in its place.
+        identities: names of the identities that texts may have.
         about: dict of what the page shows of the network: `parameters`, int; `source`, the name
             of the training data; `examples`, a list of prompts.
     """
 
-    def __init__(self, version, functions, write=None, resources=None, about=None):
+    def __init__(
+        self, version, functions, write=None, resources=None, about=None, streams=(), identities=()
+    ):
+        self.identities = tuple(identities)
         self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
+        self.streams = list(streams) or [write] * (write is not None)
         self.version, self.write, self.resources = version, write, resources
         self.functions = {name: function for name, (_, function) in functions.items()}
         self.signatures = {name: signature for name, (signature, _) in functions.items()}
@@ -61,6 +72,8 @@ class ServedModel:
         prompts = [prompt.decode("utf-8") for prompt in inputs["prompt"]]
         settings = (inputs[name].tolist() for name in ("length", "temperature", "seed"))
         lengths, *settings = settings
+        if "identity" in inputs:
+            settings.append([name.decode("utf-8") for name in inputs["identity"]])
         left = [list(part) for part in _cut(lengths, jobs)]
         for job, own in zip(jobs, left, strict=True):
             if not any(own):
@@ -106,8 +119,8 @@ class ServedModel:
     def warm_up(self):
         """Compiles the text stream for each size of a batch; yields those sizes."""
         for rows in BATCH_SIZES:
-            if self.write is not None:
-                list(self.write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
+            for write in self.streams:
+                list(write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
             yield rows
 
 
