@@ -132,16 +132,15 @@ class TextTask(Task):
             self._say_limit(say, len(ids), len(self.validation), "tokens of the validation text")
         return evaluator.metrics(ids, progress)
 
-    def evaluate(
-        self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
-    ):
     def density_losses(self, run):
         if "autoregressive" in self.mode_shares:
             ids = spread(self.validation, WINDOWS * self.config.context.positions)
             measure_rule(run, ids).write(run.path)
         return super().density_losses(run)
 
-    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
+    ):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
