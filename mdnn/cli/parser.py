@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, import."""
 
 import argparse
 import contextlib
@@ -19,6 +19,7 @@ from mdnn.cli.commands import (
 from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.import_command import add_import
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
@@ -186,6 +187,7 @@ def parser():
     quantize.set_defaults(run_command=run_quantize)
     add_distill(commands)
     add_grow(commands)
+    add_import(commands)
     add_shrink(commands)
     add_adapt(commands)
     add_serve(commands)

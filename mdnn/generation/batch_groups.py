@@ -81,7 +81,8 @@ class _Group:
         # Number of remaining prompt tokens that each text reads before its first new token.
         self.delays, self.done = filled - filled.min(), 0
         self.settings = {name: values[rows] for name, values in settings.items()}
-        self.state, self.started = {"window": window[rows], "filled": filled}, False
+        window = window[rows, : decoder.reading_length(filled.max())]
+        self.state, self.started = {"window": window, "filled": filled}, False
         if "identity" in self.settings:
             self.state["identity"] = self.settings["identity"]
 

@@ -14,6 +14,9 @@ from mdnn.generation.windows import (
 from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.models.compiling import compile_with_xla
 
+SHORT_CONTEXT = 256
+"""Contexts of at most so many positions are always read whole."""
+
 
 class TextDecoder(keras.Model):
     """Continues texts with a network.
@@ -39,12 +42,13 @@ class TextDecoder(keras.Model):
             contexts may have; `None` for none.
 
     Call arguments:
-        inputs: dict. First call: `window` int32 `[batch, positions, 4]` and `filled` int32
-            `[batch]` as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
-            `[batch]`, zeros; with `identities` also `identity` int32 `[batch]`, the number of each
-            context's identity, 0 for none. Further calls: the result of the previous call without
-            `decoded`, and `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed`
-            int32, `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+        inputs: dict. First call: `window` int32 `[batch, positions, 4]`, or its beginning of
+            `reading_length`, and `filled` int32 `[batch]` as returned by
+            `mdnn.generation.windows.encode_prompts`, and `written` int32 `[batch]`, zeros; with
+            `identities` also `identity` int32 `[batch]`, the number of each context's identity, 0
+            for none. Further calls: the result of the previous call without `decoded`, and `count`
+            int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32, `temperature`
+            float32, `top_k` int32 and `top_p` float32, all `[batch]`.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
@@ -84,6 +88,19 @@ class TextDecoder(keras.Model):
         self.traces += 1
         return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
 
+    def reading_length(self, filled):
+        """Returns how many positions are read at once for prompts of at most `filled` tokens.
+
+        Long contexts are not read whole for short prompts. There are few lengths, because the
+        reading is compiled for each of them.
+        """
+        length, row = SHORT_CONTEXT, self.incremental.num_columns
+        while length < filled or (self.incremental.num_rows > 1 and length % row):
+            length *= 4
+            if length >= self.positions:
+                break
+        return min(length, self.positions) if self.incremental.takes_prefix else self.positions
+
     def prefill(self, inputs):
         """Reads prompts and returns the initial state of decoding."""
         window, filled = inputs["window"], inputs["filled"]
@@ -94,12 +111,12 @@ class TextDecoder(keras.Model):
                 for block, own in self.identities.items()
             }
         weights = self.incremental.prepare_weights(identity)
+        read = window.shape[1]
         # Add one position for the token decoded when the context is full.
-        window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
+        rest = self.positions + 1 - read
+        window = ops.transpose(ops.pad(window, [[0, 0], [0, rest], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1
-        caches = self._caches(
-            window, self.positions, position // self.incremental.num_columns, weights
-        )
+        caches = self._caches(window, read, position // self.incremental.num_columns, weights)
         return {
             "window": window,
             "filled": filled,

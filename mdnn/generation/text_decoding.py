@@ -113,21 +113,33 @@ def _sampler(settings):
 
 
 def _truncate(decoded, tokenizer, length):
-    """Converts arrays of token ids to pieces of text, at most `length` characters in total."""
-    left = length
+    """Converts arrays of token ids to pieces of text, at most `length` characters in total.
+
+    The text ends before a token that ends an answer, if the tokenizer has one.
+    """
+    left, decode = length, tokenizer.decoder()
     if left <= 0:
         return
     for ids in decoded:
-        piece = tokenizer.text(ids)[:left]
+        ids, ended = before_end(ids, tokenizer)
+        piece = decode(ids)[:left]
         left -= len(piece)
         if piece:
             yield piece
-        if left <= 0:
+        if left <= 0 or ended:
             return
 
 
+def before_end(ids, tokenizer):
+    """Returns the ids before the first one that ends an answer, and whether there is one."""
+    if not tokenizer.end_ids:
+        return ids, False
+    ends = np.flatnonzero(np.isin(ids, list(tokenizer.end_ids)))
+    return (ids[: ends[0]], True) if len(ends) else (ids, False)
+
+
 def _continue(engine, tokenizer, prompt, limit, settings, seed):
-    """Decodes autoregressively and yields arrays of token ids, `limit` tokens in total."""
+    """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
     window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
     arrays = {
         "seed": np.array([seed], "int32"),
@@ -136,7 +148,7 @@ def _continue(engine, tokenizer, prompt, limit, settings, seed):
         "top_p": np.array([settings.top_p], "float32"),
     }
     groups = engine.start(window, filled, arrays)
-    done = 0
+    done, limit = 0, limit * tokenizer.tokens_per_character
     while done < limit:
         count = min(engine.chunk if done else FIRST_CHUNK, engine.chunk, limit - done)
         (tokens,) = groups.decode(count)

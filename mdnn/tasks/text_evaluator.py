@@ -20,6 +20,10 @@ QUICK_TOKENS = 8192
 # Maximum number of positions of a call: long contexts are evaluated few at a time.
 MAX_POSITIONS = 1 << 17
 
+MAX_SCORES = 1 << 27
+"""Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
+batches."""
+
 
 class TextEvaluator:
     """Computes the loss of texts in each decoding mode; compiled once.
@@ -29,7 +33,7 @@ class TextEvaluator:
             `mdnn.tasks.base.Task.networks`.
         config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: int, number of windows per call, fewer if they are long.
+        batch: int, largest number of windows per call.
     """
 
     def __init__(self, networks, config, tokenizer, batch=32):
@@ -40,7 +44,8 @@ class TextEvaluator:
         self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
         self.positions = config.context.positions
-        self.batch = max(1, min(batch, MAX_POSITIONS // self.positions))
+        scores = MAX_SCORES // max(1, config.tokens.subwords)
+        self.batch = max(1, min(batch, min(MAX_POSITIONS, scores) // self.positions))
 
     def metrics(self, ids, progress=None, sliding=False, by_position=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.
@@ -69,6 +74,7 @@ class TextEvaluator:
         least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
         if len(ids) < least:
             kind = "characters or words" if self.tokenizer.words else "characters"
+            kind = "subwords" if self.config.tokens.subwords else kind
             number = {2: "two"}.get(least, least)
             raise MdnnError(
                 f"expected a text of at least {number} {kind} to evaluate, received {len(ids)}"

@@ -20,7 +20,7 @@ from mdnn.tasks.batch_evaluator import format_positions
 from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
-from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.text_tokenizers import has_vocabulary, text_tokenizer
 
 # Number of characters generated to measure the speed of a network.
 MEASURED_CHARACTERS = 400
@@ -48,28 +48,31 @@ class TextTask(Task):
     def splits(self):
         """The training and validation texts, a `mdnn.datasets.text.text_splits.TextSplits`."""
         data = self.config.data
-        tokenizer = TextTokenizer(self._words) if self._words else None
+        tokens = self.config.tokens
+        tokenizer = text_tokenizer(tokens, self._words) if self._words else None
         return open_text(
             data.source,
             data.validation,
             tokenizer,
-            self.config.tokens.words,
+            tokens.words,
             at_least=self.config.context.positions + 1,
             encoding=data.encoding,
             mix=[(mixed.source, mixed.share) for mixed in data.mix],
+            subwords=tokens.subwords,
+            subword_kind=tokens.subword_kind,
         )
 
     @functools.cached_property
     def tokenizer(self):
-        """The `mdnn.tokens.characters.TextTokenizer`; opens the data if the word table must be
-        built."""
-        if self._words is None and self.config.tokens.words:
+        """The tokenizer (`mdnn.tokens.text_tokenizers`); opens the data if its vocabulary must be
+        learnt."""
+        if self._words is None and has_vocabulary(self.config.tokens):
             return self.splits.tokenizer
-        return TextTokenizer(self._words or ())
+        return text_tokenizer(self.config.tokens, self._words or ())
 
     @property
     def words(self):
-        return tuple(self.tokenizer.words)
+        return tuple(self.tokenizer.vocabulary)
 
     @functools.cached_property
     def batches(self):

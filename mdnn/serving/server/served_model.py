@@ -80,7 +80,11 @@ class ServedModel:
                 job.end()
         for new in self.write(prompts, lengths, *settings):
             for job, texts, own in zip(jobs, _cut(new, jobs), left, strict=True):
-                own[:] = [count - len(text) for count, text in zip(own, texts, strict=True)]
+                own[:] = [
+                    0 if text is None else count - len(text)
+                    for count, text in zip(own, texts, strict=True)
+                ]
+                texts = [text or "" for text in texts]
                 if any(texts):
                     job.piece(texts)
                 if not any(own):

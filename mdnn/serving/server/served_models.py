@@ -75,7 +75,7 @@ def open_run_network(run, engine="auto", density=None, identities=None):
     signatures, write = exported.signatures(), exported.text_stream(engine)
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
-        signatures.pop(GENERATE.name, None)
+        signatures.pop(exported.streamed, None)
     several = []
     if density == AUTO:
         streams = DensityStreams(whole, engine)
