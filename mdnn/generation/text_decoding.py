@@ -8,6 +8,7 @@ import numpy as np
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.completions.grammar_text import stream_grammar
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
 from mdnn.generation.output_spec import parse_output
@@ -48,7 +49,11 @@ def generate_text(run, prompt, options, stream=None):
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
-    if decoding == "autoregressive":
+    if options.regex is not None or options.schema is not None:
+        if decoding != "autoregressive":
+            raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
+        pieces = stream_grammar(run, prompt, length, options, settings, seed)
+    elif decoding == "autoregressive":
         pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
     else:
         tokens = _fill(run, run.tokenizer.ids(prompt), length, decoding, settings, seed)

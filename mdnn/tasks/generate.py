@@ -24,8 +24,8 @@ def generate(run, prompt, output=None, stream=None, **options):
         stream: function called with each piece of a generated text, with each item of the answer
             to a single prompt, or with the number of steps and the current answer to a puzzle.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
-            `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`, `steps`,
-            `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
+            `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
+            `steps`, `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
         Text networks: a str, the generated text without the prompt. Item networks: a str, uint8 or

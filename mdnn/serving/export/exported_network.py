@@ -57,6 +57,13 @@ class ExportedNetwork:
         See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
         """
 
+    def text_completions(self):
+        """Returns what answers completions, a `TextCompletions`.
+
+        See `mdnn.generation.completions.text_completions`;
+        `None` for a network that writes no texts, or only as `text_stream` does.
+        """
+
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
         tokens = tf.zeros([1, self.slots_of_all, WIDTH], tf.int32)

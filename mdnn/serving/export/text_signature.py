@@ -1,8 +1,11 @@
 """The signature `generate`: texts that continue prompts, inside a graph."""
 
+import functools
+
 import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
+from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import TOKEN_BYTES
@@ -148,8 +151,18 @@ class ExportedTexts(ExportedNetwork):
         tokens = tf.gather(tokens, index, batch_dims=1)
         return self.tokenizer.text(tf.reshape(tokens, [batch, count, TOKEN_BYTES]), length)
 
+    @functools.cached_property
+    def stream(self):
+        """The `TextStream` of the run."""
+        return TextStream(self.run)
+
     def text_stream(self):
-        return TextStream(self.run).write if self.is_writer else None
+        return self.stream.write if self.is_writer else None
+
+    def text_completions(self):
+        if not self.is_writer:
+            return None
+        return TextCompletions(self.run, {("plain", False, False): self.stream.decoder})
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""

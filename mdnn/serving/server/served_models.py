@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
 from mdnn.runs.run_files import CONFIG
 from mdnn.runs.run_folder import open_run
@@ -49,13 +50,22 @@ def open_run_network(run):
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (GENERATE, None)
-    return ServedModel("1", functions, write, resources=exported, about=_about(run))
+    return ServedModel(
+        "1",
+        functions,
+        write,
+        resources=exported,
+        about=_about(run),
+        completions=exported.text_completions(),
+        chat_format=chat_format_of(run),
+    )
 
 
 def _about(run):
     """Returns what the page shows of a run; without examples where its data are not at hand."""
     source = run.config.data.source
     about = {"parameters": run.model.count_params(), "source": Path(source).name or source}
+    about["chat"] = is_for_chat(run)
     with contextlib.suppress(MdnnError, OSError):
         about["examples"] = task_for(run.config, run.words).example_prompts()
     return about

@@ -1,0 +1,112 @@
+"""Answers completions with the network of a run, several in one batch."""
+
+import numpy as np
+
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.completions.completion import CompletionState
+from mdnn.generation.completions.grammar_mask import GrammarTables
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_stream import FIRST_PIECE, PIECE
+from mdnn.generation.windows import encode_prompts, pad_features
+
+
+class TextCompletions:
+    """Continues texts as `CompletionRequest`s ask.
+
+    A decoder is compiled at the first use of each `CompletionRequest.variant`; those with grammars
+    share one for each size of tables.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
+        decoders: dict to `TextDecoder`s that exist already, from tuples of the sampler, whether
+            log-probabilities are returned, and whether there is a grammar; `None`: none.
+        steps: int, number of refeed steps; `None`: as the network was built.
+
+    Attributes:
+        variants, positions: see `mdnn.generation.completions.completion.CharacterCompletions`.
+    """
+
+    variants = True
+
+    def __init__(self, run, decoders=None, steps=None):
+        self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
+        self.decoders = dict(decoders or {})
+        self.positions = run.config.context.positions
+
+    def count(self, text):
+        """Returns the number of tokens of a text, int."""
+        return len(self.tokenizer.ids(text))
+
+    def complete(self, requests):
+        """Continues texts.
+
+        Each result equals that of the request alone.
+
+        Args:
+            requests: list of `CompletionRequest`, all of one `variant`.
+
+        Yields:
+            Lists of one `CompletionPiece` per request, until all have ended or are cancelled.
+        """
+        states = [CompletionState(request) for request in requests]
+        decoder = self.decoder(requests[0].variant)
+        prompts = [request.prompt for request in requests]
+        window, filled = encode_prompts(self.tokenizer, prompts, decoder.positions)
+        settings = {
+            "seed": np.array([request.seed for request in requests], "int32"),
+            "temperature": np.array([request.temperature for request in requests], "float32"),
+            "top_k": np.array([request.top_k for request in requests], "int32"),
+            "top_p": np.array([request.top_p for request in requests], "float32"),
+        }
+        grammar = requests[0].grammar
+        if grammar is not None:
+            most = [min(request.max_tokens, 2**31 - 1) for request in requests]
+            settings["max_tokens"] = np.array(most, "int32")
+        shared = None if grammar is None else grammar.tensors
+        groups, count = BatchGroups(decoder, window, filled, settings, shared), FIRST_PIECE
+        while not all(state.over for state in states):
+            results = groups.decode_all(count, [not state.over for state in states])
+            yield [
+                self._piece(state, result) for state, result in zip(states, results, strict=True)
+            ]
+            count = PIECE
+
+    def _piece(self, state, result):
+        ids = self.tokenizer.ids_from_tokens(pad_features(result["decoded"]))
+        scores = result["log_probability"] if state.request.log_probabilities else None
+        return state.add(self.texts(ids), scores)
+
+    def texts(self, ids):
+        """Returns the text of each token id, a list of str."""
+        text = self.tokenizer.text(ids)
+        if len(text) == len(ids):
+            return list(text)
+        ends = np.cumsum(self.tokenizer.lengths(ids)).tolist()
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def decoder(self, variant):
+        """Returns the `TextDecoder` of a variant."""
+        sampler, log_probabilities, grammar = variant
+        key = sampler, log_probabilities, grammar is not None
+        if key not in self.decoders:
+            self.decoders[key] = TextDecoder(
+                self.run.model,
+                PIECE,
+                sampler=sampler,
+                words=len(self.run.words),
+                steps=self.steps,
+                log_probabilities=log_probabilities,
+                grammar=grammar is not None,
+            )
+        return self.decoders[key]
+
+    def grammar(self, automaton):
+        """Returns the `GrammarTables` of an automaton for this network's tokens.
+
+        Args:
+            automaton: `mdnn.constraints.automaton.Automaton`.
+
+        Raises:
+            MdnnError: the automaton is too large for the number of tokens.
+        """
+        return GrammarTables(automaton, self.run.words)
