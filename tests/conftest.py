@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
@@ -17,6 +18,9 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 # Tests compile much and compute little.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+
+# Tests write with Keras, whatever library this user has built; tests/kernels builds one.
+os.environ["MDNN_CACHE"] = os.path.join(tempfile.gettempdir(), "mdnn-without-a-native-library")
 
 HERE = ("localhost", "127.0.0.1", "::1", "", None)
 

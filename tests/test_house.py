@@ -22,7 +22,7 @@ ROOMS = (
     ("layer", "datasets", "models"),
     ("safety",),
     ("runs",),
-    ("growth",),
+    ("growth", "kernels"),
     ("generation",),
     ("tasks",),
     ("training", "tools"),

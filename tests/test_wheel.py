@@ -33,7 +33,7 @@ def wheel(tmp_path_factory):
     """The wheel, built from a copy of the repository."""
     folder = tmp_path_factory.mktemp("wheel")
     (folder / "repository").mkdir()
-    for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg"):
+    for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py"):
         shutil.copy(ROOT / name, folder / "repository")
     for name in ("configs", "mdnn"):
         leave = shutil.ignore_patterns("__pycache__")

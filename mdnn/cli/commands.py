@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+from mdnn.cli.shared_options import chosen
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder
@@ -25,7 +26,7 @@ def run_train(options):
         source = _check_resumed(options.set)
     else:
         check_new_folder(as_path(options.out, "--out"))
-    config = _quiet_config(options.config, options.set, _share_cores)
+    config = _quiet_config(options.config, options.set, share_cores)
     from mdnn.training.run_training import train
 
     result = train(
@@ -36,8 +37,13 @@ def run_train(options):
         init_optimizer=options.init_optimizer,
         source=source,
     )
+    return finish_training(config, result, options.json)
+
+
+def finish_training(config, result, as_json):
+    """Prints the result of a training; returns the exit status."""
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
-    _print_training(config, result, options.json)
+    _print_training(config, result, as_json)
     if result["stopped"]:
         return exit_status(getattr(signal, result["signal"]))
     return 0
@@ -91,7 +97,7 @@ def _quiet_config(path, changes, prepare=None):
     return config
 
 
-def _share_cores(config):
+def share_cores(config):
     """Prepares TensorFlow for steps that compute groups of examples side by side."""
     from mdnn.tasks.registry import task_class
     from mdnn.training.microbatches import configure_threads
@@ -158,7 +164,7 @@ def run_evaluate(options):
     from mdnn.training.progress import Ticker
 
     steps = None if options.steps is None else _numbers("--steps", options.steps)
-    run = open_run(options.run)
+    run = chosen(open_run(options.run), options)
     task = task_for(run.config, run.words)
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.
@@ -184,9 +190,10 @@ def _numbers(option, words):
 def run_export(options):
     """Makes a SavedModel."""
     quiet_import()
+    from mdnn.runs.run_folder import open_run
     from mdnn.serving.export.saved_model import export
 
-    print(export(options.run, options.directory, xla=not options.no_xla))
+    print(export(chosen(open_run(options.run), options), options.directory, xla=not options.no_xla))
 
 
 def run_quantize(options):
@@ -206,6 +213,8 @@ def run_inspect(options):
     folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
+    if options.text is not None and not folder:
+        raise MdnnError("--text: expected a run folder, whose network cuts the text")
     if folder:
         quiet_import()
     else:
@@ -214,13 +223,20 @@ def run_inspect(options):
     if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return
+    from mdnn.cli.native_command import engine_facts, format_engine
     from mdnn.runs.inspection import inspect
     from mdnn.runs.origin import format_origin, read_origin
     from mdnn.runs.run_folder import open_run
 
     if folder:
-        run = open_run(path)
-        facts = inspect(run.config, run.words, run.model) | {"origin": read_origin(path)}
+        run = chosen(open_run(path), options)
+        if options.text is not None:
+            from mdnn.cli.chunk_view import print_chunks
+
+            print_chunks(run, options.text, options.json)
+            return
+        facts = inspect(run.config, run.words, run.model)
+        facts |= {"origin": read_origin(path), "texts": engine_facts(run)}
     else:
         facts = inspect(config)
     if options.json:
@@ -245,6 +261,8 @@ def run_inspect(options):
     )
     if facts.get("origin"):
         print(format_origin(facts["origin"]))
+    if facts.get("texts"):
+        print(format_engine(facts["texts"]))
 
 
 def _inspect_saved_model(options):

@@ -5,6 +5,8 @@ import dataclasses
 import sys
 
 from mdnn import standard_streams
+from mdnn.cli.shared_options import add_member
+from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.files import read_text
@@ -92,6 +94,7 @@ def add_generate(commands):
         type=path_argument,
         help="where to: .txt, .png or .wav; several are numbered",
     )
+    add_member(command)
     command.set_defaults(run_command=_run)
 
 
@@ -127,7 +130,7 @@ def write_answer(options):
 
     if not 1 <= options.samples <= MAX_SAMPLES:
         raise MdnnError(f"--samples: expected 1 to {MAX_SAMPLES:,}, received {options.samples}")
-    run = cached_run(options.run)
+    run = chosen_member(cached_run(options.run), options)
     task = task_for(run.config, run.words)
     names = [f.name for f in dataclasses.fields(GenerationOptions) if f.metadata["group"]]
     chosen = {name: getattr(options, name) for name in names}

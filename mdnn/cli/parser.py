@@ -16,10 +16,12 @@ from mdnn.cli.commands import (
     run_quantize,
     run_train,
 )
+from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_json, add_set
+from mdnn.cli.shared_options import add_json, add_member, add_set
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -138,6 +140,7 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    add_member(evaluate)
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
@@ -151,6 +154,7 @@ def parser():
         action="store_true",
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
+    add_member(export)
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -168,11 +172,14 @@ def parser():
         type=path_argument,
         help="what to evaluate on, as for mdnn evaluate",
     )
+    add_member(quantize)
     add_json(quantize)
     quantize.set_defaults(run_command=run_quantize)
+    add_distill(commands)
     add_grow(commands)
     add_serve(commands)
     add_search(commands)
+    add_build_native(commands)
 
     inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
     inspect.add_argument(
@@ -181,6 +188,13 @@ def parser():
         type=path_argument,
         help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
     )
+    inspect.add_argument(
+        "--text",
+        metavar="FILE",
+        type=path_argument,
+        help="show the chunks into which a run with a layer of chunks cuts a text",
+    )
+    add_member(inspect)
     add_set(inspect)
     add_json(inspect)
     inspect.set_defaults(run_command=run_inspect)

@@ -3,6 +3,7 @@
 import json
 
 from mdnn.cli.comparison import figures, speeds, table
+from mdnn.cli.shared_options import chosen
 from mdnn.runs.quantize_run import check_quantize, quantize
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.registry import task_for
@@ -20,7 +21,8 @@ def write_small(options):
     Raises:
         MdnnError: see `mdnn.quantize` and `mdnn.evaluate`.
     """
-    run, out = check_quantize(options.run, options.to, options.out)
+    chosen_run = chosen(open_run(options.run), options)
+    run, out = check_quantize(chosen_run, options.to, options.out)
     task = task_for(run.config, run.words)
     data = task.validation if options.data is None else task.open_source(options.data)
     rows = [figures(run, data, Ticker("evaluating as it is"))]

@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+from mdnn.errors import MdnnError
+
 
 def add_set(command, what="change a config key: train.minutes=1, data.source=book.txt"):
     """Adds `--set KEY=VALUE`, which may be given several times.
@@ -9,6 +11,36 @@ def add_set(command, what="change a config key: train.minutes=1, data.source=boo
         what: str, the help text.
     """
     command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=what)
+
+
+def add_member(command):
+    """Adds `--member N` and `--ensemble`, of runs of networks in tandem."""
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+    )
+    which.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="of networks in tandem, the mean of all members' probabilities (the default)",
+    )
+
+
+def chosen(run, options):
+    """Returns the run of the member that a command's options choose.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        options: what the parser of a command with `add_member` made of the command line.
+
+    Raises:
+        MdnnError: the run holds one network, or there is no such member.
+    """
+    if options.ensemble and not run.config.tandem.members:
+        raise MdnnError(
+            "--ensemble: this run holds one network, expected a run with tandem.members"
+        )
+    return run.member(options.member)
 
 
 def add_json(command):

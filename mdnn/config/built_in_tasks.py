@@ -115,6 +115,7 @@ TEXT_RULES = TaskRules(
     keys=(*_SHARED, "data.mix"),
     phrase="in a stream",
     check=_check_stream,
+    has_chunks=True,
 )
 CHAT_RULES = TaskRules(
     modalities=("text", "word"),

@@ -15,6 +15,7 @@ from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump, option, parse
 from mdnn.config.shipped import find_config
+from mdnn.config.tandem_tables import Distill, Tandem
 from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
@@ -59,6 +60,8 @@ class Config:
     refeed: RefeedTable = option(factory=RefeedTable)
     loss: Loss = option(factory=Loss)
     train: Train = option(factory=Train)
+    tandem: Tandem = option(factory=Tandem)
+    distill: Distill = option(factory=Distill)
     limits: Limits = option(factory=Limits)
 
     @classmethod

@@ -23,8 +23,8 @@ class LayerKeys:
     # Activation of u in u * f(v); "none": no gate.
     gate: str = "none"
     activation: str = "none"
-    # feedforward: inner width; 0: twice the width of the backbone or of the fold. fold: channels of
-    # a folded row.
+    # feedforward: inner width; 0: twice the width of the backbone, of the fold or of the chunks.
+    # fold: channels of a folded row. chunks: channels of a chunk.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -34,16 +34,18 @@ class LayerKeys:
 
 @dataclasses.dataclass(frozen=True)
 class FoldLayer(LayerKeys):
-    """One layer of a fold's block."""
+    """One layer of a block inside a fold or of chunks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerTable(LayerKeys):
     """One layer of a block: h + f(norm(h)), or another form set by `residual`."""
 
-    kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold"))
-    # fold: the layers of each inner block, and the number of inner blocks. The fold turns the
-    # fastest context axis into `width` channels, mixes along the slower axes and spreads again.
+    kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold", "chunks"))
+    # fold, chunks: the layers of each inner block, and the number of inner blocks. The fold turns
+    # the fastest context axis into `width` channels, mixes along the slower axes and spreads again.
+    # `chunks` cuts the text into chunks of `width` channels, mixes the chunks and hands the
+    # results to the characters after each chunk.
     block: tuple[FoldLayer, ...] = ()
     depth: int = option(1, least=1)
     # mix: number of sets of these mixers in sequence, each with its own weights.
@@ -54,6 +56,20 @@ class LayerTable(LayerKeys):
     project: bool = True
     # fold: added to the mean square in the norms of its inner blocks; smaller after `mdnn grow`.
     norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
+    # chunks: where chunks are cut. "space": where a word ends, before the gap behind it.
+    # "surprise": where the entropy of the next character rises. "learned": where the vectors of
+    # neighbouring characters differ.
+    cut: str = option("space", choices=("space", "surprise", "learned"))
+    # chunks: the lengths of a chunk in characters. A context has room for positions / shortest
+    # chunks; a longer word is cut after `longest` characters.
+    shortest: int = option(4, least=1)
+    longest: int = option(12, least=1)
+    # chunks: number of kernels along the letters of a chunk.
+    kernels: int = option(2, least=1, most=64)
+    # chunks: the mean length of chunks that `surprise` is measured for and that the ratio loss of
+    # `learned` aims at; the weight of that loss.
+    letters: float = option(6.0, least=1.1, most=1024.0)
+    ratio_loss: float = option(0.03, least=0.0, most=100.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,6 +66,7 @@ class TaskRules:
             brings (see `mdnn.config.schema.option` for limits). A new name is a further table,
             `config.NAME`; the name of a table of every config, such as `data`, needs a subclass of
             its schema with further fields. Configs of other tasks refuse these keys.
+        has_chunks: boolean, whether a context is one text, which layers of kind "chunks" may cut.
         stops_examples: boolean, whether `refeed.step_schedule` stops whole examples; otherwise each
             position of a context stops alone.
 
@@ -87,6 +88,7 @@ class TaskRules:
     has_mask: bool = True
     always_recurrent: bool = False
     stops_examples: bool = False
+    has_chunks: bool = False
     tables: dict = dataclasses.field(default_factory=dict)
 
     @property

@@ -4,7 +4,9 @@ import dataclasses
 
 from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
 from mdnn.config.axis_names import check_names
+from mdnn.config.chunk_rules import check_chunks
 from mdnn.config.refeed_rules import check_refeed, trained_steps
+from mdnn.config.tandem_tables import check_tandem
 from mdnn.config.task_rules import RULES, check_task, rules_of
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.text_encodings import check_encoding
@@ -25,6 +27,7 @@ def check(config):
     _check_context(config)
     _check_train(config)
     check_refeed(config)
+    check_tandem(config, rules_of(config).always_recurrent)
     _check_modalities(config.tokens)
     check_task(config)
     _check_tokens(config.tokens)
@@ -143,8 +146,11 @@ def _check_limits(config):
     for branch in backbone.layer:
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
         _check_matrices(branch.mixer, sizes, backbone.width, limits)
+        rows = context.grid[:-1]
+        if branch.kind == "chunks":
+            rows = (-(-context.positions // branch.shortest),)
         for inner in branch.block:
-            _check_matrices(inner.mixer, context.grid[:-1], branch.width, limits)
+            _check_matrices(inner.mixer, rows, branch.width, limits)
 
 
 def _check_matrices(mixers, sizes, width, limits):
@@ -173,25 +179,51 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-# Keys that do not apply to folds, and keys that apply only to folds, with their required values.
-NOT_OF_FOLDS = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
-OF_FOLDS = (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))
+NESTED = ("fold", "chunks")
+"""Kinds of layers that hold blocks of their own."""
+
+# Keys with their defaults: those that nested kinds do not have, and those of some kinds alone.
+NOT_OF_NESTED = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
+OF_KINDS = (
+    (NESTED, (("block", ()), ("depth", 1))),
+    (("fold",), (("norm_epsilon", 1e-5),)),
+    (
+        ("chunks",),
+        (
+            ("cut", "space"),
+            ("shortest", 4),
+            ("longest", 12),
+            ("kernels", 2),
+            ("letters", 6.0),
+            ("ratio_loss", 0.03),
+        ),
+    ),
+)
 
 
 def _check_branch(where, branch, config):
     context, width = config.context, config.backbone.width
-    others = NOT_OF_FOLDS if branch.kind == "fold" else OF_FOLDS
-    for name, value in others:
+    nested = branch.kind in NESTED
+    for name, value in NOT_OF_NESTED if nested else ():
         if getattr(branch, name) != value:
-            kind = "no fold" if branch.kind == "fold" else "a fold alone"
-            raise MdnnError(f"{where}.{name}: a key of {kind}, received kind = {branch.kind!r}")
+            article = "no fold" if branch.kind == "fold" else "no chunks"
+            raise MdnnError(f"{where}.{name}: a key of {article}, received kind = {branch.kind!r}")
+    for kinds, keys in OF_KINDS:
+        for name, value in keys if branch.kind not in kinds else ():
+            if getattr(branch, name) != value:
+                article = " or ".join("a fold" if kind == "fold" else kind for kind in kinds)
+                raise MdnnError(
+                    f"{where}.{name}: a key of {article} alone, received kind = {branch.kind!r}"
+                )
     axes = len(context.grid) + (config.tokens.candidates > 0)
     _check_mixers(where, branch, axes, width, config)
     if branch.kind == "mix" and branch.gate != "none" and not branch.project:
         raise MdnnError(f"{where}: a gate needs project = true")
-    if branch.kind != "fold":
+    if not nested:
         return
-    if len(context.grid) < 2:
+    if branch.kind == "chunks":
+        check_chunks(where, branch, config)
+    elif len(context.grid) < 2:
         raise MdnnError(
             f"{where}.kind: a fold needs a context.grid of at least two axes, one to fold and one "
             f"to mix, received {list(context.grid)}"
@@ -199,20 +231,26 @@ def _check_branch(where, branch, config):
     for name in ("width", "block"):
         if not getattr(branch, name):
             need = "channels of a folded row" if name == "width" else "branches for its rows"
+            if branch.kind == "chunks":
+                need = "channels of a chunk" if name == "width" else "branches for its chunks"
+                raise MdnnError(f"{where}.{name}: chunks need {need}, received none")
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
     for number, inner in enumerate(branch.block):
         here = f"{where}.block.{number}"
-        _check_mixers(here, inner, len(context.grid) - 1, branch.width, config)
+        axes = 1 if branch.kind == "chunks" else len(context.grid) - 1
+        _check_mixers(here, inner, axes, branch.width, config, branch.kind)
 
 
-def _check_mixers(where, branch, axes, width, config):
+def _check_mixers(where, branch, axes, width, config, kind="fold"):
     """Checks the mixers of a layer with `width` channels on a number of context axes."""
     if (branch.kind == "mix") != bool(branch.mixer):
         raise MdnnError(
             f"{where}: kind = 'mix' and a list of mixers belong together, received "
             f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
         )
-    channels = "backbone.width" if width == config.backbone.width else "the fold's width"
+    channels = "the chunks' width" if kind == "chunks" else "the fold's width"
+    if width == config.backbone.width:
+        channels = "backbone.width"
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
         if config.train.objectives.autoregressive and not mixer.is_causal:

@@ -8,7 +8,6 @@ from keras import ops
 
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
 from mdnn.models.compiling import compile_with_xla
-from mdnn.models.incremental import IncrementalDecoder
 from mdnn.tokens.features import MODALITY
 
 
@@ -87,7 +86,7 @@ class AutoregressiveDecoder(TokenDecoder):
 
     def __init__(self, network, xla=False, **kwargs):
         super().__init__(network, **kwargs)
-        self.incremental = IncrementalDecoder(network, self.steps)
+        self.incremental = network.decoder(self.steps)
         if xla:
             compile_with_xla(self)
 

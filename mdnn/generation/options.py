@@ -9,6 +9,9 @@ from mdnn.generation.option_checks import check_integer, check_number, check_wor
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """Decoding modes. A network's default is the first of these that it was trained for."""
 
+ENGINE_NAMES = ("auto", "native", "keras")
+"""What continues texts, see `mdnn.generation.engines`."""
+
 DEFAULT_LENGTH = 400
 """Default number of characters of a generated text."""
 
@@ -109,6 +112,8 @@ class GenerationOptions:
         top_p: float, sample only from the likeliest classes with this total probability; 1: all.
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
+        engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
+            and runs the network. All write the same texts.
         seed: 32-bit integer, or for several prompts a list with one seed per prompt.
         batch_size: int, maximum number of prompts per batch; it does not affect the answers.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
@@ -144,6 +149,12 @@ class GenerationOptions:
     steps: int | None = _option(
         "decoding", "runs of the network on its own output (as in training)", type=int
     )
+    engine: str = _option(
+        "decoding",
+        "what continues texts: native (see mdnn build-native), keras, or auto: the faster one that "
+        "is there (auto)",
+        "auto",
+    )
     preset: str | None = _option("sampling", "factual, creative or reasoning")
     temperature: float | None = _option(
         "sampling", f"0: greedy; higher: more daring ({DEFAULTS.temperature})", type=float
@@ -164,6 +175,7 @@ class GenerationOptions:
     def __post_init__(self):
         check_word("decoding", self.decoding, DECODINGS)
         check_word("preset", self.preset, PRESETS)
+        check_word("engine", self.engine, ENGINE_NAMES)
         for text in self.stop_texts:
             if not isinstance(text, str) or not text:
                 raise MdnnError(f"stop: expected texts that are not empty, received {text!r}")

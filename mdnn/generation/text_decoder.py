@@ -14,7 +14,6 @@ from mdnn.generation.windows import (
 )
 from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.models.compiling import compile_with_xla
-from mdnn.models.incremental import IncrementalDecoder
 
 
 class TextDecoder(keras.Model):
@@ -74,7 +73,7 @@ class TextDecoder(keras.Model):
     ):
         super().__init__(dtype="float32", **kwargs)
         self.network, self.heads = network, network.heads
-        self.incremental = IncrementalDecoder(network, steps)
+        self.incremental = network.decoder(steps)
         self.positions = self.incremental.num_rows * self.incremental.num_columns
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words

@@ -1,20 +1,18 @@
 """Generates text with text networks: continues a prompt."""
 
-import functools
 import re
 
 import numpy as np
 
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
-from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.completions.grammar_text import stream_grammar
+from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.stop_texts import until_stop
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
@@ -54,8 +52,12 @@ def generate_text(run, prompt, options, stream=None):
             raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
         pieces = stream_grammar(run, prompt, length, options, settings, seed)
     elif decoding == "autoregressive":
-        pieces = stream_text(run.model, run.tokenizer, prompt, length, settings, seed)
+        sampler = _sampler(settings)
+        engine = text_engine(run, options.engine, settings.steps, sampler)
+        tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed)
+        pieces = _truncate(tokens, run.tokenizer, length)
     else:
+        options.refuse(("engine",), decoding)
         tokens = _fill(run, run.tokenizer.ids(prompt), length, decoding, settings, seed)
         pieces = _truncate(tokens, run.tokenizer, length)
     written = []
@@ -94,7 +96,7 @@ def check_text(prompt):
 
 
 def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
-    """Continues a text autoregressively and returns an iterator over its pieces.
+    """Continues a text autoregressively with Keras and returns an iterator over its pieces.
 
     Args:
         model: a network as returned by `mdnn.build`.
@@ -105,7 +107,14 @@ def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
         seed: int.
     """
     settings = settings or GenerationOptions().settings
-    return _truncate(_continue(model, tokenizer, prompt, length, settings, seed), tokenizer, length)
+    engine = keras_texts(model, len(tokenizer.words), settings.steps, _sampler(settings))
+    tokens = _continue(engine, tokenizer, prompt, length, settings, seed)
+    return _truncate(tokens, tokenizer, length)
+
+
+def _sampler(settings):
+    """Returns the sampler; never `"greedy"`, so that all temperatures share one decoder."""
+    return "filtered" if settings.top_k or settings.top_p < 1 else "plain"
 
 
 def _truncate(decoded, tokenizer, length):
@@ -122,31 +131,22 @@ def _truncate(decoded, tokenizer, length):
             return
 
 
-def _continue(model, tokenizer, prompt, limit, settings, seed):
+def _continue(engine, tokenizer, prompt, limit, settings, seed):
     """Decodes autoregressively and yields arrays of token ids, `limit` tokens in total."""
-    # Never use `"greedy"`, so that all temperatures share one compiled decoder.
-    sampler = "filtered" if settings.top_k or settings.top_p < 1 else "plain"
-    decoder = _text_decoder(model, len(tokenizer.words), settings.steps, sampler)
-    window, filled = encode_prompts(tokenizer, [prompt], decoder.positions)
+    window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
     arrays = {
         "seed": np.array([seed], "int32"),
         "temperature": np.array([settings.temperature], "float32"),
         "top_k": np.array([settings.top_k], "int32"),
         "top_p": np.array([settings.top_p], "float32"),
     }
-    groups = BatchGroups(decoder, window, filled, arrays)
+    groups = engine.start(window, filled, arrays)
     done = 0
     while done < limit:
-        count = min(decoder.chunk if done else FIRST_CHUNK, limit - done)
+        count = min(engine.chunk if done else FIRST_CHUNK, engine.chunk, limit - done)
         (tokens,) = groups.decode(count)
         yield tokenizer.ids_from_tokens(pad_features(tokens))
         done += count
-
-
-@functools.lru_cache(maxsize=4)
-def _text_decoder(model, words, steps, sampler):
-    """Returns a cached decoder; compiling one takes longer than generating many pages of text."""
-    return TextDecoder(model, words=words, steps=steps, sampler=sampler)
 
 
 def _fill(run, ids, limit, decoding, settings, seed):

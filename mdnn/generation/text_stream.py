@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mdnn.generation.batch_groups import BatchGroups
-from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.engines import text_engine
 from mdnn.generation.windows import encode_prompts, pad_features
 
 # Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
@@ -16,11 +15,12 @@ class TextStream:
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
+        engine: see `mdnn.generation.engines.text_engine`.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, engine="auto"):
         self.tokenizer = run.tokenizer
-        self.decoder = TextDecoder(run.model, PIECE, sampler="plain", words=len(run.words))
+        self.engine = text_engine(run, engine, chunk=PIECE)
 
     def write(self, prompts, lengths, temperatures, seeds):
         """Continues texts.
@@ -36,15 +36,15 @@ class TextStream:
         Yields:
             Lists of str, the new characters of each text; `""` for a text without new characters.
         """
-        window, filled = encode_prompts(self.tokenizer, prompts, self.decoder.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        groups = BatchGroups(self.decoder, window, filled, settings)
-        left, count = list(lengths), FIRST_PIECE
+        groups = self.engine.start(window, filled, settings)
+        left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
         while any(left):
             pieces = [""] * len(prompts)
             for text, tokens in enumerate(groups.decode(count, left)):
@@ -52,5 +52,5 @@ class TextStream:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
                     pieces[text] = self.tokenizer.text(ids)[: left[text]]
                     left[text] -= len(pieces[text])
-            count = PIECE
+            count = min(PIECE, self.engine.chunk)
             yield pieces

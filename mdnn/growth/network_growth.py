@@ -38,6 +38,8 @@ def network_origins(old, new):
     Raises:
         MdnnError: names the first change that growing cannot make, and why.
     """
+    if old.config.tandem.members or new.config.tandem.members:
+        raise MdnnError("tandem.members: networks in tandem do not grow; grow one of them alone")
     change = grid_change(old, new)
     before, after = old.config.backbone, new.config.backbone
     known = {block.name: block for block in old.blocks}

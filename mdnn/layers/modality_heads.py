@@ -142,8 +142,18 @@ class ModalityHeads(RuledLayer):
             answers[step.name] = ops.argmax(score, -1) if targets is None else step.answer(targets)
         return ops.concatenate(scores, axis=-1)
 
+    def scores_of(self, step, hidden, answers):
+        """Returns the scores of a step, `[..., classes]`, given the classes of earlier steps.
+
+        Args:
+            step: one of `steps`.
+            hidden: `[..., width]`.
+            answers: dict from the names of earlier steps to their classes, integers `[...]`.
+        """
+        return self._score(step, hidden, answers)
+
     def _score(self, step, hidden, answers):
-        """Returns the scores of a step, `[..., classes]`, given the classes of earlier steps."""
+        """See `scores_of`."""
         if self.table == "bits":
             return self._bit_score(step, hidden)
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):

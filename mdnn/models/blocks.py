@@ -259,13 +259,15 @@ class LinearBlock(ResidualBlock):
         return {**super().get_config(), "activation": self.activation}
 
 
-def run_blocks(blocks, x, options=None, training=None, mix=None):
+def run_blocks(blocks, x, options=None, training=None, mix=None, marks=None):
     """Runs blocks one after another.
 
     Args:
         blocks: layers.
         x: `[batch, t1, ..., tk, channels]`.
         options, training, mix: call arguments of `ResidualBlock`.
+        marks: `[batch, t1, ..., tk]`, passed to the blocks with `takes_marks`; see
+            `mdnn.models.network.Network.marks`.
 
     Returns:
         A tensor of x's shape.
@@ -273,6 +275,8 @@ def run_blocks(blocks, x, options=None, training=None, mix=None):
     for block in blocks:
         # `mix` is passed on only where it is used: any layer of the same shape may be a block.
         more = {} if mix is None else {"mix": mix}
+        if getattr(block, "takes_marks", False):
+            more["marks"] = marks
         x = block(x, options=options, training=training, **more)
     return x
 

@@ -4,6 +4,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
+from mdnn.models.tandem.tandem_network import TandemNetwork
 
 
 def build(config, words=(), most=None):
@@ -22,7 +23,8 @@ def build(config, words=(), most=None):
     Returns:
         A `mdnn.Network`, a functional `keras.Model`. Weights are initialized from `config.seed`.
         The network is causal if autoregressive decoding is trained; otherwise every position
-        sees the whole context. `Network.with_options` changes this.
+        sees the whole context. `Network.with_options` changes this. With `tandem.members` it is a
+        `mdnn.models.tandem.tandem_network.TandemNetwork`.
 
     Raises:
         MdnnError: `tokens.words` is set but `words` is empty, a layer refuses the config, the
@@ -33,6 +35,8 @@ def build(config, words=(), most=None):
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
         with float32_policy(), at_most(most or config.limits.parameters):
+            if config.tandem.members:
+                return TandemNetwork(config, words)
             return Network(config, words)
     except MdnnError:
         raise

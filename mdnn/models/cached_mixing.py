@@ -1,6 +1,6 @@
 """Runs the decoding caches of several blocks together."""
 
-from keras import ops
+from keras import ops, tree
 
 from mdnn.models.call_options import CAUSAL
 
@@ -67,7 +67,10 @@ class CachedMixing:
     def restore_row(self, inputs, row):
         """Returns `current_row` of a row `[1]` of all contexts, from the inputs of `prefill`."""
         each = zip(self.uses, inputs, strict=True)
-        return [cache.restore_row(ops.take(x, row, axis=1)[:, 0], row) for cache, x in each]
+        return [
+            x if cache.keeps_history else cache.restore_row(ops.take(x, row, axis=1)[:, 0], row)
+            for cache, x in each
+        ]
 
     def step(self, run, weights, row_context, current_row, column):
         """Runs one position of each context.
@@ -84,7 +87,7 @@ class CachedMixing:
         shape = self.shape(1, 1)
 
         def use(cache, k, x):
-            x = ops.reshape(x, (-1, self.width))
+            x = tree.map_structure(lambda v: ops.reshape(v, (-1, v.shape[-1])), x)
             y, new = cache.step(weights[k], row_context[k], current_row[k], column, x)
             return ops.reshape(y, shape), new
 
@@ -101,18 +104,32 @@ class CachedMixing:
 
         Returns:
             Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
-            `[batch, rows, columns, width]`, for `restore_row`.
+            `[batch, rows, columns, width]`, or its history, for `restore_row`.
         """
         shape = self.shape(rows, columns)
 
         def use(cache, k, x):
-            x = ops.reshape(x, (-1, rows, columns, self.width))
-            y, past_rows = cache.prefill(weights[k], x)
-            return ops.reshape(y, shape), (past_rows, x)
+            x = tree.map_structure(lambda v: ops.reshape(v, (-1, rows, columns, v.shape[-1])), x)
+            y, past_rows, *history = cache.prefill(weights[k], x)
+            return ops.reshape(y, shape), (past_rows, *(history or [x]))
 
         mix = CachedMixers(self._caches, use)
         result = run(mix)
         return result, [past_rows for past_rows, _ in mix.made], [x for _, x in mix.made]
+
+    @staticmethod
+    def flat(dicts):
+        """Merges the dicts of all uses into one dict with numbered keys."""
+        return {f"{k}_{name}": x for k, own in enumerate(dicts) for name, x in own.items()}
+
+    def listed(self, flat):
+        """Splits a dict that holds the keys of `flat` into the list of dicts, one per use."""
+        dicts = [{} for _ in self.uses]
+        for name, x in flat.items():
+            number, _, own = name.partition("_")
+            if number.isdecimal():
+                dicts[int(number)][own] = x
+        return dicts
 
     def shape(self, rows, columns):
         """Returns the input shape of the blocks for numbers of rows and columns."""

@@ -26,11 +26,11 @@ class FoldCache(DecodingCache):
         self.inner = CachedMixing(fold.branches, (*grid[:-1], 1), fold.width, columns=False)
 
     def prepare_weights(self):
-        return self._flat(self.inner.prepare_weights())
+        return self.inner.flat(self.inner.prepare_weights())
 
     def empty_rows(self, batch, dtype):
         rows = {"folded": ops.zeros((batch, self.num_rows, self.fold.width), dtype)}
-        return {**self._flat(self.inner.empty_rows(batch)), **rows}
+        return {**self.inner.flat(self.inner.empty_rows(batch)), **rows}
 
     def empty_row(self, batch, dtype):
         return {"x": ops.zeros((self.num_columns, batch, self.width), dtype)}
@@ -51,7 +51,7 @@ class FoldCache(DecodingCache):
         return y, {"x": set_index(current_row["x"], column, x)}
 
     def finish_row(self, weights, past_rows, row, current_row):
-        inner, weights, rows = self.inner, self._listed(weights), self._listed(past_rows)
+        inner, weights, rows = self.inner, self.inner.listed(weights), self.inner.listed(past_rows)
         x = ops.transpose(current_row["x"], (1, 0, 2))
         x = self.fold.dense_in(ops.reshape(x, (-1, self.num_columns * self.width)))
         context = inner.start_row(weights, rows, row)
@@ -61,17 +61,17 @@ class FoldCache(DecodingCache):
         rows = inner.finish_row(weights, rows, row, new)
         v = ops.reshape(v, (-1, 1, self.fold.width))
         folded = ops.where(self.is_row(row, after=1), v, past_rows["folded"])
-        return {**self._flat(rows), "folded": folded}
+        return {**inner.flat(rows), "folded": folded}
 
     def prefill(self, weights, x):
         inner, rows = self.inner, self.num_rows
         shape = inner.shape(rows, 1)
         u = self.fold.dense_in(ops.reshape(x, (-1, rows, self.num_columns * self.width)))
-        v, past_rows, _ = inner.prefill(self._run(u, shape), self._listed(weights), rows, 1)
+        v, past_rows, _ = inner.prefill(self._run(u, shape), inner.listed(weights), rows, 1)
         v = ops.reshape(v, (-1, rows, self.fold.width))
         before = ops.pad(v[:, :-1], [[0, 0], [1, 0], [0, 0]])
         y = self.fold.dense_out(self.fold.from_before(before))
-        return ops.reshape(y, (-1, *x.shape[1:])), {**self._flat(past_rows), "folded": v}
+        return ops.reshape(y, (-1, *x.shape[1:])), {**inner.flat(past_rows), "folded": v}
 
     def _run(self, u, shape):
         """Returns a function that runs the fold's blocks on folded rows."""
@@ -80,16 +80,3 @@ class FoldCache(DecodingCache):
             return run_blocks(self.fold.branches, ops.reshape(u, shape), CAUSAL, False, mix)
 
         return run
-
-    def _flat(self, dicts):
-        """Merges the dicts of all uses into one dict with numbered keys."""
-        return {f"{k}_{name}": x for k, own in enumerate(dicts) for name, x in own.items()}
-
-    def _listed(self, flat):
-        """Splits a dict of `_flat` into the list of dicts, one per use."""
-        dicts = [{} for _ in self.inner.uses]
-        for name, x in flat.items():
-            number, _, own = name.partition("_")
-            if number.isdecimal():
-                dicts[int(number)][own] = x
-        return dicts

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from mdnn.models.blocks import product
+from mdnn.models.blocks import product, run_blocks
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.thinking.stopping import run_until_stopped
 
@@ -109,7 +109,7 @@ class IncrementalDecoder:
             limits = ops.take(more.pop()["limits"], column, axis=0)
             limits = ops.reshape(limits, (*shape[:-1], 1))
         states = [ops.reshape(ops.take(state["state"], column, axis=0), shape) for state in more]
-        run = self._running(x, states, limits)
+        run = self._running(x, states, limits, self._marks(tokens[:, None], shape))
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
@@ -135,23 +135,32 @@ class IncrementalDecoder:
         limits = None
         if self.limits is not None:
             limits = self.limits[:rows, :columns].reshape((1, *shape[1:-1], 1))
-        run = self._running(x, states, limits)
+        run = self._running(x, states, limits, self._marks(tokens, shape))
         _, past_rows, inputs = self.caches.prefill(run, weights, rows, columns)
         return past_rows, inputs
 
-    def _running(self, x, states, limits):
+    def _marks(self, tokens, shape):
+        """Returns the network's marks of tokens in the layout of an input shape, or `None`."""
+        marks = self.network.marks(tokens)
+        return None if marks is None else ops.reshape(marks, shape[:-1])
+
+    def _running(self, x, states, limits, marks=None):
         """Returns a function that runs the backbone, with its refeed steps, on embedded tokens.
 
         Args:
             x: embedded tokens.
             states: the random initial states; empty if the initial states are not random.
             limits: see `mdnn.models.thinking.stopping.run_until_stopped`.
+            marks: see `mdnn.models.blocks.run_blocks`.
         """
         network, options = self.network, self.options
         states = tuple(states) or network.first_states(x)
 
         def run(mix):
             steps = options.steps
+            if marks is not None:
+                # Such blocks run once: configs refuse them with refeeding.
+                return run_blocks(network.blocks, x, options, False, mix, marks)
             if options.adaptive:
                 arguments = (steps, limits, options, False, mix)
                 return run_until_stopped(network.refeed, x, states, *arguments)[0][0]

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.active_rows import ActiveRows, rounded
+from mdnn.models.auxiliary_losses import collected
 from mdnn.models.loss import token_nll
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.modalities import modality
@@ -97,7 +98,25 @@ class LossModel(keras.Model):
     def call(self, batch, training=None):
         if self.rows is not None:
             return self.loss_of(self.rows.hidden(batch, training), batch)
-        return self.loss_of(self.network.hidden(batch["tokens"], training=training), batch)
+        with collected() as losses:
+            hidden = self.hidden_of(batch, training)
+        loss = self.loss_of(hidden, batch)
+        # They add gradients; the loss that is shown stays that of the targets.
+        return loss + sum(more - ops.stop_gradient(more) for more in losses)
+
+    def hidden_of(self, batch, training=None):
+        """Returns the input of the heads for a batch, `[batch, positions, width]`."""
+        return self.network.hidden(batch["tokens"], training=training)
+
+    def nll(self, name, hidden, rows):
+        """Returns the loss of targets of one modality, float32 `[n]`.
+
+        Args:
+            name: string, the modality.
+            hidden: `[n, width]`, the input of the heads.
+            rows: int32 `[n, 8]`, the targets.
+        """
+        return self.heads.nll(name, hidden, rows, self.loss_function.step_weights)
 
     def loss_of(self, hidden, batch):
         """Returns the loss of a batch, a scalar.
@@ -117,9 +136,7 @@ class LossModel(keras.Model):
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
         hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         if not self.uses_target_indices:
-            nll = self.heads.nll(
-                self.heads.modalities[0], hidden, rows, self.loss_function.step_weights
-            )
+            nll = self.nll(self.heads.modalities[0], hidden, rows)
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         total = 0.0
@@ -128,12 +145,8 @@ class LossModel(keras.Model):
             index = ops.maximum(index, 0)
             weight = weight * ops.take(counts, index)
             computed = index if self.rows is None else self.rows.computed_indices(batch, index)
-            nll = self.heads.nll(
-                name,
-                ops.take(hidden, computed, axis=0),
-                ops.take(rows, index, axis=0),
-                self.loss_function.step_weights,
-            )
+            found = ops.take(hidden, computed, axis=0)
+            nll = self.nll(name, found, ops.take(rows, index, axis=0))
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
             total = total + ops.sum(ops.where(weight > 0, nll, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)

@@ -3,12 +3,14 @@
 import tomllib
 
 import keras
+from keras import ops
 
 from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.models.blocks import run_blocks
 from mdnn.models.call_options import CallOptions
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.chunks.characters_of import code_points
+from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens.features import WIDTH
@@ -131,7 +133,7 @@ class Network(keras.Model):
     @property
     def row_wise(self):
         rank = len(self.grid)
-        mixing = (block for block in self.blocks if isinstance(block, MixingBlock))
+        mixing = (block for block in self.blocks if hasattr(block, "stays_in_rows"))
         return all(block.stays_in_rows(rank) for block in mixing)
 
     def with_options(self, causal=None, steps=None):
@@ -167,7 +169,8 @@ class Network(keras.Model):
         """
         options = self.options.changed(causal=causal, steps=steps)
         x, limits = self.embed(tokens), self.limits(tokens, options)
-        return self.read_out(self.backbone(x, options, states, training, limits))
+        marks = self.marks(tokens)
+        return self.read_out(self.backbone(x, options, states, training, limits, marks))
 
     def scores(self, tokens, targets=None, causal=None, steps=None, states=None, training=None):
         """Returns the scores of every position, float32 `[batch, positions, classes]`.
@@ -196,7 +199,22 @@ class Network(keras.Model):
             return None
         return self.step_limits(tokens, causal=options.causal)
 
-    def backbone(self, x, options=None, states=None, training=None, limits=None):
+    def marks(self, tokens):
+        """Returns the code points of tokens, for blocks that cut texts; `None` without such blocks.
+
+        Args:
+            tokens: int32 `[batch, positions, 8]`; `[batch, n, 8]` for a result `[batch, n]`.
+
+        Returns:
+            int32 `[batch, *grid]`, or `None`.
+        """
+        if not any(getattr(block, "takes_marks", False) for block in self.blocks):
+            return None
+        codes = code_points(tokens)
+        whole = tokens.shape[1] == self.positions
+        return ops.reshape(codes, (-1, *self.grid)) if whole else codes
+
+    def backbone(self, x, options=None, states=None, training=None, limits=None, marks=None):
         """Runs the blocks for the number of refeed steps in the options.
 
         Args:
@@ -204,13 +222,14 @@ class Network(keras.Model):
             options: `CallOptions`; `None` for the network's own.
             states, training: see `hidden`.
             limits: result of `limits`.
+            marks: result of `marks`.
 
         Returns:
             `[batch, *grid, width]`, for `read_out`.
         """
         options = options or self.options
         if self.refeed is None and options.steps == 1 and states is None:
-            return run_blocks(self.blocks, x, options, training)
+            return run_blocks(self.blocks, x, options, training, marks=marks)
         more = {} if limits is None else {"limits": limits}
         return self._recurrence(options)(
             x, steps=options.steps, state=states, options=options, training=training, **more
@@ -254,6 +273,10 @@ class Network(keras.Model):
         options = options or self.options
         recurrence = self._recurrence(options)
         return recurrence.think(x, states, steps, no_grad_steps, options, training, mix)
+
+    def decoder(self, steps=None):
+        """Returns the `IncrementalDecoder` that runs this network position by position."""
+        return IncrementalDecoder(self, steps)
 
     def normed(self, state):
         """Returns a state after the final norm, of the same shape."""

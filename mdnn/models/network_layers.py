@@ -15,6 +15,7 @@ from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityH
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
 from mdnn.models.call_options import CallOptions
+from mdnn.models.chunks.chunk_block import ChunkBlock
 from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
@@ -230,7 +231,7 @@ def make_branch(spec, width, scale, path, layout):
     """Returns one residual block from its table of the config.
 
     Args:
-        spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold.
+        spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold or chunks.
         width: int, channels of the residual stream.
         scale: float, factor on the initial values of the block's last dense kernel.
         path: string, the block's name, preceded by the path of the enclosing fold.
@@ -256,6 +257,12 @@ def make_branch(spec, width, scale, path, layout):
         rows = {**layout, "axes": layout["axes"][:-1], "epsilon": spec.norm_epsilon}
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
+    if spec.kind == "chunks":
+        chunks = {**layout, "axes": ("chunk",)}
+        inner = make_blocks(spec.block, spec.depth, spec.width, chunks, f"{path}/")
+        words = ("cut", "shortest", "longest", "kernels", "letters", "ratio_loss")
+        more = {word: getattr(spec, word) for word in words}
+        return ChunkBlock(spec.width, inner, **more, **common)
     mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(mixers, gate=spec.gate, activation=spec.activation, **common)

@@ -84,7 +84,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[_scales(name)], turned = quantize(array, own)
+            packed[name], packed[scales_name(name)], turned = quantize(array, own)
         stored[name] = dataclasses.asdict(Stored(own, tuple(array.shape), turned))
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
 
@@ -107,7 +107,7 @@ def unpack(arrays, about, where, expected=None):
     """
     stored = read_stored(arrays, about, where)
     if expected is not None:
-        scales = {_scales(name) for name, own in stored.items() if own.dtype != "float16"}
+        scales = {scales_name(name) for name, own in stored.items() if own.dtype != "float16"}
         found = {name: (str(a.dtype), tuple(a.shape)) for name, a in arrays.items()}
         found |= {name: ("float32", own.shape) for name, own in stored.items()}
         found = {name: spec for name, spec in found.items() if name not in scales}
@@ -134,11 +134,11 @@ def read_stored(arrays, about, where):
         return {}
     found = _read_about(about, where)
     for name, stored in found.items():
-        for own in (name, _scales(name))[: 1 if stored.dtype == "float16" else 2]:
+        for own in (name, scales_name(name))[: 1 if stored.dtype == "float16" else 2]:
             if own not in arrays:
                 raise MdnnError(f"{where} lacks weight {own!r}")
         codes = arrays[name]
-        scales = None if stored.dtype == "float16" else arrays[_scales(name)]
+        scales = None if stored.dtype == "float16" else arrays[scales_name(name)]
         if not _fits(stored, codes, scales):
             with_scales = "" if scales is None else f" with scales {scales.dtype} {scales.shape}"
             raise MdnnError(
@@ -160,12 +160,13 @@ def expand(arrays, stored):
     """
     left, found = dict(arrays), {}
     for name, own in stored.items():
-        codes, scales = left.pop(name), left.pop(_scales(name), None)
+        codes, scales = left.pop(name), left.pop(scales_name(name), None)
         found[name] = _values(own, codes, scales)
     return left | found
 
 
-def _scales(name):
+def scales_name(name):
+    """Returns the name of the array with the scales of a stored array."""
     return f"{name}:scales"
 
 

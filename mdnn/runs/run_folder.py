@@ -16,6 +16,7 @@ from mdnn.files import check_new_folder
 from mdnn.models.builder import build
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
+from mdnn.models.tandem.tandem_network import TandemNetwork
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
 from mdnn.runs.run_files import (
     ABOUT,
@@ -92,6 +93,45 @@ class Run:
             return {"longest": {}, "shapes": {}}
         return read_item_statistics(self.path)
 
+    def member(self, number):
+        """Returns one member of a run of networks in tandem, a `Run` of its own.
+
+        Args:
+            number: int from 0; `None` for all members together, this run.
+
+        Raises:
+            MdnnError: the run holds one network, or there is no such member.
+        """
+        if number is None:
+            return self
+        if not self.config.tandem.members:
+            raise MdnnError(
+                "member: this run holds one network: expected a run with tandem.members"
+            )
+        return self._of(self.model.member(number))
+
+    def first_members(self, count):
+        """Returns a run of the first members alone; `count` 0 for all.
+
+        Raises:
+            MdnnError: the run has fewer members.
+        """
+        members = self.config.tandem.members
+        if count in (0, members):
+            return self
+        if count > members or count < 2:
+            raise MdnnError(f"members: expected 2 to the run's {members} members, received {count}")
+        tandem = dataclasses.replace(self.config.tandem, members=count)
+        network = build(dataclasses.replace(self.config, tandem=tandem), self.words)
+        network.set_weights([values[:count] for values in self.model.get_weights()])
+        return self._of(network)
+
+    def _of(self, network):
+        """Returns a run in memory of some members of this one."""
+        run = Run(None, network.config, self.words).holding(network)
+        vars(run).update(item_statistics=self.item_statistics)
+        return run
+
     def holding(self, model):
         """Returns a copy of this run that holds a given network instead of reading it."""
         run = dataclasses.replace(self)
@@ -152,7 +192,7 @@ def run_of(network):
     Raises:
         MdnnError: the model is no `Network` and has no config.
     """
-    if not isinstance(network, Network):
+    if not isinstance(network, (Network, TandemNetwork)):
         raise MdnnError(
             "expected a network made by mdnn.build or mdnn.load, a run folder or a .keras file; "
             f"received a {type(network).__name__} without a config"

@@ -133,6 +133,15 @@ class Task(Answering, Learning, Measuring, abc.ABC):
         targets = self.batches.at(0)["targets"]
         return targets[targets[..., MODALITY] > 0]
 
+    def measure_for(self, model):
+        """Measures what a network's layers need of the training data, before the first step.
+
+        The default measures nothing.
+
+        Args:
+            model: a network as returned by `mdnn.build`.
+        """
+
     @property
     def units_per_token(self):
         """Mean number of units per token, float: a word is one token of several characters."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdnn.config.tandem_tables import exchange_at
 from mdnn.datasets.random_bits import STEPS, raw_bits
 
 
@@ -10,7 +11,12 @@ class BatchFeed:
 
     Args:
         batches: `mdnn.datasets.batches.text_batches.StepBatches`.
+
+    Attributes:
+        spent: float, the spent share of the budget; the trainer sets it before each step.
     """
+
+    spent = 0.0
 
     def __init__(self, batches):
         self.batches = batches
@@ -39,6 +45,25 @@ class BatchFeed:
 
     def restored(self):
         """Reads the variables of `state` again after a checkpoint was restored into them."""
+
+
+class ExchangeFeed(BatchFeed):
+    """Adds the weight of the exchange between members in tandem to each batch.
+
+    Args:
+        batches: see `BatchFeed`.
+        tandem: `mdnn.config.tandem_tables.Tandem`.
+    """
+
+    def __init__(self, batches, tandem):
+        super().__init__(batches)
+        self.tandem = tandem
+
+    def batch(self, step):
+        batch = super().batch(step)
+        weight = exchange_at(self.tandem, self.spent)
+        # One copy per example, because a batch may be split into microbatches.
+        return batch | {"exchange": np.full(len(batch["tokens"]), weight, "float32")}
 
 
 class SampledDepthFeed(BatchFeed):

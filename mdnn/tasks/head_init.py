@@ -60,4 +60,5 @@ def init_head_bias(heads, tokens):
     if not heads.biases:
         return
     for name, bias in frequency_biases(tokens, heads.steps).items():
-        heads.biases[name].assign(bias)
+        # Members in tandem have the bias once each.
+        heads.biases[name].assign(np.broadcast_to(bias, heads.biases[name].shape))

@@ -4,9 +4,12 @@ import functools
 
 from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
 from mdnn.models.loss_model import LossModel
+from mdnn.models.tandem.distillation import DistillationLoss
+from mdnn.models.tandem.tandem_loss import TandemLoss
 from mdnn.models.thinking.carried_states import CarriedStates
 from mdnn.models.thinking.stepped_loss import SteppedLoss
-from mdnn.tasks.feed import BatchFeed, SampledDepthFeed, SupervisedBatches
+from mdnn.runs.run_folder import open_run
+from mdnn.tasks.feed import BatchFeed, ExchangeFeed, SampledDepthFeed, SupervisedBatches
 
 
 class Learning:
@@ -47,7 +50,17 @@ class Learning:
             self._memory = CarriedStates(self.config.train.batch_size, network)
         if self._memory is not None or refeed.step_schedule == "sampled":
             return SteppedLoss(network, loss, self.config, self._memory)
+        if self.config.tandem.members:
+            return TandemLoss(network, loss, self.config.tandem.data == "divided")
+        if self.config.distill.teacher:
+            return DistillationLoss(network, loss, self._teacher, self.config.distill.weight)
         return LossModel(network, loss)
+
+    @functools.cached_property
+    def _teacher(self):
+        """The network that a student learns from."""
+        distill = self.config.distill
+        return open_run(distill.teacher).first_members(distill.members).model
 
     def feed(self):
         """Returns the `mdnn.tasks.feed.BatchFeed` that supplies batches to the training steps.
@@ -59,4 +72,6 @@ class Learning:
             return SampledDepthFeed(self.batches, self.config)
         if refeed.supervision_steps > 1:
             return SupervisedBatches(self.batches, refeed.supervision_steps)
+        if self.config.tandem.exchange:
+            return ExchangeFeed(self.batches, self.config.tandem)
         return BatchFeed(self.batches)

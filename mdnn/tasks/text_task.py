@@ -14,6 +14,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import write_text
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
+from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
@@ -103,6 +104,9 @@ class TextTask(Task):
 
     def head_tokens(self):
         return text_tokens(self.splits.train, self.tokenizer)
+
+    def measure_for(self, model):
+        measure_surprise(model, self.tokenizer.tokens(self.splits.train))
 
     @functools.cached_property
     def units_per_token(self):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import keras
 
+from mdnn.models.tandem.members import Members
+
 # CPU flags of bfloat16 matrix instructions; without them bfloat16 is slower than float32.
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -67,5 +69,9 @@ def compute_dtype_scope(model, dtype):
 
 
 def all_layers(model):
-    """Returns all layers of a model, including nested layers."""
-    return model._flatten_layers(include_self=False)
+    """Returns all layers of a model, including nested layers and those that members share."""
+    layers = list(model._flatten_layers(include_self=False))
+    for layer in list(layers):
+        if isinstance(layer, Members):
+            layers += layer.template._flatten_layers(include_self=False)
+    return layers

@@ -51,11 +51,16 @@ def make_optimizer(spec, variables, ema=0.0, precision="float32"):
     }
     optimizer = makers[spec.name]()
     if spec.weight_decay:
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if _rank(v) < 2])
     if precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="scaled")
     optimizer.build(variables)
     return optimizer
+
+
+def _rank(variable):
+    """Returns the number of axes of a weight, without the axis of members in tandem."""
+    return len(variable.shape) - getattr(variable, "stacked_axes", 0)
 
 
 def rate_at(spec, step, progress):

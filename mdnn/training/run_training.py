@@ -121,6 +121,7 @@ def _run_training(config, path, resume, begun, words, show, start=None, stage=0)
                 training.display.say(f"{path} has no checkpoint yet: it begins again")
             if start is None:
                 init_head_bias(model.heads, task.head_tokens())
+                task.measure_for(model)
             else:
                 start.record(path)
             write_about(path, config, run.words)

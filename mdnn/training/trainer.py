@@ -231,6 +231,7 @@ class Training:
                     kept = time.perf_counter()
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
+                self.feed.spent = spent
                 mode = self.feed.objective(progress.step)
                 if mode not in compiled:
                     self.display.compiling(mode, self.microbatches)

@@ -8,6 +8,7 @@ import pytest
 
 import mdnn
 import mdnn.generation.completions.text_completions
+import mdnn.generation.engines
 from mdnn.assistant import chat_command
 from mdnn.assistant.chat_command import printable
 from mdnn.chat.messages import Message, ToolCall
@@ -20,7 +21,8 @@ from mdnn.generation.text_decoder import TextDecoder
 def not_compiled():
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mdnn.generation.completions.text_completions, "TextDecoder", plain)
+        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
+            patch.setattr(room, "TextDecoder", plain)
         yield
 
 

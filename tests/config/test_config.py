@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mdnn.config import data_tables, network_tables, training_tables
+from mdnn.config import data_tables, network_tables, tandem_tables, training_tables
 from mdnn.config import load as configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
@@ -47,6 +47,8 @@ TABLES = {
     **{f"backbone.layer.0.mixer.{k}.": kind for k, kind in enumerate(MIXERS.values(), 1)},
     "backbone.layer.0.block.0.": network_tables.FoldLayer,
     "refeed.": training_tables.RefeedTable,
+    "tandem.": tandem_tables.Tandem,
+    "distill.": tandem_tables.Distill,
     "refeed.steps_by_length.": training_tables.Length,
     "loss.": training_tables.Loss,
     "loss.modality.": training_tables.ModalityWeights,
@@ -368,9 +370,9 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["backbone.layer.0.block=[{}]"],
-            "backbone.layer.0.block: a key of a fold alone, received kind = 'mix'",
+            "backbone.layer.0.block: a key of a fold or chunks alone, received kind = 'mix'",
         ),
-        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: a key of a fold alone"),
+        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: a key of a fold or chunks alone"),
         ([f"{MIXER}.groups=3"], f"{MIXER}.groups: expected a divisor of backbone.width = 128"),
         (
             [f"{MIXER}.kind=attention", f"{MIXER}.heads=3"],

@@ -8,6 +8,7 @@ import pytest
 
 import mdnn
 import mdnn.generation.completions.text_completions
+import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.constraints.automaton import compile_expression
 from mdnn.constraints.expressions import sequence
@@ -37,7 +38,8 @@ END = "\x1e"
 def not_compiled():
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mdnn.generation.completions.text_completions, "TextDecoder", plain)
+        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
+            patch.setattr(room, "TextDecoder", plain)
         yield
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import mdnn
 import mdnn.generation.completions.text_completions
-import mdnn.generation.text_decoding
+import mdnn.generation.engines
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.chat.format_files import read_chat_format
 from mdnn.datasets.batches.chat_batches import ChatBatches, evaluation_batches
@@ -73,7 +73,7 @@ def write(folder, conversations):
 def not_compiled():
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.text_decoding):
+        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
             patch.setattr(room, "TextDecoder", plain)
         yield
 

@@ -20,7 +20,8 @@ class CompletionRequest:
         stop: tuple of str; the completion ends before the first of them.
         log_probabilities: bool, whether pieces contain the log-probability of each token.
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables` of the texts that may be
-            written, or `None`. A text ends at a stop text, with which every text of the grammar has to end.
+            written, or `None`. A text ends at a stop text, with which every text of the grammar has
+            to end.
         cancelled: bool, set by the caller to end the completion early.
     """
 

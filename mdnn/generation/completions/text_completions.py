@@ -5,6 +5,7 @@ import numpy as np
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.completions.completion import CompletionState
 from mdnn.generation.completions.grammar_mask import GrammarTables
+from mdnn.generation.engines import text_engine
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import FIRST_PIECE, PIECE
 from mdnn.generation.windows import encode_prompts, pad_features
@@ -18,9 +19,9 @@ class TextCompletions:
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
-        decoders: dict to `TextDecoder`s that exist already, from tuples of the sampler, whether
-            log-probabilities are returned, and whether there is a grammar; `None`: none.
         steps: int, number of refeed steps; `None`: as the network was built.
+        engine: what continues texts where neither log-probabilities nor a grammar are asked for,
+            see `mdnn.generation.engines.text_engine`; for the others Keras.
 
     Attributes:
         variants, positions: see `mdnn.generation.completions.completion.CharacterCompletions`.
@@ -28,9 +29,9 @@ class TextCompletions:
 
     variants = True
 
-    def __init__(self, run, decoders=None, steps=None):
+    def __init__(self, run, steps=None, engine="auto"):
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
-        self.decoders = dict(decoders or {})
+        self.engine, self.engines = engine, {}
         self.positions = run.config.context.positions
 
     def count(self, text):
@@ -49,27 +50,37 @@ class TextCompletions:
             Lists of one `CompletionPiece` per request, until all have ended or are cancelled.
         """
         states = [CompletionState(request) for request in requests]
-        decoder = self.decoder(requests[0].variant)
+        sampler, log_probabilities, grammar = requests[0].variant
+        engine = self._engine(sampler, log_probabilities, grammar is not None)
         prompts = [request.prompt for request in requests]
-        window, filled = encode_prompts(self.tokenizer, prompts, decoder.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions)
         settings = {
             "seed": np.array([request.seed for request in requests], "int32"),
             "temperature": np.array([request.temperature for request in requests], "float32"),
             "top_k": np.array([request.top_k for request in requests], "int32"),
             "top_p": np.array([request.top_p for request in requests], "float32"),
         }
-        grammar = requests[0].grammar
-        if grammar is not None:
-            most = [min(request.max_tokens, 2**31 - 1) for request in requests]
-            settings["max_tokens"] = np.array(most, "int32")
-        shared = None if grammar is None else grammar.tensors
-        groups, count = BatchGroups(decoder, window, filled, settings, shared), FIRST_PIECE
+        if log_probabilities or grammar is not None:
+            shared = {}
+            if grammar is not None:
+                most = [min(request.max_tokens, 2**31 - 1) for request in requests]
+                settings["max_tokens"] = np.array(most, "int32")
+                shared = grammar.tensors
+            groups = BatchGroups(engine, window, filled, settings, shared)
+            step = groups.decode_all
+        else:
+            groups = engine.start(window, filled, settings)
+
+            def step(count, active):
+                return [{"decoded": tokens} for tokens in groups.decode(count, active)]
+
+        count = min(FIRST_PIECE, engine.chunk)
         while not all(state.over for state in states):
-            results = groups.decode_all(count, [not state.over for state in states])
+            results = step(count, [not state.over for state in states])
             yield [
                 self._piece(state, result) for state, result in zip(states, results, strict=True)
             ]
-            count = PIECE
+            count = min(PIECE, engine.chunk)
 
     def _piece(self, state, result):
         ids = self.tokenizer.ids_from_tokens(pad_features(result["decoded"]))
@@ -84,21 +95,25 @@ class TextCompletions:
         ends = np.cumsum(self.tokenizer.lengths(ids)).tolist()
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def decoder(self, variant):
-        """Returns the `TextDecoder` of a variant."""
-        sampler, log_probabilities, grammar = variant
-        key = sampler, log_probabilities, grammar is not None
-        if key not in self.decoders:
-            self.decoders[key] = TextDecoder(
-                self.run.model,
-                PIECE,
-                sampler=sampler,
-                words=len(self.run.words),
-                steps=self.steps,
-                log_probabilities=log_probabilities,
-                grammar=grammar is not None,
-            )
-        return self.decoders[key]
+    def _engine(self, sampler, log_probabilities, grammar):
+        """Returns what decodes a variant, made once: an engine, or a `TextDecoder`."""
+        key = sampler, log_probabilities, grammar
+        if key not in self.engines:
+            if log_probabilities or grammar:
+                self.engines[key] = TextDecoder(
+                    self.run.model,
+                    PIECE,
+                    sampler=sampler,
+                    words=len(self.tokenizer.words),
+                    steps=self.steps,
+                    log_probabilities=log_probabilities,
+                    grammar=grammar,
+                )
+            else:
+                self.engines[key] = text_engine(
+                    self.run, self.engine, self.steps, sampler, chunk=PIECE
+                )
+        return self.engines[key]
 
     def grammar(self, automaton):
         """Returns the `GrammarTables` of an automaton for this network's tokens.

@@ -32,9 +32,12 @@ class DecodingCache:
         layer_grid: Tuple of ints, the context axes that the layer has.
         takes_prefix: Boolean, whether `prefill` accepts the first rows only or, with a single row,
             the first columns only.
+        keeps_history: Boolean, whether `prefill` also returns `current_row` for any position of the
+            context, which then takes the place of the result of `restore_row`.
     """
 
     takes_prefix = True
+    keeps_history = False
 
     def __init__(self, grid, width, columns=True):
         self.grid, self.width = tuple(grid), width

@@ -51,17 +51,23 @@ class ExportedNetwork:
 
         return {"serving_default": serving_default}
 
-    def text_stream(self):
+    def text_stream(self, engine="auto"):
         """Returns the function that writes texts piece by piece, for the server.
 
         See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
         """
 
-    def text_completions(self):
+    def text_completions(self, engine="auto"):
         """Returns what answers completions, a `TextCompletions`.
 
-        See `mdnn.generation.completions.text_completions`;
-        `None` for a network that writes no texts, or only as `text_stream` does.
+        See `mdnn.generation.completions.text_completions`; `None` for a network that writes no
+        texts, or only as `text_stream` does.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
         """
 
     def examples(self):

@@ -1,7 +1,5 @@
 """The signature `generate`: texts that continue prompts, inside a graph."""
 
-import functools
-
 import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
@@ -151,18 +149,11 @@ class ExportedTexts(ExportedNetwork):
         tokens = tf.gather(tokens, index, batch_dims=1)
         return self.tokenizer.text(tf.reshape(tokens, [batch, count, TOKEN_BYTES]), length)
 
-    @functools.cached_property
-    def stream(self):
-        """The `TextStream` of the run."""
-        return TextStream(self.run)
+    def text_stream(self, engine="auto"):
+        return TextStream(self.run, engine).write if self.is_writer else None
 
-    def text_stream(self):
-        return self.stream.write if self.is_writer else None
-
-    def text_completions(self):
-        if not self.is_writer:
-            return None
-        return TextCompletions(self.run, {("plain", False, False): self.stream.decoder})
+    def text_completions(self, engine="auto"):
+        return TextCompletions(self.run, engine=engine) if self.is_writer else None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""

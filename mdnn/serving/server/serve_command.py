@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
+from mdnn.generation.options import ENGINE_NAMES
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
@@ -69,6 +70,14 @@ def add_serve(commands):
         "without either: all)",
     )
     serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
+    serve.add_argument(
+        "--engine",
+        metavar="WORD",
+        default="auto",
+        choices=ENGINE_NAMES,
+        help="what continues the texts of a run folder: native (see mdnn build-native), keras, or "
+        "auto: the faster one that is there (auto)",
+    )
     for field in dataclasses.fields(RequestLimits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"
         serve.add_argument(
@@ -79,6 +88,9 @@ def add_serve(commands):
             metavar="N",
             help=f"{field.metadata['help']} ({default})",
         )
+    serve.add_argument(
+        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+    )
     add_tools(serve)
     serve.set_defaults(run_command=serve_network)
 
@@ -117,7 +129,7 @@ def serve_network(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path)
+        network = open_network(path, options.engine, options.member)
         say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():

@@ -20,22 +20,31 @@ from mdnn.serving.server.text_streams import SavedTexts
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path):
+def open_network(path, engine="auto", member=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
             taken. A SavedModel is a program: before it is loaded its ops are looked at.
+        engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
+            brings its own.
+        member: int, of a run of networks in tandem the member to serve; `None` for all.
 
     Raises:
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
             that run other code, use the network or other files than its own.
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
-    return _open_saved(path) if saved else open_run_network(path)
+    if not saved:
+        return open_run_network(open_run(path).member(member), engine)
+    if member is not None:
+        raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
+    if engine == "native":
+        raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
+    return _open_saved(path)
 
 
-def open_run_network(run):
+def open_run_network(run, engine="auto"):
     """Returns the `Network` of a run folder, or of what `mdnn.runs.run_folder.open_run` returns."""
     run = open_run(run)
     if keras.backend.backend() != "tensorflow":
@@ -43,7 +52,7 @@ def open_run_network(run):
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
     exported = exported_by_task(run)
-    signatures, write = exported.signatures(), exported.text_stream()
+    signatures, write = exported.signatures(), exported.text_stream(engine)
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
         signatures.pop(GENERATE.name, None)
@@ -56,7 +65,7 @@ def open_run_network(run):
         write,
         resources=exported,
         about=_about(run),
-        completions=exported.text_completions(),
+        completions=exported.text_completions(engine),
         chat_format=chat_format_of(run),
     )
 

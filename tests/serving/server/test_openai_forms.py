@@ -14,8 +14,7 @@ from serving_client import NAME, serving
 
 import mdnn
 import mdnn.generation.completions.text_completions
-import mdnn.generation.text_decoding
-import mdnn.generation.text_stream
+import mdnn.generation.engines
 from mdnn.generation.text_decoder import TextDecoder
 
 if keras.backend.backend() != "tensorflow":
@@ -39,12 +38,7 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        generation = mdnn.generation
-        for room in (
-            generation.completions.text_completions,
-            generation.text_decoding,
-            generation.text_stream,
-        ):
+        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
             patch.setattr(room, "TextDecoder", plain)
         yield
     for client in CLIENTS:

@@ -1,0 +1,152 @@
+"""Own subwords against characters alone and a BPE tokenizer: nats per character at equal time.
+
+Trains the arms below for the same minutes, for every seed one after another in turns, so that what
+disturbs one disturbs the others. Prints the loss of the whole validation text, characters/s in
+training and steps. A run that is there already is not trained again, one that was stopped goes on:
+stop the program and start it again as you like.
+
+    python benchmarks/subwords.py --source shakespeare.txt --minutes 2.5 --seeds 1 2 3 --plot a.png
+    python benchmarks/subwords.py --arms characters space --minutes 0.5 --seeds 1    # a short look
+
+The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is left out.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import mdnn
+from mdnn.runtime import quiet_import
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+CUT = "backbone.layer.2.cut"
+ARMS = {
+    "characters": ("text-grid", []),
+    "space": ("text-subwords", []),
+    "surprise": ("text-subwords", [f"{CUT}=surprise"]),
+    "learned": ("text-subwords", [f"{CUT}=learned"]),
+    "bpe": ("text-grid", ['tokens.modalities=["subword"]', "tokens.subwords=1024"]),
+}
+"""The config of each arm and what is changed in it."""
+
+COLOURS = {
+    "characters": "#1f4e8c",
+    "space": "#c2572b",
+    "surprise": "#b8860b",
+    "learned": "#3d8c40",
+    "bpe": "#7a5195",
+}
+
+
+def main():
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
+    parser.add_argument("--minutes", type=float, default=2.5, help="for each run (default 2.5)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run for each")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
+    parser.add_argument("--runs", default="runs/subwords", help="where runs are kept")
+    parser.add_argument("--plot", help="a file for the curves, a PNG")
+    options = parser.parse_args()
+    # As `mdnn train` does.
+    quiet_import(lambda: mdnn.configure_threads())
+    try:
+        rows = [
+            row
+            for seed in options.seeds
+            for arm in options.arms
+            if (row := learn(arm, seed, options)) is not None
+        ]
+    except mdnn.MdnnError as error:
+        print(f"benchmarks/subwords.py: error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
+    print_table(rows)
+    if options.plot:
+        draw(rows, options.plot)
+    return 0
+
+
+def learn(arm, seed, options):
+    """Trains one arm with one seed, or takes the run that is there; returns its figures."""
+    from mdnn.training.metrics_log import read_metrics
+
+    name, changes = ARMS[arm]
+    changes = [
+        *changes,
+        f"train.minutes={options.minutes}",
+        f"data.source={json.dumps(options.source)}",
+        "train.sample=0",
+        "train.num_evaluations=20",
+        f"seed={seed}",
+        *options.set,
+    ]
+    try:
+        config = mdnn.load_config(CONFIGS / f"{name}.toml", changes)
+    except mdnn.MdnnError as error:
+        if arm != "bpe":
+            raise
+        print(f"bpe is left out: {error}", file=sys.stderr)
+        return None
+    folder = Path(options.runs) / f"{arm}-{options.minutes:g}-{seed}"
+    done = folder / "result.json"
+    if not done.is_file():
+        print(f"{arm}, seed {seed}", file=sys.stderr)
+        result = mdnn.train(config, folder, resume=(folder / "config.toml").is_file())
+        if result["stopped"]:
+            raise KeyboardInterrupt
+        done.write_text(json.dumps(result), encoding="utf-8")
+    result, metrics = json.loads(done.read_text(encoding="utf-8")), read_metrics(folder)
+    points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
+    curve = [(seconds, nats) for seconds, nats in points if nats is not None]
+    return {"arm": arm, "seed": seed, **result, "curve": curve}
+
+
+def print_table(rows):
+    """Prints a row for each arm: means over the seeds, each seed's loss, and the differences."""
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    loss = {(row["arm"], row["seed"]): row["loss"] for row in rows}
+    print("| arm | weights | nats per character, each seed | mean | against characters ", end="")
+    print("| characters/s | steps |\n|---|---|---|---|---|---|---|")
+    for arm in arms:
+        own = [row for row in rows if row["arm"] == arm]
+        pairs = [
+            row["loss"] - loss["characters", row["seed"]]
+            for row in own
+            if arm != "characters" and ("characters", row["seed"]) in loss
+        ]
+        against = f"{np.mean(pairs):+.4f}" if pairs else ""
+        print(
+            f"| {arm} | {own[0]['parameters']:,} | "
+            f"{', '.join(format(row['loss'], '.4f') for row in own)} | "
+            f"{np.mean([row['loss'] for row in own]):.4f} | {against} | "
+            f"{np.mean([row['characters_per_second'] for row in own]):,.0f} | "
+            f"{', '.join(format(row['steps'], ',') for row in own)} |"
+        )
+
+
+def draw(rows, path):
+    """Draws validation loss against seconds, a line for each run."""
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes, seen = figure.add_subplot(), set()
+    for row in rows:
+        label = None if row["arm"] in seen else row["arm"]
+        seen.add(row["arm"])
+        if row["curve"]:
+            axes.plot(*zip(*row["curve"], strict=True), color=COLOURS[row["arm"]], label=label)
+    lowest = min((nats for row in rows for _, nats in row["curve"]), default=1.0)
+    axes.set(xlabel="seconds", ylabel="validation nats per character")
+    axes.set_ylim(lowest - 0.03, lowest + 0.6)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

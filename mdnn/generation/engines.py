@@ -1,0 +1,93 @@
+"""Chooses what continues texts: the native library, or Keras.
+
+Each engine is a function of `ENGINES` that makes a decoder for a run: an object with the attributes
+`positions` and `chunk` and the method `start(window, filled, settings)`, whose result has the
+method `decode(count, active=None)` of `mdnn.generation.batch_groups.BatchGroups`. All engines write
+the same texts.
+"""
+
+import functools
+
+from mdnn.errors import MdnnError
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.windows import overlap_length
+from mdnn.kernels.lowering import NotLoweredError
+from mdnn.kernels.native_library import native_library
+from mdnn.kernels.run_plan import run_decoder as native_decoder
+
+
+class KerasTexts:
+    """Continues texts with Keras.
+
+    Args:
+        decoder: `TextDecoder`.
+    """
+
+    def __init__(self, decoder):
+        self.decoder, self.positions, self.chunk = decoder, decoder.positions, decoder.chunk
+
+    def start(self, window, filled, settings):
+        """Starts texts; the arguments are those of `BatchGroups`."""
+        return BatchGroups(self.decoder, window, filled, settings)
+
+
+@functools.lru_cache(maxsize=4)
+def keras_texts(model, words=0, steps=None, sampler="plain", chunk=256):
+    """Returns a cached `KerasTexts`; compiling takes longer than generating many pages of text.
+
+    Args:
+        model: a network as returned by `mdnn.build`.
+        words, steps, sampler, chunk: see `TextDecoder`.
+    """
+    return KerasTexts(TextDecoder(model, chunk, words=words, steps=steps, sampler=sampler))
+
+
+def _keras(run, steps, sampler, chunk):
+    return keras_texts(run.model, len(run.tokenizer.words), steps, sampler, chunk)
+
+
+def _native(run, steps, sampler, chunk):
+    if native_library() is None:
+        raise MdnnError("engine: 'native' needs the native library: mdnn build-native")
+    try:
+        return native_decoder(run, steps, overlap_length(run.config.context.grid))
+    except NotLoweredError as error:
+        raise NotLoweredError(f"engine: 'native' does not run {error}") from None
+
+
+ENGINES = {"native": _native, "keras": _keras}
+"""Engines by name, the faster first: functions `(run, steps, sampler, chunk)`."""
+
+
+def text_engine(run, name="auto", steps=None, sampler="plain", chunk=256):
+    """Returns the decoder of a run.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network.
+        name: one of `ENGINES`, or `"auto"`: the native library where it is built and runs the
+            network. It packs the weights once, so `"auto"` takes Keras for a network in memory,
+            whose weights may change.
+        steps: int, refeed steps; `None` for the network's own.
+        sampler: one of `mdnn.generation.sampling.SAMPLERS`.
+        chunk: int, largest number of tokens per call of Keras.
+
+    Raises:
+        MdnnError: the engine that was named cannot run the network.
+    """
+    if name == "auto":
+        name = "keras" if why_not_native(run, steps) else "native"
+    return ENGINES[name](run, steps, sampler, chunk)
+
+
+def why_not_native(run, steps=None):
+    """Returns why `"auto"` does not take the native library, a string; `None` if it does."""
+    if run.path is None:
+        return "the network is in memory, where its weights may change"
+    if native_library() is None:
+        return "the native library is not built: mdnn build-native"
+    try:
+        native_decoder(run, steps, overlap_length(run.config.context.grid))
+    except NotLoweredError as error:
+        return str(error)
+    return None

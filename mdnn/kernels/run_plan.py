@@ -1,0 +1,89 @@
+"""Plans of run folders: weights go from the file to the library, small ones as codes."""
+
+import dataclasses
+
+import numpy as np
+
+from mdnn.kernels.lowering import numbers
+from mdnn.kernels.matrices import Codes
+from mdnn.kernels.native_texts import NativeDecoder
+from mdnn.kernels.network_plan import NativePlan
+from mdnn.runs.quantization import read_stored, scales_name
+from mdnn.runs.run_files import WEIGHTS
+from mdnn.runs.safetensors_io import read_arrays
+
+
+def run_decoder(run, steps=None, overlap=1):
+    """Returns the `NativeDecoder` of a run, made once for each number of steps.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read anew in
+            every call.
+        steps, overlap: see `NativePlan`.
+
+    Raises:
+        MdnnError: the library is not built, or the weights file is damaged.
+        mdnn.kernels.lowering.NotLoweredError: names the block that the library cannot run.
+    """
+    if run.path is None:
+        return NativeDecoder(NativePlan(run.model, steps, overlap, len(run.tokenizer.words)))
+    made = vars(run).setdefault("native_decoders", {})
+    if steps not in made:
+        made[steps] = NativeDecoder(_plan_of_folder(run, steps, overlap))
+    return made[steps]
+
+
+def _plan_of_folder(run, steps, overlap):
+    """Lowers the network of a run folder; quantized weights are packed as codes.
+
+    The network is forgotten afterwards, unless the run has it already: the library needs none.
+    """
+    network = vars(run).get("model") or dataclasses.replace(run).model
+    weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
+    return NativePlan(network, steps, overlap, len(run.tokenizer.words), weights)
+
+
+class _StoredWeights:
+    """Gives weights of two axes as they are stored in a weights file.
+
+    Args:
+        path: the file, whose names and shapes are known to fit the network.
+    """
+
+    def __init__(self, path):
+        self.arrays, about = read_arrays(path)
+        self.stored = read_stored(self.arrays, about, path)
+
+    def __call__(self, variable):
+        """Returns the weight of a variable for `Arrays.matrix`."""
+        name = variable.path
+        if name not in self.stored:
+            return self.arrays[name]
+        scales = self.arrays.get(scales_name(name))
+        small = codes_of(self.stored[name], self.arrays[name], scales)
+        return numbers(variable) if small is None else small
+
+
+def codes_of(stored, codes, scales):
+    """Returns a stored weight for `Arrays.matrix`.
+
+    Args:
+        stored: `mdnn.runs.quantization.Stored` of an array of two axes.
+        codes: the array in the file.
+        scales: float16 `[groups]`, or `None`.
+
+    Returns:
+        float16 array, or `Codes`; `None` where a group holds weights of several lines.
+    """
+    if stored.dtype == "float16":
+        return codes
+    outer, inner = stored.shape[::-1] if stored.turned else stored.shape
+    four = stored.dtype == "int4"
+    group = codes.shape[1] * (2 if four else 1)
+    if inner % group:
+        return None
+    if four:
+        codes = np.concatenate([codes & 15, codes >> 4], axis=1)
+    scales = scales.reshape(outer, inner // group)
+    codes = codes.reshape(outer, inner)
+    return Codes(codes, scales, 4 if four else 8, 8.0 if four else 0.0, turned=stored.turned)

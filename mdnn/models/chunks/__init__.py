@@ -1,0 +1,1 @@
+"""Subwords that a network makes itself: chunks of characters, mixed and handed back."""

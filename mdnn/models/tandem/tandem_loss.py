@@ -1,0 +1,55 @@
+"""The loss of networks in tandem: each learns from the data and from the others."""
+
+from keras import ops
+
+from mdnn.models.loss_model import LossModel
+
+
+class TandemLoss(LossModel):
+    """The mean of the members' losses, and what they learn from each other.
+
+    Each member m also moves towards the mean q_m of the other members' probabilities, by the
+    gradient of `exchange * KL(q_m || p_m)`, in which q_m is constant: deep mutual learning
+    (arXiv 1706.00384) with probabilities averaged, not logits. The loss that is shown is that of
+    the targets alone.
+
+    Args:
+        model: `mdnn.models.tandem.tandem_network.TandemNetwork`.
+        loss: its `mdnn.TokenCrossEntropy`.
+        divided: boolean, whether each example is learnt by one member alone (example i by member i
+            modulo their number); all learn from each other on it.
+
+    Call arguments:
+        batch: see `LossModel`; and `exchange`, float32 `[batch]`, the same number for every
+            example.
+    """
+
+    def __init__(self, model, loss, divided=False, **kwargs):
+        super().__init__(model, loss, **kwargs)
+        self.divided, self.exchange = divided, None
+
+    def call(self, batch, training=None):
+        self.exchange = batch["exchange"][0] if "exchange" in batch else 0.0
+        return super().call(batch, training)
+
+    def nll(self, name, hidden, rows):
+        heads, count = self.heads, self.heads.members.count
+        answers, total, pull = {}, 0.0, 0.0
+        for step in heads.steps:
+            if step.kinds is not None and step.kinds != (name,):
+                continue
+            answers[step.name] = step.answer(rows)
+            weight = (self.loss_function.step_weights or {}).get(step.group, 1.0)
+            if not weight:
+                continue
+            logs = ops.log_softmax(heads.member_scores(step, hidden, answers), axis=-1)
+            target = ops.one_hot(answers[step.name], step.classes, dtype=logs.dtype)
+            total = total - weight * ops.sum(logs * target[:, None], axis=-1)
+            p = ops.exp(logs)
+            others = (ops.sum(p, axis=1, keepdims=True) - p) / (count - 1)
+            pull = pull - weight * ops.sum(ops.stop_gradient(others) * logs, axis=-1)
+        if self.divided:
+            example = ops.arange(ops.shape(rows)[0]) // self.network.positions
+            total = total * ops.one_hot(example % count, count, dtype=total.dtype) * count
+        pull = self.exchange * (pull - ops.stop_gradient(pull))
+        return ops.mean(total + pull, axis=1)

@@ -1,0 +1,80 @@
+"""Products of the native library against numpy, for every storage and instruction set."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from mdnn.kernels import structures as c
+from mdnn.kernels.matrices import Arrays, Codes, pack_int4
+from mdnn.kernels.native_library import floats
+
+SETS = (b"plain", b"avx2", b"avx512")
+
+
+@pytest.fixture(params=SETS, ids=lambda name: name.decode())
+def instruction_set(native, request):
+    """The library with one instruction set; those that this machine lacks are passed over."""
+    if not native.mdnn_use_set(request.param):
+        pytest.skip(f"this machine has no {request.param.decode()}")
+    return native
+
+
+def product(library, matrix, x, threads=2):
+    y = np.zeros((len(x), matrix.n_out), "float32")
+    x = np.ascontiguousarray(x, "float32")
+    library.mdnn_product(ctypes.byref(matrix), floats(x), len(x), floats(y), threads)
+    return y
+
+
+def check(library, matrix, weight):
+    """The product of 1, 3, 8 and 13 vectors: right, and each as if it were alone."""
+    rng = np.random.default_rng(1)
+    for count in (1, 3, 8, 13):
+        x = rng.normal(size=(count, weight.shape[0]))
+        y, expected = product(library, matrix, x), x @ weight.astype("float64")
+        np.testing.assert_allclose(y, expected, atol=1e-5 * np.abs(expected).max())
+        alone = [product(library, matrix, x[t : t + 1], 1)[0] for t in range(count)]
+        np.testing.assert_array_equal(y, alone)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_floats(instruction_set, dtype):
+    rng = np.random.default_rng(0)
+    for n_in, n_out in ((7, 5), (64, 17), (130, 272)):
+        arrays, weight = Arrays(), rng.normal(size=(n_in, n_out)).astype(dtype)
+        check(instruction_set, arrays.matrix(weight), weight)
+
+
+@pytest.mark.parametrize(
+    ("turned", "minima"), [(False, False), (True, False), (True, True)], ids=str
+)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_codes(instruction_set, bits, turned, minima):
+    """No format has minima of groups of outputs."""
+    rng = np.random.default_rng(0)
+    low, high, dtype = (0, 16, "uint8") if bits == 4 else (-128, 128, "int8")
+    for outer, inner, group in ((48, 64, 32), (96, 192, 64), (7, 32, 32)):
+        codes = rng.integers(low, high, size=(outer, inner)).astype(dtype)
+        scales, least = rng.normal(size=(2, outer, inner // group)).astype("float16")
+        codes = Codes(codes, scales, bits, 8.0 * (bits == 4), least if minima else None, turned)
+        arrays = Arrays()
+        matrix = arrays.matrix(codes)
+        assert matrix.kind == (c.INT4 if bits == 4 else c.INT8)
+        check(instruction_set, matrix, codes.values())
+
+
+def test_groups_that_fit_no_panel_are_expanded():
+    codes = Codes(np.ones((4, 24), "int8"), np.ones((4, 3), "float16"), 8, turned=True)
+    arrays = Arrays()
+    assert arrays.matrix(codes).kind == c.FLOAT32
+
+
+def test_codes_are_packed_alike_without_the_library(native, monkeypatch):
+    codes = np.random.default_rng(0).integers(0, 16, size=(21, 85)).astype("uint8")
+    found = []
+    for library in (native, None):
+        monkeypatch.setattr("mdnn.kernels.matrices.native_library", lambda own=library: own)
+        found.append(pack_int4(codes))
+    np.testing.assert_array_equal(*found)
+    assert found[0].any()
