@@ -12,8 +12,7 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.text_decoding
-import mdnn.generation.text_stream
+import mdnn.generation.engines
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
@@ -32,8 +31,7 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.text_decoding, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
+        patch.setattr(mdnn.generation.engines, "TextDecoder", plain)
         yield
 
 
