@@ -22,7 +22,7 @@ ROOMS = (
     ("layer", "datasets", "models"),
     ("safety",),
     ("runs",),
-    ("growth", "kernels"),
+    ("growth", "foreign", "identity", "kernels"),
     ("generation",),
     ("tasks",),
     ("training", "tools"),

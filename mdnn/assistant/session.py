@@ -172,7 +172,7 @@ class ChatSession:
 
     def _grammar(self, completions):
         """Returns the grammar of well-formed calls; `None` without tools."""
-        if not self.tools:
+        if not self.tools or not completions.grammars:
             return None
         if completions not in self.grammars:
             expression = answer_expression(map(_with_grammar, self.tools), self.format)

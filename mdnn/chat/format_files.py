@@ -53,7 +53,7 @@ def read_chat_format(path):
 
 
 def chat_format_of(run):
-    """Returns the `ChatFormat` of a run: of its folder, else of its config, else the plain one.
+    """Returns the `ChatFormat` of a run: of its folder, config or tokenizer, else the plain one.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -62,14 +62,25 @@ def chat_format_of(run):
         MdnnError: see `read_chat_format`.
     """
     chat = getattr(run.config, "chat", None)
-    if chat is None or has_files(run.path):
+    if has_files(run.path):
         return read_chat_format(run.path)
-    return ChatFormat(chat.template, chat.end, chat.call_start, chat.call_end)
+    if chat is not None:
+        return ChatFormat(chat.template, chat.end, chat.call_start, chat.call_end)
+    if template := run.tokenizer.chat_template:
+        # Of an imported network: its tokenizer ends a turn with a token of its own, and calls are
+        # written as most of these networks have learnt it.
+        end = run.tokenizer.eos_token or "<|im_end|>"
+        return ChatFormat(template, end, "<tool_call>", "</tool_call>")
+    return ChatFormat()
 
 
 def is_for_chat(run):
     """Returns whether a run says how its network's conversations are written."""
-    return has_files(run.path) or hasattr(run.config, "chat")
+    return (
+        has_files(run.path)
+        or hasattr(run.config, "chat")
+        or bool(getattr(run.tokenizer, "chat_template", ""))
+    )
 
 
 def has_files(path):

@@ -111,8 +111,8 @@ _SHARED = (
 )
 
 TEXT_RULES = TaskRules(
-    modalities=("text", "word"),
-    keys=(*_SHARED, "data.mix"),
+    modalities=("text", "word", "subword"),
+    keys=(*_SHARED, "data.mix", "tokens.subwords", "tokens.subword_kind", "tokens.tied"),
     phrase="in a stream",
     check=_check_stream,
     has_chunks=True,

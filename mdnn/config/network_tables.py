@@ -24,7 +24,8 @@ class LayerKeys:
     gate: str = "none"
     activation: str = "none"
     # feedforward: inner width; 0: twice the width of the backbone, of the fold or of the chunks.
-    # fold: channels of a folded row. chunks: channels of a chunk.
+    # mix with `project`: channels between its dense layers; 0: the width of the backbone, of the
+    # fold or of the chunks. fold: channels of a folded row. chunks: channels of a chunk.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)

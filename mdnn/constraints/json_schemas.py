@@ -70,7 +70,7 @@ def schema_expression(schema, where="schema"):
             value fulfils.
     """
     try:
-        expression = _Reader(schema, where).value(schema, where, {})
+        expression = _SchemaReader(schema, where).value(schema, where, {})
     except RecursionError:
         raise MdnnError(f"{where}: it is nested too deeply") from None
     if is_nothing(expression):
@@ -78,7 +78,7 @@ def schema_expression(schema, where="schema"):
     return expression
 
 
-class _Reader:
+class _SchemaReader:
     """Reads a schema and what it refers to.
 
     Args:

@@ -28,7 +28,7 @@ class BatchGroups:
             `mdnn.generation.windows.encode_prompts`.
         filled: int32 `[texts]`, the lengths of the prompts in tokens.
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
-            float32, each `[texts]`; and others of the decoder's.
+            float32, each `[texts]`; perhaps `identity`, int32, and others, see `TextDecoder`.
         shared: dict of further inputs of the decoder, the same for all texts.
     """
 
@@ -91,7 +91,10 @@ class _Group:
         # Number of remaining prompt tokens that each text reads before its first new token.
         self.delays, self.done = filled - filled.min(), 0
         self.settings = {name: values[rows] for name, values in settings.items()}
-        self.state, self.started = {"window": window[rows], "filled": filled}, False
+        window = window[rows, : decoder.reading_length(filled.max())]
+        self.state, self.started = {"window": window, "filled": filled}, False
+        if "identity" in self.settings:
+            self.state["identity"] = self.settings["identity"]
 
     def decode(self, count):
         """Returns the arrays of each text, a list of dicts; see `BatchGroups.decode_all`."""

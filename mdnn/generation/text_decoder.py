@@ -15,6 +15,9 @@ from mdnn.generation.windows import (
 from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.models.compiling import compile_with_xla
 
+SHORT_CONTEXT = 256
+"""Contexts of at most so many positions are always read whole."""
+
 
 class TextDecoder(keras.Model):
     """Continues texts with a network.
@@ -38,14 +41,18 @@ class TextDecoder(keras.Model):
         return_hidden: bool, whether to also return the inputs of the heads.
         log_probabilities: bool, whether to also return the log-probabilities of the tokens.
         grammar: bool, whether a grammar masks what may be decoded.
+        identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
+            contexts may have; `None` for none.
 
     Call arguments:
-        inputs: dict. First call: `window` int32 `[batch, positions, 4]` and `filled` int32
-            `[batch]` as returned by `mdnn.generation.windows.encode_prompts`, and `written` int32
-            `[batch]`, zeros. Further calls: the result of the previous call without `decoded`, and
-            `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32,
-            `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`; with `grammar`
-            also `max_tokens` int32 `[batch]`, the tokens of each text in all, and the arrays of
+        inputs: dict. First call: `window` int32 `[batch, positions, 4]`, or its beginning of
+            `reading_length`, and `filled` int32 `[batch]` as returned by
+            `mdnn.generation.windows.encode_prompts`, and `written` int32 `[batch]`, zeros; with
+            `identities` also `identity` int32 `[batch]`, the number of each context's identity, 0
+            for none. Further calls: the result of the previous call without `decoded`, and `count`
+            int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32, `temperature`
+            float32, `top_k` int32 and `top_p` float32, all `[batch]`; with `grammar` also
+            `max_tokens` int32 `[batch]`, the tokens of each text in all, and the arrays of
             `mdnn.generation.completions.grammar_mask.GrammarTables`, the same in every call.
 
     Returns:
@@ -69,6 +76,7 @@ class TextDecoder(keras.Model):
         return_hidden=False,
         log_probabilities=False,
         grammar=False,
+        identities=None,
         **kwargs,
     ):
         super().__init__(dtype="float32", **kwargs)
@@ -79,6 +87,8 @@ class TextDecoder(keras.Model):
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden, self.log_probabilities = return_hidden, log_probabilities
         self.grammar = grammar
+        # Bypass Keras' attribute tracking, which takes dicts apart.
+        object.__setattr__(self, "identities", identities)
         compile_with_xla(self, xla)
         self.traces = 0
         self.built = True
@@ -87,16 +97,35 @@ class TextDecoder(keras.Model):
         self.traces += 1
         return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
 
+    def reading_length(self, filled):
+        """Returns how many positions are read at once for prompts of at most `filled` tokens.
+
+        Long contexts are not read whole for short prompts. There are few lengths, because the
+        reading is compiled for each of them.
+        """
+        length, row = SHORT_CONTEXT, self.incremental.num_columns
+        while length < filled or (self.incremental.num_rows > 1 and length % row):
+            length *= 4
+            if length >= self.positions:
+                break
+        return min(length, self.positions) if self.incremental.takes_prefix else self.positions
+
     def prefill(self, inputs):
         """Reads prompts and returns the initial state of decoding."""
         window, filled = inputs["window"], inputs["filled"]
-        weights = self.incremental.prepare_weights()
+        identity = None
+        if self.identities is not None:
+            identity = {
+                block: {k: ops.take(table, inputs["identity"], axis=0) for k, table in own.items()}
+                for block, own in self.identities.items()
+            }
+        weights = self.incremental.prepare_weights(identity)
+        read = window.shape[1]
         # Add one position for the token decoded when the context is full.
-        window = ops.transpose(ops.pad(window, [[0, 0], [0, 1], [0, 0]]), (1, 0, 2))
+        rest = self.positions + 1 - read
+        window = ops.transpose(ops.pad(window, [[0, 0], [0, rest], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1
-        caches = self._caches(
-            window, self.positions, position // self.incremental.num_columns, weights
-        )
+        caches = self._caches(window, read, position // self.incremental.num_columns, weights)
         first = {"grammar_state": ops.zeros_like(filled)} if self.grammar else {}
         return {
             **first,

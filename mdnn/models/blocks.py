@@ -12,6 +12,7 @@ from mdnn.layers.weight_rules import (
     RuledLayerNormalization,
     get_initializer,
 )
+from mdnn.models.row_identity import scaled, shifted
 
 
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
@@ -145,6 +146,10 @@ class ResidualBlock(RuledLayer):
         """
         return []
 
+    def mixing_width(self, width):
+        """Returns the channels that its mixers see, from the channels of its input."""
+        return width
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
@@ -193,13 +198,13 @@ class FeedForwardBlock(ResidualBlock):
         self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
 
     def transform(self, x, options, training, mix=None):
-        x = self.dense_in(x)
+        x = shifted(self.dense_in(x), options, self.name)
         if self.gate != "none":
             gate, x = ops.split(x, 2, axis=-1)
             x = gated(self.gate, self.gate_function, gate, x)
         elif self.function is not None:
             x = self.function(x)
-        return self.dense_out(x)
+        return self.dense_out(scaled(x, options, self.name))
 
     def operations(self, input_shape):
         """Returns the number of multiply-adds for one example."""
@@ -244,7 +249,7 @@ class LinearBlock(ResidualBlock):
         self.dense = self.make_dense(shape[-1], "dense", shape, self.scale)
 
     def transform(self, x, options, training, mix=None):
-        x = self.dense(x)
+        x = shifted(self.dense(scaled(x, options, self.name)), options, self.name)
         return x if self.function is None else self.function(x)
 
     def operations(self, input_shape):

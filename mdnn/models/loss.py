@@ -27,7 +27,8 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
         step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
             `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
             of the table `"full"` has the weight of `byte_1`.
-        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
+        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`,
+            `subwords`.
 
     Returns:
         Two float32 tensors `[...]`: the loss of each position in nats, 0 for padding; and a mask,
@@ -102,7 +103,7 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: see `ModalityHeads`.
+        table, places, base, digits, subwords: see `ModalityHeads`.
         modality_weights: dict from names of modalities to the weights of their tokens; missing
             modalities have weight 1. The weight of an `end` token is multiplied by that of the
             token before it (whose modality is its first byte), so that weights do not change how
@@ -128,6 +129,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         digits=6,
         modality_weights=None,
         step_weights=None,
+        subwords=0,
         name="loss",
         **kwargs,
     ):
@@ -138,6 +140,7 @@ class TokenCrossEntropy(keras.losses.Loss):
             "places": bool(places),
             "base": int(base),
             "digits": int(digits),
+            "subwords": int(subwords),
         }
         self.modality_weights = _weights(modality_weights, self.modalities, "modality")
         self.step_weights = _weights(step_weights, STEP_GROUPS, "group of steps")
@@ -225,7 +228,7 @@ class TokenNLL(keras.layers.Layer):
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: see `ModalityHeads`.
+        table, places, base, digits, subwords: see `ModalityHeads`.
 
     Call arguments:
         targets: integer tokens `[batch, positions, 8]`.
@@ -235,7 +238,9 @@ class TokenNLL(keras.layers.Layer):
         float32 `[batch, positions]`.
     """
 
-    def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
+    def __init__(
+        self, modalities, table="bytes", places=False, base=32, digits=6, subwords=0, **kwargs
+    ):
         # Keep the dtype of the scores under every dtype policy.
         super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
@@ -244,6 +249,7 @@ class TokenNLL(keras.layers.Layer):
             "places": bool(places),
             "base": int(base),
             "digits": int(digits),
+            "subwords": int(subwords),
         }
 
     def call(self, targets, scores):

@@ -5,6 +5,7 @@ from keras import ops
 
 from mdnn.layers.mixing import make_mixer
 from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
+from mdnn.models.row_identity import scaled, shifted
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -23,6 +24,7 @@ class MixingBlock(ResidualBlock):
         activation: name of the activation after each run of a set, or `"none"`. With a gate the
             last run has none.
         project: boolean, whether to apply dense layers before and after.
+        width: int, number of channels between the dense layers; 0: that of the input.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -39,9 +41,11 @@ class MixingBlock(ResidualBlock):
         gate="none",
         activation="none",
         project=True,
+        width=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.width = width
         self.mixers = tuple(make_mixer(mixer) for mixer in mixers)
         self.stack, self.times, self.project = stack, times, project
         self.gate, self.activation = gate, activation
@@ -49,20 +53,21 @@ class MixingBlock(ResidualBlock):
         self.function = make_activation(activation)
 
     def build_transform(self, shape):
-        width = shape[-1]
+        width = self.mixing_width(shape[-1])
+        inner = (*shape[:-1], width)
         check_width(self.gate_function, self.gate, width)
         check_width(self.function, self.activation, width)
         if self.project:
             twice = 2 if self.gate != "none" else 1
             self.dense_in = self.make_dense(width * twice, "dense_in", shape)
-            self.dense_out = self.make_dense(width, "dense_out", shape, self.scale)
+            self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
         self.sets = []
         for s in range(self.stack):
             mixing = []
             for k, mixer in enumerate(self.mixers):
                 layer = mixer.make_layer(len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
                 layer.axis_names = self.axis_names
-                layer.build(mixer.layer_shape(shape))
+                layer.build(mixer.layer_shape(inner))
                 mixing.append(layer)
             self.sets.append(mixing)
 
@@ -71,7 +76,7 @@ class MixingBlock(ResidualBlock):
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
         gate = None
         if self.project:
-            x = self.dense_in(x)
+            x = shifted(self.dense_in(x), options, self.name)
             if self.gate != "none":
                 gate, x = ops.split(x, 2, axis=-1)
         for s, mixing in enumerate(self.sets):
@@ -85,7 +90,7 @@ class MixingBlock(ResidualBlock):
                     x = self.function(x)
         if gate is not None:
             x = gated(self.gate, self.gate_function, gate, x)
-        return self.dense_out(x) if self.project else x
+        return self.dense_out(scaled(x, options, self.name)) if self.project else x
 
     def mixing_uses(self):
         return [
@@ -94,6 +99,9 @@ class MixingBlock(ResidualBlock):
             for _ in range(self.times)
             for layer, mixer in zip(mixing, self.mixers, strict=True)
         ]
+
+    def mixing_width(self, width):
+        return self.width or width
 
     @property
     def can_be_causal(self):
@@ -106,20 +114,23 @@ class MixingBlock(ResidualBlock):
     def operations(self, input_shape):
         """Returns the number of multiply-adds for one example."""
         shape = tuple(input_shape)
+        inner = (*shape[:-1], self.mixing_width(shape[-1]))
         total = 0
         if self.project:
-            total += product(shape[1:]) * (self.dense_in.units + shape[-1])
+            total += product(shape[1:]) * (self.dense_in.units + inner[-1])
         for layer, mixer in self.mixing_uses():
-            total += mixer.operations(layer, shape)
+            total += mixer.operations(layer, inner)
         return total
 
     def values(self, input_shape):
         """Returns the number of values written for one example."""
         shape = tuple(input_shape)
-        size, runs = product(shape[1:]), self.stack * self.times
-        around = (2 if self.gate == "none" else 4) * self.project
-        total = size * (ends(self) + around + (self.function is not None) * runs)
-        return total + runs * sum(mixer.values(shape) for mixer in self.mixers)
+        inner = (*shape[:-1], self.mixing_width(shape[-1]))
+        size, between, runs = product(shape[1:]), product(inner[1:]), self.stack * self.times
+        around = (1 if self.gate == "none" else 3) * self.project
+        total = size * (ends(self) + self.project)
+        total += between * (around + (self.function is not None) * runs)
+        return total + runs * sum(mixer.values(inner) for mixer in self.mixers)
 
     def get_config(self):
         return {
@@ -130,4 +141,5 @@ class MixingBlock(ResidualBlock):
             "gate": self.gate,
             "activation": self.activation,
             "project": self.project,
+            "width": self.width,
         }

@@ -13,6 +13,11 @@ from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_characte
 QUICK_TOKENS = 8192
 
 
+MAX_SCORES = 1 << 27
+"""Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
+batches."""
+
+
 class TextEvaluator:
     """Computes the loss of texts in each decoding mode; compiled once.
 
@@ -21,7 +26,7 @@ class TextEvaluator:
             `mdnn.tasks.base.Task.networks`.
         config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: int, number of windows per call.
+        batch: int, largest number of windows per call.
     """
 
     def __init__(self, networks, config, tokenizer, batch=32):
@@ -29,8 +34,10 @@ class TextEvaluator:
             networks, lambda network: nll_model(network, **decoding(config))
         )
         self.counter = StepCounter.of(next(iter(networks.values())))
-        self.config, self.tokenizer, self.batch = config, tokenizer, batch
+        self.config, self.tokenizer = config, tokenizer
         self.positions = config.context.positions
+        most = MAX_SCORES // (self.positions * max(1, config.tokens.subwords))
+        self.batch = max(1, min(batch, most))
 
     def metrics(self, ids, progress=None, sliding=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.
@@ -57,6 +64,7 @@ class TextEvaluator:
         least = 2 if list(self.models) == ["autoregressive"] else self.positions + 1
         if len(ids) < least:
             kind = "characters or words" if self.tokenizer.words else "characters"
+            kind = "subwords" if self.config.tokens.subwords else kind
             number = {2: "two"}.get(least, least)
             raise MdnnError(
                 f"expected a text of at least {number} {kind} to evaluate, received {len(ids)}"

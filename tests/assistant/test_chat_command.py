@@ -135,7 +135,7 @@ def test_other_networks_do_not_converse(items_run, capfd):
 class Written:
     """Answers completions with texts, one after another."""
 
-    positions = 400
+    positions, grammars = 400, True
 
     def __init__(self, *texts):
         self.texts, self.prompts = list(texts), []

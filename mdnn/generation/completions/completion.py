@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mdnn.generation.stop_texts import StopFilter
+from mdnn.generation.completions.stop_texts import StopFilter
 
 STOP, LENGTH = "stop", "length"
 """Why a completion has ended: a stop text or a grammar, or its number of tokens."""
@@ -78,12 +78,13 @@ class CompletionState:
         """bool, whether nothing more is to be decoded."""
         return self.finish is not None or self.request.cancelled
 
-    def add(self, texts, log_probabilities=None):
+    def add(self, texts, log_probabilities=None, ended=False):
         """Adds tokens and returns the `CompletionPiece` that they complete.
 
         Args:
             texts: list of str, the text of each token; those beyond the end are ignored.
             log_probabilities: list of float, one per token, or `None`.
+            ended: bool, whether the network has ended the text behind these tokens.
         """
         if self.over:
             return CompletionPiece()
@@ -98,7 +99,10 @@ class CompletionState:
             if stopped or self.tokens >= self.request.max_tokens:
                 self.finish = STOP if stopped else LENGTH
                 break
-        if self.finish == LENGTH:
+        if ended and self.finish is None:
+            self.finish = STOP
+            shown.append(self.filter.rest())
+        elif self.finish == LENGTH:
             shown.append(self.filter.rest())
         return CompletionPiece("".join(shown), count, tuple(pairs), self.finish)
 
@@ -111,10 +115,11 @@ class CharacterCompletions:
 
     Attributes:
         variants: bool, whether requests may filter classes or ask for log-probabilities.
+        grammars: bool, whether requests may have grammars.
         positions: int, the positions of the network's context, or `None` if it is not known.
     """
 
-    variants, positions = False, None
+    variants, grammars, positions = False, False, None
 
     def __init__(self, write):
         self.write = write
@@ -139,6 +144,9 @@ class CharacterCompletions:
             [request.seed for request in requests],
         )
         for texts in pieces:
-            yield [state.add(list(text)) for state, text in zip(states, texts, strict=True)]
+            yield [
+                state.add(list(text or ""), ended=text is None)
+                for state, text in zip(states, texts, strict=True)
+            ]
             if all(state.over for state in states):
                 return

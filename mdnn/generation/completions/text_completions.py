@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
-from mdnn.generation.completions.completion import CompletionState
+from mdnn.generation.completions.completion import CompletionPiece, CompletionState
 from mdnn.generation.completions.grammar_mask import GrammarTables
 from mdnn.generation.engines import text_engine
 from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_decoding import before_end
 from mdnn.generation.text_stream import FIRST_PIECE, PIECE
 from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.tokens.characters import TextTokenizer
 
 
 class TextCompletions:
@@ -24,7 +27,8 @@ class TextCompletions:
             see `mdnn.generation.engines.text_engine`; for the others Keras.
 
     Attributes:
-        variants, positions: see `mdnn.generation.completions.completion.CharacterCompletions`.
+        variants, grammars, positions: see
+            `mdnn.generation.completions.completion.CharacterCompletions`.
     """
 
     variants = True
@@ -33,6 +37,8 @@ class TextCompletions:
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
         self.engine, self.engines = engine, {}
         self.positions = run.config.context.positions
+        # The tables of a grammar are made for characters and words.
+        self.grammars = isinstance(self.tokenizer, TextTokenizer)
 
     def count(self, text):
         """Returns the number of tokens of a text, int."""
@@ -75,20 +81,29 @@ class TextCompletions:
                 return [{"decoded": tokens} for tokens in groups.decode(count, active)]
 
         count = min(FIRST_PIECE, engine.chunk)
+        decoders = [self.tokenizer.decoder() for _ in requests]
         while not all(state.over for state in states):
             results = step(count, [not state.over for state in states])
-            yield [
-                self._piece(state, result) for state, result in zip(states, results, strict=True)
-            ]
+            yield [self._piece(*row) for row in zip(states, results, decoders, strict=True)]
             count = min(PIECE, engine.chunk)
 
-    def _piece(self, state, result):
+    def _piece(self, state, result, decode):
+        if state.over:
+            return CompletionPiece()
         ids = self.tokenizer.ids_from_tokens(pad_features(result["decoded"]))
+        ids, ended = before_end(ids, self.tokenizer)
         scores = result["log_probability"] if state.request.log_probabilities else None
-        return state.add(self.texts(ids), scores)
+        return state.add(self.texts(ids, decode), scores, ended)
 
-    def texts(self, ids):
-        """Returns the text of each token id, a list of str."""
+    def texts(self, ids, decode):
+        """Returns the text of each token id, a list of str.
+
+        Args:
+            ids: int32 `[tokens]`.
+            decode: function of the tokenizer's `decoder`, which all tokens of a text share.
+        """
+        if not self.grammars:
+            return [decode(ids[k : k + 1]) for k in range(len(ids))]
         text = self.tokenizer.text(ids)
         if len(text) == len(ids):
             return list(text)
@@ -122,6 +137,9 @@ class TextCompletions:
             automaton: `mdnn.constraints.automaton.Automaton`.
 
         Raises:
-            MdnnError: the automaton is too large for the number of tokens.
+            MdnnError: the automaton is too large for the number of tokens, or the network writes
+                subwords.
         """
-        return GrammarTables(automaton, self.run.words)
+        if not self.grammars:
+            raise MdnnError("a grammar needs a network of characters or words, not of subwords")
+        return GrammarTables(automaton, self.tokenizer.words)

@@ -38,7 +38,9 @@ class ExportedNetwork:
             answers["scores"] = heads(hidden)
         self.slots_of_all = positions
         self.predict = keras.Model(tokens, answers)
-        self.known = model.embedding.modalities, len(run.words)
+        subwords = getattr(model.heads, "subwords", 0)
+        words = 0 if subwords else len(run.words)
+        self.known = model.embedding.modalities, words, subwords
 
     def signatures(self):
         """Returns the functions that are served, by name."""
@@ -50,6 +52,9 @@ class ExportedNetwork:
                 return self.predict(validate_tokens(tokens, *self.known), training=False)
 
         return {"serving_default": serving_default}
+
+    # Name of the signature whose answers `text_stream` gives as well.
+    streamed = None
 
     def text_stream(self, engine="auto"):
         """Returns the function that writes texts piece by piece, for the server.

@@ -16,6 +16,9 @@ from mdnn.serving.openai.parameters import ApiError
 KINDS = ("text", "json_object", "json_schema", "regex")
 """Types of `response_format`; `regex`, with `pattern`, is mdnn's own."""
 
+NEEDS = "not supported by a SavedModel nor by a network of subwords; serve a run of characters"
+"""Which networks have grammars."""
+
 CACHED = 32
 """Grammars that are kept: a program asks for the same ones again and again."""
 
@@ -108,10 +111,10 @@ def chat_grammar(network, form, tools, must_call, most_calls):
     """
     if not form and not tools:
         return None
-    if not network.completions.variants:
+    if not network.completions.grammars:
         if form or must_call:
             raise ApiError(
-                "response_format, tool_choice: not supported by a SavedModel; serve the run folder",
+                f"response_format, tool_choice: {NEEDS}",
                 "response_format" if form else "tool_choice",
                 "unsupported_parameter",
             )
@@ -126,9 +129,9 @@ def text_grammar(network, form, end):
     if not form:
         return None
     layout = ChatFormat(end=end)
-    if not network.completions.variants:
+    if not network.completions.grammars:
         raise ApiError(
-            "response_format: not supported by a SavedModel; serve the run folder",
+            f"response_format: {NEEDS}",
             "response_format",
             "unsupported_parameter",
         )

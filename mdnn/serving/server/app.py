@@ -23,8 +23,8 @@ from mdnn.serving.server.request_limits import (
     RefusalError,
 )
 from mdnn.serving.server.request_reading import NO_BUFFERS, RequestReader
-from mdnn.serving.server.request_validation import as_job
-from mdnn.serving.server.served_model import GENERATE
+from mdnn.serving.server.request_validation import as_job, check_identities
+from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
 from mdnn.serving.server.tool_routes import ToolRoutes
 from mdnn.serving.server.waiting import Waiting
 from mdnn.tokens.modalities import item_kinds, modality
@@ -66,6 +66,8 @@ class App:
     ):
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
         self.reader, tools = RequestReader(limits), ToolRoutes(toolbox, limits)
+        self.written = WITH_IDENTITY if network.identities else GENERATE
+        self.settings = SETTINGS | ({"identity": ""} if network.identities else {})
         self.facts = {
             "name": name,
             "version": network.version,
@@ -74,6 +76,7 @@ class App:
             "predict": f"/v1/models/{name}:predict",
             "limits": {"prompt": limits.prompt, "length": limits.length, "body": limits.body},
             "settings": SETTINGS,
+            "identities": list(network.identities),
             "mime": {kind: modality(kind).mime for kind in item_kinds()},
             "completions": "/v1/completions" if network.completions else None,
             "key": api_key is not None,
@@ -174,17 +177,17 @@ class App:
             raise RefusalError(BAD, "this network does not continue texts")
         async with self.reader.in_time(end):
             body = parse(await self.reader.body(request))
-        if unknown := sorted(body.keys() - SETTINGS.keys()):
+        if unknown := sorted(body.keys() - self.settings.keys()):
             raise RefusalError(
-                BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(SETTINGS)}"
+                BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(self.settings)}"
             )
         if "prompt" not in body:
             raise RefusalError(BAD, "prompt: expected a text, received none")
         inputs = {
-            name: tensor(name, [value], GENERATE.inputs[name])
-            for name, value in (SETTINGS | body).items()
+            name: tensor(name, [value], self.written.inputs[name])
+            for name, value in (self.settings | body).items()
         }
-        waiting = self._submitted(GENERATE, inputs, write=True)
+        waiting = self._submitted(self.written, inputs, write=True)
         return StreamingResponse(
             self._events(waiting, end), media_type="text/event-stream", headers=NO_BUFFERS
         )
@@ -207,6 +210,7 @@ class App:
 
     def _submitted(self, signature, inputs, write):
         """Submits a request and returns its `Waiting`."""
+        check_identities(inputs, self.network.identities)
         waiting = Waiting(lambda tell: as_job(signature, inputs, self.limits, tell, write))
         self.batcher.submit(waiting.job)
         return waiting

@@ -11,6 +11,7 @@ import sys
 import time
 from importlib.util import find_spec
 
+from mdnn.config.density import density_argument
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.generation.options import ENGINE_NAMES
@@ -71,6 +72,21 @@ def add_serve(commands):
     )
     serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
     serve.add_argument(
+        "--density",
+        metavar="D",
+        type=density_argument,
+        help="one of the densities of train.density: a narrower, faster network (1); auto: each "
+        "text has the one that its prompt needs",
+    )
+    serve.add_argument(
+        "--identity",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="a file that mdnn adapt made for this network, and the name by which requests choose "
+        "it (several times for several)",
+    )
+    serve.add_argument(
         "--engine",
         metavar="WORD",
         default="auto",
@@ -109,6 +125,7 @@ def serve_network(options):
     limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
     api_key = checked_key(options.api_key)
+    identities = named_files(options.identity)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
     # imported late: starlette is an extra
@@ -129,7 +146,7 @@ def serve_network(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path, options.engine, options.member)
+        network = open_network(path, options.engine, options.member, options.density, identities)
         say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():
@@ -168,6 +185,21 @@ def checked_key(key):
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key and key):
         raise MdnnError(f"{where}: expected visible ASCII characters without spaces")
     return key
+
+
+def named_files(words):
+    """Returns a dict from names to files.
+
+    Args:
+        words: list of strings `NAME=FILE`.
+    """
+    found = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not equals or not name or not file or name in found:
+            raise MdnnError(f"--identity: expected NAME=FILE, each name once; received {word!r}")
+        found[name] = as_path(file, "--identity")
+    return found
 
 
 def check_name(name):

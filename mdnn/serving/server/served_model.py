@@ -23,6 +23,11 @@ GENERATE = Signature(
 """The signature `generate` of `mdnn.serving.export.saved_model.export`."""
 
 
+WITH_IDENTITY = Signature(
+    "generate", GENERATE.inputs | {"identity": Spec("string", None)}, GENERATE.outputs
+)
+"""`generate` of a network that is served with identities: the name of each text's, or ""."""
+
 # Rows of texts are filled up to one of these numbers: what is compiled for a batch is compiled for
 # few sizes only, before the first request comes.
 BATCH_SIZES = tuple(4**power for power in range(16))
@@ -42,6 +47,8 @@ class ServedModel:
             of its inputs that gives the dict of its outputs, arrays.
         write: see `mdnn.serving.server.text_streams`; `None` where no texts are written.
         resources: objects that the functions need alive.
+        streams: list of functions like `write` that are warmed up in its place.
+        identities: names of the identities that texts may have.
         about: dict of what the page shows of the network: `parameters`, int; `source`, the name
             of the training data; `examples`, a list of prompts.
         completions: what answers completions, see `mdnn.generation.completions.completion`; `None`:
@@ -56,10 +63,14 @@ class ServedModel:
         write=None,
         resources=None,
         about=None,
+        streams=(),
+        identities=(),
         completions=None,
         chat_format=None,
     ):
+        self.identities = tuple(identities)
         self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
+        self.streams = list(streams) or [write] * (write is not None)
         self.version, self.write, self.resources = version, write, resources
         if completions is None and write is not None:
             completions = CharacterCompletions(write)
@@ -83,13 +94,19 @@ class ServedModel:
         prompts = [prompt.decode("utf-8") for prompt in inputs["prompt"]]
         settings = (inputs[name].tolist() for name in ("length", "temperature", "seed"))
         lengths, *settings = settings
+        if "identity" in inputs:
+            settings.append([name.decode("utf-8") for name in inputs["identity"]])
         left = [list(part) for part in _cut(lengths, jobs)]
         for job, own in zip(jobs, left, strict=True):
             if not any(own):
                 job.end()
         for new in self.write(prompts, lengths, *settings):
             for job, texts, own in zip(jobs, _cut(new, jobs), left, strict=True):
-                own[:] = [count - len(text) for count, text in zip(own, texts, strict=True)]
+                own[:] = [
+                    0 if text is None else count - len(text)
+                    for count, text in zip(own, texts, strict=True)
+                ]
+                texts = [text or "" for text in texts]
                 if any(texts):
                     job.piece(texts)
                 if not any(own):
@@ -148,8 +165,8 @@ class ServedModel:
     def warm_up(self):
         """Compiles the text stream for each size of a batch; yields those sizes."""
         for rows in BATCH_SIZES:
-            if self.write is not None:
-                list(self.write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
+            for write in self.streams:
+                list(write(["a"] * rows, [1] * rows, [0.0] * rows, [0] * rows))
             yield rows
 
 

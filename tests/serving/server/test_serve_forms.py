@@ -13,6 +13,7 @@ from serving_client import NAME, serving
 
 import mdnn
 import mdnn.generation.engines
+import mdnn.generation.text_stream
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
@@ -31,7 +32,8 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mdnn.generation.engines, "TextDecoder", plain)
+        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
+            patch.setattr(room, "TextDecoder", plain)
         yield
 
 
