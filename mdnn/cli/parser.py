@@ -143,6 +143,11 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    evaluate.add_argument(
+        "--by-position",
+        action="store_true",
+        help="of texts, also the loss by the position in the context",
+    )
     add_member(evaluate)
     add_density(evaluate, "auto: each window of a text has the one that it needs")
     add_identity(evaluate)

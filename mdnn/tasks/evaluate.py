@@ -26,11 +26,12 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
             network.
         identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
         **options: options of the task. Texts: `sliding=False` omits the second pass, over windows
-            that overlap by half. Conversations: `calls`, int, maximum number of calls of tools to
-            write and compare (100); `grammar`, bool, whether a grammar allows well-formed calls
-            alone. Puzzles: `num_starts` (only with `steps`), int, number of random
-            initial states per puzzle, of which the state with the smallest last change gives the
-            answer; `adaptive`, bool, whether the halting head may stop each puzzle earlier.
+            that overlap by half; `by_position=True` adds the losses in ranges of positions.
+            Conversations: `calls`, int, maximum number of calls of tools to write and compare
+            (100); `grammar`, bool, whether a grammar allows well-formed calls alone. Puzzles:
+            `num_starts` (only with `steps`), int, number of random initial states per puzzle, of
+            which the state with the smallest last change gives the answer; `adaptive`, bool,
+            whether the halting head may stop each puzzle earlier.
 
     Returns:
         dict with `loss` (nats per character of a text, per token of items, or per position of

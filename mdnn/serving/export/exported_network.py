@@ -46,7 +46,7 @@ class ExportedNetwork:
         """Returns the functions that are served, by name."""
         spec = tf.TensorSpec([None, self.slots_of_all, WIDTH], tf.int32, "tokens")
 
-        @tf.function(input_signature=[spec])
+        @tf.function(input_signature=[spec], autograph=False)
         def serving_default(tokens):
             with self.weights.bound():
                 return self.predict(validate_tokens(tokens, *self.known), training=False)

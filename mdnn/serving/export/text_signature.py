@@ -42,8 +42,8 @@ class ExportedTexts(ExportedNetwork):
         self.held.append(self.tokenizer)
         self.streamed = self.tokenizer.signature
         # XLA makes one loop of some hundred small operations a character.
-        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla)
-        self.decode = tf.function(self.decoder.decode, jit_compile=xla)
+        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla, autograph=False)
+        self.decode = tf.function(self.decoder.decode, jit_compile=xla, autograph=False)
 
     def signatures(self):
         """Returns the functions that are served, by name."""
@@ -56,7 +56,8 @@ class ExportedTexts(ExportedNetwork):
                 tf.TensorSpec(None, tf.int32, "length"),
                 tf.TensorSpec(None, tf.float32, "temperature"),
                 tf.TensorSpec(None, tf.int32, "seed"),
-            ]
+            ],
+            autograph=False,
         )
         def generate(prompt, length, temperature, seed):
             with self.weights.bound():
