@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.assistant.chat_command import add_chat
 from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
@@ -117,6 +118,7 @@ def parser():
     train.set_defaults(run_command=run_train)
 
     add_generate(commands)
+    add_chat(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")

@@ -65,6 +65,16 @@ class ExportedNetwork:
             engine: see `mdnn.generation.engines.text_engine`.
         """
 
+    def text_completions(self, engine="auto"):
+        """Returns what answers completions, a `TextCompletions`.
+
+        See `mdnn.generation.completions.text_completions`; `None` for a network that writes no
+        texts, or only as `text_stream` does.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
+        """
+
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
         tokens = tf.zeros([1, self.slots_of_all, WIDTH], tf.int32)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
+from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import TOKEN_BYTES
@@ -158,6 +159,9 @@ class ExportedTexts(ExportedNetwork):
 
     def text_stream(self, engine="auto"):
         return TextStream(self.run, engine).write if self.is_writer else None
+
+    def text_completions(self, engine="auto"):
+        return TextCompletions(self.run, engine=engine) if self.is_writer else None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
