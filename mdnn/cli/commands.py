@@ -61,6 +61,9 @@ def _print_training(config, result, as_json):
 
         config = open_run(result["run"]).config
     print("\n".join(task_for(config).format_metrics(result)))
+    if densities := result.get("densities"):
+        each = ", ".join(f"{density}: {loss:.4f}" for density, loss in densities.items())
+        print(f"nats at each density, on a sample: {each}")
     print(
         f"{result['parameters']:,} parameters, "
         f"{result['steps']:,} steps in {result['seconds']:.0f} s "
@@ -169,6 +172,8 @@ def run_evaluate(options):
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.
     given = {"num_starts": options.num_starts, "adaptive": options.adaptive or None}
+    given["by_position"] = options.by_position or None
+    given |= {"density": options.density, "identity": options.identity}
     given = {name: value for name, value in given.items() if value is not None}
     result = evaluate(run, data, steps, Ticker("evaluating"), **given)
     if options.json:
@@ -193,7 +198,9 @@ def run_export(options):
     from mdnn.runs.run_folder import open_run
     from mdnn.serving.export.saved_model import export
 
-    print(export(chosen(open_run(options.run), options), options.directory, xla=not options.no_xla))
+    run = chosen(open_run(options.run), options)
+    used = {"density": options.density, "identity": options.identity}
+    print(export(run, options.directory, xla=not options.no_xla, **used))
 
 
 def run_quantize(options):
@@ -210,6 +217,9 @@ def run_inspect(options):
     from mdnn.safety.saved_model_ops import is_saved_model
 
     path = as_path(options.what, "inspect")
+    if path.suffix == ".safetensors":
+        _inspect_identity(path, options.json)
+        return
     folder = path.is_dir()
     if folder and options.set:
         raise MdnnError("--set changes a config; a run folder is inspected as it is")
@@ -263,6 +273,24 @@ def run_inspect(options):
         print(format_origin(facts["origin"]))
     if facts.get("texts"):
         print(format_engine(facts["texts"]))
+
+
+def _inspect_identity(path, as_json):
+    quiet_import()
+    from mdnn.identity.identity_file import identity_facts
+
+    facts = identity_facts(path)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for name, shape in facts.pop("arrays").items():
+        print(f"{name:<40} {' x '.join(map(str, shape))}")
+    print(
+        f"\nan identity ({facts['kind']}) of {facts['numbers']:,} numbers for the network "
+        f"{facts['network'][:8]}; learned from {facts.get('source')} in {facts.get('steps')} steps"
+    )
+    if "loss" in facts and "loss_before" in facts:
+        print(f"{facts['loss_before']:.4f} nats without it, {facts['loss']:.4f} with it")
 
 
 def _inspect_saved_model(options):

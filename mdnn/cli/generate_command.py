@@ -5,7 +5,7 @@ import dataclasses
 import sys
 
 from mdnn import standard_streams
-from mdnn.cli.shared_options import add_member
+from mdnn.cli.shared_options import add_density, add_identity, add_member
 from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
@@ -62,6 +62,11 @@ def add_generate(commands):
         "or a file of puzzles",
     )
     prompt.add_argument(
+        "--chat",
+        action="store_true",
+        help="the prompt is a question: it is put into the network's own chat template",
+    )
+    prompt.add_argument(
         "--convert",
         action="store_true",
         help="convert --item files where that loses something: transparency, 16 bit pixels, "
@@ -94,6 +99,8 @@ def add_generate(commands):
         type=path_argument,
         help="where to: .txt, .png or .wav; several are numbered",
     )
+    add_density(groups["decoding"])
+    add_identity(groups["decoding"])
     add_member(command)
     command.set_defaults(run_command=_run)
 
@@ -126,6 +133,7 @@ def write_answer(options):
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
     """
     from mdnn.runs.run_folder import cached_run
+    from mdnn.tasks.density_rule import run_for
     from mdnn.tasks.registry import task_for
 
     if not 1 <= options.samples <= MAX_SAMPLES:
@@ -145,7 +153,11 @@ def write_answer(options):
         for number in range(options.samples)
     ]
     items = [_from_file(option, value) for option, value in options.items]
-    prompt = task.read_prompt(run, items, options.convert)
+    prompt = shown = task.read_prompt(run, items, options.convert)
+    if options.chat:
+        prompt, shown = _chat(run, prompt), f"{shown}\n"
+    run = run_for(run, options.density, prompt, options.identity)
+    task = task_for(run.config, run.words)
     kinds = task.answer_kinds(generation)
     if kinds is not None:
         _check_out(kinds * options.samples, options.out)
@@ -153,12 +165,22 @@ def write_answer(options):
         for number, one in enumerate(several):
             if number:
                 print(BETWEEN)
-            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), prompt)
+            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), shown)
         return
     answers = []
     for one in several:
         answers += task.answer_items(task.generate(run, prompt, one), one)
     _save(answers, options.out, run.config.tokens.sample_rate)
+
+
+def _chat(run, prompt):
+    """Returns a question in the chat template of a network of subwords."""
+    # Imported late: few networks have one.
+    from mdnn.tokens.subwords.chat_prompt import chat_prompt
+
+    if not run.config.tokens.subwords:
+        raise MdnnError("--chat: expected a network of subwords with a chat template")
+    return chat_prompt(run, prompt)
 
 
 def _from_file(option, value):

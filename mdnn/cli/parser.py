@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, import."""
 
 import argparse
 import contextlib
@@ -6,6 +6,8 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.assistant.chat_command import add_chat
+from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
     run_demo,
@@ -18,9 +20,11 @@ from mdnn.cli.commands import (
 from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.import_command import add_import
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_json, add_member, add_set
+from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
+from mdnn.cli.shrink_command import add_shrink
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.serving.server.serve_command import add_serve
@@ -114,6 +118,7 @@ def parser():
     train.set_defaults(run_command=run_train)
 
     add_generate(commands)
+    add_chat(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
@@ -138,7 +143,14 @@ def parser():
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
     )
+    evaluate.add_argument(
+        "--by-position",
+        action="store_true",
+        help="of texts, also the loss by the position in the context",
+    )
     add_member(evaluate)
+    add_density(evaluate, "auto: each window of a text has the one that it needs")
+    add_identity(evaluate)
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
@@ -153,6 +165,8 @@ def parser():
         help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
     )
     add_member(export)
+    add_density(export, None)
+    add_identity(export)
     export.set_defaults(run_command=run_export)
 
     quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
@@ -175,6 +189,9 @@ def parser():
     quantize.set_defaults(run_command=run_quantize)
     add_distill(commands)
     add_grow(commands)
+    add_import(commands)
+    add_shrink(commands)
+    add_adapt(commands)
     add_serve(commands)
     add_search(commands)
     add_build_native(commands)
@@ -184,7 +201,8 @@ def parser():
         "what",
         metavar="CONFIG|RUN|SAVED",
         type=path_argument,
-        help="a config file, a run folder, or a SavedModel, whose ops are listed, not run",
+        help="a config file, a run folder, an identity (mdnn adapt), or a SavedModel, whose ops "
+        "are listed, not run",
     )
     inspect.add_argument(
         "--text",

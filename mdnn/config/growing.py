@@ -92,26 +92,86 @@ def check_larger(old, new):
     Raises:
         MdnnError: names the first key that is smaller than before.
     """
-    before, after = (
-        dict(zip(one.context.axis_names, one.context.grid, strict=True)) for one in (old, new)
-    )
+    before, after = (_sizes(one) for one in (old, new))
     for name, size in before.items():
         if after.get(name, 0) < size:
             raise MdnnError(
                 f"context.grid: growing makes no axis shorter, expected at least {size} for "
                 f"{name!r}, received {list(new.context.grid)}"
             )
+    for key, a, b in compared_keys(old, new):
+        if b < a:
+            raise MdnnError(f"{key}: growing keeps at least {a}, received {b}")
+
+
+def _sizes(config):
+    return dict(zip(config.context.axis_names, config.context.grid, strict=True))
+
+
+def compared_keys(old, new):
+    """Returns the sizes that two configs of a network have besides the grid.
+
+    Args:
+        old, new: `mdnn.Config`.
+
+    Returns:
+        List of tuples of a key, its value in `old` and its value in `new`.
+    """
     pairs = [("backbone.depth", old.backbone.depth, new.backbone.depth)]
     pairs += [("backbone.width", old.backbone.width, new.backbone.width)]
     pairs += [("refeed.steps", old.refeed.steps, new.refeed.steps)]
     for number, (a, b) in enumerate(zip(old.backbone.layer, new.backbone.layer, strict=False)):
-        pairs += [
-            (f"backbone.layer.{number}.{key}", getattr(a, key), getattr(b, key))
-            for key in ("width", "depth")
-        ]
-    for key, a, b in pairs:
-        if b < a:
-            raise MdnnError(f"{key}: growing keeps at least {a}, received {b}")
+        where = f"backbone.layer.{number}"
+        widths = inner_width(a, old.backbone.width), inner_width(b, new.backbone.width)
+        pairs += [(f"{where}.width", *widths), (f"{where}.depth", a.depth, b.depth)]
+    return pairs
+
+
+def shrunk_config(config, changes):
+    """Returns the config of a smaller network.
+
+    Args:
+        config: `mdnn.Config`.
+        changes: strings `KEY=VALUE`: shorter or missing axes of `context.grid`, fewer blocks,
+            narrower layers, fewer groups of kernels.
+
+    Raises:
+        MdnnError: an unknown key, a value that is not allowed, or one that makes something larger.
+    """
+    table = tomllib.loads(dump(named(config, always=True)))
+    table["train"].pop("stage", None)
+    for change in changes:
+        set_key(type(config), table, change)
+        if ".layer." in change:
+            # Densities are shares of the widths that were trained.
+            table["train"].pop("density", None)
+    new = config.remade(table)
+    before, after = _sizes(config), _sizes(new)
+    for name, size in after.items():
+        if size > before.get(name, 1):
+            raise MdnnError(
+                f"context.grid: shrinking makes no axis longer, expected at most "
+                f"{before.get(name, 1)} for {name!r}, received {size}"
+            )
+    for key, a, b in compared_keys(config, new):
+        if b > a:
+            raise MdnnError(f"{key}: shrinking makes nothing larger than {a}, received {b}")
+    if new.backbone.width != config.backbone.width:
+        raise MdnnError(
+            "backbone.width: shrinking keeps the stream's width, since norms take the mean over "
+            f"all channels; expected {config.backbone.width}, received {new.backbone.width}"
+        )
+    return new
+
+
+def inner_width(layer, width):
+    """Returns the channels inside a layer, which `width = 0` leaves to the stream.
+
+    Args:
+        layer: table of a layer.
+        width: int, channels of the stream.
+    """
+    return layer.width or width * (2 if layer.kind == "feedforward" else 1)
 
 
 def _followed(old, new, keys):

@@ -10,6 +10,7 @@ import tomllib
 
 from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
+from mdnn.config.density import check_densities
 from mdnn.config.growing import stage_configs
 from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
@@ -76,6 +77,7 @@ class Config:
         refuse_other_tasks(schema, table)
         config = numbered(parse(schema, table))
         check(config)
+        check_densities(config)
         stage_configs(config)
         return config
 

@@ -24,7 +24,8 @@ class LayerKeys:
     gate: str = "none"
     activation: str = "none"
     # feedforward: inner width; 0: twice the width of the backbone, of the fold or of the chunks.
-    # fold: channels of a folded row. chunks: channels of a chunk.
+    # mix with `project`: channels between its dense layers; 0: the width of the backbone, of the
+    # fold or of the chunks. fold: channels of a folded row. chunks: channels of a chunk.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -83,3 +84,10 @@ class Backbone:
     # Added to the mean square (`rms`) or variance in all norms; smaller after `mdnn grow`, which
     # takes the mean over more channels.
     norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
+    # Largest number of positions for which functions of single positions (dense layers over the
+    # channels, heads, loss) are computed at once; longer contexts are computed slab by slab, and
+    # gradients recompute each slab. 0: all positions at once.
+    slab: int = option(65_536, least=0)
+    # Whether gradients recompute the activations inside each layer of a block instead of storing
+    # them: less memory, for the time of one more run.
+    remat: bool = False

@@ -258,6 +258,9 @@ class Train:
     # "gradient": backpropagation; "blind": losses at perturbed weights alone, see `[train.blind]`.
     method: str = option("gradient", choices=("gradient", "blind"))
     blind: Blind = option(factory=Blind)
+    # Densities that the network can be used at: shares of its hidden widths and groups of kernels
+    # (mdnn/config/density.py), ascending up to 1. Each step trains one of them, drawn at random.
+    density: tuple[float, ...] = option((), least=0.001, most=1.0)
     optimizer: Optimizer = option(factory=Optimizer)
     objectives: Objectives = option(factory=Objectives)
     # Stages in which the network grows, in order.

@@ -66,11 +66,18 @@ def _check_train(config):
         )
     if train.method == "blind":
         _check_blind(config)
+    if train.density and config.refeed.supervision_steps > 1:
+        raise MdnnError(
+            "train.density: carried states are those of one width; expected "
+            f"refeed.supervision_steps = 1, received {config.refeed.supervision_steps}"
+        )
 
 
 def _check_blind(config):
     """Refuses what training without backpropagation does not have."""
     train = config.train
+    if train.density:
+        raise MdnnError("train.density: expected [] with train.method = 'blind'")
     if train.precision == "float16":
         raise MdnnError(
             "train.precision: expected 'float32', 'bfloat16' or 'auto' with train.method = "
@@ -145,12 +152,12 @@ def _check_limits(config):
         )
     for branch in backbone.layer:
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
-        _check_matrices(branch.mixer, sizes, backbone.width, limits)
+        _check_matrices(branch.mixer, sizes, branch.width or backbone.width, limits)
         rows = context.grid[:-1]
         if branch.kind == "chunks":
             rows = (-(-context.positions // branch.shortest),)
         for inner in branch.block:
-            _check_matrices(inner.mixer, rows, branch.width, limits)
+            _check_matrices(inner.mixer, rows, inner.width or branch.width, limits)
 
 
 def _check_matrices(mixers, sizes, width, limits):
@@ -251,6 +258,10 @@ def _check_mixers(where, branch, axes, width, config, kind="fold"):
     channels = "the chunks' width" if kind == "chunks" else "the fold's width"
     if width == config.backbone.width:
         channels = "backbone.width"
+    if branch.kind == "mix" and branch.width:
+        if not getattr(branch, "project", True):
+            raise MdnnError(f"{where}.width: channels between two dense layers need project = true")
+        width, channels = branch.width, f"{where}.width"
     for number, mixer in enumerate(branch.mixer):
         here = f"{where}.mixer.{number}"
         if config.train.objectives.autoregressive and not mixer.is_causal:

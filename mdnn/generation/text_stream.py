@@ -2,8 +2,12 @@
 
 import numpy as np
 
-from mdnn.generation.engines import text_engine
+from mdnn.errors import MdnnError
+from mdnn.generation.engines import KerasTexts, text_engine
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_decoding import before_end
 from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.identity.identity_table import identity_table
 
 # Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
 # streams alternate after each piece.
@@ -16,13 +20,22 @@ class TextStream:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         engine: see `mdnn.generation.engines.text_engine`.
+        identities: dict from names to files that `mdnn adapt` made for the network, among which
+            each text chooses; Keras runs them.
     """
 
-    def __init__(self, run, engine="auto"):
-        self.tokenizer = run.tokenizer
-        self.engine = text_engine(run, engine, chunk=PIECE)
+    def __init__(self, run, engine="auto", identities=None):
+        self.tokenizer, self.names = run.tokenizer, ["", *(identities or ())]
+        if not identities:
+            self.engine = text_engine(run, engine, chunk=PIECE)
+            return
+        if engine == "native":
+            raise MdnnError("engine: 'native' runs one identity at a time, Keras several")
+        words, tables = len(self.tokenizer.words), identity_table(run, list(identities.values()))
+        decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)
+        self.engine = KerasTexts(decoder)
 
-    def write(self, prompts, lengths, temperatures, seeds):
+    def write(self, prompts, lengths, temperatures, seeds, identities=None):
         """Continues texts.
 
         Each result equals that of `mdnn.generate` for the same prompt, temperature and seed.
@@ -32,9 +45,12 @@ class TextStream:
             lengths: list of int, numbers of characters to generate.
             temperatures: list of float.
             seeds: list of int.
+            identities: list of str, the names of the texts' identities, `""` for none; `None` for
+                none at all.
 
         Yields:
-            Lists of str, the new characters of each text; `""` for a text without new characters.
+            Lists of str, the new characters of each text; `""` for a text without new characters,
+            and `None` from where the network has ended a text before its length.
         """
         window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
         settings = {
@@ -43,14 +59,27 @@ class TextStream:
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
+        if len(self.names) > 1:
+            named = identities or [""] * len(prompts)
+            settings["identity"] = np.array([self.names.index(name) for name in named], "int32")
         groups = self.engine.start(window, filled, settings)
         left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
+        # Tokens that a text may still take.
+        tokens_left = [length * self.tokenizer.tokens_per_character for length in lengths]
+        decoders = [self.tokenizer.decoder() for _ in prompts]
+        ended = [False] * len(prompts)
         while any(left):
-            pieces = [""] * len(prompts)
+            pieces = [None if end else "" for end in ended]
             for text, tokens in enumerate(groups.decode(count, left)):
                 if left[text]:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
-                    pieces[text] = self.tokenizer.text(ids)[: left[text]]
+                    ids, end = before_end(ids, self.tokenizer)
+                    pieces[text] = decoders[text](ids)[: left[text]]
                     left[text] -= len(pieces[text])
+                    tokens_left[text] -= count
+                    if left[text] and (end or tokens_left[text] <= 0):
+                        left[text], ended[text] = 0, True
             count = min(PIECE, self.engine.chunk)
             yield pieces
+        if any(ended):
+            yield [None if end else "" for end in ended]

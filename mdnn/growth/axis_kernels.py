@@ -23,6 +23,7 @@ class Surroundings:
         width: int, old number of channels.
         silent: boolean, whether new channels hold zeros (see `channel_matrix`).
         modes: the values of `causal` that the network is called with, a set of booleans.
+        exact: boolean, whether a change of the scores at old positions is refused.
     """
 
     where: str
@@ -31,6 +32,7 @@ class Surroundings:
     width: int
     silent: bool
     modes: frozenset
+    exact: bool = True
 
 
 def grow_multidim(old, new, around):
@@ -232,7 +234,7 @@ def _check(old, new, around, steps):
             f"{where}.sharing: the kernel of 'tied' would mix along the new axis {fresh[0]!r} "
             "before training; use 'shared'"
         )
-    if not _shift(new):
+    if not _shift(new) or not around.exact:
         return
     whole = not causal or False in around.modes
     for passes in new._terms:

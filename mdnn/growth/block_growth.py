@@ -28,21 +28,22 @@ class Stream:
         grid: `GridChange`.
         channels: the channel map.
         width: int, old number of channels.
-        modes: see `Surroundings`.
+        modes, exact: see `Surroundings`.
     """
 
     grid: GridChange
     channels: np.ndarray
     width: int
     modes: frozenset
+    exact: bool = True
 
     @property
     def wider(self):
         return len(self.channels) > self.width
 
-    def around(self, where, channels, silent):
+    def around(self, where, channels, width, silent):
         """Returns the `Surroundings` of a mixer on given channels of this stream's grid."""
-        return Surroundings(where, self.grid, channels, self.width, silent, self.modes)
+        return Surroundings(where, self.grid, channels, width, silent, self.modes, self.exact)
 
 
 def stream_rules(pairs, widths):
@@ -192,11 +193,14 @@ def _grow_mix(old, new, stream, where):
             f"{where}.mixer: growing keeps the {len(old.mixers)} mixers, received {len(new.mixers)}"
         )
     found = {}
+    width = stream.width
     if new.project:
         # Inside, new channels are computed, but have output weights of zero.
-        widths = stream.width, len(stream.channels)
-        inner = channel_map(*widths, _mix_rules(old, new, widths), where)
-        columns = halves(inner, stream.width) if new.gate != "none" else inner
+        width = old.mixing_width(width)
+        widths = width, new.mixing_width(len(stream.channels))
+        place = f"{where}.width" if old.width or new.width else where
+        inner = channel_map(*widths, _mix_rules(old, new, widths), place)
+        columns = halves(inner, width) if new.gate != "none" else inner
         found |= grow_dense(old.dense_in, new.dense_in, stream.channels, columns)
         found |= grow_dense(old.dense_out, new.dense_out, inner, stream.channels, True, True)
     else:
@@ -204,7 +208,8 @@ def _grow_mix(old, new, stream, where):
         _check_zero(new.function, new.activation, stream, where)
     for before, after in zip(old.sets, new.sets, strict=True):
         for number, (a, b) in enumerate(zip(before, after, strict=True)):
-            around = stream.around(f"{where}.mixer.{number}", inner, not new.project)
+            place = f"{where}.mixer.{number}"
+            around = stream.around(place, inner, width, not new.project)
             found |= grow_mixer(a, b, around)
     return found
 
@@ -214,7 +219,8 @@ def _grow_fold(old, new, stream, where):
     slower = grid.new_names[:-1]
     for number, name in enumerate(slower):
         before = [grid.old[other] for other in slower[:number] if other in grid.old]
-        if name in grid.changed and np.prod(before, dtype=int) > 1:
+        longer = stream.exact and name in grid.changed
+        if longer and np.prod(before, dtype=int) > 1:
             raise MdnnError(
                 f"{where}: a fold passes each row to the next; a longer {name!r} puts new rows "
                 "between old ones"
@@ -246,7 +252,7 @@ def _grow_fold(old, new, stream, where):
     for name in ("from_before", "from_itself"):
         found |= grow_dense(getattr(old, name), getattr(new, name), inner_map, inner_map)
     found |= grow_dense(old.dense_out, new.dense_out, inner_map, values, True, True)
-    inner = Stream(rows, inner_map, old.width, stream.modes)
+    inner = Stream(rows, inner_map, old.width, stream.modes, stream.exact)
     return found | grow_blocks(old.branches, new.branches, inner, f"{where}.block")
 
 

@@ -15,7 +15,8 @@ from mdnn.layers.multidim_dense import MultidimDense
 def grow_mean(old, new, around):
     """Returns no origins: a mean has no weights. Refuses a longer axis, which changes the mean."""
     axes = [around.grid.name(axis, False) for axis in new.axes]
-    if changed := [name for name in axes if name in around.grid.changed]:
+    changed = [name for name in axes if name in around.grid.changed]
+    if changed and around.exact:
         raise MdnnError(
             f"{around.where}: the mean along {changed[0]!r} takes in its new positions; the old "
             "scores would change"

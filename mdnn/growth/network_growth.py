@@ -23,7 +23,7 @@ def modes_of(config):
     return frozenset(causal for causal, trained in called if trained)
 
 
-def network_origins(old, new):
+def network_origins(old, new, exact=True):
     """Returns where each weight of a larger network comes from.
 
     On contexts that the old network could read, laid into the corner of the larger grid, the larger
@@ -31,6 +31,8 @@ def network_origins(old, new):
 
     Args:
         old, new: `mdnn.models.network.Network`, the new one with its initial weights.
+        exact: boolean; `False` (for `mdnn.growth.narrowing`) also describes changes of the grid
+            after which the scores would differ.
 
     Returns:
         Dict from the paths of the new weights to `mdnn.growth.origins.Origin`s.
@@ -48,7 +50,7 @@ def network_origins(old, new):
     rules = [*stream_rules(pairs, widths), *vocabulary_rules(new.embedding)]
     channels = channel_map(*widths, rules, "backbone.width")
     modes = modes_of(old.config) | modes_of(new.config)
-    stream = Stream(change, channels, before.width, modes)
+    stream = Stream(change, channels, before.width, modes, exact)
     if before.final_norm != after.final_norm:
         raise MdnnError(f"backbone.final_norm: growing keeps {before.final_norm!r}")
     found = {

@@ -16,7 +16,7 @@ def grow_conv(old, new, around):
     name = around.grid.name(new.axis, False)
     if old.wiring != new.wiring or old.depthwise != new.depthwise:
         raise MdnnError(f"{around.where}.wiring: growing keeps {old.wiring!r}")
-    if old.wiring == "full" and name in around.grid.longer:
+    if around.exact and old.wiring == "full" and name in around.grid.longer:
         raise MdnnError(
             f"{around.where}.wiring: a convolution that sees later positions takes in the new ones "
             f"of {name!r}; the old scores would change"
@@ -62,7 +62,8 @@ def grow_local(old, new, around):
     tap = t - (new.window - w)
     last = np.minimum(j, n - 1)
     seen = last - w + tap
-    known = (tap >= 0) & (tap <= 2 * w) & (seen >= 0) & (seen < n)
+    # Taps beyond the edges multiply zeros, on a longer axis no more.
+    known = (tap >= 0) & (tap <= 2 * w) & ((seen >= 0) & (seen < n) | (size == n))
     matrix = np.where(known, last * (2 * w + 1) + tap, NEW)
     stride = n * (2 * w + 1)
     free = (over == NEW)[..., None, None]

@@ -142,7 +142,7 @@ def grow_halt(old, new, stream):
         raise MdnnError("refeed.step_schedule: growing keeps the halting head")
     if not isinstance(new, HaltHead):
         return {}
-    if stream.grid.changed and not new.each_position:
+    if stream.exact and stream.grid.changed and not new.each_position:
         raise MdnnError(
             "refeed.step_schedule: the halting head takes the mean over all positions, which a "
             "larger grid changes"

@@ -193,7 +193,7 @@ def _mixing(lowering, block, dst, src):
     # Imported late: mixers and blocks are lowered by each other's functions.
     from mdnn.kernels.mixer_lowering import lower_mixer
 
-    width, gate, x, offset = lowering.width, None, src, 0
+    width, gate, x, offset = block.mixing_width(lowering.width), None, src, 0
     if block.project:
         gated = block.gate != "none"
         both = lowering.register(width * (2 if gated else 1))

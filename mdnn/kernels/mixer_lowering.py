@@ -28,12 +28,13 @@ def lower_mixer(lowering, layer, mixer, dst, src, offset, where):
         src, offset: register of the input, and where the input begins in it.
         where: what to name in errors.
     """
-    caches = mixer.make_caches(layer, lowering.grid, lowering.width)
+    width = lowering.sizes[dst]
+    caches = mixer.make_caches(layer, lowering.grid, width)
     if not caches:
         _channels(lowering, layer, dst, src, offset, where)
         return
     for number, cache in enumerate(caches):
-        out = dst if number == len(caches) - 1 else lowering.register(lowering.width)
+        out = dst if number == len(caches) - 1 else lowering.register(width)
         for kind, lower in CACHES.items():
             if isinstance(cache, kind):
                 lower(lowering, cache, out, src, offset)
@@ -77,7 +78,7 @@ def _weighted_sum(lowering, cache, dst, src, offset):
         if inside is not None:
             mix.inside[number] = arrays.array(inside.transpose(0, 2, 3, 1))
             mix.inside_kernels[number] = inside.shape[0]
-    of_row = cache.num_columns * lowering.width
+    of_row = cache.num_columns * cache.width
     # The inputs of the row; the sum of completed rows; their summaries.
     floats = of_row * (1 + (len(cache.blocks) > 0) + len(cache.blocks) * cache.num_rows)
     lowering.add(

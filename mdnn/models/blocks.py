@@ -6,12 +6,14 @@ from keras import layers, ops
 from mdnn import activations
 from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.layers.weight_rules import (
     RuledDense,
     RuledLayer,
     RuledLayerNormalization,
     get_initializer,
 )
+from mdnn.models.row_identity import scaled, shifted
 
 
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
@@ -56,6 +58,9 @@ class ResidualBlock(RuledLayer):
         axis_names: names of the context axes of the input, used in the names of weights; `None`
             for numbers.
         epsilon: float, added to the norm's mean square.
+        slab: int, largest number of positions for which functions of single positions are computed
+            at once (see `mdnn.layers.slabs`); 0: all.
+        remat: boolean, whether gradients recompute f instead of storing its activations.
 
     Call arguments:
         x: the input.
@@ -76,10 +81,13 @@ class ResidualBlock(RuledLayer):
         seed=None,
         axis_names=None,
         epsilon=1e-5,
+        slab=0,
+        remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.slab, self.remat = slab, remat
         self.seed = seed
         self.axis_names = None if axis_names is None else tuple(axis_names)
         self.norm, self.residual, self.bias = norm, residual, bias
@@ -112,7 +120,12 @@ class ResidualBlock(RuledLayer):
         return dense
 
     def call(self, x, options=None, training=None, mix=None):
-        return self.add(x, self.transform(self.normed(x), options, training, mix), training)
+        def transform(x):
+            return self.transform(self.normed(x), options, training, mix)
+
+        if self.remat and training and mix is None:
+            transform = keras.remat(transform)
+        return self.add(x, transform(x), training)
 
     def normed(self, x):
         """Returns the input of f: normalized, except with `residual="post"`."""
@@ -145,6 +158,10 @@ class ResidualBlock(RuledLayer):
         """
         return []
 
+    def mixing_width(self, width):
+        """Returns the channels that its mixers see, from the channels of its input."""
+        return width
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
@@ -159,11 +176,24 @@ class ResidualBlock(RuledLayer):
             "seed": self.seed,
             "axis_names": self.axis_names,
             "epsilon": self.epsilon,
+            "slab": self.slab,
+            "remat": self.remat,
         }
 
 
+class PositionBlock(ResidualBlock):
+    """Base class of blocks whose f acts on each position alone: f is computed in slabs."""
+
+    def call(self, x, options=None, training=None, mix=None):
+        def transform(x):
+            return self.transform(self.normed(x), options, training, mix)
+
+        y = grid_in_slabs(transform, [x], self.slab, remat=bool(training))
+        return self.add(x, y, training)
+
+
 @keras.saving.register_keras_serializable(package="mdnn")
-class FeedForwardBlock(ResidualBlock):
+class FeedForwardBlock(PositionBlock):
     """Computes `W_out act(W_in h)`; with a gate `W_out (gate(u) * v)` (SwiGLU, arXiv 2002.05202).
 
     Args:
@@ -193,13 +223,13 @@ class FeedForwardBlock(ResidualBlock):
         self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
 
     def transform(self, x, options, training, mix=None):
-        x = self.dense_in(x)
+        x = shifted(self.dense_in(x), options, self.name)
         if self.gate != "none":
             gate, x = ops.split(x, 2, axis=-1)
             x = gated(self.gate, self.gate_function, gate, x)
         elif self.function is not None:
             x = self.function(x)
-        return self.dense_out(x)
+        return self.dense_out(scaled(x, options, self.name))
 
     def operations(self, input_shape):
         """Returns the number of multiply-adds for one example."""
@@ -221,7 +251,7 @@ class FeedForwardBlock(ResidualBlock):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class LinearBlock(ResidualBlock):
+class LinearBlock(PositionBlock):
     """Applies one dense layer over the channels, the paper's linear layer.
 
     Args:
@@ -244,7 +274,7 @@ class LinearBlock(ResidualBlock):
         self.dense = self.make_dense(shape[-1], "dense", shape, self.scale)
 
     def transform(self, x, options, training, mix=None):
-        x = self.dense(x)
+        x = shifted(self.dense(scaled(x, options, self.name)), options, self.name)
         return x if self.function is None else self.function(x)
 
     def operations(self, input_shape):

@@ -15,7 +15,7 @@ class CachedMixing:
     Args:
         blocks: list of `mdnn.models.blocks.ResidualBlock`.
         grid: tuple of ints, sizes of the context axes; the last axis holds the columns.
-        width: int, number of channels.
+        width: int, number of channels of the blocks' inputs.
         runs: int, number of times that the blocks run, one after another.
         columns: boolean, whether the layers have the last axis of the grid (see
             `mdnn.layers.mixing.Mixer.make_caches`).
@@ -30,9 +30,10 @@ class CachedMixing:
         self.blocks, self.grid, self.width, self.columns = blocks, tuple(grid), width, columns
         self._caches, uses = {}, []
         for block in blocks:
+            inner = block.mixing_width(width)
             for layer, mixer in block.mixing_uses():
                 if id(layer) not in self._caches:
-                    self._caches[id(layer)] = mixer.make_caches(layer, grid, width, columns)
+                    self._caches[id(layer)] = mixer.make_caches(layer, grid, inner, columns)
                 uses += self._caches[id(layer)]
         self.uses = uses * runs
         self.takes_prefix = all(cache.takes_prefix for cache in uses)
@@ -84,12 +85,12 @@ class CachedMixing:
         Returns:
             Tuple of the result of `run` and the new `current_row`.
         """
-        shape = self.shape(1, 1)
+        shape = self.shape(1, 1)[:-1]
 
         def use(cache, k, x):
             x = tree.map_structure(lambda v: ops.reshape(v, (-1, v.shape[-1])), x)
             y, new = cache.step(weights[k], row_context[k], current_row[k], column, x)
-            return ops.reshape(y, shape), new
+            return ops.reshape(y, (*shape, y.shape[-1])), new
 
         mix = CachedMixers(self._caches, use, conditional=True)
         return run(mix), mix.made
@@ -104,14 +105,14 @@ class CachedMixing:
 
         Returns:
             Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
-            `[batch, rows, columns, width]`, or its history, for `restore_row`.
+            `[batch, rows, columns, channels]`, or its history, for `restore_row`.
         """
-        shape = self.shape(rows, columns)
+        shape = self.shape(rows, columns)[:-1]
 
         def use(cache, k, x):
             x = tree.map_structure(lambda v: ops.reshape(v, (-1, rows, columns, v.shape[-1])), x)
             y, past_rows, *history = cache.prefill(weights[k], x)
-            return ops.reshape(y, shape), (past_rows, *(history or [x]))
+            return ops.reshape(y, (*shape, y.shape[-1])), (past_rows, *(history or [x]))
 
         mix = CachedMixers(self._caches, use)
         result = run(mix)

@@ -12,7 +12,7 @@ from mdnn.errors import MdnnError
 class CallOptions:
     """Options of a forward pass that are independent of the weights.
 
-    Further options (density, identity, mesh) become fields of this class. The layers concerned
+    Further options become fields of this class. The layers concerned
     read them (`mdnn.layers.mixing.Mixer.call_arguments`); all other code passes the whole value
     through.
 
@@ -22,11 +22,14 @@ class CallOptions:
         steps: int from 1, number of refeed steps; with `adaptive` the largest number.
         adaptive: boolean, whether each position takes its own number of steps, by the
             `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
+        identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`:
+            the identity of each context (`mdnn.models.row_identity`); `None` for none.
     """
 
     causal: bool | None = True
     steps: int = 1
     adaptive: bool = False
+    identity: dict | None = None
 
     def changed(self, **changes):
         """Returns a copy with other values; `None` leaves a value unchanged.

@@ -6,6 +6,9 @@ from mdnn.models.blocks import product, run_blocks
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.thinking.stopping import run_until_stopped
 
+IDENTITY = "identity"
+"""Key of the entry of `weights` that holds the identities of the contexts."""
+
 
 class IncrementalDecoder:
     """Runs a causal network position by position along a row, all contexts at the same column.
@@ -44,18 +47,22 @@ class IncrementalDecoder:
             limits = network.step_limits.of_positions()
             self.limits = limits.reshape((self.num_rows, self.num_columns))
 
-    def prepare_weights(self):
+    def prepare_weights(self, identity=None):
         """Returns `weights`, to be computed once, before all loops.
+
+        Args:
+            identity: the identities of the contexts, see `CallOptions`; `None` for none.
 
         Returns:
             List of dicts: one per use, then one per random initial state of the recurrence,
-            `[rows, columns, width]`.
+            `[rows, columns, width]`, then the identities.
         """
         shape = (self.num_rows, self.num_columns, self.width)
         states = self.network.random_states()
         return [
             *self.caches.prepare_weights(),
             *({"state": ops.cast(ops.reshape(state, shape), self.dtype)} for state in states),
+            *([] if identity is None else [{IDENTITY: identity}]),
         ]
 
     def start_row(self, weights, past_rows, row):
@@ -78,7 +85,11 @@ class IncrementalDecoder:
     def _split(self, values):
         """Splits a list into the entries of the uses and those of the random initial states."""
         count = len(self.caches.uses)
-        return values[:count], values[count:]
+        return values[:count], [value for value in values[count:] if IDENTITY not in value]
+
+    def _options(self, weights):
+        """Returns the options of a call with the identities in `weights`."""
+        return self.options.changed(identity=weights[-1].get(IDENTITY) if weights else None)
 
     def empty_rows(self, tokens):
         """Returns `past_rows` before the first row, for the batch size of `tokens`."""
@@ -109,7 +120,8 @@ class IncrementalDecoder:
             limits = ops.take(more.pop()["limits"], column, axis=0)
             limits = ops.reshape(limits, (*shape[:-1], 1))
         states = [ops.reshape(ops.take(state["state"], column, axis=0), shape) for state in more]
-        run = self._running(x, states, limits, self._marks(tokens[:, None], shape))
+        marks = self._marks(tokens[:, None], shape)
+        run = self._running(x, states, limits, self._options(weights), marks)
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
@@ -135,7 +147,8 @@ class IncrementalDecoder:
         limits = None
         if self.limits is not None:
             limits = self.limits[:rows, :columns].reshape((1, *shape[1:-1], 1))
-        run = self._running(x, states, limits, self._marks(tokens, shape))
+        marks = self._marks(tokens, shape)
+        run = self._running(x, states, limits, self._options(weights), marks)
         _, past_rows, inputs = self.caches.prefill(run, weights, rows, columns)
         return past_rows, inputs
 
@@ -144,16 +157,17 @@ class IncrementalDecoder:
         marks = self.network.marks(tokens)
         return None if marks is None else ops.reshape(marks, shape[:-1])
 
-    def _running(self, x, states, limits, marks=None):
+    def _running(self, x, states, limits, options, marks=None):
         """Returns a function that runs the backbone, with its refeed steps, on embedded tokens.
 
         Args:
             x: embedded tokens.
             states: the random initial states; empty if the initial states are not random.
             limits: see `mdnn.models.thinking.stopping.run_until_stopped`.
+            options: `CallOptions`.
             marks: see `mdnn.models.blocks.run_blocks`.
         """
-        network, options = self.network, self.options
+        network = self.network
         states = tuple(states) or network.first_states(x)
 
         def run(mix):

@@ -4,7 +4,9 @@ import keras
 from keras import ops
 
 from mdnn.layers.mixing import make_mixer
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
+from mdnn.models.row_identity import scaled, shifted
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -23,6 +25,7 @@ class MixingBlock(ResidualBlock):
         activation: name of the activation after each run of a set, or `"none"`. With a gate the
             last run has none.
         project: boolean, whether to apply dense layers before and after.
+        width: int, number of channels between the dense layers; 0: that of the input.
 
     Input shape:
         `[batch, t1, ..., tk, channels]`.
@@ -39,9 +42,11 @@ class MixingBlock(ResidualBlock):
         gate="none",
         activation="none",
         project=True,
+        width=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.width = width
         self.mixers = tuple(make_mixer(mixer) for mixer in mixers)
         self.stack, self.times, self.project = stack, times, project
         self.gate, self.activation = gate, activation
@@ -49,31 +54,30 @@ class MixingBlock(ResidualBlock):
         self.function = make_activation(activation)
 
     def build_transform(self, shape):
-        width = shape[-1]
+        width = self.mixing_width(shape[-1])
+        inner = (*shape[:-1], width)
         check_width(self.gate_function, self.gate, width)
         check_width(self.function, self.activation, width)
         if self.project:
             twice = 2 if self.gate != "none" else 1
             self.dense_in = self.make_dense(width * twice, "dense_in", shape)
-            self.dense_out = self.make_dense(width, "dense_out", shape, self.scale)
+            self.dense_out = self.make_dense(shape[-1], "dense_out", inner, self.scale)
         self.sets = []
         for s in range(self.stack):
             mixing = []
             for k, mixer in enumerate(self.mixers):
                 layer = mixer.make_layer(len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
                 layer.axis_names = self.axis_names
-                layer.build(mixer.layer_shape(shape))
+                layer.build(mixer.layer_shape(inner))
                 mixing.append(layer)
             self.sets.append(mixing)
 
     def transform(self, x, options, training, mix=None):
         """Computes f; the arguments are the call arguments of `ResidualBlock`."""
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
-        gate = None
+        gates = ()
         if self.project:
-            x = self.dense_in(x)
-            if self.gate != "none":
-                gate, x = ops.split(x, 2, axis=-1)
+            *gates, x = grid_in_slabs(lambda x: self._first(x, options), [x], self.slab)
         for s, mixing in enumerate(self.sets):
             for t in range(self.times):
                 x = sum(
@@ -81,11 +85,23 @@ class MixingBlock(ResidualBlock):
                 )
                 last = s == self.stack - 1 and t == self.times - 1
                 # The gate is the nonlinearity of the last run.
-                if self.function is not None and not (last and gate is not None):
+                if self.function is not None and not (last and gates):
                     x = self.function(x)
-        if gate is not None:
-            x = gated(self.gate, self.gate_function, gate, x)
-        return self.dense_out(x) if self.project else x
+        if not self.project:
+            return x
+        return grid_in_slabs(lambda *x: self._last(*x, options), [*gates, x], self.slab)
+
+    def _first(self, x, options):
+        """Returns the input of the gate, if there is one, and the input of the mixers."""
+        x = shifted(self.dense_in(x), options, self.name)
+        return (x,) if self.gate == "none" else tuple(ops.split(x, 2, axis=-1))
+
+    def _last(self, *values):
+        """Returns f from the gate's input, if there is one, the mixed values and the options."""
+        *gates, x, options = values
+        if gates:
+            x = gated(self.gate, self.gate_function, *gates, x)
+        return self.dense_out(scaled(x, options, self.name))
 
     def mixing_uses(self):
         return [
@@ -94,6 +110,9 @@ class MixingBlock(ResidualBlock):
             for _ in range(self.times)
             for layer, mixer in zip(mixing, self.mixers, strict=True)
         ]
+
+    def mixing_width(self, width):
+        return self.width or width
 
     @property
     def can_be_causal(self):
@@ -106,20 +125,23 @@ class MixingBlock(ResidualBlock):
     def operations(self, input_shape):
         """Returns the number of multiply-adds for one example."""
         shape = tuple(input_shape)
+        inner = (*shape[:-1], self.mixing_width(shape[-1]))
         total = 0
         if self.project:
-            total += product(shape[1:]) * (self.dense_in.units + shape[-1])
+            total += product(shape[1:]) * (self.dense_in.units + inner[-1])
         for layer, mixer in self.mixing_uses():
-            total += mixer.operations(layer, shape)
+            total += mixer.operations(layer, inner)
         return total
 
     def values(self, input_shape):
         """Returns the number of values written for one example."""
         shape = tuple(input_shape)
-        size, runs = product(shape[1:]), self.stack * self.times
-        around = (2 if self.gate == "none" else 4) * self.project
-        total = size * (ends(self) + around + (self.function is not None) * runs)
-        return total + runs * sum(mixer.values(shape) for mixer in self.mixers)
+        inner = (*shape[:-1], self.mixing_width(shape[-1]))
+        size, between, runs = product(shape[1:]), product(inner[1:]), self.stack * self.times
+        around = (1 if self.gate == "none" else 3) * self.project
+        total = size * (ends(self) + self.project)
+        total += between * (around + (self.function is not None) * runs)
+        return total + runs * sum(mixer.values(inner) for mixer in self.mixers)
 
     def get_config(self):
         return {
@@ -130,4 +152,5 @@ class MixingBlock(ResidualBlock):
             "gate": self.gate,
             "activation": self.activation,
             "project": self.project,
+            "width": self.width,
         }

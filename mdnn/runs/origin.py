@@ -8,7 +8,7 @@ from mdnn.files import write_text
 from mdnn.strict_json import read_json
 
 ORIGIN = "origin.json"
-"""Name of the file of a run folder that says what it was started or grown from."""
+"""Name of the file of a run folder that says what it was started, grown or cut from."""
 
 _KINDS = {"how": str, "run": str, "step": (int, type(None)), "optimizer": bool, "changes": list}
 
@@ -18,11 +18,12 @@ def write_origin(folder, how, run, step=None, optimizer=False, changes=()):
 
     Args:
         folder: the run folder.
-        how: `"started"`: new training with the other run's weights; `"grown"`: see `mdnn.grow`.
+        how: `"started"`: new training with the other run's weights; `"grown"`, `"shrunk"`: see
+            `mdnn.grow` and `mdnn.shrink`; `"merged"`: with an identity.
         run: the other run's path, or words for a network without one.
         step: int, step of the other run's newest checkpoint; `None` if it has none.
         optimizer: boolean, whether the optimizer's state came along.
-        changes: list of `KEY=VALUE`, the config keys that were changed by growing.
+        changes: list of `KEY=VALUE`, the config keys that growing or shrinking changed.
     """
     table = {"how": how, "run": str(run), "step": step, "optimizer": optimizer}
     write_text(Path(folder) / ORIGIN, json.dumps(table | {"changes": list(changes)}) + "\n")
@@ -45,7 +46,7 @@ def read_origin(folder):
         not isinstance(table, dict)
         or set(table) != set(_KINDS)
         or not all(isinstance(table[key], kind) for key, kind in _KINDS.items())
-        or table["how"] not in ("started", "grown")
+        or table["how"] not in ("started", "grown", "shrunk", "merged")
     ):
         raise MdnnError(f"{path}: expected {', '.join(_KINDS)}; delete it to go on")
     return table

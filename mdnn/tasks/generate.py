@@ -2,10 +2,11 @@
 
 from mdnn.generation.options import options_of
 from mdnn.runs.run_folder import cached_run
+from mdnn.tasks.density_rule import run_for
 from mdnn.tasks.registry import task_for
 
 
-def generate(run, prompt, output=None, stream=None, **options):
+def generate(run, prompt, output=None, stream=None, density=None, identity=None, **options):
     """Answers a prompt with a trained network.
 
     The same network, prompt, options and seed give the same answer, independent of other prompts
@@ -23,9 +24,13 @@ def generate(run, prompt, output=None, stream=None, **options):
             see `mdnn.generation.options.GenerationOptions`.
         stream: function called with each piece of a generated text, with each item of the answer
             to a single prompt, or with the number of steps and the current answer to a puzzle.
+        density: float, a trained density (`train.density`): a narrower, faster network answers.
+            `"auto"` for texts: the density that the prompt's difficulty needs (docs/density.md).
+            `None`: the whole network.
+        identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
-            `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`, `steps`,
-            `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
+            `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
+            `steps`, `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
         Text networks: a str, the generated text without the prompt. Item networks: a str, uint8 or
@@ -42,6 +47,6 @@ def generate(run, prompt, output=None, stream=None, **options):
 
     >>> mdnn.generate("runs/text", "The ", length=100, preset="creative", seed=3)
     """
-    run = cached_run(run)
+    run = run_for(cached_run(run), density, prompt, identity)
     options = options_of({"output": output, **options})
     return task_for(run.config, run.words).generate(run, prompt, options, stream)

@@ -1,6 +1,7 @@
 """Defines the evaluation interface of a task, with defaults for a loss per token."""
 
 from mdnn.errors import MdnnError
+from mdnn.growth.narrowing import at_density
 from mdnn.tasks.batch_evaluator import BatchEvaluator, cached_evaluator
 
 # Columns of the table of metrics by number of steps: key, header, number format.
@@ -49,6 +50,22 @@ class Measuring:
             say: function called with one line of text if only part of the data is read.
         """
         return evaluator.metrics(self.validation, progress)
+
+    def density_losses(self, run):
+        """Returns the loss at each trained density, on a sample of the validation data.
+
+        Args:
+            run: `mdnn.runs.run_folder.Run` that was trained with `train.density`. A task may
+                write into its folder what `--density auto` needs.
+
+        Returns:
+            dict from densities (as words) to losses of the first mode, in nats per unit.
+        """
+        found = {}
+        for density in run.config.train.density:
+            evaluator = self.evaluator(self.networks(at_density(run, density).model))
+            found[f"{density:g}"] = next(iter(evaluator.quick(self.validation).values()))
+        return found
 
     @staticmethod
     def _say_limit(say, count, whole, what):

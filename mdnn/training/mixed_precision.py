@@ -58,6 +58,8 @@ def compute_dtype_scope(model, dtype):
     if dtype == "float32":
         yield
         return
+    # A loss with derived weights computes with the layers of another network.
+    model = getattr(model, "computing", model)
     changed = [layer for layer in all_layers(model) if layer.dtype_policy.name == "float32"]
     for layer in changed:
         layer.dtype_policy = f"mixed_{dtype}"

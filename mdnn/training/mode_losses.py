@@ -47,7 +47,8 @@ class ModeLosses:
     def train_losses(self, progress):
         """Returns each mode's mean loss since the last row of metrics.csv.
 
-        A mode without a step since then keeps its previous value.
+        A mode without a step since then keeps its previous value. Steps of narrower networks
+        (`train.density`) do not count.
 
         Args:
             progress: `mdnn.training.checkpoint.Progress`.
@@ -56,9 +57,10 @@ class ModeLosses:
             dict from modes to losses in nats per unit.
         """
         means = dict(progress.train_loss)
-        for mode in dict(progress.losses):
+        for mode in self.shares:
             losses = [loss for name, loss in progress.losses if name == mode]
-            means[mode] = float(np.mean(losses)) / self.units_per_token
+            if losses:
+                means[mode] = float(np.mean(losses)) / self.units_per_token
         return means
 
     def combined(self, losses):

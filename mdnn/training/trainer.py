@@ -21,6 +21,7 @@ from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.plots import loss_curve
 from mdnn.training.progress import Ticker, clock
 from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
@@ -58,17 +59,18 @@ class Training:
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
+        self.widths = TrainedWidths(run.config, self.model, task)
         strategy = strategy_of(run.config)
         divisible = task.divisible and run.config.refeed.supervision_steps == 1
         divisible = divisible and strategy is None
         self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
-            networks,
+            networks | self.widths.networks,
             loss,
             self.optimizer,
             self.batches,
             precision=precision,
-            learner=task.loss_model,
+            learner=self.widths.loss_model,
             xla=spec.xla,
             microbatches=self.microbatches,
             strategy=strategy,
@@ -129,6 +131,8 @@ class Training:
         ticker = Ticker("evaluating", self.display.show)
         limit = self.run.config.train.final_evaluation
         metrics = self.task.final_metrics(self.evaluator, limit, ticker, self.display.say)
+        if self.run.config.train.density:
+            metrics["densities"] = self.task.density_losses(self.run)
         return metrics | {
             "parameters": self.model.count_params(),
             "steps": self.progress.step,
@@ -232,7 +236,7 @@ class Training:
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
                 self.feed.spent = spent
-                mode = self.feed.objective(progress.step)
+                mode = self.widths.name(self.feed.objective(progress.step), progress.step)
                 if mode not in compiled:
                     self.display.compiling(mode, self.microbatches)
                     traced = time.perf_counter()

@@ -10,7 +10,13 @@ from mdnn.errors import MdnnError
 from mdnn.layers.axis_product import axis_product
 from mdnn.layers.mixing.decoding_cache import DecodingCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache, split_diagonal
-from mdnn.layers.mixing.mixer import Mixer, check_groups, register_mixer, wired_causally
+from mdnn.layers.mixing.mixer import (
+    Mixer,
+    check_groups,
+    narrowed_groups,
+    register_mixer,
+    wired_causally,
+)
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import toeplitz
@@ -69,6 +75,9 @@ class DenseMixer(Mixer):
                 f"sharing = {self.sharing!r}"
             )
         check_groups(self, where, width, channels)
+
+    def narrowed(self, width, narrow):
+        return narrowed_groups(self, width, narrow) if self.kernels > 1 else self
 
     def make_layer(self, rank, name, dtype=None):
         sharing = self.sharing

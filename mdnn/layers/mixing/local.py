@@ -12,6 +12,7 @@ from mdnn.layers.mixing.mixer import (
     Mixer,
     check_groups,
     check_window_given,
+    narrowed_groups,
     register_mixer,
     wired_causally,
 )
@@ -214,6 +215,9 @@ class LocalMixer(Mixer):
         super().check(where, rank, width, channels)
         check_window_given(self, where)
         check_groups(self, where, width, channels)
+
+    def narrowed(self, width, narrow):
+        return narrowed_groups(self, width, narrow) if self.groups > 1 else self
 
     def make_layer(self, rank, name, dtype=None):
         (axis,) = self.context_axes(rank)

@@ -103,6 +103,18 @@ class Mixer:
         """Returns the classes that a config selects by `kind` (see `mdnn.config.schema.parse`)."""
         return load_mixers()
 
+    def narrowed(self, width, narrow):
+        """Returns the mixer of the first channels of a layer.
+
+        Args:
+            width: Integer, channels of the layer.
+            narrow: Integer, how many of them are left.
+
+        Returns:
+            A `Mixer` for `narrow` channels; `None` if they would split a group of channels.
+        """
+        return self
+
     def context_axes(self, rank):
         """Returns the mixed axes among `rank` context axes, a tuple of ints."""
         return tuple(self.axes) or tuple(range(1, rank + 1))
@@ -211,6 +223,16 @@ class Mixer:
 def wired_causally(wiring):
     """Returns whether a wiring includes `"causal"`."""
     return "causal" in wiring.split("+")
+
+
+def narrowed_groups(mixer, width, narrow):
+    """Returns a mixer with the first of its groups of channels; see `Mixer.narrowed`."""
+    size = width // mixer.groups
+    if narrow <= size:
+        return dataclasses.replace(mixer, groups=1)
+    if narrow % size:
+        return None
+    return dataclasses.replace(mixer, groups=narrow // size)
 
 
 def check_groups(mixer, where, width, channels):

@@ -13,10 +13,11 @@ from mdnn.runs.run_folder import cached_run
 from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
+from mdnn.tasks.density_rule import run_for
 from mdnn.tasks.registry import task_class
 
 
-def export(run, directory, xla=True):
+def export(run, directory, xla=True, density=None, identity=None):
     """Exports a trained network for serving.
 
     `directory`/1 (or the next number that is free) is a SavedModel as TensorFlow Serving loads
@@ -50,6 +51,9 @@ def export(run, directory, xla=True):
         directory: where to; made where it is not there.
         xla: whether XLA compiles `generate` of a network of texts. Without it, it runs anywhere,
             and more slowly.
+        density: float, a trained density (`train.density`), at which the network is exported;
+            `None` for the whole network.
+        identity: a file that `mdnn.adapt` made for this network, or `None`.
 
     Returns:
         `pathlib.Path` of the SavedModel.
@@ -61,7 +65,7 @@ def export(run, directory, xla=True):
         raise MdnnError(
             f"export needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
-    run = cached_run(run)
+    run = run_for(cached_run(run), density, identity=identity)
     directory = as_path(directory, "directory")
     if directory.exists() and not directory.is_dir():
         raise MdnnError(f"{directory} is a file, expected a folder to export into")

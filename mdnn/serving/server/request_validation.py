@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.serving.server.batcher import Job
 from mdnn.serving.server.request_limits import BAD, RefusalError
-from mdnn.serving.server.served_model import GENERATE
+from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
 
 MOST_TEMPERATURE = 100
 
@@ -44,7 +44,7 @@ def as_job(signature, inputs, limits, tell, write=False):
             inputs[name] = _one_each(name, inputs[name], rows)
     check_settings(inputs, limits)
     key = [signature.name, tuple(inputs[name].shape[1:] for name in sorted(inputs))]
-    if signature == GENERATE:
+    if signature in (GENERATE, WITH_IDENTITY):
         check_prompts(inputs["prompt"], limits)
         if write:
             key[0] = "write"
@@ -67,7 +67,7 @@ def is_own(signature):
         and all(spec.batched or spec.shape is None for spec in specs)
         and all(spec.batched for spec in signature.outputs.values())
         and (
-            signature == GENERATE
+            signature in (GENERATE, WITH_IDENTITY)
             or (signature.name == "serving_default" and names == {"tokens"})
             or (
                 signature.name.startswith("answer_")
@@ -84,6 +84,21 @@ def _one_each(name, array, rows):
             BAD, f"{name}: expected one value or {rows}, received shape {list(array.shape)}"
         )
     return np.broadcast_to(array.reshape(-1), (rows,))
+
+
+def check_identities(inputs, known):
+    """Refuses names of identities that are not served.
+
+    Args:
+        inputs: dict of arrays.
+        known: tuple of str, the names.
+    """
+    for name in np.ravel(inputs.get("identity", [])):
+        text = name.decode("utf-8", "replace")
+        if text and text not in known:
+            raise RefusalError(
+                BAD, f"identity: expected {', '.join(known)} or none, received {text[:80]!r}"
+            )
 
 
 def check_prompts(prompts, limits, least=1):

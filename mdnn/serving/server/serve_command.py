@@ -11,21 +11,28 @@ import sys
 import time
 from importlib.util import find_spec
 
+from mdnn.config.density import density_argument
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.generation.options import ENGINE_NAMES
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
+from mdnn.tools.tool_options import add_tools, toolbox_of
+from mdnn.tools.toolbox import Toolbox
+
+KEY_VARIABLE = "MDNN_API_KEY"
+"""Environment variable of the key that requests must have."""
 
 
 def add_serve(commands):
     """Adds `mdnn serve` to the subparsers of the command line."""
     serve = commands.add_parser(
         "serve",
-        help="a network behind HTTP: TensorFlow Serving's REST forms, and a page",
+        help="a network behind HTTP: TensorFlow Serving's and OpenAI's forms, and a page",
         description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
-        "POST /v1/models/NAME:predict), POST /v1/models/NAME:stream, a text as it is written, and "
+        "POST /v1/models/NAME:predict), OpenAI's (GET /v1/models, POST /v1/completions, POST "
+        "/v1/chat/completions), POST /v1/models/NAME:stream, a text as it is written, and "
         "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
         "code, use the network or other files than its own is refused (mdnn inspect lists them).",
     )
@@ -56,7 +63,29 @@ def add_serve(commands):
         help="an origin whose pages may ask, such as https://write.example.org: the address that "
         "people see where a proxy stands in front of the server (several times for several)",
     )
+    serve.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="answer only requests with the header 'Authorization: Bearer KEY' (default: the "
+        f"environment variable {KEY_VARIABLE}, which other users of the computer do not see; "
+        "without either: all)",
+    )
     serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
+    serve.add_argument(
+        "--density",
+        metavar="D",
+        type=density_argument,
+        help="one of the densities of train.density: a narrower, faster network (1); auto: each "
+        "text has the one that its prompt needs",
+    )
+    serve.add_argument(
+        "--identity",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="a file that mdnn adapt made for this network, and the name by which requests choose "
+        "it (several times for several)",
+    )
     serve.add_argument(
         "--engine",
         metavar="WORD",
@@ -78,6 +107,7 @@ def add_serve(commands):
     serve.add_argument(
         "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
     )
+    add_tools(serve)
     serve.set_defaults(run_command=serve_network)
 
 
@@ -94,6 +124,8 @@ def serve_network(options):
     names = [field.name for field in dataclasses.fields(RequestLimits)]
     limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
+    api_key = checked_key(options.api_key)
+    identities = named_files(options.identity)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
     # imported late: starlette is an extra
@@ -105,19 +137,24 @@ def serve_network(options):
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{options.run} is no run folder or SavedModel: there is {what} there")
-    with contextlib.closing(listen(options.host, options.port)) as listening:
+    with (
+        contextlib.closing(listen(options.host, options.port)) as listening,
+        contextlib.closing(toolbox_of(options) or Toolbox([])) as toolbox,
+    ):
         quiet_import()
         # imported late: TensorFlow takes seconds, and uvicorn is an extra
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path, options.engine, options.member)
+        network = open_network(path, options.engine, options.member, options.density, identities)
         say(f"mdnn: {options.run} is read; getting ready")
         begun = time.monotonic()
         for rows in network.warm_up():
             if rows >= limits.rows:
                 break
-        server = StoppableServer(network, options.name, limits, options.host, hosts, origins)
+        server = StoppableServer(
+            network, options.name, limits, options.host, hosts, origins, api_key, toolbox
+        )
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(
@@ -131,6 +168,38 @@ def serve_network(options):
             # A step that TensorFlow has begun cannot be stopped, nor an interpreter end with it.
             sys.stdout.flush()
             os._exit(0)
+
+
+def checked_key(key):
+    """Returns the key that requests must have; `None` without one.
+
+    Args:
+        key: the value of `--api-key`, or `None` for the environment variable.
+
+    Raises:
+        MdnnError: a key that a header cannot hold as it is.
+    """
+    where = "--api-key"
+    if key is None:
+        key, where = os.environ.get(KEY_VARIABLE) or None, KEY_VARIABLE
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key and key):
+        raise MdnnError(f"{where}: expected visible ASCII characters without spaces")
+    return key
+
+
+def named_files(words):
+    """Returns a dict from names to files.
+
+    Args:
+        words: list of strings `NAME=FILE`.
+    """
+    found = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not equals or not name or not file or name in found:
+            raise MdnnError(f"--identity: expected NAME=FILE, each name once; received {word!r}")
+        found[name] = as_path(file, "--identity")
+    return found
 
 
 def check_name(name):

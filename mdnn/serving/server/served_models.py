@@ -7,19 +7,24 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
+from mdnn.generation.text_stream import TextStream
+from mdnn.growth.narrowing import at_density
 from mdnn.runs.run_files import CONFIG
 from mdnn.runs.run_folder import open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.export.saved_model import exported_by_task
+from mdnn.serving.server.density_streams import DensityStreams
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
-from mdnn.serving.server.served_model import GENERATE, ServedModel
+from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 from mdnn.serving.server.text_streams import SavedTexts
+from mdnn.tasks.density_rule import AUTO
 from mdnn.tasks.registry import task_for
 
 
-def open_network(path, engine="auto", member=None):
+def open_network(path, engine="auto", member=None, density=None, identities=None):
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
@@ -28,6 +33,7 @@ def open_network(path, engine="auto", member=None):
         engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
             brings its own.
         member: int, of a run of networks in tandem the member to serve; `None` for all.
+        density, identities: of a run folder, see `open_run_network`.
 
     Raises:
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
@@ -35,17 +41,33 @@ def open_network(path, engine="auto", member=None):
     """
     saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
     if not saved:
-        return open_run_network(open_run(path).member(member), engine)
+        run = open_run(path).member(member)
+        return open_run_network(run, engine, density, identities)
     if member is not None:
         raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
     if engine == "native":
         raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
+    if identities:
+        raise MdnnError("--identity: a SavedModel has one; mdnn export --identity makes it")
+    if density is not None:
+        raise MdnnError("--density: a SavedModel has one density; mdnn export --density makes it")
     return _open_saved(path)
 
 
-def open_run_network(run, engine="auto"):
-    """Returns the `Network` of a run folder, or of what `mdnn.runs.run_folder.open_run` returns."""
-    run = open_run(run)
+def open_run_network(run, engine="auto", density=None, identities=None):
+    """Returns the `Network` of a run folder.
+
+    Args:
+        run: what `mdnn.runs.run_folder.open_run` takes.
+        engine: see `mdnn.generation.engines.text_engine`.
+        density: float, a trained density; `"auto"`: each text has the density that its prompt
+            needs; `None`: the whole network.
+        identities: dict from names to files that `mdnn adapt` made: each text may name one.
+    """
+    if identities and density not in (None, 1):
+        raise MdnnError(f"--identity: belongs to the whole network; received density {density!r}")
+    whole = open_run(run)
+    run = at_density(whole, None if density == AUTO else density)
     if keras.backend.backend() != "tensorflow":
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
@@ -54,17 +76,31 @@ def open_run_network(run, engine="auto"):
     signatures, write = exported.signatures(), exported.text_stream(engine)
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
-        signatures.pop(GENERATE.name, None)
+        signatures.pop(exported.streamed, None)
+    several = []
+    if density == AUTO:
+        streams = DensityStreams(whole, engine)
+        write, several = streams.write, [one.write for one in streams.streams.values()]
+    if identities:
+        if write is None:
+            raise MdnnError(
+                "--identity: this network writes no texts; merge it: mdnn adapt --merge"
+            )
+        write = TextStream(run, engine, identities).write
     functions = _functions(signatures)
     if write is not None:
-        functions[GENERATE.name] = (GENERATE, None)
-    return ServedModel("1", functions, write, resources=exported, about=_about(run))
+        functions[GENERATE.name] = (WITH_IDENTITY if identities else GENERATE, None)
+    more = {"about": _about(run), "streams": several, "identities": identities or ()}
+    more["completions"] = exported.text_completions(engine)
+    more["chat_format"] = chat_format_of(run)
+    return ServedModel("1", functions, write, resources=exported, **more)
 
 
 def _about(run):
     """Returns what the page shows of a run; without examples where its data are not at hand."""
     source = run.config.data.source
     about = {"parameters": run.model.count_params(), "source": Path(source).name or source}
+    about["chat"] = is_for_chat(run)
     with contextlib.suppress(MdnnError, OSError):
         about["examples"] = task_for(run.config, run.words).example_prompts()
     return about

@@ -33,12 +33,12 @@ def grow_state(old, new, old_optimizer=None, new_optimizer=None):
     if old_optimizer is not None:
         variables = old.trainable_variables, new.trainable_variables
         grow_optimizer(origins, old_optimizer, new_optimizer, *variables, averages)
-    before, after = _generators(old), _generators(new)
+    before, after = generators(old), generators(new)
     for name in before.keys() & after.keys():
         after[name].assign(keras.ops.convert_to_numpy(before[name]))
 
 
-def _generators(network):
+def generators(network):
     """Returns the states of a network's random generators, a dict keyed by the layer that draws."""
     found = {}
     for block in network.blocks:

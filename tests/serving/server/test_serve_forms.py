@@ -12,7 +12,7 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.text_decoding
+import mdnn.generation.engines
 import mdnn.generation.text_stream
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
@@ -32,7 +32,7 @@ def not_compiled():
     """XLA takes longer to compile what writes than all that is written here takes without it."""
     plain = functools.partial(TextDecoder, xla=False)
     with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.text_decoding, mdnn.generation.text_stream):
+        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
             patch.setattr(room, "TextDecoder", plain)
         yield
 
@@ -213,7 +213,7 @@ def test_addresses(client):
         ("/v1/models/other", 404, "Servable not found for request: Latest(other)"),
         (f"{model}/versions/2", 404, f"Servable not found for request: Specific({NAME}, 2)"),
         (f"{model}:predict", 400, f"Malformed request: GET {model}:predict"),
-        ("/v1/models", 400, "Malformed request: GET /v1/models"),
+        ("/v1/modules", 400, "Malformed request: GET /v1/modules"),
         ("/nothing", 404, "Not Found"),
         ("/page/../page.py", 404, "Not Found"),
     ):

@@ -1,0 +1,80 @@
+"""`mdnn adapt`: a few numbers that turn a network to another text."""
+
+import json
+
+from mdnn.cli.shared_options import add_json, add_set
+from mdnn.errors import MdnnError
+from mdnn.file_systems import path_argument
+from mdnn.runtime import quiet_import
+from mdnn.training.signals import exit_status
+
+
+def add_adapt(commands):
+    """Adds the command to the parser of all commands."""
+    adapt = commands.add_parser("adapt", help="an identity: a few numbers for another text")
+    adapt.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
+    adapt.add_argument(
+        "--data", metavar="SOURCE", type=path_argument, help="what to learn, as data.source"
+    )
+    adapt.add_argument(
+        "--out",
+        metavar="NAME.safetensors",
+        type=path_argument,
+        required=True,
+        help="the file to make; with --merge the run folder",
+    )
+    adapt.add_argument("--minutes", type=float, help="of training (1)")
+    adapt.add_argument("--steps", type=int, help="of training, in place of minutes")
+    adapt.add_argument(
+        "--learning-rate", type=float, help="(10 times that of the run; with --lora the same)"
+    )
+    adapt.add_argument(
+        "--lora",
+        metavar="RANK",
+        type=int,
+        help="matrices of this rank per dense layer, in place of an offset and a gain per block",
+    )
+    adapt.add_argument(
+        "--merge",
+        metavar="NAME.safetensors",
+        type=path_argument,
+        help="learn nothing: make an ordinary run of RUN and this identity",
+    )
+    add_set(adapt, "change a key of data or train: train.batch_size=4")
+    add_json(adapt)
+    adapt.set_defaults(run_command=run_adapt)
+
+
+def run_adapt(options):
+    """Learns or merges an identity; returns the exit status."""
+    if (options.merge is None) == (options.data is None):
+        raise MdnnError("adapt: expected --data SOURCE, or --merge NAME.safetensors")
+    if options.merge is not None:
+        quiet_import()
+        from mdnn.training.adapting.adapt_run import merge
+
+        print(merge(options.run, options.merge, options.out))
+        return 0
+
+    def prepare():
+        from mdnn.training.microbatches import configure_threads
+
+        configure_threads()
+
+    quiet_import(prepare)
+    import signal
+
+    from mdnn.training.adapting.adapt_run import adapt
+
+    names = ("minutes", "steps", "learning_rate", "lora")
+    chosen = {name: getattr(options, name) for name in names}
+    facts = adapt(options.run, options.data, options.out, overrides=options.set, **chosen)
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        print(
+            f"{facts['loss_before']:.4f} nats before, {facts['loss']:.4f} with "
+            f"{facts['numbers']:,} numbers ({facts['share']:.2%} of the weights), "
+            f"{facts['steps']:,} steps in {facts['seconds']:.0f} s; saved in {facts['identity']}"
+        )
+    return exit_status(getattr(signal, facts["signal"])) if facts["stopped"] else 0

@@ -1,0 +1,38 @@
+"""`mdnn shrink`: a smaller run, cut out of a trained one."""
+
+import json
+
+from mdnn.cli.shared_options import add_density, add_json, add_set
+from mdnn.file_systems import path_argument
+from mdnn.runtime import quiet_import
+
+
+def add_shrink(commands):
+    """Adds the command to the parser of all commands."""
+    shrink = commands.add_parser("shrink", help="a smaller run, cut out of a trained one")
+    shrink.add_argument(
+        "run", metavar="RUN", type=path_argument, help="a run folder or a .keras file"
+    )
+    shrink.add_argument(
+        "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
+    )
+    add_density(shrink, None)
+    add_set(shrink, "what is taken away: context.grid=[32], backbone.depth=2")
+    add_json(shrink)
+    shrink.set_defaults(run_command=run_shrink)
+
+
+def run_shrink(options):
+    """Makes the smaller run and says what it is."""
+    quiet_import()
+    from mdnn.growth.shrink_run import shrink
+
+    facts = shrink(options.run, options.out, options.density, options.set)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    print(
+        f"{facts['parameters_before']:,} parameters before, {facts['parameters']:,} now; a context "
+        f"of {facts['positions']:,} positions; saved in {facts['run']}"
+    )
+    print(f"train on: mdnn train {facts['run']}/config.toml --out NEW --init-from {facts['run']}")
