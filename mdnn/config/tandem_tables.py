@@ -73,6 +73,7 @@ def check_tandem(config, always_recurrent):
         (train.optimizer.name == "muon", "another train.optimizer.name than 'muon'"),
         (bool(train.stage), "no train.stage"),
         (bool(train.density), "no train.density"),
+        (config.tokens.tied, "no tokens.tied"),
         (config.tokens.table == "bits", "another tokens.table than 'bits'"),
         (any(layer.cut != "space" for layer in config.backbone.layer), "cut = 'space' in layers"),
         (any(layer.kind == "fold" for layer in config.backbone.layer), "no folds"),
