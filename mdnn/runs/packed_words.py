@@ -45,8 +45,8 @@ def _in_loops(words, x):
     XLA computes before a loop what does not change in it. Without this it would expand every weight
     to float32 there, and keep all of them.
     """
-    first = ops.reshape(x, (-1,))[0]
-    return ops.bitwise_xor(words, ops.cast(ops.greater(first, 3.0e38), "uint32"))
+    overflows = ops.cast(ops.any(ops.greater(x, 3.0e38)), "uint32")
+    return ops.bitwise_xor(words, overflows)
 
 
 def _codes(stored, words):
