@@ -2,7 +2,7 @@
 
 Trains configs/text-grid.toml (or another config) with `train.density`, and each width alone: the
 former once with the minutes of one single training and once with those of all of them. Prints the
-loss on the whole validation text, the speed of writing and the parameters; then `--density auto`. A
+loss on the validation text, the speed of writing and the parameters; then `--density auto`. A
 run that is there already is not trained again.
 
 `--kernels` measures instead from which density a random kernel pays: the product with the masked
@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16, help="texts written at once (16)")
+    parser.add_argument("--characters", type=int, default=200_000, help="evaluated, at most")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
     parser.add_argument("--runs", default="runs/density", help="where runs are kept")
     parser.add_argument("--kernels", action="store_true", help="random kernels instead")
@@ -80,16 +81,18 @@ def compare(options):
                 raise KeyboardInterrupt
             (folder / "done").touch()
         runs[name] = folder
+    splits = mdnn.open_text(options.source)
+    text = splits.tokenizer.text(splits.validation[: options.characters])
     print(f"\n{options.config}, {Path(options.source).name}, {options.minutes:g} minutes each\n")
     heads = [f"nested, {times} x the minutes" for times in (1, several)]
     print(f"| density | parameters | {' | '.join(heads)} | alone | characters/s |")
     print("|---|---|---|---|---|---|")
     for density in options.densities:
         losses = [
-            mdnn.evaluate(runs[name], density=density, sliding=False)["loss"]
+            mdnn.evaluate(runs[name], text, density=density, sliding=False)["loss"]
             for name in list(arms)[:2]
         ]
-        alone = mdnn.evaluate(runs[f"alone {density:g}"], sliding=False)["loss"]
+        alone = mdnn.evaluate(runs[f"alone {density:g}"], text, sliding=False)["loss"]
         narrow = mdnn.load(runs[f"alone {density:g}"])
         print(
             f"| {density:g} | {narrow.count_params():,} | "
@@ -97,7 +100,7 @@ def compare(options):
             f"{speed(narrow, options.batch):,.0f} |"
         )
     for name in list(arms)[:2]:
-        auto = mdnn.evaluate(runs[name], density="auto")
+        auto = mdnn.evaluate(runs[name], text, density="auto")
         print(f"\n{name}, auto: {auto['loss']:.4f} nats at mean density {auto['mean_density']:.2f}")
 
 
