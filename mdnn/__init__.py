@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Module of each public name. Modules are imported on first use, so that `mdnn --help` and errors
 # in a config do not wait for TensorFlow.
 _PLACES = {
+    "ChatSession": "mdnn.assistant.session",
     "adapt": "mdnn.training.adapting.adapt_run",
     "TextBatches": "mdnn.datasets.batches.text_batches",
     "Config": "mdnn.config.load",
@@ -21,11 +22,13 @@ _PLACES = {
     "PuzzleBatches": "mdnn.datasets.batches.puzzle_batches",
     "TokenCrossEntropy": "mdnn.models.loss",
     "build": "mdnn.models.builder",
+    "chat_prompt": "mdnn.tokens.subwords.chat_prompt",
     "distill": "mdnn.training.distill_run",
     "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",
     "grow": "mdnn.training.growing.grow_run",
+    "import_weights": "mdnn.foreign.import_run",
     "inspect_text": "mdnn.runs.chunk_report",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",

@@ -2,10 +2,15 @@
 
 import os
 import pathlib
+import pickle
+import shutil
 import sys
 import tempfile
+import time
 
 import pytest
+
+from mdnn.kernels import native_build
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -19,8 +24,10 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
-# Tests write with Keras, whatever library this user has built; tests/kernels builds one.
+# Tests write with Keras, whatever library is installed or in this user's cache; tests/kernels
+# builds one.
 os.environ["MDNN_CACHE"] = os.path.join(tempfile.gettempdir(), "mdnn-without-a-native-library")
+native_build.packaged_libraries = list
 
 HERE = ("localhost", "127.0.0.1", "::1", "", None)
 
@@ -63,7 +70,7 @@ def same_start():
 @pytest.fixture(scope="session")
 def tiny_training(tmp_path_factory):
     """What `mdnn.train` says of a tiny character network; `run` is its folder."""
-    return _train(tmp_path_factory.mktemp("tiny"))
+    return _trained_once(tmp_path_factory, "tiny", _train)
 
 
 @pytest.fixture(scope="session")
@@ -76,18 +83,14 @@ def words_run(tmp_path_factory):
     """The run folder of a tiny network of words and characters."""
     import tiny
 
-    return pathlib.Path(_train(tmp_path_factory.mktemp("words"), *tiny.WORDS)["run"])
+    training = _trained_once(tmp_path_factory, "words", lambda folder: _train(folder, *tiny.WORDS))
+    return pathlib.Path(training["run"])
 
 
 @pytest.fixture(scope="session")
 def items_training(tmp_path_factory):
     """What `mdnn.train` says of a tiny network of words, 4x4 pictures and sounds."""
-    import tiny
-
-    import mdnn
-
-    folder = tmp_path_factory.mktemp("items")
-    return mdnn.train(tiny.load_items(folder), folder / "run", show=False)
+    return _trained_once(tmp_path_factory, "items", _train_items)
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +108,40 @@ def _train(folder, *settings):
     import mdnn
 
     return mdnn.train(tiny.load_config(folder, *settings), folder / "run", show=False)
+
+
+def _train_items(folder):
+    import tiny
+
+    import mdnn
+
+    return mdnn.train(tiny.load_items(folder), folder / "run", show=False)
+
+
+def _trained_once(tmp_path_factory, name, train):
+    """Trains in one of the processes of pytest-xdist; the others get copies of the folder."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return train(tmp_path_factory.mktemp(name))
+    shared = tmp_path_factory.getbasetemp().parent / f"trained-{name}"
+    try:
+        shared.mkdir()
+    except FileExistsError:
+        return _copy_of_training(shared, tmp_path_factory.mktemp(name))
+    try:
+        folder = tmp_path_factory.mktemp(name)
+        training = train(folder)
+        shutil.copytree(folder, shared / "folder")
+        (shared / "training").write_bytes(pickle.dumps(training))
+        (shared / "training").rename(shared / "done")
+    except BaseException:
+        (shared / "failed").touch()
+        raise
+    return training
+
+
+def _copy_of_training(shared, folder):
+    while not (shared / "done").exists():
+        assert not (shared / "failed").exists(), "the training failed in another process"
+        time.sleep(0.2)
+    shutil.copytree(shared / "folder", folder, dirs_exist_ok=True)
+    return pickle.loads((shared / "done").read_bytes()) | {"run": str(folder / "run")}

@@ -19,7 +19,7 @@ SHIPPED = sorted(
 def tiny(name, *settings):
     """A shipped config, made as small as its branches allow."""
     config = load_config(CONFIGS / f"{name}.toml")
-    grid = {1: "[5]", 2: "[2, 3]"}[len(config.context.grid)]
+    grid = {1: "[5]", 2: "[2, 3]", 3: "[2, 2, 2]"}[len(config.context.grid)]
     small = [f"context.grid={grid}", "backbone.width=8", "train.batch_size=4"]
     small += [f"backbone.depth={min(2, config.backbone.depth)}"]
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]

@@ -62,6 +62,11 @@ def add_generate(commands):
         "or a file of puzzles",
     )
     prompt.add_argument(
+        "--chat",
+        action="store_true",
+        help="the prompt is a question: it is put into the network's own chat template",
+    )
+    prompt.add_argument(
         "--convert",
         action="store_true",
         help="convert --item files where that loses something: transparency, 16 bit pixels, "
@@ -148,7 +153,9 @@ def write_answer(options):
         for number in range(options.samples)
     ]
     items = [_from_file(option, value) for option, value in options.items]
-    prompt = task.read_prompt(run, items, options.convert)
+    prompt = shown = task.read_prompt(run, items, options.convert)
+    if options.chat:
+        prompt, shown = _chat(run, prompt), f"{shown}\n"
     run = run_for(run, options.density, prompt, options.identity)
     task = task_for(run.config, run.words)
     kinds = task.answer_kinds(generation)
@@ -158,12 +165,22 @@ def write_answer(options):
         for number, one in enumerate(several):
             if number:
                 print(BETWEEN)
-            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), prompt)
+            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), shown)
         return
     answers = []
     for one in several:
         answers += task.answer_items(task.generate(run, prompt, one), one)
     _save(answers, options.out, run.config.tokens.sample_rate)
+
+
+def _chat(run, prompt):
+    """Returns a question in the chat template of a network of subwords."""
+    # Imported late: few networks have one.
+    from mdnn.tokens.subwords.chat_prompt import chat_prompt
+
+    if not run.config.tokens.subwords:
+        raise MdnnError("--chat: expected a network of subwords with a chat template")
+    return chat_prompt(run, prompt)
 
 
 def _from_file(option, value):

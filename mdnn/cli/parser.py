@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, inspect."""
+"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, import."""
 
 import argparse
 import contextlib
@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.assistant.chat_command import add_chat
 from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
@@ -19,6 +20,7 @@ from mdnn.cli.commands import (
 from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
+from mdnn.cli.import_command import add_import
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
@@ -116,6 +118,7 @@ def parser():
     train.set_defaults(run_command=run_train)
 
     add_generate(commands)
+    add_chat(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
@@ -139,6 +142,11 @@ def parser():
     )
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
+    )
+    evaluate.add_argument(
+        "--by-position",
+        action="store_true",
+        help="of texts, also the loss by the position in the context",
     )
     add_member(evaluate)
     add_density(evaluate, "auto: each window of a text has the one that it needs")
@@ -181,6 +189,7 @@ def parser():
     quantize.set_defaults(run_command=run_quantize)
     add_distill(commands)
     add_grow(commands)
+    add_import(commands)
     add_shrink(commands)
     add_adapt(commands)
     add_serve(commands)

@@ -34,6 +34,7 @@ class Data:
 
     - Layout "stream": `python-docs`, a path, or `tfds:NAME`. The last part of the text is the
       validation split.
+    - Layout "chat": a file of conversations (JSON lines). The last ones are the validation split.
     - Layout "items": `digits`, a folder with a manifest, or `tfds:NAME`. The validation split is
       a share of the items, chosen by `seed`.
     - Layout "puzzle": a puzzle such as `sudoku-6x6`, `maze-9x9`, `prefix-sums-32` or
@@ -82,6 +83,12 @@ class Tokens:
     # of letters of a word that its embedding adds.
     words: int = option(0, least=0, most=65_536)
     letters: int = option(16, least=1, most=64)
+    # Size of the vocabulary of subwords (0: none); the modality is then "subword" alone. "bytes":
+    # byte-level BPE; "sentencepiece": BPE over characters with bytes for rare ones.
+    subwords: int = option(0, least=0, most=1 << 20)
+    subword_kind: str = option("bytes", choices=("bytes", "sentencepiece"))
+    # Whether the table of subwords is also the kernel of their head.
+    tied: bool = False
     coordinates: bool = False
     base: int = option(32, least=2, most=1024)
     digits: int = option(6, least=1, most=32)

@@ -6,12 +6,12 @@ import numpy as np
 
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
-from mdnn.generation.stop_texts import until_stop
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
@@ -46,7 +46,14 @@ def generate_text(run, prompt, options, stream=None):
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
-    if decoding == "autoregressive":
+    if options.regex is not None or options.schema is not None:
+        if decoding != "autoregressive":
+            raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
+        # imported late: it builds on this module
+        from mdnn.generation.completions.grammar_text import stream_grammar
+
+        pieces = stream_grammar(run, prompt, length, options, settings, seed)
+    elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)
         tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed)
@@ -113,21 +120,33 @@ def _sampler(settings):
 
 
 def _truncate(decoded, tokenizer, length):
-    """Converts arrays of token ids to pieces of text, at most `length` characters in total."""
-    left = length
+    """Converts arrays of token ids to pieces of text, at most `length` characters in total.
+
+    The text ends before a token that ends an answer, if the tokenizer has one.
+    """
+    left, decode = length, tokenizer.decoder()
     if left <= 0:
         return
     for ids in decoded:
-        piece = tokenizer.text(ids)[:left]
+        ids, ended = before_end(ids, tokenizer)
+        piece = decode(ids)[:left]
         left -= len(piece)
         if piece:
             yield piece
-        if left <= 0:
+        if left <= 0 or ended:
             return
 
 
+def before_end(ids, tokenizer):
+    """Returns the ids before the first one that ends an answer, and whether there is one."""
+    if not tokenizer.end_ids:
+        return ids, False
+    ends = np.flatnonzero(np.isin(ids, list(tokenizer.end_ids)))
+    return (ids[: ends[0]], True) if len(ends) else (ids, False)
+
+
 def _continue(engine, tokenizer, prompt, limit, settings, seed):
-    """Decodes autoregressively and yields arrays of token ids, `limit` tokens in total."""
+    """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
     window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
     arrays = {
         "seed": np.array([seed], "int32"),
@@ -136,7 +155,7 @@ def _continue(engine, tokenizer, prompt, limit, settings, seed):
         "top_p": np.array([settings.top_p], "float32"),
     }
     groups = engine.start(window, filled, arrays)
-    done = 0
+    done, limit = 0, limit * tokenizer.tokens_per_character
     while done < limit:
         count = min(engine.chunk if done else FIRST_CHUNK, engine.chunk, limit - done)
         (tokens,) = groups.decode(count)

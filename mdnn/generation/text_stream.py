@@ -5,6 +5,7 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.generation.engines import KerasTexts, text_engine
 from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_decoding import before_end
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.identity.identity_table import identity_table
 
@@ -30,7 +31,7 @@ class TextStream:
             return
         if engine == "native":
             raise MdnnError("engine: 'native' runs one identity at a time, Keras several")
-        words, tables = len(run.words), identity_table(run, list(identities.values()))
+        words, tables = len(self.tokenizer.words), identity_table(run, list(identities.values()))
         decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)
         self.engine = KerasTexts(decoder)
 
@@ -48,7 +49,8 @@ class TextStream:
                 none at all.
 
         Yields:
-            Lists of str, the new characters of each text; `""` for a text without new characters.
+            Lists of str, the new characters of each text; `""` for a text without new characters,
+            and `None` from where the network has ended a text before its length.
         """
         window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
         settings = {
@@ -62,12 +64,22 @@ class TextStream:
             settings["identity"] = np.array([self.names.index(name) for name in named], "int32")
         groups = self.engine.start(window, filled, settings)
         left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
+        # Tokens that a text may still take.
+        tokens_left = [length * self.tokenizer.tokens_per_character for length in lengths]
+        decoders = [self.tokenizer.decoder() for _ in prompts]
+        ended = [False] * len(prompts)
         while any(left):
-            pieces = [""] * len(prompts)
+            pieces = [None if end else "" for end in ended]
             for text, tokens in enumerate(groups.decode(count, left)):
                 if left[text]:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
-                    pieces[text] = self.tokenizer.text(ids)[: left[text]]
+                    ids, end = before_end(ids, self.tokenizer)
+                    pieces[text] = decoders[text](ids)[: left[text]]
                     left[text] -= len(pieces[text])
+                    tokens_left[text] -= count
+                    if left[text] and (end or tokens_left[text] <= 0):
+                        left[text], ended[text] = 0, True
             count = min(PIECE, self.engine.chunk)
             yield pieces
+        if any(ended):
+            yield [None if end else "" for end in ended]

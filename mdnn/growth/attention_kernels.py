@@ -16,6 +16,12 @@ def grow_attention(old, new, around):
     where, name = around.where, around.grid.name(new.axis, False)
     if old.wiring != new.wiring or old.rotary != new.rotary:
         raise MdnnError(f"{where}: growing keeps wiring = {old.wiring!r} and rotary = {old.rotary}")
+    shared = old.heads // old.kv_heads
+    if old.rotary_base != new.rotary_base or shared != new.heads // new.kv_heads:
+        raise MdnnError(
+            f"{where}: growing keeps rotary_base = {old.rotary_base} and {shared} heads for each "
+            "head of keys"
+        )
     whole = old.wiring == "full" or False in around.modes
     if whole and around.exact and name in around.grid.longer:
         raise MdnnError(
@@ -31,6 +37,9 @@ def grow_attention(old, new, around):
             f"{new.heads}"
         )
     inner = np.concatenate([np.arange(around.width), np.full(width - around.width, NEW)])
+    keys = np.concatenate(
+        [np.arange(around.width // shared), np.full((width - around.width) // shared, NEW)]
+    )
     found = {}
     for part in ("query", "key", "value"):
         before, after = getattr(old, part), getattr(new, part)
@@ -40,7 +49,7 @@ def grow_attention(old, new, around):
             # Unless they hold zeros, channels that are new reach no old head.
             return initial if around.silent else np.where(news[0] & ~news[1], 0, initial)
 
-        maps = [around.channels, inner]
+        maps = [around.channels, inner if part == "query" else keys]
         found[id(after.kernel)] = placed(before.kernel, after.kernel, maps, fill)
     before, after = old.result.kernel, new.result.kernel
     initial = np.asarray(after)

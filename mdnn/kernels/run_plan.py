@@ -8,7 +8,7 @@ from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan
-from mdnn.runs.quantization import read_stored, scales_name
+from mdnn.runs.quantization import read_stored
 from mdnn.runs.run_files import WEIGHTS
 from mdnn.runs.safetensors_io import read_arrays
 
@@ -59,18 +59,18 @@ class _StoredWeights:
         name = variable.path
         if name not in self.stored:
             return self.arrays[name]
-        scales = self.arrays.get(scales_name(name))
-        small = codes_of(self.stored[name], self.arrays[name], scales)
+        names = (name, f"{name}:scales", f"{name}:offsets")
+        small = codes_of(self.stored[name], *map(self.arrays.get, names))
         return numbers(variable) if small is None else small
 
 
-def codes_of(stored, codes, scales):
+def codes_of(stored, codes, scales=None, offsets=None):
     """Returns a stored weight for `Arrays.matrix`.
 
     Args:
         stored: `mdnn.runs.quantization.Stored` of an array of two axes.
         codes: the array in the file.
-        scales: float16 `[groups]`, or `None`.
+        scales, offsets: arrays `[groups]` of the file, or `None`.
 
     Returns:
         float16 array, or `Codes`; `None` where a group holds weights of several lines.
@@ -84,6 +84,13 @@ def codes_of(stored, codes, scales):
         return None
     if four:
         codes = np.concatenate([codes & 15, codes >> 4], axis=1)
-    scales = scales.reshape(outer, inner // group)
-    codes = codes.reshape(outer, inner)
-    return Codes(codes, scales, 4 if four else 8, 8.0 if four else 0.0, turned=stored.turned)
+    groups = outer, inner // group
+    return Codes(
+        codes.reshape(outer, inner),
+        scales.reshape(groups),
+        4 if four else 8,
+        # Codes of 4 bits are centred unless their groups have offsets.
+        8.0 if four and offsets is None else 0.0,
+        None if offsets is None else offsets.reshape(groups),
+        stored.turned,
+    )

@@ -125,7 +125,7 @@ def check_table(table):
     return table
 
 
-def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
+def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6, subwords=0):
     """Lists the classification steps of a token, in order.
 
     The first step is the modality, if there are several. Then, for each modality, one step per
@@ -140,6 +140,7 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
         places: Boolean, whether coordinates are predicted.
         base: Integer, base of the coordinates' digits.
         digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
+        subwords: Integer, size of the vocabulary of subwords, one step of so many classes.
 
     Returns:
         List of `DecodingStep`.
@@ -155,15 +156,28 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6):
         indices = tuple(modality(name).index for name in modalities)
         steps.append(DecodingStep("modality", "modality", 1, len(indices), None, values=indices))
     for name in modalities:
-        steps += _byte_steps(name, table)
+        steps += _byte_steps(name, table, subwords)
         for k in range(len(modality(name).coordinates) if places else 0):
             steps += _digit_steps(name, f"place_{k + 1}", base, digits)
     return steps
 
 
-def _byte_steps(name, table):
-    if table == "full" and modality(name).whole_values:
-        joined, classes = modality(name).joined, modality(name).whole_values
+def whole_size(name, table, subwords):
+    """Returns the number of values of a modality whose bytes are one number; `None` for bytes.
+
+    Args:
+        name: Name of the modality.
+        table: See `decoding_steps`.
+        subwords: Integer, size of the vocabulary of subwords.
+    """
+    if modality(name).sized_by_vocabulary:
+        return subwords
+    return modality(name).whole_values if table == "full" else None
+
+
+def _byte_steps(name, table, subwords):
+    if classes := whole_size(name, table, subwords):
+        joined = modality(name).joined
         step = f"{name}_byte_1"
         return [DecodingStep(step, "byte_1", 1, classes, (name,), joined=joined, most=classes - 1)]
     steps = []

@@ -12,9 +12,15 @@ from mdnn.layers.decoding_steps import (
     check_table,
     column,
     is_any,
+    whole_size,
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
-from mdnn.layers.table_lookup import dense_gradient, digit_rows, sum_of_rows
+from mdnn.layers.table_lookup import (
+    dense_gradient,
+    digit_rows,
+    sum_of_rows,
+    take_rows,
+)
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality
@@ -72,6 +78,7 @@ class ModalityEmbedding(RuledLayer):
         start="random",
         letters=None,
         embeddings_initializer=None,
+        subwords=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -90,7 +97,7 @@ class ModalityEmbedding(RuledLayer):
         self.places = bool(places)
         self.items = bool(items)
         self.base = int(base)
-        self.digits = int(digits)
+        self.digits, self.subwords = int(digits), int(subwords)
         self.start = start
         self.letters = [list(map(int, word)) for word in letters] if letters else None
         self.embeddings_initializer = get_initializer(
@@ -140,8 +147,8 @@ class ModalityEmbedding(RuledLayer):
 
     def _byte_rows(self, name):
         """Returns the numbers of rows of a modality's byte tables."""
-        if self._is_whole(name):
-            return (modality(name).whole_values,)
+        if size := whole_size(name, self.table, self.subwords):
+            return (size,)
         if name == "word":
             return (len(self.letters),)
         # Modalities without bytes, such as `end`, have a single token.
@@ -173,8 +180,8 @@ class ModalityEmbedding(RuledLayer):
         return [name for name in self.modalities if name == "word" or self._is_whole(name)]
 
     def _is_whole(self, name):
-        """Returns whether a modality has one of the paper's tables."""
-        return self.table == "full" and modality(name).whole_values is not None
+        """Returns whether a modality has one table: one of the paper's, or that of subwords."""
+        return bool(whole_size(name, self.table, self.subwords))
 
     def _rows(self, tokens):
         """Sums the rows of all small tables with a single look-up in the concatenated tables.
@@ -233,7 +240,7 @@ class ModalityEmbedding(RuledLayer):
             columns = (first, second, third)[: modality(name).joined]
             number = functools.reduce(lambda number, byte: number * 256 + byte, columns)
             # Bytes of other modalities may exceed the table; the result is masked by the caller.
-            return ops.take(tables[0], ops.minimum(number, tables[0].shape[0] - 1), axis=0)
+            return take_rows(tables[0], ops.minimum(number, tables[0].shape[0] - 1))
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
         return ops.take(tables[0], number, axis=0) + self._letters(number)
 
@@ -279,5 +286,6 @@ class ModalityEmbedding(RuledLayer):
             "digits": self.digits,
             "start": self.start,
             "letters": self.letters,
+            "subwords": self.subwords,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

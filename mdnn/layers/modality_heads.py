@@ -38,6 +38,8 @@ class ModalityHeads(RuledLayer):
         places: Boolean, whether to predict coordinates.
         base: Integer, base of the coordinates' digits.
         digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
+        subwords: Integer, size of the vocabulary of subwords.
+        tied: Boolean, whether the head of subwords is the embedding's table, given by `tie`.
         kernel_initializer: Initializer of the heads.
         gate_initializer: Initializer of the rows that condition a step on earlier steps.
 
@@ -64,6 +66,8 @@ class ModalityHeads(RuledLayer):
         places=False,
         base=32,
         digits=6,
+        subwords=0,
+        tied=False,
         kernel_initializer=None,
         gate_initializer=None,
         **kwargs,
@@ -78,21 +82,30 @@ class ModalityHeads(RuledLayer):
         self.places = bool(places)
         self.base = int(base)
         self.digits = int(digits)
+        self.subwords, self.tied = int(subwords), bool(tied)
+        # Tables of the embedding that are kernels, by steps. Not tracked by Keras: the embedding
+        # has these weights.
+        object.__setattr__(self, "tied_tables", {})
         self.kernel_initializer = get_initializer(
             kernel_initializer or get_initializer("random_normal", stddev=0.02)
         )
         self.gate_initializer = get_initializer(gate_initializer or "zeros")
         self.steps = decoding_steps(
-            self.modalities, self.table, self.places, self.base, self.digits
+            self.modalities, self.table, self.places, self.base, self.digits, self.subwords
         )
         if not self.steps:
             raise ValueError(f"no decoding step in modalities={self.modalities}")
         # With "bits", the bits of a byte or digit are sampled together, as in the other forms.
-        self._chosen = self.steps
+        self.chosen_steps = self.steps
         if self.table == "bits":
             self._channels = bit_channels(self.places, False, self.base, self.digits)
             bits = number_bits(self.base, self.digits)
-            self._chosen = decoding_steps(self.modalities, "bytes", self.places, 2, bits)
+            self.chosen_steps = decoding_steps(self.modalities, "bytes", self.places, 2, bits)
+
+    def tie(self, embedding):
+        """Makes the table of subwords of a built `ModalityEmbedding` the head of subwords."""
+        (name,) = (name for name in self.modalities if modality(name).sized_by_vocabulary)
+        self.tied_tables[self.steps[-1].name] = embedding.byte_tables[name][0]
 
     def build(self, hidden_shape, targets_shape=None):
         width = hidden_shape[-1]
@@ -105,12 +118,15 @@ class ModalityHeads(RuledLayer):
                 )
             return
         classes = {step.name: step.classes for step in self.steps}
+        if self.tied != bool(self.tied_tables):
+            raise ValueError(f"{self.name}: expected tie() before build() if and only if tied=True")
         for step in self.steps:
-            self.kernels[step.name] = self.add_weight(
-                name=f"{step.name}_kernel",
-                shape=(width, step.classes),
-                initializer=initializer_copy(self.kernel_initializer, len(self.weights)),
-            )
+            if step.name not in self.tied_tables:
+                self.kernels[step.name] = self.add_weight(
+                    name=f"{step.name}_kernel",
+                    shape=(width, step.classes),
+                    initializer=initializer_copy(self.kernel_initializer, len(self.weights)),
+                )
             self.biases[step.name] = self.add_weight(
                 name=f"{step.name}_bias", shape=(step.classes,), initializer="zeros"
             )
@@ -159,8 +175,20 @@ class ModalityHeads(RuledLayer):
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):
             rows = ops.cast(ops.take(table, answers[earlier], axis=0), hidden.dtype)
             hidden = hidden * (1.0 + rows)
-        score = ops.matmul(hidden, ops.cast(self.kernels[step.name], hidden.dtype))
+        score = self._product(step, hidden)
         return ops.cast(score, "float32") + ops.cast(self.biases[step.name], "float32")
+
+    def _product(self, step, hidden):
+        """Returns the product of `hidden` with the kernel of a step, `[..., classes]`."""
+        tied = step.name not in self.kernels
+        kernel = self.tied_tables[step.name] if tied else self.kernels[step.name]
+        # Weights that are held as codes multiply from them (`mdnn.runs.packed_variable`).
+        if hasattr(kernel, "product"):
+            y = kernel.product(hidden, "last" if tied else "first")
+            if y is not None:
+                return y
+        kernel = ops.cast(kernel, hidden.dtype)
+        return ops.matmul(hidden, ops.transpose(kernel) if tied else kernel)
 
     def _bit_score(self, step, hidden):
         """Returns the scores of a step's numbers: the sum of the scores of each number's 1 bits.
@@ -189,7 +217,7 @@ class ModalityHeads(RuledLayer):
             float32 `[n]`, in nats.
         """
         weights, answers, total = step_weights or {}, {}, ops.zeros_like(hidden[:, 0], "float32")
-        for step in self._chosen:
+        for step in self.chosen_steps:
             if step.kinds is not None and step.kinds != (name,):
                 continue
             answers[step.name] = step.answer(targets)
@@ -226,7 +254,7 @@ class ModalityHeads(RuledLayer):
         number = 0
         index = ops.full(shape, modality(names[0]).index, dtype="int32")
         if len(names) > 1:
-            step, number = self._chosen[0], 1
+            step, number = self.chosen_steps[0], 1
             score = self._score(step, hidden, {})
             may = np.array([name in names for name in self.modalities])
             if allowed is not None:
@@ -238,7 +266,7 @@ class ModalityHeads(RuledLayer):
             index = columns["modality"]
         token = {name: ops.zeros(shape, "int32") for name in COLUMNS}
         for name in names:
-            steps = [step for step in self._chosen if step.kinds == (name,)]
+            steps = [step for step in self.chosen_steps if step.kinds == (name,)]
             columns = {key: ops.zeros(shape, "int32") for step in steps for key in step.columns}
             answers = {}
             for k, step in enumerate(steps):
@@ -275,6 +303,8 @@ class ModalityHeads(RuledLayer):
             "places": self.places,
             "base": self.base,
             "digits": self.digits,
+            "subwords": self.subwords,
+            "tied": self.tied,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "gate_initializer": keras.initializers.serialize(self.gate_initializer),
         }

@@ -25,6 +25,16 @@ def sum_of_rows(tables, rows):
     return ops.sum(ops.take(joined, ops.stack(rows, axis=-1), axis=0), axis=-2)
 
 
+def take_rows(table, index):
+    """Returns rows of a table `[n, width]`: `[..., width]` for integers `[...]`.
+
+    A table that is held as codes expands these rows alone (`mdnn.runs.packed_variable`).
+    """
+    look_up = getattr(table, "rows", None)
+    rows = None if look_up is None else look_up(index)
+    return ops.take(table, index, axis=0) if rows is None else rows
+
+
 def dense_gradient(table):
     """Multiplies a table by 1, so that the gradient of look-ups in it is a dense tensor.
 

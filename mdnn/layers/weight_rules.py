@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 _RULES = contextvars.ContextVar("mdnn_weight_rules", default=())
+_OBSERVED = contextvars.ContextVar("mdnn_observed_weights", default=None)
 
 
 @contextlib.contextmanager
@@ -152,6 +153,21 @@ def derived_seed(seed, path):
     return int.from_bytes(digest, "little") >> 1
 
 
+@contextlib.contextmanager
+def each_weight(rule, made):
+    """Applies a rule after all others to new weights, and calls a function with each weight.
+
+    Args:
+        rule: see `applied`.
+        made: function of a new `keras.Variable`.
+    """
+    token = _OBSERVED.set((rule, made))
+    try:
+        yield
+    finally:
+        _OBSERVED.reset(token)
+
+
 class RuledLayer(keras.layers.Layer):
     """Base of layers whose weights follow the rules of `applied`."""
 
@@ -162,12 +178,31 @@ class RuledLayer(keras.layers.Layer):
             if initializer is not None:
                 initializer = get_initializer(initializer)
             initializer = rule(f"{self.path}/{name}", shape, initializer)
-        return super().add_weight(shape, initializer, *args, **kwargs)
+        observed = _OBSERVED.get()
+        if observed is None:
+            return super().add_weight(shape, initializer, *args, **kwargs)
+        rule, made = observed
+        initializer = rule(f"{self.path}/{kwargs.get('name') or 'weight'}", shape, initializer)
+        variable = super().add_weight(shape, initializer, *args, **kwargs)
+        made(variable)
+        return variable
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class RuledDense(RuledLayer, keras.layers.Dense):
-    """Builds `keras.layers.Dense` with weights that follow the rules of `applied`."""
+    """Builds `keras.layers.Dense` with weights that follow the rules of `applied`.
+
+    A kernel that is held as codes (`mdnn.runs.packed_variable`) multiplies from them.
+    """
+
+    def call(self, inputs, training=None):
+        product = getattr(self._kernel, "product", None)
+        y = None if product is None else product(inputs)
+        if y is None:
+            return super().call(inputs, training=training)
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

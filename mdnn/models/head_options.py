@@ -37,4 +37,5 @@ def decoding(config):
         "places": tokens.answer_coordinates,
         "base": tokens.base,
         "digits": tokens.digits,
+        "subwords": tokens.subwords,
     }

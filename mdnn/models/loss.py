@@ -9,6 +9,7 @@ from keras import ops
 from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
+from mdnn.layers.slabs import count_slabs, in_slabs
 from mdnn.models.head_options import decoding
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
@@ -27,7 +28,8 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
         step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
             `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
             of the table `"full"` has the weight of `byte_1`.
-        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`.
+        **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`,
+            `subwords`.
 
     Returns:
         Two float32 tensors `[...]`: the loss of each position in nats, 0 for padding; and a mask,
@@ -102,7 +104,7 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: see `ModalityHeads`.
+        table, places, base, digits, subwords: see `ModalityHeads`.
         modality_weights: dict from names of modalities to the weights of their tokens; missing
             modalities have weight 1. The weight of an `end` token is multiplied by that of the
             token before it (whose modality is its first byte), so that weights do not change how
@@ -128,6 +130,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         digits=6,
         modality_weights=None,
         step_weights=None,
+        subwords=0,
         name="loss",
         **kwargs,
     ):
@@ -138,6 +141,7 @@ class TokenCrossEntropy(keras.losses.Loss):
             "places": bool(places),
             "base": int(base),
             "digits": int(digits),
+            "subwords": int(subwords),
         }
         self.modality_weights = _weights(modality_weights, self.modalities, "modality")
         self.step_weights = _weights(step_weights, STEP_GROUPS, "group of steps")
@@ -225,7 +229,7 @@ class TokenNLL(keras.layers.Layer):
 
     Args:
         modalities: names of the heads' modalities, in their order.
-        table, places, base, digits: see `ModalityHeads`.
+        table, places, base, digits, subwords: see `ModalityHeads`.
 
     Call arguments:
         targets: integer tokens `[batch, positions, 8]`.
@@ -235,7 +239,9 @@ class TokenNLL(keras.layers.Layer):
         float32 `[batch, positions]`.
     """
 
-    def __init__(self, modalities, table="bytes", places=False, base=32, digits=6, **kwargs):
+    def __init__(
+        self, modalities, table="bytes", places=False, base=32, digits=6, subwords=0, **kwargs
+    ):
         # Keep the dtype of the scores under every dtype policy.
         super().__init__(autocast=False, **kwargs)
         self.modalities = list(modalities)
@@ -244,6 +250,7 @@ class TokenNLL(keras.layers.Layer):
             "places": bool(places),
             "base": int(base),
             "digits": int(digits),
+            "subwords": int(subwords),
         }
 
     def call(self, targets, scores):
@@ -253,12 +260,14 @@ class TokenNLL(keras.layers.Layer):
         return {**super().get_config(), "modalities": self.modalities, **self.options}
 
 
-def nll_model(model, modalities, **options):
+def nll_model(model, modalities, slab=0, **options):
     """Builds a model that returns the loss of every position.
 
     Args:
         model: a network, as returned by `mdnn.build`.
         modalities: names of the heads' modalities, in their order.
+        slab: int, largest number of positions whose scores are computed at once; 0: all. Only a
+            `Network` can have more positions than that.
         **options: `table`, `places`, `base` and `digits` of the heads
             (`mdnn.models.head_options.decoding` returns those of a config).
 
@@ -267,6 +276,22 @@ def nll_model(model, modalities, **options):
         `[batch, positions]` in nats.
     """
     inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    return keras.Model(
-        model.input, TokenNLL(modalities, **options)(inputs["targets"], model.output)
-    )
+    layer = TokenNLL(modalities, **options)
+    if count_slabs(inputs["tokens"].shape[1], slab) == 1:
+        return keras.Model(model.input, layer(inputs["targets"], model.output))
+    hidden = model.hidden(inputs["tokens"])
+    return keras.Model(model.input, _SlabNLL(model.heads, layer, slab)(hidden, inputs["targets"]))
+
+
+class _SlabNLL(keras.layers.Layer):
+    """Computes the losses `[batch, positions]` of hidden values and targets slab by slab."""
+
+    def __init__(self, heads, nll, slab, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.heads, self.nll, self.slab = heads, nll, slab
+
+    def call(self, hidden, targets):
+        def losses(hidden, targets):
+            return self.nll(targets, self.heads(hidden, targets))
+
+        return in_slabs(losses, [hidden, targets], self.slab)

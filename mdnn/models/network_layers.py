@@ -91,6 +91,8 @@ def _made(config, words):
     if final_norm is not None:
         final_norm.build((None, *grid, width))
     heads = make_heads(config)
+    if config.tokens.tied:
+        heads.tie(embedding)
     heads.build((None, positions, width))
     halt, each_position = None, stops_positions(config)
     if config.refeed.step_schedule == "halt":
@@ -132,16 +134,24 @@ def make_embedding(config, words):
         base=tokens.base,
         digits=tokens.digits,
         start=tokens.table_init,
-        letters=TextTokenizer(words).letters(tokens.letters).tolist() if words else None,
+        letters=_letters(tokens, words),
+        subwords=tokens.subwords,
         name="embedding",
     )
+
+
+def _letters(tokens, words):
+    """Returns the letters of a network's words, lists of code points; `None` without words."""
+    if not tokens.words:
+        return None
+    return TextTokenizer(words).letters(tokens.letters).tolist()
 
 
 def make_heads(config):
     """Returns the heads of a config."""
     if config.tokens.candidates:
         return FieldHeads(config.tokens.candidates, name="heads")
-    return ModalityHeads(**decoding(config), name="heads")
+    return ModalityHeads(**decoding(config), tied=config.tokens.tied, name="heads")
 
 
 def make_refeed(config, branches):
@@ -183,6 +193,8 @@ def make_branches(config):
         "seed": config.seed,
         "axes": axis_names(config),
         "epsilon": backbone.norm_epsilon,
+        "slab": backbone.slab,
+        "remat": backbone.remat,
     }
     return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
@@ -236,7 +248,8 @@ def make_branch(spec, width, scale, path, layout):
         scale: float, factor on the initial values of the block's last dense kernel.
         path: string, the block's name, preceded by the path of the enclosing fold.
         layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's),
-            `axes` (names of the axes of the block's input) and `epsilon` (float, of its norms).
+            `axes` (names of the axes of the block's input), `epsilon` (float, of its norms), `slab`
+            and `remat` (see `ResidualBlock`).
     """
     common = {
         "norm": spec.norm,
@@ -247,6 +260,8 @@ def make_branch(spec, width, scale, path, layout):
         "seed": derived_seed(layout["seed"], f"{path}/dropout"),
         "axis_names": layout["axes"],
         "epsilon": layout["epsilon"],
+        "slab": layout["slab"],
+        "remat": layout["remat"],
         "name": path.rsplit("/", 1)[-1],
     }
     if spec.kind == "linear":

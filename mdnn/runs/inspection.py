@@ -7,6 +7,9 @@ from mdnn.models.builder import build
 from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 
+MEASURED_OPERATIONS = 3 * 10**11
+"""Multiply-adds that measuring the receptive field may take: some seconds."""
+
 
 def inspect(config, words=(), model=None):
     """Returns facts about a network.
@@ -46,9 +49,14 @@ def inspect(config, words=(), model=None):
         "steps": config.refeed.steps,
         "operations_per_position": operations // positions,
         "bytes_per_position": 4 * values // positions,
-        "receptive_field": receptive_field(model, config),
+        "receptive_field": receptive_field(model, config, _affordable(operations)),
         "layers": layers,
     }
+
+
+def _affordable(operations):
+    """Returns the number of changed positions that are measured, for multiply-adds per context."""
+    return int(min(256, max(4, MEASURED_OPERATIONS // max(1, operations))))
 
 
 def _layer(layer):
@@ -109,6 +117,8 @@ def receptive_field(model, config, most=256, batch=32):
     base[:, PLACES.start] = np.arange(positions)
     tokens = keras.Input((positions, WIDTH), dtype="int32")
     hidden = keras.Model(tokens, model.hidden(tokens))
+
+    batch = min(batch, most)
 
     def last(tokens):
         filled = np.concatenate([tokens, np.repeat(base[None], batch - len(tokens), axis=0)])

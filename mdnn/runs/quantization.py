@@ -20,7 +20,7 @@ from keras import ops
 
 from mdnn.config.schema import option, parse
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.runs.quantization_search import quantize, storage_format
+from mdnn.runs.quantization_search import quantize, storage_format, turns
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
@@ -40,11 +40,31 @@ class Stored:
             separate array `<name>:scales`, float16 `[groups]`.
         shape: tuple of ints, the shape of the array.
         turned: boolean, whether the last two axes are exchanged before grouping.
+        offsets: boolean, whether 4-bit codes from 0 to 15 are not centred: a weight is its code
+            times the scale plus the offset of its group, an array `<name>:offsets` as the scales.
+            Imported weights have them.
+        wide: boolean, whether scales and offsets are float32, as those of imported weights may be.
     """
 
     dtype: str = option(choices=DTYPES)
     shape: tuple[int, ...] = option(least=0)
     turned: bool = False
+    offsets: bool = False
+    wide: bool = False
+
+    def to_dict(self):
+        """Returns the entry in the metadata."""
+        table = dataclasses.asdict(self)
+        # Only imported weights have these keys.
+        rare = {name: table.pop(name) for name in ("offsets", "wide")}
+        return table | {name: value for name, value in rare.items() if value}
+
+    def names(self, name):
+        """Returns the names of the arrays that store the array `name`."""
+        found = [name]
+        if self.dtype in ("int8", "int4"):
+            found.append(f"{name}:scales")
+        return [*found, f"{name}:offsets"] if self.offsets else found
 
 
 def check_dtype(dtype):
@@ -84,9 +104,28 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[scales_name(name)], turned = quantize(array, own)
-        stored[name] = dataclasses.asdict(Stored(own, tuple(array.shape), turned))
+            packed[name], packed[f"{name}:scales"], turned = quantize(
+                array, own, turns(name, array)
+            )
+        stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
     return packed, {_DTYPE: dtype, _STORED: json.dumps(stored)}
+
+
+def stored_about(stored):
+    """Returns the metadata of a weights file with arrays stored in several formats.
+
+    Args:
+        stored: dict from names to the entries of `Stored.to_dict`.
+
+    Returns:
+        Dict of strings; empty if all arrays are float32. The format of the file is the smallest one
+        in it.
+    """
+    if not stored:
+        return {}
+    used = {entry["dtype"] for entry in stored.values()}
+    dtype = next(dtype for dtype in ("int4", "int8", "float16") if dtype in used)
+    return {_DTYPE: dtype, _STORED: json.dumps(stored)}
 
 
 def packed_dtype(about):
@@ -107,7 +146,7 @@ def unpack(arrays, about, where, expected=None):
     """
     stored = read_stored(arrays, about, where)
     if expected is not None:
-        scales = {scales_name(name) for name, own in stored.items() if own.dtype != "float16"}
+        scales = {more for name, own in stored.items() for more in own.names(name)[1:]}
         found = {name: (str(a.dtype), tuple(a.shape)) for name, a in arrays.items()}
         found |= {name: ("float32", own.shape) for name, own in stored.items()}
         found = {name: spec for name, spec in found.items() if name not in scales}
@@ -134,13 +173,12 @@ def read_stored(arrays, about, where):
         return {}
     found = _read_about(about, where)
     for name, stored in found.items():
-        for own in (name, scales_name(name))[: 1 if stored.dtype == "float16" else 2]:
+        for own in stored.names(name):
             if own not in arrays:
                 raise MdnnError(f"{where} lacks weight {own!r}")
-        codes = arrays[name]
-        scales = None if stored.dtype == "float16" else arrays[scales_name(name)]
-        if not _fits(stored, codes, scales):
-            with_scales = "" if scales is None else f" with scales {scales.dtype} {scales.shape}"
+        codes, *scales = (arrays[own] for own in stored.names(name))
+        if not _fits(stored, codes, *scales):
+            with_scales = "".join(f" with scales {own.dtype} {own.shape}" for own in scales)
             raise MdnnError(
                 f"{where}: expected {name!r} {stored.shape} in {stored.dtype}, found "
                 f"{codes.dtype} {codes.shape}{with_scales}"
@@ -160,25 +198,21 @@ def expand(arrays, stored):
     """
     left, found = dict(arrays), {}
     for name, own in stored.items():
-        codes, scales = left.pop(name), left.pop(scales_name(name), None)
-        found[name] = _values(own, codes, scales)
+        found[name] = expanded(own, *(left.pop(part) for part in own.names(name)))
     return left | found
 
 
-def scales_name(name):
-    """Returns the name of the array with the scales of a stored array."""
-    return f"{name}:scales"
-
-
 def _halves_apart(codes):
-    """Unpacks the bytes of `_halves_joined` into codes, float32 `[n, group]`."""
+    """Unpacks bytes into codes from 0 to 15, float32 `[n, group]`."""
     low = ops.bitwise_and(codes, np.uint8(15))
     high = ops.bitwise_right_shift(codes, np.uint8(4))
-    return ops.cast(ops.concatenate([low, high], axis=1), "float32") - 8
+    return ops.cast(ops.concatenate([low, high], axis=1), "float32")
 
 
-def _fits(stored, codes, scales):
+def _fits(stored, codes, scales=None, offsets=None):
     """Returns whether arrays have the dtypes and shapes described by `stored`."""
+    if stored.offsets and stored.dtype != "int4":
+        return False
     if stored.dtype == "float16":
         return codes.dtype == np.float16 and codes.shape == stored.shape
     four = stored.dtype == "int4"
@@ -188,16 +222,36 @@ def _fits(stored, codes, scales):
     size = math.prod(stored.shape)
     turns = not stored.turned or len(stored.shape) > 1
     whole = (groups - 1) * group < size <= groups * group
-    return turns and whole and scales.dtype == np.float16 and scales.shape == (groups,)
+    factors = [scales, *([offsets] if stored.offsets else [])]
+    dtype = np.float32 if stored.wide else np.float16
+    return (
+        turns
+        and whole
+        and all(part.dtype == dtype for part in factors)
+        and all(part.shape == (groups,) for part in factors)
+    )
 
 
-def _values(stored, codes, scales):
-    """Returns the expanded float32 tensor of a stored array."""
+def expanded(stored, codes, scales=None, offsets=None):
+    """Returns the float32 tensor of a stored array.
+
+    Args:
+        stored: `Stored`.
+        codes, scales, offsets: its arrays or tensors, in the order of `Stored.names`.
+    """
     if stored.dtype == "float16":
         return ops.cast(codes, "float32")
-    codes = _halves_apart(codes) if stored.dtype == "int4" else ops.cast(codes, "float32")
-    flat = ops.reshape(codes * ops.cast(scales, "float32")[:, None], (-1,))
-    flat = flat[: math.prod(stored.shape)]
+    if stored.dtype == "int4":
+        codes = _halves_apart(codes)
+        codes = codes if stored.offsets else codes - 8
+    else:
+        codes = ops.cast(codes, "float32")
+    flat = codes * ops.cast(scales, "float32")[:, None]
+    if stored.offsets:
+        flat = flat + ops.cast(offsets, "float32")[:, None]
+    flat = ops.reshape(flat, (-1,))
+    if flat.shape[0] != math.prod(stored.shape):
+        flat = flat[: math.prod(stored.shape)]
     if not stored.turned:
         return ops.reshape(flat, stored.shape)
     *rest, rows, columns = stored.shape

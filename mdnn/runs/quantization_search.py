@@ -13,6 +13,10 @@ SMALLEST = 4096
 """Arrays of fewer weights become float16: quantizing them saves little, and position tables and
 kernels by distance are used at every position."""
 
+LEAST_CODES = 1 << 18
+"""Matrices of at least so many weights, 1 MB of float32, stay codes in memory: what is smaller is
+computed faster from floats."""
+
 # Candidate scales of a group, relative to the scale that gives its largest weight the lowest code.
 _RATIOS = {8: (128 / 127,), 4: tuple(np.linspace(0.7, 1.2, 26))}
 # Arrays whose largest weight is outside this range stay float32: as float16, weights or scales
@@ -33,10 +37,21 @@ def storage_format(name, array, dtype):
     return "float16" if array.size < SMALLEST else dtype
 
 
-def quantize(array, dtype):
-    """Returns codes, scales and `turned` with the smaller squared error."""
+def turns(name, array):
+    """Returns which values of `turned` a matrix may be stored with.
+
+    Large matrices are cut along the axis that products sum over, so that they can be multiplied
+    from the codes (`mdnn.runs.packed_words`): the inputs of a kernel, the channels of a table.
+    """
+    if array.ndim != 2 or array.size < LEAST_CODES:
+        return (False, True)
+    return (False,) if name.startswith("embedding/") else (True,)
+
+
+def quantize(array, dtype, tried=(False, True)):
+    """Returns codes, scales and `turned` with the smaller squared error among `tried`."""
     candidates = []
-    for turned in (False, True):
+    for turned in tried:
         rows = _grouped(array.swapaxes(-1, -2) if turned else array, GROUP[dtype])
         codes, scales, error = _quantized(rows, BITS[dtype])
         candidates.append((error, turned, codes, scales))

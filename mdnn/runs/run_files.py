@@ -5,12 +5,14 @@ from pathlib import Path
 
 import mdnn
 from mdnn.errors import MdnnError
-from mdnn.files import write_text
+from mdnn.files import read_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
-from mdnn.strict_json import read_json
+from mdnn.strict_json import MAX_JSON_BYTES, read_json
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+"""Files of the tokenizer of subwords, as the package `tokenizers` and Hugging Face name them."""
 ABOUT = "run.json"
 STAGE = "stage"
 """Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
@@ -54,8 +56,30 @@ def write_about(path, config, words):
     about = {"format": FORMAT, "mdnn": mdnn.__version__}
     write_text(Path(path) / CONFIG, config.to_toml())
     write_text(Path(path) / ABOUT, json.dumps(about) + "\n")
-    if words:
+    if config.tokens.subwords:
+        for name, text in zip((TOKENIZER, TOKENIZER_CONFIG), words, strict=False):
+            write_text(Path(path) / name, text)
+    elif words:
         write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
+
+
+def read_vocabulary(path, tokens):
+    """Returns the vocabulary of a run folder, a tuple of strings.
+
+    Args:
+        path: the run folder.
+        tokens: the table `tokens` of its config.
+
+    Returns:
+        The table of words; with `tokens.subwords` the texts of tokenizer.json and
+        tokenizer_config.json; empty for a vocabulary of characters.
+    """
+    if tokens.subwords:
+        texts = [read_text(path / TOKENIZER, MAX_JSON_BYTES)]
+        about = path / TOKENIZER_CONFIG
+        texts.append(read_text(about, MAX_JSON_BYTES) if about.exists() else "{}")
+        return tuple(texts)
+    return read_words(path) if tokens.words else ()
 
 
 def read_words(path):

@@ -18,21 +18,24 @@ from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.models.tandem.tandem_network import TandemNetwork
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
+from mdnn.runs.packed_network import can_pack, packed_network
 from mdnn.runs.run_files import (
     ABOUT,
     CONFIG,
     STAGE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     WEIGHTS,
     WORDS,
     check_format,
+    read_vocabulary,
     read_weights,
-    read_words,
     weights_dtype,
     write_run,
 )
 from mdnn.runs.safetensors_io import opened
-from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.item_tokenizer import ItemTokenizer
+from mdnn.tokens.text_tokenizers import text_tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Run:
     Args:
         path: `Path` of the run folder; `None` for a network that exists only in memory.
         config: `Config` that it was trained with.
-        words: tuple of strings, its table of words; empty for a vocabulary of characters.
+        words: tuple of strings, its vocabulary: the table of words; the two texts of the tokenizer
+            of subwords (`mdnn.tokens.text_tokenizers`); empty for a vocabulary of characters.
     """
 
     path: Path | None
@@ -51,13 +55,23 @@ class Run:
 
     @functools.cached_property
     def model(self):
-        """The network with its weights."""
+        """The network with its weights; large ones of 8 or 4 bits stay codes on TensorFlow."""
+        return self.opened(packed=can_pack(self.dtype))
+
+    def opened(self, packed=False):
+        """Returns a new network with the weights of the run folder.
+
+        Args:
+            packed: boolean, whether large quantized weights stay codes; they cannot be trained.
+        """
         file = self.path / WEIGHTS
         # Open the file first, so that its size is that of a valid file. A weight takes at least
         # half a byte.
         with opened(file):
             most = 2 * file.stat().st_size
         try:
+            if packed:
+                return packed_network(self.config, self.words, file, most)
             model = build(self.config, self.words, most=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:
@@ -74,7 +88,7 @@ class Run:
     @functools.cached_property
     def tokenizer(self):
         """The tokenizer of texts."""
-        return TextTokenizer(self.words)
+        return text_tokenizer(self.config.tokens, self.words)
 
     @functools.cached_property
     def item_tokenizer(self):
@@ -175,7 +189,7 @@ def open_run(run):
     config = load_config(path / CONFIG)
     if config.train.stage:
         config = _config_of_stage(config, path / WEIGHTS)
-    return Run(path, config, read_words(path) if config.tokens.words else ())
+    return Run(path, config, read_vocabulary(path, config.tokens))
 
 
 def _config_of_stage(config, file):
@@ -283,7 +297,8 @@ def cached_run(run):
 def _state_of(path):
     """Returns times, sizes and inodes of the files of a run folder, to detect changes."""
     state = []
-    files = [path] if path.is_file() else [path / n for n in (CONFIG, WEIGHTS, WORDS, ITEMS, ABOUT)]
+    names = (CONFIG, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG, ITEMS, ABOUT)
+    files = [path] if path.is_file() else [path / name for name in names]
     for file in files:
         try:
             about = file.stat()
@@ -308,4 +323,6 @@ def load(run):
         from mdnn.safety.keras_files import load_keras
 
         return load_keras(run)
-    return open_run(run).model
+    run = open_run(run)
+    # A network that holds codes cannot be trained.
+    return run.opened() if run.path is not None and can_pack(run.dtype) else run.model

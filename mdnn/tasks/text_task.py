@@ -16,10 +16,11 @@ from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
+from mdnn.tasks.batch_evaluator import format_positions
 from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
-from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.text_tokenizers import has_vocabulary, text_tokenizer
 
 # Number of characters generated to measure the speed of a network.
 MEASURED_CHARACTERS = 400
@@ -39,7 +40,7 @@ class TextTask(Task):
     unit = "character"
     streams_text = True
     exported_as = "mdnn.serving.export.text_signature:ExportedTexts"
-    evaluation_options = ("sliding",)
+    evaluation_options = ("sliding", "by_position")
 
     # === Data ===
 
@@ -47,28 +48,31 @@ class TextTask(Task):
     def splits(self):
         """The training and validation texts, a `mdnn.datasets.text.text_splits.TextSplits`."""
         data = self.config.data
-        tokenizer = TextTokenizer(self._words) if self._words else None
+        tokens = self.config.tokens
+        tokenizer = text_tokenizer(tokens, self._words) if self._words else None
         return open_text(
             data.source,
             data.validation,
             tokenizer,
-            self.config.tokens.words,
+            tokens.words,
             at_least=self.config.context.positions + 1,
             encoding=data.encoding,
             mix=[(mixed.source, mixed.share) for mixed in data.mix],
+            subwords=tokens.subwords,
+            subword_kind=tokens.subword_kind,
         )
 
     @functools.cached_property
     def tokenizer(self):
-        """The `mdnn.tokens.characters.TextTokenizer`; opens the data if the word table must be
-        built."""
-        if self._words is None and self.config.tokens.words:
+        """The tokenizer (`mdnn.tokens.text_tokenizers`); opens the data if its vocabulary must be
+        learnt."""
+        if self._words is None and has_vocabulary(self.config.tokens):
             return self.splits.tokenizer
-        return TextTokenizer(self._words or ())
+        return text_tokenizer(self.config.tokens, self._words or ())
 
     @property
     def words(self):
-        return tuple(self.tokenizer.words)
+        return tuple(self.tokenizer.vocabulary)
 
     @functools.cached_property
     def batches(self):
@@ -137,14 +141,18 @@ class TextTask(Task):
             measure_rule(run, ids).write(run.path)
         return super().density_losses(run)
 
-    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
+    ):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
             model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
             sliding: bool, whether to also evaluate in windows that overlap by half.
+            by_position: bool, whether to also return the loss in ranges of positions.
         """
-        return super().evaluate(model, data, step_counts, progress, sliding=sliding)
+        options = {"sliding": sliding, "by_position": by_position}
+        return super().evaluate(model, data, step_counts, progress, **options)
 
     def format_metrics(self, metrics):
         modes, positions = (
@@ -176,7 +184,7 @@ class TextTask(Task):
                 f"at least {positions - max(1, positions // 2)} positions before each counted "
                 "character)"
             )
-        return lines
+        return lines + format_positions(metrics.get("by_position", []))
 
     def measured_writer(self, run, data):
         mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "

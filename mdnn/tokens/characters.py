@@ -49,6 +49,10 @@ class TextTokenizer:
     'the cats'
     """
 
+    tokens_per_character = 1
+    end_ids = frozenset()
+    chat_template = ""
+
     def __init__(self, words=()):
         words = tuple(words)
         if len(words) > MAX_WORDS:
@@ -64,6 +68,15 @@ class TextTokenizer:
         self._letters = _code_points("".join(words)).astype(np.int32)
         self._word_lengths = np.array([len(word) for word in words], dtype=np.int64)
         self._word_starts = np.cumsum(self._word_lengths) - self._word_lengths
+
+    @property
+    def vocabulary(self):
+        """What a run folder holds of the tokenizer: the table of words."""
+        return self.words
+
+    def decoder(self):
+        """Returns a function that decodes consecutive arrays of ids to the pieces of one text."""
+        return self.text
 
     @property
     def size(self):

@@ -13,10 +13,11 @@ from mdnn.files import check_new_folder, sweep
 from mdnn.keras_settings import check_training_backend
 from mdnn.models.builder import build
 from mdnn.runs.origin import format_origin, read_origin
-from mdnn.runs.run_files import CONFIG, read_words, write_about
+from mdnn.runs.run_files import CONFIG, read_vocabulary, write_about
 from mdnn.runs.run_folder import Run
 from mdnn.tasks.head_init import init_head_bias
 from mdnn.tasks.registry import task_for
+from mdnn.tokens.text_tokenizers import has_vocabulary
 from mdnn.training import checkpoint
 from mdnn.training.determinism import deterministic_ops
 from mdnn.training.growing.training_state import check_stages
@@ -80,9 +81,9 @@ def train(config, out, resume=False, show=True, init_from=None, init_optimizer=F
     stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0
     again = resume and not begun
     start = recorded_start(path) if again else make_start(init_from, init_optimizer)
-    if begun and config.tokens.words:
-        words = read_words(path)
-    elif start is not None and config.tokens.words and start.run.words:
+    if begun and has_vocabulary(config.tokens):
+        words = read_vocabulary(path, config.tokens)
+    elif start is not None and has_vocabulary(config.tokens) and start.run.words:
         words = start.run.words
     with deterministic_ops(config.train.deterministic):
         return _run_training(config, path, resume, begun, words, show, start, stage)

@@ -292,7 +292,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["tokens.modalities=['text', 'grey']"],
-            "tokens.modalities: expected text, word with context.layout = 'stream', received 'gr",
+            "tokens.modalities: expected text, word, subword with context.layout = 'stream'",
         ),
         (
             ["data.order=any"],

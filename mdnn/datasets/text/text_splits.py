@@ -7,6 +7,8 @@ import numpy as np
 from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
 from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
+from mdnn.tokens.subwords.subword_training import train_subwords
 from mdnn.tokens.word_table import word_table
 
 
@@ -40,7 +42,15 @@ class TextSplits:
 
 
 def open_text(
-    source, validation=0.1, tokenizer=None, words=0, at_least=2, encoding="utf-8", mix=()
+    source,
+    validation=0.1,
+    tokenizer=None,
+    words=0,
+    at_least=2,
+    encoding="utf-8",
+    mix=(),
+    subwords=0,
+    subword_kind="bytes",
 ):
     """Reads a source, splits it by characters and turns both parts into token ids.
 
@@ -56,6 +66,9 @@ def open_text(
         encoding: String, the encoding of text files.
         mix: Sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
             and the share of the training windows to draw from each.
+        subwords: Integer, most subwords of the new tokenizer's vocabulary, learnt from the training
+            part; 0 for a tokenizer of characters.
+        subword_kind: String, see `mdnn.tokens.subwords.subword_training.train_subwords`.
 
     Returns:
         A `TextSplits`.
@@ -72,7 +85,11 @@ def open_text(
     name = repr(str(source))
     parts = split(text, validation, at_least, name)
     if tokenizer is None:
-        tokenizer = TextTokenizer(word_table(parts[0], words) if words else ())
+        if subwords:
+            vocabulary = train_subwords(parts[0], subwords, subword_kind)
+            tokenizer = SubwordTokenizer(vocabulary, subwords)
+        else:
+            tokenizer = TextTokenizer(word_table(parts[0], words) if words else ())
     ids = [tokenizer.ids(part) for part in parts]
     # a word table shortens the parts: what counts is how many tokens are left
     for part, kind in zip(ids, ("train", "validate"), strict=True):

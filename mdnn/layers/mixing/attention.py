@@ -22,8 +22,12 @@ class AttentionMixer(Mixer):
     wiring: str = "causal"
     heads: int = option(4, least=1)
     rotary: bool = True
+    # Heads of keys and values, each shared by heads / kv_heads heads; 0: as many as heads.
+    kv_heads: int = option(0, least=0)
+    # Base of the rotary wavelengths; the longest is 2π times it.
+    rotary_base: float = option(10_000.0, least=1.0, most=1e12)
 
-    example: ClassVar[dict] = {"heads": 2}
+    example: ClassVar[dict] = {"heads": 2, "kv_heads": 1}
     size_free = True
     can_be_causal = True
 
@@ -37,6 +41,11 @@ class AttentionMixer(Mixer):
             raise MdnnError(
                 f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
             )
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise MdnnError(
+                f"{where}.kv_heads: expected a divisor of heads = {self.heads}, received "
+                f"{self.kv_heads}"
+            )
 
     def narrowed(self, width, narrow):
         # Heads keep their size: scores are scaled, and turned, by it.
@@ -48,7 +57,9 @@ class AttentionMixer(Mixer):
         return AxisAttention(
             axis,
             heads=self.heads,
+            kv_heads=self.kv_heads or None,
             rotary=self.rotary,
+            rotary_base=self.rotary_base,
             wiring=self.wiring,
             name=name,
             dtype=dtype,
@@ -76,12 +87,16 @@ class AttentionCache(DecodingCache):
         super().__init__(grid, width, columns)
         self.layer, self.axis = layer, axis
         self.heads, self.per_head = layer.heads, width // layer.heads
+        self.kv_heads = layer.kv_heads
+        self.kv_width = self.kv_heads * self.per_head
 
     def _project(self, dense, x, position=None):
         """Projects `[..., width]` to `[..., heads, width / heads]`, rotated to `position`."""
         sizes = [-1 if size is None else size for size in x.shape[:-1]]
-        y = ops.reshape(dense(x), (*sizes, self.heads, self.per_head))
-        return rotate(y, position=position) if self.layer.rotary and position is not None else y
+        y = ops.reshape(dense(x), (*sizes, dense.units // self.per_head, self.per_head))
+        if not self.layer.rotary or position is None:
+            return y
+        return rotate(y, self.layer.rotary_base, position)
 
     def _keys_and_values(self, x, position):
         return {
@@ -94,13 +109,15 @@ class AttentionCache(DecodingCache):
 
         Args:
             q: Tensor `[batch, heads, h]`.
-            k, v: Tensors `[batch, heads, m, h]`.
-            seen: Boolean mask that broadcasts to `[batch, heads, 1, m]`.
+            k, v: Tensors `[batch, kv_heads, m, h]`.
+            seen: Boolean mask that broadcasts to `[batch, kv_heads, 1, m]`.
 
         Returns:
             Tensor `[batch, width]`.
         """
-        q = q[:, :, None] * (1 / math.sqrt(self.per_head))
+        group = self.heads // self.kv_heads
+        q = ops.reshape(q, (-1, self.kv_heads, group, self.per_head))
+        q = q * (1 / math.sqrt(self.per_head))
         scores = ops.cast(ops.matmul(q, ops.swapaxes(k, -1, -2)), "float32")
         scores = ops.where(seen, scores, -1e9)
         weights = ops.cast(ops.softmax(scores, axis=-1), v.dtype)
@@ -111,7 +128,7 @@ class RowAttentionCache(AttentionCache):
     """Caches attention along the fastest axis: keys and values of the current row."""
 
     def empty_row(self, batch, dtype):
-        shape = self.num_columns, batch, self.heads, self.per_head
+        shape = self.num_columns, batch, self.kv_heads, self.per_head
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def restore_row(self, x, row):
@@ -148,16 +165,16 @@ class ColumnAttentionCache(AttentionCache):
         return row // self.stride % self.size
 
     def empty_rows(self, batch, dtype):
-        shape = batch, self.num_rows, self.num_columns, self.width
+        shape = batch, self.num_rows, self.num_columns, self.kv_width
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def empty_row(self, batch, dtype):
-        shape = self.num_columns, batch, self.width
+        shape = self.num_columns, batch, self.kv_width
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
 
     def restore_row(self, x, row):
         new = self._keys_and_values(x, self._position(row)[:, None, None])
-        flat = -1, x.shape[1], self.width
+        flat = -1, x.shape[1], self.kv_width
         new = {k: self.pad_columns(ops.reshape(y, flat)) for k, y in new.items()}
         return {k: ops.transpose(y, (1, 0, 2)) for k, y in new.items()}
 
@@ -171,7 +188,7 @@ class ColumnAttentionCache(AttentionCache):
                 y = ops.take(y, index[0], axis=1)
             else:
                 first = ops.arange(ops.shape(y)[0], dtype="int32")[:, None] * self.num_rows
-                y = ops.reshape(y, (-1, self.num_columns, self.width))
+                y = ops.reshape(y, (-1, self.num_columns, self.kv_width))
                 y = ops.take(y, first + index, axis=0)
             context[name] = y
         return context
@@ -182,10 +199,10 @@ class ColumnAttentionCache(AttentionCache):
         positions = ops.arange(self.size, dtype="int32")[None]
         here, past = ops.equal(positions, position[:, None])[..., None, None], {}
         for name, y in new.items():
-            flat = ops.reshape(y, (-1, self.width))
+            flat = ops.reshape(y, (-1, self.kv_width))
             current_row = {**current_row, name: set_index(current_row[name], column, flat)}
             before = ops.take(row_context[name], column, axis=2)
-            before = ops.reshape(before, (-1, self.size, self.heads, self.per_head))
+            before = ops.reshape(before, (-1, self.size, self.kv_heads, self.per_head))
             past[name] = ops.transpose(ops.where(here, y[:, None], before), (0, 2, 1, 3))
         seen = (positions <= position[:, None])[:, None, None]
         q = self._project(self.layer.query, x, position[:, None])
@@ -200,5 +217,6 @@ class ColumnAttentionCache(AttentionCache):
         y = self.layer(ops.reshape(x, (-1, *self.layer_grid, self.width)), causal=True)
         position = self._position(ops.arange(self.num_rows, dtype="int32"))[:, None, None]
         new = self._keys_and_values(x, position)
-        shape = -1, self.num_rows, self.num_columns, self.width
-        return ops.reshape(y, shape), {k: ops.reshape(y, shape) for k, y in new.items()}
+        shape = -1, self.num_rows, self.num_columns
+        new = {name: ops.reshape(z, (*shape, self.kv_width)) for name, z in new.items()}
+        return ops.reshape(y, (*shape, self.width)), new

@@ -45,16 +45,20 @@ class AxisAttention(RuledLayer):
 
     Each position of the other axes is a separate sequence; the last axis holds the channels.
     Computes `softmax(q kᵀ / sqrt(h)) v` with `h = channels / heads` per head, with projections to
-    q, k and v and an output projection ("Attention is all you need", arXiv 1706.03762).
+    q, k and v and an output projection ("Attention is all you need", arXiv 1706.03762). With fewer
+    `kv_heads`, several heads in a row share one k and v (grouped-query attention, arXiv
+    2305.13245).
     The projections are `keras.layers.Dense`, so Keras' quantization and LoRA apply to them.
 
     Args:
         axis: Integer, the axis to mix, not the last; the batch is axis 0, negative axes count from
             the end.
         heads: Positive integer that divides the number of channels.
+        kv_heads: Positive integer that divides `heads`: heads of k and v; `None` for `heads`.
         wiring: `"full"`, or `"causal"`: a position attends to itself and earlier positions.
         rotary: Boolean, whether to apply rotary position embeddings to q and k (RoFormer, arXiv
             2104.09864). Without them, full attention is equivariant to permutations of the axis.
+        rotary_base: Positive float, sets the longest wavelength of the rotary embeddings.
         use_bias: Boolean, whether the four projections have biases.
         dropout: Float in `[0, 1)`, the share of attention weights dropped in training.
         seed: Integer or `None`, for the dropout.
@@ -95,11 +99,22 @@ class AxisAttention(RuledLayer):
         bias_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        kv_heads=None,
+        rotary_base=10_000.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
             raise ValueError(f"Expected `heads` to be a positive integer. Received: {heads!r}")
+        kv_heads = heads if kv_heads is None else kv_heads
+        if isinstance(kv_heads, bool) or not isinstance(kv_heads, int) or kv_heads < 1:
+            raise ValueError(
+                f"Expected `kv_heads` to be a positive integer. Received: {kv_heads!r}"
+            )
+        if heads % kv_heads:
+            raise ValueError(f"Expected `kv_heads` to divide heads={heads}. Received: {kv_heads!r}")
+        if not rotary_base > 0:
+            raise ValueError(f"Expected `rotary_base` above 0. Received: {rotary_base!r}")
         if wiring not in WIRINGS:
             raise ValueError(
                 f"Expected `wiring` to be one of {', '.join(WIRINGS)}. Received: {wiring!r}"
@@ -109,9 +124,9 @@ class AxisAttention(RuledLayer):
         if not 0 <= dropout < 1:
             raise ValueError(f"Expected `dropout` in [0, 1). Received: {dropout!r}")
         self.axis = axis
-        self.heads = heads
+        self.heads, self.kv_heads = heads, kv_heads
         self.wiring = wiring
-        self.rotary = rotary
+        self.rotary, self.rotary_base = rotary, rotary_base
         self.use_bias = use_bias
         self.dropout = dropout
         self.seed = seed
@@ -140,17 +155,19 @@ class AxisAttention(RuledLayer):
 
     def build(self, input_shape):
         self._axis(input_shape)
-        self.query = self._projection(input_shape, "query", 0)
-        self.key = self._projection(input_shape, "key", 1)
-        self.value = self._projection(input_shape, "value", 2)
-        self.result = self._projection(input_shape, "result", 3)
+        width = input_shape[-1]
+        shared = width // self.heads * self.kv_heads
+        self.query = self._projection(input_shape, "query", 0, width)
+        self.key = self._projection(input_shape, "key", 1, shared)
+        self.value = self._projection(input_shape, "value", 2, shared)
+        self.result = self._projection(input_shape, "result", 3, width)
         self.drop = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
         self.built = True
 
-    def _projection(self, input_shape, name, index):
+    def _projection(self, input_shape, name, index, units):
         dense = RuledDense(
-            input_shape[-1],
+            units,
             use_bias=self.use_bias,
             kernel_initializer=initializer_copy(self.kernel_initializer, index),
             bias_initializer=initializer_copy(self.bias_initializer, index),
@@ -168,25 +185,33 @@ class AxisAttention(RuledLayer):
         rank = len(x.shape)
         axis = self._axis(x.shape)
         sizes = ops.shape(x)
-        split = (*sizes[:-1], self.heads, x.shape[-1] // self.heads)
+        per_head = x.shape[-1] // self.heads
+        split = (*sizes[:-1], self.heads, per_head)
         # [batch, d1..dk, heads, h] -> [batch, other axes, heads, n, h] -> [-1, n, h]: one sequence
         # per head. Not ops.dot_product_attention: it takes 1.0 to 1.5 times as long on a CPU and
         # has no dropout.
         layout = (*(a for a in range(rank) if a not in (axis, rank - 1)), rank - 1, axis, rank)
         order = tuple(split[a] for a in layout)
-        q, k, v = (
-            ops.reshape(
-                ops.transpose(ops.reshape(dense(x), split), layout), (-1, sizes[axis], split[-1])
-            )
-            for dense in (self.query, self.key, self.value)
-        )
+
+        def heads_apart(dense, heads):
+            y = ops.reshape(dense(x), (*sizes[:-1], heads, per_head))
+            return ops.reshape(ops.transpose(y, layout), (-1, sizes[axis], per_head))
+
+        q = heads_apart(self.query, self.heads)
+        k, v = (heads_apart(dense, self.kv_heads) for dense in (self.key, self.value))
         if self.rotary:
-            q, k = rotate(q), rotate(k)
-        q = q * (1 / math.sqrt(split[-1]))
+            q, k = (rotate(y, self.rotary_base) for y in (q, k))
+        q = q * (1 / math.sqrt(per_head))
+        group = self.heads // self.kv_heads
+        if group > 1:
+            # The heads of a group, one after another, meet the same keys.
+            q = ops.reshape(q, (-1, group * sizes[axis], per_head))
         scores = ops.cast(ops.matmul(q, ops.swapaxes(k, -1, -2)), "float32")
         if self.wiring == "causal" if causal is None else causal:
             position = ops.arange(sizes[axis])
             past = position[:, None] >= position[None, :]
+            if group > 1:
+                past = ops.tile(past, (group, 1))
             scores = ops.where(past, scores, -1e9)
         weights = ops.cast(ops.softmax(scores, axis=-1), v.dtype)
         y = ops.reshape(ops.matmul(self.drop(weights, training=training), v), order)
@@ -213,16 +238,19 @@ class AxisAttention(RuledLayer):
             raise ValueError(
                 f"Expected all sizes but the batch's to be known. Received: {tuple(input_shape)}"
             )
-        size = math.prod(input_shape[1:])
-        return 4 * size * input_shape[-1] + 2 * size * input_shape[axis]
+        size, width = math.prod(input_shape[1:]), input_shape[-1]
+        shared = width // self.heads * self.kv_heads
+        return size * 2 * (width + shared) + 2 * size * input_shape[axis]
 
     def get_config(self):
         return {
             **super().get_config(),
             "axis": self.axis,
             "heads": self.heads,
+            "kv_heads": self.kv_heads,
             "wiring": self.wiring,
             "rotary": self.rotary,
+            "rotary_base": self.rotary_base,
             "use_bias": self.use_bias,
             "dropout": self.dropout,
             "seed": self.seed,

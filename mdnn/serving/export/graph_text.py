@@ -18,6 +18,10 @@ class GraphTokenizer(tf.Module):
         words: the network's table of words, maybe empty.
     """
 
+    prompt_spec = tf.TensorSpec([None], tf.string, "prompt")
+    signature = "generate"
+    tokens_per_character = 1
+
     def __init__(self, words=()):
         super().__init__()
         self.words = tf.constant(list(words), tf.string) if words else None
@@ -26,6 +30,19 @@ class GraphTokenizer(tf.Module):
             self.numbers = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(self.words, numbers), default_value=-1
             )
+
+    def checks(self, prompt):
+        """Returns assertions that a prompt can be used."""
+        length = tf.strings.length(prompt)
+        return [tf.debugging.assert_greater(length, 0, "prompt: expected at least one character")]
+
+    def example(self):
+        """Returns a prompt to warm up with."""
+        return tf.constant(["The "])
+
+    def is_end(self, tokens):
+        """Returns which tokens `[..., 4]` end an answer: none."""
+        return tf.zeros(tf.shape(tokens)[:-1], tf.bool)
 
     def tokens(self, prompt):
         """Returns the tokens of strings.

@@ -3,10 +3,12 @@
 import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
+from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.exported_network import ExportedNetwork
+from mdnn.serving.export.graph_subwords import GraphSubwords
 from mdnn.serving.export.graph_text import GraphTokenizer
 
 MAX_LENGTH = 1_000_000
@@ -31,12 +33,17 @@ class ExportedTexts(ExportedNetwork):
         self.is_writer = bool(run.config.train.objectives.autoregressive)
         if not self.is_writer:
             return
-        self.decoder = TextDecoder(run.model, words=len(run.words), sampler="plain")
-        self.tokenizer = GraphTokenizer(run.words)
+        if run.config.tokens.subwords:
+            self.tokenizer = GraphSubwords(run.tokenizer)
+        else:
+            self.tokenizer = GraphTokenizer(run.words)
+        words = len(run.tokenizer.words)
+        self.decoder = TextDecoder(run.model, words=words, sampler="plain")
         self.held.append(self.tokenizer)
+        self.streamed = self.tokenizer.signature
         # XLA makes one loop of some hundred small operations a character.
-        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla)
-        self.decode = tf.function(self.decoder.decode, jit_compile=xla)
+        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla, autograph=False)
+        self.decode = tf.function(self.decoder.decode, jit_compile=xla, autograph=False)
 
     def signatures(self):
         """Returns the functions that are served, by name."""
@@ -45,17 +52,18 @@ class ExportedTexts(ExportedNetwork):
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec([None], tf.string, "prompt"),
+                self.tokenizer.prompt_spec,
                 tf.TensorSpec(None, tf.int32, "length"),
                 tf.TensorSpec(None, tf.float32, "temperature"),
                 tf.TensorSpec(None, tf.int32, "seed"),
-            ]
+            ],
+            autograph=False,
         )
         def generate(prompt, length, temperature, seed):
             with self.weights.bound():
                 return {"text": self.generate(prompt, length, temperature, seed)}
 
-        return super().signatures() | {"generate": generate}
+        return super().signatures() | {self.tokenizer.signature: generate}
 
     def generate(self, prompt, length, temperature, seed):
         """Returns texts that continue prompts, inside a graph; see `export`."""
@@ -65,9 +73,7 @@ class ExportedTexts(ExportedNetwork):
             for value in (length, temperature, seed)
         )
         checks = [
-            tf.debugging.assert_greater(
-                tf.strings.length(prompt), 0, "prompt: expected at least one character"
-            ),
+            *self.tokenizer.checks(prompt),
             tf.debugging.assert_non_negative(length, "length: expected 0 or more"),
             tf.debugging.assert_less_equal(
                 length, MAX_LENGTH, f"length: expected at most {MAX_LENGTH}"
@@ -112,7 +118,7 @@ class ExportedTexts(ExportedNetwork):
             "top_p": tf.ones_like(temperature),
         }
         # The most tokens: a text's characters, and what it waits for longer prompts.
-        most = tf.reduce_max(length + delays)
+        most = tf.reduce_max(length * self.tokenizer.tokens_per_character + delays)
         chunk = self.decoder.chunk
         pieces = (most + chunk - 1) // chunk
         # One more than is written, so that there is one where nothing is asked for.
@@ -134,6 +140,9 @@ class ExportedTexts(ExportedNetwork):
             is_new = (steps[:, None] >= delays[None]) & (tf.range(chunk) < count)[:, None]
             lengths = tf.where(is_new, self.tokenizer.lengths(decoded), 0)
             characters += tf.reduce_sum(lengths, 0)
+            ended = tf.reduce_any(is_new & self.tokenizer.is_end(decoded), 0)
+            # What has ended needs no more characters.
+            characters = tf.where(ended, length, characters)
             return number + 1, characters, tokens.write(number, decoded), state
 
         _, _, tokens, _ = tf.while_loop(
@@ -142,7 +151,7 @@ class ExportedTexts(ExportedNetwork):
         tokens = tf.reshape(tokens.stack(), [(pieces + 1) * chunk, batch, TOKEN_BYTES])
         tokens = tf.transpose(tokens, [1, 0, 2])
         # Each text from its own first token on; what is beyond its length is cut.
-        count = tf.reduce_max(length)
+        count = tf.reduce_max(length) * self.tokenizer.tokens_per_character
         index = tf.range(count)[None] + delays[:, None]
         index = tf.minimum(index, (pieces + 1) * chunk - 1)
         tokens = tf.gather(tokens, index, batch_dims=1)
@@ -151,14 +160,17 @@ class ExportedTexts(ExportedNetwork):
     def text_stream(self, engine="auto"):
         return TextStream(self.run, engine).write if self.is_writer else None
 
+    def text_completions(self, engine="auto"):
+        return TextCompletions(self.run, engine=engine) if self.is_writer else None
+
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
         if not self.is_writer:
             return super().examples()
         inputs = {
-            "prompt": tf.constant(["The "]),
+            "prompt": self.tokenizer.example(),
             "length": tf.constant(16),
             "temperature": tf.constant(0.8),
             "seed": tf.constant(0),
         }
-        return [*super().examples(), ("generate", inputs)]
+        return [*super().examples(), (self.tokenizer.signature, inputs)]

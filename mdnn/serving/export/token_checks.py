@@ -10,7 +10,7 @@ from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality, modalit
 from mdnn.tokens.token_rows import LARGEST
 
 
-def validate_tokens(tokens, modalities, words=0):
+def validate_tokens(tokens, modalities, words=0, subwords=0):
     """Returns tokens after a check that the network has tables for all of them.
 
     A table gives something for any number: without this a row that means nothing would be
@@ -21,22 +21,21 @@ def validate_tokens(tokens, modalities, words=0):
         tokens: int32 `[batch, positions, 8]`.
         modalities: names of those that positions may hold, padding aside.
         words: int, how many words the network has.
+        subwords: int, how many subwords the network has.
 
     Returns:
         `tokens`. A modality that the network does not have, a byte that its modality does not
-        have, a word beyond the last one, a coordinate or an item below 0 is an
+        have, a word or subword beyond the last one, a coordinate or an item below 0 is an
         InvalidArgumentError of one line that names row, position and column.
     """
     names = ("padding", *modalities)
     indices = sorted(modality(name).index for name in names)
     kind = tf.clip_by_value(column(tokens, "modality"), 0, MAX_MODALITIES - 1)
-    most = tf.gather(_most(words), kind)
-    if words:
-        is_last = (kind == modality("word").index) & (
-            column(tokens, "byte_1") == (words - 1) // 256
-        )
-        is_second = np.arange(WIDTH) == BYTES.start + 1
-        most = tf.where(is_last[..., None] & is_second, (words - 1) % 256, most)
+    most = tf.gather(_most(), kind)
+    for name, size, count in (("word", words, 2), ("subword", subwords, 3)):
+        if size:
+            last = [(size - 1) >> 8 * k & 255 for k in range(count - 1, -1, -1)]
+            most = _at_most(most, tokens, kind == modality(name).index, last)
     is_known = tf.reduce_any(column(tokens, "modality")[..., None] == indices, axis=-1)
     good = (tokens >= 0) & (tokens <= most)
     good &= is_known[..., None] | (np.arange(WIDTH) != MODALITY)
@@ -67,7 +66,25 @@ def validate_tokens(tokens, modalities, words=0):
         return tf.identity(tokens)
 
 
-def _most(words):
+def _at_most(most, tokens, is_kind, last):
+    """Returns the largest values with those of a modality lowered to the bytes of its last number.
+
+    A byte is limited where all bytes before it are those of the last number.
+
+    Args:
+        most: int32 `[batch, positions, 8]`.
+        tokens: int32 of the same shape.
+        is_kind: boolean `[batch, positions]`, where the modality is.
+        last: list of ints, the bytes of the last number, most significant first.
+    """
+    for k, byte in enumerate(last):
+        is_column = np.arange(WIDTH) == BYTES.start + k
+        most = tf.where(is_kind[..., None] & is_column, byte, most)
+        is_kind &= column(tokens, f"byte_{k + 1}") == byte
+    return most
+
+
+def _most():
     """Returns the largest value of each column for each modality, int32 `[modalities, 8]`.
 
     What a modality leaves empty is a byte at most, as it is in any other.
@@ -77,6 +94,4 @@ def _most(words):
     most[:, BYTES] = 255
     for each in MODALITIES.values():
         most[each.index, BYTES][: len(each.bytes)] = np.array(each.bytes, int) - 1
-    if words:
-        most[modality("word").index, BYTES][0] = (words - 1) // 256
     return most

@@ -5,7 +5,8 @@ The server streams texts of any network that comes with a generator function
     write(prompts, lengths, temperatures, seeds)
 
 of four lists: prompts (str), characters to write, temperatures and seeds. It yields lists with the
-characters by which each answer grew, "" where it did not, and ends when each has its length. What
+characters by which each answer grew, "" where it did not, None from where the network has ended it,
+and ends when each has its length or its end. What
 is written is what `mdnn.generate` writes for the same prompt, temperature and seed. The one of a
 run folder is `mdnn.generation.text_stream.TextStream.write`.
 """

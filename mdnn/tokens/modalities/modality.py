@@ -33,6 +33,8 @@ class Modality:
             part of items.
         whole_values: Number of values of all bytes read as one number, the size of the paper's
             tables (`tokens.table = "full"`); `None`: bytes always have a table each.
+        sized_by_vocabulary: Boolean, whether all bytes are always read as one number, below the
+            size of the network's vocabulary (`tokens.subwords`).
         ordered_rms: Tuple, the root mean square of each byte's table with
             `tokens.table_init = "ordered"`; empty for bytes that are no magnitudes.
     """
@@ -44,6 +46,7 @@ class Modality:
 
     kind = None
     whole_values = None
+    sized_by_vocabulary = False
     ordered_rms = ()
 
     @property

@@ -26,7 +26,7 @@ def register_modality(modality):
     group `mdnn.modalities` with the modality's name, in a module that calls this function.
 
     Args:
-        modality: `mdnn.tokens.modalities.Modality`. The numbers 11 to 15 are free.
+        modality: `mdnn.tokens.modalities.Modality`. The numbers 11 to 14 are free.
 
     Returns:
         The modality.

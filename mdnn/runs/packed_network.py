@@ -1,0 +1,75 @@
+"""Opens a network whose weights stay codes of 8 or 4 bits in memory."""
+
+import math
+
+import keras
+
+from mdnn.layers.weight_rules import each_weight
+from mdnn.models.builder import build
+from mdnn.runs import quantization_search
+from mdnn.runs.packed_variable import PackedVariable
+from mdnn.runs.quantization import expanded, read_stored
+from mdnn.runs.safetensors_io import check_arrays, read_arrays, spec_of
+
+
+def can_pack(dtype):
+    """Returns whether weights of a storage format stay codes on this backend.
+
+    Keras passes the values of all variables to compiled functions of JAX, so that they would be
+    expanded there at once.
+    """
+    return dtype in ("int8", "int4") and keras.backend.backend() == "tensorflow"
+
+
+def packed_network(config, words, path, most):
+    """Builds a network from a file of quantized weights, without expanding them.
+
+    Args:
+        config, words: see `mdnn.build`.
+        path: the weights file.
+        most: int, see `mdnn.build`.
+
+    Returns:
+        `mdnn.Network`; its quantized weights are `PackedVariable`s and cannot be trained.
+
+    Raises:
+        MdnnError: see `mdnn.runs.run_files.read_weights`.
+    """
+    arrays, about = read_arrays(path)
+    stored = read_stored(arrays, about, path)
+    codes = {
+        name: own
+        for name, own in stored.items()
+        if own.dtype != "float16" and math.prod(own.shape) >= quantization_search.LEAST_CODES
+    }
+
+    def placeholder(weight_path, shape, initializer):
+        # A variable of this path gets codes and never a value of its own.
+        return _scalar if weight_path in codes else initializer
+
+    def take_codes(variable):
+        own = codes.get(variable.path)
+        if own is not None and tuple(variable.shape) == own.shape:
+            variable.__class__ = PackedVariable
+            variable.take_codes(own, [arrays[name] for name in own.names(variable.path)])
+
+    with each_weight(placeholder, take_codes):
+        model = build(config, words, most=most)
+    expected = spec_of({variable.path: variable for variable in model.weights})
+    found = {name: ("float32", own.shape) for name, own in stored.items()}
+    used = {part for name, own in stored.items() for part in own.names(name)}
+    found |= {n: (str(a.dtype), tuple(a.shape)) for n, a in arrays.items() if n not in used}
+    check_arrays(found, expected, path)
+    for variable in model.weights:
+        name = variable.path
+        if isinstance(variable, PackedVariable):
+            continue
+        if name in stored:
+            variable.assign(expanded(stored[name], *(arrays[n] for n in stored[name].names(name))))
+        else:
+            variable.assign(arrays[name])
+    return model
+
+
+def _scalar(shape, dtype=None):
+    return keras.ops.zeros((), dtype)

@@ -1,0 +1,124 @@
+"""Variables of a network that are held as codes of 8 or 4 bits."""
+
+import contextlib
+import contextvars
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from mdnn.runs.packed_words import (
+    BITS,
+    expanded_columns,
+    expanded_matrix,
+    packed_words,
+    row_product,
+    rows_product,
+)
+from mdnn.runs.quantization import expanded
+
+FEW_ROWS = 4
+"""Up to so many rows are multiplied straight from the codes; for more the matrix is expanded."""
+
+_BOUND = contextvars.ContextVar("mdnn_bound_codes", default=None)
+
+
+@contextlib.contextmanager
+def bound_codes(values):
+    """Uses other tensors as the codes of packed variables inside the context.
+
+    Args:
+        values: dict from the paths of `PackedVariable`s to lists of tensors in the order of
+            `parts`.
+    """
+    token = _BOUND.set(values)
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
+
+
+class PackedVariable(keras.Variable):
+    """A variable whose value exists as codes alone.
+
+    Its `value` is expanded anew for each use. Layers that know it multiply from the codes
+    (`product`) or look up rows (`rows`), and make no float32 copy of the matrix.
+
+    Attributes:
+        stored: `mdnn.runs.quantization.Stored`.
+        parts: list of tensors, the arrays of the file or, with `inputs`, those of `packed_words`.
+        inputs: the axis of a matrix that is cut into groups and summed in products, `"first"` or
+            `"last"`; `None` for other arrays.
+    """
+
+    def take_codes(self, stored, arrays):
+        """Takes the arrays of a weights file in place of a value.
+
+        Args:
+            stored: `Stored`.
+            arrays: list of arrays in the order of `Stored.names`.
+        """
+        self.stored, self.inputs = stored, grouped_axis(stored, arrays[0])
+        if self.inputs is not None:
+            arrays = packed_words(stored, arrays)
+        self.parts = [ops.convert_to_tensor(np.ascontiguousarray(array)) for array in arrays]
+        self.trainable = False
+
+    def _tensors(self):
+        bound = _BOUND.get()
+        return self.parts if bound is None else bound[self.path]
+
+    @property
+    def value(self):
+        value = super().value
+        if len(value.shape) == len(self.shape):
+            # Its value in a `keras.StatelessScope`; its own is a scalar that is not used.
+            return value
+        if self.inputs is None:
+            return self._maybe_autocast(expanded(self.stored, *self._tensors()))
+        matrix = expanded_matrix(self.stored, self._tensors())
+        return self._maybe_autocast(matrix if self.inputs == "first" else ops.transpose(matrix))
+
+    def _direct_assign(self, value):
+        raise TypeError(f"{self.path} is held in {self.stored.dtype} and cannot be assigned")
+
+    def product(self, x, inputs="first"):
+        """Returns the product of `x` with the matrix, or with its transpose.
+
+        Args:
+            x: float tensor `[..., inputs]`.
+            inputs: `"first"` for `x @ matrix`, `"last"` for `x @ matrixᵀ`.
+
+        Returns:
+            Tensor `[..., outputs]`; `None` if the matrix has no layout for it.
+        """
+        if self.inputs != inputs:
+            return None
+        rows, tensors = x.shape[:-1], self._tensors()
+        if None in rows or math.prod(rows) > FEW_ROWS:
+            return rows_product(self.stored, tensors, x)
+        flat = ops.reshape(x, (-1, x.shape[-1]))
+        found = [row_product(self.stored, tensors, flat[k]) for k in range(math.prod(rows))]
+        return ops.cast(ops.reshape(ops.stack(found), (*rows, -1)), x.dtype)
+
+    def rows(self, index):
+        """Returns rows of a table `[n, width]`, float32 `[..., width]`, for integers `[...]`.
+
+        `None` if the table has no layout for it.
+        """
+        if self.inputs != "last":
+            return None
+        return expanded_columns(self.stored, self._tensors(), index)
+
+
+def grouped_axis(stored, codes):
+    """Returns which axis of a matrix is cut into groups of whole words; `None` for other arrays."""
+    if len(stored.shape) != 2 or stored.dtype not in BITS:
+        return None
+    bits = BITS[stored.dtype]
+    group = codes.shape[1] * 8 // bits
+    axis = 0 if stored.turned else 1
+    if stored.shape[axis] % group or group * bits % 32:
+        return None
+    return ("first", "last")[axis]

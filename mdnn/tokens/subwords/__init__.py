@@ -1,0 +1,1 @@
+"""Subword tokenizers: byte-level BPE and SentencePiece style, from a tokenizer.json."""
