@@ -28,6 +28,7 @@ CASES = {
     "separate": GATED + 'sharing = "separate"\n',
     "sequential": GATED + 'execution = "sequential"\nwiring = "causal+local"\nwindow = 1\n',
     "attention": GATED + 'kind = "attention"\naxes = [2]\nheads = 4\n',
+    "shared keys": GATED + 'kind = "attention"\naxes = [2]\nheads = 4\nkv_heads = 2\n',
     "conv": GATED + 'kind = "conv"\naxes = [2]\nwindow = 2\n',
     "local": GATED + 'kind = "local"\naxes = [2]\nwindow = 1\ngroups = 4\n',
     "feedforward": '[[backbone.layer]]\nkind = "feedforward"\ngate = "silu"\n',
