@@ -222,3 +222,14 @@ def test_items_in_three_decodings(tmp_path):
     picture = mdnn.generate(tmp_path / "run", ["one"], output="grey 4x4", density=0.5)
     assert picture.shape == (4, 4)
     assert not (tmp_path / "run" / "density.json").exists()
+
+
+@pytest.mark.long
+def test_small_weights(run, tmp_path):
+    """A run of int8 weights has its densities, and shrinks to one of float32."""
+    small = mdnn.quantize(run.path, "int8", tmp_path / "small")
+    losses = [mdnn.evaluate(one, density=0.5, sliding=False)["loss"] for one in (run.path, small)]
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+    mdnn.shrink(small, tmp_path / "half", density=0.5)
+    loss = mdnn.evaluate(tmp_path / "half", sliding=False)["loss"]
+    assert loss == pytest.approx(losses[1], abs=1e-5)
