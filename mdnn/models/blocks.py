@@ -6,6 +6,7 @@ from keras import layers, ops
 from mdnn import activations
 from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.layers.weight_rules import (
     RuledDense,
     RuledLayer,
@@ -13,7 +14,6 @@ from mdnn.layers.weight_rules import (
     get_initializer,
 )
 from mdnn.models.row_identity import scaled, shifted
-from mdnn.models.slabs import grid_in_slabs
 
 
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
@@ -59,7 +59,7 @@ class ResidualBlock(RuledLayer):
             for numbers.
         epsilon: float, added to the norm's mean square.
         slab: int, largest number of positions for which functions of single positions are computed
-            at once (see `mdnn.models.slabs`); 0: all.
+            at once (see `mdnn.layers.slabs`); 0: all.
         remat: boolean, whether gradients recompute f instead of storing its activations.
 
     Call arguments:

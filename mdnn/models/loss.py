@@ -9,8 +9,8 @@ from keras import ops
 from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
+from mdnn.layers.slabs import count_slabs, in_slabs
 from mdnn.models.head_options import decoding
-from mdnn.models.slabs import count_slabs, in_slabs
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 

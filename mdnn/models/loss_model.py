@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
 from mdnn.models.loss import token_nll
-from mdnn.models.slabs import in_slabs
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.modalities import modality
 

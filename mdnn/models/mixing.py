@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from mdnn.layers.mixing import make_mixer
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
 from mdnn.models.row_identity import scaled, shifted
-from mdnn.models.slabs import grid_in_slabs
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

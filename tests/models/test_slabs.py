@@ -7,9 +7,9 @@ from keras import ops
 from networks import text_tokens, tiny
 
 import mdnn
+from mdnn.layers.slabs import grid_in_slabs, in_slabs
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
-from mdnn.models.slabs import grid_in_slabs, in_slabs
 
 
 def figures(*settings):
