@@ -124,9 +124,7 @@ class Run:
         if number is None:
             return self
         if not self.config.tandem.members:
-            raise MdnnError(
-                "member: this run holds one network: expected a run with tandem.members"
-            )
+            raise MdnnError("member: this run holds one network, expected tandem.members")
         return self._of(self.model.member(number))
 
     def first_members(self, count):
