@@ -29,6 +29,8 @@ def tiny(name, *settings):
         inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]
         for where, step in [(here, branch), *inner]:
             small += [f"{where}.width=12"] * (step.width > 0)
+            if step.kind == "chunks":
+                small += [f"{where}.shortest=2", f"{where}.longest=3"]
             for k, mixer in enumerate(step.mixer):
                 small += [f"{where}.mixer.{k}.groups=2"] * (getattr(mixer, "groups", 1) > 1)
     return load_config(CONFIGS / f"{name}.toml", [*small, *settings])

@@ -39,9 +39,7 @@ def chosen(run, options):
         MdnnError: the run holds one network, or there is no such member.
     """
     if options.ensemble and not run.config.tandem.members:
-        raise MdnnError(
-            "--ensemble: this run holds one network, expected a run with tandem.members"
-        )
+        raise MdnnError("--ensemble: this run holds one network, expected tandem.members")
     return run.member(options.member)
 
 
