@@ -58,6 +58,11 @@ class Run:
         """The network with its weights; large ones of 8 or 4 bits stay codes on TensorFlow."""
         return self.opened(packed=can_pack(self.dtype))
 
+    @functools.cached_property
+    def unpacked(self):
+        """The network with all weights in float32, for what reads them one by one."""
+        return self.opened() if can_pack(self.dtype) else self.model
+
     def opened(self, packed=False):
         """Returns a new network with the weights of the run folder.
 

@@ -80,11 +80,12 @@ function body() {
 
 // Writes one message of the assistant; what was written before Stop stays.
 async function write_message() {
+  const asked = body();
   const message = { role: "assistant", content: "" };
   const item = add(message);
   const calls = [];
   try {
-    const response = await post("/v1/chat/completions", body(), stopping.signal);
+    const response = await post("/v1/chat/completions", asked, stopping.signal);
     for await (const [, chunk] of events(response)) {
       if (chunk.error) throw new Error(chunk.error.message);
       if (chunk.mdnn) tell(`The context had no room for the first ${chunk.mdnn.dropped_messages} messages.`);
