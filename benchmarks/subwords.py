@@ -22,7 +22,7 @@ import mdnn
 from mdnn.runtime import quiet_import
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-CUT = "backbone.layer.2.cut"
+CUT = "backbone.layer.1.cut"
 ARMS = {
     "characters": ("text-grid", []),
     "space": ("text-subwords", []),

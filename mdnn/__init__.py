@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Module of each public name. Modules are imported on first use, so that `mdnn --help` and errors
 # in a config do not wait for TensorFlow.
 _PLACES = {
+    "ChatSession": "mdnn.assistant.session",
     "adapt": "mdnn.training.adapting.adapt_run",
     "TextBatches": "mdnn.datasets.batches.text_batches",
     "Config": "mdnn.config.load",

@@ -2,8 +2,11 @@
 
 import os
 import pathlib
+import pickle
+import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -67,7 +70,7 @@ def same_start():
 @pytest.fixture(scope="session")
 def tiny_training(tmp_path_factory):
     """What `mdnn.train` says of a tiny character network; `run` is its folder."""
-    return _train(tmp_path_factory.mktemp("tiny"))
+    return _trained_once(tmp_path_factory, "tiny", _train)
 
 
 @pytest.fixture(scope="session")
@@ -80,18 +83,14 @@ def words_run(tmp_path_factory):
     """The run folder of a tiny network of words and characters."""
     import tiny
 
-    return pathlib.Path(_train(tmp_path_factory.mktemp("words"), *tiny.WORDS)["run"])
+    training = _trained_once(tmp_path_factory, "words", lambda folder: _train(folder, *tiny.WORDS))
+    return pathlib.Path(training["run"])
 
 
 @pytest.fixture(scope="session")
 def items_training(tmp_path_factory):
     """What `mdnn.train` says of a tiny network of words, 4x4 pictures and sounds."""
-    import tiny
-
-    import mdnn
-
-    folder = tmp_path_factory.mktemp("items")
-    return mdnn.train(tiny.load_items(folder), folder / "run", show=False)
+    return _trained_once(tmp_path_factory, "items", _train_items)
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +108,40 @@ def _train(folder, *settings):
     import mdnn
 
     return mdnn.train(tiny.load_config(folder, *settings), folder / "run", show=False)
+
+
+def _train_items(folder):
+    import tiny
+
+    import mdnn
+
+    return mdnn.train(tiny.load_items(folder), folder / "run", show=False)
+
+
+def _trained_once(tmp_path_factory, name, train):
+    """Trains in one of the processes of pytest-xdist; the others get copies of the folder."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return train(tmp_path_factory.mktemp(name))
+    shared = tmp_path_factory.getbasetemp().parent / f"trained-{name}"
+    try:
+        shared.mkdir()
+    except FileExistsError:
+        return _copy_of_training(shared, tmp_path_factory.mktemp(name))
+    try:
+        folder = tmp_path_factory.mktemp(name)
+        training = train(folder)
+        shutil.copytree(folder, shared / "folder")
+        (shared / "training").write_bytes(pickle.dumps(training))
+        (shared / "training").rename(shared / "done")
+    except BaseException:
+        (shared / "failed").touch()
+        raise
+    return training
+
+
+def _copy_of_training(shared, folder):
+    while not (shared / "done").exists():
+        assert not (shared / "failed").exists(), "the training failed in another process"
+        time.sleep(0.2)
+    shutil.copytree(shared / "folder", folder, dirs_exist_ok=True)
+    return pickle.loads((shared / "done").read_bytes()) | {"run": str(folder / "run")}

@@ -19,7 +19,7 @@ SHIPPED = sorted(
 def tiny(name, *settings):
     """A shipped config, made as small as its branches allow."""
     config = load_config(CONFIGS / f"{name}.toml")
-    grid = {1: "[5]", 2: "[2, 3]"}[len(config.context.grid)]
+    grid = {1: "[5]", 2: "[2, 3]", 3: "[2, 2, 2]"}[len(config.context.grid)]
     small = [f"context.grid={grid}", "backbone.width=8", "train.batch_size=4"]
     small += [f"backbone.depth={min(2, config.backbone.depth)}"]
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]
@@ -29,6 +29,8 @@ def tiny(name, *settings):
         inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]
         for where, step in [(here, branch), *inner]:
             small += [f"{where}.width=12"] * (step.width > 0)
+            if step.kind == "chunks":
+                small += [f"{where}.shortest=2", f"{where}.longest=3"]
             for k, mixer in enumerate(step.mixer):
                 small += [f"{where}.mixer.{k}.groups=2"] * (getattr(mixer, "groups", 1) > 1)
     return load_config(CONFIGS / f"{name}.toml", [*small, *settings])

@@ -172,6 +172,7 @@ def run_evaluate(options):
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.
     given = {"num_starts": options.num_starts, "adaptive": options.adaptive or None}
+    given["by_position"] = options.by_position or None
     given |= {"density": options.density, "identity": options.identity}
     given = {name: value for name, value in given.items() if value is not None}
     result = evaluate(run, data, steps, Ticker("evaluating"), **given)

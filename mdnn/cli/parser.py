@@ -6,6 +6,7 @@ import sys
 
 import mdnn
 from mdnn import standard_streams
+from mdnn.assistant.chat_command import add_chat
 from mdnn.cli.adapt_command import add_adapt
 from mdnn.cli.commands import (
     run_configs,
@@ -117,6 +118,7 @@ def parser():
     train.set_defaults(run_command=run_train)
 
     add_generate(commands)
+    add_chat(commands)
 
     evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
@@ -140,6 +142,11 @@ def parser():
     )
     evaluate.add_argument(
         "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
+    )
+    evaluate.add_argument(
+        "--by-position",
+        action="store_true",
+        help="of texts, also the loss by the position in the context",
     )
     add_member(evaluate)
     add_density(evaluate, "auto: each window of a text has the one that it needs")

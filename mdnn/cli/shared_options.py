@@ -39,10 +39,8 @@ def chosen(run, options):
         MdnnError: the run holds one network, or there is no such member.
     """
     if options.ensemble and not run.config.tandem.members:
-        raise MdnnError(
-            "--ensemble: this run holds one network, expected a run with tandem.members"
-        )
-    return run.member(options.member)
+        raise MdnnError("--ensemble: this run holds one network, expected tandem.members")
+    return run if options.member is None else run.member(options.member)
 
 
 def add_json(command):

@@ -1,8 +1,31 @@
-"""The config rules of the built-in tasks: texts, items and puzzles."""
+"""The config rules of the built-in tasks: texts, conversations, items and puzzles."""
 
+import dataclasses
+
+from mdnn.chat.chat_layout import ChatFormat
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tokens.symbols import KNOWN, puzzle_source
+
+
+@dataclasses.dataclass(frozen=True)
+class Chat:
+    """How conversations are laid out as texts; see `mdnn.chat.chat_layout.ChatFormat`."""
+
+    # A Jinja2 template; empty: the plain layout.
+    template: str = ""
+    # What ends the assistant's turn, and what stands before and behind a call.
+    end: str = ChatFormat.end
+    call_start: str = ChatFormat.call_start
+    call_end: str = ChatFormat.call_end
+
+
+def _check_chat(config):
+    chat = config.chat
+    ChatFormat(chat.template, chat.end, chat.call_start, chat.call_end)
+    if not config.data.validation:
+        raise MdnnError("data.validation: expected a share of conversations above 0, received 0.0")
+
 
 _REFEED = (
     "refeed.step_schedule",
@@ -94,6 +117,15 @@ TEXT_RULES = TaskRules(
     check=_check_stream,
     has_chunks=True,
 )
+CHAT_RULES = TaskRules(
+    modalities=("text", "word"),
+    keys=(*_REFEED, "tokens.table", "tokens.heads", "tokens.words"),
+    modes=("autoregressive",),
+    phrase="of conversations",
+    check=_check_chat,
+    has_mask=False,
+    tables={"chat": Chat},
+)
 ITEM_RULES = TaskRules(
     modalities=None,
     keys=(
@@ -132,5 +164,6 @@ PUZZLE_RULES = TaskRules(
 )
 
 register_rules("stream", TEXT_RULES)
+register_rules("chat", CHAT_RULES)
 register_rules("items", ITEM_RULES)
 register_rules("puzzle", PUZZLE_RULES)

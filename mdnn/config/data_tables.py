@@ -34,6 +34,7 @@ class Data:
 
     - Layout "stream": `python-docs`, a path, or `tfds:NAME`. The last part of the text is the
       validation split.
+    - Layout "chat": a file of conversations (JSON lines). The last ones are the validation split.
     - Layout "items": `digits`, a folder with a manifest, or `tfds:NAME`. The validation split is
       a share of the items, chosen by `seed`.
     - Layout "puzzle": a puzzle such as `sudoku-6x6`, `maze-9x9`, `prefix-sums-32` or

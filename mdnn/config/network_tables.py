@@ -84,3 +84,10 @@ class Backbone:
     # Added to the mean square (`rms`) or variance in all norms; smaller after `mdnn grow`, which
     # takes the mean over more channels.
     norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
+    # Largest number of positions for which functions of single positions (dense layers over the
+    # channels, heads, loss) are computed at once; longer contexts are computed slab by slab, and
+    # gradients recompute each slab. 0: all positions at once.
+    slab: int = option(65_536, least=0)
+    # Whether gradients recompute the activations inside each layer of a block instead of storing
+    # them: less memory, for the time of one more run.
+    remat: bool = False

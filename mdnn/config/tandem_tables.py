@@ -47,9 +47,11 @@ def check_tandem(config, always_recurrent):
     Raises:
         MdnnError: names the first key that does not fit.
     """
-    tandem = config.tandem
+    tandem, train = config.tandem, config.train
     if config.distill.teacher and (tandem.members or config.train.method == "blind"):
         raise MdnnError("distill.teacher: a student is one network, trained by backpropagation")
+    if config.distill.teacher and train.density:
+        raise MdnnError("distill.teacher: a student has one density, expected train.density = []")
     if config.distill.teacher and (always_recurrent or config.refeed != RefeedTable()):
         raise MdnnError("distill.teacher: a student is not refed: expected no keys of [refeed]")
     if not config.distill.teacher and config.distill != Distill():
@@ -65,12 +67,13 @@ def check_tandem(config, always_recurrent):
             f"tandem.exchange_full: expected at least exchange_from = {tandem.exchange_from}, "
             f"received {tandem.exchange_full}"
         )
-    train = config.train
     for wrong, text in (
         (always_recurrent or config.refeed != RefeedTable(), "no refeeding"),
         (train.method == "blind", "train.method = 'gradient'"),
         (train.optimizer.name == "muon", "another train.optimizer.name than 'muon'"),
         (bool(train.stage), "no train.stage"),
+        (bool(train.density), "no train.density"),
+        (config.tokens.tied, "no tokens.tied"),
         (config.tokens.table == "bits", "another tokens.table than 'bits'"),
         (any(layer.cut != "space" for layer in config.backbone.layer), "cut = 'space' in layers"),
         (any(layer.kind == "fold" for layer in config.backbone.layer), "no folds"),
@@ -78,9 +81,10 @@ def check_tandem(config, always_recurrent):
         if wrong:
             raise MdnnError(f"tandem.members: networks in tandem need {text}")
     several = len(config.tokens.modalities) > 1
+    several = several or 0 < config.backbone.slab < config.context.positions
     if tandem.data == "divided" and (several or train.batch_size % tandem.members):
         raise MdnnError(
-            "tandem.data: 'divided' needs one modality and a train.batch_size that "
+            "tandem.data: 'divided' needs one modality, no slabs and a train.batch_size that "
             f"{tandem.members} members divide, received {train.batch_size}"
         )
 

@@ -13,6 +13,9 @@ from mdnn.machine import cores
 # text.toml in one group reach 24,000 to 26,000 characters/s, two groups of 16 reach 48,000.
 GROUP_SIZES = (1, 4, 8, 16)
 
+OUTPUTS = ("decoded", "log_probability")
+"""What a decoder returns of each token, `[chunk, batch, ...]`."""
+
 
 class BatchGroups:
     """Continues several texts; each result is independent of the other texts.
@@ -25,18 +28,23 @@ class BatchGroups:
             `mdnn.generation.windows.encode_prompts`.
         filled: int32 `[texts]`, the lengths of the prompts in tokens.
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
-            float32, each `[texts]`; perhaps `identity`, int32, see `TextDecoder`.
+            float32, each `[texts]`; perhaps `identity`, int32, and others, see `TextDecoder`.
+        shared: dict of further inputs of the decoder, the same for all texts.
     """
 
-    def __init__(self, decoder, window, filled, settings):
+    def __init__(self, decoder, window, filled, settings, shared=None):
         order = np.argsort(filled, kind="stable")
         size = group_size(len(filled))
         self.groups = [
-            _Group(decoder, order[start : start + size], window, filled, settings)
+            _Group(decoder, order[start : start + size], window, filled, settings, shared or {})
             for start in range(0, len(order), size)
         ]
 
     def decode(self, count, active=None):
+        """Continues the texts; returns `decoded` of `decode_all`, a list of int32 `[n, 4]`."""
+        return [results["decoded"] for results in self.decode_all(count, active)]
+
+    def decode_all(self, count, active=None):
         """Continues the texts.
 
         Args:
@@ -45,11 +53,13 @@ class BatchGroups:
                 are active.
 
         Returns:
-            List of int32 arrays `[n, 4]`, the tokens decoded for each text: n is `count`, but less
-            in the first calls for a text with a longer prompt than others of its group, and 0 for
+            List of one dict of arrays per text: `decoded` int32 `[n, 4]`, its tokens, and
+            `log_probability` float32 `[n]` of a decoder that returns it. n is `count`, but less in
+            the first calls for a text with a longer prompt than others of its group, and 0 for
             texts of skipped groups.
         """
-        decoded = [np.zeros((0, 4), "int32")] * sum(len(group.texts) for group in self.groups)
+        nothing = {"decoded": np.zeros((0, 4), "int32"), "log_probability": np.zeros(0, "float32")}
+        decoded = [nothing] * sum(len(group.texts) for group in self.groups)
         groups = self.groups
         if active is not None:
             groups = [group for group in groups if any(active[text] for text in group.texts)]
@@ -58,8 +68,8 @@ class BatchGroups:
         else:
             # Sequentially: on JAX Keras' `predict_on_batch` assigns the model's variables.
             results = (group.decode(count) for group in groups)
-        for group, tokens in zip(groups, results, strict=True):
-            for text, of_text in zip(group.texts, tokens, strict=True):
+        for group, arrays in zip(groups, results, strict=True):
+            for text, of_text in zip(group.texts, arrays, strict=True):
                 decoded[text] = of_text
         return decoded
 
@@ -69,11 +79,11 @@ class _Group:
 
     Args:
         texts: integers `[n]`, indices of the texts.
-        decoder, window, filled, settings: see `BatchGroups`.
+        decoder, window, filled, settings, shared: see `BatchGroups`.
     """
 
-    def __init__(self, decoder, texts, window, filled, settings):
-        self.decoder, self.texts = decoder, texts
+    def __init__(self, decoder, texts, window, filled, settings, shared):
+        self.decoder, self.texts, self.shared = decoder, texts, shared
         # Pad the group with copies of its longest prompt, which do not delay the other texts.
         size = _next_size(len(texts))
         rows = np.concatenate([texts, np.repeat(texts[-1:], size - len(texts))])
@@ -87,15 +97,21 @@ class _Group:
             self.state["identity"] = self.settings["identity"]
 
     def decode(self, count):
-        """Returns the tokens decoded for each text, a list of int32 `[n, 4]`."""
+        """Returns the arrays of each text, a list of dicts; see `BatchGroups.decode_all`."""
         if not self.started:
             self.state["written"] = np.zeros_like(self.state["filled"])
             self.state, self.started = self.decoder.predict_on_batch(self.state), True
-        inputs = self.state | self.settings | {"count": np.array([count], "int32")}
+        inputs = self.state | self.settings | self.shared | {"count": np.array([count], "int32")}
         self.state = self.decoder.predict_on_batch(inputs)
-        tokens = np.asarray(self.state.pop("decoded"))[:count]
-        done, self.done = self.done, self.done + count
-        return [tokens[max(0, self.delays[k] - done) :, k] for k in range(len(self.texts))]
+        arrays = {
+            name: np.asarray(self.state.pop(name))[:count] for name in OUTPUTS if name in self.state
+        }
+        starts = np.maximum(0, self.delays - self.done)
+        self.done += count
+        return [
+            {name: array[starts[k] :, k] for name, array in arrays.items()}
+            for k in range(len(self.texts))
+        ]
 
 
 def group_size(texts):

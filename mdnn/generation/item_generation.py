@@ -33,7 +33,7 @@ def generate_items(run, prompt, options, stream=None):
         MdnnError: a kind of item that the network does not have, or an item that does not fit the
             context.
     """
-    options.refuse((*PUZZLE_OPTIONS, "stop", "engine"), "item")
+    options.refuse((*PUZZLE_OPTIONS, "stop", "regex", "schema", "engine"), "item")
     output = options.output
     decoding = options.decoding_of(run.config.train.objectives)
     several = is_several(prompt)

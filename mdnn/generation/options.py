@@ -4,6 +4,7 @@ import dataclasses
 import numbers
 
 from mdnn.errors import MdnnError, did_you_mean
+from mdnn.generation.option_checks import check_integer, check_number, check_word
 
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """Decoding modes. A network's default is the first of these that it was trained for."""
@@ -97,6 +98,10 @@ class GenerationOptions:
         length: int. Texts: number of characters to generate (400). Items: maximum number of tokens
             of a text or sound of unspecified length (that of the longest training item).
         stop: str or list of str; the generated text ends before the first of these.
+        regex: str; the generated text matches this regular expression from beginning to end
+            (`mdnn.constraints.regular_expressions.parse_regex`).
+        schema: dict or JSON text; the generated text is JSON of this JSON schema
+            (`mdnn.constraints.json_schemas.schema_expression`).
         decoding: `"autoregressive"`, one token after another; `"parallel"`, all tokens at once;
             `"masked_diffusion"`, over several denoising steps, the most confident tokens first.
             `None`: the first of these that the network was trained for.
@@ -131,6 +136,8 @@ class GenerationOptions:
     stop: object = _option(
         "output", "end the text before this one (several times for several)", action="append"
     )
+    regex: str | None = _option("output", "the text matches this regular expression")
+    schema: object = _option("output", "the text is JSON of this JSON schema, given as JSON")
     decoding: str | None = _option(
         "decoding",
         "autoregressive: one token after another; parallel: all at once; masked_diffusion: over "
@@ -166,22 +173,28 @@ class GenerationOptions:
     )
 
     def __post_init__(self):
-        _check_word("decoding", self.decoding, DECODINGS)
-        _check_word("preset", self.preset, PRESETS)
-        _check_word("engine", self.engine, ENGINE_NAMES)
+        check_word("decoding", self.decoding, DECODINGS)
+        check_word("preset", self.preset, PRESETS)
+        check_word("engine", self.engine, ENGINE_NAMES)
         for text in self.stop_texts:
             if not isinstance(text, str) or not text:
                 raise MdnnError(f"stop: expected texts that are not empty, received {text!r}")
-        _check_integer("length", self.length, 0, 10_000_000)
-        _check_integer("batch_size", self.batch_size, 1, 65_536)
-        _check_integer("num_starts", self.num_starts, 1, 1000)
-        _check_integer("steps", self.steps, 1, 1_000_000)
-        _check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
-        _check_integer("top_k", self.top_k, 0, 2**31 - 1)
+        if self.regex is not None and self.schema is not None:
+            raise MdnnError("expected regex or schema, received both")
+        check_integer("length", self.length, 0, 10_000_000)
+        check_integer("batch_size", self.batch_size, 1, 65_536)
+        check_integer("num_starts", self.num_starts, 1, 1000)
+        check_integer("steps", self.steps, 1, 1_000_000)
+        check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
+        check_integer("top_k", self.top_k, 0, 2**31 - 1)
         if not isinstance(self.adaptive, bool):
             raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
-        _check(self.temperature, numbers.Real, lambda t: 0 <= t <= 100, "temperature", "0 to 100")
-        _check(self.top_p, numbers.Real, lambda p: 0 < p <= 1, "top_p", "a number above 0, up to 1")
+        check_number(
+            self.temperature, numbers.Real, lambda t: 0 <= t <= 100, "temperature", "0 to 100"
+        )
+        check_number(
+            self.top_p, numbers.Real, lambda p: 0 < p <= 1, "top_p", "a number above 0, up to 1"
+        )
         if not isinstance(self.seed, (list, tuple)):
             check_seed(self.seed)
 
@@ -282,35 +295,9 @@ def check_seed(seed):
     Raises:
         MdnnError: not a 32-bit integer.
     """
-    _check(seed, numbers.Integral, lambda s: -(2**31) <= s < 2**31, "seed", "a 32-bit whole number")
+    check_number(
+        seed, numbers.Integral, lambda s: -(2**31) <= s < 2**31, "seed", "a 32-bit whole number"
+    )
     if seed is None:
         raise MdnnError("seed: expected a 32-bit whole number, received None")
     return int(seed)
-
-
-def _check_word(name, value, known):
-    if value is not None and (not isinstance(value, str) or value not in known):
-        raise MdnnError(
-            f"{name}: unknown {value!r}{did_you_mean(value, known)}; known: {', '.join(known)}"
-        )
-
-
-def _check_integer(name, value, least, most):
-    expected = f"a whole number from {least:,} to {most:,}"
-    _check(value, numbers.Integral, lambda v: least <= v <= most, name, expected)
-
-
-def _check(value, kind, fits, name, expected):
-    """Refuses a value of another numeric type (Python or NumPy) or out of range; accepts `None`.
-
-    Args:
-        value: the value of the option.
-        kind: abstract base class of `numbers`.
-        fits: function from a value to bool, the range check.
-        name: str, name of the option in the error message.
-        expected: str, description of valid values in the error message.
-    """
-    if value is None:
-        return
-    if not isinstance(value, kind) or isinstance(value, bool) or not fits(value):
-        raise MdnnError(f"{name}: expected {expected}, received {value!r}")

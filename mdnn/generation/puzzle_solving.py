@@ -22,6 +22,8 @@ WRITING_OPTIONS = (
     "output",
     "length",
     "stop",
+    "regex",
+    "schema",
     "preset",
     "temperature",
     "top_k",

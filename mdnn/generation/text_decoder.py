@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from mdnn.generation.autoregressive import decode_rows
-from mdnn.generation.sampling import sample, uniform
+from mdnn.generation.completions.grammar_mask import GrammarMask
+from mdnn.generation.completions.token_picker import TokenPicker, token_steps
 from mdnn.generation.windows import (
     TOKEN_BYTES,
     overlap_length,
@@ -38,6 +39,8 @@ class TextDecoder(keras.Model):
         steps: int, number of refeed steps; `None`: as the network was built.
         xla: bool, whether to compile with XLA on TensorFlow.
         return_hidden: bool, whether to also return the inputs of the heads.
+        log_probabilities: bool, whether to also return the log-probabilities of the tokens.
+        grammar: bool, whether a grammar masks what may be decoded.
         identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
             contexts may have; `None` for none.
 
@@ -48,11 +51,14 @@ class TextDecoder(keras.Model):
             `identities` also `identity` int32 `[batch]`, the number of each context's identity, 0
             for none. Further calls: the result of the previous call without `decoded`, and `count`
             int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32, `temperature`
-            float32, `top_k` int32 and `top_p` float32, all `[batch]`.
+            float32, `top_k` int32 and `top_p` float32, all `[batch]`; with `grammar` also
+            `max_tokens` int32 `[batch]`, the tokens of each text in all, and the arrays of
+            `mdnn.generation.completions.grammar_mask.GrammarTables`, the same in every call.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
-        (modality and bytes), of which the first `count` are valid. For a context with a longer
+        (modality and bytes), of which the first `count` are valid, and with `log_probabilities`
+        `log_probability` float32 `[chunk, batch]`. For a context with a longer
         prompt than the shortest, the first of these over all calls are the rest of its prompt.
 
     Attributes:
@@ -68,6 +74,8 @@ class TextDecoder(keras.Model):
         steps=None,
         xla=True,
         return_hidden=False,
+        log_probabilities=False,
+        grammar=False,
         identities=None,
         **kwargs,
     ):
@@ -77,7 +85,8 @@ class TextDecoder(keras.Model):
         self.positions = self.incremental.num_rows * self.incremental.num_columns
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words
-        self.return_hidden = return_hidden
+        self.return_hidden, self.log_probabilities = return_hidden, log_probabilities
+        self.grammar = grammar
         # Bypass Keras' attribute tracking, which takes dicts apart.
         object.__setattr__(self, "identities", identities)
         compile_with_xla(self, xla)
@@ -117,7 +126,9 @@ class TextDecoder(keras.Model):
         window = ops.transpose(ops.pad(window, [[0, 0], [0, rest], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1
         caches = self._caches(window, read, position // self.incremental.num_columns, weights)
+        first = {"grammar_state": ops.zeros_like(filled)} if self.grammar else {}
         return {
+            **first,
             "window": window,
             "filled": filled,
             "written": inputs["written"],
@@ -144,20 +155,31 @@ class TextDecoder(keras.Model):
         caches = {name: inputs[name] for name in ("past_rows", "row_context", "current_row")}
         position = inputs["position"]
         cursor = {"row": position // row, "column": position[0] % row, **caches}
-        state = {name: inputs[name] for name in ("window", "filled", "written")}
+        tables = {}
+        if self.grammar:
+            settings["max_tokens"] = inputs["max_tokens"]
+            tables = {
+                name: value
+                for name, value in inputs.items()
+                if name.startswith("grammar_") and name != "grammar_state"
+            }
+        names = ("window", "filled", "written", *(("grammar_state",) if self.grammar else ()))
+        state = {name: inputs[name] for name in names}
         batch = ops.shape(state["filled"])[0]
         state["done"] = ops.zeros_like(count)
         state["decoded"] = ops.zeros((self.chunk, batch, TOKEN_BYTES), "int32")
         if self.return_hidden:
             shape = (self.chunk, batch, self.incremental.width)
             state["hidden"] = ops.zeros(shape, self.incremental.dtype)
+        if self.log_probabilities:
+            state["log_probability"] = ops.zeros((self.chunk, batch), "float32")
         cursor, state = decode_rows(
             self.incremental,
             weights,
             cursor,
             state,
             token_at=self._token_at,
-            write=lambda *args: self._write(*args, settings),
+            write=lambda *args: self._write(*args, settings, tables),
             unfinished=lambda state: state["done"] < count,
             next_row=lambda *args: self._next_row(*args, weights),
         )
@@ -169,22 +191,36 @@ class TextDecoder(keras.Model):
         tokens = ops.take(state["window"], position[0], axis=0)[:, None]
         return with_coordinates(tokens, position[0])[:, 0]
 
-    def _write(self, state, hidden, position, settings):
+    def _write(self, state, hidden, position, settings, tables):
         """Decodes the token after `position` `[1]` and returns the updated state."""
         window, filled, written = state["window"], state["filled"], state["written"]
 
-        def pick(logits, step):
-            u = None if self.sampler == "greedy" else uniform(settings["seed"], written, step)
-            chosen = settings["temperature"], settings["top_k"], settings["top_p"]
-            return sample(logits, u, *chosen, sampler=self.sampler)
-
-        token = sanitize_tokens(self.heads.decode(hidden, pick)[:, :TOKEN_BYTES], self.words)
+        mask = None
+        if self.grammar:
+            left = settings["max_tokens"] - written
+            mask = GrammarMask(token_steps(self.heads), tables, state["grammar_state"], left)
+        picker = TokenPicker(
+            self.heads,
+            self.sampler,
+            settings,
+            written,
+            mask,
+            log_probabilities=self.log_probabilities,
+        )
+        token = sanitize_tokens(self.heads.decode(hidden, picker)[:, :TOKEN_BYTES], self.words)
         behind = position[0] + 1
         # Keep the token of a prompt that is longer than `position`.
         is_new = filled == behind
         token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
         decoded = {"decoded": token, "hidden": hidden}
+        if self.log_probabilities:
+            decoded["log_probability"] = picker.log_probability(token)
+        grammar = {}
+        if self.grammar:
+            after = mask.next_state(token)
+            grammar["grammar_state"] = ops.where(is_new, after, state["grammar_state"])
         return {
+            **grammar,
             "window": set_index(window, behind, token),
             "filled": filled + ops.cast(is_new, "int32"),
             "written": written + ops.cast(is_new, "int32"),

@@ -6,12 +6,12 @@ import numpy as np
 
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
-from mdnn.generation.stop_texts import until_stop
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
@@ -46,7 +46,14 @@ def generate_text(run, prompt, options, stream=None):
     seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
-    if decoding == "autoregressive":
+    if options.regex is not None or options.schema is not None:
+        if decoding != "autoregressive":
+            raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
+        # imported late: it builds on this module
+        from mdnn.generation.completions.grammar_text import stream_grammar
+
+        pieces = stream_grammar(run, prompt, length, options, settings, seed)
+    elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)
         tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed)

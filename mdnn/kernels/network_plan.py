@@ -5,7 +5,6 @@ import numpy as np
 from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import Lowering, NotLoweredError, address, c_array, numbers
 from mdnn.kernels.token_lowering import lower_embedding, lower_heads
-from mdnn.models.network import Network
 from mdnn.tokens.modalities import modality
 
 
@@ -32,11 +31,7 @@ class NativePlan:
     def __init__(self, network, steps=None, overlap=1, words=0, weights=None):
         if network.config.tandem.members:
             raise NotLoweredError("tandem.members: several networks in one")
-        if type(network) is not Network:
-            raise NotLoweredError(f"a {type(network).__name__}")
         options = network.options.changed(causal=True, steps=steps)
-        if options.identity is not None:
-            raise NotLoweredError("identities of contexts")
         if options.adaptive:
             raise NotLoweredError("refeed.step_schedule: positions that take steps of their own")
         if network.halt is not None:

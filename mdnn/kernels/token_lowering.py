@@ -17,7 +17,7 @@ TEXT_KINDS = ("text", "word", "subword")
 def lower_embedding(lowering, network):
     """Returns a list of `CEmbedding`, one per modality of texts."""
     layer, arrays = network.embedding, lowering.arrays
-    if type(layer) is not ModalityEmbedding or layer.table == "bits":
+    if not isinstance(layer, ModalityEmbedding) or layer.table == "bits":
         raise NotLoweredError(f"embedding: {_form(layer)}")
     made = []
     for name in layer.modalities:
@@ -67,7 +67,7 @@ def _digits(layer, table, places):
 def lower_heads(lowering, network):
     """Returns the step of the modality (`None` with one) and a list of `CHead`."""
     heads = network.heads
-    if type(heads) is not ModalityHeads or heads.table == "bits":
+    if not isinstance(heads, ModalityHeads) or heads.table == "bits":
         raise NotLoweredError(f"heads: {_form(heads)}")
     if unknown := [name for name in heads.modalities if name not in TEXT_KINDS]:
         raise NotLoweredError(f"heads: modality {unknown[0]!r}")
@@ -107,7 +107,7 @@ def _step(lowering, heads, step):
 
 def tied_tables(heads):
     """Returns the tables of the embedding that are kernels of heads, a dict by steps' names."""
-    return heads.tied_tables
+    return getattr(heads, "tied_tables", {})
 
 
 def _form(layer):

@@ -21,23 +21,25 @@ def sparse_cross_entropy(scores, answers):
     """
 
     @ops.custom_gradient
-    def nats(scores):
+    def nats(scores, right):
         # `initial` defines the maximum of an empty array.
         most = ops.max(scores, axis=-1, keepdims=True, initial=-math.inf)
         below = scores - most
         powers = ops.exp(below)
         total = ops.sum(powers, axis=-1, keepdims=True)
-        right = ops.one_hot(answers, scores.shape[-1], dtype=scores.dtype)
 
         def gradient(*args, upstream=None):
             (dy,) = args if upstream is None else (upstream,)
-            return (powers / total - right) * dy[..., None]
+            # Nobody takes the second one.
+            return (powers / total - right) * dy[..., None], ops.zeros_like(right)
 
         # where(), not a product: a score may be minus infinity.
         target_score = ops.sum(ops.where(right > 0, below, 0.0), axis=-1)
         return ops.log(total)[..., 0] - target_score, gradient
 
-    return nats(ops.convert_to_tensor(scores))
+    scores = ops.convert_to_tensor(scores)
+    # An argument, not part of the closure, which JAX does not allow in recomputed functions.
+    return nats(scores, ops.one_hot(answers, scores.shape[-1], dtype=scores.dtype))
 
 
 def silu_gate(u, v):

@@ -96,11 +96,11 @@ class ModalityHeads(RuledLayer):
         if not self.steps:
             raise ValueError(f"no decoding step in modalities={self.modalities}")
         # With "bits", the bits of a byte or digit are sampled together, as in the other forms.
-        self._chosen = self.steps
+        self.chosen_steps = self.steps
         if self.table == "bits":
             self._channels = bit_channels(self.places, False, self.base, self.digits)
             bits = number_bits(self.base, self.digits)
-            self._chosen = decoding_steps(self.modalities, "bytes", self.places, 2, bits)
+            self.chosen_steps = decoding_steps(self.modalities, "bytes", self.places, 2, bits)
 
     def tie(self, embedding):
         """Makes the table of subwords of a built `ModalityEmbedding` the head of subwords."""
@@ -217,7 +217,7 @@ class ModalityHeads(RuledLayer):
             float32 `[n]`, in nats.
         """
         weights, answers, total = step_weights or {}, {}, ops.zeros_like(hidden[:, 0], "float32")
-        for step in self._chosen:
+        for step in self.chosen_steps:
             if step.kinds is not None and step.kinds != (name,):
                 continue
             answers[step.name] = step.answer(targets)
@@ -254,7 +254,7 @@ class ModalityHeads(RuledLayer):
         number = 0
         index = ops.full(shape, modality(names[0]).index, dtype="int32")
         if len(names) > 1:
-            step, number = self._chosen[0], 1
+            step, number = self.chosen_steps[0], 1
             score = self._score(step, hidden, {})
             may = np.array([name in names for name in self.modalities])
             if allowed is not None:
@@ -266,7 +266,7 @@ class ModalityHeads(RuledLayer):
             index = columns["modality"]
         token = {name: ops.zeros(shape, "int32") for name in COLUMNS}
         for name in names:
-            steps = [step for step in self._chosen if step.kinds == (name,)]
+            steps = [step for step in self.chosen_steps if step.kinds == (name,)]
             columns = {key: ops.zeros(shape, "int32") for step in steps for key in step.columns}
             answers = {}
             for k, step in enumerate(steps):

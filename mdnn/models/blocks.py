@@ -6,6 +6,7 @@ from keras import layers, ops
 from mdnn import activations
 from mdnn.layers.fused_ops import silu_gate
 from mdnn.layers.rms_norm import RMSNorm
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.layers.weight_rules import (
     RuledDense,
     RuledLayer,
@@ -57,6 +58,9 @@ class ResidualBlock(RuledLayer):
         axis_names: names of the context axes of the input, used in the names of weights; `None`
             for numbers.
         epsilon: float, added to the norm's mean square.
+        slab: int, largest number of positions for which functions of single positions are computed
+            at once (see `mdnn.layers.slabs`); 0: all.
+        remat: boolean, whether gradients recompute f instead of storing its activations.
 
     Call arguments:
         x: the input.
@@ -77,10 +81,13 @@ class ResidualBlock(RuledLayer):
         seed=None,
         axis_names=None,
         epsilon=1e-5,
+        slab=0,
+        remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.slab, self.remat = slab, remat
         self.seed = seed
         self.axis_names = None if axis_names is None else tuple(axis_names)
         self.norm, self.residual, self.bias = norm, residual, bias
@@ -113,7 +120,12 @@ class ResidualBlock(RuledLayer):
         return dense
 
     def call(self, x, options=None, training=None, mix=None):
-        return self.add(x, self.transform(self.normed(x), options, training, mix), training)
+        def transform(x):
+            return self.transform(self.normed(x), options, training, mix)
+
+        if self.remat and training and mix is None:
+            transform = keras.remat(transform)
+        return self.add(x, transform(x), training)
 
     def normed(self, x):
         """Returns the input of f: normalized, except with `residual="post"`."""
@@ -164,11 +176,24 @@ class ResidualBlock(RuledLayer):
             "seed": self.seed,
             "axis_names": self.axis_names,
             "epsilon": self.epsilon,
+            "slab": self.slab,
+            "remat": self.remat,
         }
 
 
+class PositionBlock(ResidualBlock):
+    """Base class of blocks whose f acts on each position alone: f is computed in slabs."""
+
+    def call(self, x, options=None, training=None, mix=None):
+        def transform(x):
+            return self.transform(self.normed(x), options, training, mix)
+
+        y = grid_in_slabs(transform, [x], self.slab, remat=bool(training))
+        return self.add(x, y, training)
+
+
 @keras.saving.register_keras_serializable(package="mdnn")
-class FeedForwardBlock(ResidualBlock):
+class FeedForwardBlock(PositionBlock):
     """Computes `W_out act(W_in h)`; with a gate `W_out (gate(u) * v)` (SwiGLU, arXiv 2002.05202).
 
     Args:
@@ -226,7 +251,7 @@ class FeedForwardBlock(ResidualBlock):
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class LinearBlock(ResidualBlock):
+class LinearBlock(PositionBlock):
     """Applies one dense layer over the channels, the paper's linear layer.
 
     Args:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
 from mdnn.models.loss import token_nll
@@ -132,13 +133,15 @@ class LossModel(keras.Model):
             return self.loss_function(targets, scores, sample_weight=weights)
         counts = self.loss_function.weights(targets)
         norm = ops.sum(counts)
-        counts = ops.reshape(counts if weights is None else counts * weights, (-1,))
-        rows = ops.reshape(targets, (-1, targets.shape[-1]))
-        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        counts = counts if weights is None else counts * weights
         if not self.uses_target_indices:
-            nll = self.nll(self.heads.modalities[0], hidden, rows)
+            slab = self.network.config.backbone.slab
+            nll = in_slabs(self._nll, [hidden, targets], slab, remat=True)
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
+        counts = ops.reshape(counts, (-1,))
+        rows = ops.reshape(targets, (-1, targets.shape[-1]))
+        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
         total = 0.0
         for name, index in batch["target_indices"].items():
             weight = ops.cast(index >= 0, "float32")
@@ -150,6 +153,15 @@ class LossModel(keras.Model):
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
             total = total + ops.sum(ops.where(weight > 0, nll, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
+
+    def _nll(self, hidden, targets):
+        """Returns the losses `[batch, n]` of targets of the only modality, in nats."""
+        nll = self.nll(
+            self.heads.modalities[0],
+            ops.reshape(hidden, (-1, hidden.shape[-1])),
+            ops.reshape(targets, (-1, targets.shape[-1])),
+        )
+        return ops.reshape(nll, (-1, hidden.shape[1]))
 
 
 def _check_loss(loss, heads):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.mixing import make_mixer
+from mdnn.layers.slabs import grid_in_slabs
 from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
 from mdnn.models.row_identity import scaled, shifted
 
@@ -74,11 +75,9 @@ class MixingBlock(ResidualBlock):
     def transform(self, x, options, training, mix=None):
         """Computes f; the arguments are the call arguments of `ResidualBlock`."""
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
-        gate = None
+        gates = ()
         if self.project:
-            x = shifted(self.dense_in(x), options, self.name)
-            if self.gate != "none":
-                gate, x = ops.split(x, 2, axis=-1)
+            *gates, x = grid_in_slabs(lambda x: self._first(x, options), [x], self.slab)
         for s, mixing in enumerate(self.sets):
             for t in range(self.times):
                 x = sum(
@@ -86,11 +85,23 @@ class MixingBlock(ResidualBlock):
                 )
                 last = s == self.stack - 1 and t == self.times - 1
                 # The gate is the nonlinearity of the last run.
-                if self.function is not None and not (last and gate is not None):
+                if self.function is not None and not (last and gates):
                     x = self.function(x)
-        if gate is not None:
-            x = gated(self.gate, self.gate_function, gate, x)
-        return self.dense_out(scaled(x, options, self.name)) if self.project else x
+        if not self.project:
+            return x
+        return grid_in_slabs(lambda *x: self._last(*x, options), [*gates, x], self.slab)
+
+    def _first(self, x, options):
+        """Returns the input of the gate, if there is one, and the input of the mixers."""
+        x = shifted(self.dense_in(x), options, self.name)
+        return (x,) if self.gate == "none" else tuple(ops.split(x, 2, axis=-1))
+
+    def _last(self, *values):
+        """Returns f from the gate's input, if there is one, the mixed values and the options."""
+        *gates, x, options = values
+        if gates:
+            x = gated(self.gate, self.gate_function, *gates, x)
+        return self.dense_out(scaled(x, options, self.name))
 
     def mixing_uses(self):
         return [

@@ -3,13 +3,12 @@
 import tomllib
 
 import keras
-from keras import ops
 
 from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.models.blocks import run_blocks
 from mdnn.models.call_options import CallOptions
-from mdnn.models.chunks.characters_of import code_points
+from mdnn.models.chunks.characters_of import marks_of
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
 from mdnn.models.thinking.recurrence import Refeed
@@ -200,19 +199,8 @@ class Network(keras.Model):
         return self.step_limits(tokens, causal=options.causal)
 
     def marks(self, tokens):
-        """Returns the code points of tokens, for blocks that cut texts; `None` without such blocks.
-
-        Args:
-            tokens: int32 `[batch, positions, 8]`; `[batch, n, 8]` for a result `[batch, n]`.
-
-        Returns:
-            int32 `[batch, *grid]`, or `None`.
-        """
-        if not any(getattr(block, "takes_marks", False) for block in self.blocks):
-            return None
-        codes = code_points(tokens)
-        whole = tokens.shape[1] == self.positions
-        return ops.reshape(codes, (-1, *self.grid)) if whole else codes
+        """See `mdnn.models.chunks.characters_of.marks_of`."""
+        return marks_of(self, tokens)
 
     def backbone(self, x, options=None, states=None, training=None, limits=None, marks=None):
         """Runs the blocks for the number of refeed steps in the options.

@@ -193,6 +193,8 @@ def make_branches(config):
         "seed": config.seed,
         "axes": axis_names(config),
         "epsilon": backbone.norm_epsilon,
+        "slab": backbone.slab,
+        "remat": backbone.remat,
     }
     return make_blocks(backbone.layer, backbone.depth, backbone.width, layout)
 
@@ -246,7 +248,8 @@ def make_branch(spec, width, scale, path, layout):
         scale: float, factor on the initial values of the block's last dense kernel.
         path: string, the block's name, preceded by the path of the enclosing fold.
         layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's),
-            `axes` (names of the axes of the block's input) and `epsilon` (float, of its norms).
+            `axes` (names of the axes of the block's input), `epsilon` (float, of its norms), `slab`
+            and `remat` (see `ResidualBlock`).
     """
     common = {
         "norm": spec.norm,
@@ -257,6 +260,8 @@ def make_branch(spec, width, scale, path, layout):
         "seed": derived_seed(layout["seed"], f"{path}/dropout"),
         "axis_names": layout["axes"],
         "epsilon": layout["epsilon"],
+        "slab": layout["slab"],
+        "remat": layout["remat"],
         "name": path.rsplit("/", 1)[-1],
     }
     if spec.kind == "linear":

@@ -13,7 +13,9 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
     Args:
         run: a run folder, or the `Run` returned by `mdnn.runs.run_folder.open_run`.
         data: the data to evaluate on: a str for a text network; a list of
-            `mdnn.datasets.items.item_splits.Example` for an item network; `(kind, puzzles,
+            `mdnn.datasets.items.item_splits.Example` for an item network; a list of
+            `mdnn.datasets.conversations.conversation_files.Conversation` for one of conversations;
+            `(kind, puzzles,
             solutions)` for a puzzle network; or the return value of
             `mdnn.tasks.base.Task.open_source`. `None`: the validation data of the run.
         steps: int or list of int, numbers of refeed steps; `None`: the number in the config.
@@ -24,9 +26,12 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
             network.
         identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
         **options: options of the task. Texts: `sliding=False` omits the second pass, over windows
-            that overlap by half. Puzzles: `num_starts` (only with `steps`), int, number of random
-            initial states per puzzle, of which the state with the smallest last change gives the
-            answer; `adaptive`, bool, whether the halting head may stop each puzzle earlier.
+            that overlap by half; `by_position=True` adds the losses in ranges of positions.
+            Conversations: `calls`, int, maximum number of calls of tools to write and compare
+            (100); `grammar`, bool, whether a grammar allows well-formed calls alone. Puzzles:
+            `num_starts` (only with `steps`), int, number of random initial states per puzzle, of
+            which the state with the smallest last change gives the answer; `adaptive`, bool,
+            whether the halting head may stop each puzzle earlier.
 
     Returns:
         dict with `loss` (nats per character of a text, per token of items, or per position of

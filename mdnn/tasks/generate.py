@@ -29,8 +29,8 @@ def generate(run, prompt, output=None, stream=None, density=None, identity=None,
             `None`: the whole network.
         identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
-            `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`, `steps`,
-            `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
+            `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
+            `steps`, `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
         Text networks: a str, the generated text without the prompt. Item networks: a str, uint8 or

@@ -10,6 +10,7 @@ from mdnn.errors import MdnnError
 
 TASKS = {
     "stream": "mdnn.tasks.text_task:TextTask",
+    "chat": "mdnn.tasks.conversations.chat_task:ChatTask",
     "items": "mdnn.tasks.item_task:ItemTask",
     "puzzle": "mdnn.tasks.puzzle_task:PuzzleTask",
 }

@@ -7,11 +7,18 @@ from mdnn.datasets.batches.text_batches import TextBatches, windows
 from mdnn.errors import MdnnError
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
-from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
+from mdnn.tasks.batch_evaluator import (
+    PositionLosses,
+    StepCounter,
+    compile_models,
+    per_character,
+)
 
 # Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_TOKENS = 8192
 
+# Maximum number of positions of a call: long contexts are evaluated few at a time.
+MAX_POSITIONS = 1 << 17
 
 MAX_SCORES = 1 << 27
 """Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
@@ -31,15 +38,16 @@ class TextEvaluator:
 
     def __init__(self, networks, config, tokenizer, batch=32):
         self.models = compile_models(
-            networks, lambda network: nll_model(network, **decoding(config))
+            networks,
+            lambda network: nll_model(network, slab=config.backbone.slab, **decoding(config)),
         )
         self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
         self.positions = config.context.positions
-        most = MAX_SCORES // (self.positions * max(1, config.tokens.subwords))
-        self.batch = max(1, min(batch, most))
+        scores = MAX_SCORES // max(1, config.tokens.subwords)
+        self.batch = max(1, min(batch, min(MAX_POSITIONS, scores) // self.positions))
 
-    def metrics(self, ids, progress=None, sliding=False):
+    def metrics(self, ids, progress=None, sliding=False, by_position=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.
 
         Args:
@@ -47,6 +55,8 @@ class TextEvaluator:
             progress: function called with the completed fraction, 0 to 1.
             sliding: bool, whether to also evaluate autoregressive decoding in windows that overlap
                 by half.
+            by_position: bool, whether to also return `by_position`, the loss of autoregressive
+                decoding in ranges of positions (see `PositionLosses.table`).
 
         Returns:
             Dict with `loss` (nats per character), `bits_per_character` and `characters` (number of
@@ -73,8 +83,11 @@ class TextEvaluator:
         # Sliding windows read every character about twice.
         passes = len(self.models) + 2 * sliding
         tell = progress or (lambda part: None)
-        modes = self.modes(ids, progress=lambda p: tell(p * len(self.models) / passes))
+        places = PositionLosses(self.positions) if by_position else None
+        modes = self.modes(ids, None, lambda p: tell(p * len(self.models) / passes), places)
         result = dict(next(iter(modes.values())))
+        if by_position and "autoregressive" in modes:
+            result["by_position"] = places.table()
         if sliding:
             start = len(self.models) / passes
             stride = max(1, self.positions // 2)
@@ -111,13 +124,14 @@ class TextEvaluator:
         """
         return {name: metrics["loss"] for name, metrics in self.modes(ids, QUICK_TOKENS).items()}
 
-    def modes(self, ids, limit=None, progress=None):
+    def modes(self, ids, limit=None, progress=None, places=None):
         """Returns the metrics of each mode, a dict of dicts.
 
         Args:
             ids: int32 `[n]`, token ids of the text.
             limit: int, maximum number of tokens, spread over the text; `None`: all.
             progress: function called with the completed fraction, 0 to 1.
+            places: `PositionLosses` that collects the losses of autoregressive decoding, or `None`.
         """
         metrics = {}
         for number, name in enumerate(self.models):
@@ -128,18 +142,19 @@ class TextEvaluator:
 
             if name == "autoregressive":
                 some = ids if limit is None else spread(ids, limit)
-                metrics[name] = per_character(*self.total(some, self.positions, tell))
+                metrics[name] = per_character(*self.total(some, self.positions, tell, places))
             else:
                 metrics[name] = per_character(*self.masked_total(ids, name, limit, tell))
         return metrics
 
-    def total(self, ids, stride, progress=None):
+    def total(self, ids, stride, progress=None, places=None):
         """Evaluates autoregressive decoding in windows that advance by `stride` positions.
 
         Args:
             ids: int32 `[n]`, token ids of the text.
             stride: int, distance between the starts of windows.
             progress: function called with the completed fraction, 0 to 1.
+            places: `PositionLosses` that collects the losses by position, or `None`.
 
         Returns:
             Total nats, float, and number of predicted characters, int.
@@ -152,7 +167,12 @@ class TextEvaluator:
             )
             nll += float(found[counted].sum())
             predicted = self.tokenizer.ids_from_tokens(window["targets"][counted])
-            characters += int(self.tokenizer.lengths(predicted).sum())
+            lengths = self.tokenizer.lengths(predicted)
+            characters += int(lengths.sum())
+            if places is not None:
+                of_each = np.zeros(counted.shape)
+                of_each[counted] = lengths
+                places.add(np.where(counted, found, 0.0), of_each)
             done += int(counted.sum())
             if progress is not None:
                 progress(done / (len(ids) - 1))

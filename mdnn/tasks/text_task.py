@@ -16,6 +16,7 @@ from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
+from mdnn.tasks.batch_evaluator import format_positions
 from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
@@ -39,7 +40,7 @@ class TextTask(Task):
     unit = "character"
     streams_text = True
     exported_as = "mdnn.serving.export.text_signature:ExportedTexts"
-    evaluation_options = ("sliding",)
+    evaluation_options = ("sliding", "by_position")
 
     # === Data ===
 
@@ -140,14 +141,18 @@ class TextTask(Task):
             measure_rule(run, ids).write(run.path)
         return super().density_losses(run)
 
-    def evaluate(self, model, data=None, step_counts=None, progress=None, sliding=True):
+    def evaluate(
+        self, model, data=None, step_counts=None, progress=None, sliding=True, by_position=False
+    ):
         """Returns the metrics of a network; see `mdnn.evaluate`.
 
         Args:
             model, data, step_counts, progress: see `mdnn.tasks.base.Task.evaluate`.
             sliding: bool, whether to also evaluate in windows that overlap by half.
+            by_position: bool, whether to also return the loss in ranges of positions.
         """
-        return super().evaluate(model, data, step_counts, progress, sliding=sliding)
+        options = {"sliding": sliding, "by_position": by_position}
+        return super().evaluate(model, data, step_counts, progress, **options)
 
     def format_metrics(self, metrics):
         modes, positions = (
@@ -179,7 +184,7 @@ class TextTask(Task):
                 f"at least {positions - max(1, positions // 2)} positions before each counted "
                 "character)"
             )
-        return lines
+        return lines + format_positions(metrics.get("by_position", []))
 
     def measured_writer(self, run, data):
         mode, prompt = next(iter(self.mode_shares)), self.config.train.prompt or "The "

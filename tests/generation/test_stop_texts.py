@@ -9,8 +9,8 @@ import pytest
 
 from mdnn.cli import main
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.options import GenerationOptions
-from mdnn.generation.stop_texts import until_stop
 
 
 @pytest.mark.parametrize(

@@ -52,18 +52,6 @@ NETWORKS = {
         ],
         {},
     ),
-    "shared keys": (
-        [20],
-        [mix({"kind": "attention", "heads": 4, "kv_heads": 2, "rotary_base": 100.0}), FEED],
-        {
-            "tokens": {
-                "modalities": ["subword"],
-                "subwords": 300,
-                "tied": True,
-            }
-        },
-    ),
-    "narrow": ([2, 3], [mix(SHIFT, gate="silu", width=4), mix({}, width=12)], {}),
     "along a slower axis": (
         [3, 2],
         [mix({"kind": "attention", "axes": [1], "heads": 2}), FEED],
@@ -78,6 +66,20 @@ NETWORKS = {
         [4],
         [mix({})],
         {"refeed": {"steps": 2, "inner_steps": 2, "initial_state": "random"}},
+    ),
+    "inner widths": (
+        [2, 4],
+        [
+            mix(
+                {"groups": 3},
+                {"kind": "attention", "axes": [2], "heads": 2},
+                {"axes": [-1], "sharing": "separate"},
+                gate="silu",
+                width=12,
+            ),
+            mix({"execution": "sequential", "groups": 2}, width=4, bias=True),
+        ],
+        {},
     ),
     "whole code points": ([4], [mix({})], {"tokens": {"table": "full", "heads": "full"}}),
     "one position": ([1], [mix({}), FEED], {}),

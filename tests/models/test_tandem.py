@@ -168,6 +168,7 @@ def test_the_exchange_is_ramped_in():
         ({"data": "divided"}, {"batch_size": 4}, "that 3 members divide, received 4"),
         ({}, {"optimizer": {"name": "muon"}}, "another train.optimizer.name than 'muon'"),
         ({}, {"method": "blind"}, "need train.method = 'gradient'"),
+        ({}, {"density": [0.5, 1.0]}, "need no train.density"),
     ],
 )
 def test_what_does_not_fit(tandem, more, said):

@@ -5,7 +5,12 @@ import pytest
 
 import mdnn
 from mdnn.runs.run_folder import open_run
-from mdnn.tasks.batch_evaluator import MAX_EVALUATORS, per_character
+from mdnn.tasks.batch_evaluator import (
+    MAX_EVALUATORS,
+    PositionLosses,
+    format_positions,
+    per_character,
+)
 
 POSITIONS = 8
 # 61 characters: not a multiple of the positions; with some that training never saw.
@@ -62,6 +67,27 @@ def test_nats_of_characters(tiny_run, stride):
     np.testing.assert_allclose(result[f"loss{end}"], expected.mean(), rtol=1e-5)
     bits = expected.mean() / np.log(2)
     np.testing.assert_allclose(result[f"bits_per_character{end}"], bits, rtol=1e-5)
+
+
+def test_losses_by_position(tiny_run, words_run):
+    result = mdnn.evaluate(tiny_run, TEXT, sliding=False, by_position=True)
+    # The context has 8 positions: one range.
+    (only,) = result["by_position"]
+    assert (only["first"], only["last"], only["characters"]) == (0, 7, len(TEXT) - 1)
+    assert only["loss"] == pytest.approx(result["loss"], rel=1e-6)
+    result = mdnn.evaluate(words_run, TEXT, sliding=False, by_position=True)
+    assert result["by_position"][0]["characters"] == result["characters"]
+
+
+def test_ranges_of_positions():
+    places = PositionLosses(100)
+    nats = np.arange(100.0)
+    places.add(np.stack([nats, nats]), np.ones((2, 100)))
+    rows = places.table()
+    assert [(row["first"], row["last"]) for row in rows] == [(0, 15), (16, 31), (32, 63), (64, 99)]
+    assert [row["characters"] for row in rows] == [32, 32, 64, 72]
+    assert [row["loss"] for row in rows] == [7.5, 23.5, 47.5, 81.5]
+    assert format_positions(rows)[1].split() == ["0", "to", "15", "7.5000", "32"]
 
 
 def test_windows_that_slide_see_more(tiny_run):

@@ -9,7 +9,7 @@ from pathlib import Path
 from mdnn.cli import main as mdnn
 from mdnn.config.shipped import find_config
 from mdnn.errors import MdnnError
-from mdnn.generation.stop_texts import until_stop
+from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.serving.clients import saved_model_text as ask
 
 CONFIG = "text"

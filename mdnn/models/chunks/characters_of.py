@@ -57,3 +57,20 @@ def is_letter(code):
     for first, last in OTHERS:
         above = ops.logical_and(above, ops.logical_not(between(first, last)))
     return ops.logical_or(letter, above)
+
+
+def marks_of(network, tokens):
+    """Returns the code points of tokens for a network's blocks that cut texts.
+
+    Args:
+        network: `mdnn.models.network.Network`.
+        tokens: int32 `[batch, positions, 8]`; `[batch, n, 8]` for a result `[batch, n]`.
+
+    Returns:
+        int32 `[batch, *grid]`; `None` if no block cuts texts.
+    """
+    if not any(getattr(block, "takes_marks", False) for block in network.blocks):
+        return None
+    codes = code_points(tokens)
+    whole = tokens.shape[1] == network.positions
+    return ops.reshape(codes, (-1, *network.grid)) if whole else codes

@@ -1,5 +1,6 @@
 """Runs all members position by position, with the caches of each."""
 
+from mdnn.errors import MdnnError
 from mdnn.models.incremental import IncrementalDecoder
 
 
@@ -20,8 +21,10 @@ class TandemDecoder:
         self.num_columns, self.num_rows = self.one.num_columns, self.one.num_rows
         self.takes_prefix = self.one.takes_prefix
 
-    def prepare_weights(self):
-        """See `IncrementalDecoder.prepare_weights`."""
+    def prepare_weights(self, identity=None):
+        """See `IncrementalDecoder.prepare_weights`; members have no identities."""
+        if identity is not None:
+            raise MdnnError("identity: networks in tandem take none; adapt one member alone")
         return self.members.each(self.one.prepare_weights)
 
     def start_row(self, weights, past_rows, row):

@@ -46,7 +46,7 @@ class ExportedNetwork:
         """Returns the functions that are served, by name."""
         spec = tf.TensorSpec([None, self.slots_of_all, WIDTH], tf.int32, "tokens")
 
-        @tf.function(input_signature=[spec])
+        @tf.function(input_signature=[spec], autograph=False)
         def serving_default(tokens):
             with self.weights.bound():
                 return self.predict(validate_tokens(tokens, *self.known), training=False)
@@ -60,6 +60,16 @@ class ExportedNetwork:
         """Returns the function that writes texts piece by piece, for the server.
 
         See `mdnn.serving.server.text_streams`; `None` for a network that writes no texts.
+
+        Args:
+            engine: see `mdnn.generation.engines.text_engine`.
+        """
+
+    def text_completions(self, engine="auto"):
+        """Returns what answers completions, a `TextCompletions`.
+
+        See `mdnn.generation.completions.text_completions`; `None` for a network that writes no
+        texts, or only as `text_stream` does.
 
         Args:
             engine: see `mdnn.generation.engines.text_engine`.

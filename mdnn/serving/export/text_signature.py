@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mdnn.generation.batch_groups import GROUP_SIZES
+from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import TOKEN_BYTES
@@ -41,8 +42,8 @@ class ExportedTexts(ExportedNetwork):
         self.held.append(self.tokenizer)
         self.streamed = self.tokenizer.signature
         # XLA makes one loop of some hundred small operations a character.
-        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla)
-        self.decode = tf.function(self.decoder.decode, jit_compile=xla)
+        self.prefill = tf.function(self.decoder.prefill, jit_compile=xla, autograph=False)
+        self.decode = tf.function(self.decoder.decode, jit_compile=xla, autograph=False)
 
     def signatures(self):
         """Returns the functions that are served, by name."""
@@ -55,7 +56,8 @@ class ExportedTexts(ExportedNetwork):
                 tf.TensorSpec(None, tf.int32, "length"),
                 tf.TensorSpec(None, tf.float32, "temperature"),
                 tf.TensorSpec(None, tf.int32, "seed"),
-            ]
+            ],
+            autograph=False,
         )
         def generate(prompt, length, temperature, seed):
             with self.weights.bound():
@@ -157,6 +159,9 @@ class ExportedTexts(ExportedNetwork):
 
     def text_stream(self, engine="auto"):
         return TextStream(self.run, engine).write if self.is_writer else None
+
+    def text_completions(self, engine="auto"):
+        return TextCompletions(self.run, engine=engine) if self.is_writer else None
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""

@@ -1,7 +1,5 @@
-"""The ASGI application: TensorFlow Serving's REST forms, a text as it is written, the page."""
+"""The ASGI application: TensorFlow Serving's and OpenAI's forms, streams of texts, the page."""
 
-import asyncio
-import contextlib
 import json
 import re
 from pathlib import Path
@@ -14,19 +12,20 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from mdnn.serving.server.compression import decompress
+from mdnn.serving.openai.openai_forms import OpenAIForms, model_object
+from mdnn.serving.server.api_key import ApiKey
 from mdnn.serving.server.guard import Guard
 from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
 from mdnn.serving.server.request_limits import (
     BAD,
     FAILED,
     NOT_FOUND,
-    TOO_LARGE,
-    TOO_LATE,
     RefusalError,
 )
+from mdnn.serving.server.request_reading import NO_BUFFERS, RequestReader
 from mdnn.serving.server.request_validation import as_job, check_identities
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
+from mdnn.serving.server.tool_routes import ToolRoutes
 from mdnn.serving.server.waiting import Waiting
 from mdnn.tokens.modalities import item_kinds, modality
 
@@ -42,6 +41,7 @@ PAGE_FILES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "conversation.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """The files of the page at `/` and their media types."""
@@ -57,10 +57,15 @@ class App:
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
         hosts: names that the header Host may have; `None`: any.
         origins: origins of other pages that may ask.
+        api_key: str, the key that requests must have; `None`: none.
+        toolbox: `mdnn.tools.toolbox.Toolbox` of the tools that the page may run; `None`: none.
     """
 
-    def __init__(self, network, name, limits, batcher, hosts=None, origins=()):
+    def __init__(
+        self, network, name, limits, batcher, hosts=None, origins=(), api_key=None, toolbox=None
+    ):
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
+        self.reader, tools = RequestReader(limits), ToolRoutes(toolbox, limits)
         self.written = WITH_IDENTITY if network.identities else GENERATE
         self.settings = SETTINGS | ({"identity": ""} if network.identities else {})
         self.facts = {
@@ -73,10 +78,16 @@ class App:
             "settings": SETTINGS,
             "identities": list(network.identities),
             "mime": {kind: modality(kind).mime for kind in item_kinds()},
+            "completions": "/v1/completions" if network.completions else None,
+            "key": api_key is not None,
+            "chat": False,
+            "tools": tools.about(),
             **network.about,
         }
         self.asgi = Starlette(
             routes=[
+                *OpenAIForms(network, name, limits, batcher).routes(),
+                *tools.routes(),
                 Route("/v1/{path:path}", self.rest, methods=["GET", "POST"]),
                 Route("/about.json", self.about),
                 *(_page_route(*page) for page in PAGE_FILES.items()),
@@ -89,7 +100,10 @@ class App:
                 ClientDisconnect: lambda *_: Response(status_code=BAD),
                 Exception: lambda *_: _error(FAILED, "internal error"),
             },
-            middleware=[Middleware(Guard, hosts=hosts, origins=origins)],
+            middleware=[
+                Middleware(Guard, hosts=hosts, origins=origins),
+                Middleware(ApiKey, key=api_key),
+            ],
         )
 
     async def __call__(self, scope, receive, send):
@@ -112,6 +126,9 @@ class App:
         elif request.method in ("GET", "HEAD") and shown and shown[1]:
             name, version, metadata = shown.groups()
             self._find(name, version)
+            # Clients of OpenAI's API always send a key, and those of TensorFlow Serving none.
+            if request.headers.get("authorization") and not version and not metadata:
+                return JSONResponse(model_object(name))
             return JSONResponse(self._metadata() if metadata else self._status())
         raise RefusalError(BAD, f"Malformed request: {request.method} {request.url.path[:200]}")
 
@@ -132,8 +149,8 @@ class App:
 
     async def predict(self, request):
         """Answers a request in TensorFlow Serving's form."""
-        async with self._in_time(self._end()):
-            body = await self._body(request)
+        async with self.reader.in_time(self.reader.end()):
+            body = await self.reader.body(request)
             # A large one takes a while, which others do not have to wait.
             signature, inputs, rows = await run_in_threadpool(
                 read_request, body, self.network.signatures
@@ -155,11 +172,11 @@ class App:
         event's data is a JSON object: `text`, more of the answer; or, the last one, an event
         `end` with `characters`, their number, or `error` with `error`.
         """
-        end = self._end()
+        end = self.reader.end()
         if self.network.write is None:
             raise RefusalError(BAD, "this network does not continue texts")
-        async with self._in_time(end):
-            body = parse(await self._body(request))
+        async with self.reader.in_time(end):
+            body = parse(await self.reader.body(request))
         if unknown := sorted(body.keys() - self.settings.keys()):
             raise RefusalError(
                 BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(self.settings)}"
@@ -188,7 +205,7 @@ class App:
                 yield _event("error", {"error": str(error)})
 
     async def _before(self, end, found):
-        async with self._in_time(end):
+        async with self.reader.in_time(end):
             return await found
 
     def _submitted(self, signature, inputs, write):
@@ -197,43 +214,6 @@ class App:
         waiting = Waiting(lambda tell: as_job(signature, inputs, self.limits, tell, write))
         self.batcher.submit(waiting.job)
         return waiting
-
-    async def _body(self, request):
-        """Returns a request's body, bytes."""
-        most = self.limits.body
-        refusal = RefusalError(TOO_LARGE, f"the body has more than {most} bytes")
-        # Digits alone: h11 has seen to that.
-        if int(request.headers.get("content-length", 0)) > most:
-            raise refusal
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise refusal
-            parts.append(part)
-        body = b"".join(parts)
-        if encoding := request.headers.get("content-encoding"):
-            # A large one takes a while, which others do not have to wait.
-            body = await run_in_threadpool(decompress, body, encoding, most)
-        return body
-
-    def _end(self):
-        """Returns the deadline of a request that arrives now, in the event loop's time."""
-        return asyncio.get_running_loop().time() + self.limits.seconds
-
-    @contextlib.asynccontextmanager
-    async def _in_time(self, end):
-        """Refuses a request that is not answered by its deadline."""
-        try:
-            async with asyncio.timeout_at(end):
-                yield
-        except TimeoutError:
-            seconds = self.limits.seconds
-            raise RefusalError(TOO_LATE, f"not answered within {seconds:g} seconds") from None
-
-
-NO_BUFFERS = {"X-Accel-Buffering": "no"}
-"""What keeps nginx from collecting a stream before it hands it on."""
 
 
 def _event(name, data):

@@ -11,7 +11,7 @@ from mdnn.errors import MdnnError
 PORTS = {"http": ":80", "https": ":443"}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Content-Type, Content-Encoding",
+    "Access-Control-Allow-Headers": "Content-Type, Content-Encoding, Authorization",
     "Access-Control-Max-Age": "600",
 }
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")

@@ -18,15 +18,21 @@ from mdnn.generation.options import ENGINE_NAMES
 from mdnn.runtime import quiet_import
 from mdnn.serving.server.request_limits import RequestLimits
 from mdnn.standard_streams import say
+from mdnn.tools.tool_options import add_tools, toolbox_of
+from mdnn.tools.toolbox import Toolbox
+
+KEY_VARIABLE = "MDNN_API_KEY"
+"""Environment variable of the key that requests must have."""
 
 
 def add_serve(commands):
     """Adds `mdnn serve` to the subparsers of the command line."""
     serve = commands.add_parser(
         "serve",
-        help="a network behind HTTP: TensorFlow Serving's REST forms, and a page",
+        help="a network behind HTTP: TensorFlow Serving's and OpenAI's forms, and a page",
         description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
-        "POST /v1/models/NAME:predict), POST /v1/models/NAME:stream, a text as it is written, and "
+        "POST /v1/models/NAME:predict), OpenAI's (GET /v1/models, POST /v1/completions, POST "
+        "/v1/chat/completions), POST /v1/models/NAME:stream, a text as it is written, and "
         "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
         "code, use the network or other files than its own is refused (mdnn inspect lists them).",
     )
@@ -56,6 +62,13 @@ def add_serve(commands):
         default=[],
         help="an origin whose pages may ask, such as https://write.example.org: the address that "
         "people see where a proxy stands in front of the server (several times for several)",
+    )
+    serve.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="answer only requests with the header 'Authorization: Bearer KEY' (default: the "
+        f"environment variable {KEY_VARIABLE}, which other users of the computer do not see; "
+        "without either: all)",
     )
     serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
     serve.add_argument(
@@ -94,6 +107,7 @@ def add_serve(commands):
     serve.add_argument(
         "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
     )
+    add_tools(serve)
     serve.set_defaults(run_command=serve_network)
 
 
@@ -110,6 +124,7 @@ def serve_network(options):
     names = [field.name for field in dataclasses.fields(RequestLimits)]
     limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     check_name(options.name)
+    api_key = checked_key(options.api_key)
     identities = named_files(options.identity)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
@@ -122,7 +137,10 @@ def serve_network(options):
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise MdnnError(f"{options.run} is no run folder or SavedModel: there is {what} there")
-    with contextlib.closing(listen(options.host, options.port)) as listening:
+    with (
+        contextlib.closing(listen(options.host, options.port)) as listening,
+        contextlib.closing(toolbox_of(options) or Toolbox([])) as toolbox,
+    ):
         quiet_import()
         # imported late: TensorFlow takes seconds, and uvicorn is an extra
         from mdnn.serving.server.served_models import open_network
@@ -134,7 +152,9 @@ def serve_network(options):
         for rows in network.warm_up():
             if rows >= limits.rows:
                 break
-        server = StoppableServer(network, options.name, limits, options.host, hosts, origins)
+        server = StoppableServer(
+            network, options.name, limits, options.host, hosts, origins, api_key, toolbox
+        )
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(
@@ -148,6 +168,23 @@ def serve_network(options):
             # A step that TensorFlow has begun cannot be stopped, nor an interpreter end with it.
             sys.stdout.flush()
             os._exit(0)
+
+
+def checked_key(key):
+    """Returns the key that requests must have; `None` without one.
+
+    Args:
+        key: the value of `--api-key`, or `None` for the environment variable.
+
+    Raises:
+        MdnnError: a key that a header cannot hold as it is.
+    """
+    where = "--api-key"
+    if key is None:
+        key, where = os.environ.get(KEY_VARIABLE) or None, KEY_VARIABLE
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key and key):
+        raise MdnnError(f"{where}: expected visible ASCII characters without spaces")
+    return key
 
 
 def named_files(words):

@@ -2,8 +2,13 @@
 
 import numpy as np
 
+from mdnn.chat.chat_layout import ChatFormat
+from mdnn.generation.completions.completion import CharacterCompletions
 from mdnn.serving.server.request_limits import RefusalError
 from mdnn.serving.server.signatures import Signature, Spec
+
+COMPLETE = "complete"
+"""First entry of the key of a job whose input `requests` are `CompletionRequest`s."""
 
 GENERATE = Signature(
     "generate",
@@ -46,15 +51,30 @@ class ServedModel:
         identities: names of the identities that texts may have.
         about: dict of what the page shows of the network: `parameters`, int; `source`, the name
             of the training data; `examples`, a list of prompts.
+        completions: what answers completions, see `mdnn.generation.completions.completion`; `None`:
+            `write`.
+        chat_format: `mdnn.chat.chat_layout.ChatFormat` of conversations; `None`: the plain one.
     """
 
     def __init__(
-        self, version, functions, write=None, resources=None, about=None, streams=(), identities=()
+        self,
+        version,
+        functions,
+        write=None,
+        resources=None,
+        about=None,
+        streams=(),
+        identities=(),
+        completions=None,
+        chat_format=None,
     ):
         self.identities = tuple(identities)
         self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
         self.streams = list(streams) or [write] * (write is not None)
         self.version, self.write, self.resources = version, write, resources
+        if completions is None and write is not None:
+            completions = CharacterCompletions(write)
+        self.completions, self.chat_format = completions, chat_format or ChatFormat()
         self.functions = {name: function for name, (_, function) in functions.items()}
         self.signatures = {name: signature for name, (signature, _) in functions.items()}
 
@@ -63,6 +83,8 @@ class ServedModel:
         name = jobs[0].key[0]
         if name == "write":
             yield from self._write(jobs)
+        elif name == COMPLETE:
+            yield from self._complete(jobs)
         else:
             self._call(name, jobs)
             yield
@@ -90,6 +112,26 @@ class ServedModel:
                 if not any(own):
                     job.end()
             yield
+
+    def _complete(self, jobs):
+        requests = [request for job in jobs for request in job.inputs["requests"]]
+        finished = [request.max_tokens <= 0 for request in requests]
+        for pieces in self.completions.complete(requests):
+            finished = [
+                done or piece.finish is not None
+                for done, piece in zip(finished, pieces, strict=True)
+            ]
+            cuts = _cut(pieces, jobs), _cut(finished, jobs)
+            for job, of_job, ended in zip(jobs, *cuts, strict=True):
+                if any(piece.tokens or piece.finish for piece in of_job):
+                    job.piece(of_job)
+                if all(ended):
+                    job.end()
+                for request in job.inputs["requests"]:
+                    request.cancelled = job.over
+            yield
+        for job in jobs:
+            job.end()
 
     def _call(self, name, jobs):
         rows = sum(job.rows for job in jobs)

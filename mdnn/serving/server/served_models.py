@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density
@@ -90,6 +91,8 @@ def open_run_network(run, engine="auto", density=None, identities=None):
     if write is not None:
         functions[GENERATE.name] = (WITH_IDENTITY if identities else GENERATE, None)
     more = {"about": _about(run), "streams": several, "identities": identities or ()}
+    more["completions"] = exported.text_completions(engine)
+    more["chat_format"] = chat_format_of(run)
     return ServedModel("1", functions, write, resources=exported, **more)
 
 
@@ -97,6 +100,7 @@ def _about(run):
     """Returns what the page shows of a run; without examples where its data are not at hand."""
     source = run.config.data.source
     about = {"parameters": run.model.count_params(), "source": Path(source).name or source}
+    about["chat"] = is_for_chat(run)
     with contextlib.suppress(MdnnError, OSError):
         about["examples"] = task_for(run.config, run.words).example_prompts()
     return about

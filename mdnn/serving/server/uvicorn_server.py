@@ -27,11 +27,16 @@ class StoppableServer(uvicorn.Server):
         host: what is listened at.
         hosts: more names that the header Host may have, see `guard.hosts_of`.
         origins: origins of other pages that may ask.
+        api_key: str, the key that requests must have; `None`: none.
+        toolbox: `mdnn.tools.toolbox.Toolbox` of the tools that the page may run; `None`: none.
     """
 
-    def __init__(self, network, name, limits, host, hosts=(), origins=()):
+    def __init__(
+        self, network, name, limits, host, hosts=(), origins=(), api_key=None, toolbox=None
+    ):
         self.batcher = Batcher(network.run, limits)
-        app = App(network, name, limits, self.batcher, hosts_of(host, hosts), origins)
+        hosts = hosts_of(host, hosts)
+        app = App(network, name, limits, self.batcher, hosts, origins, api_key, toolbox)
         config = uvicorn.Config(
             app,
             # The one that needs nothing compiled, and is strict.

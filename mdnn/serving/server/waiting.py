@@ -46,6 +46,35 @@ class Waiting:
         self.result = value
         return None
 
+    async def collect(self, receive, add):
+        """Waits for the whole answer.
+
+        Args:
+            receive: ASGI's; tells when the client has gone away.
+            add: function that is called with each list of pieces.
+
+        Returns:
+            bool, whether the answer is there; otherwise the client has gone.
+
+        Raises:
+            RefusalError: there is no answer.
+        """
+        gone = asyncio.ensure_future(_gone(receive))
+        whole = asyncio.ensure_future(self._collect(add))
+        try:
+            await asyncio.wait({gone, whole}, return_when=asyncio.FIRST_COMPLETED)
+            if not whole.done():
+                return False
+            whole.result()
+            return True
+        finally:
+            for task in (gone, whole):
+                task.cancel()
+
+    async def _collect(self, add):
+        while (new := await self.piece()) is not None:
+            add(new)
+
     async def outputs(self, receive):
         """Returns the whole answer, a dict of arrays.
 
@@ -58,20 +87,14 @@ class Waiting:
         Raises:
             RefusalError: there is no answer.
         """
-        gone = asyncio.ensure_future(_gone(receive))
-        found = asyncio.ensure_future(self._collect())
-        try:
-            await asyncio.wait({gone, found}, return_when=asyncio.FIRST_COMPLETED)
-            return found.result() if found.done() else None
-        finally:
-            for task in (gone, found):
-                task.cancel()
-
-    async def _collect(self):
         texts = [[] for _ in range(self.job.rows)]
-        while (new := await self.piece()) is not None:
+
+        def add(new):
             for text, more in zip(texts, new, strict=True):
                 text.append(more)
+
+        if not await self.collect(receive, add):
+            return None
         if self.result is not None:
             return self.result
         found = np.empty(len(texts), object)

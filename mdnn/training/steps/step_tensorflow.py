@@ -26,7 +26,7 @@ class TensorFlowStep(TrainingStep):
     def compile(self, learner):
         optimizer, strategy = self.optimizer, self.strategy
 
-        @tf.function(jit_compile=self.xla)
+        @tf.function(jit_compile=self.xla, autograph=False)
         def step(batches, rate):
             optimizer.learning_rate.assign(rate)
             with compute_dtype_scope(learner, self.precision):

@@ -77,10 +77,12 @@ def events(response):
 
 
 @contextlib.contextmanager
-def serving(network, host="127.0.0.1", **limits):
+def serving(network, host="127.0.0.1", key=None, toolbox=None, **limits):
     """A `Client` of a server that ends with the block."""
     listening = listen("127.0.0.1", 0)
-    server = StoppableServer(network, NAME, RequestLimits(**limits), host)
+    server = StoppableServer(
+        network, NAME, RequestLimits(**limits), host, api_key=key, toolbox=toolbox
+    )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
     try:

@@ -213,7 +213,7 @@ def test_addresses(client):
         ("/v1/models/other", 404, "Servable not found for request: Latest(other)"),
         (f"{model}/versions/2", 404, f"Servable not found for request: Specific({NAME}, 2)"),
         (f"{model}:predict", 400, f"Malformed request: GET {model}:predict"),
-        ("/v1/models", 400, "Malformed request: GET /v1/models"),
+        ("/v1/modules", 400, "Malformed request: GET /v1/modules"),
         ("/nothing", 404, "Not Found"),
         ("/page/../page.py", 404, "Not Found"),
     ):

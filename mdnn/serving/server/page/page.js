@@ -53,7 +53,9 @@ async function begin() {
   at("length").max = about.limits.length;
   for (const name of ["length", "temperature", "seed"]) at(name).value = about.settings[name];
   at("length").value = Math.min(at("length").value, about.limits.length);
+  at("key-label").hidden = !about.key;
   arrange();
+  document.dispatchEvent(new CustomEvent("about", { detail: about }));
 }
 
 // The server-sent events of an answer: pairs of a name and its data.
@@ -70,21 +72,32 @@ async function* events(response) {
         const colon = line.indexOf(": ");
         fields[line.slice(0, colon)] = line.slice(colon + 2);
       }
+      if (fields.data === "[DONE]") return;
       yield [fields.event, JSON.parse(fields.data)];
     }
   }
 }
 
-async function post(address, body) {
+// The key is kept for this tab alone.
+function headers() {
+  const key = at("key").value || sessionStorage.getItem("key") || "";
+  if (key) sessionStorage.setItem("key", key);
+  const about = { "Content-Type": "application/json" };
+  return key ? { ...about, Authorization: `Bearer ${key}` } : about;
+}
+
+async function post(address, body, signal = asking.signal) {
   const response = await fetch(address, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: headers(),
     body: JSON.stringify(body),
-    signal: asking.signal,
+    signal,
   });
   if (!response.ok) {
     const answer = await response.json().catch(() => ({}));
-    throw new Error(answer.error || `status ${response.status}`);
+    if (response.status === 401) at("key-label").hidden = false;
+    const error = answer.error || {};
+    throw new Error(error.message || (typeof error === "string" && error) || `status ${response.status}`);
   }
   return response;
 }

@@ -1,0 +1,265 @@
+"""What a long context costs: seconds and memory against the number of positions.
+
+Takes a training step (loss and gradients, one context), a forward pass and the writing of
+configs/long.toml on grids of more and more axes, each in a process of its own; beside it the
+transformer of configs/transformer.toml at the same width and depth, and torch's fused attention
+where torch is installed, as far as they go; longer ones are extrapolated from the last two and
+marked. Prints a table and the exponent of the time, and draws both:
+
+    python benchmarks/long.py --text pepys.txt --json long.json --plot long.png
+
+A run that was stopped goes on with what its JSON file has.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from wall import timed
+
+GRIDS = {1024: "[32,32]", 10240: "[10,32,32]", 98304: "[3,32,32,32]", 1048576: "[32,32,32,32]"}
+ATTENTION = (1024, 4096, 10240)
+FUSED = (1024, 10240, 32768)
+WIDTH, DEPTH, BLOCK_HIDDEN = 64, 4, 128
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def main():
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(GRIDS), choices=list(GRIDS))
+    parser.add_argument("--write", type=int, default=64, help="characters written (64)")
+    parser.add_argument("--json", help="a file for all figures, read when a run goes on")
+    parser.add_argument("--plot", help="a PNG of time and memory against length")
+    parser.add_argument("--worker", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        kind, length = options.worker[0], int(options.worker[1])
+        print(json.dumps(WORKERS[kind](length, options)))
+        return 0
+    path = Path(options.json) if options.json else None
+    rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
+    cases = [("grid", n) for n in options.lengths]
+    cases += [("attention", n) for n in ATTENTION] + [("fused", n) for n in FUSED]
+    for number, (kind, length) in enumerate(cases, 1):
+        if any((row["kind"], row["length"]) == (kind, length) for row in rows):
+            continue
+        print(f"{number} of {len(cases)}: {kind}, {length:,} positions", file=sys.stderr)
+        row = measured(kind, length, options)
+        if row is not None:
+            rows.append({"kind": kind, "length": length, **row})
+        if path:
+            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    rows.sort(key=lambda row: (row["kind"], row["length"]))
+    show(rows, max(options.lengths))
+    if options.plot:
+        draw(rows, options.plot)
+    return 0
+
+
+def measured(kind, length, options):
+    """Runs a case in a process of its own; returns its figures, `None` if it cannot run."""
+    command = [sys.executable, __file__, "--worker", kind, str(length)]
+    command += ["--text", options.text, "--write", str(options.write)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        print(f"{kind}, {length:,}: left out: {last}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def network_worker(length, options, config, settings):
+    """Measures one network of mdnn; returns a dict of figures."""
+    from mdnn.runtime import quiet_import
+
+    quiet_import()
+    import tensorflow as tf
+
+    import mdnn
+    from mdnn.models.loss import loss_for
+    from mdnn.models.loss_model import LossModel
+
+    config = mdnn.load_config(CONFIGS / config, settings)
+    corpus = mdnn.open_text(options.text)
+    batches = mdnn.TextBatches(corpus.train, corpus.tokenizer, length, batch=1, seed=1)
+    network = mdnn.build(config)
+    learner = LossModel(network, loss_for(config))
+    weights = [variable.value for variable in network.trainable_variables]
+    batch = {name: tf.constant(values) for name, values in batches.at(0).items()}
+
+    @tf.function(autograph=False)
+    def forward():
+        return learner(batch, training=False)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = learner(batch, training=True)
+        return loss, tf.linalg.global_norm(tape.gradient(loss, weights))
+
+    before = memory("VmRSS")
+    row = {"parameters": int(network.count_params())}
+    row["forward_seconds"] = seconds_of(lambda: float(forward()))
+    row["forward_bytes"] = memory("VmHWM") - before
+    row["step_seconds"] = seconds_of(lambda: float(step()[0]))
+    row["step_bytes"] = memory("VmHWM") - before
+    prompt = corpus.tokenizer.text(corpus.train[: length // 2])
+    if options.write:
+        written = {}
+        for characters in (1, 1 + options.write):
+            mdnn.generate(network, prompt, length=characters)
+            started = time.perf_counter()
+            mdnn.generate(network, prompt, length=characters)
+            written[characters] = time.perf_counter() - started
+        more = max(1e-9, written[1 + options.write] - written[1])
+        row["read_seconds"] = written[1]
+        row["written_per_second"] = options.write / more
+    return row
+
+
+def grid_worker(length, options):
+    """A network of configs/long.toml."""
+    settings = [f"context.grid={GRIDS[length]}", "train.precision=float32"]
+    return network_worker(length, options, "long.toml", settings)
+
+
+def attention_worker(length, options):
+    """The transformer of configs/transformer.toml, as wide and deep."""
+    settings = [f"context.grid=[{length}]", f"backbone.width={WIDTH}", f"backbone.depth={DEPTH}"]
+    options.write = 0
+    return network_worker(length, options, "transformer.toml", settings)
+
+
+def fused_worker(length, options):
+    """Blocks of torch's fused causal attention and a SwiGLU, as wide and deep."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import scaled_dot_product_attention, silu
+
+    torch.manual_seed(1)
+    heads = 4
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.RMSNorm(WIDTH), nn.RMSNorm(WIDTH)
+            self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+            self.up, self.down = nn.Linear(WIDTH, 2 * BLOCK_HIDDEN), nn.Linear(BLOCK_HIDDEN, WIDTH)
+
+        def forward(self, x):
+            q, k, v = (
+                part.view(1, length, heads, -1).transpose(1, 2)
+                for part in self.qkv(self.first(x)).chunk(3, -1)
+            )
+            y = scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.out(y.transpose(1, 2).reshape(1, length, WIDTH))
+            gate, up = self.up(self.second(x)).chunk(2, -1)
+            return x + self.down(silu(gate) * up)
+
+    network = nn.Sequential(*(Block() for _ in range(DEPTH)), nn.Linear(WIDTH, 256))
+    x, answers = torch.randn(1, length, WIDTH), torch.randint(0, 256, (length,))
+
+    def loss():
+        return nn.functional.cross_entropy(network(x)[0], answers)
+
+    def forward():
+        with torch.no_grad():
+            loss().item()
+
+    def step():
+        network.zero_grad()
+        loss().backward()
+
+    before = memory("VmRSS")
+    row = {"parameters": sum(weight.numel() for weight in network.parameters())}
+    row["forward_seconds"] = seconds_of(forward)
+    row["forward_bytes"] = memory("VmHWM") - before
+    row["step_seconds"] = seconds_of(step)
+    row["step_bytes"] = memory("VmHWM") - before
+    return row
+
+
+WORKERS = {"grid": grid_worker, "attention": attention_worker, "fused": fused_worker}
+
+
+def seconds_of(function, least=3.0):
+    """Median seconds of a call after the first, repeated for `least` seconds."""
+    function()
+    times = []
+    while not times or (sum(times) < least and len(times) < 50):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[len(times) // 2]
+
+
+def memory(name):
+    """A line of /proc/self/status in bytes: VmRSS, held now, or VmHWM, the most so far."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {name} in /proc/self/status")
+
+
+def exponent(first, second, name="step_seconds"):
+    """The power of the length with which a figure grows between two rows."""
+    return math.log(second[name] / first[name]) / math.log(second["length"] / first["length"])
+
+
+def show(rows, longest):
+    """Prints the table, with extrapolated lines for what was not measured to the end."""
+    print(
+        "\n| network | positions | forward, s | step, s | exponent | step, GB | bytes per position "
+        "| read half, s | written/s |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    for kind in WORKERS:
+        of_kind = [row for row in rows if row["kind"] == kind]
+        for k, row in enumerate(of_kind):
+            power = f"{exponent(of_kind[k - 1], row):.2f}" if k else ""
+            read = f"{row['read_seconds']:.2f}" if "read_seconds" in row else ""
+            written = f"{row['written_per_second']:,.0f}" if "written_per_second" in row else ""
+            print(
+                f"| {kind} | {row['length']:,} | {row['forward_seconds']:.3g} | "
+                f"{row['step_seconds']:.3g} | {power} | {row['step_bytes'] / 1e9:.2f} | "
+                f"{row['step_bytes'] / row['length']:,.0f} | {read} | {written} |"
+            )
+        if len(of_kind) > 1 and of_kind[-1]["length"] < longest:
+            first, last = of_kind[-2:]
+            seconds = last["step_seconds"] * (longest / last["length"]) ** exponent(first, last)
+            print(f"| {kind} | {longest:,} | | {seconds:,.0f} (extrapolated) | | | | | |")
+        if kind == "grid" and len(of_kind) > 1:
+            whole = exponent(of_kind[0], of_kind[-1])
+            print(f"\nexponent of the step's time over all lengths: {whole:.2f}\n")
+
+
+def draw(rows, path):
+    """Draws time and memory against length."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = {"grid": "mdnn, grid", "attention": "attention", "fused": "torch, fused attention"}
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for kind in WORKERS:
+        of_kind = [row for row in rows if row["kind"] == kind]
+        lengths = [row["length"] for row in of_kind]
+        left.loglog(lengths, [row["step_seconds"] for row in of_kind], "o-", label=names[kind])
+        right.loglog(lengths, [row["step_bytes"] / 1e9 for row in of_kind], "o-")
+    left.set(xlabel="positions", ylabel="seconds per training step")
+    right.set(xlabel="positions", ylabel="gigabytes beside the weights")
+    left.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(timed(main))

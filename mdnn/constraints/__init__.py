@@ -1,0 +1,1 @@
+"""Grammars of texts: regular expressions and JSON schemas as finite automata of characters."""

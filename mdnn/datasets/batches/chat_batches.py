@@ -1,0 +1,109 @@
+"""Builds training batches of conversations as pure functions of (seed, step)."""
+
+import numpy as np
+
+from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.random_bits import BATCH, raw_bits
+from mdnn.errors import MdnnError
+
+MAX_PACKED = 32
+"""Largest number of conversations of one context."""
+
+
+class ChatBatches(StepBatches):
+    """Builds batches of conversations.
+
+    A context begins with a random conversation and is filled up with further ones, the last of
+    which is cut. Only the assistant's turns have targets.
+
+    Args:
+        examples: `mdnn.datasets.conversations.chat_examples.ChatExamples`.
+        tokenizer: their `mdnn.tokens.characters.TextTokenizer`.
+        length: Integer, positions of a context.
+        batch: Integer, contexts per batch.
+        seed: Integer.
+        steps: Integer, batches per epoch; `None` for about as many tokens as the conversations
+            have.
+        **kwargs: Arguments of `StepBatches`.
+
+    Raises:
+        MdnnError: If there are no examples.
+    """
+
+    def __init__(self, examples, tokenizer, length, batch, seed, steps=None, **kwargs):
+        if not len(examples):
+            raise MdnnError("expected at least one conversation to train on")
+        steps = steps or max(1, len(examples.ids) // (length * batch))
+        super().__init__(steps, **kwargs)
+        self.examples, self.tokenizer = examples, tokenizer
+        self.length, self.batch, self.seed = int(length), int(batch), int(seed)
+
+    def objective(self, step):
+        """Returns a step's objective, `"autoregressive"`."""
+        return "autoregressive"
+
+    def at(self, step):
+        """Returns the batch of a step.
+
+        Returns:
+            A dictionary: `"tokens"` and `"targets"`, int32 `[batch, length, 8]`; targets are zeros
+            at positions before a token that is not counted.
+        """
+        examples, size = self.examples, self.length + 1
+        drawn = raw_bits(self.seed, step, (self.batch, MAX_PACKED), BATCH)
+        drawn = (drawn % np.uint64(len(examples))).astype(np.int64)
+        ids = np.full((self.batch, size), -1, dtype=np.int32)
+        counted = np.zeros((self.batch, size), dtype=bool)
+        for row in range(self.batch):
+            at = 0
+            for example in drawn[row]:
+                start = examples.starts[example]
+                end = min(examples.starts[example + 1], start + size - at)
+                ids[row, at : at + end - start] = examples.ids[start:end]
+                counted[row, at : at + end - start] = examples.trained[start:end]
+                at += int(end - start)
+                if at >= size:
+                    break
+        return chat_batch(self.tokenizer, ids, counted)
+
+
+def chat_batch(tokenizer, ids, counted):
+    """Returns tokens and targets of contexts.
+
+    Args:
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
+        ids: int32 `[batch, length + 1]`, token ids, -1 for padding.
+        counted: bool of the same shape, the tokens that are targets.
+
+    Returns:
+        Dict of `"tokens"` and `"targets"`, int32 `[batch, length, 8]`.
+    """
+    rows = tokenizer.tokens(ids)
+    return {
+        "tokens": np.ascontiguousarray(rows[:, :-1]),
+        "targets": np.ascontiguousarray(rows[:, 1:] * counted[:, 1:, None]),
+    }
+
+
+def evaluation_batches(examples, tokenizer, length, batch):
+    """Yields the examples of an evaluation, each in a context of its own.
+
+    Args:
+        examples: `ChatExamples`.
+        tokenizer: their `TextTokenizer`.
+        length: Integer, positions of a context.
+        batch: Integer, contexts per batch; the last one is filled with padding.
+
+    Yields:
+        Pairs of a batch as `chat_batch` returns it and the number of its characters that are
+        counted.
+    """
+    for first in range(0, len(examples), batch):
+        ids = np.full((batch, length + 1), -1, dtype=np.int32)
+        counted = np.zeros(ids.shape, dtype=bool)
+        for row, example in enumerate(range(first, min(first + batch, len(examples)))):
+            start, end = examples.starts[example], examples.starts[example + 1]
+            ids[row, : end - start] = examples.ids[start:end]
+            counted[row, : end - start] = examples.evaluated[start:end]
+        counted[:, 0] = False
+        yield chat_batch(tokenizer, ids, counted), int(tokenizer.lengths(ids[counted]).sum())

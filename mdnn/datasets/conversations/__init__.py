@@ -1,0 +1,1 @@
+"""Conversations as data: read from JSON lines, split, laid out as tokens."""

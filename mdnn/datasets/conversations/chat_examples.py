@@ -1,0 +1,223 @@
+"""Lays conversations out as tokens, with what of them is counted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdnn.chat.chat_layout import fit_messages
+from mdnn.errors import MdnnError
+from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.word_table import word_table
+
+
+@dataclass(frozen=True, eq=False)
+class ChatExamples:
+    """Conversations as token ids, one after another.
+
+    A conversation that fits the context is one example. Of a longer one, each turn of the assistant
+    that does not fit any more is an example of its own, behind as much of the conversation as a
+    network would be told when it answers.
+
+    Args:
+        conversations: list of `mdnn.datasets.conversations.conversation_files.Conversation`.
+        ids: int32 `[tokens]`.
+        trained: bool `[tokens]`, the tokens that the loss of a training counts: the assistant's
+            turns with their end marks.
+        evaluated: bool `[tokens]`, those that an evaluation counts: each turn once.
+        starts: int64 `[examples + 1]`, where each example begins, and the number of tokens.
+        longer: int, conversations that do not fit.
+        dropped: int, messages that were left out of the examples of longer conversations.
+        cut: int, examples of which even the last turn does not fit, and lost its beginning.
+    """
+
+    conversations: list
+    ids: np.ndarray
+    trained: np.ndarray
+    evaluated: np.ndarray
+    starts: np.ndarray
+    longer: int = 0
+    dropped: int = 0
+    cut: int = 0
+
+    def __len__(self):
+        return len(self.starts) - 1
+
+    def dropped_words(self, name):
+        """Returns what was left out in one sentence; empty if nothing was."""
+        if not self.longer:
+            return ""
+        cut = f"; of {self.cut:,} turns the beginning was cut" if self.cut else ""
+        return (
+            f"{name}: {self.longer:,} of {len(self.conversations):,} conversations are longer than "
+            f"the context; their later turns are learnt without {self.dropped:,} earlier messages"
+            f"{cut}"
+        )
+
+
+def lay_out(conversations, chat_format, tokenizer, positions):
+    """Lays conversations out as token ids.
+
+    Args:
+        conversations: list of `Conversation`; those without an assistant are left out.
+        chat_format: `mdnn.chat.chat_layout.ChatFormat`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
+        positions: int, positions of a context.
+
+    Returns:
+        `ChatExamples`.
+
+    Raises:
+        MdnnError: the template refuses a conversation; names its number.
+    """
+    builder = _Builder(chat_format, tokenizer, positions + 1)
+    for number, conversation in enumerate(conversations, 1):
+        if not conversation.has_answers:
+            continue
+        try:
+            builder.add_conversation(list(conversation.messages), list(conversation.tools))
+        except MdnnError as error:
+            raise MdnnError(f"conversation {number}: {error}") from None
+    return builder.examples(conversations)
+
+
+class _Builder:
+    """Collects examples.
+
+    Args:
+        chat_format: `ChatFormat`.
+        tokenizer: `mdnn.tokens.characters.TextTokenizer`.
+        most: int, maximum number of tokens of an example.
+    """
+
+    def __init__(self, chat_format, tokenizer, most):
+        self.format, self.tokenizer, self.most = chat_format, tokenizer, most
+        self.ids, self.trained, self.evaluated = [], [], []
+        self.longer = self.dropped = self.cut = 0
+
+    def add_conversation(self, messages, tools):
+        """Adds the examples of a conversation."""
+        text, spans = self.format.turns(messages, tools)
+        ids, counted = self.encode(text, spans)
+        if len(ids) <= self.most:
+            self.add(ids, counted, counted)
+            return
+        self.longer += 1
+        answers = [k for k, message in enumerate(messages) if message.role == "assistant"]
+        fitting = 0
+        while fitting < len(answers):
+            text, spans = self.format.turns(messages[: answers[fitting] + 1], tools)
+            more, more_counted = self.encode(text, spans)
+            if len(more) > self.most:
+                break
+            ids, counted, fitting = more, more_counted, fitting + 1
+        if fitting:
+            self.add(ids, counted, counted)
+        for end in answers[fitting:]:
+            self.add_last_turn(messages[: end + 1], tools)
+
+    def add_last_turn(self, messages, tools):
+        """Adds an example of the last turn, behind what fits of the messages before."""
+        text, spans = self.format.turns(messages, tools)
+        size = len(self.tokenizer.ids(text[slice(*spans[-1])]))
+        before = messages[:-1]
+        _, missing = fit_messages(
+            self.format,
+            before,
+            tools,
+            lambda prompt: len(self.tokenizer.ids(prompt)) + size <= self.most,
+        )
+        first = next((k for k, m in enumerate(before) if m.role != "system"), len(before))
+        shown = [*before[:first], *before[first + missing :], messages[-1]]
+        ids, counted = self.encode(*self.format.turns(shown, tools))
+        last = counted & (np.arange(len(ids)) >= len(ids) - size)
+        self.dropped += missing
+        self.cut += len(ids) > self.most
+        self.add(ids[-self.most :], counted[-self.most :], last[-self.most :])
+
+    def encode(self, text, spans):
+        """Returns the token ids of a text and which of them lie in spans of its characters.
+
+        The pieces are encoded one by one, as a prompt and its answer are. What follows the last
+        span is left out.
+        """
+        ids, counted, at = [], [], 0
+        for start, end in spans:
+            for begin, stop, answer in ((at, start, False), (start, end, True)):
+                ids.append(self.tokenizer.ids(text[begin:stop]))
+                counted.append(np.full(len(ids[-1]), answer))
+            at = end
+        return np.concatenate(ids), np.concatenate(counted)
+
+    def add(self, ids, trained, evaluated):
+        """Adds an example."""
+        self.ids.append(ids)
+        self.trained.append(trained)
+        self.evaluated.append(evaluated)
+
+    def examples(self, conversations):
+        """Returns the `ChatExamples`."""
+        sizes = [len(ids) for ids in self.ids]
+        return ChatExamples(
+            conversations,
+            np.concatenate(self.ids).astype("int32"),
+            np.concatenate(self.trained),
+            np.concatenate(self.evaluated),
+            np.concatenate([[0], np.cumsum(sizes)]).astype("int64"),
+            self.longer,
+            self.dropped,
+            self.cut,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ConversationSplits:
+    """Conversations in two parts.
+
+    Args:
+        tokenizer: `TextTokenizer`.
+        train, validation: `ChatExamples`.
+    """
+
+    tokenizer: TextTokenizer
+    train: ChatExamples
+    validation: ChatExamples
+
+    def contents(self):
+        """Yields what was read, for `mdnn.datasets.fingerprint.fingerprint`."""
+        for examples in (self.train, self.validation):
+            yield examples.ids
+
+
+def split_conversations(conversations, share, chat_format, positions, tokenizer=None, words=0):
+    """Splits conversations and lays both parts out.
+
+    Args:
+        conversations: list of `Conversation`.
+        share: float, the share at the end that validates.
+        chat_format: `ChatFormat`.
+        positions: int, positions of a context.
+        tokenizer: `TextTokenizer` of a trained network; `None` makes one.
+        words: int, words of the new tokenizer's table.
+
+    Returns:
+        `ConversationSplits`.
+
+    Raises:
+        MdnnError: a part would be empty.
+    """
+    answered = [conversation for conversation in conversations if conversation.has_answers]
+    cut = int(len(answered) * (1 - share))
+    if not 0 < cut < len(answered):
+        raise MdnnError(
+            f"data.source: expected at least one conversation to train and one to validate, "
+            f"received {len(answered)} in all, data.validation = {share:g}"
+        )
+    parts = answered[:cut], answered[cut:]
+    if tokenizer is None:
+        texts = (
+            chat_format.lay_out(list(c.messages), list(c.tools), to_continue=False)
+            for c in (parts[0] if words else ())
+        )
+        tokenizer = TextTokenizer(word_table("\n".join(texts), words) if words else ())
+    examples = [lay_out(part, chat_format, tokenizer, positions) for part in parts]
+    return ConversationSplits(tokenizer, *examples)

@@ -1,0 +1,152 @@
+"""What a completion of a text asks for, and the pieces in which it is answered."""
+
+import dataclasses
+
+from mdnn.generation.completions.stop_texts import StopFilter
+
+STOP, LENGTH = "stop", "length"
+"""Why a completion has ended: a stop text or a grammar, or its number of tokens."""
+
+
+@dataclasses.dataclass
+class CompletionRequest:
+    """A text to continue.
+
+    Args:
+        prompt: str, not empty.
+        max_tokens: int, maximum number of tokens; characters, words or subwords, as the network
+            writes them.
+        temperature, top_k, top_p, seed: see `mdnn.generation.options.GenerationOptions`.
+        stop: tuple of str; the completion ends before the first of them.
+        log_probabilities: bool, whether pieces contain the log-probability of each token.
+        grammar: `mdnn.generation.completions.grammar_mask.GrammarTables` of the texts that may be
+            written, or `None`. A text ends at a stop text, with which every text of the grammar has
+            to end.
+        cancelled: bool, set by the caller to end the completion early.
+    """
+
+    prompt: str
+    max_tokens: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    log_probabilities: bool = False
+    grammar: object = None
+    cancelled: bool = False
+
+    @property
+    def variant(self):
+        """What of the request needs a decoder of its own, hashable; equal ones share a batch."""
+        filtered = bool(self.top_k) or self.top_p < 1
+        return "filtered" if filtered else "plain", self.log_probabilities, self.grammar
+
+
+@dataclasses.dataclass(frozen=True)
+class CompletionPiece:
+    """The next characters of a completion.
+
+    Args:
+        text: str, may be empty.
+        tokens: int, number of tokens that were decoded since the piece before.
+        log_probabilities: tuple of pairs of a token's text and its log-probability, of the tokens
+            since the piece before.
+        finish: `STOP` or `LENGTH` in the last piece, otherwise `None`.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    log_probabilities: tuple = ()
+    finish: str | None = None
+
+
+class CompletionState:
+    """Cuts the tokens of one completion into pieces: at stop texts and at the number of tokens.
+
+    Args:
+        request: `CompletionRequest`.
+    """
+
+    def __init__(self, request):
+        self.request, self.tokens = request, 0
+        self.filter = StopFilter(request.stop)
+        self.finish = None if request.max_tokens > 0 else LENGTH
+
+    @property
+    def over(self):
+        """bool, whether nothing more is to be decoded."""
+        return self.finish is not None or self.request.cancelled
+
+    def add(self, texts, log_probabilities=None, ended=False):
+        """Adds tokens and returns the `CompletionPiece` that they complete.
+
+        Args:
+            texts: list of str, the text of each token; those beyond the end are ignored.
+            log_probabilities: list of float, one per token, or `None`.
+            ended: bool, whether the network has ended the text behind these tokens.
+        """
+        if self.over:
+            return CompletionPiece()
+        shown, pairs, count = [], [], 0
+        for number, text in enumerate(texts):
+            self.tokens += 1
+            count += 1
+            new, stopped = self.filter.add(text)
+            shown.append(new)
+            if log_probabilities is not None:
+                pairs.append((text, float(log_probabilities[number])))
+            if stopped or self.tokens >= self.request.max_tokens:
+                self.finish = STOP if stopped else LENGTH
+                break
+        if ended and self.finish is None:
+            self.finish = STOP
+            shown.append(self.filter.rest())
+        elif self.finish == LENGTH:
+            shown.append(self.filter.rest())
+        return CompletionPiece("".join(shown), count, tuple(pairs), self.finish)
+
+
+class CharacterCompletions:
+    """Answers completions with a function that writes characters; one character is one token.
+
+    Args:
+        write: see `mdnn.serving.server.text_streams`.
+
+    Attributes:
+        variants: bool, whether requests may filter classes or ask for log-probabilities.
+        grammars: bool, whether requests may have grammars.
+        positions: int, the positions of the network's context, or `None` if it is not known.
+    """
+
+    variants, grammars, positions = False, False, None
+
+    def __init__(self, write):
+        self.write = write
+
+    def count(self, text):
+        """Returns the number of tokens of a text, int."""
+        return len(text)
+
+    def complete(self, requests):
+        """Continues texts, as `TextCompletions.complete` does.
+
+        Args:
+            requests: list of `CompletionRequest` of the variant `("plain", False, None)`.
+        """
+        states = [CompletionState(request) for request in requests]
+        if all(state.over for state in states):
+            return
+        pieces = self.write(
+            [request.prompt for request in requests],
+            [request.max_tokens for request in requests],
+            [request.temperature for request in requests],
+            [request.seed for request in requests],
+        )
+        for texts in pieces:
+            yield [
+                state.add(list(text or ""), ended=text is None)
+                for state, text in zip(states, texts, strict=True)
+            ]
+            if all(state.over for state in states):
+                return

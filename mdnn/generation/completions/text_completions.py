@@ -1,0 +1,145 @@
+"""Answers completions with the network of a run, several in one batch."""
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.generation.batch_groups import BatchGroups
+from mdnn.generation.completions.completion import CompletionPiece, CompletionState
+from mdnn.generation.completions.grammar_mask import GrammarTables
+from mdnn.generation.engines import text_engine
+from mdnn.generation.text_decoder import TextDecoder
+from mdnn.generation.text_decoding import before_end
+from mdnn.generation.text_stream import FIRST_PIECE, PIECE
+from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.tokens.characters import TextTokenizer
+
+
+class TextCompletions:
+    """Continues texts as `CompletionRequest`s ask.
+
+    A decoder is compiled at the first use of each `CompletionRequest.variant`; those with grammars
+    share one for each size of tables.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
+        steps: int, number of refeed steps; `None`: as the network was built.
+        engine: what continues texts where neither log-probabilities nor a grammar are asked for,
+            see `mdnn.generation.engines.text_engine`; for the others Keras.
+
+    Attributes:
+        variants, grammars, positions: see
+            `mdnn.generation.completions.completion.CharacterCompletions`.
+    """
+
+    variants = True
+
+    def __init__(self, run, steps=None, engine="auto"):
+        self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
+        self.engine, self.engines = engine, {}
+        self.positions = run.config.context.positions
+        # The tables of a grammar are made for characters and words.
+        self.grammars = isinstance(self.tokenizer, TextTokenizer)
+
+    def count(self, text):
+        """Returns the number of tokens of a text, int."""
+        return len(self.tokenizer.ids(text))
+
+    def complete(self, requests):
+        """Continues texts.
+
+        Each result equals that of the request alone.
+
+        Args:
+            requests: list of `CompletionRequest`, all of one `variant`.
+
+        Yields:
+            Lists of one `CompletionPiece` per request, until all have ended or are cancelled.
+        """
+        states = [CompletionState(request) for request in requests]
+        sampler, log_probabilities, grammar = requests[0].variant
+        engine = self._engine(sampler, log_probabilities, grammar is not None)
+        prompts = [request.prompt for request in requests]
+        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions)
+        settings = {
+            "seed": np.array([request.seed for request in requests], "int32"),
+            "temperature": np.array([request.temperature for request in requests], "float32"),
+            "top_k": np.array([request.top_k for request in requests], "int32"),
+            "top_p": np.array([request.top_p for request in requests], "float32"),
+        }
+        if log_probabilities or grammar is not None:
+            shared = {}
+            if grammar is not None:
+                most = [min(request.max_tokens, 2**31 - 1) for request in requests]
+                settings["max_tokens"] = np.array(most, "int32")
+                shared = grammar.tensors
+            groups = BatchGroups(engine, window, filled, settings, shared)
+            step = groups.decode_all
+        else:
+            groups = engine.start(window, filled, settings)
+
+            def step(count, active):
+                return [{"decoded": tokens} for tokens in groups.decode(count, active)]
+
+        count = min(FIRST_PIECE, engine.chunk)
+        decoders = [self.tokenizer.decoder() for _ in requests]
+        while not all(state.over for state in states):
+            results = step(count, [not state.over for state in states])
+            yield [self._piece(*row) for row in zip(states, results, decoders, strict=True)]
+            count = min(PIECE, engine.chunk)
+
+    def _piece(self, state, result, decode):
+        if state.over:
+            return CompletionPiece()
+        ids = self.tokenizer.ids_from_tokens(pad_features(result["decoded"]))
+        ids, ended = before_end(ids, self.tokenizer)
+        scores = result["log_probability"] if state.request.log_probabilities else None
+        return state.add(self.texts(ids, decode), scores, ended)
+
+    def texts(self, ids, decode):
+        """Returns the text of each token id, a list of str.
+
+        Args:
+            ids: int32 `[tokens]`.
+            decode: function of the tokenizer's `decoder`, which all tokens of a text share.
+        """
+        if not self.grammars:
+            return [decode(ids[k : k + 1]) for k in range(len(ids))]
+        text = self.tokenizer.text(ids)
+        if len(text) == len(ids):
+            return list(text)
+        ends = np.cumsum(self.tokenizer.lengths(ids)).tolist()
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _engine(self, sampler, log_probabilities, grammar):
+        """Returns what decodes a variant, made once: an engine, or a `TextDecoder`."""
+        key = sampler, log_probabilities, grammar
+        if key not in self.engines:
+            if log_probabilities or grammar:
+                self.engines[key] = TextDecoder(
+                    self.run.model,
+                    PIECE,
+                    sampler=sampler,
+                    words=len(self.tokenizer.words),
+                    steps=self.steps,
+                    log_probabilities=log_probabilities,
+                    grammar=grammar,
+                )
+            else:
+                self.engines[key] = text_engine(
+                    self.run, self.engine, self.steps, sampler, chunk=PIECE
+                )
+        return self.engines[key]
+
+    def grammar(self, automaton):
+        """Returns the `GrammarTables` of an automaton for this network's tokens.
+
+        Args:
+            automaton: `mdnn.constraints.automaton.Automaton`.
+
+        Raises:
+            MdnnError: the automaton is too large for the number of tokens, or the network writes
+                subwords.
+        """
+        if not self.grammars:
+            raise MdnnError("a grammar needs a network of characters or words, not of subwords")
+        return GrammarTables(automaton, self.tokenizer.words)

@@ -1,0 +1,1 @@
+"""OpenAI's forms of requests and answers, beside TensorFlow Serving's."""

@@ -1,0 +1,77 @@
+"""Reads the requests of `/v1/chat/completions`."""
+
+import dataclasses
+
+from mdnn.chat.chat_layout import ChatFormat, fit_messages
+from mdnn.chat.messages import parse_messages
+from mdnn.serving.openai.grammars import chat_grammar, check_length, response_schema, tool_rules
+from mdnn.serving.openai.parameters import (
+    CHAT,
+    check_model,
+    checked,
+    completion_requests,
+    stop_texts,
+)
+
+DEFAULT_ANSWER = 1000
+"""Tokens of an answer that does not say how many; the limits of the server may be lower."""
+
+
+@dataclasses.dataclass
+class ChatRequest:
+    """A conversation to continue.
+
+    Args:
+        prompt: str, the conversation as the network reads it.
+        dropped: int, messages that the context has no room for.
+        chat_format: `ChatFormat` of the network.
+        tools: list of `ToolSpec` that may be called; empty: calls are not interpreted.
+        requests: list of `CompletionRequest`, one per choice.
+        values: dict, the checked parameters.
+    """
+
+    prompt: str
+    dropped: int
+    chat_format: ChatFormat
+    tools: list
+    requests: list
+    values: dict
+
+
+def read_chat(body, name, network, limits):
+    """Returns the `ChatRequest` of a request.
+
+    Args:
+        body: dict, the JSON object of the request.
+        name: str, the model's name.
+        network: `mdnn.serving.server.served_model.ServedModel`.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+
+    Raises:
+        ApiError: a parameter that is unknown, out of range or not supported.
+        MdnnError: not such messages or tools, or the chat template refuses them.
+    """
+    values = checked(body, CHAT, ("model", "messages"))
+    check_model(values, name)
+    messages = parse_messages(values["messages"])
+    tools, must_call, most_calls = tool_rules(values)
+    grammar = chat_grammar(network, response_schema(values), tools, must_call, most_calls)
+    most = values.get("max_completion_tokens", values.get("max_tokens"))
+    if most is None:
+        most = min(DEFAULT_ANSWER, limits.length)
+    check_length(grammar, most)
+    chat_format, completions = network.chat_format, network.completions
+
+    def fits(text):
+        if len(text) > limits.prompt:
+            return False
+        # A quarter of the context is left for the answer.
+        room = completions.positions
+        return room is None or completions.count(text) <= room - room // 4
+
+    prompt, dropped = fit_messages(chat_format, messages, tools, fits)
+    stop = (chat_format.end, *stop_texts(values))
+    requests = completion_requests(
+        values, [prompt], most, limits, stop, values.get("logprobs", False), grammar
+    )
+    return ChatRequest(prompt, dropped, chat_format, tools, requests, values)

@@ -1,0 +1,176 @@
+"""OpenAI's forms: `/v1/models`, `/v1/completions` and `/v1/chat/completions`."""
+
+import json
+import time
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mdnn.errors import MdnnError
+from mdnn.serving.openai.chat_requests import read_chat
+from mdnn.serving.openai.completion_answers import ChatAnswer, TextAnswer
+from mdnn.serving.openai.grammars import check_length, response_schema, text_grammar
+from mdnn.serving.openai.parameters import (
+    COMPLETION,
+    ApiError,
+    check_model,
+    checked,
+    completion_requests,
+    includes_usage,
+    stop_texts,
+)
+from mdnn.serving.server.batcher import Job
+from mdnn.serving.server.json_tensors import parse
+from mdnn.serving.server.request_limits import BAD, FAILED, RefusalError
+from mdnn.serving.server.request_reading import NO_BUFFERS, RequestReader
+from mdnn.serving.server.served_model import COMPLETE
+from mdnn.serving.server.waiting import Waiting
+
+DEFAULT_TOKENS = 16
+"""`max_tokens` of a completion that does not say it, as in OpenAI's API."""
+
+STARTED = int(time.time())
+
+
+def model_object(name):
+    """Returns a model as OpenAI's API describes it, a dict."""
+    return {"id": name, "object": "model", "created": STARTED, "owned_by": "mdnn"}
+
+
+class OpenAIForms:
+    """Answers requests in OpenAI's forms.
+
+    Args:
+        network: `mdnn.serving.server.served_model.ServedModel`.
+        name: str, the model's name.
+        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
+    """
+
+    def __init__(self, network, name, limits, batcher):
+        self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
+        self.reader = RequestReader(limits)
+
+    def routes(self):
+        """Returns the routes of the forms, a list."""
+        return [
+            Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/completions", self._in_form(self.complete), methods=["POST"]),
+            Route("/v1/chat/completions", self._in_form(self.chat), methods=["POST"]),
+        ]
+
+    async def models(self, _):
+        """Lists the models."""
+        return JSONResponse({"object": "list", "data": [model_object(self.name)]})
+
+    def _in_form(self, answer):
+        """Returns an endpoint whose refusals are in OpenAI's form."""
+
+        async def endpoint(request):
+            end = self.reader.end()
+            try:
+                async with self.reader.in_time(end):
+                    body = parse(await self.reader.body(request))
+                    if self.network.completions is None:
+                        raise ApiError("this network does not continue texts", "model")
+                return await answer(request, body, end)
+            except ClientDisconnect:
+                return Response(status_code=BAD)
+            except (RefusalError, MdnnError) as error:
+                status = getattr(error, "status", BAD)
+                return JSONResponse({"error": error_object(error)}, status)
+
+        return endpoint
+
+    async def complete(self, request, body, end):
+        """Answers `/v1/completions`."""
+        values = checked(body, COMPLETION, ("model", "prompt"))
+        check_model(values, self.name)
+        prompts = values["prompt"]
+        prompts = [prompts] if isinstance(prompts, str) else prompts
+        most = values.get("max_tokens", min(DEFAULT_TOKENS, self.limits.length))
+        stop, form = stop_texts(values), response_schema(values)
+        if form:
+            stop = stop or ("\n",)
+        # To make a grammar takes a while, which others do not have to wait.
+        grammar = await run_in_threadpool(text_grammar, self.network, form, (*stop, "")[0])
+        check_length(grammar, most)
+        requests = completion_requests(
+            values, prompts, most, self.limits, stop, "logprobs" in values, grammar
+        )
+        answer = TextAnswer(self.name, requests, self._prompt_tokens(prompts))
+        answer.echo = values.get("echo", False)
+        return await self._answered(request, requests, answer, values, end)
+
+    async def chat(self, request, body, end):
+        """Answers `/v1/chat/completions`."""
+        conversation = await run_in_threadpool(
+            read_chat, body, self.name, self.network, self.limits
+        )
+        tokens = self._prompt_tokens([conversation.prompt])
+        answer = ChatAnswer(self.name, conversation, tokens)
+        requests, values = conversation.requests, conversation.values
+        return await self._answered(request, requests, answer, values, end)
+
+    def _prompt_tokens(self, prompts):
+        return sum(map(self.network.completions.count, prompts))
+
+    async def _answered(self, request, requests, answer, values, end):
+        """Submits requests and returns their answer, whole or as a stream."""
+        stream, usage = values.get("stream", False), includes_usage(values)
+        variant = requests[0].variant
+        if not self.network.completions.variants and variant != ("plain", False, None):
+            raise ApiError(
+                "top_p, top_k, logprobs: not supported by a SavedModel; serve the run folder",
+                "top_p",
+                "unsupported_parameter",
+            )
+        # A short answer does not wait for a long one: none is twice as long as another.
+        key = (COMPLETE, variant, requests[0].max_tokens.bit_length())
+        waiting = Waiting(lambda tell: Job(key, {"requests": requests}, len(requests), tell))
+        self.batcher.submit(waiting.job)
+        if stream:
+            events = self._events(waiting, answer, usage, end)
+            return StreamingResponse(events, media_type="text/event-stream", headers=NO_BUFFERS)
+        with waiting:
+            async with self.reader.in_time(end):
+                if not await waiting.collect(request.receive, answer.add):
+                    # Nobody is there.
+                    return Response(status_code=BAD)
+        return JSONResponse(answer.whole())
+
+    async def _events(self, waiting, answer, usage, end):
+        """Yields the server-sent events of a stream, bytes."""
+        with waiting:
+            try:
+                for chunk in answer.begin():
+                    yield _event(chunk)
+                while True:
+                    async with self.reader.in_time(end):
+                        pieces = await waiting.piece()
+                    if pieces is None:
+                        break
+                    for chunk in answer.chunks(pieces):
+                        yield _event(chunk)
+                for chunk in answer.end(usage):
+                    yield _event(chunk)
+                yield b"data: [DONE]\n\n"
+            except RefusalError as error:
+                yield _event({"error": error_object(error)})
+
+
+def error_object(error):
+    """Returns an error as OpenAI's API writes it, a dict."""
+    server = getattr(error, "status", BAD) >= FAILED
+    return {
+        "message": str(error),
+        "type": "server_error" if server else "invalid_request_error",
+        "param": getattr(error, "param", None),
+        "code": getattr(error, "code", None),
+    }
+
+
+def _event(chunk):
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()

@@ -1,0 +1,1 @@
+"""The task of conversations and its evaluator."""

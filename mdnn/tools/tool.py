@@ -1,0 +1,52 @@
+"""The interface of a tool."""
+
+import abc
+
+from mdnn.chat.tool_specs import ToolSpec
+
+
+class ToolError(Exception):
+    """Says in one short line, for the network, why a call has no result."""
+
+
+class LocalTool(abc.ABC):
+    """A tool that runs in this process.
+
+    Attributes:
+        name, description: class attributes, str, what the network is told.
+        parameters: class attribute, dict from names to JSON schemas.
+        required: class attribute, names of parameters that a call must have.
+        harmless: class attribute, bool, whether a call changes nothing and tells nobody anything.
+        untrusted: class attribute, bool, whether results are other people's texts.
+    """
+
+    name, description = "", ""
+    parameters, required = {}, ()
+    harmless, untrusted = False, False
+
+    def spec(self):
+        """Returns the `mdnn.chat.tool_specs.ToolSpec` of the tool."""
+        schema = {
+            "type": "object",
+            "properties": self.parameters,
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+        return ToolSpec(self.name, self.description, schema)
+
+    @abc.abstractmethod
+    def run(self, **arguments):
+        """Runs a call.
+
+        Args:
+            **arguments: checked values of `parameters`.
+
+        Returns:
+            str, the result for the network.
+
+        Raises:
+            ToolError: there is no result.
+        """
+
+    def close(self):  # noqa: B027 (most tools hold nothing)
+        """Releases what the tool holds."""

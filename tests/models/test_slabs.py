@@ -1,0 +1,83 @@
+"""Contexts computed slab by slab, and layers that gradients compute again."""
+
+import numpy as np
+import pytest
+from gradients import loss_and_gradients
+from keras import ops
+from networks import text_tokens, tiny
+
+import mdnn
+from mdnn.layers.slabs import grid_in_slabs, in_slabs
+from mdnn.models.head_options import decoding
+from mdnn.models.loss import nll_model
+
+
+def figures(*settings):
+    """The loss of a batch, its gradients by weight and the scores, of the same weights."""
+    # Dropout would draw other numbers.
+    network = mdnn.build(tiny("text-grid", "backbone.layer.0.dropout=0.0", *settings))
+    tokens = text_tokens((2, network.positions + 1))
+    batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
+    loss, gradients = loss_and_gradients(network, mdnn.TokenCrossEntropy(), batch)
+    names = [variable.path for variable in network.trainable_variables]
+    return (
+        float(loss),
+        {n: ops.convert_to_numpy(g) for n, g in zip(names, gradients, strict=True)},
+        ops.convert_to_numpy(network(batch)),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return figures("backbone.slab=0", "backbone.layer.1.dropout=0.0")
+
+
+# The grid has 6 positions: slabs of equal and of unequal length.
+@pytest.mark.parametrize("settings", [["slab=2"], ["slab=4", "remat=true"], ["remat=true"]])
+def test_slabs_and_recomputed_layers_change_nothing(whole, settings):
+    settings = [f"backbone.{word}" for word in settings]
+    loss, gradients, scores = figures("backbone.layer.1.dropout=0.0", *settings)
+    assert loss == pytest.approx(whole[0], rel=1e-5)
+    np.testing.assert_allclose(scores, whole[2], atol=1e-5)
+    assert any(np.abs(gradient).max() > 1e-3 for gradient in gradients.values())
+    for name, gradient in whole[1].items():
+        np.testing.assert_allclose(gradients[name], gradient, atol=1e-5, err_msg=name)
+
+
+def test_losses_of_positions():
+    found = []
+    for slab in (0, 4):
+        network = mdnn.build(tiny("text-grid"))
+        tokens = text_tokens((2, network.positions + 1))
+        batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
+        model = nll_model(network, slab=slab, **decoding(network.config))
+        found.append(ops.convert_to_numpy(model(batch)))
+    assert found[0].shape == (2, 6)
+    assert found[0].min() > 0
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+def test_a_function_sees_slabs_alone():
+    seen = []
+
+    def double(x):
+        seen.append(x.shape[1])
+        return 2 * x, x[..., :1]
+
+    x = np.arange(2 * 7 * 3, dtype="float32").reshape(2, 7, 3)
+    twice, first = in_slabs(double, [ops.convert_to_tensor(x)], 3)
+    assert seen == [2, 2, 3]
+    np.testing.assert_array_equal(ops.convert_to_numpy(twice), 2 * x)
+    np.testing.assert_array_equal(ops.convert_to_numpy(first), x[..., :1])
+
+
+@pytest.mark.parametrize("slab", [0, 12, 100])
+def test_a_grid_that_fits_is_one_slab(slab):
+    x = ops.ones((1, 3, 4, 2))
+    assert grid_in_slabs(lambda x: x.shape, [x], slab) == x.shape
+
+
+def test_a_grid_keeps_its_shape():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 2)).astype("float32")
+    y = grid_in_slabs(lambda x: x + 1, [ops.convert_to_tensor(x)], 5)
+    np.testing.assert_array_equal(ops.convert_to_numpy(y), x + 1)
