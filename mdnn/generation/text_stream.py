@@ -73,10 +73,11 @@ class TextStream:
             for text, tokens in enumerate(groups.decode(count, left)):
                 if left[text]:
                     ids = self.tokenizer.ids_from_tokens(pad_features(tokens))
+                    # Padding stands where a longer prompt is still read.
+                    tokens_left[text] -= int((ids >= 0).sum())
                     ids, end = before_end(ids, self.tokenizer)
                     pieces[text] = decoders[text](ids)[: left[text]]
                     left[text] -= len(pieces[text])
-                    tokens_left[text] -= count
                     if left[text] and (end or tokens_left[text] <= 0):
                         left[text], ended[text] = 0, True
             count = min(PIECE, self.engine.chunk)
