@@ -2,7 +2,7 @@
 
 Trains configs/text-grid.toml (or another config) with `train.density`, and each width alone: the
 former once with the minutes of one single training and once with those of all of them. Prints the
-loss on the whole validation text, the speed of writing and the parameters; then `--density auto`. A
+loss on the validation text, the speed of writing and the parameters; then `--density auto`. A
 run that is there already is not trained again.
 
 `--kernels` measures instead from which density a random kernel pays: the product with the masked
@@ -34,9 +34,11 @@ def main():
     parser.add_argument("--config", default="text-grid", help="the whole network (text-grid)")
     parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
     parser.add_argument("--minutes", type=float, default=2.5, help="for each width alone (2.5)")
+    parser.add_argument("--steps", type=int, help="of training, in place of minutes")
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16, help="texts written at once (16)")
+    parser.add_argument("--characters", type=int, default=200_000, help="evaluated, at most")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
     parser.add_argument("--runs", default="runs/density", help="where runs are kept")
     parser.add_argument("--kernels", action="store_true", help="random kernels instead")
@@ -65,9 +67,9 @@ def compare(options):
     nested = f"train.density={list(options.densities)}"
     arms, several = {}, len(options.densities)
     for times in (1, several):
-        minutes = f"train.minutes={times * options.minutes}"
-        arms[f"nested, {times} x"] = mdnn.load_config(options.config, [*changes, nested, minutes])
-    whole = mdnn.load_config(options.config, [*changes, f"train.minutes={options.minutes}"])
+        more = [*changes, nested, budget(times, options)]
+        arms[f"nested, {times} x"] = mdnn.load_config(options.config, more)
+    whole = mdnn.load_config(options.config, [*changes, budget(1, options)])
     for density in options.densities:
         arms[f"alone {density:g}"] = narrowed_config(whole, density)
     runs = {}
@@ -80,16 +82,19 @@ def compare(options):
                 raise KeyboardInterrupt
             (folder / "done").touch()
         runs[name] = folder
-    print(f"\n{options.config}, {Path(options.source).name}, {options.minutes:g} minutes each\n")
-    heads = [f"nested, {times} x the minutes" for times in (1, several)]
+    splits = mdnn.open_text(options.source)
+    text = splits.tokenizer.text(splits.validation[: options.characters])
+    length = f"{options.steps:,} steps" if options.steps else f"{options.minutes:g} minutes"
+    print(f"\n{options.config}, {Path(options.source).name}, {length} each\n")
+    heads = [f"nested, {times} x the training" for times in (1, several)]
     print(f"| density | parameters | {' | '.join(heads)} | alone | characters/s |")
     print("|---|---|---|---|---|---|")
     for density in options.densities:
         losses = [
-            mdnn.evaluate(runs[name], density=density, sliding=False)["loss"]
+            mdnn.evaluate(runs[name], text, density=density, sliding=False)["loss"]
             for name in list(arms)[:2]
         ]
-        alone = mdnn.evaluate(runs[f"alone {density:g}"], sliding=False)["loss"]
+        alone = mdnn.evaluate(runs[f"alone {density:g}"], text, sliding=False)["loss"]
         narrow = mdnn.load(runs[f"alone {density:g}"])
         print(
             f"| {density:g} | {narrow.count_params():,} | "
@@ -97,8 +102,15 @@ def compare(options):
             f"{speed(narrow, options.batch):,.0f} |"
         )
     for name in list(arms)[:2]:
-        auto = mdnn.evaluate(runs[name], density="auto")
+        auto = mdnn.evaluate(runs[name], text, density="auto")
         print(f"\n{name}, auto: {auto['loss']:.4f} nats at mean density {auto['mean_density']:.2f}")
+
+
+def budget(times, options):
+    """Returns the setting of some times the length of a training."""
+    if options.steps:
+        return f"train.steps={times * options.steps}"
+    return f"train.minutes={times * options.minutes}"
 
 
 def speed(network, batch, length=200, times=5):

@@ -183,6 +183,19 @@ class Blind:
 
 
 @dataclasses.dataclass(frozen=True)
+class PartTable:
+    """Training of a part of the weights at a time (`[train.partial]`)."""
+
+    # "all": all weights; "random": some blocks, and whatever belongs to no block; "top": the upper
+    # blocks, the final norm and the heads.
+    select: str = option("all", choices=("all", "random", "top"))
+    # Number of the `backbone.depth` repetitions that train at a time.
+    blocks: int = option(1, least=1)
+    # "random": number of steps until others are drawn.
+    every: int = option(100, least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Stage:
     """A stage of training: config keys that change from a share of the budget on.
 
@@ -258,6 +271,7 @@ class Train:
     # "gradient": backpropagation; "blind": losses at perturbed weights alone, see `[train.blind]`.
     method: str = option("gradient", choices=("gradient", "blind"))
     blind: Blind = option(factory=Blind)
+    partial: PartTable = option(factory=PartTable)
     # Densities that the network can be used at: shares of its hidden widths and groups of kernels
     # (mdnn/config/density.py), ascending up to 1. Each step trains one of them, drawn at random.
     density: tuple[float, ...] = option((), least=0.001, most=1.0)

@@ -66,11 +66,36 @@ def _check_train(config):
         )
     if train.method == "blind":
         _check_blind(config)
+    if train.partial.select != "all":
+        _check_partial(config)
     if train.density and config.refeed.supervision_steps > 1:
         raise MdnnError(
             "train.density: carried states are those of one width; expected "
             f"refeed.supervision_steps = 1, received {config.refeed.supervision_steps}"
         )
+
+
+def _check_partial(config):
+    """Refuses what training a part of the weights at a time does not have."""
+    train, depth = config.train, config.backbone.depth
+    spec, where = train.partial, f"train.partial.select = {train.partial.select!r}"
+    fits = spec.blocks < depth and (spec.select == "top" or depth % spec.blocks == 0)
+    if not fits:
+        kind = "a number" if spec.select == "top" else "a divisor"
+        raise MdnnError(
+            f"train.partial.blocks: expected {kind} below backbone.depth = {depth}, received "
+            f"{spec.blocks}"
+        )
+    for key, value, expected in (
+        ("train.density", list(train.density), []),
+        ("train.stage", list(train.stage), []),
+        ("train.ema_decay", train.ema_decay, 0),
+        ("train.method", train.method, "gradient"),
+        ("refeed.supervision_steps", config.refeed.supervision_steps, 1),
+        ("tandem.members", config.tandem.members, 0),
+    ):
+        if value != expected:
+            raise MdnnError(f"{key}: expected {expected!r} with {where}")
 
 
 def _check_blind(config):

@@ -14,6 +14,7 @@ HASHES = 0x68617368  # "hash"
 STEPS = 0x7374657073  # "steps"
 EXPLORE = 0x6578706C  # "expl"
 SOURCES = 0x736F75726365  # "source"
+PARTS = 0x7061727473  # "parts"
 WIDTHS = 0x7769647468  # "width"
 
 

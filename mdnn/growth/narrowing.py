@@ -28,12 +28,12 @@ def at_density(run, density):
         return run
     cache = vars(run).setdefault("narrowed_runs", {})
     if density not in cache:
-        network = narrowed(run.model, density)
+        network = narrowed(run.unpacked, density)
         cache[density] = run.holding(network, network.config)
     elif run.path is None:
         # A network in memory may have been trained since.
         network = cache[density].model
-        take_weights(weight_slices(network, run.model), network)
+        take_weights(weight_slices(network, run.unpacked), network)
     return cache[density]
 
 

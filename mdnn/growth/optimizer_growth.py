@@ -45,6 +45,24 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
             variable.assign(averages[weight.path])
 
 
+def restart_moments(optimizer, numbers):
+    """Begins the state of some weights anew: first moments of 0, second ones of their mean.
+
+    Args:
+        optimizer: a built Keras optimizer.
+        numbers: ints, the numbers of the weights among those that it was built on.
+    """
+    optimizer = _inner(optimizer)
+    firsts = _list(optimizer, "_momentums", "momentums")
+    seconds = _list(optimizer, "_velocities", "adam_velocities")
+    for number in numbers:
+        if (variable := _at(firsts, number)) is not None:
+            variable.assign(np.zeros(tuple(variable.shape), "float32"))
+        if (variable := _at(seconds, number)) is not None:
+            mean = float(np.mean(convert_to_numpy(variable), dtype="float64"))
+            variable.assign(np.full(tuple(variable.shape), mean, "float32"))
+
+
 def weight_averages(optimizer, weights):
     """Returns the moving averages of weights, a dict from paths to arrays; `None` without any."""
     optimizer = _inner(optimizer)

@@ -42,13 +42,13 @@ def shrink(run, out, density=None, overrides=()):
     large = open_run(run)
     if large.config.tandem.members:
         raise MdnnError("shrink: expected one network, received networks in tandem")
-    before = large.model.count_params()
+    before = large.unpacked.count_params()
     narrow = at_density(large, density)
-    config, network = narrow.config, narrow.model
+    config, network = narrow.config, narrow.unpacked
     if overrides:
         config = shrunk_config(config, overrides)
         network = build(config, large.words)
-        take_weights(weight_slices(network, narrow.model, exact=False), network)
+        take_weights(weight_slices(network, narrow.unpacked, exact=False), network)
     changes = [*overrides] if density is None else [f"density={density:g}", *overrides]
     name = "a network in memory" if large.path is None else large.path.resolve()
     with making(path) as part:

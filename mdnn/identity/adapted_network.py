@@ -92,7 +92,7 @@ def adapted_network(run, kind):
         `mdnn.models.network.Network` of `adapted_config`; its new biases are zero.
     """
     network = build(adapted_config(run.config, kind), run.words)
-    values = {weight.path: weight for weight in run.model.weights}
+    values = {weight.path: weight for weight in run.unpacked.weights}
     for weight in network.weights:
         if weight.path in values:
             weight.assign(ops.convert_to_numpy(values[weight.path]))
@@ -180,7 +180,7 @@ def check_belongs(run, identity, name="the identity"):
         )
     arrays = identity.arrays
     ranks = [array.shape[-1] for key, array in arrays.items() if key.endswith(".a") and array.ndim]
-    wanted = specification(run.model, identity.kind, min(ranks, default=1))
+    wanted = specification(run.unpacked, identity.kind, min(ranks, default=1))
     if {key: array.shape for key, array in arrays.items()} != {
         key: shape for key, (shape, _) in wanted.items()
     }:

@@ -100,7 +100,7 @@ def fingerprint_of(run):
     known = vars(run).get("network_fingerprint")
     if known is None or run.path is None:
         digest = hashlib.sha256()
-        for weight in sorted(run.model.weights, key=lambda weight: weight.path):
+        for weight in sorted(run.unpacked.weights, key=lambda weight: weight.path):
             array = np.ascontiguousarray(ops.convert_to_numpy(weight))
             digest.update(f"{weight.path} {array.shape} {array.dtype}".encode())
             digest.update(array.tobytes())

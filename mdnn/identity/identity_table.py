@@ -35,7 +35,7 @@ def identity_table(run, identities):
             )
         found.append(identity)
     tables = {}
-    for block in run.model.blocks:
+    for block in run.unpacked.blocks:
         if dense_pair(block) is None:
             continue
         if isinstance(block, RowBottleneck):

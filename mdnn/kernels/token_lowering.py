@@ -107,7 +107,7 @@ def _step(lowering, heads, step):
 
 def tied_tables(heads):
     """Returns the tables of the embedding that are kernels of heads, a dict by steps' names."""
-    return getattr(heads, "_tables", {})
+    return getattr(heads, "tied_tables", {})
 
 
 def _form(layer):

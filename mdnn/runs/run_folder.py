@@ -58,6 +58,11 @@ class Run:
         """The network with its weights; large ones of 8 or 4 bits stay codes on TensorFlow."""
         return self.opened(packed=can_pack(self.dtype))
 
+    @functools.cached_property
+    def unpacked(self):
+        """The network with all weights in float32, for what reads them one by one."""
+        return self.opened() if can_pack(self.dtype) else self.model
+
     def opened(self, packed=False):
         """Returns a new network with the weights of the run folder.
 
@@ -141,7 +146,8 @@ class Run:
     def _of(self, network):
         """Returns a run in memory of some members of this one."""
         run = Run(None, network.config, self.words).holding(network)
-        vars(run).update(item_statistics=self.item_statistics)
+        if self.path is not None and (self.path / ITEMS).is_file():
+            vars(run).update(item_statistics=self.item_statistics)
         return run
 
     def holding(self, model, config=None):

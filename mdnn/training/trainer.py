@@ -21,6 +21,7 @@ from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.plans.trained_part import TrainedPart
 from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.plots import loss_curve
 from mdnn.training.progress import Ticker, clock
@@ -55,30 +56,33 @@ class Training:
         self.batches = task.batches
         staged = len(self.stages) > 1
         self.mode_losses = ModeLosses(task.mode_shares, task.units_per_token, staged)
-        spec, variables = run.config.train, self.model.trainable_variables
+        spec = run.config.train
+        plan = TrainedWidths if spec.partial.select == "all" else TrainedPart
+        self.plan = plan(run.config, self.model, task)
+        variables = self.plan.variables
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
-        self.widths = TrainedWidths(run.config, self.model, task)
         strategy = strategy_of(run.config)
         divisible = task.divisible and run.config.refeed.supervision_steps == 1
         divisible = divisible and strategy is None
         self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
-            networks | self.widths.networks,
+            self.plan.step_networks(networks),
             loss,
             self.optimizer,
             self.batches,
             precision=precision,
-            learner=self.widths.loss_model,
+            learner=self.plan.loss_model,
             xla=spec.xla,
             microbatches=self.microbatches,
             strategy=strategy,
         )
+        self.step = self.plan.wrapped(self.step, self.optimizer)
         self.feed = task.feed()
         self.feed.follow(self.step)
         self.evaluator = task.evaluator(networks)
-        names = [variable.path for variable in self.model.trainable_variables]
+        names = [variable.path for variable in variables]
         self.losses = LossMonitor(names, spec.not_finite == "skip", self.display.say)
 
     def sections(self):
@@ -91,6 +95,7 @@ class Training:
     def restore(self):
         """Restores the newest readable checkpoint of the run folder."""
         self.progress = checkpoint.restore(self.run.path, self.sections(), self.display.say)
+        self.plan.restored(self.progress.step)
         self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
@@ -236,14 +241,16 @@ class Training:
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
                 self.feed.spent = spent
-                mode = self.widths.name(self.feed.objective(progress.step), progress.step)
+                objective = self.feed.objective(progress.step)
+                mode = self.plan.name(objective, progress.step)
                 if mode not in compiled:
                     self.display.compiling(mode, self.microbatches)
                     traced = time.perf_counter()
                 loss = self.step(self.feed.batch(progress.step), rate, mode)
                 self.feed.update()
                 progress.step += 1
-                self.losses.add(progress.step, rate, mode, loss, self.step.fault)
+                counted = self.plan.counted(objective, mode)
+                self.losses.add(progress.step, rate, counted, loss, self.step.fault)
                 self._settle(but=1)
                 now = time.perf_counter()
                 progress.seconds = before + now - begun

@@ -8,7 +8,7 @@ from streaming import position_by_position
 
 import mdnn
 from mdnn.config.density import inner_widths, narrowed_config
-from mdnn.growth.narrowing import density_slices, narrowed
+from mdnn.growth.narrowing import at_density, density_slices, narrowed
 from mdnn.models.incremental import IncrementalDecoder
 
 HEAD = """
@@ -28,6 +28,7 @@ CASES = {
     "separate": GATED + 'sharing = "separate"\n',
     "sequential": GATED + 'execution = "sequential"\nwiring = "causal+local"\nwindow = 1\n',
     "attention": GATED + 'kind = "attention"\naxes = [2]\nheads = 4\n',
+    "shared keys": GATED + 'kind = "attention"\naxes = [2]\nheads = 4\nkv_heads = 2\n',
     "conv": GATED + 'kind = "conv"\naxes = [2]\nwindow = 2\n',
     "local": GATED + 'kind = "local"\naxes = [2]\nwindow = 1\ngroups = 4\n',
     "feedforward": '[[backbone.layer]]\nkind = "feedforward"\ngate = "silu"\n',
@@ -133,3 +134,17 @@ def test_narrowed_config_rounds_to_multiples(tmp_path):
     config = config_of(tmp_path, FEEDFORWARD)
     widths = [narrowed_config(config, d).backbone.layer[0].width for d in (0.1, 0.3, 0.4, 0.9, 1)]
     assert widths == [16, 16, 32, 64, 64]
+
+
+def test_a_network_in_memory_is_sliced_anew(tmp_path):
+    network = random_network(config_of(tmp_path, CASES["groups"], "train.density=[0.5, 1.0]"))
+    small = at_density(network, 0.5).model
+    assert at_density(network, 1.0).model is network
+    kernel = network.blocks[0].dense_out.kernel
+    kernel.assign(2 * np.asarray(kernel))
+    assert at_density(network, 0.5).model is small
+    np.testing.assert_array_equal(
+        np.asarray(small.blocks[0].dense_out.kernel), np.asarray(kernel)[:32]
+    )
+    with pytest.raises(mdnn.MdnnError, match=r"trained with 0.5, 1; received True"):
+        at_density(network, True)

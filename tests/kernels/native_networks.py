@@ -67,6 +67,20 @@ NETWORKS = {
         [mix({})],
         {"refeed": {"steps": 2, "inner_steps": 2, "initial_state": "random"}},
     ),
+    "inner widths": (
+        [2, 4],
+        [
+            mix(
+                {"groups": 3},
+                {"kind": "attention", "axes": [2], "heads": 2},
+                {"axes": [-1], "sharing": "separate"},
+                gate="silu",
+                width=12,
+            ),
+            mix({"execution": "sequential", "groups": 2}, width=4, bias=True),
+        ],
+        {},
+    ),
     "whole code points": ([4], [mix({})], {"tokens": {"table": "full", "heads": "full"}}),
     "one position": ([1], [mix({}), FEED], {}),
 }

@@ -209,3 +209,27 @@ def test_bad_densities(run, tiny_run, tmp_path, capsys):
         assert main([str(word) for word in words]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.long
+def test_items_in_three_decodings(tmp_path):
+    """Each decoding has a step at each width, layers inside folds among them."""
+    quick = ("train.num_evaluations=0", "train.steps=40", "train.density=[0.5, 1.0]")
+    facts = mdnn.train(tiny.load_items(tmp_path, *quick), tmp_path / "run", show=False)
+    assert list(facts["densities"]) == ["0.5", "1"]
+    metrics = mdnn.evaluate(tmp_path / "run", density=0.5)
+    assert set(metrics["modes"]) == {"autoregressive", "parallel", "masked_diffusion"}
+    picture = mdnn.generate(tmp_path / "run", ["one"], output="grey 4x4", density=0.5)
+    assert picture.shape == (4, 4)
+    assert not (tmp_path / "run" / "density.json").exists()
+
+
+@pytest.mark.long
+def test_small_weights(run, tmp_path):
+    """A run of int8 weights has its densities, and shrinks to one of float32."""
+    small = mdnn.quantize(run.path, "int8", tmp_path / "small")
+    losses = [mdnn.evaluate(one, density=0.5, sliding=False)["loss"] for one in (run.path, small)]
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+    mdnn.shrink(small, tmp_path / "half", density=0.5)
+    loss = mdnn.evaluate(tmp_path / "half", sliding=False)["loss"]
+    assert loss == pytest.approx(losses[1], abs=1e-5)

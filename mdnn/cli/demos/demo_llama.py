@@ -87,14 +87,14 @@ def table(rows):
         rows: dict from formats to the results of `measured`.
     """
     first = next(iter(rows.values()))
-    lines = [f"{'':8} {'file':>16} {'memory':>16} {'tokens/s':>16}"]
+    lines = [" " * 8 + "".join(f"{word:>17}" for word in ("file", "memory", "tokens/s"))]
     for name, row in rows.items():
         cells = [
             f"{row['file'] / 1e6:,.0f} MB ({row['file'] / first['file']:.2f})",
             f"{row['memory'] / 1e6:,.0f} MB ({row['memory'] / first['memory']:.2f})",
             f"{row['speed']:.1f} ({row['speed'] / first['speed']:.2f})",
         ]
-        lines.append(f"{name:8} " + " ".join(f"{cell:>16}" for cell in cells))
+        lines.append(f"{name:8}" + "".join(f"{cell:>17}" for cell in cells))
     return lines
 
 

@@ -48,9 +48,14 @@ class AttentionMixer(Mixer):
             )
 
     def narrowed(self, width, narrow):
-        # Heads keep their size: scores are scaled, and turned, by it.
-        size = width // self.heads
-        return None if narrow % size else dataclasses.replace(self, heads=narrow // size)
+        # Heads keep their size: scores are scaled, and turned, by it. So do groups of heads that
+        # share their keys.
+        shared = self.heads // (self.kv_heads or self.heads)
+        heads, rest = divmod(narrow, width // self.heads)
+        if rest or heads % shared:
+            return None
+        kv_heads = heads // shared if self.kv_heads else 0
+        return dataclasses.replace(self, heads=heads, kv_heads=kv_heads)
 
     def make_layer(self, rank, name, dtype=None):
         (axis,) = self.context_axes(rank)

@@ -92,7 +92,7 @@ def adapt(
         warmup_steps=min(WARMUP, train.optimizer.warmup_steps),
         weight_decay=0.0,
     )
-    wanted = specification(run.model, kind, lora or 0)
+    wanted = specification(run.unpacked, kind, lora or 0)
     task = task_for(config, run.words or None).open()
     network = adapted_network(run, kind)
     network.trainable = False
@@ -111,7 +111,7 @@ def adapt(
         "identity": str(path),
         "kind": kind,
         "numbers": identity.numbers,
-        "share": identity.numbers / run.model.count_params(),
+        "share": identity.numbers / run.unpacked.count_params(),
         "loss_before": before,
         "loss": after,
         "steps": learning.steps,

@@ -21,10 +21,12 @@ class TrainedWidths:
 
     Attributes:
         networks: dict from the names of steps (see `name`) to narrower networks.
+        variables: list of the trained variables.
     """
 
     def __init__(self, config, network, task):
         self.config, self.network, self.task = config, network, task
+        self.variables = network.trainable_variables
         self.densities, self.networks, self._narrow = config.train.density, {}, {}
         for density in self.densities[:-1]:
             small = build(narrowed_config(config, density), network.words)
@@ -47,6 +49,25 @@ class TrainedWidths:
             return [(weight, one.taken(one.source.value)) for weight, one in pairs]
 
         return DerivedLoss(inner, derive, [self.network], states)
+
+    def step_networks(self, networks):
+        """Returns the networks of the steps, a dict.
+
+        Args:
+            networks: dict from modes to whole networks, as `mdnn.tasks.base.Task.networks` gives.
+        """
+        return networks | self.networks
+
+    def wrapped(self, step, optimizer):
+        """Returns the training step as it is."""
+        return step
+
+    def counted(self, mode, name):
+        """Returns the name under which the loss of a step counts: `train_loss` takes modes."""
+        return name
+
+    def restored(self, step):
+        """Follows a restored checkpoint; `step` is the number of steps that were taken."""
 
     def name(self, mode, step):
         """Returns the name of the step that trains a decoding mode at a drawn width.

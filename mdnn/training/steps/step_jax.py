@@ -130,8 +130,9 @@ def foreseen_sizes(learners, batches):
     """
     sizes = {id(learner): {} for learner in learners.values()}
     for step in range(FORESEEN if batches is not None else 0):
-        learner = learners[batches.objective(step)]
-        if learner.uses_target_indices:
+        # Steps of parts of the weights have other names.
+        learner = learners.get(batches.objective(step))
+        if learner is not None and learner.uses_target_indices:
             known = sizes[id(learner)]
             batch = learner.with_target_indices(batches.at(step))
             rows = {name: batch[name] for name in LISTS if name in batch}
