@@ -40,7 +40,7 @@ def chosen(run, options):
     """
     if options.ensemble and not run.config.tandem.members:
         raise MdnnError("--ensemble: this run holds one network, expected tandem.members")
-    return run.member(options.member)
+    return run if options.member is None else run.member(options.member)
 
 
 def add_json(command):

@@ -146,7 +146,8 @@ class Run:
     def _of(self, network):
         """Returns a run in memory of some members of this one."""
         run = Run(None, network.config, self.words).holding(network)
-        vars(run).update(item_statistics=self.item_statistics)
+        if self.path is not None and (self.path / ITEMS).is_file():
+            vars(run).update(item_statistics=self.item_statistics)
         return run
 
     def holding(self, model, config=None):

@@ -249,4 +249,4 @@ def run_for(run, density=None, prompt=None, identity=None):
             read_rule(run)
             raise MdnnError("density: 'auto' is chosen for each text; expected a number here")
         (density,) = chosen_densities(run, [prompt])
-    return at_density(run, density)
+    return run if density is None else at_density(run, density)
