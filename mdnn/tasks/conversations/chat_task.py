@@ -15,6 +15,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import write_text
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text
+from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.standard_streams import say
 from mdnn.tasks.base import Task
 from mdnn.tasks.conversations.chat_evaluator import ChatEvaluator
@@ -89,6 +90,9 @@ class ChatTask(TextTask):
     def head_tokens(self):
         train = self.splits.train
         return text_tokens(train.ids[train.trained], self.tokenizer)
+
+    def measure_for(self, model):
+        measure_surprise(model, self.tokenizer.tokens(self.splits.train.ids))
 
     @functools.cached_property
     def units_per_token(self):
