@@ -202,9 +202,9 @@ def _modalities(rows, called):
     numbers = np.unique(rows[:, table.MODALITY]).tolist()
     modalities = [modality_at(number) for number in numbers]
     if None in modalities:
-        known = max(each.index for each in MODALITIES.values())
+        known = ", ".join(str(n) for n in sorted(each.index for each in MODALITIES.values()))
         wrong = numbers[modalities.index(None)]
-        raise MdnnError(f"{called}: expected a modality index from 0 to {known}, received {wrong}")
+        raise MdnnError(f"{called}: expected a modality index of {known}; received {wrong}")
     return modalities
 
 

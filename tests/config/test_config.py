@@ -58,6 +58,7 @@ TABLES = {
     "train.objectives.": training_tables.Objectives,
     "train.checkpoints.": training_tables.Checkpoints,
     "train.blind.": training_tables.Blind,
+    "train.partial.": training_tables.PartTable,
     "limits.": configs.Limits,
 }
 

@@ -232,7 +232,9 @@ def test_cases_cover_every_layer():
     # A measure, computed in float32 alone; the fold, which tests/models/test_fold.py puts through
     # the same checks; the halting head, whose output is its input, so that no gradient reaches its
     # weights (test_keras_checks.py has it); whole networks (tests/models/test_network_model.py);
-    # and Keras' own layers with a counted `add_weight`.
+    # layers of chunks, which need cuts, and of networks in tandem, which hold copies of others
+    # (tests/models/test_chunks.py, test_tandem.py); and Keras' own layers with a counted
+    # `add_weight`.
     assert {layer.__name__ for layer in layers - covered} <= {
         "Network",
         "RuledDense",
@@ -240,6 +242,13 @@ def test_cases_cover_every_layer():
         "TokenNLL",
         "RowBottleneck",
         "HaltHead",
+        "ChunkBlock",
+        "SpaceCut",
+        "SurpriseCut",
+        "LearnedCut",
+        "Members",
+        "TandemHeads",
+        "TandemNetwork",
     }
 
 
