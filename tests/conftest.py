@@ -4,6 +4,7 @@ import os
 import pathlib
 import pickle
 import shutil
+import sqlite3  # noqa: F401  before TensorFlow, whose copy of SQLite has no FTS5
 import sys
 import tempfile
 import time

@@ -39,6 +39,12 @@ WORDS = {
     "ORIGIN",
     "ADDRESS",
     "KEY=A,B,C",
+    "KEY",
+    "D",
+    "HOST",
+    "COMMAND",
+    # The path behind the name goes through `as_path`.
+    "NAME=FILE",
 }
 """What stands for something else than a path in the help of an option."""
 

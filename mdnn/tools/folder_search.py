@@ -3,8 +3,8 @@
 import os
 import pathlib
 import re
-import sqlite3
 import stat
+import sys
 import threading
 
 from mdnn.errors import MdnnError
@@ -22,6 +22,39 @@ CHUNK_LINES = 20
 
 MAX_RESULTS = 20
 """Places that one search shows."""
+
+
+def _database():
+    """Returns an empty database in memory with the table of chunks.
+
+    TensorFlow holds a copy of SQLite without FTS5, to which a `sqlite3` that is imported after it
+    would be bound: on Linux RTLD_DEEPBIND binds it to its own library.
+
+    Raises:
+        MdnnError: `sqlite3` is missing, or was imported after TensorFlow by somebody else.
+    """
+    flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else None
+    if flags is not None and "sqlite3" not in sys.modules:
+        sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        import sqlite3
+    except ImportError:
+        raise MdnnError("searching a folder needs sqlite3, which this Python leaves out") from None
+    finally:
+        if flags is not None:
+            sys.setdlopenflags(flags)
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        database.execute(
+            "CREATE VIRTUAL TABLE chunks USING fts5(text, name UNINDEXED, line UNINDEXED, "
+            "tokenize = 'unicode61 remove_diacritics 2')"
+        )
+    except sqlite3.OperationalError as error:
+        raise MdnnError(
+            f"searching a folder needs SQLite's FTS5: {error}; if TensorFlow was imported before "
+            "sqlite3, import sqlite3 first"
+        ) from None
+    return database
 
 
 class FolderIndex:
@@ -46,11 +79,7 @@ class FolderIndex:
         if not self.folder.is_dir():
             raise MdnnError(f"expected a folder to search, there is none at {str(folder)!r}")
         self.lock, self.left_out = threading.Lock(), 0
-        self.database = sqlite3.connect(":memory:", check_same_thread=False)
-        self.database.execute(
-            "CREATE VIRTUAL TABLE chunks USING fts5(text, name UNINDEXED, line UNINDEXED, "
-            "tokenize = 'unicode61 remove_diacritics 2')"
-        )
+        self.database = _database()
         self.texts = {}
         for path in _paths(self.folder):
             name = path.relative_to(self.folder).as_posix()

@@ -3,6 +3,8 @@
 import contextlib
 import datetime
 import fractions
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -252,3 +254,16 @@ def test_options(tmp_path):
     ):
         with pytest.raises(MdnnError, match=said):
             toolbox_of(options(**changes))
+
+
+@pytest.mark.long
+def test_a_folder_is_searched_behind_tensorflow(tmp_path):
+    (tmp_path / "a.txt").write_text("The cat sat on the mat.", encoding="utf-8")
+    code = (
+        "import sys, tensorflow\n"
+        "from mdnn.tools.folder_search import FolderIndex\n"
+        "print(FolderIndex(sys.argv[1]).names)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "['a.txt']\n", done.stderr
