@@ -17,6 +17,7 @@ from puzzle_networks import load_sudoku
 
 import mdnn
 from mdnn.errors import MdnnError
+from mdnn.runs.run_folder import open_run
 from mdnn.tokens import TextTokenizer
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -106,7 +107,48 @@ def write_and_read(prepared):
     mdnn.read_item(prepared.picture)
 
 
+def adapt(prepared):
+    """Learns an identity in one step; returns its file."""
+    out = prepared.folder / f"identity-{next(NUMBERS)}.safetensors"
+    mdnn.adapt(prepared.run, prepared.config.data.source, out, steps=1, show=False)
+    return out
+
+
+def imported(prepared):
+    """Imports a tiny file of llama2.c; returns the run."""
+    from foreign.foreign_files import write_llama2c
+
+    file, out = prepared.folder / "llama.bin", prepared.new()
+    write_llama2c(file, prepared.folder / "tokenizer.bin")
+    mdnn.import_weights(file, out, context=12)
+    return open_run(out)
+
+
+def inspect_text(prepared):
+    """Looks at a network without chunks."""
+    with pytest.raises(MdnnError):
+        mdnn.inspect_text(prepared.run, "The cat sat on the mat.")
+
+
+def chat_prompt(prepared):
+    """Lays out a question for a network without a template."""
+    with pytest.raises(MdnnError):
+        mdnn.chat_prompt(imported(prepared), "Hello")
+
+
 CALLS = {
+    "ChatSession": lambda prepared: mdnn.ChatSession(prepared.run, length=3).say("The "),
+    "adapt": adapt,
+    "chat_prompt": chat_prompt,
+    "distill": lambda prepared: mdnn.distill(
+        prepared.run, prepared.new(), overrides=SHORT, show=False
+    ),
+    "import_weights": imported,
+    "inspect_text": inspect_text,
+    "merge": lambda prepared: mdnn.merge(prepared.run, adapt(prepared), prepared.new()),
+    "shrink": lambda prepared: mdnn.shrink(
+        prepared.run, prepared.new(), overrides=["context.grid=[4]"]
+    ),
     "TextBatches": text_batches,
     "Config": lambda prepared: mdnn.Config.from_dict(
         {"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}}

@@ -139,7 +139,7 @@ def _attention(lowering, cache, dst, src, offset):
     if layer.rotary:
         cosines, sines = rotation_tables(layer, size, each)
         attention.cosines, attention.sines = arrays.array(cosines), arrays.array(sines)
-    sequences = lowering.rows * lowering.columns // size if stride > 1 else 1
+    sequences = lowering.rows * lowering.columns // size
     floats = sequences * (-(-size // 16) * 16 + size) * keys
     lowering.add(
         c.OP_ATTEND,

@@ -60,6 +60,7 @@ def test_decoding(tokens, table):
         "places": True,
         "base": 4,
         "digits": 2,
+        "subwords": 0,
     }
 
 

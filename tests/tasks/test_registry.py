@@ -44,7 +44,9 @@ def test_a_key_that_no_task_has_is_refused():
 
 
 def test_a_package_offers_a_task_by_an_entry_point(tmp_path, tables, monkeypatch):
-    with pytest.raises(mdnn.MdnnError, match=r"context\.layout: expected one of stream, items"):
+    with pytest.raises(
+        mdnn.MdnnError, match=r"context\.layout: expected one of stream, chat, items"
+    ):
         tiny.load_config(tmp_path, "context.layout=offered")
 
     class Entry:

@@ -154,10 +154,10 @@ static float *NAME(remember)(const mdnn_plan *plan, const mdnn_attention *a, int
     int h = a->per_head, width = a->heads * h, keys = a->key_heads * h;
     int blocks = (a->size + 15) / 16;
     *place = position / a->stride % a->size;
-    /* Along the fastest axis, the next row replaces the sequence of the last one. */
-    size_t sequence = 0, floats = (size_t)(blocks * 16 + a->size) * keys;
-    if (a->stride > 1)
-        sequence = position % a->stride + (size_t)(position / (a->stride * a->size)) * a->stride;
+    /* Each sequence has a place of its own: a chunk of positions may reach into several. */
+    size_t floats = (size_t)(blocks * 16 + a->size) * keys;
+    size_t sequence =
+        position % a->stride + (size_t)(position / (a->stride * a->size)) * a->stride;
     float *base = cache + sequence * floats, *k = x + width, *v = k + keys;
     if (a->rotary) {
         const float *cosines = a->cosines + (size_t)*place * (h / 2);
