@@ -17,7 +17,10 @@ setup(
             "mdnn.kernels._decoder",
             [str(SOURCE / name) for name in MAIN],
             depends=[str(path) for path in sorted(SOURCE.glob("*.h"))],
-            define_macros=[("MDNN_SOURCES", f"{sources_number()}ULL")],
+            define_macros=[
+                ("MDNN_SOURCES", f"{sources_number()}ULL"),
+                ("MDNN_PYTHON_MODULE", "1"),
+            ],
             extra_compile_args=[flag for flag in FLAGS if flag != "-shared"],
             # An installation without a compiler succeeds: networks run through Keras.
             optional=True,

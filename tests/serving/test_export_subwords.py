@@ -64,7 +64,7 @@ def test_a_saved_model_takes_token_ids(run, tmp_path):
     codes = [v for v in loaded.held if getattr(v, "dtype", None) in (tf.uint32, tf.uint8)]
     assert len(codes) >= 5
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected numbers below 320"):
-        generate(prompt_ids=tf.constant([[320]]), length=tf.constant([1]), **options)
+        generate(prompt_ids=tf.constant([[320], [5]]), length=tf.constant([1, 1]), **options)
 
 
 def test_streams_end_where_the_network_ends_a_text(run):

@@ -369,3 +369,12 @@ MDNN_API void mdnn_pack_int4(const uint8_t *codes, int32_t n_in, int32_t n_out, 
             panel[i / 8 * step] |= (uint32_t)(codes[(size_t)i * n_out + o] & 15) << (4 * (i % 8));
     }
 }
+
+#ifdef MDNN_PYTHON_MODULE
+/* As setup.py builds it, the library is also an importable module, without contents. */
+#include <Python.h>
+
+static struct PyModuleDef module_of_library = {PyModuleDef_HEAD_INIT, "_decoder", NULL, -1};
+
+PyMODINIT_FUNC PyInit__decoder(void) { return PyModule_Create(&module_of_library); }
+#endif
