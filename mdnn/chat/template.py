@@ -180,17 +180,18 @@ def compile_template(source):
         raise MdnnError("chat.template: it is nested too deeply") from None
 
 
-def render(source, messages, tools=(), to_continue=True):
+def render(source, messages, tools=(), to_continue=True, bos="", eos=""):
     """Returns a conversation as a template writes it.
 
     The template sees `messages` (dicts as in OpenAI's API, arguments of calls as objects), `tools`
-    (likewise, `None` without any), `add_generation_prompt`, and empty `bos_token` and `eos_token`.
+    (likewise, `None` without any), `add_generation_prompt`, `bos_token` and `eos_token`.
 
     Args:
         source: str, the template.
         messages: list of `mdnn.chat.messages.Message`.
         tools: list of `mdnn.chat.tool_specs.ToolSpec`.
         to_continue: bool, `add_generation_prompt`.
+        bos, eos: str, `bos_token` and `eos_token`.
 
     Raises:
         MdnnError: it refuses the messages, fails, or exceeds a limit of work, memory or output.
@@ -200,8 +201,8 @@ def render(source, messages, tools=(), to_continue=True):
         "messages": [_as_table(message) for message in messages],
         "tools": [tool.as_json() for tool in tools] or None,
         "add_generation_prompt": to_continue,
-        "bos_token": "",
-        "eos_token": "",
+        "bos_token": bos,
+        "eos_token": eos,
     }
     pieces, size, lines = [], 0, 0
 
