@@ -188,13 +188,13 @@ def join_processes(count=None, number=None, coordinator=None, seconds=JOIN_SECON
     check_numbers(count, number, coordinator)
     if count == 1:
         return ProcessGroup()
-    import jax
-
     if coordinator is not None:
         if number == 0:
             check_port(coordinator)
         else:
             find_coordinator(coordinator, seconds)
+    import jax
+
     # JAX would take over SIGTERM, which stops a training cleanly.
     jax.config.update("jax_enable_preemption_service", False)
     try:
