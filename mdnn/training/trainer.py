@@ -159,6 +159,18 @@ class Training:
             title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
             self._draw(metrics, title)
 
+    def _now(self):
+        """Returns the time in seconds from which budgets and intervals are counted."""
+        return time.perf_counter()
+
+    def _stop_number(self, number):
+        """Returns the number of the signal that stops the training; `None` for none.
+
+        Args:
+            number: int, the signal that this process received, or `None`.
+        """
+        return number
+
     def _open_metrics(self):
         """Opens the files of metrics at the current step."""
         return Metrics(self.run.path, self.mode_losses.columns(), self.progress.step)
@@ -245,18 +257,18 @@ class Training:
         """
         spec, progress = self.run.config.train, self.progress
         metrics, before, stop = self._open_metrics(), progress.seconds, None
-        begun = shown = kept = warm = self.step.now()
+        begun = shown = kept = warm = self._now()
         compiled, first, rowed = set(), progress.step, progress.step
         checks = int(self._spent() * spec.num_evaluations)
         self._say_stage()
         with Stopping() as stopping:
             while (spent := self._spent()) < 1:
-                if (stop := self.step.stop_number(stopping.number)) is not None:
+                if (stop := self._stop_number(stopping.number)) is not None:
                     break
                 if self._stage_is_due(spent):
                     self._enter_stage()
                     spec, progress, compiled = self.run.config.train, self.progress, set()
-                    kept = self.step.now()
+                    kept = self._now()
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
                 self.feed.spent = spent
@@ -271,7 +283,7 @@ class Training:
                 counted = self.plan.counted(objective, mode)
                 self.losses.add(progress.step, rate, counted, loss, self.step.fault)
                 self._settle(but=1)
-                now = self.step.now()
+                now = self._now()
                 progress.seconds = before + now - begun
                 if mode not in compiled:
                     # Exclude first steps, which compile, from the measured speed.
@@ -298,7 +310,7 @@ class Training:
                 if now - kept > spec.checkpoints.seconds:
                     self._settle()
                     self.save()
-                    kept = self.step.now()
+                    kept = self._now()
         return stop if self._spent() < 1 else None
 
     def _row_is_due(self, seconds, steps):

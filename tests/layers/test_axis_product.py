@@ -100,4 +100,4 @@ def test_positions_of_divided_axes_are_laid_out_by_device():
     assert flat.shape == (6, 4, 1)
     assert flat[0, :, 0].tolist() == [0, 1, 6, 7]
     np.testing.assert_array_equal(back, x[..., 0])
-    np.testing.assert_array_equal(values(by_device, x), x)
+    np.testing.assert_array_equal(values(lambda x: by_device(x), x), x)

@@ -110,8 +110,14 @@ class MeshStep(JaxStep):
         super().sync()
 
     def now(self):
+        """Returns the seconds since the step was made, as the first process counts them."""
         return self.known[0]
 
     def stop_number(self, number):
+        """Returns the number of a signal that one of the processes received, or `None`.
+
+        Args:
+            number: int, the signal that this process received, or `None`.
+        """
         self.signal = max(self.signal, number or 0)
         return self.known[1] or None

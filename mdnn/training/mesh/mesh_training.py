@@ -47,6 +47,12 @@ class MeshTraining(Training):
             self.plan.restored(self.progress.step)
             self.feed.restored()
 
+    def _now(self):
+        return self.step.now()
+
+    def _stop_number(self, number):
+        return self.step.stop_number(number)
+
     def save(self):
         self.step.sync()
         if self.group.leads:

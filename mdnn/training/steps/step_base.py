@@ -1,7 +1,6 @@
 """Defines the interface of a training step on every backend."""
 
 import abc
-import time
 
 import numpy as np
 from keras import ops
@@ -53,18 +52,6 @@ class TrainingStep(abc.ABC):
 
         Afterwards other code may read and assign them.
         """
-
-    def now(self):
-        """Returns the time in seconds from which budgets and intervals are counted."""
-        return time.perf_counter()
-
-    def stop_number(self, number):
-        """Returns the number of the signal that stops the training; `None` for none.
-
-        Args:
-            number: int, the signal that this process received, or `None`.
-        """
-        return number
 
     @abc.abstractmethod
     def read(self, variable):
