@@ -9,7 +9,7 @@ from mdnn.generation.option_checks import check_integer, check_number, check_wor
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """Decoding modes. A network's default is the first of these that it was trained for."""
 
-ENGINE_NAMES = ("auto", "native", "keras")
+ENGINE_NAMES = ("auto", "native", "native-int8", "keras")
 """What continues texts, see `mdnn.generation.engines`."""
 
 DEFAULT_LENGTH = 400
@@ -114,7 +114,8 @@ class GenerationOptions:
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
-            and runs the network. All write the same texts.
+            and runs the network. These write the same texts. `"native-int8"`: the library with
+            inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
         seed: 32-bit integer, or for several prompts a list with one seed per prompt.
         batch_size: int, maximum number of prompts per batch; it does not affect the answers.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
@@ -152,8 +153,8 @@ class GenerationOptions:
     )
     engine: str = _option(
         "decoding",
-        "what continues texts: native (see mdnn build-native), keras, or auto: the faster one that "
-        "is there (auto)",
+        "what continues texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
     )
     preset: str | None = _option("sampling", "factual, creative or reasoning")
