@@ -16,6 +16,7 @@ from mdnn.tokens.modalities.modality_registry import register_modality as regist
 from mdnn.tokens.modalities.picture_modality import PictureModality
 from mdnn.tokens.modalities.sound_modality import SoundModality
 from mdnn.tokens.modalities.special_modalities import END, MASK, PADDING
+from mdnn.tokens.modalities.spectrum_modality import SpectrumModality
 from mdnn.tokens.modalities.subword_modality import SubwordModality
 from mdnn.tokens.modalities.symbol_modality import SYMBOL
 from mdnn.tokens.modalities.text_modality import TextModality, WordModality
@@ -31,4 +32,5 @@ register_modality(SoundModality("audio", 7, (256, 256), ("offset",)))
 register_modality(MASK)
 register_modality(END)
 register_modality(SYMBOL)
+register_modality(SpectrumModality("spectrum", 14, (256,), ("moment", "band")))
 register_modality(SubwordModality("subword", 15, (256, 256, 256), ("offset",)))

@@ -185,7 +185,7 @@ class ItemModality(Modality):
         if not value.size:
             raise MdnnError(f"{called}: expected at least one value, received {shape}")
 
-    def token_shape(self, value):
+    def token_shape(self, value, tokenizer=None):
         """Returns the sizes of a value in tokens, one per coordinate."""
         return tuple(np.shape(value)[: len(self.coordinates)])
 
@@ -193,11 +193,22 @@ class ItemModality(Modality):
         """Returns a value cut to a length of `count`; only texts can be longer."""
         return value
 
+    def check_size(self, shape, tokenizer):
+        """Refuses the size of an answer that the network cannot have.
+
+        Args:
+            shape: Tuple of integers, the sizes in tokens.
+            tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+
+        Raises:
+            MdnnError: If the items of this modality have other sizes.
+        """
+
     # === Tokens ===
 
     def count(self, item, tokenizer):
         """Returns the number of tokens of an item; `tokenizer` is an `ItemTokenizer`."""
-        return int(np.prod(self.token_shape(item.value)))
+        return int(np.prod(self.token_shape(item.value, tokenizer)))
 
     def tokens(self, item, number, tokenizer):
         """Converts an item to int32 tokens `[n, 8]` in row-major order.
