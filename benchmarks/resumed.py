@@ -55,8 +55,11 @@ def trained_run(config, write_data, run, minutes, changes=()):
         run: path of the run folder; the data lie beside it, in a folder of its name and `-data`.
         minutes: of training; `None`: those of the config.
         changes: strings `KEY=VALUE`, changes of the config.
+
+    Raises:
+        MdnnError: the training was stopped before its end, or `mdnn.train` refuses it.
     """
-    from mdnn import load_config, train
+    from mdnn import MdnnError, load_config, train
 
     if (run / FIGURES).is_file():
         print(f"{run} is trained: its answers go on", file=sys.stderr)
@@ -68,9 +71,10 @@ def trained_run(config, write_data, run, minutes, changes=()):
     if minutes:
         changes.append(f"train.minutes={minutes}")
     figures = train(load_config(config, changes), run, resume=(run / "config.toml").is_file())
-    if not figures["stopped"]:
-        kept = {key: figures[key] for key in ("parameters", "steps", "seconds", "modes")}
-        (run / FIGURES).write_text(json.dumps(kept), encoding="utf-8")
+    if figures["stopped"]:
+        raise MdnnError(f"{run}: the training was stopped; the same command goes on with it")
+    kept = {key: figures[key] for key in ("parameters", "steps", "seconds", "modes")}
+    (run / FIGURES).write_text(json.dumps(kept), encoding="utf-8")
 
 
 def training_figures(run):

@@ -3,7 +3,6 @@
 from mdnn.tokens.modalities.film_modality import FilmModality
 from mdnn.tokens.modalities.modality import ItemModality as ItemModality
 from mdnn.tokens.modalities.modality import Modality as Modality
-from mdnn.tokens.modalities.modality import ReadOptions as ReadOptions
 from mdnn.tokens.modalities.modality_registry import MAX_MODALITIES as MAX_MODALITIES
 from mdnn.tokens.modalities.modality_registry import MODALITIES as MODALITIES
 from mdnn.tokens.modalities.modality_registry import item_kinds as item_kinds
@@ -14,6 +13,7 @@ from mdnn.tokens.modalities.modality_registry import modality as modality
 from mdnn.tokens.modalities.modality_registry import modality_at as modality_at
 from mdnn.tokens.modalities.modality_registry import register_modality as register_modality
 from mdnn.tokens.modalities.picture_modality import PictureModality
+from mdnn.tokens.modalities.read_options import ReadOptions as ReadOptions
 from mdnn.tokens.modalities.sound_modality import SoundModality
 from mdnn.tokens.modalities.special_modalities import END, MASK, PADDING
 from mdnn.tokens.modalities.spectrum_modality import SpectrumModality
