@@ -1,10 +1,10 @@
 """A Llama block in PyTorch on the same text for the same seconds: what a peer learns here.
 
 RMSNorm, rotary positions, SwiGLU and PyTorch's fused attention, without biases; AdamW, its rate
-falling to zero with the time that has passed: the architecture of configs/transformer.toml in PyTorch's own
-words, so that the comparison can be repeated without mdnn. Prints validation nats per character
-on all of the last tenth of the text, in consecutive windows, as benchmarks/language.py does. Needs
-torch, nothing else. Run it on a machine that does nothing else:
+falling to zero with the time that has passed: the architecture of configs/transformer.toml in
+PyTorch's own words, so that the comparison can be repeated without mdnn. Prints validation
+nats per character on all of the last tenth of the text, in consecutive windows, as
+benchmarks/language.py does. Needs torch, nothing else. Run it on a machine that does nothing else:
 
     python benchmarks/torch_llama.py shakespeare.txt --minutes 2.5 --seeds 1 2 3
     python benchmarks/torch_llama.py shakespeare.txt --minutes 0.5 --rates 3e-3 6e-3 1.2e-2

@@ -91,10 +91,11 @@ class GenerationOptions:
     Args:
         output: output specification for networks with several kinds of items: `"text"`, `"text 5"`
             (characters), `"grey 8x8"`, `"image 16x16"` (height, width), `"audio"`, `"audio 800"`
-            (samples), `"video 4x8x8"`, `"grey_video 4x8x8"`; or a list of these, generated in
-            order. If the size is omitted, a picture or video has the size of the training items,
-            and the network chooses the length of a text or sound. `None`: the network chooses the
-            kinds of items.
+            (samples), `"spectrum 32x32"` (moments, bands), `"video 4x8x8"`, `"grey_video 4x8x8"`;
+            or a list of these, generated in order. If the size is omitted, a picture, video or
+            spectrum has the size of the training items, and the network chooses the length of a
+            text or of samples (a network of `spectrum` takes `"audio"` for it). `None`: the network
+            chooses the kinds of items.
         length: int. Texts: number of characters to generate (400). Items: maximum number of tokens
             of a text or sound of unspecified length (that of the longest training item).
         stop: str or list of str; the generated text ends before the first of these.
@@ -128,7 +129,7 @@ class GenerationOptions:
     output: object = _option(
         "output",
         "what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
-        "'video 4x8x8'; several times for several (default: the network decides)",
+        "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
     )
     length: int | None = _option(
