@@ -110,6 +110,6 @@ def test_counted_is_near_compiled(settings):
     plan = mdnn.plan(config, seconds=200)
     assert plan["fits"]
     assert "reason" not in plan["compiled"], plan["compiled"]
-    for key, factor in (("operations", 1.1), ("exchanged", 1.5), ("bytes", 1.5)):
+    for key, factor in (("operations", 1.1), ("exchanged", 2), ("bytes", 2)):
         ratio = plan["compiled"][key] / plan["step"][key]
         assert 1 / factor < ratio < factor, (key, ratio)
