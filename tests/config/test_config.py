@@ -104,8 +104,8 @@ def refused(path, *settings):
 def test_tables_are_all_tables():
     used = {kind for where, f in KEYS for kind in kinds(where, f) if dataclasses.is_dataclass(kind)}
     mixers = {table for table in TABLES.values() if issubclass(table, Mixer)}
-    # A stage reads its tables itself: tests/training/test_growing.py.
-    own = {Mixer, training_tables.Stage}
+    # Both read their tables themselves: test_mesh_table.py, tests/training/test_growing.py.
+    own = {Mixer, training_tables.Stage, configs.Mesh}
     assert (used - own) | {Config} | mixers == set(TABLES.values())
 
 
