@@ -10,7 +10,7 @@ from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.slabs import count_slabs, in_slabs
-from mdnn.models.head_options import decoding
+from mdnn.models.head_options import decoding, head_weights
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -294,4 +294,4 @@ class _SlabNLL(keras.layers.Layer):
         def losses(hidden, targets):
             return self.nll(targets, self.heads(hidden, targets))
 
-        return in_slabs(losses, [hidden, targets], self.slab)
+        return in_slabs(losses, [hidden, targets], self.slab, weights=head_weights(self.heads))

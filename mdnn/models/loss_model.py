@@ -7,6 +7,7 @@ from keras import ops
 from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
+from mdnn.models.head_options import head_weights
 from mdnn.models.loss import token_nll
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.modalities import modality
@@ -136,7 +137,7 @@ class LossModel(keras.Model):
         counts = counts if weights is None else counts * weights
         if not self.uses_target_indices:
             slab = self.network.config.backbone.slab
-            nll = in_slabs(self._nll, [hidden, targets], slab, remat=True)
+            nll = in_slabs(self._nll, [hidden, targets], slab, True, head_weights(self.heads))
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         counts = ops.reshape(counts, (-1,))
