@@ -3,18 +3,20 @@
 Writes a folder of words, pictures and recordings with a manifest, trains `configs/digits.toml`
 on it, and prints for each way to write what comes back in all six directions. Words are right or
 wrong; pictures and sounds that the network writes are judged by plain classifiers that were
-trained on the real training items, whose own accuracy on real test items stands beside. Then the
-same network once more for a speaker that it never heard. Run it on a machine that does nothing
-else:
+trained on the real training items, whose own accuracy on real test items stands beside, and on
+real sounds that went through the network's coding. Then the same network once more for a speaker
+that it never heard. Run it on a machine that does nothing else:
 
-    python benchmarks/digits.py --recordings spoken_digits.npz
+    python benchmarks/digits.py --recordings spoken_digits.npz --speaker theo
     python benchmarks/digits.py --run RUN      the table of a run that is there
+
+A run that was interrupted goes on when the same command is given again: training from its last
+checkpoint, the table from the first direction that has no answers yet.
 """
 
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +45,13 @@ def main():
     parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
-    parser.add_argument("--sound-temperature", type=float, default=0.8)
+    parser.add_argument("--sound-temperature", type=float, default=1.0)
     parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
     parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
+    parser.add_argument("--sound-sheet", help="a PNG for the spectrograms (default: in --out)")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
@@ -72,25 +75,23 @@ def main():
 def _one(options, sounds, speaker):
     """Trains on one split and prints its table; returns the figures."""
     from digits_data import RATE, Digits
-    from digits_sheet import contact_sheet
+    from digits_sheet import contact_sheet, sound_sheet, write_sounds
     from judges import picture_judge, sound_judge
+    from resumed import Answered, trained_run, training_figures
 
-    from mdnn import load_config, train
     from mdnn.runs.run_folder import open_run
 
     data = Digits(sounds, speaker=speaker)
     name = "digits" if speaker is None else f"digits-without-{speaker}"
     folder = Path(options.out)
     run = Path(options.run) if options.run and speaker is None else None
-    figures = {}
     if run is None:
-        source = data.write(folder / f"{name}-data")
-        run = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        changes = [f"data.source={json.dumps(str(source))}", *options.set]
+        run = folder / name
         minutes = options.minutes if speaker is None else options.speaker_minutes
-        if minutes:
-            changes.append(f"train.minutes={minutes}")
-        figures["training"] = train(load_config(options.config, changes), run)
+        trained_run(options.config, data.write, run, minutes, options.set)
+    answered, figures = Answered(run / "answers"), {}
+    if training := training_figures(run):
+        figures["training"] = training
     pictures, sounds_of = ~data.picture_test, ~data.sound_test
     judges = {
         "picture": picture_judge(data.pictures[pictures], data.picture_digits[pictures]),
@@ -101,18 +102,25 @@ def _one(options, sounds, speaker):
         ),
     }
     tests = _tests(data)
-    figures["judges"] = {kind: judges[kind].share(*tests[kind]) for kind in judges}
     network = open_run(run)
+    coded = _coded(network, tests["sound"][0])
+    figures["judges"] = {kind: judges[kind].share(*tests[kind]) for kind in judges}
+    figures["coded"] = {"sound": judges["sound"].share(coded, tests["sound"][1])}
     samples = {}
     for how in options.ways:
         for prompt, answer in PAIRS:
             if speaker is not None and prompt != "sound":
                 continue
-            begun = time.perf_counter()
             asked, digits = _asked(tests, prompt, answer, options)
-            answers = _answers(network, asked, answer, how, options)
+            about = _settings(how, answer, len(asked), options)
+            answers, seconds = answered.once(
+                f"{how} {prompt} {answer}",
+                about,
+                lambda asked=asked, answer=answer, how=how: _answers(
+                    network, asked, answer, how, options
+                ),
+            )
             right = _right(answers, digits, answer, judges)
-            seconds = time.perf_counter() - begun
             figures[f"{how} {prompt} {answer}"] = {
                 "right": float(np.mean(right)),
                 "answers": len(right),
@@ -129,8 +137,28 @@ def _one(options, sounds, speaker):
     if speaker is None:
         sheet = Path(options.sheet or folder / "digits.png")
         contact_sheet(samples, RATE, sheet)
-        print(f"\nContact sheet: {sheet}; run: {run}")
+        spectrograms = Path(options.sound_sheet or folder / "sounds.png")
+        sound_sheet(samples, coded, tests["sound"][1], RATE, spectrograms)
+        write_sounds(samples, folder / "sounds", RATE)
+        print(f"\nContact sheets: {sheet}, {spectrograms}; sounds: {folder / 'sounds'}; run: {run}")
     return figures
+
+
+def _coded(network, sounds):
+    """Real sounds that went through the network's coding, and back."""
+    from mdnn.tokens.items import Item, accepted_item
+    from mdnn.tokens.modalities import kinds_of
+
+    tokenizer, kinds = network.item_tokenizer, kinds_of(network.config.tokens.modalities)
+    items = (accepted_item(Item("audio", samples), kinds) for samples in sounds)
+    return [tokenizer.item(tokenizer.tokens(item)).value for item in items]
+
+
+def _settings(how, answer, count, options):
+    """All that answers depend on besides the weights and the test items."""
+    temperature = {"picture": options.picture_temperature, "sound": options.sound_temperature}
+    steps = options.num_denoising_steps if how == "masked_diffusion" else 0
+    return [count, temperature.get(answer, 0.0), steps]
 
 
 def _tests(data):
@@ -192,15 +220,17 @@ def _print(figures, options, speaker):
             f"\n{who}: {training['parameters']:,} parameters, {training['steps']:,} steps in "
             f"{training['seconds'] / 60:.1f} minutes"
         )
-    print(f"\n| {who} | {' | '.join(options.ways)} | judge on real ones |")
-    print(f"|---|{'---|' * (len(options.ways) + 1)}")
+    print(f"\n| {who} | {' | '.join(options.ways)} | judge on real ones | and coded |")
+    print(f"|---|{'---|' * (len(options.ways) + 2)}")
     for prompt, answer in PAIRS:
         cells = [figures.get(f"{how} {prompt} {answer}") for how in options.ways]
         if not any(cells):
             continue
         judge = figures["judges"].get(answer)
         row = " | ".join("" if cell is None else f"{cell['right']:.1%}" for cell in cells)
-        print(f"| {prompt} to {answer} | {row} | {'' if judge is None else f'{judge:.1%}'} |")
+        coded = figures["coded"].get(answer)
+        ends = " | ".join("" if share is None else f"{share:.1%}" for share in (judge, coded))
+        print(f"| {prompt} to {answer} | {row} | {ends} |")
 
 
 if __name__ == "__main__":

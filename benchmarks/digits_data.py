@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from judges import trimmed
 
 from mdnn import MdnnError
 from mdnn.datasets.items.digits import WORDS, to_grey
@@ -15,12 +16,16 @@ from mdnn.tokens import Item
 RATE, SECONDS = 2000, 0.56
 # The loudest sample of a recording: recordings are as loud as each other.
 PEAK = 30_000
-# Silence at the ends, below this share of the peak, is cut.
-QUIET = 0.02
 TEST = 0.2
-# How often each kind of line is there: all kinds, any to any other; a word and a picture; a
-# sound and its word, in this order alone: hearing is the hardest to learn.
-ANY, DRAWN, HEARD = 2, 3, 6
+# How many lines of the manifest each direction has: hearing and speaking are the hardest to learn.
+LINES = {
+    ("text", "audio"): 4,
+    ("image", "audio"): 3,
+    ("audio", "text"): 4,
+    ("audio", "image"): 2,
+    ("text", "image"): 1,
+    ("image", "text"): 1,
+}
 
 
 def recordings(path=None):
@@ -51,8 +56,7 @@ def recordings(path=None):
 def prepared(samples, rate=RATE, seconds=SECONDS):
     """A recording as networks and judges see it: trimmed, as loud as the others, at `rate`."""
     samples = samples.astype("float64") - samples.mean()
-    loud = np.flatnonzero(np.abs(samples) > QUIET * np.abs(samples).max())
-    samples = samples[loud[0] : loud[-1] + 1]
+    samples = trimmed(samples)
     samples = np.round(samples * (PEAK / np.abs(samples).max())).astype("int16")
     return resample(samples, 8000, rate)[: round(seconds * rate)]
 
@@ -100,8 +104,8 @@ class Digits:
     def write(self, folder):
         """Writes PNG, WAV and manifest.jsonl into a folder, and returns the folder.
 
-        Each digit has a line of all kinds for validation; for training, as often as `ANY`,
-        `DRAWN` and `HEARD` say, such lines and lines of two kinds.
+        Each digit has a line of all kinds for validation, and for training lines of two kinds, as
+        many of each direction as `LINES` says.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lines = []
@@ -127,13 +131,13 @@ class Digits:
             text = {"text": word}
             validation = {"name": word, "items": [text, *parts["validation"]]}
             lines.append({**validation, "split": "validation"})
-            drawn, *heard = parts["train"]
-            train = [{"name": word, "items": [text, drawn, *heard]}] * ANY
-            train += [{"name": f"{word} drawn", "items": [text, drawn]}] * DRAWN
-            if heard:
-                own = {"name": f"{word} heard", "items": [*heard, text], "order": "given"}
-                train += [own] * HEARD
-            lines += [{**line, "split": "train"} for line in train]
+            own = {key: values for part in [text, *parts["train"]] for key, values in part.items()}
+            for pair, count in LINES.items():
+                if not set(pair) <= set(own):
+                    continue
+                items = [{key: own[key]} for key in pair]
+                about = {"name": f"{word}, {' to '.join(pair)}", "order": "given"}
+                lines += [{**about, "items": items, "split": "train"}] * count
         manifest = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / "manifest.jsonl").write_text(manifest, encoding="utf-8")
         return folder

@@ -2,9 +2,10 @@
 
 import matplotlib.figure
 import numpy as np
-from judges import spectrogram
+from judges import spectrogram, trimmed
 
 from mdnn.datasets.items.digits import WORDS
+from mdnn.datasets.media.media_files import write_item
 
 ROWS = (
     ("picture", "word"),
@@ -46,6 +47,44 @@ def contact_sheet(samples, rate, path):
     figure.savefig(path, format="png")
 
 
+def sound_sheet(samples, coded, digits, rate, path):
+    """Draws spectrograms of written sounds below those of real ones.
+
+    Args:
+        samples: as of `contact_sheet`.
+        coded: real sounds that went through the network's coding.
+        digits: their digits.
+        rate: samples per second.
+        path: the PNG to write.
+    """
+    rows = [("real", coded, digits, 0), ("real", coded, digits, 1)]
+    for (how, prompt, answer), (_, own, answers) in samples.items():
+        if answer == "sound":
+            rows.append((f"{prompt} to sound,\n{how}", answers, own, 0))
+    figure = matplotlib.figure.Figure(
+        figsize=(11, 0.9 * len(rows) + 0.5), dpi=100, layout="constrained"
+    )
+    grid = figure.subplots(len(rows), 10, squeeze=False)
+    for line, (name, sounds, own, take) in zip(grid, rows, strict=True):
+        for digit, axes in enumerate(line):
+            number = int(np.flatnonzero(own == digit)[take])
+            _draw(axes, sounds[number], rate, "#333333" if name == "real" else "#1f4e8c")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    for digit, axes in enumerate(grid[0]):
+        axes.set_title(WORDS[digit], fontsize=9, loc="left")
+    figure.savefig(path, format="png")
+
+
+def write_sounds(samples, folder, rate):
+    """Writes a sound of each digit, direction and way to write, to be listened to."""
+    folder.mkdir(exist_ok=True)
+    for (how, prompt, answer), (_, digits, answers) in samples.items():
+        if answer == "sound":
+            for digit, word in enumerate(WORDS):
+                value = answers[int(np.flatnonzero(digits == digit)[0])]
+                write_item(value, folder / f"{word}-{prompt}-{how}.wav", rate)
+
+
 def _draw(axes, value, rate, colour, answered=False):
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
@@ -56,4 +95,6 @@ def _draw(axes, value, rate, colour, answered=False):
     elif value.ndim == 2:
         axes.imshow(value, cmap="gray_r", vmin=0, vmax=255)
     else:
-        axes.imshow(spectrogram(value, rate).T, origin="lower", aspect="auto", cmap="magma")
+        axes.imshow(
+            spectrogram(trimmed(value), rate).T, origin="lower", aspect="auto", cmap="magma"
+        )

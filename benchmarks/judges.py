@@ -3,6 +3,15 @@
 import numpy as np
 
 FRAMES, BANDS = 24, 24
+QUIET = 0.02
+"""Silence at the ends, below this share of the loudest sample, is cut from sounds."""
+
+
+def trimmed(samples):
+    """Returns a sound without the silence at its ends; one of silence alone as it is."""
+    height = np.abs(np.asarray(samples, dtype="float64"))
+    loud = np.flatnonzero(height > QUIET * height.max())
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
 
 
 def spectrogram(samples, rate):
@@ -63,5 +72,5 @@ def picture_judge(values, digits):
 
 
 def sound_judge(values, digits, rate):
-    """The judge of int16 sounds at `rate` samples per second."""
-    return Judge(lambda samples: spectrogram(samples, rate), values, digits)
+    """The judge of int16 sounds at `rate` samples per second, whatever silence surrounds them."""
+    return Judge(lambda samples: spectrogram(trimmed(samples), rate), values, digits)

@@ -6,8 +6,9 @@
 `small`: the text networks of configs/, untrained, characters/s of both engines. `large`: a network
 without attention of 100M weights, float32 against int4. `llama`: the model, imported into a run
 folder, and llama.cpp through the interpreter PYTHON of an environment with llama-cpp-python; 128
-tokens after a prompt of 131. Each measurement runs in a process of its own; memory is what the
-process grew by after its imports, with one text begun.
+tokens after a prompt of 131, and how often rounded inputs (native-int8) change a greedy token. Each
+measurement runs in a process of its own; memory is what the process grew by after its imports, with
+one text begun.
 """
 
 import argparse
@@ -23,6 +24,19 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 PROMPT = "Once upon a time there was a small town between two rivers. " * 40
 PROMPT_TOKENS, TOKENS = 131, 128
+PROMPTS = (
+    "The capital of France is",
+    "Once upon a time there was a fox who",
+    "To bake a loaf of bread, first",
+    "Water boils at",
+    "The three most important rules of chess are",
+    "def add(a, b):\n    return",
+    "My favourite season is autumn, because",
+    "In the year 1666 the city of London",
+    "A healthy breakfast could be",
+    "The sun is a star that",
+)
+"""What ten greedy texts begin with."""
 
 LARGE = [
     "context.grid=[256]",
@@ -96,8 +110,8 @@ def llama(options, folder):
         print(run["error"])
         return
     print("| engine | tokens/s | prompt, tokens/s | MB held | ready after |")
-    rows = [("native", child("tokens", run["run"], "native"))]
-    rows.append(("keras", child("tokens", run["run"], "keras")))
+    engines = ("native", "native-int8", "keras")
+    rows = [(engine, child("tokens", run["run"], engine)) for engine in engines]
     if options.llama:
         words = ("reference", options.model, options.threads)
         rows.insert(0, ("llama.cpp", child(*words, python=options.llama)))
@@ -109,6 +123,9 @@ def llama(options, folder):
             f"| {name} | {found['speed']:.1f} | {found['prompt']:.0f} | {found['held']:.0f} | "
             f"{found['ready']:.1f} s |"
         )
+
+    found = child("agreement", run["run"])
+    print(f"native-int8 chooses native's next token in {found['share']:.1%} of {found['tokens']}")
 
 
 PARTS = {"small": small, "large": large, "llama": llama}
@@ -218,6 +235,37 @@ def tokens(run, engine):
     return found | {"ready": ready, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
+def agreement(run):
+    """The share of greedy tokens that rounded inputs do not change, given the same text so far."""
+    import numpy as np
+
+    from mdnn.generation.engines import text_engine
+    from mdnn.generation.windows import encode_prompts
+    from mdnn.runs.run_folder import open_run
+
+    run = open_run(run)
+    exact, rounded = (text_engine(run, name) for name in ("native", "native-int8"))
+    same = total = 0
+    for prompt in PROMPTS:
+        window, filled = encode_prompts(run.tokenizer, [prompt], exact.positions)
+        start, tokens = int(filled[0]), [window[0, : filled[0], :4]]
+        settings = {
+            "seed": np.zeros(1, "int32"),
+            "temperature": np.zeros(1, "float32"),
+            "top_k": np.zeros(1, "int32"),
+            "top_p": np.ones(1, "float32"),
+        }
+        texts = exact.start(window, filled, settings)
+        for _ in range(64 // 8):
+            tokens.append(texts.decode(8)[0])
+        text = np.concatenate(tokens)
+        targets = np.roll(text, -1, axis=0)
+        best = [each.scores(text, targets)[1].argmax(-1) for each in (exact, rounded)]
+        same += int((best[0] == best[1])[start - 1 : -1].sum())
+        total += len(text) - start
+    return {"share": same / total, "tokens": total}
+
+
 def reference(model, threads):
     """The same through llama-cpp-python, in its environment."""
     from llama_cpp import Llama
@@ -246,6 +294,7 @@ CHILDREN = {
     "import": import_model,
     "characters": characters,
     "tokens": tokens,
+    "agreement": agreement,
     "reference": reference,
 }
 

@@ -116,7 +116,7 @@ class Steps:
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
-        how = {"precision": precision, "parts": num_microbatches(config.train.batch_size)}
+        how = {"precision": precision, "microbatches": num_microbatches(config.train.batch_size)}
         self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
         self.number = 0
         self.characters = self.data.units_per_step

@@ -28,7 +28,7 @@ ARMS = {
     "space": ("text-subwords", []),
     "surprise": ("text-subwords", [f"{CUT}=surprise"]),
     "learned": ("text-subwords", [f"{CUT}=learned"]),
-    "bpe": ("text-grid", ['tokens.modalities=["subword"]', "tokens.subwords=1024"]),
+    "bpe": ("text-bpe", []),
 }
 """The config of each arm and what is changed in it."""
 

@@ -61,6 +61,24 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", scalar)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Marks what slow_cases.txt names as long; each line must name a test of its file."""
+    lines = (pathlib.Path(__file__).parent / "slow_cases.txt").read_text("utf-8").splitlines()
+    names = [line for line in lines if line and not line.startswith("#")]
+    idle = set(names)
+    for item in items:
+        for name in names:
+            whole = item.nodeid == name or item.nodeid.startswith(f"{name}[")
+            if whole or (name.endswith("*") and item.nodeid.startswith(name[:-1])):
+                item.add_marker(pytest.mark.long)
+                idle.discard(name)
+    files = {item.nodeid.split("::")[0] for item in items}
+    idle = sorted(name for name in idle if name.split("::")[0] in files)
+    if idle and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"tests/slow_cases.txt names no test: {', '.join(idle)}")
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws does not depend on the tests before it."""

@@ -104,7 +104,7 @@ def add_generate(commands):
         "--out",
         metavar="FILE",
         type=path_argument,
-        help="where to: .txt, .png or .wav; several are numbered",
+        help="where to: .txt, .png, .wav or, of a film, .gif; several are numbered",
     )
     add_density(groups["decoding"])
     add_identity(groups["decoding"])
@@ -240,13 +240,13 @@ def _check_out(kinds, out):
     """Refuses answers that have nowhere to go, before they are generated."""
     for kind in kinds:
         form = modality(kind)
-        suffix = form.suffix
+        suffix = " or ".join(form.write_suffixes)
         if out is None:
             if not form.printable:
                 raise MdnnError(f"--out: expected a file {suffix} for {kind}, received none")
             continue
         path = as_path(out, "--out")
-        if path.suffix.lower() != suffix and len(kinds) == 1:
+        if path.suffix.lower() not in form.write_suffixes and len(kinds) == 1:
             raise MdnnError(f"--out: expected a file {suffix} for {kind}, received {out}")
         if not path.parent.is_dir():
             raise MdnnError(f"--out: there is no folder {path.parent}")
@@ -269,7 +269,7 @@ def _save(items, out, rate):
         return
     path, files = as_path(out, "--out"), []
     for number, item in enumerate(items, 1):
-        data, suffix = item_bytes(item, rate)
+        data, suffix = item_bytes(item, rate, path.suffix.lower())
         if len(items) > 1:
             files.append((path.with_name(f"{path.stem}-{number}{suffix}"), data))
         elif path.suffix.lower() != suffix:

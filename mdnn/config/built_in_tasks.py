@@ -5,6 +5,7 @@ import dataclasses
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
+from mdnn.tokens.modalities import kinds_of
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
 
@@ -58,6 +59,11 @@ def check_memory_map(config):
 
 def _check_items(config):
     tokens, positions = config.tokens, config.context.positions
+    kinds = kinds_of(tokens.modalities)
+    if others := [kind for kind in config.data.augment.answers if kind not in kinds]:
+        raise MdnnError(
+            f"data.augment.answers: expected kinds of {', '.join(kinds)}, received {others[0]!r}"
+        )
     # Digits must encode every coordinate, and coordinates are below the number of positions.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(
@@ -158,7 +164,9 @@ ITEM_RULES = TaskRules(
         "data.augment.speed",
         "data.augment.volume",
         "data.augment.noise",
+        "data.augment.offset",
         "data.augment.shift",
+        "data.augment.answers",
         "tokens.answer_coordinates",
         "context.pad_to_multiple_of",
         "loss.prompt",

@@ -4,19 +4,25 @@ import dataclasses
 import math
 
 from mdnn.config.schema import option
+from mdnn.tokens.spectrum import Spectrum
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Random changes of the items of a prompt in training (layout "items")."""
+    """Random changes of items in training (layout "items"): of prompts, and of some answers."""
 
     # Sounds: speed changed by a factor of up to e^speed, volume reduced down to a factor of
     # e^-volume, noise of up to this many 16-bit sample steps.
     speed: float = option(0.0, least=0.0, most=1.0)
     volume: float = option(0.0, least=0.0, most=10.0)
     noise: float = option(0.0, least=0.0, most=32_767.0)
+    # Sounds: silence before them of up to this many samples.
+    offset: int = option(0, least=0, most=1 << 20)
     # Pictures: shift in pixels, at most this many vertically and horizontally.
     shift: int = option(0, least=0, most=1024)
+    # Kinds of items, such as "spectrum", that change as answers, too, though in neither volume
+    # nor noise.
+    answers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Tokens:
     candidates: int = option(0, least=0, most=31)
     # Sample rate of sounds in Hz; sounds of other rates are resampled.
     sample_rate: int = option(8000, least=100, most=192_000)
+    # Modality "spectrum": the grid that a sound becomes.
+    spectrum: Spectrum = option(factory=Spectrum)
 
 
 DEFAULT_AXES = ("column", "row", "plane")

@@ -116,6 +116,7 @@ class ModalityWeights:
     video: float = option(1.0, least=0.0)
     grey_video: float = option(1.0, least=0.0)
     audio: float = option(1.0, least=0.0)
+    spectrum: float = option(1.0, least=0.0)
     symbol: float = option(1.0, least=0.0)
     # Multiplied by the weight of the token before it, so that the weight of a modality does not
     # change how often the output ends.

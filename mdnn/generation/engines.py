@@ -3,7 +3,7 @@
 Each engine is a function of `ENGINES` that makes a decoder for a run: an object with the attributes
 `positions` and `chunk` and the method `start(window, filled, settings)`, whose result has the
 method `decode(count, active=None)` of `mdnn.generation.batch_groups.BatchGroups`. All engines write
-the same texts.
+the same texts, but `"native-int8"`, which rounds.
 """
 
 import functools
@@ -47,16 +47,27 @@ def _keras(run, steps, sampler, chunk):
     return keras_texts(run.model, len(run.tokenizer.words), steps, sampler, chunk)
 
 
-def _native(run, steps, sampler, chunk):
+def _native(run, steps, sampler, chunk, rounded=False):
+    name = "native-int8" if rounded else "native"
     if native_library() is None:
-        raise MdnnError("engine: 'native' needs the native library: mdnn build-native")
+        raise MdnnError(f"engine: {name!r} needs the native library: mdnn build-native")
     try:
-        return native_decoder(run, steps, overlap_length(run.config.context.grid))
+        return native_decoder(run, steps, overlap_length(run.config.context.grid), rounded)
     except NotLoweredError as error:
-        raise NotLoweredError(f"engine: 'native' does not run {error}") from None
+        raise NotLoweredError(f"engine: {name!r} does not run {error}") from None
 
 
-ENGINES = {"native": _native, "keras": _keras}
+def _native_int8(run, steps, sampler, chunk):
+    decoder = _native(run, steps, sampler, chunk, rounded=True)
+    if not decoder.plan.roundings:
+        raise MdnnError(
+            "engine: 'native-int8' needs weights of 8 or 4 bits with scales for groups of inputs, "
+            f"as mdnn import makes them; received {run.dtype} weights without: take 'native'"
+        )
+    return decoder
+
+
+ENGINES = {"native": _native, "native-int8": _native_int8, "keras": _keras}
 """Engines by name, the faster first: functions `(run, steps, sampler, chunk)`."""
 
 

@@ -7,7 +7,7 @@ from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import answer_start, max_open_tokens, modalities_of
 from mdnn.generation.requests import OutputRequest, PromptContext
 from mdnn.tokens.features import WIDTH
-from mdnn.tokens.items import check_kind
+from mdnn.tokens.items import accepted_item, check_kind
 from mdnn.tokens.modalities import kinds_of, modality
 
 
@@ -36,9 +36,11 @@ class ItemPlanner:
             MdnnError: an item of a kind that the network does not have, or no room for an answer.
         """
         tokens, stop = np.zeros((self.positions, WIDTH), "int32"), 0
+        kinds = kinds_of(self.modalities)
+        items = [accepted_item(item, kinds) for item in items]
         for number, item in enumerate(items):
             name = item.name or f"item {number + 1} of the prompt"
-            check_kind(item.kind, kinds_of(self.modalities), name)
+            check_kind(item.kind, kinds, name)
             start = answer_start(stop, self.alignment) if stop else 0
             count = self.tokenizer.count(item)
             if start + count >= self.positions:
@@ -118,6 +120,7 @@ class ItemPlanner:
         if spec.shape is None and not spec.flat and len(shapes) == 1:
             spec = OutputSpec(kind, tuple(shapes[0]))
         if spec.shape is not None:
+            modality(kind).check_size(spec.shape, self.tokenizer)
             self._room(context, f"{kind} {'x'.join(map(str, spec.shape))}", spec.num_tokens)
             return OutputRequest(spec, first, spec.num_tokens, answer)
         if not spec.flat and not self.config.tokens.answer_coordinates:

@@ -9,7 +9,7 @@ from mdnn.generation.option_checks import check_integer, check_number, check_wor
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """Decoding modes. A network's default is the first of these that it was trained for."""
 
-ENGINE_NAMES = ("auto", "native", "keras")
+ENGINE_NAMES = ("auto", "native", "native-int8", "keras")
 """What continues texts, see `mdnn.generation.engines`."""
 
 DEFAULT_LENGTH = 400
@@ -91,10 +91,11 @@ class GenerationOptions:
     Args:
         output: output specification for networks with several kinds of items: `"text"`, `"text 5"`
             (characters), `"grey 8x8"`, `"image 16x16"` (height, width), `"audio"`, `"audio 800"`
-            (samples), `"video 4x8x8"`, `"grey_video 4x8x8"`; or a list of these, generated in
-            order. If the size is omitted, a picture or video has the size of the training items,
-            and the network chooses the length of a text or sound. `None`: the network chooses the
-            kinds of items.
+            (samples), `"spectrum 32x32"` (moments, bands), `"video 4x8x8"`, `"grey_video 4x8x8"`;
+            or a list of these, generated in order. If the size is omitted, a picture, video or
+            spectrum has the size of the training items, and the network chooses the length of a
+            text or of samples (a network of `spectrum` takes `"audio"` for it). `None`: the network
+            chooses the kinds of items.
         length: int. Texts: number of characters to generate (400). Items: maximum number of tokens
             of a text or sound of unspecified length (that of the longest training item).
         stop: str or list of str; the generated text ends before the first of these.
@@ -113,7 +114,8 @@ class GenerationOptions:
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
-            and runs the network. All write the same texts.
+            and runs the network. These write the same texts. `"native-int8"`: the library with
+            inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
         seed: 32-bit integer, or for several prompts a list with one seed per prompt.
         batch_size: int, maximum number of prompts per batch; it does not affect the answers.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
@@ -127,7 +129,7 @@ class GenerationOptions:
     output: object = _option(
         "output",
         "what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
-        "'video 4x8x8'; several times for several (default: the network decides)",
+        "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
     )
     length: int | None = _option(
@@ -151,8 +153,8 @@ class GenerationOptions:
     )
     engine: str = _option(
         "decoding",
-        "what continues texts: native (see mdnn build-native), keras, or auto: the faster one that "
-        "is there (auto)",
+        "what continues texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
     )
     preset: str | None = _option("sampling", "factual, creative or reasoning")

@@ -6,7 +6,7 @@ import re
 
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.generation.planning import MAX_INT32
-from mdnn.tokens.items import check_kind
+from mdnn.tokens.items import accepted_kind, check_kind
 from mdnn.tokens.modalities import item_kinds, kinds_of, modality
 
 
@@ -37,6 +37,8 @@ class OutputSpec:
 def parse_output_spec(text, modalities):
     """Parses a specification such as `"text"`, `"grey 8x8"`, `"audio 800"`, `"video 4x8x8"`.
 
+    `"audio"` is also the sound of a network that has sounds as grids alone (`"spectrum"`).
+
     Args:
         text: str.
         modalities: names of the network's modalities.
@@ -55,7 +57,9 @@ def parse_output_spec(text, modalities):
         raise MdnnError(
             f"output: unknown {kind!r}{did_you_mean(kind, known)}; known: {', '.join(known)}"
         )
-    check_kind(kind, kinds_of(modalities), f"output: {text!r}")
+    kinds = kinds_of(modalities)
+    kind = accepted_kind(kind, kinds)
+    check_kind(kind, kinds, f"output: {text!r}")
     if not sizes:
         return OutputSpec(kind)
     names = modality(kind).size_names

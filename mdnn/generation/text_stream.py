@@ -29,7 +29,7 @@ class TextStream:
         if not identities:
             self.engine = text_engine(run, engine, chunk=PIECE)
             return
-        if engine == "native":
+        if engine.startswith("native"):
             raise MdnnError("engine: 'native' runs one identity at a time, Keras several")
         words, tables = len(self.tokenizer.words), identity_table(run, list(identities.values()))
         decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)

@@ -26,6 +26,7 @@ class Lowering:
         weights: function from a variable of two axes to what `Arrays.matrix` takes.
         grid: tuple of ints, the context axes.
         width: int, channels of the stream.
+        rounded: bool, see `Arrays`.
 
     Attributes:
         arrays: `Arrays`, what the plan points to.
@@ -34,9 +35,9 @@ class Lowering:
         caches: list of ints, floats of each cache.
     """
 
-    def __init__(self, weights, grid, width):
+    def __init__(self, weights, grid, width, rounded=False):
         self.weights, self.grid, self.width = weights, tuple(grid), width
-        self.arrays, self.sizes, self.operations, self.caches = Arrays(), [], [], []
+        self.arrays, self.sizes, self.operations, self.caches = Arrays(rounded), [], [], []
         self._matrices, self._free, self._taken = {}, {}, []
 
     @property

@@ -55,10 +55,19 @@ class Codes:
 
 
 class Arrays:
-    """Keeps the arrays and structures alive that a plan points to."""
+    """Keeps the arrays and structures alive that a plan points to.
 
-    def __init__(self):
-        self.kept, self.bytes = [], 0
+    Args:
+        rounded: bool, whether products with codes whose groups are of inputs round their inputs to
+            8 bits.
+
+    Attributes:
+        bytes: int, bytes of the arrays.
+        roundings: int, number of matrices whose products round their inputs.
+    """
+
+    def __init__(self, rounded=False):
+        self.kept, self.bytes, self.rounded, self.roundings = [], 0, rounded, 0
 
     def pointer(self, array):
         """Returns the address of a contiguous array, which is kept."""
@@ -135,7 +144,7 @@ class Arrays:
         if weight.bits == 4:
             address, kind = self.pointer(pack_int4(codes)), c.INT4
         else:
-            address, kind = self.pointer(bundled(codes, "int8")), c.INT8
+            address, kind = self.pointer(pack_int8(codes)), c.INT8
         scaling = c.SCALES_BY_INPUT if turned else c.SCALES_BY_OUTPUT
         factors = [weight.scales] + ([] if weight.minima is None else [weight.minima])
         wide = any(each.dtype != np.float16 for each in factors)
@@ -143,10 +152,13 @@ class Arrays:
             self.pointer(_scales(each, turned, "float32" if wide else "float16"))
             for each in factors
         )
+        rounded = self.rounded and turned
+        self.roundings += rounded
         return c.CMatrix(
             kind=kind,
             n_in=n_in,
             n_out=n_out,
+            rounded=int(rounded),
             scaling=scaling,
             group=group,
             wide=int(wide),
@@ -178,6 +190,17 @@ def bundled(values, dtype):
         bundle = out[start : start + lines * width].reshape(lines, width)
         bundle[:, : some.shape[1]] = some
     return out
+
+
+def pack_int8(codes):
+    """Packs codes of 8 bits `[inputs, outputs]`, int8, into words of 4 inputs, flat."""
+    n_in, n_out = codes.shape
+    padded = np.zeros((-(-n_in // 4) * 4, n_out), "uint8")
+    padded[:n_in] = codes.view("uint8")
+    words = np.zeros((len(padded) // 4, n_out), "uint32")
+    for k in range(4):
+        words |= padded[k::4].astype("uint32") << np.uint32(8 * k)
+    return bundled(words, "uint32")
 
 
 def pack_int4(codes):

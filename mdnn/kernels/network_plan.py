@@ -18,17 +18,19 @@ class NativePlan:
         words: int, size of the table of words.
         weights: function from a variable of two axes to a float array or
             `mdnn.kernels.matrices.Codes`; `None` to read the variables.
+        rounded: bool, whether products with codes round their inputs to 8 bits, see `Arrays`.
 
     Attributes:
         plan: `CPlan`.
         positions, width, classes: ints; classes are those of all decoding steps of a token.
         bytes: int, bytes of the packed weights.
+        roundings: int, number of matrices whose products round their inputs.
 
     Raises:
         NotLoweredError: a block that the library cannot run; its message names the block.
     """
 
-    def __init__(self, network, steps=None, overlap=1, words=0, weights=None):
+    def __init__(self, network, steps=None, overlap=1, words=0, weights=None, rounded=False):
         if network.config.tandem.members:
             raise NotLoweredError("tandem.members: several networks in one")
         options = network.options.changed(causal=True, steps=steps)
@@ -38,7 +40,7 @@ class NativePlan:
             raise NotLoweredError("refeed.step_schedule: 'halt'")
         if not network.can_be_causal:
             raise NotLoweredError("a mixer without 'causal' wiring")
-        lowering = Lowering(weights or numbers, network.grid, network.width)
+        lowering = Lowering(weights or numbers, network.grid, network.width, rounded)
         state = _backbone(lowering, network, options.steps)
         hidden = lowering.register(network.width)
         lowering.norm(network.final_norm, hidden, state)
@@ -56,7 +58,7 @@ class NativePlan:
             "head": c_array(c.CHead, heads),
         }
         self._kept = (lowering.arrays, sizes, caches, parts, kind_step)
-        self.bytes = lowering.arrays.bytes
+        self.bytes, self.roundings = lowering.arrays.bytes, lowering.arrays.roundings
         self.plan = c.CPlan(
             width=network.width,
             columns=lowering.columns,

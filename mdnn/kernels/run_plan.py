@@ -8,39 +8,44 @@ from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan
+from mdnn.machine import return_free_memory
 from mdnn.runs.quantization import read_stored
 from mdnn.runs.run_files import WEIGHTS
 from mdnn.runs.safetensors_io import read_arrays
 
 
-def run_decoder(run, steps=None, overlap=1):
-    """Returns the `NativeDecoder` of a run, made once for each number of steps.
+def run_decoder(run, steps=None, overlap=1, rounded=False):
+    """Returns the `NativeDecoder` of a run, made once for each number of steps and rounding.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read anew in
             every call.
-        steps, overlap: see `NativePlan`.
+        steps, overlap, rounded: see `NativePlan`.
 
     Raises:
         MdnnError: the library is not built, or the weights file is damaged.
         mdnn.kernels.lowering.NotLoweredError: names the block that the library cannot run.
     """
     if run.path is None:
-        return NativeDecoder(NativePlan(run.model, steps, overlap, len(run.tokenizer.words)))
-    made = vars(run).setdefault("native_decoders", {})
-    if steps not in made:
-        made[steps] = NativeDecoder(_plan_of_folder(run, steps, overlap))
-    return made[steps]
+        words = len(run.tokenizer.words)
+        return NativeDecoder(NativePlan(run.model, steps, overlap, words, rounded=rounded))
+    made, key = vars(run).setdefault("native_decoders", {}), (steps, rounded)
+    if key not in made:
+        made[key] = NativeDecoder(_plan_of_folder(run, steps, overlap, rounded))
+    return made[key]
 
 
-def _plan_of_folder(run, steps, overlap):
+def _plan_of_folder(run, steps, overlap, rounded):
     """Lowers the network of a run folder; quantized weights are packed as codes.
 
     The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
     network = vars(run).get("model") or dataclasses.replace(run).model
     weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
-    return NativePlan(network, steps, overlap, len(run.tokenizer.words), weights)
+    plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)
+    del network, weights
+    return_free_memory()
+    return plan
 
 
 class _StoredWeights:

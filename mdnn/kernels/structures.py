@@ -62,7 +62,7 @@ class CMatrix(ctypes.Structure):
         """
         int32 kind n_in n_out scaling group wide
         float offset
-        int32 reserved
+        int32 rounded
         pointer codes scales minima
         """
     )

@@ -40,6 +40,16 @@ def packed_words(stored, parts):
     return [words, *(np.ascontiguousarray(f.reshape(outputs, -1).T) for f in factors)]
 
 
+def _in_loops(words, x):
+    """Returns words in a form that depends on the inputs `x` of a product.
+
+    XLA computes before a loop what does not change in it. Without this it would expand every weight
+    to float32 there, and keep all of them.
+    """
+    overflows = ops.cast(ops.any(ops.greater(x, 3.0e38)), "uint32")
+    return ops.bitwise_xor(words, overflows)
+
+
 def _codes(stored, words):
     """Returns the codes from 0 on, a list of float32 `[words, groups, outputs]` per place."""
     bits = BITS[stored.dtype]
@@ -68,7 +78,7 @@ def row_product(stored, tensors, x):
     """
     words, groups = tensors[0].shape[:2]
     x = ops.transpose(ops.cast(ops.reshape(x, (groups, -1)), "float32"))
-    codes = _codes(stored, tensors[0])
+    codes = _codes(stored, _in_loops(tensors[0], x))
     terms = (code * x[k * words : (k + 1) * words, :, None] for k, code in enumerate(codes))
     sums = ops.sum(sum(terms), axis=0)
     scales, offsets = _factors(stored, tensors)
@@ -77,7 +87,7 @@ def row_product(stored, tensors, x):
 
 def rows_product(stored, tensors, x):
     """Returns the product of `x` `[..., inputs]` with the matrix, which is expanded for it."""
-    values = _values(stored, tensors)
+    values = _values(stored, [_in_loops(tensors[0], x), *tensors[1:]])
     group, groups = values.shape[:2]
     shape = ops.shape(x)[:-1]
     x = ops.swapaxes(ops.reshape(x, (*shape, groups, group)), -1, -2)

@@ -98,7 +98,8 @@ class Run:
     @functools.cached_property
     def item_tokenizer(self):
         """The tokenizer of items."""
-        return ItemTokenizer(self.words, self.config.tokens.sample_rate)
+        tokens = self.config.tokens
+        return ItemTokenizer(self.words, tokens.sample_rate, tokens.spectrum)
 
     @functools.cached_property
     def item_statistics(self):

@@ -67,7 +67,7 @@ def _draw(axes, item):
         text = "\n".join(textwrap.wrap(letters, LINE)) + "…" * (len(str(item.value)) > LETTERS)
         style = {"x": 0.5, "y": 0.5, "ha": "center", "va": "center", "fontsize": 9}
         axes.text(s=text, **style, transform=axes.transAxes, parse_math=False, clip_on=True)
-    elif form.flat:
+    elif np.ndim(item.value) == 1:
         axes.plot(item.value, linewidth=0.6, color="#1f4e8c")
         if item.value.dtype.kind in "iu":
             limits = np.iinfo(item.value.dtype)

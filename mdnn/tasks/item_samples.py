@@ -76,7 +76,7 @@ def sample_answers(run, drawn, mode):
     # Deferred import: generation is only needed for samples.
     from mdnn import generate
 
-    outputs = [output_like(items[-1]) for items in drawn]
+    outputs = [output_like(items[-1], run.item_tokenizer) for items in drawn]
     answers = [None] * len(drawn)
     for output in dict.fromkeys(outputs):
         own = [number for number, other in enumerate(outputs) if other == output]
@@ -91,16 +91,17 @@ def sample_answers(run, drawn, mode):
     return answers
 
 
-def output_like(item):
+def output_like(item, tokenizer=None):
     """Returns the output specification of an item: its kind, and its size for pictures and videos.
 
     Args:
         item: `Item`.
+        tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`, for sounds as grids.
 
     Returns:
         str such as `"text"` or `"grey 8x8"`.
     """
     if modality(item.kind).flat:
         return item.kind
-    shape = modality(item.kind).token_shape(item.value)
+    shape = modality(item.kind).token_shape(item.value, tokenizer)
     return f"{item.kind} {'x'.join(map(str, shape))}"

@@ -114,7 +114,8 @@ class ItemTask(Task):
     @functools.cached_property
     def tokenizer(self):
         """The `mdnn.tokens.item_tokenizer.ItemTokenizer`."""
-        return ItemTokenizer(self.words, self.config.tokens.sample_rate)
+        tokens = self.config.tokens
+        return ItemTokenizer(self.words, tokens.sample_rate, tokens.spectrum)
 
     @functools.cached_property
     def batches(self):
@@ -245,7 +246,7 @@ def item_statistics(lines, tokenizer):
     for item in (load(entry) for line in lines for part in line.parts for entry in part):
         longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
         if not modality(item.kind).flat:
-            shape = modality(item.kind).token_shape(item.value)
+            shape = modality(item.kind).token_shape(item.value, tokenizer)
             shapes.setdefault(item.kind, collections.Counter())[shape] += 1
     return {
         "longest": longest,

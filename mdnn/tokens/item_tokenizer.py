@@ -7,6 +7,7 @@ from mdnn.tokens import features as table
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.items import Item, as_item, check_known
 from mdnn.tokens.modalities import MODALITIES, modality, modality_at
+from mdnn.tokens.spectrum import Spectrum
 from mdnn.tokens.token_rows import checked_number, checked_shape, new_tokens
 
 _PADDING, _MASK, _END = (modality(name).index for name in ("padding", "blank", "end"))
@@ -21,11 +22,13 @@ class ItemTokenizer:
     """Converts items to tokens and tokens to items.
 
     The tokens of an item are in row-major order. Coordinates are `(offset, 0, 0)` in texts and
-    sounds, `(y, x, 0)` in pictures and `(t, y, x)` in films.
+    sounds, `(y, x, 0)` in pictures, `(moment, band, 0)` in sounds as grids and `(t, y, x)` in
+    films.
 
     Args:
         words: Tuple of strings, the word table of `mdnn.tokens.characters.TextTokenizer`.
         rate: Integer, samples per second of every sound.
+        spectrum: `mdnn.tokens.spectrum.Spectrum`, how sounds become grids; `None` for the default.
 
     Raises:
         MdnnError: If the rate is not a positive integer, or the word table is invalid.
@@ -41,11 +44,12 @@ class ItemTokenizer:
     array([[  0, 255]], dtype=uint8)
     """
 
-    def __init__(self, words=(), rate=8000):
+    def __init__(self, words=(), rate=8000, spectrum=None):
         if not isinstance(rate, int | np.integer) or rate < 1:
             raise MdnnError(f"rate: expected samples per second, 1 or more; received {rate!r}")
         self.text = TextTokenizer(words)
         self.rate = int(rate)
+        self.spectrum = spectrum or Spectrum()
 
     def count(self, item):
         """Returns the number of tokens of an item without building them.
@@ -145,7 +149,8 @@ class ItemTokenizer:
         Args:
             kind: String, the item's kind.
             shape: Tuple, its sizes in tokens: `(h, w)` for image and grey, `(n, h, w)` for video
-                and grey_video, `(samples,)` for audio, `(characters,)` for text.
+                and grey_video, `(samples,)` for audio, `(moments, bands)` for spectrum,
+                `(characters,)` for text.
             number: Integer, the column `item`.
 
         Returns:

@@ -17,7 +17,7 @@ class Item:
             modality: the modality of its tokens (texts may have `word` tokens, too).
         value: String, or array: image uint8 `[height, width, 3]` (red, green, blue), grey uint8
             `[height, width]`, video uint8 `[frames, height, width, 3]`, grey_video uint8
-            `[frames, height, width]`, audio int16 `[samples]`.
+            `[frames, height, width]`, audio and spectrum int16 `[samples]`.
         rate: Integer, samples per second of a sound; `None` for the network's sample rate.
         name: String, the label in error messages, such as the file's path.
 
@@ -64,6 +64,34 @@ def check_kind(kind, kinds, name):
         raise MdnnError(
             f"{name}: expected an item of the kinds {', '.join(kinds)}, received {kind}"
         )
+
+
+def accepted_kind(kind, kinds):
+    """Returns the kind that an item of another kind is taken as, such as a sound as a grid.
+
+    Args:
+        kind: String, a kind of item.
+        kinds: Names of the accepted kinds; `None`: all.
+
+    Returns:
+        The kind itself if it is accepted or no accepted kind has the same files and values.
+    """
+    if kinds is None or kind in kinds:
+        return kind
+    form = modality(kind)
+    same = (
+        name
+        for name in kinds
+        if modality(name).key == form.key
+        and (modality(name).dtype, modality(name).value_axes) == (form.dtype, form.value_axes)
+    )
+    return next(same, kind)
+
+
+def accepted_item(item, kinds):
+    """Returns an item as one of the accepted kind (see `accepted_kind`), or the item itself."""
+    kind = accepted_kind(item.kind, kinds)
+    return item if kind == item.kind else Item(kind, item.value, item.rate, item.name)
 
 
 def as_item(value, name=""):

@@ -15,6 +15,7 @@ from mdnn.config import load as configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.layers.mixing import MIXERS, Mixer
+from mdnn.tokens.spectrum import Spectrum
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -41,6 +42,7 @@ TABLES = {
     "data.mix.0.": data_tables.MixedSource,
     "data.augment.": data_tables.Augment,
     "tokens.": data_tables.Tokens,
+    "tokens.spectrum.": Spectrum,
     "context.": data_tables.Context,
     "backbone.": network_tables.Backbone,
     "backbone.layer.0.": network_tables.LayerTable,

@@ -7,8 +7,10 @@ from mdnn.config.data_tables import Augment, Context
 from mdnn.config.training_tables import Objectives
 from mdnn.datasets import ItemBatches, open_dataset
 from mdnn.datasets.items.augment import DRAWS, augment
+from mdnn.datasets.items.example import Example
 from mdnn.datasets.random_bits import raw_bits
 from mdnn.tokens import Item, ItemTokenizer
+from mdnn.tokens.spectrum import Spectrum
 
 SOUND = Item("audio", (20_000 * np.sin(np.arange(400) / 5)).astype("int16"), 1000, "a tone")
 
@@ -57,6 +59,17 @@ def test_noise_is_bounded():
     assert min(differences) < 20
 
 
+def test_an_offset_is_silence_before_the_sound():
+    starts = []
+    for number in range(60):
+        value = changed(SOUND, Augment(offset=9), number)
+        starts.append(len(value) - 400)
+        assert not value[: starts[-1]].any()
+        np.testing.assert_array_equal(value[starts[-1] :], SOUND.value)
+    assert set(starts) == set(range(10))
+    assert len(changed(SOUND, Augment(offset=9), 0, longest=400)) == 400
+
+
 @pytest.mark.parametrize(("kind", "shape"), [("grey", (5, 6)), ("grey_video", (2, 5, 6))])
 def test_pictures_are_shifted(kind, shape):
     value = np.arange(np.prod(shape)).reshape(shape).astype("uint8")
@@ -85,3 +98,21 @@ def test_batches_vary_prompts_alone():
     assert different.any()
     assert not different[~is_picture_first].any()
     np.testing.assert_array_equal(batch(Augment(shift=2))["tokens"], shifted["tokens"])
+
+
+def test_answers_change_where_their_kind_is_named_and_without_noise():
+    sounds = tuple(Item("spectrum", SOUND.value[:64], 1000) for _ in range(2))
+    lines = [Example(((Item("text", "a"),), sounds), order="given")]
+    tokenizer = ItemTokenizer(rate=1000, spectrum=Spectrum(bands=8, moments=8))
+
+    def batch(spec):
+        context = Context((10, 8), layout="items", pad_to_multiple_of=8)
+        made = ItemBatches(lines, tokenizer, context, 8, 1, Objectives(), augment=spec)
+        return made.at(0)["tokens"][:, 8:72, 1]
+
+    plain = batch(Augment())
+    assert (plain == plain[0]).all()
+    np.testing.assert_array_equal(batch(Augment(volume=1.0, offset=4)), plain)
+    moved = batch(Augment(offset=4, answers=("spectrum",)))
+    assert len(np.unique(moved, axis=0)) > 2
+    np.testing.assert_array_equal(batch(Augment(noise=500.0, answers=("spectrum",))), plain)

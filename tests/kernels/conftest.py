@@ -24,6 +24,6 @@ def native(built_library, monkeypatch):
     assert library is not None
     yield library
     # As it was chosen for this machine.
-    for name in (b"avx512", b"avx2", b"plain"):
+    for name in (b"avx512vnni", b"avx512", b"avx2", b"plain"):
         if library.mdnn_use_set(name):
             break

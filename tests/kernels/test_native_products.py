@@ -9,7 +9,7 @@ from mdnn.kernels import structures as c
 from mdnn.kernels.matrices import Arrays, Codes, pack_int4
 from mdnn.kernels.native_library import floats
 
-SETS = (b"plain", b"avx2", b"avx512")
+SETS = (b"plain", b"avx2", b"avx512", b"avx512vnni")
 
 
 @pytest.fixture(params=SETS, ids=lambda name: name.decode())
@@ -27,12 +27,13 @@ def product(library, matrix, x, threads=2):
     return y
 
 
-def check(library, matrix, weight):
+def check(library, matrix, weight, rounding=None):
     """The product of 1, 3, 8 and 13 vectors: right, and each as if it were alone."""
     rng = np.random.default_rng(1)
     for count in (1, 3, 8, 13):
-        x = rng.normal(size=(count, weight.shape[0]))
-        y, expected = product(library, matrix, x), x @ weight.astype("float64")
+        x = rng.normal(size=(count, weight.shape[0])).astype("float32")
+        y = product(library, matrix, x)
+        expected = (rounding(x) if rounding else x) @ weight.astype("float64")
         np.testing.assert_allclose(y, expected, atol=1e-5 * np.abs(expected).max())
         alone = [product(library, matrix, x[t : t + 1], 1)[0] for t in range(count)]
         np.testing.assert_array_equal(y, alone)
@@ -62,6 +63,39 @@ def test_codes(instruction_set, bits, turned, minima):
         matrix = arrays.matrix(codes)
         assert matrix.kind == (c.INT4 if bits == 4 else c.INT8)
         check(instruction_set, matrix, codes.values())
+
+
+def rounded(x, group):
+    """Inputs as codes of 8 bits give them back, groups of them with a common step."""
+    groups = x.reshape(len(x), -1, group)
+    top = np.abs(groups).max(-1, keepdims=True)
+    codes = np.rint(groups * (np.float32(127) / np.maximum(top, np.float32(1e-30))))
+    return (codes * (top.astype("float64") / 127)).reshape(x.shape)
+
+
+@pytest.mark.parametrize("minima", [False, True])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_inputs_of_8_bits(instruction_set, bits, minima):
+    """Sums of whole numbers are exact: all instruction sets are held to one reference."""
+    rng = np.random.default_rng(0)
+    low, high, dtype = (0, 16, "uint8") if bits == 4 else (-128, 128, "int8")
+    for outer, inner, group in ((48, 64, 32), (160, 192, 64), (7, 48, 16)):
+        codes = rng.integers(low, high, size=(outer, inner)).astype(dtype)
+        scales, least = rng.normal(size=(2, outer, inner // group)).astype("float16")
+        codes = Codes(codes, scales, bits, 8.0 * (bits == 4), least if minima else None, True)
+        arrays = Arrays(rounded=True)
+        matrix = arrays.matrix(codes)
+        assert arrays.roundings == matrix.rounded == 1
+        check(instruction_set, matrix, codes.values(), lambda x, group=group: rounded(x, group))
+    zeros = product(instruction_set, matrix, np.zeros((2, inner)))
+    np.testing.assert_array_equal(zeros, 0)
+
+
+def test_other_matrices_do_not_round():
+    arrays = Arrays(rounded=True)
+    arrays.matrix(np.ones((32, 16), "float32"))
+    arrays.matrix(Codes(np.ones((32, 32), "int8"), np.ones((32, 1), "float16"), 8))
+    assert arrays.roundings == 0
 
 
 def test_groups_that_fit_no_panel_are_expanded():

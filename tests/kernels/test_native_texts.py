@@ -14,7 +14,9 @@ from mdnn.generation.text_stream import TextStream
 from mdnn.generation.windows import encode_prompts, overlap_length
 from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import NotLoweredError
-from mdnn.kernels.native_texts import native_decoder
+from mdnn.kernels.matrices import Codes
+from mdnn.kernels.native_texts import NativeDecoder, native_decoder
+from mdnn.kernels.network_plan import NativePlan
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
 
@@ -135,6 +137,44 @@ def test_small_weights(native, tmp_path, dtype):
     np.testing.assert_allclose(scores, expected[1], atol=1e-4)
     texts = [mdnn.generate(small, "T", length=50, engine=name) for name in ("native", "keras")]
     assert texts[0] == texts[1]
+
+
+def codes_of_inputs(variable):
+    """A weight in codes of 8 bits with a scale for each group of 32 inputs, where it has some."""
+    values = ops.convert_to_numpy(variable)
+    if len(values) % 32:
+        return values
+    groups = values.T.reshape(values.shape[1], -1, 32)
+    scales = (np.abs(groups).max(-1) / 127).astype("float16")
+    codes = np.rint(groups / np.maximum(scales, 1e-6)[..., None].astype("float32"))
+    return Codes(codes.reshape(values.T.shape).astype("int8"), scales, 8, turned=True)
+
+
+def test_inputs_of_8_bits(native):
+    """Scores are nearly those of exact products, of texts together and alone the same."""
+    network = text_network("shift", width=64)
+    overlap = overlap_length(network.grid)
+    exact, rounded = (
+        NativeDecoder(NativePlan(network, None, overlap, 0, codes_of_inputs, rounding))
+        for rounding in (False, True)
+    )
+    assert exact.plan.roundings == 0 < rounded.plan.roundings
+    tokens, targets = (letters(network.positions, seed)[0, :, :4] for seed in (0, 1))
+    (hidden, scores), found = exact.scores(tokens, targets), rounded.scores(tokens, targets)
+    errors = np.abs(found[0] - hidden).max() / np.abs(hidden).max()
+    assert 0 < errors < 0.03
+    np.testing.assert_allclose(found[1], scores, atol=0.03 * np.abs(scores).max())
+    window, filled = encode_prompts(TextTokenizer(()), PROMPTS, network.positions)
+    together = rounded.start(window, filled, settings(4)).decode(20)
+    for k in range(4):
+        own = {name: values[k : k + 1] for name, values in settings(4).items()}
+        alone = rounded.start(window[k : k + 1], filled[k : k + 1], own).decode(20)
+        np.testing.assert_array_equal(alone[0], together[k])
+
+
+def test_inputs_of_8_bits_need_codes(native, tiny_run):
+    with pytest.raises(MdnnError, match=r"native-int8.* needs weights of 8 or 4 bits .* float32"):
+        mdnn.generate(tiny_run, "The ", length=3, engine="native-int8")
 
 
 def test_what_it_cannot_run_is_named(native, tmp_path):

@@ -22,7 +22,7 @@ from mdnn.tokens.modalities import (
 )
 
 BUILT_IN = {"padding", "text", "word", "image", "grey", "video", "grey_video", "audio"}
-BUILT_IN |= {"blank", "end", "symbol", "subword", "weather"}
+BUILT_IN |= {"blank", "end", "symbol", "subword", "weather", "spectrum"}
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,8 @@ def test_known_modalities():
     assert modality("text").bytes == (17, 256, 256)
     assert modality("word").bytes == (256, 256)
     assert modality_at(7) is modality("audio")
-    assert modality_at(14) is None
+    assert modality_at(13) is None
+    assert modality_at(14) is modality("spectrum")
     assert modality_at(15) is modality("subword")
     assert modality("text").whole_values == 17 * 65_536
     assert modality("audio").whole_values == 65_536

@@ -1,9 +1,8 @@
 """Builds batches of items as pure functions of (seed, step), and validation contexts."""
 
-import dataclasses
-
 import numpy as np
 
+from mdnn.config.data_tables import Augment
 from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.batches.item_contexts import WORDS, ItemContexts, positions_needed
 from mdnn.datasets.batches.objectives import OBJECTIVES, normalised, objective_at, objective_weights
@@ -44,7 +43,7 @@ class ItemBatches(StepBatches):
         repeat: Boolean; `True` repeats the same batches in every epoch.
         hide: Boolean, whether some answers are masked without modality and coordinates (for
             networks that predict coordinates).
-        augment: `mdnn.config.data_tables.Augment`, the random changes of prompts.
+        augment: `mdnn.config.data_tables.Augment`, the random changes of items.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
@@ -123,7 +122,7 @@ class ItemBatches(StepBatches):
             for line, words in zip(chosen, bits[:, 1 + WORDS :], strict=True)
         ]
         varied = None
-        if self.augment is not None and any(dataclasses.astuple(self.augment)):
+        if self.augment is not None and self.augment != Augment():
             shape = (number, self._most_parts, VARY_DRAWS)
             varied = raw_bits(self.seed, step, shape, VARIED)
         tokens, targets, weights = self.contexts.fill(

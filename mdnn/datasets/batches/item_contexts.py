@@ -1,5 +1,7 @@
 """Builds contexts of items with the inputs and targets of each objective."""
 
+import dataclasses
+
 import numpy as np
 
 from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
@@ -33,11 +35,21 @@ def positions_needed(counts, align):
     return sum(aligned(count, align) for count in counts[:-1]) + counts[-1] + 1
 
 
-def _bits_of(varied, count):
-    """Returns the random words of each of `count` items; `None` for the last, the answer."""
+def _changes(items, varied, options):
+    """Returns the changes of each item: `(options, bits)`, or `None` for an item as it is.
+
+    Args:
+        items: List of `mdnn.tokens.items.Item`; the last is the answer.
+        varied: uint64 `[items, DRAWS]`, random bits; `None` for no change.
+        options: `mdnn.config.data_tables.Augment`.
+    """
     if varied is None:
-        return [None] * count
-    return [*varied[: count - 1], None]
+        return [None] * len(items)
+    changes = [(options, bits) for bits in varied[: len(items)]]
+    # Noise would be learned as part of what is to be answered, and how loud it is, too.
+    answer = dataclasses.replace(options, noise=0.0, volume=0.0)
+    changes[-1] = (answer, changes[-1][1]) if items[-1].kind in options.answers else None
+    return changes
 
 
 class ItemContexts:
@@ -57,7 +69,7 @@ class ItemContexts:
         hide: Boolean, whether one in `HIDDEN` answers is masked with tokens without modality and
             coordinates, from its first position to the context's end.
         longest: Dictionary from kinds to the token count of the longest item.
-        augment: `mdnn.config.data_tables.Augment`, the random changes of prompts in `fill`.
+        augment: `mdnn.config.data_tables.Augment`, the random changes of items in `fill`.
     """
 
     def __init__(
@@ -79,10 +91,16 @@ class ItemContexts:
         self.augment = augment
         self._rows, self._left = {}, _CACHE_TOKENS
 
-    def rows(self, item, bits=None):
-        """Returns an item's tokens from a cache; with `bits`, those of an augmented copy."""
-        if bits is not None:
-            other = augment(item, self.augment, bits, self.longest.get(item.kind))
+    def rows(self, item, change=None):
+        """Returns an item's tokens from a cache, or those of an augmented copy.
+
+        Args:
+            item: `mdnn.tokens.items.Item`.
+            change: `(options, bits)` of `mdnn.datasets.items.augment.augment`, or `None`.
+        """
+        if change is not None:
+            options, bits = change
+            other = augment(item, options, bits, self.longest.get(item.kind))
             if other is not item:
                 return self.tokenizer.tokens(other)
         # Lines of large manifests are made anew at each use, with other objects of equal texts.
@@ -104,7 +122,7 @@ class ItemContexts:
             bits: uint64 `[n, WORDS]`, random bits.
             keys: uint64 `[n, positions]`, random bits; for `"masked_diffusion"` only.
             padding: `"none"` or `"random"`; `None` for the context's setting.
-            varied: uint64 `[n, items, DRAWS]`, random bits of the augmentation of prompts; `None`
+            varied: uint64 `[n, items, DRAWS]`, random bits of the augmentation; `None`
                 for no augmentation.
 
         Returns:
@@ -119,8 +137,9 @@ class ItemContexts:
         right = np.zeros((len(drawn), self.positions, WIDTH), dtype=np.int32)
         first, stop = [], []
         for number, items in enumerate(drawn):
-            item_bits = _bits_of(None if varied is None else varied[number], len(items))
-            rows = [self.rows(item, words) for item, words in zip(items, item_bits, strict=True)]
+            own = None if varied is None else varied[number]
+            changes = _changes(items, own, self.augment)
+            rows = [self.rows(item, change) for item, change in zip(items, changes, strict=True)]
             offset = 0
             if padded:
                 counts = [len(tokens) for tokens in rows]

@@ -5,7 +5,7 @@ import numpy as np
 from mdnn.tokens.items import Item
 from mdnn.tokens.modalities import modality
 
-DRAWS = 5
+DRAWS = 6
 """Random words that a change takes."""
 
 
@@ -13,8 +13,8 @@ def augment(item, augment, bits, longest=None):
     """An item a little other than it is.
 
     A sound becomes faster or slower (and higher or deeper: its samples are interpolated
-    linearly), quieter, and noisier; a picture or the frames of a film are shifted, the rim
-    repeated. A text stays as it is.
+    linearly), quieter, noisier, and begins later; a picture or the frames of a film are shifted,
+    the rim repeated. A text stays as it is.
 
     Args:
         item: `mdnn.tokens.items.Item`.
@@ -36,20 +36,22 @@ def _uniform(bits):
 
 def change_sound(item, augment, bits, longest):
     """Returns other samples of a sound, int16 `[n]`; `None` where nothing changes."""
-    if not (augment.speed or augment.volume or augment.noise):
+    if not (augment.speed or augment.volume or augment.noise or augment.offset):
         return None
     samples = item.value
-    faster, quieter, louder, _, _ = _uniform(bits)
+    faster, quieter, louder, _, _, later = _uniform(bits)
     count = max(1, round(len(samples) * np.exp(augment.speed * (2 * faster - 1))))
     count = min(count, longest or count)
     found = np.interp(
         np.linspace(0, len(samples) - 1, count), np.arange(len(samples)), samples.astype("float64")
     )
     found *= np.exp(-augment.volume * quieter)
+    silence = int(later * (augment.offset + 1))
+    found = np.concatenate([np.zeros(silence), found])[:longest]
     if augment.noise:
         # As often nearly none as nearly the most: loudness is heard on a logarithmic scale.
         height = np.exp(np.log1p(augment.noise) * louder) - 1
-        raw = np.random.Philox(key=bits[3:5]).random_raw(count)
+        raw = np.random.Philox(key=bits[3:5]).random_raw(len(found))
         found += height * (2 * _uniform(raw) - 1)
     return np.clip(np.round(found), -32768, 32767).astype("int16")
 

@@ -1,6 +1,7 @@
 """Sources of items: the digits inside scikit-learn, a folder with a manifest, a TFDS set."""
 
 import collections.abc
+import dataclasses
 import os
 import pathlib
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from mdnn.datasets.items.train_validation_split import split_lines
 from mdnn.datasets.text.text_sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.tokens.items import Item, check_kind
+from mdnn.tokens.items import Item, accepted_item, check_kind
 
 __all__ = ["DatasetSplits", "Example", "FileItem", "load", "open_dataset"]
 
@@ -89,13 +90,20 @@ def open_dataset(
         lines = read_manifest(_manifest(name), rate, kinds, convert, encoding)
     if kinds is not None and isinstance(lines, list):
         # a manifest looks at its own
-        for line in lines:
-            for part in line.parts:
-                for entry in part.entries:
-                    if isinstance(entry, Item):
-                        check_kind(entry.kind, kinds, entry.name or line.name)
+        lines = [_of_kinds(line, kinds) for line in lines]
     train, held = split_lines(lines, validation, seed, repr(name))
     return DatasetSplits(name, train, held)
+
+
+def _of_kinds(line, kinds):
+    """Returns a line whose items are of accepted kinds; refuses others."""
+    parts = []
+    for part in line.parts:
+        entries = tuple(accepted_item(entry, kinds) for entry in part.entries)
+        for entry in entries:
+            check_kind(entry.kind, kinds, entry.name or line.name)
+        parts.append(dataclasses.replace(part, entries=entries))
+    return dataclasses.replace(line, parts=tuple(parts))
 
 
 def _manifest(name):

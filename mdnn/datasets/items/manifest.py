@@ -11,7 +11,7 @@ from mdnn.datasets.text.text_sources import TFDS
 from mdnn.errors import MdnnError, did_you_mean, shown
 from mdnn.file_systems import as_path
 from mdnn.strict_json import parse_json
-from mdnn.tokens.items import Item, check_kind
+from mdnn.tokens.items import Item, accepted_item, check_kind
 from mdnn.tokens.modalities import item_kinds, modality
 from mdnn.tokens.modalities.text_modality import checked_text
 
@@ -34,7 +34,8 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     - `"text"`: a text,
     - `"text_file"`: a `.txt` file,
     - `"image"`: a picture file (`mdnn.datasets.media.suffixes.PICTURES`),
-    - `"audio"`: a sound file (`mdnn.datasets.media.suffixes.SOUNDS`),
+    - `"audio"`: a sound file (`mdnn.datasets.media.suffixes.SOUNDS`), also
+      where the network has sounds as grids,
     - `"video"`: a list of picture files, the film's frames, or one animated picture,
     - the `inline_key` or `file_key` of a registered modality (`mdnn.tokens.modalities`),
 
@@ -240,6 +241,7 @@ class _ManifestReader:
             if source not in self.sets:
                 self.sets[source] = read_items(source[len(TFDS) :], self.rate)
             entries, splits = self.sets[source].of(kind, label)
+            entries = tuple(accepted_item(entry, self.kinds) for entry in entries)
             for entry in entries:
                 check_kind(entry.kind, self.kinds, entry.name)
         except MdnnError as error:

@@ -1,14 +1,24 @@
-"""Frames of animated pictures, and pictures of the formats GIF, WebP and BMP."""
+"""Frames of animated pictures, and pictures of the formats GIF, WebP and BMP; films as GIF."""
 
 import io
 
 import numpy as np
-from PIL import Image, features
+from PIL import GifImagePlugin, Image, features
 
 from mdnn.datasets.media.conversion import is_grey, without_alpha
 from mdnn.datasets.media.picture_files import check_pixels, signature
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import pixel_item
+from mdnn.tokens.modalities import modality
+
+FRAME_MILLISECONDS = 100
+"""How long a frame of a written film is shown."""
+
+MAX_COLOURS = 256
+"""Colours that a GIF holds."""
+
+# An application's block that repeats a film for ever (Netscape).
+_REPEAT = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 _BEGINS = {"GIF": (b"GIF87a", b"GIF89a"), "WEBP": (b"RIFF",), "BMP": (b"BM",)}
 
@@ -81,3 +91,44 @@ def read_frames(data, form, name, convert, skip=0):
         raise MdnnError(f"{name}: a truncated or damaged {form}: {error}") from None
     pixels = np.stack(frames)
     return without_alpha(pixels[..., :3], pixels[..., 3], 255, name, convert)
+
+
+def encode_gif(item, rate=None):
+    """Returns the bytes of an animated GIF that holds a film, each frame for a tenth of a second.
+
+    Reading it gives the film again, exactly: equal frames are written one by one, too.
+
+    Args:
+        item: An `Item` of a film.
+        rate: Without meaning for films.
+
+    Raises:
+        MdnnError: A film of one frame, which a GIF holds as a picture; more than `MAX_COLOURS`
+            colours.
+    """
+    name, form = item.name or "a film", modality(item.kind)
+    if len(form.coordinates) != 3 or len(item.value) < 2:
+        raise MdnnError(f"{name}: a GIF holds films of two frames or more; write a .png")
+    if form.is_grey:
+        frames = [Image.fromarray(frame) for frame in item.value]
+    else:
+        frames = _palette_frames(item.value, name)
+    parts = [*GifImagePlugin.getheader(frames[0])[0], _REPEAT]
+    for frame in frames:
+        parts += GifImagePlugin.getdata(frame, duration=FRAME_MILLISECONDS)
+    return b"".join([*parts, b";"])
+
+
+def _palette_frames(pixels, name):
+    """Returns RGB frames as pictures of one palette."""
+    colours, index = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    if len(colours) > MAX_COLOURS:
+        raise MdnnError(
+            f"{name}: a GIF holds {MAX_COLOURS} colours, received {len(colours)}; write a .png"
+        )
+    frames = []
+    for frame in index.reshape(pixels.shape[:3]).astype(np.uint8):
+        picture = Image.fromarray(frame, "P")
+        picture.putpalette(np.pad(colours, [(0, MAX_COLOURS - len(colours)), (0, 0)]).tobytes())
+        frames.append(picture)
+    return frames

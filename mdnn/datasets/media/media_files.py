@@ -15,7 +15,7 @@ from mdnn.datasets.media.suffixes import PICTURES
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.text_encodings import decode_text
-from mdnn.tokens.items import Item, pixel_item
+from mdnn.tokens.items import Item, accepted_item, pixel_item
 from mdnn.tokens.modalities import ReadOptions, item_kinds, kinds_of, modality
 from mdnn.tokens.modalities.sound_modality import COMPRESSED_SOUNDS
 
@@ -102,8 +102,9 @@ def read_film_item(paths, options):
 
 
 def read_sound_item(path, options):
-    """Reads a sound at a sample rate."""
-    return read_sound(path, options.rate, convert=options.convert)
+    """Reads a sound at a sample rate, as one of the kind that is accepted."""
+    item = read_sound(path, options.rate, convert=options.convert)
+    return accepted_item(item, options.kinds)
 
 
 def fit_colours(item, kinds, convert=False):

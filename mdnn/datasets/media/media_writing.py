@@ -12,22 +12,25 @@ from mdnn.tokens.items import as_item
 from mdnn.tokens.modalities import modality
 
 
-def item_bytes(item, rate=None):
+def item_bytes(item, rate=None, suffix=None):
     """Returns the bytes of the file that holds an item.
 
     Args:
         item: An `Item`.
         rate: Integer, samples per second of a sound that does not say.
+        suffix: String, end of the name of the file; the usual one if no file of the kind ends so.
 
     Returns:
-        `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, a WAV and
-        `.wav`, or what a registered modality writes. Reading them gives the item again, exactly.
+        `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, of a film also
+        an animated GIF and `.gif`, a WAV and `.wav`, or what a registered modality writes.
+        Reading them gives the item again, exactly.
 
     Raises:
         MdnnError: A text that is no Unicode (lone surrogates), a sound whose rate is not known.
     """
     form = modality(item.kind)
-    return form.encode(item, rate), form.suffix
+    suffix = suffix if suffix in form.write_suffixes else form.suffix
+    return form.encode_as(suffix, item, rate), suffix
 
 
 def encode_text(item, rate=None):
@@ -54,8 +57,8 @@ def write_item(item, path, rate=None):
         item: An `Item`, or what `mdnn.generate` returns: a string, or an array (see
             `mdnn.tokens.items.as_item`).
         path: String or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
-            A film goes to a `.png` (animated), or, if the name has no such end, to a new folder
-            of pictures `000000.png`, `000001.png`, ...
+            A film goes to a `.png` or `.gif` (animated), or, if the name has no such end, to a
+            new folder of pictures `000000.png`, `000001.png`, ...
         rate: Integer, samples per second of a sound that does not say.
 
     Raises:
@@ -68,7 +71,7 @@ def write_item(item, path, rate=None):
         if len(modality(item.kind).coordinates) == 3 and not path.suffix:
             _write_frames(item, path)
             return
-        data, suffix = item_bytes(item, rate)
+        data, suffix = item_bytes(item, rate, path.suffix.lower())
         if path.suffix.lower() != suffix:
             raise MdnnError(f"{path}: expected a file {suffix} for an item of kind {item.kind}")
         with replacing(path) as part:

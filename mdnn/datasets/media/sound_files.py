@@ -11,6 +11,7 @@ from mdnn.datasets.media.conversion import to_16_bit, to_mono
 from mdnn.datasets.media.wav_header import A_LAW, FLOAT, MU_LAW, read_wav_header
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
+from mdnn.tokens.modalities import modality
 
 MAX_SAMPLES = 256_000_000
 """Samples that a sound may have, before and after it is given another rate."""
@@ -183,13 +184,13 @@ def encode_wav(item, rate=None):
     """Returns the bytes of a WAV file that holds a sound, 16-bit PCM.
 
     Args:
-        item: An `Item` of kind audio.
+        item: An `Item` of kind audio or spectrum.
         rate: Integer, samples per second where the item does not say.
 
     Raises:
         MdnnError: An item of another kind, a sound whose rate is not known.
     """
-    if item.kind != "audio":
+    if modality(item.kind).key != "audio":
         raise MdnnError(f"{item.name or 'an item'}: a WAV holds no {item.kind}")
     if item.rate is None and rate is None:
         raise MdnnError(f"{item.name or 'a sound'}: its samples per second are not known")

@@ -5,11 +5,10 @@ import functools
 import numpy as np
 from keras import ops
 
+from mdnn.constraints.utf8_automaton import DEAD
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.subword_grammar import subword_states
 from mdnn.tokens.modalities import modality
-
-DEAD = -1
-"""What stands in tables where no character may follow."""
 
 _SIZES = {"states": 64, "classes": 32, "pages": 4}
 """Least sizes of tables; larger ones are this times a power of four, so that few are compiled."""
@@ -22,26 +21,35 @@ class GrammarTables:
         automaton: `mdnn.constraints.automaton.Automaton`.
         token_texts: sequence of str, the texts of tokens that are more than a character, in the
             order of their numbers; empty for characters alone.
+        subwords: `mdnn.tokens.subwords.subword_tokenizer.SubwordTokenizer` of a network that writes
+            subwords; `None` for others.
 
     Attributes:
+        least: int, tokens of the shortest text.
         arrays: dict of arrays, inputs of `TextDecoder`: `grammar_next` int32 `[states, classes]`,
             `grammar_distance` int32 `[states]`, `grammar_pages` int32 `[4352]`, `grammar_classes`
-            int32 `[pages, 256]`, and with token texts `grammar_tokens` int32 `[states, tokens]`,
-            the state after each token.
+            int32 `[pages, 256]`, and with token texts or subwords `grammar_tokens` int32 or int16
+            `[states, tokens]`, the state after each token. Distances are numbers of tokens.
     """
 
-    MAX_TOKEN_STATES = 1 << 25
+    MAX_TOKEN_STATES = 1 << 26
     """Largest number of pairs of a state and a token."""
 
-    def __init__(self, automaton, token_texts=()):
+    def __init__(self, automaton, token_texts=(), subwords=None):
         self.automaton = automaton
         states, classes = automaton.next_states.shape
+        after = None
+        if subwords is not None:
+            self._check_size(states, subwords.size)
+            most = self.MAX_TOKEN_STATES // subwords.size
+            after, token_distance = subword_states(automaton, subwords, most)
+            states = len(after)
         # One more state, from which nothing leads on.
         rows = _padded_size(states + 1, _SIZES["states"])
         table = np.full((rows, _padded_size(classes, _SIZES["classes"])), DEAD, "int32")
-        table[:states, :classes] = automaton.next_states
+        table[: automaton.states, :classes] = automaton.next_states
         distance = np.zeros(rows, "int32")
-        distance[:states] = automaton.distance
+        distance[:states] = automaton.distance if after is None else token_distance
         pages = automaton.page_classes
         padded = np.zeros((_padded_size(len(pages), _SIZES["pages"]), pages.shape[1]), "int32")
         padded[: len(pages)] = pages
@@ -53,19 +61,26 @@ class GrammarTables:
         }
         if token_texts:
             self.arrays["grammar_tokens"] = self._token_states(table, token_texts)
+        if after is not None:
+            more = (0, rows - states), (0, 0)
+            self.arrays["grammar_tokens"] = np.pad(after, more, constant_values=DEAD)
+        self.least = int(distance[0])
 
     @functools.cached_property
     def tensors(self):
         """The arrays as tensors, converted once."""
         return {name: ops.convert_to_tensor(array) for name, array in self.arrays.items()}
 
-    def _token_states(self, table, texts):
-        """Returns the state after each token, int32 `[states, tokens]`, tokens padded to 256s."""
-        if len(table) * len(texts) > self.MAX_TOKEN_STATES:
+    def _check_size(self, rows, tokens):
+        if rows * tokens > self.MAX_TOKEN_STATES:
             raise MdnnError(
-                f"this grammar has {self.automaton.states:,} states and the network {len(texts):,} "
+                f"this grammar has {self.automaton.states:,} states and the network {tokens:,} "
                 f"words or subwords: expected at most {self.MAX_TOKEN_STATES:,} pairs of them"
             )
+
+    def _token_states(self, table, texts):
+        """Returns the state after each token, int32 `[states, tokens]`, tokens padded to 256s."""
+        self._check_size(len(table), len(texts))
         classes = {c: self.automaton.class_of(c) for c in sorted(set("".join(texts)))}
         longest = max(map(len, texts))
         codes = np.full((len(texts), longest), -1, "int32")
@@ -103,7 +118,8 @@ class GrammarMask:
         self.allowed = self._reachable(self.next)
         self.tokens = None
         if "grammar_tokens" in tables:
-            self.tokens = ops.take(tables["grammar_tokens"], state, axis=0)
+            tokens = ops.take(tables["grammar_tokens"], state, axis=0)
+            self.tokens = ops.cast(tokens, "int32")
             self.allowed_tokens = self._reachable(self.tokens)
 
     def _reachable(self, states):
@@ -118,6 +134,8 @@ class GrammarMask:
         before = [
             answer for (other, _), answer in zip(self.steps, answers, strict=False) if other == name
         ]
+        if name == "subword":
+            return self.allowed_tokens
         return (self._characters if name == "text" else self._numbers)(step, before)
 
     def _modalities(self, step):
@@ -172,7 +190,10 @@ class GrammarMask:
         cells = ops.take(classes, page, axis=0)
         state = _gather(self.next, _gather(cells, third[:, None]))[:, 0]
         if self.tokens is not None:
-            number = ops.minimum(first * 256 + second, ops.shape(self.tokens)[1] - 1)
+            number = first * 256 + second
+            subword = ops.equal(kind, modality("subword").index)
+            number = ops.where(subword, number * 256 + third, number)
+            number = ops.minimum(number, ops.shape(self.tokens)[1] - 1)
             after = _gather(self.tokens, number[:, None])[:, 0]
             state = ops.where(ops.equal(kind, modality("text").index), state, after)
         dead = ops.shape(self.tables["grammar_next"])[0] - 1

@@ -9,12 +9,10 @@ from mdnn.constraints.json_schemas import schema_expression
 from mdnn.constraints.regular_expressions import parse_regex
 from mdnn.errors import MdnnError
 from mdnn.generation.completions.completion import CompletionRequest
+from mdnn.generation.completions.subword_grammar import END
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.runs.run_folder import run_of
 from mdnn.strict_json import parse_json
-
-END = "\x1e"
-"""Mark that ends a text of a grammar; it is not part of it."""
 
 
 def stream_grammar(run, prompt, length, options, settings, seed):
@@ -34,7 +32,7 @@ def stream_grammar(run, prompt, length, options, settings, seed):
     """
     completions = _completions(run.model, settings.steps)
     grammar = _tables(completions, _key(options))
-    least = int(grammar.automaton.distance[0])
+    least = grammar.least
     if length < least:
         raise MdnnError(
             f"length: expected at least {least}, which the shortest text of this form and its end "
@@ -74,7 +72,7 @@ def _completions(model, steps):
     return TextCompletions(run_of(model), steps=steps)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=8)
 def _tables(completions, key):
     kind, value = json.loads(key)
     make = {"regex": parse_regex, "schema": schema_expression}[kind]

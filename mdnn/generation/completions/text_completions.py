@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.completions.completion import CompletionPiece, CompletionState
 from mdnn.generation.completions.grammar_mask import GrammarTables
@@ -37,8 +36,8 @@ class TextCompletions:
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
         self.engine, self.engines = engine, {}
         self.positions = run.config.context.positions
-        # The tables of a grammar are made for characters and words.
-        self.grammars = isinstance(self.tokenizer, TextTokenizer)
+        self.grammars = True
+        self.characters = isinstance(self.tokenizer, TextTokenizer)
 
     def count(self, text):
         """Returns the number of tokens of a text, int."""
@@ -102,7 +101,7 @@ class TextCompletions:
             ids: int32 `[tokens]`.
             decode: function of the tokenizer's `decoder`, which all tokens of a text share.
         """
-        if not self.grammars:
+        if not self.characters:
             return [decode(ids[k : k + 1]) for k in range(len(ids))]
         text = self.tokenizer.text(ids)
         if len(text) == len(ids):
@@ -137,9 +136,9 @@ class TextCompletions:
             automaton: `mdnn.constraints.automaton.Automaton`.
 
         Raises:
-            MdnnError: the automaton is too large for the number of tokens, or the network writes
-                subwords.
+            MdnnError: the automaton is too large for the number of tokens, or the network's
+                subwords can write no text of it.
         """
-        if not self.grammars:
-            raise MdnnError("a grammar needs a network of characters or words, not of subwords")
-        return GrammarTables(automaton, self.tokenizer.words)
+        return GrammarTables(
+            automaton, self.tokenizer.words, None if self.characters else self.tokenizer
+        )

@@ -46,6 +46,9 @@ typedef struct {
 
 #include "matrix_layout.h"
 
+/* Whether rounded inputs are multiplied by AVX-512 VNNI. */
+static int use_vnni;
+
 /* === One set of kernels for each instruction set === */
 
 /* clang has no pragma for the target of the functions that follow. MDNN_PLAIN leaves them out. */
@@ -90,11 +93,14 @@ MDNN_API int32_t mdnn_use_set(const char *name) {
         chosen_name = "avx2";
         return 1;
     }
-    if (!strcmp(name, "avx512") && fma && __builtin_cpu_supports("avx512f") &&
+    int vnni = !strcmp(name, "avx512vnni");
+    if (vnni && !__builtin_cpu_supports("avx512vnni")) return 0;
+    if ((vnni || !strcmp(name, "avx512")) && fma && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq")) {
         chosen = &set_avx512;
-        chosen_name = "avx512";
+        chosen_name = vnni ? "avx512vnni" : "avx512";
+        use_vnni = vnni;
         return 1;
     }
 #endif
@@ -102,7 +108,9 @@ MDNN_API int32_t mdnn_use_set(const char *name) {
 }
 
 static const kernels *kernel_set(void) {
-    if (!chosen && !mdnn_use_set("avx512") && !mdnn_use_set("avx2")) mdnn_use_set("plain");
+    if (!chosen && !mdnn_use_set("avx512vnni") && !mdnn_use_set("avx512") &&
+        !mdnn_use_set("avx2"))
+        mdnn_use_set("plain");
     return chosen;
 }
 

@@ -95,9 +95,15 @@ static void NAME(work)(void *context, int number, int threads) {
     }
 }
 
-/* Pads inputs with zeros for words of 8 codes; sums groups of inputs, for groups with a minimum. */
+/* Pads inputs with zeros for words of codes; sums groups of inputs, for groups with a minimum; or
+ * rounds the inputs. */
 static void NAME(prepare)(const mdnn_matrix *m, float *x, size_t stride, int count, float *sums) {
-    if (m->kind == MATRIX_INT4)
+    if (m->rounded) {
+        for (int t = 0; t < count; t++)
+            NAME(round_inputs)(m, x + t * stride, sums + t * rounded_stride(m));
+        return;
+    }
+    if (m->kind == MATRIX_INT4 || m->kind == MATRIX_INT8)
         for (int t = 0; t < count; t++)
             for (int i = m->n_in; i % 8; i++) x[t * stride + i] = 0;
     if (!m->minima || m->scaling != SCALES_BY_INPUT) return;
@@ -184,7 +190,10 @@ static const kernels NAME(set) = {NAME(run), NAME(dense), NAME(condition), NAME(
 #undef CLEAR_TILE
 #undef RUN
 #undef SUM_OF
+#undef SUM_OF_I8
 #undef SUM_OF_I4
 #undef WEIGHTS_F32
 #undef WEIGHTS_F16
-#undef WEIGHTS_I8
+#undef ROUNDED_TILE
+#undef ROUNDED_PANELS
+#undef ROUNDED_ARGUMENTS

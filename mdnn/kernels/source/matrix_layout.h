@@ -7,13 +7,14 @@ static float half_to_float(uint16_t half) {
     return v.value;
 }
 
-/* Bytes of a line of a panel: the weights of one input, or of 8 inputs in 4 bits. */
+/* Inputs of a line of a panel. */
+static int line_inputs(const mdnn_matrix *m) {
+    return m->kind == MATRIX_INT4 ? 8 : m->kind == MATRIX_INT8 ? 4 : 1;
+}
+
+/* Bytes of a line of a panel. */
 static size_t row_size(const mdnn_matrix *m) {
-    switch (m->kind) {
-    case MATRIX_FLOAT16: return PANEL * 2;
-    case MATRIX_INT8: return PANEL;
-    default: return PANEL * 4;
-    }
+    return m->kind == MATRIX_FLOAT16 ? PANEL * 2 : PANEL * 4;
 }
 
 /* Panels of the bundle of a panel. */
@@ -23,7 +24,7 @@ static int bundle_width(const mdnn_matrix *m, int panel) {
 }
 
 static const char *panel_start(const mdnn_matrix *m, int panel) {
-    size_t lines = m->kind == MATRIX_INT4 ? (m->n_in + 7) / 8 : m->n_in, row = row_size(m);
+    size_t each = line_inputs(m), lines = (m->n_in + each - 1) / each, row = row_size(m);
     size_t first = panel / BUNDLE * BUNDLE;
     return (const char *)m->codes + first * lines * row + (panel - first) * row;
 }
@@ -43,12 +44,12 @@ static void table_row_of(const mdnn_matrix *m, int row, float *out) {
     size_t step = row_size(m) * bundle_width(m, row / PANEL);
     int at = row % PANEL, group = m->group ? m->group : 1;
     for (int i = 0; i < m->n_in; i++) {
-        const char *line = panel + step * (m->kind == MATRIX_INT4 ? i / 8 : i);
+        const char *line = panel + step * (i / line_inputs(m));
         float value;
         switch (m->kind) {
         case MATRIX_FLOAT32: value = ((const float *)line)[at]; break;
         case MATRIX_FLOAT16: value = half_to_float(((const uint16_t *)line)[at]); break;
-        case MATRIX_INT8: value = ((const int8_t *)line)[at]; break;
+        case MATRIX_INT8: value = (int8_t)(((const uint32_t *)line)[at] >> (8 * (i % 4))); break;
         default: value = (float)(((const uint32_t *)line)[at] >> (4 * (i % 8)) & 15) - m->offset;
         }
         if (m->scaling == SCALES_BY_INPUT) {

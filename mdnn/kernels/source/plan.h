@@ -14,7 +14,8 @@ enum { SLACK = 64 };       /* floats that a register has beyond its size, zeros 
 /* Storage of a matrix `[n_in, n_out]`: `[bundles, n_in, panels, 16]`. A panel is 16 outputs, a bundle
  * 4 panels (the last bundle what remains), so that a product reads one bundle after another from
  * one end to the other. Missing outputs and inputs are zeros.
- * MATRIX_INT4: words of 32 bits, one per output, hold the codes of 8 inputs, lowest bits first.
+ * MATRIX_INT8, MATRIX_INT4: words of 32 bits, one per output, hold the codes of 4 or 8 inputs,
+ * lowest bits first.
  * MATRIX_ROWS: float32 `[n_out, n_in]`, for tables that are read row by row. */
 enum { MATRIX_FLOAT32, MATRIX_FLOAT16, MATRIX_INT8, MATRIX_INT4, MATRIX_ROWS };
 
@@ -25,7 +26,7 @@ enum { SCALES_NONE, SCALES_BY_INPUT, SCALES_BY_OUTPUT };
 typedef struct {
     int32_t kind, n_in, n_out, scaling, group, wide;   /* wide: scales are float32 */
     float offset;              /* subtracted from the codes of MATRIX_INT4 */
-    int32_t reserved;
+    int32_t rounded;           /* with groups of inputs: products round the inputs to 8 bits */
     const void *codes, *scales;
     const void *minima;        /* added to codes times scales; the layout of the scales; or NULL */
 } mdnn_matrix;

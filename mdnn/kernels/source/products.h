@@ -6,7 +6,6 @@
 /* The 16 weights of one input of a panel, as floats. */
 #define WEIGHTS_F32(panel, q) NAME(load)((const float *)(panel) + (q) * LANES)
 #define WEIGHTS_F16(panel, q) NAME(from_half)((const uint16_t *)(panel) + (q) * LANES)
-#define WEIGHTS_I8(panel, q) NAME(from_bytes)((const int8_t *)(panel) + (q) * LANES)
 
 /* Adds inputs [from, to) of NP panels and TT vectors to acc. */
 #define SUM_OF(WEIGHTS, NP, TT)                                                          \
@@ -37,6 +36,21 @@ INLINE VF NAME(nibbles)(VI words, int k, float offset, VF table) {
     return __builtin_convertvector((words >> (4 * k)) & 15, VF) - offset;
 #endif
 }
+
+#define SUM_OF_I8(NP, TT)                                                                \
+    for (int i = from; i < to; i += 4) {                                                 \
+        _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++) {                           \
+            _Pragma("GCC unroll 8") for (int q = 0; q < Q; q++) {                        \
+                VI words = *(const VI *)(codes + (size_t)(i / 4) * step + p * row +      \
+                                         q * LANES * 4);                                 \
+                _Pragma("GCC unroll 8") for (int k = 0; k < 4; k++) {                    \
+                    VF w = __builtin_convertvector((words << (24 - 8 * k)) >> 24, VF);   \
+                    _Pragma("GCC unroll 16") for (int t = 0; t < TT; t++)                \
+                        acc[p][t][q] += w * x[(size_t)t * x_stride + i + k];             \
+                }                                                                        \
+            }                                                                            \
+        }                                                                                \
+    }
 
 #define SUM_OF_I4(NP, TT)                                                                \
     for (int i = from; i < to; i += 8) {                                                 \
@@ -101,7 +115,7 @@ INLINE VF NAME(code_table)(float offset) {
         (void)sums;                                                                      \
         CLEAR_TILE(NP, TT, acc)                                                          \
         if (m->kind == MATRIX_FLOAT16) { SUM_OF(WEIGHTS_F16, NP, TT) }                   \
-        else if (m->kind == MATRIX_INT8) { SUM_OF(WEIGHTS_I8, NP, TT) }                  \
+        else if (m->kind == MATRIX_INT8) { SUM_OF_I8(NP, TT) }                           \
         else { SUM_OF_I4(NP, TT) }                                                       \
         STORE_TILE(NP, TT, acc)                                                          \
     }                                                                                    \
@@ -115,7 +129,7 @@ INLINE VF NAME(code_table)(float offset) {
         for (int g = 0; g < groups; g++) {                                               \
             const int from = g * group, to = from + group < n_in ? from + group : n_in;  \
             CLEAR_TILE(NP, TT, acc)                                                      \
-            if (m->kind == MATRIX_INT8) { SUM_OF(WEIGHTS_I8, NP, TT) }                   \
+            if (m->kind == MATRIX_INT8) { SUM_OF_I8(NP, TT) }                            \
             else { SUM_OF_I4(NP, TT) }                                                   \
             _Pragma("GCC unroll 8") for (int p = 0; p < NP; p++)                         \
                 _Pragma("GCC unroll 8") for (int q = 0; q < Q; q++) {                    \
@@ -200,12 +214,18 @@ static void NAME(panels)(const mdnn_matrix *m, int start, int end, const float *
     }
 }
 
+#include "rounded_products.h"
+
 /* y = x times the matrix, for panels [start, end).
  *
  * `scratch`: count * (n_in + SLACK) floats, only used with groups of outputs. */
 static void NAME(product)(const mdnn_matrix *m, int start, int end, const float *x,
                           size_t x_stride, int count, float *y, size_t y_stride,
                           const float *bias, const float *sums, float *scratch) {
+    if (m->rounded) {
+        NAME(rounded_panels)(m, start, end, sums, count, y, y_stride, bias);
+        return;
+    }
     if (m->scaling != SCALES_BY_OUTPUT) {
         NAME(panels)(m, start, end, x, x_stride, count, y, y_stride, bias, sums);
         return;

@@ -37,16 +37,6 @@ INLINE VF NAME(from_half)(const uint16_t *p) {
 #endif
 }
 
-INLINE VF NAME(from_bytes)(const int8_t *p) {
-#if LANES == 16 && defined(__AVX512F__)
-    return (VF)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-#elif LANES == 8 && defined(__AVX2__)
-    return (VF)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-#else
-    return __builtin_convertvector(__builtin_convertvector(*(const NAME(vb) *)p, VI), VF);
-#endif
-}
-
 INLINE float NAME(sum)(VF v) {
     float total = 0;
     for (int k = 0; k < LANES; k++) total += v[k];

@@ -2,9 +2,9 @@
 
 Usage: python ask_items.py SAVED_MODEL KIND OUT [FILE ...] [NAME=VALUE ...]
 
-KIND is text, image, grey or audio. Each FILE is a .txt, .png or .wav of the prompt, at most one
-of each. NAME=VALUE: seed=0 temperature=0.8 decoding=turn, and, where the signature has them,
-samples=0 height=8 width=8.
+KIND is text, image, grey, audio or spectrum. Each FILE is a .txt, .png or .wav of the prompt, at
+most one of each. NAME=VALUE: seed=0 temperature=0.8 decoding=autoregressive, and, where the
+signature has them, samples=0 height=8 width=8 moments=32.
 """
 
 import pathlib

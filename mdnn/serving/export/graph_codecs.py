@@ -22,6 +22,7 @@ class GraphCodec:
         text: `mdnn.serving.export.graph_text.GraphTokenizer`.
         positions: int, positions of a context.
         rate: int, samples per second of sounds.
+        spectrum: `mdnn.tokens.spectrum.Spectrum`, how sounds become grids.
 
     Attributes:
         open_lengths: class attribute, tuple of the forms of requests: true for an answer whose
@@ -36,8 +37,9 @@ class GraphCodec:
     least_size = 1
     warmup_sizes = ()
 
-    def __init__(self, form, kinds, text, positions, rate):
+    def __init__(self, form, kinds, text, positions, rate, spectrum=None):
         self.form, self.text, self.positions, self.rate = form, text, positions, rate
+        self.spectrum = spectrum
         self.known = ", ".join(kinds)
         names = [kind for kind in kinds if modality(kind).key == form.key]
         self.indices = {name: modality(name).index for name in names}
@@ -104,6 +106,11 @@ class GraphCodec:
     def example(self):
         """Returns a small file for warm-up requests, a string."""
         raise NotImplementedError
+
+    @property
+    def example_tokens(self):
+        """Number of tokens of `example`."""
+        return 1
 
 
 class TextCodec(GraphCodec):

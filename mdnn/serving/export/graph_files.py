@@ -121,17 +121,33 @@ def _whole_png(data, name):
 
 
 def wav_rows(data, number, most, kind, rate):
+    """Returns the samples of a WAV as tokens.
+
+    Args:
+        kind: int, the modality's index.
+        data, number, most, rate: see `wav_samples`.
+
+    Returns:
+        int32 `[samples, 7]`: modality, bytes, coordinates.
+    """
+    unsigned = wav_samples(data, number, most, rate) + 32_768
+    index = tf.range(tf.size(unsigned))
+    zeros = tf.zeros_like(index)
+    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, index, zeros, zeros]
+    return tf.stack(rows, axis=1)
+
+
+def wav_samples(data, number, most, rate):
     """Returns the samples of a WAV.
 
     Args:
         data: string, one file.
         number: int32, the prompt's, for errors.
         most: int, samples at most.
-        kind: int, the modality's index.
         rate: int, samples per second that are expected.
 
     Returns:
-        int32 `[samples, 7]`: modality, bytes, coordinates.
+        int32 `[samples]`.
     """
     name = _name("audio", number)
     riff = tf.strings.substr(data, 0, 4) == b"RIFF"
@@ -195,11 +211,7 @@ def wav_rows(data, number, most, kind, rate):
     ):
         data = _checked(good, data, name, *message)
     samples = tf.io.decode_raw(tf.strings.substr(data, start, 2 * promised), tf.int16)
-    unsigned = tf.cast(samples, tf.int32) + 32_768
-    index = tf.range(tf.size(unsigned))
-    zeros = tf.zeros_like(index)
-    rows = [zeros + kind, unsigned // 256, unsigned % 256, zeros, index, zeros, zeros]
-    return tf.stack(rows, axis=1)
+    return tf.cast(samples, tf.int32)
 
 
 def png(tokens, height, width, channels):

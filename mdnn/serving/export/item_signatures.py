@@ -24,6 +24,7 @@ from mdnn.serving.export.graph_files import require
 from mdnn.serving.export.graph_text import GraphTokenizer
 from mdnn.serving.export.prompt_contexts import PromptContexts, require_of_prompts
 from mdnn.tokens.modalities import item_kinds, kinds_of, modality
+from mdnn.tokens.packing import aligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,8 @@ class ExportedItems(ExportedNetwork):
         shapes = run.item_statistics["shapes"]
         self.shapes = {kind: shapes[kind][0] for kind in shapes if len(shapes[kind]) == 1}
         options = {"kinds": self.kinds, "text": self.text, "positions": self.positions}
-        self.codecs = {kind: modality(kind).codec(rate=self.rate, **options) for kind in self.kinds}
+        options |= {"rate": self.rate, "spectrum": config.tokens.spectrum}
+        self.codecs = {kind: modality(kind).codec(**options) for kind in self.kinds}
         self.contexts = PromptContexts(self.codecs, self.positions, self.alignment)
         self.words = len(run.words)
         self.decoders = {kind: self._decoders(run.model, kind) for kind in self.kinds}
@@ -257,7 +259,9 @@ class ExportedItems(ExportedNetwork):
             count = 1 if modality(kind).flat else math.prod(shape)
             # As much of a prompt as leaves room for the answer.
             for number in range(len(names), -1, -1):
-                if max(number, 1) * self.alignment + count <= self.positions:
+                sizes = (self.contexts.codecs[name].example_tokens for name in names[:number])
+                start = sum(aligned(size, self.alignment) for size in sizes)
+                if max(start, self.alignment) + count <= self.positions:
                     break
             else:
                 continue

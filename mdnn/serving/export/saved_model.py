@@ -32,15 +32,16 @@ def export(run, directory, xla=True, density=None, identity=None):
       `length` int32, `temperature` float32 and `seed` int32 (each one value, or `[batch]`) to
       `text` string `[batch]`, UTF-8. XLA compiles it where it is served, for every power of two
       of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
-    - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, of a network of items, for
-      each kind that it has: the strings `text` (UTF-8), `image` (a PNG of 8 bit RGB or grey) and
-      `audio` (a WAV of 16 bit, mono, at the network's rate), `[batch]` each, are the prompt, in
-      this order, `""` where there is none; `seed` int32, `temperature` float32 and `decoding`
-      string (`"autoregressive"`, `"parallel"` or `"masked_diffusion"`, those that were trained),
-      one value or `[batch]`.
-      To these, of sounds, `samples` int32, 0 for the network's own length; of pictures, unless
-      one shape alone was trained, `height` and `width` int32. To `text`, UTF-8, `image`, PNG, or
-      `audio`, WAV, string `[batch]`. Films are neither taken nor answered.
+    - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, `answer_spectrum` (sounds as
+      grids), of a network of items, for each kind that it has: the strings `text` (UTF-8),
+      `image` (a PNG of 8 bit RGB or grey) and `audio` (a WAV of 16 bit, mono, at the network's
+      rate), `[batch]` each, are the prompt, in this order, `""` where there is none; `seed` int32,
+      `temperature` float32 and `decoding` string (`"autoregressive"`, `"parallel"` or
+      `"masked_diffusion"`, those that were trained), one value or `[batch]`.
+      To these, of sounds, `samples` int32, 0 for the network's own length; unless one shape alone
+      was trained, of pictures `height` and `width`, of sounds as grids `moments`, int32. To
+      `text`, UTF-8, `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor
+      answered.
 
     Answers are those of `mdnn.generate` for the same prompt, options and seed. Quantized weights
     (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is

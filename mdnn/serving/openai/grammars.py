@@ -16,10 +16,10 @@ from mdnn.serving.openai.parameters import ApiError
 KINDS = ("text", "json_object", "json_schema", "regex")
 """Types of `response_format`; `regex`, with `pattern`, is mdnn's own."""
 
-NEEDS = "not supported by a SavedModel nor by a network of subwords; serve a run of characters"
+NEEDS = "not supported by a SavedModel; serve the run folder"
 """Which networks have grammars."""
 
-CACHED = 32
+CACHED = 8
 """Grammars that are kept: a program asks for the same ones again and again."""
 
 
@@ -159,7 +159,7 @@ def _tables(completions, form, described, must_call, most_calls, layout):
 
 def check_length(grammar, max_tokens):
     """Refuses a number of tokens that no text of a grammar fits into."""
-    least = 0 if grammar is None else int(grammar.automaton.distance[0])
+    least = 0 if grammar is None else grammar.least
     if max_tokens < least:
         raise ApiError(
             f"max_tokens: expected at least {least}, which the shortest answer of this form takes, "

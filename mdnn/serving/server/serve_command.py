@@ -91,8 +91,9 @@ def add_serve(commands):
         metavar="WORD",
         default="auto",
         choices=ENGINE_NAMES,
-        help="what continues the texts of a run folder: native (see mdnn build-native), keras, or "
-        "auto: the faster one that is there (auto)",
+        help="what continues the texts of a run folder: native (see mdnn build-native), "
+        "native-int8 (rounds activations), keras, or auto: the faster exact one that is there "
+        "(auto)",
     )
     for field in dataclasses.fields(RequestLimits):
         default = f"{field.default:g}" if field.type is float else f"{field.default:,}"

@@ -45,7 +45,7 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
         return open_run_network(run, engine, density, identities)
     if member is not None:
         raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
-    if engine == "native":
+    if engine.startswith("native"):
         raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
     if identities:
         raise MdnnError("--identity: a SavedModel has one; mdnn export --identity makes it")

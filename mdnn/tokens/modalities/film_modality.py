@@ -1,5 +1,7 @@
 """Defines the modalities of films: a token per pixel of each frame, RGB or grey."""
 
+import types
+
 from mdnn.tokens.modalities.picture_modality import PictureModality, PixelModality
 
 
@@ -12,6 +14,7 @@ class FilmModality(PixelModality):
     key = "video"
     list_entries = True
     read_suffixes = PictureModality.read_suffixes
+    other_encoders = types.MappingProxyType({".gif": "mdnn.datasets.media.animated:encode_gif"})
     reader = "mdnn.datasets.media.media_files:read_film_item"
 
     def accepts(self, value):

@@ -9,6 +9,7 @@ supports.
 import dataclasses
 import functools
 import importlib
+import types
 
 import numpy as np
 
@@ -71,23 +72,6 @@ class Modality:
         """
 
 
-@dataclasses.dataclass(frozen=True)
-class ReadOptions:
-    """Options for reading an item from a file.
-
-    Args:
-        rate: Integer, samples per second that a sound is resampled to; `None`: its own.
-        convert: Boolean, whether lossy conversions are allowed.
-        encoding: String, the encoding of a text as Python names it.
-        kinds: Names of the kinds of items that are accepted; `None`: all.
-    """
-
-    rate: int | None = None
-    convert: bool = False
-    encoding: str = "utf-8"
-    kinds: tuple[str, ...] | None = None
-
-
 class ItemModality(Modality):
     """A modality whose tokens form items, with an array of numbers as the item's value.
 
@@ -104,6 +88,8 @@ class ItemModality(Modality):
         list_entries: Boolean, whether one manifest entry is a list: a film's pictures, or numbers.
         read_suffixes: Ends of the names of files that it reads.
         suffix, mime: End of the name and MIME type of the files that it writes.
+        other_encoders: Dict from ends of names of further files that it writes to their encoders,
+            as `encoder`.
         printable: Boolean, whether its value is shown as text on a screen.
         least_size: Smallest size in tokens, 0 or 1.
         has_rate: Boolean, whether its items have the tokenizer's sample rate.
@@ -123,6 +109,7 @@ class ItemModality(Modality):
     read_suffixes = ()
     suffix = ""
     mime = "application/octet-stream"
+    other_encoders = types.MappingProxyType({})
     printable = False
     least_size = 1
     has_rate = False
@@ -185,7 +172,7 @@ class ItemModality(Modality):
         if not value.size:
             raise MdnnError(f"{called}: expected at least one value, received {shape}")
 
-    def token_shape(self, value):
+    def token_shape(self, value, tokenizer=None):
         """Returns the sizes of a value in tokens, one per coordinate."""
         return tuple(np.shape(value)[: len(self.coordinates)])
 
@@ -193,11 +180,22 @@ class ItemModality(Modality):
         """Returns a value cut to a length of `count`; only texts can be longer."""
         return value
 
+    def check_size(self, shape, tokenizer):
+        """Refuses the size of an answer that the network cannot have.
+
+        Args:
+            shape: Tuple of integers, the sizes in tokens.
+            tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
+
+        Raises:
+            MdnnError: If the items of this modality have other sizes.
+        """
+
     # === Tokens ===
 
     def count(self, item, tokenizer):
         """Returns the number of tokens of an item; `tokenizer` is an `ItemTokenizer`."""
-        return int(np.prod(self.token_shape(item.value)))
+        return int(np.prod(self.token_shape(item.value, tokenizer)))
 
     def tokens(self, item, number, tokenizer):
         """Converts an item to int32 tokens `[n, 8]` in row-major order.
@@ -259,6 +257,16 @@ class ItemModality(Modality):
         if self.reader is None:
             raise MdnnError(f"{path}: items of the kind {self.name} are not read from files")
         return _resolved(self.reader)(path, options)
+
+    @property
+    def write_suffixes(self):
+        """Ends of the names of files that it writes, a tuple; the usual one first."""
+        return (self.suffix, *self.other_encoders)
+
+    def encode_as(self, suffix, item, rate=None):
+        """Returns the bytes of an item's file whose name ends with one of `write_suffixes`."""
+        encoder = self.other_encoders.get(suffix)
+        return self.encode(item, rate) if encoder is None else _resolved(encoder)(item, rate)
 
     def encode(self, item, rate=None):
         """Returns the bytes of an item's file; `rate` is for sounds that have no rate."""

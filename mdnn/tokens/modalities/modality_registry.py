@@ -12,7 +12,7 @@ that calls `register_modality` when imported."""
 MAX_MODALITIES = 16
 """Number of values of the column `modality`: a mask token names the modality in one of 16 rows."""
 
-_INPUTS = ("tokens", "seed", "temperature", "decoding", "samples", "height", "width")
+_INPUTS = ("tokens", "seed", "temperature", "decoding", "samples", "height", "width", "moments")
 """Names of other inputs of a SavedModel's signatures."""
 
 MODALITIES = {}
@@ -26,7 +26,7 @@ def register_modality(modality):
     group `mdnn.modalities` with the modality's name, in a module that calls this function.
 
     Args:
-        modality: `mdnn.tokens.modalities.Modality`. The numbers 11 to 14 are free.
+        modality: `mdnn.tokens.modalities.Modality`. The numbers 11 to 13 are free.
 
     Returns:
         The modality.

@@ -33,7 +33,7 @@ class PixelModality(ItemModality):
 
     def tokens(self, item, number, tokenizer):
         channels = len(self.bytes)
-        tokens = self.new_tokens(self.token_shape(item.value), number)
+        tokens = self.new_tokens(self.token_shape(item.value, tokenizer), number)
         tokens[:, BYTES][:, :channels] = item.value.reshape(-1, channels)
         return tokens
 

@@ -39,12 +39,20 @@ class SoundModality(ItemModality):
     augmenter = "mdnn.datasets.items.augment:change_sound"
     served_by = "mdnn.serving.export.graph_codecs:SoundCodec"
 
-    def tokens(self, item, number, tokenizer):
+    def check_rate(self, item, tokenizer):
+        """Refuses a sound at another rate than the tokenizer's.
+
+        Raises:
+            MdnnError: The message names the sound and both rates.
+        """
         if item.rate not in (None, tokenizer.rate):
             raise MdnnError(
                 f"{item.name or 'a sound'}: expected {tokenizer.rate} samples per second, "
                 f"received {item.rate}: resample it first"
             )
+
+    def tokens(self, item, number, tokenizer):
+        self.check_rate(item, tokenizer)
         tokens = self.new_tokens(item.value.shape, number)
         unsigned = item.value.astype(np.int32) + ZERO
         tokens[:, BYTES][:, 0] = unsigned >> 8

@@ -50,7 +50,7 @@ class TextModality(ItemModality):
         if not isinstance(value, str):
             raise MdnnError(f"{called}: expected a string, received {type(value).__name__}")
 
-    def token_shape(self, value):
+    def token_shape(self, value, tokenizer=None):
         return (len(value),)
 
     def limited(self, value, count):

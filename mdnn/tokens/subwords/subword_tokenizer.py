@@ -128,6 +128,15 @@ class SubwordTokenizer:
         text = text.encode("utf-8", "replace").decode("utf-8")
         return np.array([*before, *encoder.encode(text, add_special_tokens=False).ids], "int32")
 
+    def end_marks(self, mark):
+        """Returns what each token that ends an answer may stand for, a dict of lists of str.
+
+        Args:
+            mark: str, an end mark of any text; the others are the tokens' own texts.
+        """
+        names = {number: text for text, number in self._facts.special.items()}
+        return {number: [mark, names[number]] for number in sorted(self.end_ids)}
+
     def decoder(self):
         """Returns a function that decodes consecutive arrays of ids to the pieces of one text.
 
