@@ -11,6 +11,7 @@ from mdnn.generation.completions import many_texts
 PROMPTS = ["The ", "A longer prompt than that", "x", "The ", "One more of them"]
 
 
+@pytest.mark.long
 def test_each_answer_is_that_of_its_prompt(tiny_run, monkeypatch):
     options = {"length": 9, "temperature": 0.8}
     sizes, fractions = [], []
