@@ -25,11 +25,13 @@ PROGRAMS = {
     "layers": ["layers.py"],
     "steps": ["steps.py", "--batch", "64"],
     "generate": ["generate.py"],
+    "devices": ["devices.py"],
 }
 QUICK = {
     "layers": ["--grids", "16x16x16x16", "128x128", "--batches", "64", "--seconds", "0.2"],
     "steps": ["--seconds", "1"],
     "generate": ["--long", "1000"],
+    "devices": ["--seconds", "1"],
 }
 
 

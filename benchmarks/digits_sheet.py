@@ -36,9 +36,9 @@ def contact_sheet(samples, rate, path):
     for line, (how, prompt, answer) in zip(grid, rows, strict=True):
         asked, digits, answers = samples[how, prompt, answer]
         for digit in range(10):
-            number = int(np.flatnonzero(digits == digit)[0])
-            _draw(line[2 * digit], asked[number], rate, "#333333")
-            _draw(line[2 * digit + 1], answers[number], rate, "#1f4e8c", answered=True)
+            for number in np.flatnonzero(digits == digit)[:1]:
+                _draw(line[2 * digit], asked[number], rate, "#333333")
+                _draw(line[2 * digit + 1], answers[number], rate, "#1f4e8c", answered=True)
         line[0].set_ylabel(
             f"{prompt} to\n{answer}, {how}", rotation=0, ha="right", va="center", fontsize=8
         )
@@ -67,8 +67,8 @@ def sound_sheet(samples, coded, digits, rate, path):
     grid = figure.subplots(len(rows), 10, squeeze=False)
     for line, (name, sounds, own, take) in zip(grid, rows, strict=True):
         for digit, axes in enumerate(line):
-            number = int(np.flatnonzero(own == digit)[take])
-            _draw(axes, sounds[number], rate, "#333333" if name == "real" else "#1f4e8c")
+            for number in np.flatnonzero(own == digit)[take : take + 1]:
+                _draw(axes, sounds[number], rate, "#333333" if name == "real" else "#1f4e8c")
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     for digit, axes in enumerate(grid[0]):
         axes.set_title(WORDS[digit], fontsize=9, loc="left")
@@ -81,8 +81,8 @@ def write_sounds(samples, folder, rate):
     for (how, prompt, answer), (_, digits, answers) in samples.items():
         if answer == "sound":
             for digit, word in enumerate(WORDS):
-                value = answers[int(np.flatnonzero(digits == digit)[0])]
-                write_item(value, folder / f"{word}-{prompt}-{how}.wav", rate)
+                for number in np.flatnonzero(digits == digit)[:1]:
+                    write_item(answers[number], folder / f"{word}-{prompt}-{how}.wav", rate)
 
 
 def _draw(axes, value, rate, colour, answered=False):

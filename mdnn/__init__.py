@@ -36,6 +36,7 @@ _PLACES = {
     "open_text": "mdnn.datasets.text.text_splits",
     "open_dataset": "mdnn.datasets.items.item_splits",
     "open_puzzles": "mdnn.datasets.puzzles.puzzle_splits",
+    "plan": "mdnn.training.mesh.mesh_plan",
     "quantize": "mdnn.runs.quantize_run",
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",

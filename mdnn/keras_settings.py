@@ -94,6 +94,20 @@ def check_training_backend(backend):
         )
 
 
+def check_mesh_backend(backend):
+    """Refuses a backend on which `mdnn.train` does not train on several devices.
+
+    Raises:
+        MdnnError: the backend is not JAX.
+    """
+    if backend != "jax":
+        raise MdnnError(
+            f"mesh: several devices or processes train with Keras on jax, received {backend}: set "
+            "KERAS_BACKEND=jax (Keras' distribution for TensorFlow is marked as not for use), or "
+            "leave out [mesh] and --num-processes"
+        )
+
+
 def _check_backend(backend, where, remedy):
     if backend not in BACKENDS:
         near = did_you_mean(backend, BACKENDS, cutoff=0.7)

@@ -146,6 +146,7 @@ CALLS = {
     "import_weights": imported,
     "inspect_text": inspect_text,
     "merge": lambda prepared: mdnn.merge(prepared.run, adapt(prepared), prepared.new()),
+    "plan": lambda prepared: mdnn.plan(prepared.config, compile_step=False),
     "shrink": lambda prepared: mdnn.shrink(
         prepared.run, prepared.new(), overrides=["context.grid=[4]"]
     ),

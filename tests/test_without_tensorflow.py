@@ -64,3 +64,14 @@ def test_steps(tmp_path):
     (tmp_path / "text.txt").write_text("abc " * 500, encoding="utf-8")
     (row,) = figures(tmp_path, "steps.py", str(config), "--seconds", "0")["rows"]
     assert row["characters_per_second"] > 0
+
+
+@pytest.mark.long
+def test_devices(tmp_path, monkeypatch):
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG.format(tmp_path / "text.txt"), encoding="utf-8")
+    (tmp_path / "text.txt").write_text("abc " * 500, encoding="utf-8")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")
+    rows = figures(tmp_path, "devices.py", str(config), "--seconds", "0")["rows"]
+    assert [(row["batch"], row["row"]) for row in rows] == [(1, 1), (1, 4), (2, 2), (4, 1)]
+    assert min(row["seconds"] for row in rows) > 0

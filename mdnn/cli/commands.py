@@ -18,6 +18,12 @@ STARTED = time.perf_counter()
 
 def run_train(options):
     """Trains a network; returns the exit status."""
+    from mdnn.cli.process_options import run_in_processes
+
+    return run_in_processes(options, _train)
+
+
+def _train(options):
     from mdnn.config.load import check_keys
 
     check_keys(options.config, options.set)
@@ -25,7 +31,8 @@ def run_train(options):
     if options.resume:
         source = _check_resumed(options.set)
     else:
-        check_new_folder(as_path(options.out, "--out"))
+        if not options.process_id:
+            check_new_folder(as_path(options.out, "--out"))
     config = _quiet_config(options.config, options.set, share_cores)
     from mdnn.training.run_training import train
 
@@ -36,6 +43,9 @@ def run_train(options):
         init_from=options.init_from,
         init_optimizer=options.init_optimizer,
         source=source,
+        num_processes=options.num_processes,
+        process_id=options.process_id,
+        coordinator=options.coordinator,
     )
     return finish_training(config, result, options.json)
 
@@ -122,10 +132,10 @@ def _check_resumed(changes):
         key, _, value = change.partition("=")
         if key.strip() == "data.source":
             source = value
-        elif key.strip() not in ("train.minutes", "train.steps"):
+        elif key.strip() not in ("train.minutes", "train.steps") and not key.startswith("mesh."):
             raise MdnnError(
-                "--resume goes on with the run's own config: only train.minutes, train.steps and "
-                f"data.source can be set, received {change!r}"
+                "--resume goes on with the run's own config: only train.minutes, train.steps, mesh "
+                f"and data.source can be set, received {change!r}"
             )
     return source
 

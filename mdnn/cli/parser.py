@@ -1,4 +1,4 @@
-"""The command line: mdnn train, generate, evaluate, export, serve, quantize, grow, import."""
+"""The command line: mdnn train, generate, evaluate, export, serve, plan and so on."""
 
 import argparse
 import contextlib
@@ -22,6 +22,8 @@ from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.import_command import add_import
 from mdnn.cli.native_command import add_build_native
+from mdnn.cli.plan_command import add_plan
+from mdnn.cli.process_options import add_processes
 from mdnn.cli.search_command import add_search
 from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
 from mdnn.cli.shrink_command import add_shrink
@@ -65,7 +67,9 @@ def main(arguments=None):
 
 def _parsed(arguments):
     try:
-        return parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
+        options.words = list(sys.argv[1:] if arguments is None else arguments)
+        return options
     except SystemExit:
         # --help and --version print, too.
         standard_streams.flush()
@@ -113,6 +117,7 @@ def parser():
         action="store_true",
         help="take the state of the optimizer from the newest checkpoint of OTHER as well",
     )
+    add_processes(train)
     add_set(train)
     add_json(train)
     train.set_defaults(run_command=run_train)
@@ -190,6 +195,7 @@ def parser():
     add_distill(commands)
     add_grow(commands)
     add_import(commands)
+    add_plan(commands)
     add_shrink(commands)
     add_adapt(commands)
     add_serve(commands)

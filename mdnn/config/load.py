@@ -12,6 +12,7 @@ from mdnn.config.axis_names import named, numbered
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.density import check_densities
 from mdnn.config.growing import stage_configs
+from mdnn.config.mesh_table import Mesh
 from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump, option, parse
@@ -63,6 +64,7 @@ class Config:
     train: Train = option(factory=Train)
     tandem: Tandem = option(factory=Tandem)
     distill: Distill = option(factory=Distill)
+    mesh: Mesh = option(factory=Mesh)
     limits: Limits = option(factory=Limits)
 
     @classmethod

@@ -5,6 +5,7 @@ import dataclasses
 from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
 from mdnn.config.chunk_rules import check_chunks
+from mdnn.config.mesh_table import check_mesh
 from mdnn.config.refeed_rules import check_refeed, trained_steps
 from mdnn.config.tandem_tables import check_tandem
 from mdnn.config.task_rules import RULES, check_task, rules_of
@@ -39,6 +40,7 @@ def check(config):
         check_names(f"backbone.layer.{number}.block", branch.block)
         _check_branch(f"backbone.layer.{number}", branch, config)
     _check_limits(config)
+    check_mesh(config)
 
 
 def _check_context(config):

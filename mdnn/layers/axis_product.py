@@ -1,6 +1,8 @@
-"""Multiplies arrays by kernels along one axis."""
+"""Multiplies arrays by kernels along one axis, on one device or divided among several."""
 
+import contextlib
 import math
+import threading
 
 from keras import ops
 
@@ -27,6 +29,8 @@ def batch_goes_last(shape, plan):
     Returns:
         Boolean.
     """
+    if _divided_axis() is not None:
+        return False
     steps = [step for term in plan.terms for step in term]
     alone = all(len(step.over) == len(shape) - 2 > 0 for step in steps)
     longest = max(max(step.n_in, step.n_out) for step in steps)
@@ -59,6 +63,9 @@ def axis_product(x, kernel, axis, over=()):
     Returns:
         Tensor of the shape of `x` with size `n_out` at `axis`.
     """
+    divided = _divided_axis()
+    if divided is not None:
+        return _divided_product(x, kernel, axis, over, divided)
     ndim = len(x.shape)
     n_in, n_out = kernel.shape[-2:]
     groups = math.prod(kernel.shape[:-2])
@@ -93,3 +100,113 @@ def _behind(shape, axis):
 
 def _transpose(x, layout):
     return x if layout == tuple(range(len(layout))) else ops.transpose(x, layout)
+
+
+class DividedAxis:
+    """An axis of all arrays that several devices divide among themselves.
+
+    A product along another axis needs nothing of other devices. Before a product along the divided
+    axis another axis is divided in its place, and afterwards the divided axis again: two
+    all-to-all exchanges, as in a distributed Fourier transform.
+
+    Args:
+        axis: Integer, the divided axis.
+        shares: Integer, the number of shares.
+        batch: Integer, the number of shares of the first axis, the batch.
+        place: Function `(x, axis)` that returns `x` with that axis divided, inside a traced
+            function.
+    """
+
+    def __init__(self, axis, shares, batch, place):
+        self.axis, self.shares, self.batch, self.place = axis, shares, batch, place
+
+    def other(self, shape, axis, over):
+        """Returns the axis to divide during a product along the divided axis.
+
+        An axis over which the kernel differs comes first: its devices need only their kernels.
+
+        Args:
+            shape: Tuple, the array's shape.
+            axis: Integer, the divided axis.
+            over: Tuple of ints, see `axis_product`.
+
+        Returns:
+            Integer; `None` if the shares divide no other axis.
+        """
+        others = [*over, *(a for a in range(1, len(shape)) if a not in over)]
+        fits = (a for a in others if a not in (0, axis) and not (shape[a] or 1) % self.shares)
+        return next(fits, None)
+
+
+_LOCAL = threading.local()
+
+
+def _divided_axis():
+    return getattr(_LOCAL, "divided", None)
+
+
+def is_divided():
+    """Returns whether the current thread traces functions for a `DividedAxis`."""
+    return _divided_axis() is not None
+
+
+@contextlib.contextmanager
+def dividing(divided):
+    """Context manager in which the current thread traces functions for a `DividedAxis`."""
+    before = _divided_axis()
+    _LOCAL.divided = divided
+    try:
+        yield
+    finally:
+        _LOCAL.divided = before
+
+
+def by_device(x):
+    """Lays out the positions of an array `[batch, positions, channels]` device by device.
+
+    Slabs of the second axis then lie on all devices.
+
+    Returns:
+        Tensor `[devices, positions of a device, channels]` inside `dividing`; else `x`.
+    """
+    divided = _divided_axis()
+    if divided is None:
+        return x
+    b, r, (_, positions, channels) = divided.batch, divided.shares, x.shape
+    x = ops.reshape(x, (b, -1, r, positions // r, channels))
+    x = ops.transpose(x, (0, 2, 1, 3, 4))
+    return ops.reshape(x, (b * r, -1, channels))
+
+
+def from_devices(x, positions):
+    """Returns values of positions in the layout of `by_device` as `[batch, positions]`.
+
+    Args:
+        x: Tensor `[devices, positions of a device]` inside `dividing`; else `[batch, positions]`.
+        positions: Integer, positions of a context.
+    """
+    divided = _divided_axis()
+    if divided is None:
+        return x
+    b, r = divided.batch, divided.shares
+    x = ops.reshape(x, (b, r, -1, positions // r))
+    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, positions))
+
+
+def _divided_product(x, kernel, axis, over, divided):
+    """Computes `axis_product` without merging axes, whose devices would be lost."""
+    target = divided.axis
+    if x.shape[target] is None or x.shape[target] % divided.shares:
+        target = None
+    elif axis == target:
+        target = divided.other(x.shape, axis, over)
+    letters = "abcdefghijklmnopqrstuvw"[: len(x.shape)]
+    kernels = "".join(letters[a] for a in over) + letters[axis] + "z"
+    result = letters.replace(letters[axis], "z")
+    if target is not None:
+        x = divided.place(x, target)
+    y = ops.einsum(f"{letters},{kernels}->{result}", x, kernel)
+    if target is None:
+        return y
+    y = divided.place(y, target)
+    return divided.place(y, divided.axis) if target != divided.axis else y

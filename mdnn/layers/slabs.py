@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from mdnn.layers.axis_product import axis_product
+from mdnn.layers.axis_product import axis_product, is_divided
 
 
 def count_slabs(positions, slab):
@@ -139,7 +139,7 @@ def groups_are_looped(layer, shape):
     """Returns whether `mixed_by_group` computes a layer's terms.
 
     It does for grids of more positions than the attribute `slab` of the layer, if each group of
-    channels, the last but one axis, has its kernels and no other axis has.
+    channels, the last but one axis, has its kernels and no other axis has, on one device.
 
     Args:
         layer: `mdnn.layers.MultidimDense`, built.
@@ -147,7 +147,7 @@ def groups_are_looped(layer, shape):
     """
     slab, axis = getattr(layer, "slab", 0), len(shape) - 2
     sizes = shape[1:axis]
-    if not slab or None in sizes or math.prod(sizes) <= slab:
+    if not slab or None in sizes or math.prod(sizes) <= slab or is_divided():
         return False
     steps = [step for term in layer.plan.terms for step in term]
     return all(step.over == (axis,) and step.n_in == step.n_out for step in steps)

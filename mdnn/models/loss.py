@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import did_you_mean
+from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.slabs import count_slabs, in_slabs
@@ -294,4 +295,6 @@ class _SlabNLL(keras.layers.Layer):
         def losses(hidden, targets):
             return self.nll(targets, self.heads(hidden, targets))
 
-        return in_slabs(losses, [hidden, targets], self.slab, weights=head_weights(self.heads))
+        arrays, weights = [by_device(hidden), by_device(targets)], head_weights(self.heads)
+        nll = in_slabs(losses, arrays, self.slab, weights=weights)
+        return from_devices(nll, hidden.shape[1])

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
@@ -137,7 +138,9 @@ class LossModel(keras.Model):
         counts = counts if weights is None else counts * weights
         if not self.uses_target_indices:
             slab = self.network.config.backbone.slab
-            nll = in_slabs(self._nll, [hidden, targets], slab, True, head_weights(self.heads))
+            arrays = [by_device(hidden), by_device(targets)]
+            nll = in_slabs(self._nll, arrays, slab, True, head_weights(self.heads))
+            nll = from_devices(nll, hidden.shape[1])
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         counts = ops.reshape(counts, (-1,))

@@ -31,16 +31,10 @@ def inspect(config, words=(), model=None):
           by changing each position;
         - `layers`: list of dicts `name`, `kind`, `shape`, `parameters`, `operations`.
     """
-    if config.tokens.words and not words:
-        words = [
-            "".join("abcdefghij"[int(digit)] for digit in f"{n:05}")
-            for n in range(config.tokens.words)
-        ]
-    model = model or build(config, words)
+    model = model or build(config, words or placeholder_words(config))
     positions = config.context.positions
     layers = [_layer(layer) for layer in model.layers]
-    operations = sum(layer["operations"] for layer in layers)
-    values = sum(_values(layer) for layer in model.layers)
+    operations, values = counted(model)
     return {
         "grid": list(config.context.grid),
         "positions": positions,
@@ -52,6 +46,19 @@ def inspect(config, words=(), model=None):
         "receptive_field": receptive_field(model, config, _affordable(operations)),
         "layers": layers,
     }
+
+
+def placeholder_words(config):
+    """Returns as many words as the table of a config has, a list of str."""
+    return [
+        "".join("abcdefghij"[int(digit)] for digit in f"{n:05}") for n in range(config.tokens.words)
+    ]
+
+
+def counted(model):
+    """Returns the multiply-adds of a network for one context, and the values that it writes."""
+    operations = sum(_layer(layer)["operations"] for layer in model.layers)
+    return operations, sum(_values(layer) for layer in model.layers)
 
 
 def _affordable(operations):

@@ -3,11 +3,19 @@
 import contextlib
 import dataclasses
 
-from mdnn.config.load import load_config
+import keras
+
+import mdnn
+from mdnn.config.growing import stage_configs
+from mdnn.config.load import Config, load_config
+from mdnn.config.mesh_table import check_mesh
 from mdnn.errors import MdnnError
-from mdnn.runs.run_files import CONFIG, WEIGHTS, check_format, weights_dtype
-from mdnn.tasks.registry import task_class
+from mdnn.files import check_new_folder
+from mdnn.runs.run_files import CONFIG, WEIGHTS, check_format, read_vocabulary, weights_dtype
+from mdnn.tasks.registry import task_class, task_for
+from mdnn.tokens.text_tokenizers import has_vocabulary
 from mdnn.training import checkpoint
+from mdnn.training.init_from import Start, make_start, recorded_start
 
 
 def anchored(config):
@@ -22,7 +30,7 @@ def anchored(config):
 
 
 def resumed_config(config, path, source=None):
-    """Returns the stored config of a run with `train.minutes` and `train.steps` of `config`.
+    """Returns the stored config of a run with the training budget and the mesh of `config`.
 
     Args:
         config: `mdnn.Config` with the new training budget.
@@ -51,7 +59,8 @@ def resumed_config(config, path, source=None):
         )
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
-    own = dataclasses.replace(own, train=dataclasses.replace(own.train, **length))
+    own = dataclasses.replace(own, train=dataclasses.replace(own.train, **length), mesh=config.mesh)
+    check_mesh(own)
     if source is None:
         return own
     return anchored(dataclasses.replace(own, data=dataclasses.replace(own.data, source=source)))
@@ -68,3 +77,87 @@ def own_folders(path):
         if folder.is_symlink():
             raise MdnnError(f"{folder} is a link: a run folder is written to, expected its own")
     return [path, *inner]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedRun:
+    """What a training starts with.
+
+    Args:
+        config: `mdnn.Config` with all stages.
+        resume: bool, whether the run folder exists.
+        begun: bool, whether it has a checkpoint to go on from.
+        stage: int, the stage of training of that checkpoint.
+        words: the vocabulary of the run, or of the run that it starts from; `None`: from the data.
+        start: `mdnn.training.init_from.Start`, or `None`.
+    """
+
+    config: Config
+    resume: bool = False
+    begun: bool = False
+    stage: int = 0
+    words: tuple | None = None
+    start: Start | None = None
+
+    @property
+    def stages(self):
+        """List of the `mdnn.Config`s of all stages."""
+        return stage_configs(self.config)
+
+    def open_task(self):
+        """Returns the task of the current stage with its data open."""
+        return task_for(self.stages[self.stage], self.words).open()
+
+    def facts(self, task):
+        """Returns what processes that train together must have in common, a dict of strings.
+
+        Args:
+            task: result of `open_task`.
+        """
+        data = self.config.data
+        mix = tuple(dataclasses.replace(m, source="") for m in data.mix)
+        data = dataclasses.replace(data, source="", mix=mix)
+        found = task.fingerprint()
+        return {
+            "version of mdnn": mdnn.__version__,
+            "version of Keras": keras.__version__,
+            "config": dataclasses.replace(self.config, data=data).to_toml(),
+            "data": "" if found is None else f"{found.length} bytes, hash {found.hash}",
+            "vocabulary": "\n".join(task.words),
+        }
+
+
+def prepare_run(config, path, resume=False, source=None, init_from=None, init_optimizer=False):
+    """Reads what a training starts with; see `mdnn.train` for the arguments.
+
+    Args:
+        path: `pathlib.Path` of the run folder.
+
+    Returns:
+        `PreparedRun`.
+
+    Raises:
+        MdnnError: the folder, or the run to start from, cannot be used.
+    """
+    if resume:
+        if init_from is not None or init_optimizer:
+            raise MdnnError(
+                "--init-from starts a new run and --resume goes on with one: expected one of them"
+            )
+        config = resumed_config(config, path, source)
+    else:
+        if source is not None:
+            raise MdnnError("source: expected with resume alone; a new run takes data.source")
+        check_new_folder(path)
+    begun = resume and checkpoint.newest(path) is not None
+    stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0
+    if stage >= len(stage_configs(config)):
+        raise MdnnError(f"{path}: its checkpoint is of stage {stage}, its config has fewer")
+    again = resume and not begun
+    start = recorded_start(path) if again else make_start(init_from, init_optimizer)
+    words = None
+    if begun and has_vocabulary(config.tokens):
+        words = read_vocabulary(path, config.tokens)
+    elif start is not None and has_vocabulary(config.tokens) and start.run.words:
+        words = start.run.words
+    return PreparedRun(config, bool(resume), begun, stage, words, start)

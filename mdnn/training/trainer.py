@@ -42,7 +42,12 @@ class Training:
         task: `mdnn.tasks.base.Task` with its data open.
         display: `mdnn.training.progress.Display`.
         config: the run's whole `mdnn.Config`, with all stages; `None` for that of `run`.
+
+    Attributes:
+        devices: see `mdnn.training.steps.step.make_step`.
     """
+
+    devices = None
 
     def __init__(self, run, task, display, config=None):
         self.display, self.config = display, run.config if config is None else config
@@ -77,6 +82,7 @@ class Training:
             xla=spec.xla,
             microbatches=self.microbatches,
             strategy=strategy,
+            devices=self.devices,
         )
         self.step = self.plan.wrapped(self.step, self.optimizer)
         self.feed = task.feed()
@@ -119,13 +125,8 @@ class Training:
             self._settle()
             self.save()
             take_averages(self.optimizer, self.model.trainable_variables)
-            stage = self.progress.stage
-            write_run(self.run.path, self.config, self.run.words, self.model, stage)
+            self._write_run()
         number = stopping.number if number is None else number
-        # Empty if the training stopped before the first row of metrics.csv.
-        if metrics := read_metrics(self.run.path):
-            title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
-            self._draw(metrics, title)
         if number is not None:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
@@ -148,6 +149,35 @@ class Training:
             "run": str(self.run.path),
             **skipped,
         }
+
+    def _write_run(self):
+        """Writes config and weights, and draws the loss curve."""
+        stage = self.progress.stage
+        write_run(self.run.path, self.config, self.run.words, self.model, stage)
+        # Empty if the training stopped before the first row of metrics.csv.
+        if metrics := read_metrics(self.run.path):
+            title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
+            self._draw(metrics, title)
+
+    def _now(self):
+        """Returns the time in seconds from which budgets and intervals are counted."""
+        return time.perf_counter()
+
+    def _stop_number(self, number):
+        """Returns the number of the signal that stops the training; `None` for none.
+
+        Args:
+            number: int, the signal that this process received, or `None`.
+        """
+        return number
+
+    def _open_metrics(self):
+        """Opens the files of metrics at the current step."""
+        return Metrics(self.run.path, self.mode_losses.columns(), self.progress.step)
+
+    def _save_best(self, loss):
+        """Saves the current weights as those with the lowest validation loss."""
+        checkpoint.save_best(self.run.path, self.model, self.progress.step, loss)
 
     def _draw(self, metrics, title):
         """Draws the loss curve.
@@ -226,18 +256,19 @@ class Training:
             int, the signal that stopped the training early, or `None`.
         """
         spec, progress = self.run.config.train, self.progress
-        metrics = Metrics(self.run.path, self.mode_losses.columns(), progress.step)
-        before = progress.seconds
-        begun = shown = kept = warm = time.perf_counter()
+        metrics, before, stop = self._open_metrics(), progress.seconds, None
+        begun = shown = kept = warm = self._now()
         compiled, first, rowed = set(), progress.step, progress.step
         checks = int(self._spent() * spec.num_evaluations)
         self._say_stage()
         with Stopping() as stopping:
-            while (spent := self._spent()) < 1 and not stopping.asked:
+            while (spent := self._spent()) < 1:
+                if (stop := self._stop_number(stopping.number)) is not None:
+                    break
                 if self._stage_is_due(spent):
                     self._enter_stage()
                     spec, progress, compiled = self.run.config.train, self.progress, set()
-                    kept = time.perf_counter()
+                    kept = self._now()
                     continue
                 rate = rate_at(spec.optimizer, progress.step, spent)
                 self.feed.spent = spent
@@ -252,12 +283,12 @@ class Training:
                 counted = self.plan.counted(objective, mode)
                 self.losses.add(progress.step, rate, counted, loss, self.step.fault)
                 self._settle(but=1)
-                now = time.perf_counter()
+                now = self._now()
                 progress.seconds = before + now - begun
                 if mode not in compiled:
                     # Exclude first steps, which compile, from the measured speed.
                     compiled.add(mode)
-                    self.display.compiled(mode, self.microbatches, now - traced)
+                    self.display.compiled(mode, self.microbatches, time.perf_counter() - traced)
                     warm, first = now, progress.step
                 spent = self._spent()
                 check = spec.num_evaluations and spent * spec.num_evaluations >= checks + 1
@@ -279,8 +310,8 @@ class Training:
                 if now - kept > spec.checkpoints.seconds:
                     self._settle()
                     self.save()
-                    kept = time.perf_counter()
-        return stopping.number if self._spent() < 1 else None
+                    kept = self._now()
+        return stop if self._spent() < 1 else None
 
     def _row_is_due(self, seconds, steps):
         """Returns whether to write a row of metrics.csv.
@@ -328,7 +359,7 @@ class Training:
         if progress.best is None or loss < progress.best:
             progress.best = loss
             if self.run.config.train.checkpoints.best:
-                checkpoint.save_best(self.run.path, self.model, progress.step, loss)
+                self._save_best(loss)
 
     def _show(self, spent, per_step):
         """Shows the progress of the run.

@@ -3,10 +3,18 @@
 import keras
 import numpy as np
 import pytest
-from backends import to_numpy
+from backends import to_numpy, values
 
 from mdnn.layers import MultidimDense
-from mdnn.layers.axis_product import LEAST_BEHIND, axis_product, batch_goes_last
+from mdnn.layers.axis_product import (
+    LEAST_BEHIND,
+    DividedAxis,
+    axis_product,
+    batch_goes_last,
+    by_device,
+    dividing,
+    from_devices,
+)
 
 LETTERS = "bijkl"
 
@@ -58,3 +66,38 @@ def test_a_batch_that_shares_its_kernels_with_an_axis_stays_in_front():
     layer = MultidimDense(axes=(1,), sharing=(2,))
     layer.build((None, 2, 3, 4))
     assert not batch_goes_last((64, 2, 3, 4), layer._plan)
+
+
+@pytest.mark.parametrize("over", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("axis", [1, 2, 4])
+def test_products_of_divided_axes(axis, over):
+    """They are the same; each array is divided along an axis that is not mixed."""
+    over = tuple(a for a in over if a != axis)
+    shape, placed = (3, 4, 6, 2, 5), []
+
+    def place(x, at):
+        placed.append(at)
+        assert x.shape[at] % 2 == 0
+        return x
+
+    x = normal(*shape)
+    kernel = normal(*(shape[a] for a in over), shape[axis], shape[axis], seed=1)
+    with dividing(DividedAxis(1, 2, 1, place)):
+        y = values(lambda x: axis_product(x, kernel, axis, over), x)
+    other = {(): 2, (3,): 3, (2, 3): 2}[over]
+    assert placed == ([other, other, 1] if axis == 1 else [1, 1])
+    np.testing.assert_allclose(
+        y, values(lambda x: axis_product(x, kernel, axis, over), x), atol=2e-5
+    )
+
+
+def test_positions_of_divided_axes_are_laid_out_by_device():
+    x = np.arange(4 * 6).reshape(4, 6, 1).astype("float32")
+    with dividing(DividedAxis(1, 3, 2, None)):
+        flat = values(by_device, x)
+        back = values(lambda x: from_devices(x[..., 0], 6), flat)
+    # The first device has two positions of each of two contexts.
+    assert flat.shape == (6, 4, 1)
+    assert flat[0, :, 0].tolist() == [0, 1, 6, 7]
+    np.testing.assert_array_equal(back, x[..., 0])
+    np.testing.assert_array_equal(values(lambda x: by_device(x), x), x)

@@ -12,6 +12,7 @@ from mdnn.datasets.batches.objectives import (
 )
 from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
+from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
 
@@ -207,6 +208,40 @@ class TextBatches(StepBatches):
         if self.objectives is not None:
             batch["weights"] = normalised(weight[:, None], targets)
         return batch
+
+    @property
+    def reads_parts(self):
+        """Boolean, whether `part_at` reads less than whole batches: no masks and no padding."""
+        return self.padding == "none" and self.objectives is None
+
+    @property
+    def shapes(self):
+        """Shapes of a batch's arrays, a dict, without `weights`."""
+        shape = (self.batch, self.length, WIDTH)
+        return {"tokens": shape, "targets": shape}
+
+    def part_at(self, step, examples, positions):
+        """Returns a part of the batch of a step; reads no other characters of the text.
+
+        Args:
+            step: Integer from 0.
+            examples, positions: Slices, as an array `[batch, length]` takes them.
+
+        Returns:
+            A dictionary: `at(step)["tokens"][examples, positions]` and the same of `"targets"`.
+        """
+        first, last, _ = positions.indices(self.length)
+        bits = raw_bits(self.seed, step, (self.batch, 3), BATCH)
+        size, begin = self._texts(step)
+        choices = np.asarray(size - self.length).astype(np.uint64)
+        start = begin + (bits[:, 0] % choices).astype(np.int64)
+        index = start[examples, None] + np.arange(first, last + 1)
+        # The first token's coordinates are those of its position.
+        rows = self.tokenizer.tokens(self.ids[index], first_place=first)
+        return {
+            "tokens": np.ascontiguousarray(rows[:, :-1]),
+            "targets": np.ascontiguousarray(rows[:, 1:]),
+        }
 
     def _texts(self, step):
         """Draws the text of each window; returns their sizes and where they begin in `ids`."""

@@ -16,6 +16,7 @@ def make_step(
     xla=False,
     microbatches=1,
     strategy=None,
+    devices=None,
 ):
     """Builds a compiled training step.
 
@@ -35,6 +36,8 @@ def make_step(
             models that are not `divisible`.
         strategy: `mdnn.training.steps.evolution.EvolutionStrategy`, which estimates the gradients;
             `None` for backpropagation.
+        devices: `mdnn.training.mesh.device_mesh.DeviceMesh` that computes the step, on JAX; `None`
+            for one device.
 
     Returns:
         A `mdnn.training.steps.step_base.TrainingStep`.
@@ -61,6 +64,10 @@ def make_step(
         if xla or strategy is not None or not first.divisible:
             microbatches = 1
         return TensorFlowStep(learners, optimizer, precision, xla, microbatches, strategy)
+    if devices is not None:
+        from mdnn.training.mesh.mesh_step import MeshStep
+
+        return MeshStep(learners, optimizer, precision, batches, strategy, devices)
     from mdnn.training.steps.step_jax import JaxStep
 
     return JaxStep(learners, optimizer, precision, batches, strategy)

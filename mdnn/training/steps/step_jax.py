@@ -37,7 +37,6 @@ class JaxStep(TrainingStep):
         number_at = [v is optimizer.iterations for v in optimizer.variables].index(True)
         scales = [v is loss_scale_of(optimizer) for v in optimizer.variables]
 
-        @jax.jit
         def step(trainable, fixed, state, batch, rate):
             scale = state[scales.index(True)] if any(scales) else None
             factor = () if scale is None else (scale,)
@@ -62,7 +61,11 @@ class JaxStep(TrainingStep):
             fault, trainable, state = jax.lax.cond(is_faulty(value, gradients, scale), leave, learn)
             return value, fault, trainable, fixed, state
 
-        return step
+        return self.jitted(step)
+
+    def jitted(self, step):
+        """Returns the compiled function of a step."""
+        return jax.jit(step)
 
     def __call__(self, batch, rate, name=None):
         # Read anew after each `sync`: other code may assign the variables in between, and Keras'

@@ -1,0 +1,143 @@
+"""Counts what a training step and writing cost on each device of a mesh, without compiling."""
+
+import math
+
+from mdnn.layers.multidim_dense import MultidimDense
+from mdnn.layers.slabs import count_slabs
+from mdnn.models.builder import build
+from mdnn.runs.inspection import counted, placeholder_words
+from mdnn.training.mixed_precision import resolved
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+WITH_GRADIENTS = 1.65
+"""Memory of what layers write and of gradients of it, relative to the former: measured on the
+compiled programs of tests/training/test_mesh_plan.py."""
+
+PASSES = 3
+"""Passes of a step in multiply-adds of the forward pass: backwards two products for each."""
+
+
+class CountedCost:
+    """Counts the cost of one network on meshes of devices.
+
+    Args:
+        config: `mdnn.Config`; its own mesh is not used.
+
+    Attributes:
+        parameters: int, weights.
+        operations, values: ints, multiply-adds of a context and values that its layers write.
+        classes: int, scores of a position.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.network = build(config, placeholder_words(config))
+        self.parameters = self.network.count_params()
+        self.operations, self.values = counted(self.network)
+        self.classes = self.network.output.shape[-1]
+        self.item = BYTES[resolved(config.train.precision)]
+
+    def step(self, mesh):
+        """Returns the cost of a training step on one device.
+
+        - `operations`: floating-point operations, two per multiply-add: forwards, twice as many
+          backwards, and forwards once more with `backbone.remat`.
+        - `bytes`: weights with the optimizer's state before and after the step, gradients, and what
+          the layers write: all of it, or with `backbone.remat` the inputs of all layers and all of
+          the largest one; of scores those of a slab.
+        - `exchanged`: for each product along the divided axis two all-to-alls of its tensor
+          forwards and two backwards (two more with `backbone.remat`), and sums of the gradients
+          over the shares of the batch and of the axis.
+
+        Args:
+            mesh: `mdnn.config.mesh_table.Mesh`.
+
+        Returns:
+            Dict of ints.
+        """
+        config = self.config
+        examples = config.train.batch_size / mesh.batch
+        share = examples / mesh.axis_shares
+        remat = config.backbone.remat
+        passes = PASSES + remat
+        states = 2 if config.train.optimizer.name in ("adamw", "adam", "muon") else 1
+        states += config.train.ema_decay > 0
+        weights = 4 * self.parameters * (2 * (1 + states) + 1)
+        stored = self.item * self._stored_values(remat) * share
+        stored += 4 * WITH_GRADIENTS * self.classes * self._scored_positions(mesh)
+        exchanged = self.item * self._divided_values() * share * (4 + 2 * remat)
+        exchanged = exchanged if mesh.axis is not None else 0
+        sums = (mesh.batch > 1) + (mesh.axis is not None)
+        gradients = 4 * self.parameters * sums
+        return {
+            "bytes": round(weights + stored + self._batch_bytes() * share),
+            "operations": round(2 * passes * self.operations * share),
+            "exchanged": round(exchanged + gradients),
+        }
+
+    def writing(self, mesh):
+        """Returns the cost of writing one character on one device, in the mean of a context.
+
+        The caches of a context are what its layers mix: they are divided as the positions are. A
+        character's sums along an axis cost what they cost in a forward pass; those along the
+        divided axis are added over its devices.
+
+        Args:
+            mesh: `mdnn.config.mesh_table.Mesh`.
+
+        Returns:
+            Dict of ints; `bytes` holds the weights and the caches of one context.
+        """
+        positions = self.config.context.positions
+        caches = self.item * sum(math.prod(shape) for shape in self._mixed_shapes())
+        exchanged = self.item * self._divided_values() / positions
+        return {
+            "bytes": round(4 * self.parameters + caches / mesh.axis_shares),
+            "operations": round(2 * self.operations / positions),
+            "exchanged": round(exchanged) if mesh.axis is not None else 0,
+        }
+
+    def _stored_values(self, remat):
+        """Returns the values of a context that a step stores for gradients, without scores."""
+        if not remat:
+            return WITH_GRADIENTS * (self.values - self.config.context.positions * self.classes)
+        network, positions = self.network, self.config.context.positions
+        shape = (None, *network.grid, network.width)
+        largest = max(block.values(shape) for block in network.blocks)
+        inputs = positions * network.width * (len(network.blocks) + 2)
+        return inputs + WITH_GRADIENTS * largest
+
+    def _scored_positions(self, mesh):
+        """Returns the largest number of positions that a device scores at once."""
+        positions, slab = self.config.context.positions, self.config.backbone.slab
+        examples = self.config.train.batch_size // mesh.batch
+        if mesh.axis is not None:
+            # Slabs of all positions of a device.
+            positions, examples = examples * positions // mesh.axis_shares, 1
+        return examples * math.ceil(positions / count_slabs(positions, slab))
+
+    def _batch_bytes(self):
+        """Returns the bytes of one example: tokens and targets, 8 integers each."""
+        return 2 * 8 * 4 * self.config.context.positions
+
+    def _mixed_shapes(self):
+        """Yields the shape of one context for every use of a mixer."""
+        for block in self.network.blocks:
+            if hasattr(block, "mixing_uses"):
+                width = block.mixing_width(self.network.width)
+                for _ in block.mixing_uses():
+                    yield (*self.network.grid, width)
+
+    def _divided_values(self):
+        """Returns the values of all tensors of a context that are mixed along its first axis."""
+        total = 0
+        for block in self.network.blocks:
+            if not hasattr(block, "mixing_uses"):
+                continue
+            size = math.prod(self.network.grid) * block.mixing_width(self.network.width)
+            for layer, _ in block.mixing_uses():
+                if isinstance(layer, MultidimDense):
+                    steps = {step for term in layer.plan.terms for step in term}
+                    total += size * sum(step.axis == 1 for step in steps)
+        return total

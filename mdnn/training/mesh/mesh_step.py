@@ -1,0 +1,123 @@
+"""Implements the training step on several devices, on JAX."""
+
+import collections
+import time
+
+import jax
+import numpy as np
+
+from mdnn.tokens.features import WIDTH
+from mdnn.training.steps.step_jax import JaxStep
+
+
+class MeshStep(JaxStep):
+    """Takes one optimizer step per call on all devices of a mesh.
+
+    All processes call it with the batches of the same steps. Gradients and losses are those of the
+    whole batch. With every step the processes also agree on the time of the first of them and on
+    whether one received a signal; what they agreed on is known one step later.
+
+    Args:
+        learners, optimizer, precision, batches, strategy: see `JaxStep`.
+        devices: `mdnn.training.mesh.device_mesh.DeviceMesh`.
+    """
+
+    def __init__(self, learners, optimizer, precision, batches, strategy, devices):
+        self.devices = devices
+        self.begun = time.perf_counter()
+        self.leads = jax.process_index() == 0
+        self.signal = 0
+        # What the processes agreed on: seconds and signal, in flight and known.
+        self.agreed, self.known = collections.deque(), (0.0, 0)
+        super().__init__(learners, optimizer, precision, batches, strategy)
+
+    def jitted(self, step):
+        def shared(trainable, fixed, state, batch, rate, control):
+            with self.devices.sharding():
+                results = step(trainable, fixed, state, batch, rate)
+            return *results, control.max(axis=0)
+
+        return jax.jit(shared, out_shardings=self.devices.whole)
+
+    def __call__(self, batch, rate, name=None):
+        if not self.values:
+            self.values = self.read_values()
+        batch = self.shared_batch(batch, name)
+        rate, control = np.float32(rate), self.control()
+        value, self.fault, *self.values, agreed = self.compiled[name](
+            *self.values, batch, rate, control
+        )
+        self.agreed.append(agreed)
+        while len(self.agreed) > 1:
+            seconds, number = np.asarray(self.agreed.popleft()).tolist()
+            self.known = seconds, int(number)
+        return value
+
+    def shared_batch(self, batch, name=None):
+        """Returns a batch, as the feed supplies it, on the devices."""
+        learner = self.learners[name]
+        if isinstance(batch["tokens"], jax.Array):
+            return batch
+        batch = learner.with_target_indices(batch, padded=True, sizes=self.sizes[id(learner)])
+        return self.devices.place_batch(batch)
+
+    def read_values(self):
+        """Returns the values of all variables on the devices; see `JaxStep.values`."""
+        first = self.first
+        owners = (
+            first.trainable_variables,
+            first.non_trainable_variables,
+            self.optimizer.variables,
+        )
+        return [[self.devices.replicate(v.value) for v in variables] for variables in owners]
+
+    def lower(self, config):
+        """Returns the step's program for shapes alone, a `jax.stages.Lowered`; nothing is computed.
+
+        Args:
+            config: `mdnn.Config` of a task whose batches are `tokens` and `targets`.
+        """
+        devices, spec = self.devices, jax.ShapeDtypeStruct
+        owners = (
+            self.first.trainable_variables,
+            self.first.non_trainable_variables,
+            self.optimizer.variables,
+        )
+        values = [
+            [spec(v.shape, v.dtype, sharding=devices.whole) for v in variables]
+            for variables in owners
+        ]
+        shape = (config.train.batch_size, config.context.positions)
+        batch = {
+            name: spec((*shape, WIDTH), "int32", sharding=devices.positions)
+            for name in ("tokens", "targets")
+        }
+        if config.train.objectives.whole:
+            batch["weights"] = spec(shape, "float32", sharding=devices.positions)
+        rate = spec((), "float32", sharding=devices.whole)
+        control = spec((config.mesh.devices, 2), "float32", sharding=devices.each)
+        (compiled, *_) = self.compiled.values()
+        return compiled.lower(*values, batch, rate, control)
+
+    def control(self):
+        """Returns what this process contributes to what all of them agree on."""
+        seconds = time.perf_counter() - self.begun if self.leads else 0.0
+        return self.devices.own_values([seconds, self.signal])
+
+    def sync(self):
+        # Variables stay arrays of one device: samples and files need no other process.
+        self.values = [[np.asarray(value) for value in values] for values in self.values]
+        super().sync()
+
+    def now(self):
+        """Returns the seconds since the step was made, as the first process counts them."""
+        return self.known[0]
+
+    def stop_number(self, number):
+        """Returns the number of a signal that one of the processes received, or `None`.
+
+        Args:
+            number: int, the signal that this process received, or `None`.
+        """
+        self.signal = max(self.signal, number or 0)
+        return self.known[1] or None
