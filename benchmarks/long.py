@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -35,6 +36,13 @@ def main():
     parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
     parser.add_argument("--lengths", type=int, nargs="+", default=list(GRIDS), choices=list(GRIDS))
     parser.add_argument("--write", type=int, default=64, help="characters written (64)")
+    parser.add_argument("--only", choices=("forward", "step"), help="measure this alone (both)")
+    parser.add_argument(
+        "--memory-limit",
+        type=float,
+        default=0,
+        help="gigabytes of a process, above which a case is left out (none)",
+    )
     parser.add_argument("--json", help="a file for all figures, read when a run goes on")
     parser.add_argument("--plot", help="a PNG of time and memory against length")
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
@@ -69,12 +77,27 @@ def measured(kind, length, options):
     """Runs a case in a process of its own; returns its figures, `None` if it cannot run."""
     command = [sys.executable, __file__, "--worker", kind, str(length)]
     command += ["--text", options.text, "--write", str(options.write)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    command += ["--only", options.only] if options.only else []
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+        preexec_fn=lambda: limit_memory(options.memory_limit),
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         print(f"{kind}, {length:,}: left out: {last}", file=sys.stderr)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def limit_memory(gigabytes):
+    """Limits the address space of this process; 0 does not."""
+    if gigabytes:
+        size = int(gigabytes * 1e9)
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def network_worker(length, options, config, settings):
@@ -108,10 +131,14 @@ def network_worker(length, options, config, settings):
 
     before = memory("VmRSS")
     row = {"parameters": int(network.count_params())}
-    row["forward_seconds"] = seconds_of(lambda: float(forward()))
-    row["forward_bytes"] = memory("VmHWM") - before
-    row["step_seconds"] = seconds_of(lambda: float(step()[0]))
-    row["step_bytes"] = memory("VmHWM") - before
+    for name, function in (("forward", forward), ("step", step)):
+        if options.only not in (None, name):
+            continue
+        started = time.perf_counter()
+        function = function.get_concrete_function()
+        row[f"{name}_tracing_seconds"] = time.perf_counter() - started
+        row[f"{name}_seconds"] = seconds_of(lambda run=function: float(tf.nest.flatten(run())[0]))
+        row[f"{name}_bytes"] = memory("VmHWM") - before
     prompt = corpus.tokenizer.text(corpus.train[: length // 2])
     if options.write:
         written = {}
@@ -181,19 +208,26 @@ def fused_worker(length, options):
 
     before = memory("VmRSS")
     row = {"parameters": sum(weight.numel() for weight in network.parameters())}
-    row["forward_seconds"] = seconds_of(forward)
-    row["forward_bytes"] = memory("VmHWM") - before
-    row["step_seconds"] = seconds_of(step)
-    row["step_bytes"] = memory("VmHWM") - before
+    for name, function in (("forward", forward), ("step", step)):
+        if options.only in (None, name):
+            row[f"{name}_seconds"] = seconds_of(function)
+            row[f"{name}_bytes"] = memory("VmHWM") - before
     return row
 
 
 WORKERS = {"grid": grid_worker, "attention": attention_worker, "fused": fused_worker}
 
 
-def seconds_of(function, least=3.0):
-    """Median seconds of a call after the first, repeated for `least` seconds."""
+def seconds_of(function, least=3.0, long=60.0):
+    """Median seconds of a call after the first, repeated for `least` seconds.
+
+    A first call of more than `long` seconds is the measurement.
+    """
+    started = time.perf_counter()
     function()
+    first = time.perf_counter() - started
+    if first > long:
+        return first
     times = []
     while not times or (sum(times) < least and len(times) < 50):
         started = time.perf_counter()
@@ -222,13 +256,13 @@ def show(rows, longest):
         "| read half, s | written/s |\n|---|---|---|---|---|---|---|---|---|"
     )
     for kind in WORKERS:
-        of_kind = [row for row in rows if row["kind"] == kind]
+        of_kind = [row for row in rows if row["kind"] == kind and "step_seconds" in row]
         for k, row in enumerate(of_kind):
             power = f"{exponent(of_kind[k - 1], row):.2f}" if k else ""
             read = f"{row['read_seconds']:.2f}" if "read_seconds" in row else ""
             written = f"{row['written_per_second']:,.0f}" if "written_per_second" in row else ""
             print(
-                f"| {kind} | {row['length']:,} | {row['forward_seconds']:.3g} | "
+                f"| {kind} | {row['length']:,} | {row.get('forward_seconds', 0):.3g} | "
                 f"{row['step_seconds']:.3g} | {power} | {row['step_bytes'] / 1e9:.2f} | "
                 f"{row['step_bytes'] / row['length']:,.0f} | {read} | {written} |"
             )
@@ -251,7 +285,7 @@ def draw(rows, path):
     names = {"grid": "mdnn, grid", "attention": "attention", "fused": "torch, fused attention"}
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for kind in WORKERS:
-        of_kind = [row for row in rows if row["kind"] == kind]
+        of_kind = [row for row in rows if row["kind"] == kind and "step_seconds" in row]
         lengths = [row["length"] for row in of_kind]
         left.loglog(lengths, [row["step_seconds"] for row in of_kind], "o-", label=names[kind])
         right.loglog(lengths, [row["step_bytes"] / 1e9 for row in of_kind], "o-")

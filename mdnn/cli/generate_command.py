@@ -53,6 +53,13 @@ def add_generate(commands):
         "is for --prompt",
     )
     prompt.add_argument(
+        "--prompts",
+        metavar="FILE",
+        type=path_argument,
+        help="a text file with a prompt in each line, thousands if need be; the answers come back "
+        "as lines of JSON",
+    )
+    prompt.add_argument(
         "--item",
         metavar="FILE",
         type=path_argument,
@@ -144,10 +151,18 @@ def write_answer(options):
     chosen = {name: getattr(options, name) for name in names}
     if options.greedy:
         chosen["temperature"] = 0.0
-    if not options.items:
+    if not options.items and options.prompts is None:
         raise MdnnError("expected a --prompt or an --item, received none")
     # Checked before anything is read or computed.
     generation = GenerationOptions(**chosen)
+    if options.prompts is not None:
+        # Imported late: few calls need it.
+        from mdnn.cli.prompt_lines import write_answer_lines
+
+        write_answer_lines(
+            run_for(run, options.density, None, options.identity), options, generation
+        )
+        return
     several = [
         dataclasses.replace(generation, seed=generation.seed + number)
         for number in range(options.samples)

@@ -40,6 +40,21 @@ def _check_stream(config):
             f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
             f"{shares:g}"
         )
+    check_memory_map(config)
+
+
+def check_memory_map(config):
+    """Refuses `data.memory_map` with what needs the whole text at once.
+
+    Raises:
+        MdnnError: names the first such key.
+    """
+    if not config.data.memory_map:
+        return
+    for table, key in (("tokens", "words"), ("tokens", "subwords"), ("data", "mix")):
+        value = getattr(getattr(config, table), key)
+        if value:
+            raise MdnnError(f"data.memory_map: expected no {table}.{key} beside it, received both")
 
 
 def _check_items(config):
@@ -118,7 +133,14 @@ _SHARED = (
 
 TEXT_RULES = TaskRules(
     modalities=("text", "word", "subword"),
-    keys=(*_SHARED, "data.mix", "tokens.subwords", "tokens.subword_kind", "tokens.tied"),
+    keys=(
+        *_SHARED,
+        "data.mix",
+        "data.memory_map",
+        "tokens.subwords",
+        "tokens.subword_kind",
+        "tokens.tied",
+    ),
     phrase="in a stream",
     check=_check_stream,
     has_chunks=True,

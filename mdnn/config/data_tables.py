@@ -55,6 +55,9 @@ class Data:
     validation: float = option(0.1, least=0.0, most=0.9)
     # Encoding of text files, a Python name: "utf-8", "cp1252", "utf-16", ...
     encoding: str = "utf-8"
+    # Whether to read a text file piece by piece into a memory map (a temporary file of 4 bytes for
+    # each character), for files larger than memory; tokens are then characters.
+    memory_map: bool = False
     # Whether to allow lossy conversion of pictures and sounds: transparent pixels over white,
     # 16-bit pictures to 8 bits, CMYK to RGB, colour to grey if only grey is accepted, several
     # channels of sound to their average, samples to 16 bits.

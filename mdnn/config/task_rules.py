@@ -19,6 +19,7 @@ ENTRY_POINTS = "mdnn.tasks"
 
 TASK_KEYS = (
     "data.mix",
+    "data.memory_map",
     "data.order",
     "data.truncate",
     "data.convert",

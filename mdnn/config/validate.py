@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mdnn.config import built_in_tasks  # noqa: F401 - registers the rules of the built-in tasks
+from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
 from mdnn.config.chunk_rules import check_chunks
 from mdnn.config.mesh_table import check_mesh

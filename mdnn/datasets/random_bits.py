@@ -15,6 +15,7 @@ STEPS = 0x7374657073  # "steps"
 EXPLORE = 0x6578706C  # "expl"
 SOURCES = 0x736F75726365  # "source"
 PARTS = 0x7061727473  # "parts"
+RECALL = 0x726563616C6C  # "recall"
 WIDTHS = 0x7769647468  # "width"
 
 

@@ -22,30 +22,34 @@ FIRST_CHUNK = 16
 """Number of tokens in the first piece, small for low latency; later pieces have a full chunk."""
 
 
-def generate_text(run, prompt, options, stream=None):
+def generate_text(run, prompt, options, stream=None, progress=None):
     """Continues a text; see `mdnn.generate`.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network.
         prompt: str, at least one character. The network sees only the end of a prompt that is
-            longer than its context.
+            longer than its context. Or a list of such, see
+            `mdnn.generation.completions.many_texts.generate_texts`.
         options: `GenerationOptions`. Parallel decoding and masked diffusion fill a whole context
             after the prompt; a longer text is generated in pieces, each after the last half of a
             context.
         stream: function called with each generated piece of text, or `None`.
+        progress: function called with the completed fraction of a list, 0 to 1, or `None`.
 
     Returns:
-        str: the generated text, without the prompt.
+        str: the generated text, without the prompt; a list of them for a list.
 
     Raises:
         MdnnError: an invalid prompt, or an option that has no effect on text networks.
     """
     options.refuse(PUZZLE_OPTIONS, "text")
     length = text_length(options)
-    check_text(prompt)
-    seed = check_seed(options.seed)
     decoding = options.decoding_of(run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
+    if isinstance(prompt, (list, tuple)):
+        return _several(run, list(prompt), length, options, settings, decoding, progress)
+    check_text(prompt)
+    seed = check_seed(options.seed)
     if options.regex is not None or options.schema is not None:
         if decoding != "autoregressive":
             raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
@@ -68,6 +72,19 @@ def generate_text(run, prompt, options, stream=None):
         if stream is not None:
             stream(piece)
     return "".join(written)
+
+
+def _several(run, prompts, length, options, settings, decoding, progress):
+    """Continues several prompts; the arguments are those of `generate_text` and its options."""
+    # imported late: it builds on this module
+    from mdnn.generation.completions.many_texts import generate_texts
+
+    for prompt in prompts:
+        check_text(prompt)
+    options.refuse(("regex", "schema", "stop"), "several prompts of text")
+    if decoding != "autoregressive":
+        raise MdnnError(f"prompt: expected one with {decoding} decoding, received several")
+    return generate_texts(run, prompts, length, options, settings, progress)
 
 
 def text_length(options):

@@ -13,6 +13,7 @@ from mdnn.kernels.lowering import NotLoweredError, numbers
 from mdnn.layers.mixing.attention import AttentionCache
 from mdnn.layers.mixing.axis_attention import rotate
 from mdnn.layers.mixing.dense import PositionwiseDense
+from mdnn.layers.mixing.keys import KeyedCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.layers.wiring import toeplitz
@@ -161,7 +162,13 @@ def rotation_tables(layer, size, each):
     return turned[:, :half], turned[:, half:]
 
 
+def _keys(lowering, cache, dst, src, offset):
+    """Refuses sums by keys, whose caches are kinds of those of attention."""
+    raise NotLoweredError(f"cache {type(cache).__name__}")
+
+
 CACHES = {
+    KeyedCache: _keys,
     LinearMixCache: _weighted_sum,
     PositionwiseDense: _positions,
     AttentionCache: _attention,

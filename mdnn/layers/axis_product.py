@@ -145,6 +145,11 @@ def _divided_axis():
     return getattr(_LOCAL, "divided", None)
 
 
+def is_divided():
+    """Returns whether the current thread traces functions for a `DividedAxis`."""
+    return _divided_axis() is not None
+
+
 @contextlib.contextmanager
 def dividing(divided):
     """Context manager in which the current thread traces functions for a `DividedAxis`."""

@@ -18,8 +18,9 @@ from mdnn.layers.axis_product import (
     batch_to_front,
 )
 from mdnn.layers.kernel_layer import KernelLayer
-from mdnn.layers.multidim_kernels import make_passes
+from mdnn.layers.multidim_kernels import combined, make_passes
 from mdnn.layers.multidim_plan import count_operations, make_plan
+from mdnn.layers.slabs import groups_are_looped, mixed_by_group
 from mdnn.layers.wiring import parse_wiring, toeplitz
 
 
@@ -213,6 +214,9 @@ class MultidimDense(KernelLayer):
                 f"Expected causal wiring in a call with causal=True. Received: {self.wiring!r}"
             )
         whole = causal is not None and not causal
+        if groups_are_looped(self, x.shape):
+            y = self._mixed_by_group(x, whole)
+            return self.activation(y if self.bias is None else y + self._bias_beside(y))
         batch_last = batch_goes_last(x.shape, self._plan)
         if batch_last:
             x = batch_to_end(x)
@@ -220,38 +224,43 @@ class MultidimDense(KernelLayer):
         if batch_last:
             y = batch_to_front(y)
         if self.bias is not None:
-            shape = [1] * len(x.shape)
-            for axis, size in zip(self._plan.bias_axes, self.bias.shape, strict=True):
-                shape[axis] = size
-            y = y + ops.reshape(self.bias, shape)
+            y = y + self._bias_beside(x)
         return self.activation(y)
+
+    def _bias_beside(self, x):
+        """Returns the bias, reshaped so that it broadcasts to x."""
+        shape = [1] * len(x.shape)
+        for axis, size in zip(self._plan.bias_axes, self.bias.shape, strict=True):
+            shape[axis] = size
+        return ops.reshape(self.bias, shape)
 
     def _mixed(self, x, whole, batch_last):
         """Computes and combines all terms; the batch is the first or the last axis of `x`."""
-        if self.execution == "parallel":
-            products = {}
-            y = self._term(x, self._terms[0], whole, products, batch_last)
-            for term in self._terms[1:]:
-                y = y + self._term(x, term, whole, products, batch_last)
-            return y
-        for number in self._plan.order:
-            z = self._term(x, self._terms[number], whole, {}, batch_last)
-            x = x + z if self._plan.residual[number] else z
-        return x
 
-    def _term(self, x, term, whole, products, batch_last):
-        """Applies a term's passes; `products` caches products that terms have in common."""
-        for end, p in enumerate(term, 1):
-            steps = tuple(q.step for q in term[:end])
-            if steps not in products:
-                kernel = p.masked(p.kernel, whole)
-                kernel = toeplitz(kernel) if "shift" in self._words else kernel
-                axis, over = p.step.axis, p.step.over
-                if batch_last:
-                    axis, over = axis - 1, tuple(a - 1 for a in over)
-                products[steps] = axis_product(x, kernel, axis, over)
-            x = products[steps]
-        return x
+        def product(z, p):
+            axis, over = p.step.axis, p.step.over
+            if batch_last:
+                axis, over = axis - 1, tuple(a - 1 for a in over)
+            return axis_product(z, self._matrix(p, whole), axis, over)
+
+        return combined(self._terms, self._plan, x, product)
+
+    def _mixed_by_group(self, x, whole):
+        """Computes and combines all terms, one group of channels after another."""
+        passes = list(dict.fromkeys(p for term in self._terms for p in term))
+
+        def mix(x, product):
+            def by_pass(z, p):
+                return product(z, passes.index(p), p.step.axis)
+
+            return combined(self._terms, self._plan, x, by_pass)
+
+        return mixed_by_group(x, [self._matrix(p, whole) for p in passes], mix)
+
+    def _matrix(self, p, whole):
+        """Returns the masked kernel of a pass, as matrices."""
+        kernel = p.masked(p.kernel, whole)
+        return toeplitz(kernel) if "shift" in self._words else kernel
 
     def compute_output_shape(self, input_shape):
         return make_plan(input_shape, self).output_shape

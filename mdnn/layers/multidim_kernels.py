@@ -1,4 +1,4 @@
-"""Creates the kernels and masks of a `MultidimDense` for a plan."""
+"""Creates the kernels and masks of a `MultidimDense` for a plan, and combines its terms."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -97,3 +97,37 @@ def _add_kernel(layer, plan, name, index, masks):
         regularizer=layer.kernel_regularizer,
         constraint=layer.kernel_constraint,
     )
+
+
+def combined(terms, plan, x, product):
+    """Combines all terms of a `MultidimDense`.
+
+    Args:
+        terms: tuple of tuples of `AxisPass`, see `make_passes`.
+        plan: its `Plan`.
+        x: The layer's input.
+        product: Function `(z, p)` that multiplies z by the kernel of an `AxisPass` along its axis.
+
+    Returns:
+        The output, before bias and activation.
+    """
+    if plan.execution == "parallel":
+        products = {}
+        y = _term(x, terms[0], product, products)
+        for term in terms[1:]:
+            y = y + _term(x, term, product, products)
+        return y
+    for number in plan.order:
+        z = _term(x, terms[number], product, {})
+        x = x + z if plan.residual[number] else z
+    return x
+
+
+def _term(x, term, product, products):
+    """Applies a term's passes; `products` caches products that terms have in common."""
+    for end, p in enumerate(term, 1):
+        steps = tuple(q.step for q in term[:end])
+        if steps not in products:
+            products[steps] = product(x, p)
+        x = products[steps]
+    return x

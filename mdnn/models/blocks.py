@@ -188,7 +188,7 @@ class PositionBlock(ResidualBlock):
         def transform(x):
             return self.transform(self.normed(x), options, training, mix)
 
-        y = grid_in_slabs(transform, [x], self.slab, remat=bool(training))
+        y = grid_in_slabs(transform, [x], self.slab, bool(training), self.variables)
         return self.add(x, y, training)
 
 

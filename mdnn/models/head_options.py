@@ -39,3 +39,8 @@ def decoding(config):
         "digits": tokens.digits,
         "subwords": tokens.subwords,
     }
+
+
+def head_weights(heads):
+    """Returns the variables that heads compute with, those that they share included."""
+    return [*heads.variables, *getattr(heads, "tied_tables", {}).values()]

@@ -11,7 +11,7 @@ from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.slabs import count_slabs, in_slabs
-from mdnn.models.head_options import decoding
+from mdnn.models.head_options import decoding, head_weights
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -295,5 +295,6 @@ class _SlabNLL(keras.layers.Layer):
         def losses(hidden, targets):
             return self.nll(targets, self.heads(hidden, targets))
 
-        nll = in_slabs(losses, [by_device(hidden), by_device(targets)], self.slab)
+        arrays, weights = [by_device(hidden), by_device(targets)], head_weights(self.heads)
+        nll = in_slabs(losses, arrays, self.slab, weights=weights)
         return from_devices(nll, hidden.shape[1])

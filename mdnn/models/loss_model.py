@@ -8,6 +8,7 @@ from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
+from mdnn.models.head_options import head_weights
 from mdnn.models.loss import token_nll
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.modalities import modality
@@ -138,7 +139,7 @@ class LossModel(keras.Model):
         if not self.uses_target_indices:
             slab = self.network.config.backbone.slab
             arrays = [by_device(hidden), by_device(targets)]
-            nll = in_slabs(self._nll, arrays, slab, remat=True)
+            nll = in_slabs(self._nll, arrays, slab, True, head_weights(self.heads))
             nll = from_devices(nll, hidden.shape[1])
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)

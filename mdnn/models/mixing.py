@@ -67,7 +67,7 @@ class MixingBlock(ResidualBlock):
             mixing = []
             for k, mixer in enumerate(self.mixers):
                 layer = mixer.make_layer(len(shape) - 2, f"mixer_{s}_{k}", self.dtype_policy)
-                layer.axis_names = self.axis_names
+                layer.axis_names, layer.slab = self.axis_names, self.slab
                 layer.build(mixer.layer_shape(inner))
                 mixing.append(layer)
             self.sets.append(mixing)
@@ -77,7 +77,8 @@ class MixingBlock(ResidualBlock):
         mix = mix or (lambda layer, mixer, x: mixer.apply(layer, x, options))
         gates = ()
         if self.project:
-            *gates, x = grid_in_slabs(lambda x: self._first(x, options), [x], self.slab)
+            first, weights = lambda x: self._first(x, options), self.dense_in.variables
+            *gates, x = grid_in_slabs(first, [x], self.slab, weights=weights)
         for s, mixing in enumerate(self.sets):
             for t in range(self.times):
                 x = sum(
@@ -89,7 +90,8 @@ class MixingBlock(ResidualBlock):
                     x = self.function(x)
         if not self.project:
             return x
-        return grid_in_slabs(lambda *x: self._last(*x, options), [*gates, x], self.slab)
+        last, weights = lambda *x: self._last(*x, options), self.dense_out.variables
+        return grid_in_slabs(last, [*gates, x], self.slab, weights=weights)
 
     def _first(self, x, options):
         """Returns the input of the gate, if there is one, and the input of the mixers."""

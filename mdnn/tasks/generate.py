@@ -16,7 +16,8 @@ def generate(run, prompt, output=None, stream=None, density=None, identity=None,
     Args:
         run: a run folder or a `.keras` file, which is opened and compiled once and cached until it
             changes; a network; or the `Run` returned by `mdnn.runs.run_folder.open_run`.
-        prompt: the prompt. Text networks: a str to continue. Item networks: a list of items in
+        prompt: the prompt. Text networks: a str to continue, or a list of any number of them, of
+            which `batch_size` are in memory at a time. Item networks: a list of items in
             order, each a str, an array (uint8 `[h, w]`, `[h, w, 3]` or `[n, h, w, 3]`, int16
             `[n]`), an `Item` or the `pathlib.Path` of a file; or a list of such lists. Puzzle
             networks: a str or a list of str.
@@ -33,9 +34,10 @@ def generate(run, prompt, output=None, stream=None, density=None, identity=None,
             `steps`, `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
-        Text networks: a str, the generated text without the prompt. Item networks: a str, uint8 or
-        int16 array if `output` is one specification, a list of these if it is a list, and a list
-        of `Item`s if it is `None`; for several prompts a list of such answers. Puzzle networks: a
+        Text networks: a str, the generated text without the prompt, or a list of them. Item
+        networks: a str, uint8 or int16 array if `output` is one specification, a list of these if
+        it is a list, and a list of `Item`s if it is `None`; for several prompts a list of such
+        answers. Puzzle networks: a
         str, or a list of str.
 
     Raises:

@@ -13,6 +13,7 @@ TASKS = {
     "chat": "mdnn.tasks.conversations.chat_task:ChatTask",
     "items": "mdnn.tasks.item_task:ItemTask",
     "puzzle": "mdnn.tasks.puzzle_task:PuzzleTask",
+    "recall": "mdnn.tasks.recall.recall_task:RecallTask",
 }
 """Dict from the names of tasks, values of `context.layout`, to their classes, or to
 `"module:class"`, which is imported at the first use."""

@@ -60,6 +60,7 @@ class TextTask(Task):
             mix=[(mixed.source, mixed.share) for mixed in data.mix],
             subwords=tokens.subwords,
             subword_kind=tokens.subword_kind,
+            memory_map=data.memory_map,
         )
 
     @functools.cached_property
@@ -111,10 +112,14 @@ class TextTask(Task):
         return text_tokens(self.splits.train, self.tokenizer)
 
     def measure_for(self, model):
-        measure_surprise(model, self.tokenizer.tokens(self.splits.train))
+        # Tokens of the whole text take 32 bytes for each character.
+        if any(hasattr(block, "cutter") for block in model.blocks):
+            measure_surprise(model, self.tokenizer.tokens(self.splits.train))
 
     @functools.cached_property
     def units_per_token(self):
+        if not has_vocabulary(self.config.tokens):
+            return 1.0
         return float(self.tokenizer.lengths(self.splits.train).mean())
 
     @property

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdnn.datasets.text.mapped_text import mapped_text
 from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
 from mdnn.tokens.subwords.subword_training import train_subwords
@@ -51,6 +53,7 @@ def open_text(
     mix=(),
     subwords=0,
     subword_kind="bytes",
+    memory_map=False,
 ):
     """Reads a source, splits it by characters and turns both parts into token ids.
 
@@ -68,6 +71,8 @@ def open_text(
             and the share of the training windows to draw from each.
         subwords: Integer, most subwords of the new tokenizer's vocabulary, learnt from the training
             part; 0 for a tokenizer of characters.
+        memory_map: Boolean, whether to read a file piece by piece into a memory map, for files
+            larger than memory; without words, subwords and further texts.
         subword_kind: String, see `mdnn.tokens.subwords.subword_training.train_subwords`.
 
     Returns:
@@ -81,8 +86,10 @@ def open_text(
     >>> corpus = open_text("python-docs")
     >>> batches = TextBatches(corpus.train, corpus.tokenizer, length=64, batch=12, seed=0)
     """
-    text = read_text(source, encoding)
     name = repr(str(source))
+    if memory_map:
+        return _mapped(source, validation, at_least, encoding, name)
+    text = read_text(source, encoding)
     parts = split(text, validation, at_least, name)
     if tokenizer is None:
         if subwords:
@@ -107,3 +114,13 @@ def open_text(
                 f"least {at_least}"
             )
     return TextSplits(str(source), tokenizer, *ids, characters=len(text), mixed=tuple(mixed))
+
+
+def _mapped(source, validation, at_least, encoding, name):
+    """Returns the `TextSplits` of a file in a memory map."""
+    path = as_path(source, "source")
+    if not path.is_file():
+        raise MdnnError(f"data.memory_map: expected a text file, received {name}")
+    ids = mapped_text(path, encoding)
+    train, held_out = split(ids, validation, at_least, name)
+    return TextSplits(str(source), TextTokenizer(), train, held_out, characters=len(ids))

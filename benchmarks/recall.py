@@ -1,0 +1,128 @@
+"""Recall: which networks find again what a context said.
+
+Trains small networks on the tasks of `context.layout = "recall"`, each in a process of its own, and
+prints the share of answers right: by default values of keys (MQAR), for several numbers of pairs.
+
+    python benchmarks/recall.py --pairs 8 32 128 512 --minutes 2 --json recall.json
+    python benchmarks/recall.py --kind copying --json recall.json
+    python benchmarks/recall.py --kind needle --text diary.txt --lengths 1024 --json recall.json
+
+A run that was stopped goes on with what its JSON file has. Networks:
+
+- plain: causal kernels over two axes, dense layers between; nothing is multiplied by anything.
+- gates: the same with gates (silu(u) times the mixed values); the gate of the second layer is of a
+  stream that is mixed already, so that two mixed streams are multiplied.
+- refeeding: gates, the backbone run four times on its own output.
+- keys: gates, and the mixer `keys` beside the kernels.
+- attention: gates, and attention over all positions in place of the kernels, for comparison.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from wall import timed
+
+DENSE = '{wiring="causal+shift", groups=8, init_std=0.02}'
+KEYS = '{kind="keys", heads=1}'
+NETWORKS = {
+    "plain": ["backbone.layer.0.gate=none"],
+    "gates": [],
+    "refeeding": ["refeed.steps=4"],
+    "keys": [f"backbone.layer.0.mixer=[{DENSE}, {KEYS}]"],
+    "attention": ['backbone.layer.0.mixer=[{kind="attention", heads=2}]'],
+}
+ROW = 16
+
+
+def main():
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", default="pairs", choices=("pairs", "copying", "needle"))
+    parser.add_argument("--pairs", type=int, nargs="+", default=[8, 32, 128, 512])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--minutes", type=float, default=2.0, help="of each training (2)")
+    parser.add_argument("--text", default="python-docs", help="the text around needles")
+    parser.add_argument("--set", nargs="*", default=[], help="further settings of all configs")
+    parser.add_argument("--json", help="a file for all figures, read when a run goes on")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(trained(json.loads(options.worker))))
+        return 0
+    path = Path(options.json) if options.json else None
+    rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
+    sizes = options.pairs if options.kind == "pairs" else options.lengths
+    cases = [
+        {"kind": options.kind, "size": size, "network": name, "minutes": options.minutes}
+        for size in sizes
+        for name in options.networks
+    ]
+    for number, case in enumerate(cases, 1):
+        if any(case.items() <= row.items() for row in rows):
+            continue
+        print(f"{number} of {len(cases)}: {case['network']}, {case['size']:,}", file=sys.stderr)
+        settings = settings_of(case, options.text) + options.set
+        command = [sys.executable, __file__, "--worker", json.dumps([case["kind"], settings])]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            print(f"{case['network']}, {case['size']:,}: left out: {last}", file=sys.stderr)
+            continue
+        rows.append(case | json.loads(done.stdout.strip().splitlines()[-1]))
+        if path:
+            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    show([row for row in rows if row["kind"] == options.kind])
+    return 0
+
+
+def settings_of(case, text):
+    """Returns the settings of a case over its config."""
+    size = case["size"]
+    positions = max(4 * size, 2 * ROW) if case["kind"] == "pairs" else size
+    flat = case["network"] == "attention"
+    grid = [positions] if flat else [positions // ROW, ROW]
+    if positions >= 1024 and not flat:
+        grid = [positions // 32, 32]
+    settings = [f"context.grid={grid}", f"train.minutes={case['minutes']}", f"data.source={text}"]
+    settings.append(f"train.batch_size={max(1, min(32, 8192 // positions))}")
+    if case["kind"] == "pairs":
+        settings += [f"recall.pairs={size}", f"recall.keys={max(1024, 2 * size)}"]
+    return settings + NETWORKS[case["network"]]
+
+
+def trained(case):
+    """Trains a network; returns a dict of figures."""
+    from mdnn.runtime import quiet_import
+
+    quiet_import()
+    import mdnn
+
+    kind, settings = case
+    config = mdnn.load_config(
+        Path(__file__).parents[1] / "configs" / f"recall-{kind}.toml", settings
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        result = mdnn.train(config, Path(folder) / "run", show=False)
+    names = ("right", "exact", "loss", "answers", "steps")
+    return {name: result[name] for name in names if name in result}
+
+
+def show(rows):
+    """Prints a line for each network and a column for each size."""
+    sizes = sorted({row["size"] for row in rows})
+    print("\n| network | " + " | ".join(f"{size:,}" for size in sizes) + " |")
+    print("|---|" + "---|" * len(sizes))
+    for name in NETWORKS:
+        found = {row["size"]: f"{row['right']:.1%}" for row in rows if row["network"] == name}
+        if found:
+            print(f"| {name} | " + " | ".join(found.get(size, "") for size in sizes) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main() if "--worker" in sys.argv else timed(main))

@@ -1,0 +1,45 @@
+"""`mdnn generate --prompts FILE`: a prompt per line, an answer per line."""
+
+import json
+
+from mdnn.errors import MdnnError
+from mdnn.file_systems import as_path
+from mdnn.files import read_text, write_text
+
+MAX_PROMPTS_BYTES = 1 << 28
+
+
+def write_answer_lines(run, options, generation):
+    """Answers the prompts of a file; lines of JSON go to `--out` or the screen.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network.
+        options: what `mdnn.cli.parser` makes of the command line.
+        generation: `mdnn.generation.options.GenerationOptions`.
+
+    Raises:
+        MdnnError: no prompts, options that do not go with them, or a network of another kind.
+    """
+    # Imported late: they need Keras.
+    from mdnn.generation.text_decoding import generate_text
+    from mdnn.tasks.registry import task_for
+    from mdnn.training.progress import Ticker
+
+    for name, given in (("--prompt", options.items), ("--samples", options.samples > 1)):
+        if given:
+            raise MdnnError(f"--prompts: expected no {name} beside it, received both")
+    if not task_for(run.config, run.words).streams_text:
+        raise MdnnError("--prompts: expected a network of text")
+    text = read_text(as_path(options.prompts, "--prompts"), MAX_PROMPTS_BYTES)
+    prompts = [line for line in text.splitlines() if line]
+    if not prompts:
+        raise MdnnError(f"--prompts: no prompts in {options.prompts!r}")
+    answers = generate_text(run, prompts, generation, progress=Ticker("answering"))
+    lines = [
+        json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False)
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+    if options.out is None:
+        print("\n".join(lines))
+        return
+    write_text(as_path(options.out, "--out"), "\n".join(lines) + "\n")

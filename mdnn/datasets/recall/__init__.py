@@ -1,0 +1,1 @@
+"""Contexts in which something is to be found again."""

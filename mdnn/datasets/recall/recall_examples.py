@@ -1,0 +1,140 @@
+"""Draws contexts in which something is to be found again: pairs, symbols to copy, a needle."""
+
+import numpy as np
+
+from mdnn.datasets.random_bits import RECALL, raw_bits, raw_stream
+from mdnn.errors import MdnnError
+
+FIRST_KEY, FIRST_VALUE = 0x4E00, 0xAC00
+"""The first characters of the alphabets of keys and of values, of which there are 20,000 and
+11,000."""
+
+NAME_LETTERS = 5
+"""Letters of a name in a needle."""
+
+
+class RecallExamples:
+    """Draws contexts, pure functions of the seed and the step.
+
+    Kinds of `recall.kind`:
+
+    - `"pairs"`: `pairs` distinct keys, each followed by its value, and behind them, each at a
+      random place between blanks, the keys again, in random order. The value behind such a key is
+      the answer (multi-query associative recall, MQAR, arXiv 2312.04927).
+    - `"copying"`: symbols at random places between dots, then a bar. The symbols in their order are
+      the answers (selective copying, arXiv 2312.00752).
+    - `"needle"`: a piece of a text with the sentence `The number of NAME is DIGITS.` at a random
+      place; it ends with the question `The number of NAME is ` and the answer. With several
+      needles each name has its number and one of them is asked.
+
+    Args:
+        recall: `mdnn.config.recall_rules.Recall`.
+        positions: Integer, positions of a context.
+        ids: int32 `[n]`, code points of the text around needles; `None` for the other kinds.
+
+    Raises:
+        MdnnError: If the text is shorter than a context.
+    """
+
+    def __init__(self, recall, positions, ids=None):
+        self.recall, self.positions, self.ids = recall, positions, ids
+        if recall.kind == "needle" and len(ids) <= positions:
+            raise MdnnError(
+                f"needles in {positions} positions need a text of at least {positions + 1} "
+                f"characters, received {len(ids)}"
+            )
+
+    def draw(self, seed, step, count):
+        """Draws contexts.
+
+        Args:
+            seed: Integer.
+            step: Integer from 0.
+            count: Integer, number of contexts.
+
+        Returns:
+            int32 `[count, positions + 1]`, code points; and int32 `[count, answers, length]`, the
+            positions whose next character belongs to an answer, answer by answer.
+        """
+        return getattr(self, f"_{self.recall.kind}")(seed, step, count)
+
+    def _pairs(self, seed, step, count):
+        recall, pairs, asked = self.recall, self.recall.pairs, self.recall.asked
+        words = raw_stream(seed, step, RECALL)
+        keys = _order(words, count, recall.keys)[:, :pairs]
+        values = (words(count * pairs).reshape(count, pairs) % np.uint64(recall.values)).astype(int)
+        order = _order(words, count, pairs)[:, :asked]
+        # A question takes a key and its answer: two of the characters behind the pairs.
+        places = (self.positions + 1 - 2 * pairs) // 2
+        slots = 2 * pairs + 2 * _order(words, count, places)[:, :asked]
+        ids = np.full((count, self.positions + 1), ord(" "), dtype=np.int32)
+        ids[:, 0 : 2 * pairs : 2] = FIRST_KEY + keys
+        ids[:, 1 : 2 * pairs : 2] = FIRST_VALUE + values
+        context = np.arange(count)[:, None]
+        ids[context, slots] = FIRST_KEY + keys[context, order]
+        ids[context, slots + 1] = FIRST_VALUE + values[context, order]
+        return ids, slots[..., None].astype(np.int32)
+
+    def _copying(self, seed, step, count):
+        recall, symbols = self.recall, self.recall.symbols
+        words = raw_stream(seed, step, RECALL)
+        body = self.positions - symbols
+        places = np.sort(_order(words, count, body)[:, :symbols], axis=1)
+        drawn = words(count * symbols).reshape(count, symbols) % np.uint64(recall.values)
+        ids = np.full((count, self.positions + 1), ord("."), dtype=np.int32)
+        copied = FIRST_VALUE + drawn.astype(np.int32)
+        ids[np.arange(count)[:, None], places] = copied
+        ids[:, body] = ord("|")
+        ids[:, body + 1 :] = copied
+        at = np.arange(body, self.positions, dtype=np.int32)
+        return ids, np.tile(at[None, :, None], (count, 1, 1))
+
+    def _needle(self, seed, step, count):
+        made = [self._with_needles(seed, step * count + k) for k in range(count)]
+        last = np.arange(self.positions - self.recall.digits, self.positions, dtype=np.int32)
+        return np.stack(made), np.tile(last[None, None], (count, 1, 1))
+
+    def _with_needles(self, seed, number):
+        recall = self.recall
+        words = raw_bits(seed, number, 3 + recall.needles * 3, RECALL)
+        names = _names(words[3::3], NAME_LETTERS)
+        digits = words[4::3] % np.uint64(10**recall.digits)
+        sentences = [
+            _code_points(f"\nThe number of {name} is {number:0{recall.digits}d}.\n")
+            for name, number in zip(names, digits.tolist(), strict=True)
+        ]
+        asked = int(words[0] % np.uint64(recall.needles))
+        # The last of several equal names counts: the answer is what was said last.
+        asked = max(k for k, name in enumerate(names) if name == names[asked])
+        question = sentences[asked][:-2]
+        free = self.positions + 1 - len(question) - sum(map(len, sentences))
+        start = int(words[1] % np.uint64(len(self.ids) - free + 1))
+        text = np.asarray(self.ids[start : start + free], dtype=np.int32)
+        places = np.sort((words[5::3] % np.uint64(free + 1)).astype(int))
+        borders = [0, *places.tolist(), free]
+        pieces = []
+        for k, sentence in enumerate(sentences):
+            pieces += [text[borders[k] : borders[k + 1]], sentence]
+        return np.concatenate([*pieces, text[borders[-2] :], question]).astype(np.int32)
+
+
+def _order(words, count, size):
+    """Returns random orders of `size` numbers, int `[count, size]`."""
+    return np.argsort(words(count * size).reshape(count, size), axis=1, kind="stable")
+
+
+def _names(words, letters):
+    """Returns a name of consonants and vowels in turn for each random word."""
+    names = []
+    for word in words.tolist():
+        name = ""
+        for k in range(letters):
+            alphabet = "aeiou" if k % 2 else "bdfgklmnprstvz"
+            word, letter = divmod(word, len(alphabet))
+            name += alphabet[letter]
+        names.append(name)
+    return names
+
+
+def _code_points(text):
+    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int32)

@@ -1,0 +1,60 @@
+"""Continues any number of prompts, a batch of them at a time."""
+
+import numpy as np
+
+from mdnn.errors import MdnnError
+from mdnn.generation.engines import text_engine
+from mdnn.generation.options import check_seed
+from mdnn.generation.text_stream import TextStream
+
+
+def generate_texts(run, prompts, length, options, settings, progress=None):
+    """Continues texts; see `mdnn.generate`.
+
+    Only `options.batch_size` contexts are in memory at a time, so that it does not grow with the
+    number of prompts. No prompt sees another: each text is that of its prompt alone.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network.
+        prompts: list of str, each at least one character.
+        length: int, number of characters to generate for each.
+        options: `GenerationOptions`.
+        settings: `SamplingSettings` of the options.
+        progress: function called with the completed fraction, 0 to 1, or `None`.
+
+    Returns:
+        List of str, the generated texts without the prompts.
+
+    Raises:
+        MdnnError: a number of seeds other than that of the prompts.
+    """
+    if settings.top_k or settings.top_p < 1:
+        raise MdnnError("top_k, top_p: expected one prompt, received several")
+    seeds = _seeds(options.seed, len(prompts))
+    texts = TextStream(run, engine=options.engine)
+    texts.engine = text_engine(run, options.engine, settings.steps, chunk=texts.engine.chunk)
+    # Prompts of similar length share a batch, in which all are read at once.
+    order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
+    written = [""] * len(prompts)
+    for start in range(0, len(prompts), options.batch_size):
+        batch = order[start : start + options.batch_size]
+        for pieces in texts.write(
+            [prompts[k] for k in batch],
+            [length] * len(batch),
+            [settings.temperature] * len(batch),
+            [seeds[k] for k in batch],
+        ):
+            for k, piece in zip(batch, pieces, strict=True):
+                written[k] += piece or ""
+        if progress is not None:
+            progress(min(1.0, (start + len(batch)) / len(prompts)))
+    return written
+
+
+def _seeds(seed, count):
+    """Returns the seeds of prompts: those of a list, or one for all."""
+    if not isinstance(seed, (list, tuple)):
+        return [check_seed(seed)] * count
+    if len(seed) != count:
+        raise MdnnError(f"seed: expected one or {count}, as many as prompts, received {len(seed)}")
+    return [check_seed(one) for one in seed]

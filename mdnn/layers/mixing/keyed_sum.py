@@ -1,0 +1,166 @@
+"""Defines `KeyedSum`: values are summed by keys along axes, and read by queries."""
+
+import math
+
+import keras
+from keras import ops
+
+from mdnn.layers.arguments import normalize_axis
+from mdnn.layers.initializers import initializer_copy
+from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
+
+EPSILON = 1e-6
+"""Added to the sum of weights, which the features of a query may miss."""
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class KeyedSum(RuledLayer):
+    """Averages the values of positions whose keys match a position's query.
+
+    Per head, `y_t = sum_s (q_t . k_s) v_s / sum_s (q_t . k_s)`, where keys and queries are the
+    softmax of `sharpness` times a projection to `h = channels / heads` features, and `s` runs over
+    the positions of the mixed axes, with causal wiring over t and those before it in row-major
+    order. This is linear attention (arXiv 2006.16236): the sum over whole rows is a matrix
+    `[h, h]`, so that the time grows with the number of positions and not with its square. Inside
+    a row, the fastest of the mixed axes, all pairs are multiplied.
+
+    Args:
+        axes: List of integers, increasing: the axes to mix, one or all but the batch and the
+            channels. The batch is axis 0.
+        heads: Positive integer that divides the number of channels.
+        wiring: `"full"` or `"causal"`.
+        sharpness: Float, factor on the projections of keys and queries.
+        kernel_initializer: Initializer of the four projections' kernels.
+
+    Call arguments:
+        x: Float tensor, see the input shape.
+        causal: Boolean, overrides the wiring in this call; `None` follows the wiring.
+
+    Input shape:
+        `[batch, d1, ..., dk, channels]`, with known sizes.
+
+    Output shape:
+        The input's.
+
+    Raises:
+        ValueError: If an argument is invalid or does not match the input.
+    """
+
+    def __init__(
+        self,
+        axes,
+        heads=1,
+        wiring="causal",
+        sharpness=4.0,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if wiring not in ("full", "causal"):
+            raise ValueError(f"Expected `wiring` to be one of full, causal. Received: {wiring!r}")
+        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
+            raise ValueError(f"Expected `heads` to be a positive integer. Received: {heads!r}")
+        self.axes, self.heads, self.wiring = [int(axis) for axis in axes], heads, wiring
+        self.kv_heads, self.rotary = heads, False
+        self.sharpness = float(sharpness)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+
+    def _checked_axes(self, shape):
+        axes = [normalize_axis(axis, len(shape), "axes") for axis in self.axes]
+        if len(axes) > 1 and axes != list(range(1, len(shape) - 1)):
+            raise ValueError(
+                f"Expected `axes` of {self.name!r} to be one axis, or all from 1 to "
+                f"{len(shape) - 2}. Received: {self.axes}"
+            )
+        if shape[-1] % self.heads:
+            raise ValueError(
+                f"Expected the channels of the input of {self.name!r} to be a multiple of its "
+                f"{self.heads} heads. Received: input_shape={tuple(shape)}"
+            )
+        return axes
+
+    def build(self, input_shape):
+        self._checked_axes(input_shape)
+        names = ("query", "key", "value", "result")
+        for index, name in enumerate(names):
+            dense = RuledDense(
+                input_shape[-1],
+                use_bias=False,
+                kernel_initializer=initializer_copy(self.kernel_initializer, index),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            dense.build(input_shape)
+            setattr(self, name, dense)
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
+        self.built = True
+
+    def features(self, logits):
+        """Returns the features of keys or queries, `[..., h]`, float32, from projections."""
+        return ops.softmax(ops.cast(logits, "float32") * self.sharpness, axis=-1)
+
+    def call(self, x, causal=None):
+        axes = self._checked_axes(x.shape)
+        causal = self.wiring == "causal" if causal is None else causal
+        if len(axes) > 1:
+            return self.result(self._rows(x, causal))
+        # All other axes are like a batch.
+        moved = ops.moveaxis(x, axes[0], -2)
+        flat = ops.reshape(moved, (-1, 1, *moved.shape[-2:]))
+        y = ops.reshape(self._rows(flat, causal), (-1, *moved.shape[1:]))
+        return self.result(ops.moveaxis(y, -2, axes[0]))
+
+    def _rows(self, x, causal):
+        """Mixes all positions of `[batch, d1, ..., n, channels]`."""
+        sizes, n, width = x.shape[1:-2], x.shape[-2], x.shape[-1]
+        rows, per_head = math.prod(sizes), width // self.heads
+
+        def split(dense):
+            y = ops.reshape(dense(x), (-1, rows, n, self.heads, per_head))
+            return ops.transpose(y, (0, 1, 3, 2, 4))
+
+        q, k = self.features(split(self.query)), self.features(split(self.key))
+        v = with_ones(ops.cast(split(self.value), "float32"))
+        sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
+        if causal:
+            pairs = ops.matmul(q, ops.swapaxes(k, -1, -2))
+            position = ops.arange(n)
+            pairs = ops.where(position[:, None] >= position[None, :], pairs, 0.0)
+            y = ops.matmul(pairs, v)
+            if rows > 1:
+                y = y + ops.matmul(q, ops.cumsum(sums, axis=1) - sums)
+        else:
+            y = ops.matmul(q, ops.sum(sums, axis=1, keepdims=True))
+        y = ops.transpose(averaged(y), (0, 1, 3, 2, 4))
+        return ops.cast(ops.reshape(y, (-1, *sizes, n, width)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        self._checked_axes(input_shape)
+        return tuple(input_shape)
+
+    def operations(self, input_shape):
+        """Counts the multiply-adds for one example; only the batch's size may be `None`."""
+        axes, width = self._checked_axes(input_shape), input_shape[-1]
+        size = math.prod(input_shape[1:])
+        per_position = 4 * width + 2 * input_shape[axes[-1]] + 2 * (width // self.heads)
+        return size * per_position
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "axes": self.axes,
+            "heads": self.heads,
+            "wiring": self.wiring,
+            "sharpness": self.sharpness,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def with_ones(values):
+    """Returns values `[..., h]` with a further channel of ones, whose sum is that of weights."""
+    return ops.concatenate([values, ops.ones_like(values[..., :1])], axis=-1)
+
+
+def averaged(sums):
+    """Returns means `[..., h]` of weighted sums of `with_ones`."""
+    return sums[..., :-1] / (sums[..., -1:] + EPSILON)

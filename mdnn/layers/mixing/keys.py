@@ -1,0 +1,149 @@
+"""The mixer `keys`: values summed by keys along axes, read by queries."""
+
+import dataclasses
+from typing import ClassVar
+
+from keras import ops
+
+from mdnn.errors import MdnnError
+from mdnn.layers.mixing.attention import AttentionCache, ColumnAttentionCache, RowAttentionCache
+from mdnn.layers.mixing.decoding_cache import set_index
+from mdnn.layers.mixing.keyed_sum import KeyedSum, averaged, with_ones
+from mdnn.layers.mixing.mixer import Mixer, register_mixer, wired_causally
+from mdnn.option_field import option
+
+
+@register_mixer
+@dataclasses.dataclass(frozen=True)
+class KeysMixer(Mixer):
+    """Configures `KeyedSum` along one axis, or all of them in row-major order."""
+
+    kind: str = "keys"
+    wiring: str = option("causal", choices=("causal", "full"))
+    heads: int = option(1, least=1)
+    # Factor on the logits of keys and queries: the larger, the fewer features a key has.
+    sharpness: float = option(4.0, least=0.01, most=1000.0)
+
+    example: ClassVar[dict] = {"heads": 2}
+    several_axes: ClassVar[bool] = True
+    size_free = True
+    can_be_causal = True
+
+    @property
+    def is_causal(self):
+        return wired_causally(self.wiring)
+
+    def check(self, where, rank, width, channels):
+        super().check(where, rank, width, channels)
+        if width % self.heads:
+            raise MdnnError(
+                f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
+            )
+        if 1 < len(self.axes) < rank:
+            raise MdnnError(
+                f"{where}.axes: keys mixes one axis or all {rank}, received {list(self.axes)}"
+            )
+
+    def narrowed(self, width, narrow):
+        # A slice of a head's features is no softmax over them.
+        return self if narrow == width else None
+
+    def make_layer(self, rank, name, dtype=None):
+        return KeyedSum(
+            self.context_axes(rank),
+            heads=self.heads,
+            wiring=self.wiring,
+            sharpness=self.sharpness,
+            name=name,
+            dtype=dtype,
+        )
+
+    def make_caches(self, layer, grid, width, columns=True):
+        axes = self.context_axes(len(grid) if columns else len(grid) - 1)
+        if len(axes) > 1:
+            return [SummedRowsCache(layer, axes, grid, width, columns)]
+        kind = RowKeysCache if columns and axes[0] == len(grid) else ColumnKeysCache
+        return [kind(layer, axes[0], grid, width, columns)]
+
+    def largest_matrix(self, sizes, width):
+        return sizes[-1] ** 2
+
+
+class KeyedCache(AttentionCache):
+    """Base of the caches: as those of attention, but weights are products of features."""
+
+    def _attend(self, q, k, v, seen):
+        layer = self.layer
+        weights = ops.matmul(layer.features(q)[:, :, None], ops.swapaxes(layer.features(k), -1, -2))
+        weights = ops.where(seen, weights, 0.0)
+        return self._result(ops.matmul(weights, with_ones(ops.cast(v, "float32")))[:, :, 0])
+
+    def _result(self, sums):
+        """Returns the output `[batch, width]` of sums `[batch, heads, h + 1]`."""
+        y = ops.cast(averaged(sums), self.layer.compute_dtype)
+        return self.layer.result(ops.reshape(y, (-1, self.width)))
+
+
+class RowKeysCache(KeyedCache, RowAttentionCache):
+    """Caches keys and values of the current row."""
+
+
+class ColumnKeysCache(KeyedCache, ColumnAttentionCache):
+    """Caches keys and values of all rows, for sums along a slower axis."""
+
+
+class SummedRowsCache(KeyedCache):
+    """Caches sums of completed rows, and keys and values of the current row."""
+
+    takes_prefix = False
+
+    def empty_rows(self, batch, dtype):
+        shape = batch, self.num_rows, self.heads, self.per_head, self.per_head + 1
+        return {"sums": ops.zeros(shape, "float32")}
+
+    def empty_row(self, batch, dtype):
+        shape = self.num_columns, batch, self.heads, self.per_head
+        return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
+
+    def start_row(self, weights, past_rows, row):
+        before = ops.arange(self.num_rows, dtype="int32")[None] < row[:, None]
+        before = ops.reshape(before, (-1, self.num_rows, 1, 1, 1))
+        return {"sums": ops.sum(ops.where(before, past_rows["sums"], 0.0), axis=1)}
+
+    def restore_row(self, x, row):
+        new = self._keys_and_values(x, None)
+        return {k: ops.transpose(self.pad_columns(y), (1, 0, 2, 3)) for k, y in new.items()}
+
+    def step(self, weights, row_context, current_row, column, x):
+        new = self._keys_and_values(x, None)
+        current_row = {name: set_index(current_row[name], column, y) for name, y in new.items()}
+        k, v = (ops.transpose(current_row[name], (1, 2, 0, 3)) for name in ("k", "v"))
+        q = self.layer.features(self._project(self.layer.query, x))
+        seen = ops.arange(self.num_columns, dtype="int32") <= column
+        pairs = ops.matmul(q[:, :, None], ops.swapaxes(self.layer.features(k), -1, -2))
+        pairs = ops.where(seen, pairs, 0.0)
+        sums = ops.matmul(pairs, with_ones(ops.cast(v, "float32")))
+        sums = sums + ops.matmul(q[:, :, None], row_context["sums"])
+        return self._result(sums[:, :, 0]), current_row
+
+    def finish_row(self, weights, past_rows, row, current_row):
+        k, v = (ops.transpose(current_row[name], (1, 2, 0, 3)) for name in ("k", "v"))
+        here = self.is_row(row, after=3)
+        return {"sums": ops.where(here, self._sums(k, v)[:, None], past_rows["sums"])}
+
+    def prefill(self, weights, x):
+        shape = -1, self.num_rows, self.num_columns
+        y = self.layer(ops.reshape(x, (-1, *self.layer_grid, self.width)), causal=True)
+        new = self._keys_and_values(ops.reshape(x, (*shape, self.width)), None)
+        new = {
+            name: ops.transpose(
+                ops.reshape(z, (*shape, self.heads, self.per_head)), (0, 1, 3, 2, 4)
+            )
+            for name, z in new.items()
+        }
+        return ops.reshape(y, (*shape, self.width)), {"sums": self._sums(new["k"], new["v"])}
+
+    def _sums(self, k, v):
+        """Returns the sums of rows, `[..., heads, h, h + 1]`, of `[..., heads, n, h]`."""
+        k = ops.swapaxes(self.layer.features(k), -1, -2)
+        return ops.matmul(k, with_ones(ops.cast(v, "float32")))

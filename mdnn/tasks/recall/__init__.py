@@ -1,0 +1,1 @@
+"""The task of recall and its evaluator."""

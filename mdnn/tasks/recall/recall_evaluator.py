@@ -1,0 +1,106 @@
+"""Evaluates recall: the share of answers that are right, and their loss."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from mdnn.models.compiling import without_xla
+
+QUICK_CONTEXTS = 32
+"""Contexts of a quick evaluation."""
+
+MAX_POSITIONS = 1 << 17
+"""Positions that are evaluated at once, of contexts that are shorter."""
+
+
+class RecallEvaluator:
+    """Compares answers with what a network finds likeliest; compiled once.
+
+    Only the positions of answers are scored, so that memory does not grow with the classes.
+
+    Args:
+        networks: dict from decoding modes to networks, as returned by
+            `mdnn.tasks.base.Task.networks`.
+        config: `mdnn.Config` of the networks.
+    """
+
+    def __init__(self, networks, config):
+        self.model = AnswerScores(networks["autoregressive"])
+        self.config = config
+
+    def metrics(self, data, progress=None):
+        """Returns the metrics of contexts.
+
+        Args:
+            data: `mdnn.datasets.recall.recall_batches.RecallBatches`; its steps 0 to
+                `data.steps - 1` are evaluated.
+            progress: function called with the completed fraction, 0 to 1.
+
+        Returns:
+            dict of `loss` (nats per character of an answer), `right` (fraction of answers of which
+            every character is the likeliest one, given those before it), `exact` (fraction of
+            contexts with all answers right), `answers` and `contexts` (their numbers).
+        """
+        nats, right = [], []
+        for step in range(data.steps):
+            batch, answers = data.with_answers(step)
+            nll, is_right = self.model.of(batch, answers)
+            nats.append(nll)
+            right.append(is_right.all(axis=-1))
+            if progress is not None:
+                progress((step + 1) / data.steps)
+        nats, right = np.concatenate(nats), np.concatenate(right)
+        return {
+            "loss": float(nats.mean()),
+            "right": float(right.mean()),
+            "exact": float(right.all(axis=-1).mean()),
+            "answers": int(right.size),
+            "contexts": len(right),
+        }
+
+    def quick(self, data):
+        """Returns a dict from the mode to the loss on the first contexts."""
+        steps = max(1, min(data.steps, QUICK_CONTEXTS // data.batch))
+        nats = []
+        for step in range(steps):
+            batch, answers = data.with_answers(step)
+            nats.append(self.model.of(batch, answers)[0])
+        return {"autoregressive": float(np.concatenate(nats).mean())}
+
+
+class AnswerScores(keras.Model):
+    """Maps a batch to the loss of each answer's characters and whether they are the likeliest.
+
+    Args:
+        network: `mdnn.models.network.Network`.
+    """
+
+    def __init__(self, network):
+        super().__init__(dtype="float32")
+        self.network = network
+        self.built = True
+        without_xla(self)
+
+    def call(self, batch):
+        index = batch["answers"][..., None]
+        hidden = self.network.hidden(batch["tokens"], training=False)
+        hidden = ops.take_along_axis(hidden, index, axis=1)
+        targets = ops.take_along_axis(ops.cast(batch["targets"], "int32"), index, axis=1)
+        heads = self.network.heads
+        scores, start = ops.cast(heads(hidden, targets), "float32"), 0
+        total, right = 0.0, True
+        for step in heads.steps:
+            piece = scores[..., start : start + step.classes]
+            start += step.classes
+            answer = step.answer(targets)
+            of_answer = ops.take_along_axis(piece, answer[..., None], axis=-1)[..., 0]
+            total = total + ops.logsumexp(piece, axis=-1) - of_answer
+            likeliest = ops.cast(ops.argmax(piece, axis=-1), "int32")
+            right = ops.logical_and(right, ops.equal(likeliest, answer))
+        return {"nats": total, "right": right}
+
+    def of(self, batch, answers):
+        """Returns nats, float `[batch, answers, length]`, and booleans of the same shape."""
+        flat = answers.reshape(len(answers), -1)
+        found = self.predict_on_batch(batch | {"answers": flat})
+        return tuple(np.asarray(found[name]).reshape(answers.shape) for name in ("nats", "right"))
