@@ -21,6 +21,7 @@ from mdnn.layers import (
     MultidimDense,
     RandomOffsetPadding,
 )
+from mdnn.layers.mixing.keyed_sum import KeyedSum
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.mixing import MixingBlock
@@ -58,6 +59,8 @@ CASES = {
     "attention, causal in the call": Case(
         partial(AxisAttention, 1, 1), (3, 2, 4), call={"causal": True}
     ),
+    "keys": Case(partial(KeyedSum, [1], 2), (3, 4)),
+    "keys, whole": Case(partial(KeyedSum, [1, 2], wiring="full", sharpness=2.0), (2, 3, 4)),
     "conv": Case(partial(AxisConv, 1, 3), (4, 3)),
     "conv, causal": Case(
         partial(AxisConv, 2, 2, wiring="causal", activation="mdnn>melu", **FULL), (2, 4, 3)
