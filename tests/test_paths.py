@@ -38,6 +38,8 @@ WORDS = {
     "LIST",
     "ORIGIN",
     "ADDRESS",
+    "ADDRESS:PORT",
+    "SHARES",
     "KEY=A,B,C",
     "KEY",
     "D",

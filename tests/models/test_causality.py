@@ -6,6 +6,7 @@ from backends import to_numpy
 from networks import SHIPPED, make_config, mix, randomize, text_tokens, tiny
 
 from mdnn import build
+from mdnn.tokens.modalities import modality
 
 
 def influence(config):
@@ -16,6 +17,8 @@ def influence(config):
     model = randomize(build(config))
     positions = config.context.positions
     base = np.repeat(text_tokens((1, positions)), positions, axis=0)
+    if config.tokens.subwords:
+        base[..., 0] = modality("subword").index
     changed = base.copy()
     changed[np.arange(positions), np.arange(positions), 3] += 1
     before, after = (
