@@ -87,7 +87,7 @@ def test_refeeds_in_turn(run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prompt": ["The"]}, "prompt: expected a text of at least one character"),
+        ({"prompt": ["The"]}, "prompt: expected one with parallel decoding, received several"),
         (
             {"output": "grey 2x2"},
             "output: 'grey 2x2': expected an item of the kinds text, received grey",
