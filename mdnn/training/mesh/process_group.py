@@ -19,6 +19,9 @@ JOIN_SECONDS = 120
 DEAD_SECONDS = 30
 """Time after which a process that is silent counts as dead."""
 
+READ_SECONDS = 3
+"""Time that the others have to read what went wrong."""
+
 ANSWER_SECONDS = 24 * 3600
 """Largest time for reading data and checkpoints; a process that dies meanwhile ends it."""
 
@@ -77,12 +80,16 @@ class ProcessGroup:
             return make()
         name = f"mdnn/facts/{next(self._numbers)}"
         made = self._said(make, facts_of, f"{name}/{self.number}")
-        first = self._value(self._get(f"{name}/0"), 0)
-        for number in range(1, self.count):
-            facts = self._value(self._get(f"{name}/{number}"), number)
-            for what, value in facts.items():
-                if value != first[what]:
-                    raise MdnnError(_difference(what, number, first[what], value))
+        try:
+            first = self._value(self._get(f"{name}/0"), 0)
+            for number in range(1, self.count):
+                facts = self._value(self._get(f"{name}/{number}"), number)
+                for what, value in facts.items():
+                    if value != first[what]:
+                        raise MdnnError(_difference(what, number, first[what], value))
+        except MdnnError:
+            self._let_others_read()
+            raise
         return made
 
     def share_values(self, variables):
@@ -114,11 +121,14 @@ class ProcessGroup:
             made = make()
         except (MdnnError, OSError) as error:
             self._set(name, {"error": str(MdnnError(error))})
-            # The others read it before the coordinator ends with this process.
-            time.sleep(2 if self.leads else 0)
+            self._let_others_read()
             raise
         self._set(name, {"value": message(made)})
         return made
+
+    def _let_others_read(self):
+        """Waits before an error ends the first process, and the coordinator with it."""
+        time.sleep(READ_SECONDS if self.leads else 0)
 
     def _value(self, message, number):
         if "error" in message:
