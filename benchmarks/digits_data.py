@@ -23,8 +23,8 @@ LINES = {
     ("image", "audio"): 3,
     ("audio", "text"): 4,
     ("audio", "image"): 2,
-    ("text", "image"): 1,
-    ("image", "text"): 1,
+    ("text", "image"): 2,
+    ("image", "text"): 2,
 }
 
 
