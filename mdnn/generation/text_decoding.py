@@ -34,7 +34,9 @@ def generate_text(run, prompt, options, stream=None, progress=None):
             after the prompt; a longer text is generated in pieces, each after the last half of a
             context.
         stream: function called with each generated piece of text, or `None`.
-        progress: function called with the completed fraction of a list, 0 to 1, or `None`.
+        progress: function called with the completed fraction, 0 to 1, of a list of prompts, or of
+            the reading of a prompt of several pieces, see
+            `mdnn.generation.completions.piece_reading`; or `None`.
 
     Returns:
         str: the generated text, without the prompt; a list of them for a list.
@@ -60,7 +62,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)
-        tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed)
+        tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed, progress)
         pieces = _truncate(tokens, run.tokenizer, length)
     else:
         options.refuse(("engine",), decoding)
@@ -162,7 +164,7 @@ def before_end(ids, tokenizer):
     return (ids[: ends[0]], True) if len(ends) else (ids, False)
 
 
-def _continue(engine, tokenizer, prompt, limit, settings, seed):
+def _continue(engine, tokenizer, prompt, limit, settings, seed, progress=None):
     """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
     window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
     arrays = {
@@ -171,7 +173,7 @@ def _continue(engine, tokenizer, prompt, limit, settings, seed):
         "top_k": np.array([settings.top_k], "int32"),
         "top_p": np.array([settings.top_p], "float32"),
     }
-    groups = engine.start(window, filled, arrays)
+    groups = engine.start(window, filled, arrays, progress)
     done, limit = 0, limit * tokenizer.tokens_per_character
     while done < limit:
         count = min(engine.chunk if done else FIRST_CHUNK, engine.chunk, limit - done)
