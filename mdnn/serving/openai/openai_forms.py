@@ -55,12 +55,12 @@ class OpenAIForms:
     def routes(self):
         """Returns the routes of the forms, a list."""
         return [
-            Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/models", self.list_models, methods=["GET"]),
             Route("/v1/completions", self._in_form(self.complete), methods=["POST"]),
             Route("/v1/chat/completions", self._in_form(self.chat), methods=["POST"]),
         ]
 
-    async def models(self, _):
+    async def list_models(self, _):
         """Lists the models."""
         return JSONResponse({"object": "list", "data": list(map(model_object, self.models))})
 

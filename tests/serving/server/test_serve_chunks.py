@@ -20,7 +20,7 @@ if keras.backend.backend() != "tensorflow":
 def cut(text):
     """Chunks of three characters, every second cut a weak one."""
     chunks = [text[k : k + 3] for k in range(0, len(text), 3)]
-    return chunks, [1.0 - k % 2 * 0.9 for k in range(len(chunks))]
+    return chunks, [(1.0, 0.1)[k % 2] for k in range(len(chunks))]
 
 
 def network():
