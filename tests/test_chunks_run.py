@@ -140,7 +140,6 @@ def test_it_grows(run, tmp_path):
     assert mdnn.evaluate(facts["run"], tiny.TEXT)["loss"] < 1.5
 
 
-
 @pytest.mark.long
 def test_served_as_it_generates(run, tmp_path):
     import tensorflow as tf
