@@ -4,6 +4,7 @@ import dataclasses
 import tomllib
 
 from mdnn.config.axis_names import named
+from mdnn.config.network_tables import NESTED
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump
 from mdnn.errors import MdnnError
@@ -182,7 +183,7 @@ def _followed(old, new, keys):
     before, after = old.backbone, new.backbone
     layers = []
     for number, layer in enumerate(after.layer):
-        if layer.kind == "fold" and number < len(before.layer):
+        if layer.kind in NESTED and number < len(before.layer):
             width = before.layer[number].width
             epsilon = before.layer[number].norm_epsilon
             if f"backbone.layer.{number}.norm_epsilon" not in keys and width:

@@ -7,6 +7,7 @@ from mdnn.config.axis_names import check_names
 from mdnn.config.chunk_rules import check_chunks
 from mdnn.config.embedding_table import check_embedding_sizes
 from mdnn.config.mesh_table import check_mesh
+from mdnn.config.network_tables import NESTED
 from mdnn.config.refeed_rules import check_refeed, trained_steps
 from mdnn.config.tandem_tables import check_tandem
 from mdnn.config.task_rules import RULES, check_task, rules_of
@@ -215,14 +216,10 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-NESTED = ("fold", "chunks")
-"""Kinds of layers that hold blocks of their own."""
-
 # Keys with their defaults: those that nested kinds do not have, and those of some kinds alone.
 NOT_OF_NESTED = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
 OF_KINDS = (
-    (NESTED, (("block", ()), ("depth", 1))),
-    (("fold",), (("norm_epsilon", 1e-5),)),
+    (NESTED, (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))),
     (
         ("chunks",),
         (

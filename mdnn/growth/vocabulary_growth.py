@@ -19,7 +19,7 @@ def grow_embedding(old, new, stream):
 
     Args:
         old, new: embeddings.
-        stream: `mdnn.growth.block_growth.Stream`.
+        stream: `mdnn.growth.stream_growth.Stream`.
 
     Returns:
         Dict from the ids of the new variables to `mdnn.growth.origins.Origin`s.
