@@ -45,6 +45,7 @@ def decoded(model, prompts, count, progress=None):
     return groups.decode(count)
 
 
+@pytest.mark.long
 def test_texts_behind_long_prompts(networks):
     # Contexts of 32 positions overflow, and are begun anew with 16, read in two pieces.
     fractions, prompts = [], [TEXT[:21]]
