@@ -121,6 +121,9 @@ def compared_keys(old, new):
     pairs = [("backbone.depth", old.backbone.depth, new.backbone.depth)]
     pairs += [("backbone.width", old.backbone.width, new.backbone.width)]
     pairs += [("refeed.steps", old.refeed.steps, new.refeed.steps)]
+    sizes = [one.tokens.embedding_size.chosen for one in (old, new)]
+    for name in {**sizes[0], **sizes[1]}:
+        pairs.append((f"tokens.embedding_size.{name}", *(one.get(name, 0) for one in sizes)))
     for number, (a, b) in enumerate(zip(old.backbone.layer, new.backbone.layer, strict=False)):
         where = f"backbone.layer.{number}"
         widths = inner_width(a, old.backbone.width), inner_width(b, new.backbone.width)

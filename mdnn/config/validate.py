@@ -5,6 +5,7 @@ import dataclasses
 from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
 from mdnn.config.chunk_rules import check_chunks
+from mdnn.config.embedding_table import check_embedding_sizes
 from mdnn.config.mesh_table import check_mesh
 from mdnn.config.network_tables import NESTED
 from mdnn.config.refeed_rules import check_refeed, trained_steps
@@ -33,6 +34,7 @@ def check(config):
     _check_modalities(config.tokens)
     check_task(config)
     _check_tokens(config.tokens)
+    check_embedding_sizes(config.tokens)
     _check_loss(config)
     if not config.backbone.layer:
         raise MdnnError("backbone.layer: expected at least one branch, received none")

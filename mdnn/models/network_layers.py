@@ -136,6 +136,7 @@ def make_embedding(config, words):
         start=tokens.table_init,
         letters=_letters(tokens, words),
         subwords=tokens.subwords,
+        sizes=tokens.embedding_size.chosen,
         name="embedding",
     )
 
