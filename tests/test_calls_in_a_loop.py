@@ -4,6 +4,7 @@
 takes seconds, `MDNN_LOOP_CALLS`) and prints what stays of each.
 """
 
+import functools
 import gc
 import itertools
 import os
@@ -11,6 +12,7 @@ import shutil
 import time
 from pathlib import Path
 
+import foreign_files
 import keras
 import numpy as np
 import pytest
@@ -40,30 +42,77 @@ def resident():
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+class Made:
+    """What the calls are made with; each is made when it is first asked for.
+
+    Args:
+        folder: for all of it.
+        run: folder of a tiny text run.
+        items: folder of a tiny run of items.
+    """
+
+    def __init__(self, folder, run, items):
+        self.folder, self.run, self.items = folder, run, items
+        self.config = tiny.load_config(folder, "train.steps=2", *tiny.QUICK[:2])
+        self.text = self.config.data.source
+
+    def new(self):
+        """A path where nothing is; what the last call wrote is removed."""
+        shutil.rmtree(self.folder / "new", ignore_errors=True)
+        (self.folder / "new").mkdir()
+        return self.folder / "new" / f"{next(NUMBERS)}"
+
+    def trained(self, name, config):
+        mdnn.train(config, self.folder / name, show=False)
+        return self.folder / name
+
+    @functools.cached_property
+    def opened(self):
+        return open_run(self.run)
+
+    @functools.cached_property
+    def model(self):
+        return mdnn.load(self.run)
+
+    @functools.cached_property
+    def keras(self):
+        self.model.save(self.folder / "model.keras")
+        return self.folder / "model.keras"
+
+    @functools.cached_property
+    def puzzles(self):
+        return self.trained("puzzles", load_sudoku(self.folder, "train.steps=2"))
+
+    @functools.cached_property
+    def puzzle(self):
+        puzzles, _ = mdnn.open_puzzles("sudoku-4x4").train.at(0, 1)
+        return "".join(map(str, puzzles[0])).replace("0", ".")
+
+    @functools.cached_property
+    def tandem(self):
+        settings = (*tiny.QUICK, "tandem.members=2")
+        return self.trained("tandem", tiny.load_config(self.folder, *settings))
+
+    @functools.cached_property
+    def nested(self):
+        settings = (*tiny.QUICK, "train.density=[0.5, 1.0]", "backbone.width=32")
+        return self.trained("nested", tiny.load_config(self.folder, *settings))
+
+    @functools.cached_property
+    def identity(self):
+        path = self.folder / "identity.safetensors"
+        mdnn.adapt(self.run, self.text, path, steps=2, show=False)
+        return path
+
+    @functools.cached_property
+    def foreign(self):
+        foreign_files.write_gguf(self.folder / "a.gguf")
+        return self.folder / "a.gguf"
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny_run, items_run):
-    """What the calls are made with, an object of names."""
-
-    class Made:
-        folder = tmp_path_factory.mktemp("loop")
-        run, items = tiny_run, items_run
-
-        @staticmethod
-        def new():
-            """A path where nothing is; what the last call wrote is removed."""
-            shutil.rmtree(Made.folder / "new", ignore_errors=True)
-            return Made.folder / "new" / f"{next(NUMBERS)}"
-
-    Made.config = tiny.load_config(Made.folder, "train.steps=2", *tiny.QUICK[:2])
-    sudoku = load_sudoku(Made.folder, "train.steps=2")
-    Made.puzzles = Made.folder / "puzzles"
-    mdnn.train(sudoku, Made.puzzles, show=False)
-    Made.opened, Made.model = open_run(Made.run), mdnn.load(Made.run)
-    Made.keras = Made.folder / "model.keras"
-    Made.model.save(Made.keras)
-    puzzles, _ = mdnn.open_puzzles("sudoku-4x4").train.at(0, 1)
-    Made.puzzle = "".join(map(str, puzzles[0])).replace("0", ".")
-    return Made
+    return Made(tmp_path_factory.mktemp("loop"), tiny_run, items_run)
 
 
 def generate_items(run, seed):
@@ -97,13 +146,30 @@ LIGHT = {
         )
         or made.folder / "a.png"
     ),
+    "generate members": lambda made, k: mdnn.generate(made.tandem, "The ", length=20, seed=k),
+    "generate at a density": lambda made, k: mdnn.generate(
+        made.nested, "The ", length=20, seed=k, density=(0.5, 1.0, "auto")[k % 3]
+    ),
+    "generate with an identity": lambda made, k: mdnn.generate(
+        made.run, "The ", length=20, seed=k, identity=(made.identity, None)[k % 2]
+    ),
+    "chat": lambda made, k: mdnn.chat_prompt(made.run, [{"role": "user", "content": f"{k}"}]),
     "save": lambda made, k: mdnn.save(made.model, made.new()),
 }
 HEAVY = {
     "train": lambda made, k: mdnn.train(made.config, made.new(), show=False),
     "export": lambda made, k: mdnn.export(made.run, made.new()),
     "grow": lambda made, k: mdnn.grow(made.run, made.new(), ["backbone.depth=2"]),
+    "shrink": lambda made, k: mdnn.shrink(made.nested, made.new(), density=0.5),
     "quantize": lambda made, k: mdnn.quantize(made.run, out=made.new()),
+    "adapt": lambda made, k: mdnn.adapt(
+        made.run, made.text, made.new().with_suffix(".safetensors"), steps=2, show=False
+    ),
+    "merge": lambda made, k: mdnn.merge(made.run, made.identity, made.new()),
+    "distill": lambda made, k: mdnn.distill(
+        made.tandem, made.new(), overrides=["train.steps=2", *tiny.QUICK[:2]], show=False
+    ),
+    "import": lambda made, k: mdnn.import_weights(made.foreign, made.new()),
 }
 
 

@@ -130,9 +130,14 @@ def test_what_does_not_fit(tmp_path, setting, said):
     assert said in str(error.value)
 
 
-def test_growing_says_that_it_cannot(run, tmp_path):
-    with pytest.raises(mdnn.MdnnError, match="no growth rule for a ChunkBlock"):
-        mdnn.grow(run[0], tmp_path / "large", overrides=["backbone.width=32"])
+def test_it_grows(run, tmp_path):
+    """A longer text, a wider stream and wider chunks, with the state of training."""
+    changes = ["context.grid=[4, 12]", "backbone.width=20", "backbone.layer.1.width=16"]
+    facts = mdnn.grow(run[0], tmp_path / "large", changes)
+    assert facts["difference"] < 1e-5
+    before, after = (mdnn.inspect_text(path, tiny.TEXT[:99]) for path in (run[0], facts["run"]))
+    assert after["chunks"] == before["chunks"]
+    assert mdnn.evaluate(facts["run"], tiny.TEXT)["loss"] < 1.5
 
 
 @pytest.mark.long

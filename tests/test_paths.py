@@ -47,6 +47,7 @@ WORDS = {
     "COMMAND",
     # The path behind the name goes through `as_path`.
     "NAME=FILE",
+    "NAME=RUN",
 }
 """What stands for something else than a path in the help of an option."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from mdnn.config.embedding_table import EmbeddingSizes
 from mdnn.config.schema import option
 from mdnn.tokens.spectrum import Spectrum
 
@@ -86,6 +87,8 @@ class Tokens:
     table: str = option("bytes", choices=("bytes", "full", "bits"))
     # "full": the paper's heads, 1,114,112 classes for text and 65,536 for sound.
     heads: str = option("bytes", choices=("bytes", "full"))
+    # Channels of each modality's tables, where they are not the stream's.
+    embedding_size: EmbeddingSizes = option(factory=lambda: EmbeddingSizes.registered()())
     # "ordered": initialize tables of pixels and sounds as smooth functions of the byte.
     table_init: str = option("random", choices=("random", "ordered"))
     # Number of words of the training text with a token of their own (0: none), and largest number

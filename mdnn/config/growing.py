@@ -4,6 +4,7 @@ import dataclasses
 import tomllib
 
 from mdnn.config.axis_names import named
+from mdnn.config.network_tables import NESTED
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump
 from mdnn.errors import MdnnError
@@ -120,6 +121,9 @@ def compared_keys(old, new):
     pairs = [("backbone.depth", old.backbone.depth, new.backbone.depth)]
     pairs += [("backbone.width", old.backbone.width, new.backbone.width)]
     pairs += [("refeed.steps", old.refeed.steps, new.refeed.steps)]
+    sizes = [one.tokens.embedding_size.chosen for one in (old, new)]
+    for name in {**sizes[0], **sizes[1]}:
+        pairs.append((f"tokens.embedding_size.{name}", *(one.get(name, 0) for one in sizes)))
     for number, (a, b) in enumerate(zip(old.backbone.layer, new.backbone.layer, strict=False)):
         where = f"backbone.layer.{number}"
         widths = inner_width(a, old.backbone.width), inner_width(b, new.backbone.width)
@@ -179,7 +183,7 @@ def _followed(old, new, keys):
     before, after = old.backbone, new.backbone
     layers = []
     for number, layer in enumerate(after.layer):
-        if layer.kind == "fold" and number < len(before.layer):
+        if layer.kind in NESTED and number < len(before.layer):
             width = before.layer[number].width
             epsilon = before.layer[number].norm_epsilon
             if f"backbone.layer.{number}.norm_epsilon" not in keys and width:

@@ -11,6 +11,10 @@ from mdnn.layers.mixing import Mixer
 NORMS = ("rms", "layer", "none")
 
 
+NESTED = ("fold", "chunks")
+"""Kinds of layers that hold blocks of their own."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LayerKeys:
     """The keys that layers of a block and layers of a fold's block have in common."""
@@ -55,7 +59,8 @@ class LayerTable(LayerKeys):
     times: int = option(1, least=1)
     # mix: whether to apply dense layers over the channels before and after.
     project: bool = True
-    # fold: added to the mean square in the norms of its inner blocks; smaller after `mdnn grow`.
+    # fold, chunks: added to the mean square in the norms of the inner blocks; smaller after
+    # `mdnn grow`.
     norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
     # chunks: where chunks are cut. "space": where a word ends, before the gap behind it.
     # "surprise": where the entropy of the next character rises. "learned": where the vectors of

@@ -9,6 +9,7 @@ the table's key `kind` names; one with a class method `registered` by the schema
 """
 
 import dataclasses
+import functools
 import re
 import sys
 import types
@@ -57,6 +58,24 @@ def parse(schema, table, where=""):
         ):
             raise MdnnError(f"missing key {f'{where}.{key}' if where else key!r}")
     return schema(**values)
+
+
+@functools.cache
+def with_keys(schema, names):
+    """Returns a schema with further keys, each like its first one.
+
+    Args:
+        schema: a frozen dataclass whose keys are all of one kind.
+        names: tuple of strings; those that are keys already add nothing.
+    """
+    known = {field.name for field in dataclasses.fields(schema)}
+    first = dataclasses.fields(schema)[0]
+    fields = [
+        (name, first.type, dataclasses.field(default=first.default, metadata=first.metadata))
+        for name in names
+        if name not in known
+    ]
+    return dataclasses.make_dataclass(schema.__name__, fields, bases=(schema,), frozen=True)
 
 
 def _registered(schema):

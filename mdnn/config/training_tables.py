@@ -1,9 +1,8 @@
 """Config tables of refeeding and training."""
 
 import dataclasses
-import functools
 
-from mdnn.config.schema import literal, option
+from mdnn.config.schema import literal, option, with_keys
 from mdnn.errors import MdnnError
 from mdnn.tokens.modalities import item_modalities
 
@@ -125,14 +124,7 @@ class ModalityWeights:
     @classmethod
     def registered(cls):
         """Returns this schema with a key for each registered modality."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return _with_weights(cls, tuple(n for n in item_modalities() if n not in known))
-
-
-@functools.cache
-def _with_weights(schema, names):
-    fields = [(name, float, option(1.0, least=0.0)) for name in names]
-    return dataclasses.make_dataclass(schema.__name__, fields, bases=(schema,), frozen=True)
+        return with_keys(cls, item_modalities())
 
 
 @dataclasses.dataclass(frozen=True)

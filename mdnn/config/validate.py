@@ -5,7 +5,9 @@ import dataclasses
 from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
 from mdnn.config.chunk_rules import check_chunks
+from mdnn.config.embedding_table import check_embedding_sizes
 from mdnn.config.mesh_table import check_mesh
+from mdnn.config.network_tables import NESTED
 from mdnn.config.refeed_rules import check_refeed, trained_steps
 from mdnn.config.tandem_tables import check_tandem
 from mdnn.config.task_rules import RULES, check_task, rules_of
@@ -32,6 +34,7 @@ def check(config):
     _check_modalities(config.tokens)
     check_task(config)
     _check_tokens(config.tokens)
+    check_embedding_sizes(config.tokens)
     _check_loss(config)
     if not config.backbone.layer:
         raise MdnnError("backbone.layer: expected at least one branch, received none")
@@ -213,14 +216,10 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-NESTED = ("fold", "chunks")
-"""Kinds of layers that hold blocks of their own."""
-
 # Keys with their defaults: those that nested kinds do not have, and those of some kinds alone.
 NOT_OF_NESTED = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
 OF_KINDS = (
-    (NESTED, (("block", ()), ("depth", 1))),
-    (("fold",), (("norm_epsilon", 1e-5),)),
+    (NESTED, (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))),
     (
         ("chunks",),
         (

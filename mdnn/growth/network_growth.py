@@ -4,10 +4,11 @@ import numpy as np
 from keras.ops import convert_to_numpy
 
 from mdnn.errors import MdnnError
-from mdnn.growth.block_growth import Stream, grow_blocks, grow_norm, stream_rules
+from mdnn.growth.block_growth import grow_blocks
 from mdnn.growth.channel_maps import channel_map
 from mdnn.growth.grid_change import grid_change
 from mdnn.growth.refeed_growth import grow_refeed
+from mdnn.growth.stream_growth import Stream, grow_norm, stream_rules
 from mdnn.growth.vocabulary_growth import (
     grow_embedding,
     grow_halt,

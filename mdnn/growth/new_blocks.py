@@ -7,6 +7,7 @@ from mdnn.growth.origins import created
 from mdnn.layers.mixing.mean import AxisMean
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.chunks.chunk_block import ChunkBlock
 from mdnn.models.fold import RowBottleneck
 
 
@@ -50,6 +51,8 @@ def last_weights(block, where):
     Raises:
         MdnnError: there are none.
     """
+    if isinstance(block, ChunkBlock):
+        return [*block.dense_out.weights, block.letter_table]
     if isinstance(block, (FeedForwardBlock, RowBottleneck)) or getattr(block, "project", False):
         return block.dense_out.weights
     _check_zero(block, where)

@@ -15,7 +15,7 @@ def grow_refeed(old, new, stream):
 
     Args:
         old, new: networks.
-        stream: `mdnn.growth.block_growth.Stream`.
+        stream: `mdnn.growth.stream_growth.Stream`.
 
     Returns:
         Dict from the ids of the new variables to `mdnn.growth.origins.Origin`s.

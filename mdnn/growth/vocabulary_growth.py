@@ -1,6 +1,7 @@
 """Grows embeddings and heads: wider vectors, more modalities, more digits of coordinates."""
 
 import numpy as np
+from keras.ops import convert_to_numpy
 
 from mdnn.errors import MdnnError
 from mdnn.growth.channel_maps import Fixed
@@ -18,7 +19,7 @@ def grow_embedding(old, new, stream):
 
     Args:
         old, new: embeddings.
-        stream: `mdnn.growth.block_growth.Stream`.
+        stream: `mdnn.growth.stream_growth.Stream`.
 
     Returns:
         Dict from the ids of the new variables to `mdnn.growth.origins.Origin`s.
@@ -33,10 +34,14 @@ def grow_embedding(old, new, stream):
         # The bits of every token stand in the same channels.
         _same_form(old, new, ("places", "items", "base", "digits"), "tokens")
         return {}
+    _same_dense_layers(old, new)
     known = {_last(weight): weight for weight in old.weights}
     found = {}
     for weight in new.weights:
         name = _last(weight)
+        if name in known and name.endswith("_kernel"):
+            found[id(weight)] = _grown_kernel(known.pop(name), weight, stream)
+            continue
         if name not in known:
             # What old tokens would look up.
             used = name == "item" or name.startswith("letter_")
@@ -45,7 +50,8 @@ def grow_embedding(old, new, stream):
             continue
         rows = _rows(known.pop(name), weight, old, new, name)
         # A further digit of an old number is 0, and adds its row.
-        found[id(weight)] = placed(known_weight(old, name), weight, [rows, stream.channels], 0.0)
+        channels = _channels(name, old, new, stream)
+        found[id(weight)] = placed(known_weight(old, name), weight, [rows, channels], 0.0)
     if known:
         raise MdnnError(
             f"tokens: growing keeps every table, received none for {next(iter(known))!r}"
@@ -62,6 +68,44 @@ def _last(weight):
     return weight.path.rsplit("/", 1)[-1]
 
 
+def _same_dense_layers(old, new):
+    """Refuses a dense layer between tables and stream that was not there, or no longer is."""
+    for name in old.modalities:
+        before, after = (layer.sizes.get(name, 0) for layer in (old, new))
+        if (before > 0) != (after > 0):
+            raise MdnnError(
+                f"tokens.embedding_size.{name}: growing and shrinking neither add nor remove the "
+                f"dense layer of a modality, received {before} before and {after} after"
+            )
+
+
+def _grown_kernel(before, after, stream):
+    """Returns the origin of the kernel that brings a modality's tables to the stream's width.
+
+    New channels of the tables are zero, so that their rows of the kernel may start as they do in a
+    new network; what old channels of the tables add to new channels of the stream is zero.
+    """
+    initial = np.array(convert_to_numpy(after))
+    rows = _more(before.shape[0], after.shape[0])
+    return placed(
+        before, after, [rows, stream.channels], lambda news: np.where(news[0], initial, 0.0)
+    )
+
+
+def _channels(name, old, new, stream):
+    """Maps the channels of a table: those of the stream, or of its modality's own size."""
+    kind = name.rsplit("_", 2)[0]
+    kind = "word" if kind == "letter" else kind
+    if kind not in new.sizes:
+        return stream.channels
+    return _more(old.sizes[kind], new.sizes[kind])
+
+
+def _more(before, after):
+    """Returns the map of an axis with new places at its end."""
+    return np.concatenate([np.arange(before), np.full(after - before, NEW)])
+
+
 def _rows(before, after, old, new, name):
     """Maps the rows of a table; tables of digits may have more digits."""
     digits = "_place_" in name or name == "item"
@@ -72,8 +116,7 @@ def _rows(before, after, old, new, name):
             f"tokens: the table {name!r} has {before.shape[0]} rows before growing and "
             f"{after.shape[0]} after it; growing keeps rows"
         )
-    more = after.shape[0] - before.shape[0]
-    return np.concatenate([np.arange(before.shape[0]), np.full(more, NEW)])
+    return _more(before.shape[0], after.shape[0])
 
 
 def grow_heads(old, new, stream):

@@ -33,7 +33,7 @@ def lower_embedding(lowering, network):
             tables = [
                 lowering.tied(table)
                 if id(table) in map(id, tied.values())
-                else arrays.table(lowering.weights(table))
+                else arrays.table(_stream_rows(lowering, layer, name, table))
                 for table in layer.byte_tables[name]
             ]
             one.joined = kind.joined if whole else 1
@@ -46,13 +46,21 @@ def lower_embedding(lowering, network):
     return made
 
 
+def _stream_rows(lowering, layer, name, table):
+    """Returns the rows of a modality's table as wide as the stream, codes where it holds codes."""
+    if name not in layer.sizes:
+        return lowering.weights(table)
+    return numbers(layer.to_stream(name, ops.convert_to_tensor(table)))
+
+
 def _places(layer, name, positions):
     """Returns what coordinates and item numbers add at each position, `[positions, width]`."""
     total = np.zeros((positions, layer.width), "float32")
     tables = layer.place_tables.get(name, [])
     for k, table in enumerate(tables):
         # Texts count positions in the first coordinate; the others are 0.
-        total += _digits(layer, table, np.arange(positions) if k == 0 else np.zeros(positions))
+        places = np.arange(positions) if k == 0 else np.zeros(positions)
+        total += numbers(layer.to_stream(name, _digits(layer, table, places)))
     if layer.item_table is not None:
         total += _digits(layer, layer.item_table, np.zeros(positions))
     return total if tables or layer.item_table is not None else None

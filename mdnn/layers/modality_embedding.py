@@ -49,6 +49,9 @@ class ModalityEmbedding(RuledLayer):
         start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions of
             the byte (`mdnn.layers.initializers.OrderedRows`), so that similar bytes have similar
             vectors.
+        sizes: Dict from names of modalities to the channels of their tables, which a dense layer
+            per modality (a kernel without bias) brings to `width`; tables of other modalities
+            have `width` channels.
         letters: For the modality `"word"`: list with the code points of each word, padded with -1
             to one length. A word is embedded as the sum of its own row, the rows of its letters
             and the rows of the letters' positions in the word, as in the paper.
@@ -79,6 +82,7 @@ class ModalityEmbedding(RuledLayer):
         letters=None,
         embeddings_initializer=None,
         subwords=0,
+        sizes=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -94,6 +98,12 @@ class ModalityEmbedding(RuledLayer):
             )
         if table == "bits" and letters:
             raise ValueError("table 'bits' does not support the modality 'word'")
+        self.sizes = {name: int(size) for name, size in (sizes or {}).items()}
+        unknown = [name for name in self.sizes if name not in self.modalities]
+        if unknown or (self.sizes and table == "bits"):
+            raise ValueError(
+                f"sizes: expected modalities of {self.modalities} with tables, received {sizes}"
+            )
         self.places = bool(places)
         self.items = bool(items)
         self.base = int(base)
@@ -122,7 +132,7 @@ class ModalityEmbedding(RuledLayer):
             return
         self.byte_tables = {
             name: [
-                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name, k))
+                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name, k), name)
                 for k, rows in enumerate(self._byte_rows(name))
             ]
             for name in self.modalities
@@ -130,7 +140,7 @@ class ModalityEmbedding(RuledLayer):
         rows = self.base * self.digits
         self.place_tables = {
             name: [
-                self._table(f"{name}_place_{k + 1}", rows)
+                self._table(f"{name}_place_{k + 1}", rows, kind=name)
                 for k in range(len(modality(name).coordinates))
             ]
             for name in (self.modalities if self.places else ())
@@ -138,9 +148,19 @@ class ModalityEmbedding(RuledLayer):
         self.item_table = self._table("item", rows) if self.items else None
         if self.letters:
             self.letter_tables = [
-                self._table(f"letter_byte_{k + 1}", n) for k, n in enumerate(modality("text").bytes)
+                self._table(f"letter_byte_{k + 1}", n, kind="word")
+                for k, n in enumerate(modality("text").bytes)
             ]
-            self.letter_place_table = self._table("letter_place", len(self.letters[0]))
+            self.letter_place_table = self._table("letter_place", len(self.letters[0]), kind="word")
+        # Rows keep their root mean square: the variance of a kernel is 1 / its inputs.
+        self.kernels = {
+            name: self.add_weight(
+                name=f"{name}_kernel",
+                shape=(size, self.width),
+                initializer=get_initializer("random_normal", stddev=size**-0.5),
+            )
+            for name, size in self.sizes.items()
+        }
 
     def _channels(self):
         return bit_channels(self.places, self.items, self.base, self.digits)
@@ -159,9 +179,10 @@ class ModalityEmbedding(RuledLayer):
         rms = modality(name).ordered_rms
         return OrderedRows(rms[k]) if self.start == "ordered" and rms else None
 
-    def _table(self, name, rows, initializer=None):
+    def _table(self, name, rows, initializer=None, kind=None):
         start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))
-        return self.add_weight(name=name, shape=(rows, self.width), initializer=start)
+        shape = (rows, self.sizes.get(kind, self.width))
+        return self.add_weight(name=name, shape=shape, initializer=start)
 
     def call(self, tokens):
         tokens = ops.cast(tokens, "int32")
@@ -212,7 +233,7 @@ class ModalityEmbedding(RuledLayer):
             for name, table in by_name.items():
                 if id(table) not in starts:
                     starts[id(table)] = size
-                    tables.append(table)
+                    tables.append((None if table is self.item_table else name, table))
                     size += table.shape[0]
                 at = modality(name).index
                 begin[at], most[at] = starts[id(table)], table.shape[0] - 1
@@ -229,7 +250,12 @@ class ModalityEmbedding(RuledLayer):
         if not tables:
             return ops.zeros((*ops.shape(kind), self.width), self.compute_dtype)
         zeros = ops.zeros((1, self.width), self.compute_dtype)
-        joined = [ops.cast(ops.convert_to_tensor(table), self.compute_dtype) for table in tables]
+        # Tables are brought to the width before the look-up: they have fewer rows than there are
+        # positions.
+        joined = [
+            self.to_stream(name, ops.cast(ops.convert_to_tensor(table), self.compute_dtype))
+            for name, table in tables
+        ]
         joined = dense_gradient(ops.concatenate([zeros, *joined], axis=0))
         return ops.sum(ops.take(joined, ops.concatenate(indices, axis=-1), axis=0), axis=-2)
 
@@ -240,15 +266,31 @@ class ModalityEmbedding(RuledLayer):
             columns = (first, second, third)[: modality(name).joined]
             number = functools.reduce(lambda number, byte: number * 256 + byte, columns)
             # Bytes of other modalities may exceed the table; the result is masked by the caller.
-            return take_rows(tables[0], ops.minimum(number, tables[0].shape[0] - 1))
+            rows = take_rows(tables[0], ops.minimum(number, tables[0].shape[0] - 1))
+            return self.to_stream(name, rows)
         number = ops.minimum(first * 256 + second, len(self.letters) - 1)
-        return ops.take(tables[0], number, axis=0) + self._letters(number)
+        return self.to_stream(name, ops.take(tables[0], number, axis=0) + self._letters(number))
+
+    def to_stream(self, name, rows):
+        """Brings embeddings of a modality to the stream's width.
+
+        Args:
+            name: String, the modality; `None` for tables that belong to none.
+            rows: `[..., size]`, sums of rows of its tables.
+
+        Returns:
+            `[..., width]`; `rows` themselves if the modality has no size of its own.
+        """
+        if name not in self.sizes:
+            return rows
+        kernel = ops.convert_to_tensor(self.kernels[name])
+        return ops.matmul(rows, ops.cast(kernel, rows.dtype))
 
     def word_rows(self):
         """Returns the embeddings of all words, `[words, width]`, without coordinates."""
         numbers = ops.arange(len(self.letters), dtype="int32")
         rows = ops.cast(ops.convert_to_tensor(self.byte_tables["word"][0]), self.compute_dtype)
-        return rows + self._letters(numbers)
+        return self.to_stream("word", rows + self._letters(numbers))
 
     def _bits(self, tokens):
         bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]
@@ -287,5 +329,6 @@ class ModalityEmbedding(RuledLayer):
             "start": self.start,
             "letters": self.letters,
             "subwords": self.subwords,
+            "sizes": dict(self.sizes),
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

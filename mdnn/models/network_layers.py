@@ -136,6 +136,7 @@ def make_embedding(config, words):
         start=tokens.table_init,
         letters=_letters(tokens, words),
         subwords=tokens.subwords,
+        sizes=tokens.embedding_size.chosen,
         name="embedding",
     )
 
@@ -273,7 +274,7 @@ def make_branch(spec, width, scale, path, layout):
         inner = make_blocks(spec.block, spec.depth, spec.width, rows, f"{path}/")
         return RowBottleneck(spec.width, inner, layout["causal"], **common)
     if spec.kind == "chunks":
-        chunks = {**layout, "axes": ("chunk",)}
+        chunks = {**layout, "axes": ("chunk",), "epsilon": spec.norm_epsilon}
         inner = make_blocks(spec.block, spec.depth, spec.width, chunks, f"{path}/")
         words = ("cut", "shortest", "longest", "kernels", "letters", "ratio_loss")
         more = {word: getattr(spec, word) for word in words}

@@ -45,19 +45,9 @@ def inspect_text(run, text, top=20):
     Raises:
         MdnnError: the network cuts no text, or the text is too short or too long.
     """
-    run = open_run(run)
-    blocks = [block for block in run.model.blocks if getattr(block, "takes_marks", False)]
-    if not blocks:
-        raise MdnnError("this network has no layer of kind 'chunks': it cuts no text into chunks")
-    if not isinstance(text, str) or not 2 <= len(text) <= MAX_CHARACTERS:
-        received = f"{len(text):,}" if isinstance(text, str) else type(text).__name__
-        raise MdnnError(f"text: expected 2 to {MAX_CHARACTERS:,} characters, received {received}")
-    block, ids = blocks[0], np.array([ord(character) for character in text], "int32")
-    wanted = wanted_cuts(run, block, text)
-    starts = chunk_starts(ops.convert_to_tensor(wanted[None] >= 0.5), block.shortest, block.longest)
-    starts = ops.convert_to_numpy(starts)[0]
-    starts = starts[starts < len(text)]
-    chunks = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    starts, wanted = cuts_of(open_run(run), text)
+    ids = np.array([ord(character) for character in text], "int32")
+    chunks = pieces(text, starts)
     counts = collections.Counter(chunks)
     return {
         "chunks": chunks,
@@ -72,6 +62,42 @@ def inspect_text(run, text, top=20):
         "words": agreement(starts, word_ends(ids)),
         "bpe": _bpe_agreement(text, starts, len(counts)),
     }
+
+
+def chunk_blocks(network):
+    """Returns the blocks of a network that cut texts into chunks, a list."""
+    return [block for block in network.blocks if getattr(block, "takes_marks", False)]
+
+
+def cuts_of(run, text):
+    """Returns where a network cuts a text, and how strongly it wants to.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        text: str of 2 to 1,000,000 characters.
+
+    Returns:
+        Tuple of the positions at which chunks begin, int32 `[chunks]`, and the strength of a cut
+        before each character, float32 `[characters]` from 0 to 1.
+
+    Raises:
+        MdnnError: as `inspect_text`.
+    """
+    blocks = chunk_blocks(run.model)
+    if not blocks:
+        raise MdnnError("this network has no layer of kind 'chunks': it cuts no text into chunks")
+    if not isinstance(text, str) or not 2 <= len(text) <= MAX_CHARACTERS:
+        received = f"{len(text):,}" if isinstance(text, str) else type(text).__name__
+        raise MdnnError(f"text: expected 2 to {MAX_CHARACTERS:,} characters, received {received}")
+    wanted, block = wanted_cuts(run, blocks[0], text), blocks[0]
+    starts = chunk_starts(ops.convert_to_tensor(wanted[None] >= 0.5), block.shortest, block.longest)
+    starts = ops.convert_to_numpy(starts)[0]
+    return starts[starts < len(text)], wanted
+
+
+def pieces(text, starts):
+    """Returns a text in chunks, a list of str."""
+    return [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
 def wanted_cuts(run, block, text):

@@ -12,6 +12,7 @@ import pytest
 
 from mdnn.config import data_tables, network_tables, tandem_tables, training_tables
 from mdnn.config import load as configs
+from mdnn.config.embedding_table import EmbeddingSizes
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.layers.mixing import MIXERS, Mixer
@@ -43,6 +44,7 @@ TABLES = {
     "data.augment.": data_tables.Augment,
     "tokens.": data_tables.Tokens,
     "tokens.spectrum.": Spectrum,
+    "tokens.embedding_size.": EmbeddingSizes,
     "context.": data_tables.Context,
     "backbone.": network_tables.Backbone,
     "backbone.layer.0.": network_tables.LayerTable,

@@ -83,6 +83,11 @@ NETWORKS = {
     ),
     "whole code points": ([4], [mix({})], {"tokens": {"table": "full", "heads": "full"}}),
     "one position": ([1], [mix({}), FEED], {}),
+    "embedding size": (
+        [5],
+        [mix(SHIFT)],
+        {"tokens": {"coordinates": True, "digits": 2, "embedding_size": {"text": 3}}},
+    ),
 }
 """Grids, layers and further tables of configs by name."""
 

@@ -22,7 +22,12 @@ WITH_WORDS = (
     "backbone.depth=1",
 )
 CLASSES = 17 + 256 + 256
-MOST_PARAMETERS = {"digits": 3_000_000, "digits-samples": 2_000_000, "text-10min": 2_000_000}
+MOST_PARAMETERS = {
+    "digits": 3_000_000,
+    "instructions": 3_200_000,
+    "digits-samples": 2_000_000,
+    "text-10min": 2_000_000,
+}
 MOST_PARAMETERS |= {"text-subwords": 1_200_000}
 
 

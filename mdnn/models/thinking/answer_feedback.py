@@ -63,7 +63,8 @@ class AnswerFeedback:
         # The end token has a row but no byte steps.
         if not chances:
             return tables[0][0]
-        return sum(
+        mean = sum(
             ops.matmul(chance, ops.cast(table, chance.dtype))
             for chance, table in zip(chances, tables, strict=True)
         )
+        return self.embedding.to_stream(name, mean)

@@ -5,13 +5,7 @@ import dataclasses
 from mdnn.chat.chat_layout import ChatFormat, fit_messages
 from mdnn.chat.messages import parse_messages
 from mdnn.serving.openai.grammars import chat_grammar, check_length, response_schema, tool_rules
-from mdnn.serving.openai.parameters import (
-    CHAT,
-    check_model,
-    checked,
-    completion_requests,
-    stop_texts,
-)
+from mdnn.serving.openai.parameters import completion_requests, stop_texts
 
 DEFAULT_ANSWER = 1000
 """Tokens of an answer that does not say how many; the limits of the server may be lower."""
@@ -27,7 +21,6 @@ class ChatRequest:
         chat_format: `ChatFormat` of the network.
         tools: list of `ToolSpec` that may be called; empty: calls are not interpreted.
         requests: list of `CompletionRequest`, one per choice.
-        values: dict, the checked parameters.
     """
 
     prompt: str
@@ -35,24 +28,20 @@ class ChatRequest:
     chat_format: ChatFormat
     tools: list
     requests: list
-    values: dict
 
 
-def read_chat(body, name, network, limits):
+def read_chat(values, network, limits):
     """Returns the `ChatRequest` of a request.
 
     Args:
-        body: dict, the JSON object of the request.
-        name: str, the model's name.
+        values: dict, the checked parameters of the request.
         network: `mdnn.serving.server.served_model.ServedModel`.
         limits: `mdnn.serving.server.request_limits.RequestLimits`.
 
     Raises:
-        ApiError: a parameter that is unknown, out of range or not supported.
+        ApiError: a parameter that is out of range or not supported.
         MdnnError: not such messages or tools, or the chat template refuses them.
     """
-    values = checked(body, CHAT, ("model", "messages"))
-    check_model(values, name)
     messages = parse_messages(values["messages"])
     tools, must_call, most_calls = tool_rules(values)
     grammar = chat_grammar(network, response_schema(values), tools, must_call, most_calls)
@@ -74,4 +63,4 @@ def read_chat(body, name, network, limits):
     requests = completion_requests(
         values, [prompt], most, limits, stop, values.get("logprobs", False), grammar
     )
-    return ChatRequest(prompt, dropped, chat_format, tools, requests, values)
+    return ChatRequest(prompt, dropped, chat_format, tools, requests)

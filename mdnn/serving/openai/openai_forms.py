@@ -13,10 +13,11 @@ from mdnn.serving.openai.chat_requests import read_chat
 from mdnn.serving.openai.completion_answers import ChatAnswer, TextAnswer
 from mdnn.serving.openai.grammars import check_length, response_schema, text_grammar
 from mdnn.serving.openai.parameters import (
+    CHAT,
     COMPLETION,
     ApiError,
-    check_model,
     checked,
+    checked_model,
     completion_requests,
     includes_usage,
     stop_texts,
@@ -43,27 +44,25 @@ class OpenAIForms:
     """Answers requests in OpenAI's forms.
 
     Args:
-        network: `mdnn.serving.server.served_model.ServedModel`.
-        name: str, the model's name.
+        models: dict from names to `mdnn.serving.server.model_forms.ModelForms`.
         limits: `mdnn.serving.server.request_limits.RequestLimits`.
-        batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
     """
 
-    def __init__(self, network, name, limits, batcher):
-        self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
+    def __init__(self, models, limits):
+        self.models, self.limits = models, limits
         self.reader = RequestReader(limits)
 
     def routes(self):
         """Returns the routes of the forms, a list."""
         return [
-            Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/models", self.list_models, methods=["GET"]),
             Route("/v1/completions", self._in_form(self.complete), methods=["POST"]),
             Route("/v1/chat/completions", self._in_form(self.chat), methods=["POST"]),
         ]
 
-    async def models(self, _):
+    async def list_models(self, _):
         """Lists the models."""
-        return JSONResponse({"object": "list", "data": [model_object(self.name)]})
+        return JSONResponse({"object": "list", "data": list(map(model_object, self.models))})
 
     def _in_form(self, answer):
         """Returns an endpoint whose refusals are in OpenAI's form."""
@@ -73,8 +72,6 @@ class OpenAIForms:
             try:
                 async with self.reader.in_time(end):
                     body = parse(await self.reader.body(request))
-                    if self.network.completions is None:
-                        raise ApiError("this network does not continue texts", "model")
                 return await answer(request, body, end)
             except ClientDisconnect:
                 return Response(status_code=BAD)
@@ -87,7 +84,7 @@ class OpenAIForms:
     async def complete(self, request, body, end):
         """Answers `/v1/completions`."""
         values = checked(body, COMPLETION, ("model", "prompt"))
-        check_model(values, self.name)
+        model = self._model(values)
         prompts = values["prompt"]
         prompts = [prompts] if isinstance(prompts, str) else prompts
         most = values.get("max_tokens", min(DEFAULT_TOKENS, self.limits.length))
@@ -95,33 +92,36 @@ class OpenAIForms:
         if form:
             stop = stop or ("\n",)
         # To make a grammar takes a while, which others do not have to wait.
-        grammar = await run_in_threadpool(text_grammar, self.network, form, (*stop, "")[0])
+        grammar = await run_in_threadpool(text_grammar, model.network, form, (*stop, "")[0])
         check_length(grammar, most)
         requests = completion_requests(
             values, prompts, most, self.limits, stop, "logprobs" in values, grammar
         )
-        answer = TextAnswer(self.name, requests, self._prompt_tokens(prompts))
+        answer = TextAnswer(model.name, requests, _prompt_tokens(model, prompts))
         answer.echo = values.get("echo", False)
-        return await self._answered(request, requests, answer, values, end)
+        return await self._answered(request, model, requests, answer, values, end)
 
     async def chat(self, request, body, end):
         """Answers `/v1/chat/completions`."""
-        conversation = await run_in_threadpool(
-            read_chat, body, self.name, self.network, self.limits
-        )
-        tokens = self._prompt_tokens([conversation.prompt])
-        answer = ChatAnswer(self.name, conversation, tokens)
-        requests, values = conversation.requests, conversation.values
-        return await self._answered(request, requests, answer, values, end)
+        values = checked(body, CHAT, ("model", "messages"))
+        model = self._model(values)
+        conversation = await run_in_threadpool(read_chat, values, model.network, self.limits)
+        tokens = _prompt_tokens(model, [conversation.prompt])
+        answer = ChatAnswer(model.name, conversation, tokens)
+        return await self._answered(request, model, conversation.requests, answer, values, end)
 
-    def _prompt_tokens(self, prompts):
-        return sum(map(self.network.completions.count, prompts))
+    def _model(self, values):
+        """Returns the `ModelForms` that a request names."""
+        model = self.models[checked_model(values, self.models)]
+        if model.network.completions is None:
+            raise ApiError("this network does not continue texts", "model")
+        return model
 
-    async def _answered(self, request, requests, answer, values, end):
+    async def _answered(self, request, model, requests, answer, values, end):
         """Submits requests and returns their answer, whole or as a stream."""
         stream, usage = values.get("stream", False), includes_usage(values)
         variant = requests[0].variant
-        if not self.network.completions.variants and variant != ("plain", False, None):
+        if not model.network.completions.variants and variant != ("plain", False, None):
             raise ApiError(
                 "top_p, top_k, logprobs: not supported by a SavedModel; serve the run folder",
                 "top_p",
@@ -130,7 +130,7 @@ class OpenAIForms:
         # A short answer does not wait for a long one: none is twice as long as another.
         key = (COMPLETE, variant, requests[0].max_tokens.bit_length())
         waiting = Waiting(lambda tell: Job(key, {"requests": requests}, len(requests), tell))
-        self.batcher.submit(waiting.job)
+        model.batcher.submit(waiting.job)
         if stream:
             events = self._events(waiting, answer, usage, end)
             return StreamingResponse(events, media_type="text/event-stream", headers=NO_BUFFERS)
@@ -159,6 +159,10 @@ class OpenAIForms:
                 yield b"data: [DONE]\n\n"
             except RefusalError as error:
                 yield _event({"error": error_object(error)})
+
+
+def _prompt_tokens(model, prompts):
+    return sum(map(model.network.completions.count, prompts))
 
 
 def error_object(error):

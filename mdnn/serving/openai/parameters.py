@@ -164,15 +164,21 @@ def checked(body, table, required):
     return values
 
 
-def check_model(values, name):
-    """Refuses the name of another model."""
-    if values["model"] != name:
+def checked_model(values, names):
+    """Returns the name of the model that a request names, and refuses others.
+
+    Args:
+        values: dict, checked parameters.
+        names: iterable of str, the models that are served.
+    """
+    if values["model"] not in names:
         raise ApiError(
-            f"model: expected {name!r}, received {shown(values['model'])}",
+            f"model: expected {' or '.join(map(repr, names))}, received {shown(values['model'])}",
             "model",
             "model_not_found",
             NOT_FOUND,
         )
+    return values["model"]
 
 
 def stop_texts(values):

@@ -72,6 +72,14 @@ def add_serve(commands):
     )
     serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
     serve.add_argument(
+        "--model",
+        metavar="NAME=RUN",
+        action="append",
+        default=[],
+        help="another run folder or SavedModel, and the name by which requests and the page choose "
+        "it (several times for several); --density, --identity and --member are RUN's alone",
+    )
+    serve.add_argument(
         "--density",
         metavar="D",
         type=density_argument,
@@ -124,9 +132,13 @@ def serve_network(options):
     """
     names = [field.name for field in dataclasses.fields(RequestLimits)]
     limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
-    check_name(options.name)
     api_key = checked_key(options.api_key)
-    identities = named_files(options.identity)
+    identities = named_paths(options.identity, "--identity", "NAME=FILE")
+    paths = {options.name: as_path(options.run, "serve")}
+    paths |= named_paths(options.model, "--model", "NAME=RUN", taken=paths)
+    check_name("--name", options.name)
+    for name in [*paths][1:]:
+        check_name("--model", name)
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
     # imported late: starlette is an extra
@@ -134,10 +146,10 @@ def serve_network(options):
 
     hosts = [checked_host(host) for host in options.allow_host]
     origins = [checked_origin(origin) for origin in options.allow_origin]
-    path = as_path(options.run, "serve")
-    if not path.is_dir():
-        what = "a file" if path.exists() else "nothing"
-        raise MdnnError(f"{options.run} is no run folder or SavedModel: there is {what} there")
+    for path in paths.values():
+        if not path.is_dir():
+            what = "a file" if path.exists() else "nothing"
+            raise MdnnError(f"{path} is no run folder or SavedModel: there is {what} there")
     with (
         contextlib.closing(listen(options.host, options.port)) as listening,
         contextlib.closing(toolbox_of(options) or Toolbox([])) as toolbox,
@@ -147,24 +159,24 @@ def serve_network(options):
         from mdnn.serving.server.served_models import open_network
         from mdnn.serving.server.uvicorn_server import StoppableServer
 
-        network = open_network(path, options.engine, options.member, options.density, identities)
-        say(f"mdnn: {options.run} is read; getting ready")
-        begun = time.monotonic()
-        for rows in network.warm_up():
-            if rows >= limits.rows:
-                break
-        server = StoppableServer(
-            network, options.name, limits, options.host, hosts, origins, api_key, toolbox
-        )
+        begun, networks = time.monotonic(), {}
+        own = (options.member, options.density, identities)
+        for name, path in paths.items():
+            networks[name] = open_network(path, options.engine, *(() if networks else own))
+            say(f"mdnn: {path} is read; getting ready")
+            for rows in networks[name].warm_up():
+                if rows >= limits.rows:
+                    break
+        server = StoppableServer(networks, limits, options.host, hosts, origins, api_key, toolbox)
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(
-            f"mdnn: serving {options.name} at http://{host}:{port}/ after "
+            f"mdnn: serving {', '.join(networks)} at http://{host}:{port}/ after "
             f"{time.monotonic() - begun:.1f} s; Ctrl-C stops it",
             flush=True,
         )
         asyncio.run(server.serve(sockets=[listening]))
-        print(f"mdnn: stopped; {server.batcher.answered} requests were answered", flush=True)
+        print(f"mdnn: stopped; {server.answered} requests were answered", flush=True)
         if not server.end():
             # A step that TensorFlow has begun cannot be stopped, nor an interpreter end with it.
             sys.stdout.flush()
@@ -188,25 +200,28 @@ def checked_key(key):
     return key
 
 
-def named_files(words):
-    """Returns a dict from names to files.
+def named_paths(words, option, form, taken=()):
+    """Returns a dict from names to paths.
 
     Args:
-        words: list of strings `NAME=FILE`.
+        words: list of strings, the values of an option.
+        option: str, the option.
+        form: str, what its values look like: `NAME=FILE`.
+        taken: names that stand for something else.
     """
     found = {}
     for word in words:
         name, equals, file = word.partition("=")
-        if not equals or not name or not file or name in found:
-            raise MdnnError(f"--identity: expected NAME=FILE, each name once; received {word!r}")
-        found[name] = as_path(file, "--identity")
+        if not equals or not name or not file or name in found or name in taken:
+            raise MdnnError(f"{option}: expected {form}, each name once; received {word!r}")
+        found[name] = as_path(file, option)
     return found
 
 
-def check_name(name):
+def check_name(option, name):
     """Refuses a model's name that an address cannot hold as it is."""
     if not name or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):
-        raise MdnnError(f"--name: expected letters, digits, '.', '_' and '-', received {name!r}")
+        raise MdnnError(f"{option}: expected letters, digits, '.', '_' and '-', received {name!r}")
 
 
 def listen(host, port):

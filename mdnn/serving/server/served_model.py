@@ -54,6 +54,8 @@ class ServedModel:
         completions: what answers completions, see `mdnn.generation.completions.completion`; `None`:
             `write`.
         chat_format: `mdnn.chat.chat_layout.ChatFormat` of conversations; `None`: the plain one.
+        chunks: function of a text that returns its chunks and the strength of the cut before each,
+            lists of str and float; `None` of networks that cut no texts.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class ServedModel:
         identities=(),
         completions=None,
         chat_format=None,
+        chunks=None,
     ):
+        self.chunks = chunks
         self.identities = tuple(identities)
         self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
         self.streams = list(streams) or [write] * (write is not None)

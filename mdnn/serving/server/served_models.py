@@ -1,6 +1,7 @@
 """Opens run folders and SavedModels for the server."""
 
 import contextlib
+import functools
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density
+from mdnn.runs.chunk_report import chunk_blocks, cuts_of, pieces
 from mdnn.runs.run_files import CONFIG
 from mdnn.runs.run_folder import open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
@@ -93,7 +95,14 @@ def open_run_network(run, engine="auto", density=None, identities=None):
     more = {"about": _about(run), "streams": several, "identities": identities or ()}
     more["completions"] = exported.text_completions(engine)
     more["chat_format"] = chat_format_of(run)
+    if not run.config.tandem.members and chunk_blocks(run.model):
+        more["chunks"] = functools.partial(_chunks, run)
     return ServedModel("1", functions, write, resources=exported, **more)
+
+
+def _chunks(run, text):
+    starts, wanted = cuts_of(run, text)
+    return pieces(text, starts), [1.0, *map(float, wanted[starts[1:]])]
 
 
 def _about(run):

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import signal
+import time
 
 import uvicorn
 
 from mdnn.serving.server.app import App
 from mdnn.serving.server.batcher import Batcher
 from mdnn.serving.server.guard import hosts_of
+from mdnn.serving.server.model_forms import ModelForms
 
 # Seconds that requests have to be answered when the server is asked to stop, and to be told.
 GRACE, TOLD = 5.0, 2.0
@@ -18,11 +20,10 @@ CONNECTIONS = 512
 
 
 class StoppableServer(uvicorn.Server):
-    """The server of a network.
+    """The server of one network or several.
 
     Args:
-        network: `mdnn.serving.server.served_model.ServedModel`.
-        name: str, the model's name in addresses.
+        networks: dict from names in addresses to `mdnn.serving.server.served_model.ServedModel`.
         limits: `mdnn.serving.server.request_limits.RequestLimits`.
         host: what is listened at.
         hosts: more names that the header Host may have, see `guard.hosts_of`.
@@ -31,12 +32,14 @@ class StoppableServer(uvicorn.Server):
         toolbox: `mdnn.tools.toolbox.Toolbox` of the tools that the page may run; `None`: none.
     """
 
-    def __init__(
-        self, network, name, limits, host, hosts=(), origins=(), api_key=None, toolbox=None
-    ):
-        self.batcher = Batcher(network.run, limits)
-        hosts = hosts_of(host, hosts)
-        app = App(network, name, limits, self.batcher, hosts, origins, api_key, toolbox)
+    def __init__(self, networks, limits, host, hosts=(), origins=(), api_key=None, toolbox=None):
+        # Each network has a thread and a queue: none waits for another one's batches.
+        self.batchers = {name: Batcher(network.run, limits) for name, network in networks.items()}
+        models = {
+            name: ModelForms(network, name, limits, self.batchers[name])
+            for name, network in networks.items()
+        }
+        app = App(models, limits, hosts_of(host, hosts), origins, api_key, toolbox)
         config = uvicorn.Config(
             app,
             # The one that needs nothing compiled, and is strict.
@@ -56,8 +59,9 @@ class StoppableServer(uvicorn.Server):
 
     async def shutdown(self, sockets=None):
         """Accepts no more requests and waits for those that are there."""
-        self.batcher.stop()
-        telling = asyncio.get_running_loop().call_later(GRACE, self.batcher.tell_all)
+        for batcher in self.batchers.values():
+            batcher.stop()
+        telling = asyncio.get_running_loop().call_later(GRACE, self._tell_all)
         await super().shutdown(sockets)
         telling.cancel()
 
@@ -78,8 +82,19 @@ class StoppableServer(uvicorn.Server):
             for name, handler in kept.items():
                 signal.signal(name, handler)
 
+    @property
+    def answered(self):
+        """Number of requests that were answered."""
+        return sum(batcher.answered for batcher in self.batchers.values())
+
+    def _tell_all(self):
+        for batcher in self.batchers.values():
+            batcher.tell_all()
+
     def end(self):
-        """Ends the computing thread and returns whether it has ended."""
-        self.batcher.tell_all()
-        self.batcher.thread.join(TOLD)
-        return not self.batcher.thread.is_alive()
+        """Ends the computing threads and returns whether they have ended."""
+        self._tell_all()
+        end = time.monotonic() + TOLD
+        for batcher in self.batchers.values():
+            batcher.thread.join(max(0, end - time.monotonic()))
+        return not any(batcher.thread.is_alive() for batcher in self.batchers.values())

@@ -25,6 +25,11 @@ class Client:
     def __init__(self, port, server=None):
         self.port, self.server = port, server
 
+    @property
+    def batcher(self):
+        """The batcher of the first network."""
+        return next(iter(self.server.batchers.values()))
+
     def open(self, method, path, body=None, headers=()):
         """The connection and the response, whose body is not read."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -77,12 +82,11 @@ def events(response):
 
 
 @contextlib.contextmanager
-def serving(network, host="127.0.0.1", key=None, toolbox=None, **limits):
-    """A `Client` of a server that ends with the block."""
+def serving(network, host="127.0.0.1", key=None, toolbox=None, more=(), **limits):
+    """A `Client` of a server that ends with the block; `more`: further networks by name."""
     listening = listen("127.0.0.1", 0)
-    server = StoppableServer(
-        network, NAME, RequestLimits(**limits), host, api_key=key, toolbox=toolbox
-    )
+    networks = {NAME: network, **dict(more)}
+    server = StoppableServer(networks, RequestLimits(**limits), host, api_key=key, toolbox=toolbox)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
     try:

@@ -425,10 +425,10 @@ def test_a_client_that_goes_away_stops_the_work(stream):
             time.sleep(0.01)
         connection.close()
         network.single.release()
-        while server.server.batcher.answered < 1 and time.monotonic() < end:
+        while server.batcher.answered < 1 and time.monotonic() < end:
             network.single.release()
             time.sleep(0.02)
-        assert server.server.batcher.answered == 1
+        assert server.batcher.answered == 1
         assert network.steps < 200
         network.gate.set()
 

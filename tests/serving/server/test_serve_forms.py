@@ -234,7 +234,7 @@ def test_sixteen_clients_at_once(client, run):
     asked = [(prompt, 20 + number % 13, 0.0, 0) for number, prompt in enumerate(prompts)]
     expected = {row: written(run, *row) for row in asked}
     assert len(set(expected.values())) > 12
-    client.server.batcher.sizes.clear()
+    client.batcher.sizes.clear()
 
     def ask(row):
         return [client.generate([row])[1]["predictions"][0] for _ in range(2)]
@@ -242,8 +242,8 @@ def test_sixteen_clients_at_once(client, run):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         found = dict(zip(asked, pool.map(ask, asked), strict=True))
     assert found == {row: [text] * 2 for row, text in expected.items()}
-    assert max(client.server.batcher.sizes) > 4
-    assert sum(rows * count for rows, count in client.server.batcher.sizes.items()) == 32
+    assert max(client.batcher.sizes) > 4
+    assert sum(rows * count for rows, count in client.batcher.sizes.items()) == 32
 
 
 @BOTH

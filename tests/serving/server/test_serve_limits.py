@@ -76,7 +76,7 @@ def test_too_many_wait(slow):
         until(lambda: slow.batches)
         # Another length, so that they are no batch.
         others = [asking(client.generate, [("b", 900, 0, 0)]) for _ in range(2)]
-        until(lambda: len(client.server.batcher.waiting) == 2)
+        until(lambda: len(client.batcher.waiting) == 2)
         code, found = client.generate([("c", 4, 0, 0)])
         assert (code, found) == (503, {"error": "2 requests are waiting, no more are taken"})
         assert client.post("stream", {"prompt": "c"})[0] == 503
@@ -100,10 +100,10 @@ def test_a_short_answer_does_not_wait_for_a_long_one(slow):
 
     with serving(Paced().network(), gather=0) as client, pool(1) as asking:
         long = asking(client.generate, [("long", 9_000, 0, 0)])
-        until(lambda: client.server.batcher.taken)
+        until(lambda: client.batcher.taken)
         assert client.generate([("short", 12, 0, 0)]) == (200, {"predictions": [echo("short", 12)]})
         assert not long.done()
-        client.server.batcher.tell_all()
+        client.batcher.tell_all()
         assert long.result() == (503, {"error": "the server is stopping"})
 
 
@@ -119,12 +119,12 @@ def test_clients_that_go_away(slow):
                 body = {"signature_name": "generate", "inputs": own}
             connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
             connection.request("POST", f"/v1/models/{NAME}:{verb}", json.dumps(body))
-            until(lambda: client.server.batcher.taken)
-            (job,) = client.server.batcher.taken
+            until(lambda: client.batcher.taken)
+            (job,) = client.batcher.taken
             connection.close()
             until(lambda job=job: job.over)
             slow.gate.set()
-            until(lambda: not client.server.batcher.taken)
+            until(lambda: not client.batcher.taken)
             assert slow.steps < 4000 // STEP
 
 
@@ -143,9 +143,9 @@ def test_what_is_asked_is_answered_before_the_end(slow):
     with serving(slow.network(), gather=0) as client, pool(2) as asking:
         answer = asking(client.generate, [("abc", 8, 0, 0)])
         stream = asking(client.stream, prompt="xyz", length=1000)
-        until(lambda: len(client.server.batcher.taken) + len(client.server.batcher.waiting) == 2)
+        until(lambda: len(client.batcher.taken) + len(client.batcher.waiting) == 2)
         client.server.should_exit = True
-        until(lambda: client.server.batcher.stopping)
+        until(lambda: client.batcher.stopping)
         slow.gate.set()
         assert answer.result() == (200, {"predictions": ["abcabcab"]})
         assert stream.result()[-1] == ("end", {"characters": 1000})
@@ -159,7 +159,7 @@ def test_what_cannot_be_answered_in_the_end_is_told(slow, monkeypatch):
     with serving(slow.network(), gather=0) as client, pool(2) as asking:
         answer = asking(client.generate, [("abc", 8, 0, 0)])
         stream = asking(client.stream, prompt="xyz", length=1000)
-        until(lambda: len(client.server.batcher.taken) + len(client.server.batcher.waiting) == 2)
+        until(lambda: len(client.batcher.taken) + len(client.batcher.waiting) == 2)
         client.server.should_exit = True
         assert answer.result() == (503, {"error": "the server is stopping"})
         assert stream.result() == [("error", {"error": "the server is stopping"})]

@@ -91,7 +91,7 @@ def test_stop_and_errors(show):
         window.until(IDLE)
         assert window.text("#state") == "stopped"
         end = time.monotonic() + 10
-        while client.server.batcher.taken:
+        while client.batcher.taken:
             assert time.monotonic() < end
             time.sleep(0.01)
         steps = network.steps

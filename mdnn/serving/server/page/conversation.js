@@ -67,7 +67,7 @@ function body() {
   const system = at("system").value;
   const all = messages.map(({ message }) => message);
   const asked = {
-    model: at("model").value || facts.name,
+    model: facts.name,
     messages: system ? [{ role: "system", content: system }, ...all] : all,
     max_tokens: Math.min(number("talk-length"), facts.limits.length),
     stream: true,
@@ -207,15 +207,18 @@ function show_view(talk) {
 
 function begin_talk(detail) {
   facts = detail;
-  if (!facts.completions) return;
-  at("views").hidden = false;
+  at("views").hidden = !facts.completions;
+  arrange_buttons();
+  if (!facts.completions) {
+    show_view(false);
+    return;
+  }
   at("talk-length").max = facts.limits.length;
   at("talk-length").value = Math.min(number("talk-length"), facts.limits.length);
   const names = facts.tools.map(({ tool }) => tool.function.name);
   at("tools").textContent = names.length ? `Tools: ${names.join(", ")}` : "";
-  at("model").add(new Option(facts.name));
-  if (facts.chat) show_view(true);
-  arrange_buttons();
+  // A conversation that has begun goes on with the network that was chosen.
+  if (facts.chat || messages.length) show_view(true);
 }
 
 document.addEventListener("about", ({ detail }) => begin_talk(detail));

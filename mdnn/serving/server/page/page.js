@@ -23,6 +23,7 @@ function arrange() {
     for (const name of kinds) at("kind").add(new Option(name.slice("answer_".length)));
   }
   show(".text", !items);
+  at("cut").hidden = !about.chunks;
   show(".items, #files", items && kinds.length > 0);
   for (const name of ["height", "width", "samples"]) {
     at(name).closest("label").hidden = !inputs().includes(name);
@@ -32,8 +33,15 @@ function arrange() {
   if (!asked) say("This network answers tokens only, by its REST forms.");
 }
 
-async function begin() {
-  about = await (await fetch("/about.json")).json();
+// Shows the network of a name, or the server's first.
+async function begin(name) {
+  const address = name ? `/about.json?model=${encodeURIComponent(name)}` : "/about.json";
+  about = await (await fetch(address)).json();
+  at("model-label").hidden = about.models.length < 2;
+  if (!at("model").length) for (const each of about.models) at("model").add(new Option(each));
+  for (const id of ["kind", "examples", "asked", "written"]) at(id).replaceChildren();
+  at("examples").hidden = at("answer").hidden = true;
+  say("");
   document.title = at("name").textContent = about.name;
   const facts = [`version ${about.version}`];
   if (about.parameters) facts.push(`${about.parameters.toLocaleString("en")} parameters`);
@@ -125,6 +133,25 @@ async function writeText() {
   if (!ended) throw new Error("the answer broke off");
 }
 
+// The prompt and what was written, in the network's chunks: two shades, paler where a cut was only
+// made because the chunk before it was full.
+async function showChunks() {
+  const [asked, written] = ["asked", "written"].map((id) => at(id).textContent);
+  const text = asked + written || at("prompt").value;
+  const answer = await (await post(about.chunks, { text })).json();
+  at("asked").textContent = "";
+  at("written").replaceChildren(...answer.chunks.map((chunk, number) => {
+    const span = document.createElement("span");
+    span.textContent = chunk;
+    span.className = number % 2 ? "chunk odd" : "chunk";
+    span.style.setProperty("--strength", `${Math.round(30 + 70 * answer.strength[number])}%`);
+    span.title = `cut: ${answer.strength[number].toFixed(2)}`;
+    return span;
+  }));
+  at("answer").hidden = false;
+  say(`${answer.chunks.length} chunks, ${(text.length / answer.chunks.length).toFixed(1)} characters each`);
+}
+
 async function bytes(id) {
   const file = at(id).files[0];
   if (!file) return "";
@@ -160,26 +187,37 @@ async function writeItem() {
 async function ask(event) {
   event.preventDefault();
   if (asking) return;
-  asking = new AbortController();
-  at("write").disabled = true;
-  at("stop").disabled = false;
   at("asked").textContent = "";
   at("written").replaceChildren();
-  say("writing");
+  await during("writing", about.stream ? writeText : writeItem);
+}
+
+// Does something that Stop ends.
+async function during(word, act) {
+  if (asking) return;
+  asking = new AbortController();
+  at("write").disabled = at("cut").disabled = true;
+  at("stop").disabled = false;
+  say(word);
   try {
-    await (about.stream ? writeText() : writeItem());
+    await act();
   } catch (error) {
     if (error.name === "AbortError") say("stopped");
     else say(error.message, true);
   }
   asking = null;
-  at("write").disabled = false;
+  at("write").disabled = at("cut").disabled = false;
   at("stop").disabled = true;
 }
 
 at("form").addEventListener("submit", ask);
+at("cut").addEventListener("click", () => during("cutting", showChunks));
 at("stop").addEventListener("click", () => asking && asking.abort());
 at("kind").addEventListener("change", arrange);
+at("model").addEventListener("change", () => {
+  if (asking) asking.abort();
+  begin(at("model").value).catch((error) => say(error.message, true));
+});
 at("prompt").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
 });
