@@ -1,10 +1,11 @@
 """What a long context costs: seconds and memory against the number of positions.
 
-Takes a training step (loss and gradients, one context), a forward pass and the writing of
-configs/long.toml on grids of more and more axes, each in a process of its own; beside it the
-transformer of configs/transformer.toml at the same width and depth, and torch's fused attention
-where torch is installed, as far as they go; longer ones are extrapolated from the last two and
-marked. Prints a table and the exponent of the time, and draws both:
+Takes a training step (loss and gradients, one context) and a forward pass of configs/long.toml on
+grids of more and more axes, and, in a process of its own, reads a prompt that fills the context but
+for the characters that it writes behind it; beside it the transformer of configs/transformer.toml
+at the same width and depth, and torch's fused attention where torch is installed, as far as they
+go; longer ones are extrapolated from the last two and marked. Prints tables and the exponent of
+the time, and draws time and memory, what is extrapolated dashed:
 
     python benchmarks/long.py --text pepys.txt --json long.json --plot long.png
 
@@ -13,7 +14,6 @@ A run that was stopped goes on with what its JSON file has.
 
 import argparse
 import json
-import math
 import os
 import resource
 import subprocess
@@ -21,12 +21,13 @@ import sys
 import time
 from pathlib import Path
 
+from long_report import draw, memory, show
 from wall import timed
 
 GRIDS = {1024: "[32,32]", 10240: "[10,32,32]", 98304: "[3,32,32,32]", 1048576: "[32,32,32,32]"}
 ATTENTION = (1024, 4096, 10240)
 FUSED = (1024, 10240, 32768)
-WIDTH, DEPTH, BLOCK_HIDDEN = 64, 4, 128
+WIDTH, DEPTH = 64, 4
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -36,7 +37,16 @@ def main():
     parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
     parser.add_argument("--lengths", type=int, nargs="+", default=list(GRIDS), choices=list(GRIDS))
     parser.add_argument("--write", type=int, default=64, help="characters written (64)")
-    parser.add_argument("--only", choices=("forward", "step"), help="measure this alone (both)")
+    parser.add_argument(
+        "--only", choices=("forward", "step", "read"), help="measure this alone (all)"
+    )
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the networks (64)")
+    parser.add_argument(
+        "--kinds", nargs="+", default=list(WORKERS), choices=list(WORKERS), help="networks (all)"
+    )
+    parser.add_argument(
+        "--longest", type=int, help="length to extrapolate to (the longest of --lengths)"
+    )
     parser.add_argument(
         "--memory-limit",
         type=float,
@@ -53,31 +63,35 @@ def main():
         return 0
     path = Path(options.json) if options.json else None
     rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
-    cases = [("grid", n) for n in options.lengths]
-    cases += [("attention", n) for n in ATTENTION] + [("fused", n) for n in FUSED]
+    lengths = {"grid": options.lengths, "attention": ATTENTION, "fused": FUSED}
+    cases = [(kind, n) for kind in options.kinds for n in lengths[kind]]
     # Short ones first: what a run that is stopped leaves is a table already.
     cases.sort(key=lambda case: case[1])
     for number, (kind, length) in enumerate(cases, 1):
         if any((row["kind"], row["length"]) == (kind, length) for row in rows):
             continue
         print(f"{number} of {len(cases)}: {kind}, {length:,} positions", file=sys.stderr)
-        row = measured(kind, length, options)
+        row = measured(kind, length, options, options.only)
         if row is not None:
+            if kind == "grid" and options.write and options.only is None:
+                row |= measured(kind, length, options, "read") or {}
             rows.append({"kind": kind, "length": length, **row})
         if path:
             path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     rows.sort(key=lambda row: (row["kind"], row["length"]))
-    show(rows, max(options.lengths))
+    longest = options.longest or max(options.lengths)
+    show(rows, longest, WORKERS)
     if options.plot:
-        draw(rows, options.plot)
+        draw(rows, options.plot, longest, WORKERS)
     return 0
 
 
-def measured(kind, length, options):
+def measured(kind, length, options, only):
     """Runs a case in a process of its own; returns its figures, `None` if it cannot run."""
     command = [sys.executable, __file__, "--worker", kind, str(length)]
     command += ["--text", options.text, "--write", str(options.write)]
-    command += ["--only", options.only] if options.only else []
+    command += ["--width", str(options.width)]
+    command += ["--only", only] if only else []
     done = subprocess.run(
         command,
         capture_output=True,
@@ -139,30 +153,44 @@ def network_worker(length, options, config, settings):
         row[f"{name}_tracing_seconds"] = time.perf_counter() - started
         row[f"{name}_seconds"] = seconds_of(lambda run=function: float(tf.nest.flatten(run())[0]))
         row[f"{name}_bytes"] = memory("VmHWM") - before
-    prompt = corpus.tokenizer.text(corpus.train[: length // 2])
-    if options.write:
-        written = {}
-        for characters in (1, 1 + options.write):
-            mdnn.generate(network, prompt, length=characters)
-            started = time.perf_counter()
-            mdnn.generate(network, prompt, length=characters)
-            written[characters] = time.perf_counter() - started
-        more = max(1e-9, written[1 + options.write] - written[1])
-        row["read_seconds"] = written[1]
-        row["written_per_second"] = options.write / more
+    if options.only == "read":
+        row |= read_and_written(network, corpus, length, options.write)
+    return row
+
+
+def read_and_written(network, corpus, length, count):
+    """Reads a prompt that fills a context but for `count` characters, and writes these."""
+    import mdnn
+
+    before = memory("VmRSS")
+    prompt = corpus.tokenizer.text(corpus.train[: length - count - 1])
+    row, took = {"read_positions": len(prompt)}, {}
+    mdnn.generate(network, prompt, length=1)
+    for characters in (1, 1 + count):
+        started = time.perf_counter()
+        mdnn.generate(network, prompt, length=characters)
+        took[characters] = time.perf_counter() - started
+    row["read_seconds"] = took[1]
+    row["written_per_second"] = count / max(1e-9, took[1 + count] - took[1])
+    row["read_bytes"] = memory("VmHWM") - before
+    started = time.perf_counter()
+    text = corpus.tokenizer.text(corpus.train[: length + 1])
+    mdnn.evaluate(network, text, sliding=False)
+    row["evaluate_seconds"] = time.perf_counter() - started
     return row
 
 
 def grid_worker(length, options):
     """A network of configs/long.toml."""
     settings = [f"context.grid={GRIDS[length]}", "train.precision=float32"]
+    settings.append(f"backbone.width={options.width}")
     return network_worker(length, options, "long.toml", settings)
 
 
 def attention_worker(length, options):
     """The transformer of configs/transformer.toml, as wide and deep."""
-    settings = [f"context.grid=[{length}]", f"backbone.width={WIDTH}", f"backbone.depth={DEPTH}"]
-    options.write = 0
+    settings = [f"context.grid=[{length}]", f"backbone.width={options.width}"]
+    settings.append(f"backbone.depth={DEPTH}")
     return network_worker(length, options, "transformer.toml", settings)
 
 
@@ -173,14 +201,14 @@ def fused_worker(length, options):
     from torch.nn.functional import scaled_dot_product_attention, silu
 
     torch.manual_seed(1)
-    heads = 4
+    heads, width = 4, options.width
 
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.second = nn.RMSNorm(WIDTH), nn.RMSNorm(WIDTH)
-            self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-            self.up, self.down = nn.Linear(WIDTH, 2 * BLOCK_HIDDEN), nn.Linear(BLOCK_HIDDEN, WIDTH)
+            self.first, self.second = nn.RMSNorm(width), nn.RMSNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(2 * width, width)
 
         def forward(self, x):
             q, k, v = (
@@ -188,12 +216,12 @@ def fused_worker(length, options):
                 for part in self.qkv(self.first(x)).chunk(3, -1)
             )
             y = scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.out(y.transpose(1, 2).reshape(1, length, WIDTH))
+            x = x + self.out(y.transpose(1, 2).reshape(1, length, width))
             gate, up = self.up(self.second(x)).chunk(2, -1)
             return x + self.down(silu(gate) * up)
 
-    network = nn.Sequential(*(Block() for _ in range(DEPTH)), nn.Linear(WIDTH, 256))
-    x, answers = torch.randn(1, length, WIDTH), torch.randint(0, 256, (length,))
+    network = nn.Sequential(*(Block() for _ in range(DEPTH)), nn.Linear(width, 256))
+    x, answers = torch.randn(1, length, width), torch.randint(0, 256, (length,))
 
     def loss():
         return nn.functional.cross_entropy(network(x)[0], answers)
@@ -234,67 +262,6 @@ def seconds_of(function, least=3.0, long=60.0):
         function()
         times.append(time.perf_counter() - started)
     return sorted(times)[len(times) // 2]
-
-
-def memory(name):
-    """A line of /proc/self/status in bytes: VmRSS, held now, or VmHWM, the most so far."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {name} in /proc/self/status")
-
-
-def exponent(first, second, name="step_seconds"):
-    """The power of the length with which a figure grows between two rows."""
-    return math.log(second[name] / first[name]) / math.log(second["length"] / first["length"])
-
-
-def show(rows, longest):
-    """Prints the table, with extrapolated lines for what was not measured to the end."""
-    print(
-        "\n| network | positions | forward, s | step, s | exponent | step, GB | bytes per position "
-        "| read half, s | written/s |\n|---|---|---|---|---|---|---|---|---|"
-    )
-    for kind in WORKERS:
-        of_kind = [row for row in rows if row["kind"] == kind and "step_seconds" in row]
-        for k, row in enumerate(of_kind):
-            power = f"{exponent(of_kind[k - 1], row):.2f}" if k else ""
-            read = f"{row['read_seconds']:.2f}" if "read_seconds" in row else ""
-            written = f"{row['written_per_second']:,.0f}" if "written_per_second" in row else ""
-            print(
-                f"| {kind} | {row['length']:,} | {row.get('forward_seconds', 0):.3g} | "
-                f"{row['step_seconds']:.3g} | {power} | {row['step_bytes'] / 1e9:.2f} | "
-                f"{row['step_bytes'] / row['length']:,.0f} | {read} | {written} |"
-            )
-        if len(of_kind) > 1 and of_kind[-1]["length"] < longest:
-            first, last = of_kind[-2:]
-            seconds = last["step_seconds"] * (longest / last["length"]) ** exponent(first, last)
-            print(f"| {kind} | {longest:,} | | {seconds:,.0f} (extrapolated) | | | | | |")
-        if kind == "grid" and len(of_kind) > 1:
-            whole = exponent(of_kind[0], of_kind[-1])
-            print(f"\nexponent of the step's time over all lengths: {whole:.2f}\n")
-
-
-def draw(rows, path):
-    """Draws time and memory against length."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = {"grid": "mdnn, grid", "attention": "attention", "fused": "torch, fused attention"}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for kind in WORKERS:
-        of_kind = [row for row in rows if row["kind"] == kind and "step_seconds" in row]
-        lengths = [row["length"] for row in of_kind]
-        left.loglog(lengths, [row["step_seconds"] for row in of_kind], "o-", label=names[kind])
-        right.loglog(lengths, [row["step_bytes"] / 1e9 for row in of_kind], "o-")
-    left.set(xlabel="positions", ylabel="seconds per training step")
-    right.set(xlabel="positions", ylabel="gigabytes beside the weights")
-    left.legend()
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ def position_by_position(decoder, tokens, begin=0, together=False):
     """
     tokens = ops.convert_to_tensor(tokens)
     weights, found, current = decoder.prepare_weights(), [], decoder.empty_row(tokens)
-    rows, inputs = decoder.prefill(tokens, weights) if begin else (decoder.empty_rows(tokens), None)
+    rows, inputs = decoder.empty_rows(tokens), None
+    if begin:
+        row = np.full(1 if together else len(tokens), begin // decoder.num_columns, "int32")
+        rows, inputs = decoder.prefill(tokens, weights, ops.convert_to_tensor(row))
     for row in range(begin // decoder.num_columns, decoder.num_rows):
         at = ops.full((1 if together else tokens.shape[0],), row, dtype="int32")
         context, first = decoder.start_row(weights, rows, at), 0

@@ -14,7 +14,7 @@ ROOMS = (
     ("errors", "option_field"),
     ("text_encodings", "file_systems", "standard_streams", "keras_settings"),
     ("files",),
-    ("strict_json", "machine", "runtime"),
+    ("strict_json", "machine", "runtime", "tensorflow_graphs"),
     ("activations", "chat", "constraints"),
     ("tokens",),
     ("layers",),

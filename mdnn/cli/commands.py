@@ -174,18 +174,27 @@ def run_evaluate(options):
     from mdnn.runs.run_folder import open_run
     from mdnn.tasks import task_for
     from mdnn.tasks.evaluate import evaluate
+    from mdnn.tasks.positions.position_curve import check_curve_file, write_curve
     from mdnn.training.progress import Ticker
 
     steps = None if options.steps is None else _numbers("--steps", options.steps)
+    if options.plot is not None:
+        check_curve_file(options.plot)
+        if steps is not None:
+            raise MdnnError("--plot: expected no --steps beside it, received both")
     run = chosen(open_run(options.run), options)
     task = task_for(run.config, run.words)
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.
     given = {"num_starts": options.num_starts, "adaptive": options.adaptive or None}
-    given["by_position"] = options.by_position or None
+    given["by_position"] = options.by_position or options.plot is not None or None
     given |= {"density": options.density, "identity": options.identity}
     given = {name: value for name, value in given.items() if value is not None}
     result = evaluate(run, data, steps, Ticker("evaluating"), **given)
+    if options.plot is not None:
+        if "by_position" not in result:
+            raise MdnnError("--plot: expected a network that was trained to write in turn")
+        write_curve(options.plot, {run.path.name: result["by_position"]})
     if options.json:
         print(json.dumps(result))
     elif "curve" in result:

@@ -142,6 +142,7 @@ def write_answer(options):
     from mdnn.runs.run_folder import cached_run
     from mdnn.tasks.density_rule import run_for
     from mdnn.tasks.registry import task_for
+    from mdnn.training.progress import Ticker
 
     if not 1 <= options.samples <= MAX_SAMPLES:
         raise MdnnError(f"--samples: expected 1 to {MAX_SAMPLES:,}, received {options.samples}")
@@ -180,7 +181,10 @@ def write_answer(options):
         for number, one in enumerate(several):
             if number:
                 print(BETWEEN)
-            _show(lambda stream, one=one: task.generate(run, prompt, one, stream), shown)
+            _show(
+                lambda stream, one=one: task.generate(run, prompt, one, stream, Ticker("reading")),
+                shown,
+            )
         return
     answers = []
     for one in several:

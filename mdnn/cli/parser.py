@@ -153,6 +153,12 @@ def parser():
         action="store_true",
         help="of texts, also the loss by the position in the context",
     )
+    evaluate.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=path_argument,
+        help="a picture (.png) or a table (.csv) of the loss by the position in the context",
+    )
     add_member(evaluate)
     add_density(evaluate, "auto: each window of a text has the one that it needs")
     add_identity(evaluate)

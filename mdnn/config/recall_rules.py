@@ -13,10 +13,11 @@ class Recall:
 
     # "pairs": values of keys (associative recall with several queries, MQAR); "copying": the
     # symbols that stand between dots, in their order (selective copying); "needle": the number of
-    # a name, said once in a text from data.source.
-    kind: str = option("pairs", choices=("pairs", "copying", "needle"))
+    # a name, said once in a text from data.source; "passages": which of the passages of that text,
+    # one in each of the first rows, some words come from (a question in each of the other rows).
+    kind: str = option("pairs", choices=("pairs", "copying", "needle", "passages"))
     # "pairs": pairs of a key and a value in a context, and how many of them are asked (0: all);
-    # sizes of the two alphabets.
+    # sizes of the two alphabets. The number of a passage is drawn from `values`, too.
     pairs: int = option(16, least=1, most=4096)
     queries: int = option(0, least=0, most=4096)
     keys: int = option(1024, least=1, most=16_384)
@@ -26,15 +27,24 @@ class Recall:
     # "needle": sentences that give a name a number, of which one is asked, and digits of a number.
     needles: int = option(1, least=1, most=4096)
     digits: int = option(4, least=1, most=16)
+    # "passages": rows that hold a passage, most words of a question, and the share of its letters
+    # that are replaced by others.
+    stored: int = option(32, least=1, most=8192)
+    words: int = option(4, least=1, most=64)
+    noise: float = option(0.0, least=0.0, most=1.0)
     # Contexts to validate on.
     contexts: int = option(256, least=1)
 
+    def asked(self, grid):
+        """Returns the number of answers of a context of a grid."""
+        if self.kind == "passages":
+            return max(1, grid[0] - self.stored)
+        return {"pairs": self.questions, "copying": self.symbols, "needle": 1}[self.kind]
+
     @property
-    def asked(self):
-        """Answers of a context."""
-        return {"pairs": self.queries or self.pairs, "copying": self.symbols, "needle": 1}[
-            self.kind
-        ]
+    def questions(self):
+        """Keys that are asked."""
+        return self.queries or self.pairs
 
     @property
     def answer_length(self):
@@ -45,9 +55,11 @@ class Recall:
     def least_positions(self):
         """Fewest positions of a context."""
         if self.kind == "pairs":
-            return 2 * (self.pairs + self.asked) - 1
+            return 2 * (self.pairs + self.questions) - 1
         if self.kind == "copying":
             return 2 * self.symbols + 1
+        if self.kind == "passages":
+            return 1
         return (self.needles + 2) * (24 + self.digits)
 
 
@@ -58,6 +70,8 @@ def _check(config):
             f"context.grid: expected at least {recall.least_positions} positions for [recall] "
             f"kind = {recall.kind!r}, received {positions}"
         )
+    if recall.kind == "passages":
+        _check_passages(config)
     if recall.kind == "pairs":
         if recall.keys < recall.pairs:
             raise MdnnError(
@@ -69,6 +83,27 @@ def _check(config):
                 f"recall.queries: expected at most recall.pairs = {recall.pairs}, received "
                 f"{recall.queries}"
             )
+
+
+def _check_passages(config):
+    recall, grid = config.recall, config.context.grid
+    if len(grid) != 2 or grid[0] <= recall.stored or grid[1] < 16:
+        raise MdnnError(
+            "context.grid: expected two axes for passages: more rows than recall.stored = "
+            f"{recall.stored}, of at least 16 positions, received {list(grid)}"
+        )
+    if recall.values < recall.stored:
+        raise MdnnError(
+            f"recall.values: expected at least recall.stored = {recall.stored} numbers, received "
+            f"{recall.values}"
+        )
+    for k, layer in enumerate(config.backbone.layer):
+        for mixer in layer.mixer:
+            if mixer.kind == "stored" and mixer.stored != recall.stored:
+                raise MdnnError(
+                    f"backbone.layer.{k}.mixer: expected stored = {recall.stored}, as in [recall], "
+                    f"received {mixer.stored}"
+                )
 
 
 RECALL_RULES = TaskRules(

@@ -98,7 +98,9 @@ class AutoregressiveDecoder(TokenDecoder):
         # Prefill is unnecessary if all answers begin in the first row.
         if any(past_rows):
             past_rows = ops.cond(
-                ops.any(row > 0), lambda: network.prefill(tokens, weights)[0], lambda: past_rows
+                ops.any(row > 0),
+                lambda: network.prefill(tokens, weights, row)[0],
+                lambda: past_rows,
             )
 
         def cursor_at(row, past_rows):

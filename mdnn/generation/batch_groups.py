@@ -6,7 +6,9 @@ import functools
 import keras
 import numpy as np
 
+from mdnn.generation.completions.piece_reading import read_prompts
 from mdnn.machine import cores
+from mdnn.models.compiling import predicted
 
 # Group sizes in contexts. There are few, because each size is compiled separately. The maximum is
 # 16, because two parallel groups use two cores better than one large group: on 2 cores, 64 texts of
@@ -30,15 +32,18 @@ class BatchGroups:
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
             float32, each `[texts]`; perhaps `identity`, int32, and others, see `TextDecoder`.
         shared: dict of further inputs of the decoder, the same for all texts.
+        progress: function called with the completed fraction, 0 to 1, while a prompt of several
+            pieces is read, or `None`.
     """
 
-    def __init__(self, decoder, window, filled, settings, shared=None):
+    def __init__(self, decoder, window, filled, settings, shared=None, progress=None):
         order = np.argsort(filled, kind="stable")
         size = group_size(len(filled))
         self.groups = [
             _Group(decoder, order[start : start + size], window, filled, settings, shared or {})
             for start in range(0, len(order), size)
         ]
+        self.groups[0].progress = progress
 
     def decode(self, count, active=None):
         """Continues the texts; returns `decoded` of `decode_all`, a list of int32 `[n, 4]`."""
@@ -93,6 +98,7 @@ class _Group:
         self.settings = {name: values[rows] for name, values in settings.items()}
         window = window[rows, : decoder.reading_length(filled.max())]
         self.state, self.started = {"window": window, "filled": filled}, False
+        self.progress = None
         if "identity" in self.settings:
             self.state["identity"] = self.settings["identity"]
 
@@ -100,9 +106,10 @@ class _Group:
         """Returns the arrays of each text, a list of dicts; see `BatchGroups.decode_all`."""
         if not self.started:
             self.state["written"] = np.zeros_like(self.state["filled"])
-            self.state, self.started = self.decoder.predict_on_batch(self.state), True
+            self.state = read_prompts(self.decoder, self.state, self.progress)
+            self.started = True
         inputs = self.state | self.settings | self.shared | {"count": np.array([count], "int32")}
-        self.state = self.decoder.predict_on_batch(inputs)
+        self.state = predicted(self.decoder, inputs)
         arrays = {
             name: np.asarray(self.state.pop(name))[:count] for name in OUTPUTS if name in self.state
         }

@@ -5,6 +5,7 @@ from keras import ops
 
 from mdnn.generation.autoregressive import decode_rows
 from mdnn.generation.completions.grammar_mask import GrammarMask
+from mdnn.generation.completions.piece_reading import caches_by_piece
 from mdnn.generation.completions.token_picker import TokenPicker, token_steps
 from mdnn.generation.windows import (
     TOKEN_BYTES,
@@ -29,7 +30,8 @@ class TextDecoder(keras.Model):
 
     The first call reads the prompts; each further call continues from the result of the previous
     one. Both are compiled once per batch size, on TensorFlow with XLA: on a CPU a decoding step
-    consists of hundreds of small operations, which XLA combines into one loop.
+    consists of hundreds of small operations, which XLA combines into one loop. Long contexts are
+    read in pieces, in one call or in a call each (`mdnn.generation.completions.piece_reading`).
 
     Args:
         network: `mdnn.models.network.Network` that can be causal.
@@ -49,11 +51,14 @@ class TextDecoder(keras.Model):
             `reading_length`, and `filled` int32 `[batch]` as returned by
             `mdnn.generation.windows.encode_prompts`, and `written` int32 `[batch]`, zeros; with
             `identities` also `identity` int32 `[batch]`, the number of each context's identity, 0
-            for none. Further calls: the result of the previous call without `decoded`, and `count`
-            int32 `[1]`, number of tokens to decode, at most `chunk`; `seed` int32, `temperature`
-            float32, `top_k` int32 and `top_p` float32, all `[batch]`; with `grammar` also
-            `max_tokens` int32 `[batch]`, the tokens of each text in all, and the arrays of
-            `mdnn.generation.completions.grammar_mask.GrammarTables`, the same in every call.
+            for none; after calls for pieces also their `read`. A piece: `piece` int32
+            `[batch, piece, 4]`, `first` int32 `[1]`, the number of its first row, and `read`, the
+            result for the piece before. Further calls: the result of the previous call without
+            `decoded`, and `count` int32 `[1]`, number of tokens to decode, at most `chunk`; `seed`
+            int32, `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`; with
+            `grammar` also `max_tokens` int32 `[batch]`, the tokens of each text in all, and the
+            arrays of `mdnn.generation.completions.grammar_mask.GrammarTables`, the same in every
+            call.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
@@ -95,6 +100,8 @@ class TextDecoder(keras.Model):
 
     def call(self, inputs):
         self.traces += 1
+        if "piece" in inputs:
+            return self.read_piece(inputs)
         return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
 
     def reading_length(self, filled):
@@ -110,22 +117,33 @@ class TextDecoder(keras.Model):
                 break
         return min(length, self.positions) if self.incremental.takes_prefix else self.positions
 
-    def prefill(self, inputs):
-        """Reads prompts and returns the initial state of decoding."""
-        window, filled = inputs["window"], inputs["filled"]
+    def read_piece(self, inputs):
+        """Reads a piece of prompts that is followed by another one."""
+        row, weights = inputs["first"], self._weights(inputs)
+        tokens = with_coordinates(inputs["piece"], row[0] * self.incremental.num_columns)
+        return {"read": self.incremental.read(tokens, weights, inputs["read"], row)[1]}
+
+    def _weights(self, inputs):
+        """Returns the prepared weights, with the identities of the contexts."""
         identity = None
         if self.identities is not None:
             identity = {
                 block: {k: ops.take(table, inputs["identity"], axis=0) for k, table in own.items()}
                 for block, own in self.identities.items()
             }
-        weights = self.incremental.prepare_weights(identity)
+        return self.incremental.prepare_weights(identity)
+
+    def prefill(self, inputs):
+        """Reads prompts and returns the initial state of decoding."""
+        window, filled = inputs["window"], inputs["filled"]
+        weights = self._weights(inputs)
         read = window.shape[1]
         # Add one position for the token decoded when the context is full.
         rest = self.positions + 1 - read
         window = ops.transpose(ops.pad(window, [[0, 0], [0, rest], [0, 0]]), (1, 0, 2))
         position = ops.min(filled, axis=0, keepdims=True) - 1
-        caches = self._caches(window, read, position // self.incremental.num_columns, weights)
+        row = position // self.incremental.num_columns
+        caches = self._caches(window, read, row, weights, inputs.get("read"))
         first = {"grammar_state": ops.zeros_like(filled)} if self.grammar else {}
         return {
             **first,
@@ -137,10 +155,20 @@ class TextDecoder(keras.Model):
             **caches,
         }
 
-    def _caches(self, window, positions, row, weights):
-        """Returns the caches for row `row` `[1]` after the first `positions` of a window."""
+    def _caches(self, window, positions, row, weights, read=None):
+        """Returns the caches for row `row` `[1]` after the first `positions` of a window.
+
+        Args:
+            window: int32 `[positions, batch, 4]`.
+            positions: int.
+            row: int32 `[1]`.
+            weights: result of `IncrementalDecoder.prepare_weights`.
+            read: what `read_piece` returns for the pieces before that of the row, or `None`.
+        """
+        if 0 < self.incremental.piece < positions:
+            return caches_by_piece(self.incremental, window, row, weights, read)
         tokens = with_coordinates(ops.transpose(window[:positions], (1, 0, 2)))
-        past_rows, inputs = self.incremental.prefill(tokens, weights)
+        past_rows, inputs = self.incremental.prefill(tokens, weights, row)
         return {
             "past_rows": past_rows,
             "row_context": self.incremental.start_row(weights, past_rows, row),

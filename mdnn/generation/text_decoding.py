@@ -13,6 +13,7 @@ from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_see
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.models.compiling import predicted
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -34,7 +35,9 @@ def generate_text(run, prompt, options, stream=None, progress=None):
             after the prompt; a longer text is generated in pieces, each after the last half of a
             context.
         stream: function called with each generated piece of text, or `None`.
-        progress: function called with the completed fraction of a list, 0 to 1, or `None`.
+        progress: function called with the completed fraction, 0 to 1, of a list of prompts, or of
+            the reading of a prompt of several pieces, see
+            `mdnn.generation.completions.piece_reading`; or `None`.
 
     Returns:
         str: the generated text, without the prompt; a list of them for a list.
@@ -60,7 +63,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)
-        tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed)
+        tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed, progress)
         pieces = _truncate(tokens, run.tokenizer, length)
     else:
         options.refuse(("engine",), decoding)
@@ -162,7 +165,7 @@ def before_end(ids, tokenizer):
     return (ids[: ends[0]], True) if len(ends) else (ids, False)
 
 
-def _continue(engine, tokenizer, prompt, limit, settings, seed):
+def _continue(engine, tokenizer, prompt, limit, settings, seed, progress=None):
     """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
     window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
     arrays = {
@@ -171,7 +174,7 @@ def _continue(engine, tokenizer, prompt, limit, settings, seed):
         "top_k": np.array([settings.top_k], "int32"),
         "top_p": np.array([settings.top_p], "float32"),
     }
-    groups = engine.start(window, filled, arrays)
+    groups = engine.start(window, filled, arrays, progress)
     done, limit = 0, limit * tokenizer.tokens_per_character
     while done < limit:
         count = min(engine.chunk if done else FIRST_CHUNK, engine.chunk, limit - done)
@@ -223,7 +226,7 @@ def _fill(run, ids, limit, decoding, settings, seed):
         numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
         scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
         arrays = {"tokens": tokens, "masks": np.roll(masks, -len(before), axis=0)[None]}
-        decoded = decoder.predict_on_batch(inputs | scalars | arrays)
+        decoded = predicted(decoder, inputs | scalars | arrays)
         new = tokenizer.ids_from_tokens(np.asarray(decoded["tokens"])[0, :count])
         yield new
         written += count

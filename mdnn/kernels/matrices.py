@@ -7,6 +7,7 @@ import numpy as np
 
 from mdnn.kernels import structures as c
 from mdnn.kernels.native_library import native_library, octets
+from mdnn.kernels.weight_memory import aligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,11 +218,3 @@ def pack_int4(codes):
     address = words.ctypes.data_as(library.mdnn_pack_int4.argtypes[3])
     library.mdnn_pack_int4(octets(codes), n_in, n_out, address)
     return words
-
-
-def aligned(shape, dtype):
-    """Returns zeros that begin at a multiple of 64 bytes."""
-    size = int(np.prod(shape, dtype="int64")) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, "uint8")
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)

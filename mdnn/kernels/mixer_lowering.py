@@ -11,12 +11,17 @@ import numpy as np
 from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import NotLoweredError, numbers
 from mdnn.layers.mixing.attention import AttentionCache
+from mdnn.layers.mixing.axes_cache import AxesCache
 from mdnn.layers.mixing.axis_attention import rotate
 from mdnn.layers.mixing.dense import PositionwiseDense
 from mdnn.layers.mixing.keys import KeyedCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache
+from mdnn.layers.mixing.stored import StoredCache
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.layers.wiring import toeplitz
+
+MAX_PAIRS = 1 << 25
+"""Largest number of weights between rows, 128 MiB."""
 
 
 def lower_mixer(lowering, layer, mixer, dst, src, offset, where):
@@ -92,6 +97,14 @@ def _weighted_sum(lowering, cache, dst, src, offset):
     )
 
 
+def _axes(lowering, cache, dst, src, offset):
+    """Adds a weighted sum along all axes, by matrices between rows while they are small."""
+    pairs = cache.groups * cache.num_rows**2
+    if pairs > MAX_PAIRS:
+        raise NotLoweredError(f"{cache.num_rows:,} rows of {cache.groups} groups")
+    _weighted_sum(lowering, cache.by_row_pairs(), dst, src, offset)
+
+
 def _row(arrays, mix, cache, row):
     """Sets the weights within a row; those by distance lack the zeros of far positions."""
     mix.row_kernels = row.shape[0]
@@ -163,12 +176,14 @@ def rotation_tables(layer, size, each):
 
 
 def _keys(lowering, cache, dst, src, offset):
-    """Refuses sums by keys, whose caches are kinds of those of attention."""
+    """Refuses caches that are kinds of those of attention, but compute something else."""
     raise NotLoweredError(f"cache {type(cache).__name__}")
 
 
 CACHES = {
     KeyedCache: _keys,
+    StoredCache: _keys,
+    AxesCache: _axes,
     LinearMixCache: _weighted_sum,
     PositionwiseDense: _positions,
     AttentionCache: _attention,

@@ -46,8 +46,10 @@ class NativeDecoder:
         per_call = int(SECONDS * BYTES_PER_SECOND / max(1, plan.bytes))
         self.chunk = max(1, min(256, per_call))
 
-    def start(self, window, filled, settings):
+    def start(self, window, filled, settings, progress=None):
         """Starts texts; see `mdnn.generation.batch_groups.BatchGroups` for the arguments.
+
+        `progress` is not called: a prompt is read in one call.
 
         Returns:
             An object with the method `decode(count, active=None)` of `BatchGroups`.

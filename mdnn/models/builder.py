@@ -5,8 +5,10 @@ from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import at_most
 from mdnn.models.tandem.tandem_network import TandemNetwork
+from mdnn.tensorflow_graphs import forgetting_gradients
 
 
+@forgetting_gradients()
 def build(config, words=(), most=None):
     """Builds the network of a config.
 

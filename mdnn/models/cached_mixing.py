@@ -23,6 +23,7 @@ class CachedMixing:
     Attributes:
         uses: list of `DecodingCache`, in the order in which they run.
         takes_prefix: boolean, whether all caches can be prefilled with a prefix.
+        reads_pieces: boolean, whether all caches read a context in pieces.
         dtype: dtype of computations and caches.
     """
 
@@ -37,6 +38,7 @@ class CachedMixing:
                 uses += self._caches[id(layer)]
         self.uses = uses * runs
         self.takes_prefix = all(cache.takes_prefix for cache in uses)
+        self.reads_pieces = all(cache.reads_pieces for cache in uses)
         self.dtype = blocks[0].compute_dtype if blocks else None
 
     def prepare_weights(self):
@@ -65,11 +67,23 @@ class CachedMixing:
         each = zip(self.uses, weights, past_rows, current_row, strict=True)
         return [cache.finish_row(own, before, row, x) for cache, own, before, x in each]
 
-    def restore_row(self, inputs, row):
-        """Returns `current_row` of a row `[1]` of all contexts, from the inputs of `prefill`."""
+    def empty_reading(self, batch):
+        """Returns what `prefill` takes as `past_rows` of the first piece of a context."""
+        return [cache.empty_reading(batch, self.dtype) for cache in self.uses]
+
+    def restore_row(self, inputs, row, first=0):
+        """Returns `current_row` of a row from the inputs of `prefill`.
+
+        Args:
+            inputs: list, see `prefill`.
+            row: int32 `[1]`, the row of all contexts.
+            first: int32 `[1]`, the first row that was read.
+        """
         each = zip(self.uses, inputs, strict=True)
         return [
-            x if cache.keeps_history else cache.restore_row(ops.take(x, row, axis=1)[:, 0], row)
+            x
+            if cache.keeps_history
+            else cache.restore_row(ops.take(x, row - first, axis=1)[:, 0], row)
             for cache, x in each
         ]
 
@@ -95,13 +109,14 @@ class CachedMixing:
         mix = CachedMixers(self._caches, use, conditional=True)
         return run(mix), mix.made
 
-    def prefill(self, run, weights, rows, columns):
+    def prefill(self, run, weights, rows, columns, row=None, past_rows=None, first=None):
         """Runs whole rows of all contexts.
 
         Args:
             run: see `step`; its inputs have the shape `shape(rows, columns)`.
             weights: list, see the class.
             rows, columns: ints.
+            row, past_rows, first: see `DecodingCache.read`; `past_rows` is a list.
 
         Returns:
             Tuple of the result of `run`, `past_rows`, and the list of the inputs of each use,
@@ -111,12 +126,13 @@ class CachedMixing:
 
         def use(cache, k, x):
             x = tree.map_structure(lambda v: ops.reshape(v, (-1, rows, columns, v.shape[-1])), x)
-            y, past_rows, *history = cache.prefill(weights[k], x)
-            return ops.reshape(y, (*shape, y.shape[-1])), (past_rows, *(history or [x]))
+            before = None if past_rows is None else past_rows[k]
+            y, after, *history = cache.read(weights[k], x, row, before, first)
+            return ops.reshape(y, (*shape, y.shape[-1])), (after, *(history or [x]))
 
         mix = CachedMixers(self._caches, use)
         result = run(mix)
-        return result, [past_rows for past_rows, _ in mix.made], [x for _, x in mix.made]
+        return result, [after for after, _ in mix.made], [x for _, x in mix.made]
 
     @staticmethod
     def flat(dicts):

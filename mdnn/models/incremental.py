@@ -29,6 +29,7 @@ class IncrementalDecoder:
         grid: tuple of ints, sizes of the context axes.
         width: int, number of channels.
         takes_prefix: boolean, whether `prefill` accepts the beginning of a context.
+        piece: int, positions of a piece of a context for `read`; 0 where contexts are read at once.
         dtype: dtype of computations and caches.
     """
 
@@ -41,11 +42,28 @@ class IncrementalDecoder:
         self.caches = CachedMixing(network.blocks, self.grid, self.width, runs)
         self.takes_prefix, self.dtype = self.caches.takes_prefix, self.caches.dtype
         self.restore_row = self.caches.restore_row
+        self.empty_reading, self.piece = self.caches.empty_reading, self._piece()
         # The largest number of steps of each position, int32 `[rows, columns]`.
         self.limits = None
         if self.options.adaptive and network.step_limits is not None:
             limits = network.step_limits.of_positions()
             self.limits = limits.reshape((self.num_rows, self.num_columns))
+
+    def _piece(self):
+        """Returns the attribute `piece`.
+
+        Contexts of more positions than `backbone.slab` are read in pieces of several whole indices
+        of the slowest axis, about a slab long.
+        """
+        network, slab = self.network, self.network.config.backbone.slab
+        apart = self.options.adaptive or network.random_states()
+        if not self.caches.reads_pieces or apart or not slab or len(self.grid) < 2:
+            return 0
+        size, each = self.grid[0], product(self.grid[1:])
+        if size * each <= slab or size == 1:
+            return 0
+        count = max(n for n in range(1, size) if n * each <= max(slab, each) and size % n == 0)
+        return count * each
 
     def prepare_weights(self, identity=None):
         """Returns `weights`, to be computed once, before all loops.
@@ -125,18 +143,42 @@ class IncrementalDecoder:
         x, current_row = self.caches.step(run, weights, row_context, current_row, column)
         return ops.reshape(self.network.normed(x), (-1, self.width)), current_row
 
-    def prefill(self, tokens, weights):
+    def prefill(self, tokens, weights, row):
         """Runs whole contexts, or their beginning, in one pass.
 
         Args:
             tokens: int32 `[batch, positions, 8]`. If `takes_prefix`, it may hold only the first
                 rows, or only the first columns of a single row.
             weights: result of `prepare_weights`.
+            row: int32 `[batch]`, or `[1]` for all contexts, the row at which decoding goes on.
 
         Returns:
-            Tuple of `past_rows` and the list of the inputs of each use,
+            Tuple of `past_rows` for that row, and the list of the inputs of each use,
             `[batch, rows, columns, width]`, for `restore_row`.
         """
+        return self._read(tokens, weights, row)[1:]
+
+    def read(self, tokens, weights, past_rows, first, row=None):
+        """Runs a piece of whole contexts; the pieces before it have been run.
+
+        Args:
+            tokens: int32 `[batch, piece, 8]`.
+            weights: result of `prepare_weights`.
+            past_rows: the second result for the piece before; of the first one `empty_reading` of
+                the size of the batch.
+            first: int32 `[1]`, the number of the piece's first row.
+            row: int32 `[1]`, a row of the piece at which decoding goes on; `None` if another
+                piece follows.
+
+        Returns:
+            Tuple of the inputs of the heads, `[batch, piece, width]`; `past_rows` for the next
+            piece or, with `row`, for that row; and what `prefill` returns second.
+        """
+        x, past_rows, inputs = self._read(tokens, weights, row, past_rows, first)
+        hidden = ops.reshape(self.network.normed(x), (-1, tokens.shape[1], self.width))
+        return hidden, past_rows, inputs
+
+    def _read(self, tokens, weights, row=None, past_rows=None, first=None):
         positions, n = tokens.shape[1], self.num_columns
         rows, columns = (positions // n, n) if positions >= n else (1, positions)
         x = ops.reshape(self.network.embedding(tokens), self.caches.shape(rows, columns))
@@ -149,8 +191,7 @@ class IncrementalDecoder:
             limits = self.limits[:rows, :columns].reshape((1, *shape[1:-1], 1))
         marks = self._marks(tokens, shape)
         run = self._running(x, states, limits, self._options(weights), marks)
-        _, past_rows, inputs = self.caches.prefill(run, weights, rows, columns)
-        return past_rows, inputs
+        return self.caches.prefill(run, weights, rows, columns, row, past_rows, first)
 
     def _marks(self, tokens, shape):
         """Returns the network's marks of tokens in the layout of an input shape, or `None`."""

@@ -20,7 +20,7 @@ class Answering:
     streams_text = False
     exported_as = "mdnn.serving.export.exported_network:ExportedNetwork"
 
-    def generate(self, run, prompt, options, stream=None):
+    def generate(self, run, prompt, options, stream=None, progress=None):
         """Answers a prompt with a network; see `mdnn.generate`.
 
         Args:
@@ -29,6 +29,8 @@ class Answering:
             options: validated `mdnn.generation.options.GenerationOptions`; a task refuses options
                 that have no effect on it (`options.refuse`).
             stream: function called with each piece of the answer, or `None`.
+            progress: function called with the completed fraction, 0 to 1, by tasks whose prompts
+                may take long to read; or `None`.
 
         Returns:
             The answer, in a form that the task defines.

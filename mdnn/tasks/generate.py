@@ -6,7 +6,16 @@ from mdnn.tasks.density_rule import run_for
 from mdnn.tasks.registry import task_for
 
 
-def generate(run, prompt, output=None, stream=None, density=None, identity=None, **options):
+def generate(
+    run,
+    prompt,
+    output=None,
+    stream=None,
+    density=None,
+    identity=None,
+    progress=None,
+    **options,
+):
     """Answers a prompt with a trained network.
 
     The same network, prompt, options and seed give the same answer, independent of other prompts
@@ -29,6 +38,8 @@ def generate(run, prompt, output=None, stream=None, density=None, identity=None,
             `"auto"` for texts: the density that the prompt's difficulty needs (docs/density.md).
             `None`: the whole network.
         identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
+        progress: function called with the completed fraction, 0 to 1, of a list of texts, or of the
+            reading of a text that is longer than `backbone.slab`; or `None`.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
             `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
             `steps`, `num_denoising_steps`, `batch_size`, `num_starts` and `adaptive`.
@@ -51,4 +62,6 @@ def generate(run, prompt, output=None, stream=None, density=None, identity=None,
     """
     run = run_for(cached_run(run), density, prompt, identity)
     options = options_of({"output": output, **options})
-    return task_for(run.config, run.words).generate(run, prompt, options, stream)
+    task = task_for(run.config, run.words)
+    more = {} if progress is None else {"progress": progress}
+    return task.generate(run, prompt, options, stream, **more)

@@ -203,7 +203,7 @@ class ItemTask(Task):
 
     # === Generation ===
 
-    def generate(self, run, prompt, options, stream=None):
+    def generate(self, run, prompt, options, stream=None, progress=None):
         return generate_items(run, prompt, options, stream)
 
     def read_prompt(self, run, values, convert=False):

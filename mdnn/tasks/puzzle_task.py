@@ -167,7 +167,7 @@ class PuzzleTask(Task):
 
     # === Generation ===
 
-    def generate(self, run, prompt, options, stream=None):
+    def generate(self, run, prompt, options, stream=None, progress=None):
         return solve_puzzles(run, prompt, options, stream)
 
     def read_prompt(self, run, values, convert=False):

@@ -5,14 +5,12 @@ import numpy as np
 from mdnn.config.training_tables import Objectives
 from mdnn.datasets.batches.text_batches import TextBatches, windows
 from mdnn.errors import MdnnError
+from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
-from mdnn.tasks.batch_evaluator import (
-    PositionLosses,
-    StepCounter,
-    compile_models,
-    per_character,
-)
+from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
+from mdnn.tasks.positions.piece_losses import PieceLosses
+from mdnn.tasks.positions.position_losses import PositionLosses
 
 # Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_TOKENS = 8192
@@ -41,6 +39,11 @@ class TextEvaluator:
             networks,
             lambda network: nll_model(network, slab=config.backbone.slab, **decoding(config)),
         )
+        self.pieces = None
+        if 0 < config.backbone.slab < config.context.positions and "autoregressive" in networks:
+            network = networks["autoregressive"]
+            if network.decoder().piece:
+                self.pieces = PieceLosses(network, **decoding(config))
         self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
         self.positions = config.context.positions
@@ -162,12 +165,17 @@ class TextEvaluator:
         nll, characters, done = 0.0, 0, 0
         for window in windows(ids, self.tokenizer, self.positions, stride, self.batch):
             counted = window.pop("counted")
-            found = np.asarray(
-                self.models["autoregressive"].predict_on_batch(window), dtype="float64"
-            )
+            share = int(counted.sum()) / (len(ids) - 1)
+            before = done / (len(ids) - 1)
+
+            def tell(fraction, before=before, share=share):
+                if progress is not None:
+                    progress(before + fraction * share)
+
+            found = self._losses(window, counted, tell)
             nll += float(found[counted].sum())
-            predicted = self.tokenizer.ids_from_tokens(window["targets"][counted])
-            lengths = self.tokenizer.lengths(predicted)
+            targets = self.tokenizer.ids_from_tokens(window["targets"][counted])
+            lengths = self.tokenizer.lengths(targets)
             characters += int(lengths.sum())
             if places is not None:
                 of_each = np.zeros(counted.shape)
@@ -177,6 +185,15 @@ class TextEvaluator:
             if progress is not None:
                 progress(done / (len(ids) - 1))
         return nll, characters
+
+    def _losses(self, window, counted, progress):
+        """Returns the losses of windows, float64 `[batch, positions]`, in pieces of long ones."""
+        if self.pieces is None:
+            found = predicted(self.models["autoregressive"], window)
+        else:
+            filled = int(np.flatnonzero(counted.any(axis=0))[-1]) + 1
+            found = self.pieces.of(window["tokens"], window["targets"], filled, progress)
+        return np.asarray(found, dtype="float64")
 
     def masked_total(self, ids, mode, limit=None, progress=None):
         """Evaluates masked positions in random windows, which are the same in each evaluation.
@@ -200,11 +217,11 @@ class TextEvaluator:
         for step in range(steps):
             batch = batches.at(step)
             weights = batch.pop("weights").astype("float64")
-            found = np.asarray(self.models[mode].predict_on_batch(batch), dtype="float64")
+            found = np.asarray(predicted(self.models[mode], batch), dtype="float64")
             nll += float((weights * found).sum())
             counted = batch["targets"][..., 0] > 0
-            predicted = self.tokenizer.ids_from_tokens(batch["targets"][counted])
-            characters += float((weights[counted] * self.tokenizer.lengths(predicted)).sum())
+            targets = self.tokenizer.ids_from_tokens(batch["targets"][counted])
+            characters += float((weights[counted] * self.tokenizer.lengths(targets)).sum())
             if progress is not None:
                 progress((step + 1) / steps)
         return nll, characters

@@ -16,9 +16,9 @@ from mdnn.generation.options import GenerationOptions
 from mdnn.generation.text_decoding import generate_text, stream_text, text_length
 from mdnn.models.chunks.surprise_cut import measure_surprise
 from mdnn.tasks.base import Task
-from mdnn.tasks.batch_evaluator import format_positions
 from mdnn.tasks.density_rule import WINDOWS, measure_rule
 from mdnn.tasks.head_init import text_tokens
+from mdnn.tasks.positions.position_losses import format_positions
 from mdnn.tasks.text_evaluator import TextEvaluator, spread
 from mdnn.tokens.text_tokenizers import has_vocabulary, text_tokenizer
 
@@ -198,8 +198,8 @@ class TextTask(Task):
 
     # === Generation ===
 
-    def generate(self, run, prompt, options, stream=None):
-        return generate_text(run, prompt, options, stream)
+    def generate(self, run, prompt, options, stream=None, progress=None):
+        return generate_text(run, prompt, options, stream, progress)
 
     def read_prompt(self, run, values, convert=False):
         if len(values) > 1 or values[0][0] != "--prompt":

@@ -14,6 +14,7 @@ from mdnn.runs.origin import format_origin, read_origin
 from mdnn.runs.run_files import CONFIG, write_about
 from mdnn.runs.run_folder import Run
 from mdnn.tasks.head_init import init_head_bias
+from mdnn.tensorflow_graphs import forgetting_gradients
 from mdnn.training.determinism import deterministic_ops
 from mdnn.training.growing.training_state import check_stages
 from mdnn.training.init_from import take_start
@@ -23,6 +24,7 @@ from mdnn.training.run_lock import locked
 from mdnn.training.trainer import Training
 
 
+@forgetting_gradients()
 def train(
     config,
     out,

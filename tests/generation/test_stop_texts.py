@@ -78,7 +78,7 @@ def call(monkeypatch, tmp_path, capsys):
 
             return [Item("text", answer)]
 
-        def generate(self, run, prompt, options, stream=None):
+        def generate(self, run, prompt, options, stream=None, progress=None):
             text = f"<{options.seed}{''.join(options.stop_texts)}>"
             if stream is not None:
                 stream(text)

@@ -22,6 +22,7 @@ from mdnn.layers import (
     RandomOffsetPadding,
 )
 from mdnn.layers.mixing.keyed_sum import KeyedSum
+from mdnn.layers.mixing.stored_reading import StoredReading
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.models.blocks import FeedForwardBlock, LinearBlock
 from mdnn.models.mixing import MixingBlock
@@ -61,6 +62,7 @@ CASES = {
     ),
     "keys": Case(partial(KeyedSum, [1], 2), (3, 4)),
     "keys, whole": Case(partial(KeyedSum, [1, 2], wiring="full", sharpness=2.0), (2, 3, 4)),
+    "stored": Case(partial(StoredReading, 1, 2, 2), (3, 4)),
     "conv": Case(partial(AxisConv, 1, 3), (4, 3)),
     "conv, causal": Case(
         partial(AxisConv, 2, 2, wiring="causal", activation="mdnn>melu", **FULL), (2, 4, 3)

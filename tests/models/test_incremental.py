@@ -185,7 +185,7 @@ def test_reading_the_beginning_alone(name):
     )
     found = []
     for seen in (half, positions):
-        rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights)
+        rows, inputs = decoder.prefill(ops.convert_to_tensor(tokens[:, :seen]), weights, row)
         context = decoder.start_row(weights, rows, row)
         current = decoder.restore_row(inputs, row)
         number = ops.convert_to_tensor(np.int32((half - 1) % model.row))
@@ -204,7 +204,9 @@ def test_what_follows_does_not_matter():
         other[:, row + 1 :] = text_tokens((1, positions - row - 1), seed=1)
         weights, at = decoder.prepare_weights(), ops.full((1,), 1, dtype="int32")
         one, two = (
-            decoder.start_row(weights, decoder.prefill(ops.convert_to_tensor(t), weights)[0], at)
+            decoder.start_row(
+                weights, decoder.prefill(ops.convert_to_tensor(t), weights, at)[0], at
+            )
             for t in (tokens, other)
         )
         compared = 0

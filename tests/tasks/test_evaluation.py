@@ -5,12 +5,8 @@ import pytest
 
 import mdnn
 from mdnn.runs.run_folder import open_run
-from mdnn.tasks.batch_evaluator import (
-    MAX_EVALUATORS,
-    PositionLosses,
-    format_positions,
-    per_character,
-)
+from mdnn.tasks.batch_evaluator import MAX_EVALUATORS, per_character
+from mdnn.tasks.positions.position_losses import PositionLosses, format_positions
 
 POSITIONS = 8
 # 61 characters: not a multiple of the positions; with some that training never saw.

@@ -98,6 +98,7 @@ def test_figures_are_those_of_whole_scores(kind, tmp_path):
         right = right & (logits.argmax(axis=-1) == answer)
     assert metrics["loss"] == pytest.approx(nats.mean(), rel=1e-4)
     assert metrics["right"] == pytest.approx(right.all(axis=-1).mean())
+    assert metrics["right"] <= metrics["right_in_10"] <= 1
     assert metrics["exact"] == pytest.approx(right.all(axis=(1, 2)).mean())
     assert metrics["answers"] == answers.shape[0] * answers.shape[1]
     assert task.evaluator(task.networks(network)).quick(data)["autoregressive"] == (

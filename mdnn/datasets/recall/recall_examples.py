@@ -3,11 +3,11 @@
 import numpy as np
 
 from mdnn.datasets.random_bits import RECALL, raw_bits, raw_stream
+from mdnn.datasets.recall.passages import FIRST_VALUE, Passages, random_orders
 from mdnn.errors import MdnnError
 
-FIRST_KEY, FIRST_VALUE = 0x4E00, 0xAC00
-"""The first characters of the alphabets of keys and of values, of which there are 20,000 and
-11,000."""
+FIRST_KEY = 0x4E00
+"""The first character of the alphabet of keys, of which there are 20,000."""
 
 NAME_LETTERS = 5
 """Letters of a name in a needle."""
@@ -26,18 +26,25 @@ class RecallExamples:
     - `"needle"`: a piece of a text with the sentence `The number of NAME is DIGITS.` at a random
       place; it ends with the question `The number of NAME is ` and the answer. With several
       needles each name has its number and one of them is asked.
+    - `"passages"`: a row of the grid each for `stored` pieces of a text, a symbol before each, and
+      in the other rows questions: some words of one of the pieces, behind spaces, and its symbol,
+      which is the answer. The pieces are from different places, and their symbols differ.
 
     Args:
         recall: `mdnn.config.recall_rules.Recall`.
         positions: Integer, positions of a context.
-        ids: int32 `[n]`, code points of the text around needles; `None` for the other kinds.
+        ids: int32 `[n]`, code points of the text around needles, or of passages; `None` for the
+            other kinds.
+        row: Integer, positions of a row, for passages.
 
     Raises:
         MdnnError: If the text is shorter than a context.
     """
 
-    def __init__(self, recall, positions, ids=None):
-        self.recall, self.positions, self.ids = recall, positions, ids
+    def __init__(self, recall, positions, ids=None, row=0):
+        self.recall, self.positions, self.ids, self.row = recall, positions, ids, row
+        if recall.kind == "passages":
+            self.passages = Passages(recall, positions, ids, row)
         if recall.kind == "needle" and len(ids) <= positions:
             raise MdnnError(
                 f"needles in {positions} positions need a text of at least {positions + 1} "
@@ -59,14 +66,14 @@ class RecallExamples:
         return getattr(self, f"_{self.recall.kind}")(seed, step, count)
 
     def _pairs(self, seed, step, count):
-        recall, pairs, asked = self.recall, self.recall.pairs, self.recall.asked
+        recall, pairs, asked = self.recall, self.recall.pairs, self.recall.questions
         words = raw_stream(seed, step, RECALL)
-        keys = _order(words, count, recall.keys)[:, :pairs]
+        keys = random_orders(words, count, recall.keys)[:, :pairs]
         values = (words(count * pairs).reshape(count, pairs) % np.uint64(recall.values)).astype(int)
-        order = _order(words, count, pairs)[:, :asked]
+        order = random_orders(words, count, pairs)[:, :asked]
         # A question takes a key and its answer: two of the characters behind the pairs.
         places = (self.positions + 1 - 2 * pairs) // 2
-        slots = 2 * pairs + 2 * _order(words, count, places)[:, :asked]
+        slots = 2 * pairs + 2 * random_orders(words, count, places)[:, :asked]
         ids = np.full((count, self.positions + 1), ord(" "), dtype=np.int32)
         ids[:, 0 : 2 * pairs : 2] = FIRST_KEY + keys
         ids[:, 1 : 2 * pairs : 2] = FIRST_VALUE + values
@@ -79,7 +86,7 @@ class RecallExamples:
         recall, symbols = self.recall, self.recall.symbols
         words = raw_stream(seed, step, RECALL)
         body = self.positions - symbols
-        places = np.sort(_order(words, count, body)[:, :symbols], axis=1)
+        places = np.sort(random_orders(words, count, body)[:, :symbols], axis=1)
         drawn = words(count * symbols).reshape(count, symbols) % np.uint64(recall.values)
         ids = np.full((count, self.positions + 1), ord("."), dtype=np.int32)
         copied = FIRST_VALUE + drawn.astype(np.int32)
@@ -93,6 +100,12 @@ class RecallExamples:
         made = [self._with_needles(seed, step * count + k) for k in range(count)]
         last = np.arange(self.positions - self.recall.digits, self.positions, dtype=np.int32)
         return np.stack(made), np.tile(last[None, None], (count, 1, 1))
+
+    def _passages(self, seed, step, count):
+        made = [self.passages.draw(seed, step * count + k) for k in range(count)]
+        answers = np.arange(self.recall.stored, self.positions // self.row) * self.row
+        answers = (answers + self.row - 2).astype(np.int32)
+        return np.stack(made), np.tile(answers[None, :, None], (count, 1, 1))
 
     def _with_needles(self, seed, number):
         recall = self.recall
@@ -116,11 +129,6 @@ class RecallExamples:
         for k, sentence in enumerate(sentences):
             pieces += [text[borders[k] : borders[k + 1]], sentence]
         return np.concatenate([*pieces, text[borders[-2] :], question]).astype(np.int32)
-
-
-def _order(words, count, size):
-    """Returns random orders of `size` numbers, int `[count, size]`."""
-    return np.argsort(words(count * size).reshape(count, size), axis=1, kind="stable")
 
 
 def _names(words, letters):

@@ -12,6 +12,16 @@ static size_t rounded_stride(const mdnn_matrix *m) { return m->n_in; }
 static const int8_t *rounded_codes(const mdnn_matrix *m, const float *rounded) {
     return (const int8_t *)(rounded + 2 * (size_t)(m->n_in / m->group));
 }
+
+/* Eight bytes, those at even places first. Processors here are little-endian. */
+static inline uint64_t even_first(uint64_t word) {
+    uint64_t even = word & 0x00ff00ff00ff00ff, odd = (word >> 8) & 0x00ff00ff00ff00ff;
+    even = (even | even >> 8) & 0x0000ffff0000ffff;
+    odd = (odd | odd >> 8) & 0x0000ffff0000ffff;
+    even = (even | even >> 16) & 0xffffffff;
+    odd = (odd | odd >> 16) & 0xffffffff;
+    return even | odd << 32;
+}
 #endif
 
 /* Rounds a vector. The codes of 8 inputs for MATRIX_INT4 are put as its words hold them: the
@@ -27,16 +37,19 @@ static void NAME(round_inputs)(const mdnn_matrix *m, const float *x, float *roun
             most = NAME(greater)(NAME(absolute)(NAME(load)(from + i)), most);
         const float top = NAME(largest)(most), factor = top > 0 ? 127 / top : 0;
         VI total = {0};
+        int8_t *to = codes + (size_t)g * m->group;
         for (int i = 0; i < m->group; i += LANES) {
-            int8_t plain[LANES];
             /* Adding 1.5 * 2^23 rounds to the nearest whole number. */
             VI code = (VI)(NAME(load)(from + i) * factor + 12582912.0f) - 0x4b400000;
             total += code;
-            *(NAME(vb) *)plain = __builtin_convertvector(code, NAME(vb));
-            for (int k = 0; k < LANES; k++) {
-                int at = i + k;
-                codes[g * m->group + (four ? at / 8 * 8 + at % 2 * 4 + at % 8 / 2 : at)] = plain[k];
-            }
+            NAME(vb) bytes = __builtin_convertvector(code, NAME(vb));
+            memcpy(to + i, &bytes, sizeof bytes);
+        }
+        for (int i = 0; four && i < m->group; i += 8) {
+            uint64_t word;
+            memcpy(&word, to + i, 8);
+            word = even_first(word);
+            memcpy(to + i, &word, 8);
         }
         int sum = 0;
         for (int k = 0; k < LANES; k++) sum += total[k];

@@ -132,6 +132,9 @@ class AttentionCache(DecodingCache):
 class RowAttentionCache(AttentionCache):
     """Caches attention along the fastest axis: keys and values of the current row."""
 
+    # Rows are mixed alone.
+    reads_pieces = True
+
     def empty_row(self, batch, dtype):
         shape = self.num_columns, batch, self.kv_heads, self.per_head
         return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}

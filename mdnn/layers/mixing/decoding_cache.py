@@ -32,11 +32,13 @@ class DecodingCache:
         layer_grid: Tuple of ints, the context axes that the layer has.
         takes_prefix: Boolean, whether `prefill` accepts the first rows only or, with a single row,
             the first columns only.
+        reads_pieces: Boolean, whether `read` accepts pieces of a context, one after another.
         keeps_history: Boolean, whether `prefill` also returns `current_row` for any position of the
             context, which then takes the place of the result of `restore_row`.
     """
 
     takes_prefix = True
+    reads_pieces = False
     keeps_history = False
 
     def __init__(self, grid, width, columns=True):
@@ -80,6 +82,29 @@ class DecodingCache:
     def prefill(self, weights, x):
         """Mixes whole rows `x` `[batch, rows, columns, width]`; returns the output, `past_rows`."""
         raise NotImplementedError
+
+    def empty_reading(self, batch, dtype):
+        """Returns what `read` takes as `past_rows` of the first piece."""
+        return self.empty_rows(batch, dtype)
+
+    def read(self, weights, x, row=None, past_rows=None, first=None):
+        """Mixes a context up to the row at which decoding goes on, or a piece of it.
+
+        Args:
+            weights: Dict, see the class.
+            x: Tensor `[batch, rows, columns, width]`, the first rows of a context or, if
+                `reads_pieces`, the next ones: as many as several indices of the slowest axis have.
+            row: int32 `[batch]` or `[1]`, a row of `x` counted from the context's beginning: the
+                `past_rows` that are returned are those at its start. `None` for a piece behind
+                which another one is read.
+            past_rows: Dict, the result for the piece before this one, or of `empty_reading`;
+                `None` if `x` begins the context and is read at once.
+            first: int32 `[1]`, the number of the first row of `x`; `None` for 0.
+
+        Returns:
+            What `prefill` returns.
+        """
+        return self.prefill(weights, x)
 
     def restore_row(self, x, row):
         """Computes `current_row` from the first columns of a row, `x` `[batch, columns, width]`."""

@@ -103,15 +103,25 @@ class KeyedSum(RuledLayer):
         axes = self._checked_axes(x.shape)
         causal = self.wiring == "causal" if causal is None else causal
         if len(axes) > 1:
-            return self.result(self._rows(x, causal))
+            return self.result(self.of_rows(x, causal))
         # All other axes are like a batch.
         moved = ops.moveaxis(x, axes[0], -2)
         flat = ops.reshape(moved, (-1, 1, *moved.shape[-2:]))
-        y = ops.reshape(self._rows(flat, causal), (-1, *moved.shape[1:]))
+        y = ops.reshape(self.of_rows(flat, causal), (-1, *moved.shape[1:]))
         return self.result(ops.moveaxis(y, -2, axes[0]))
 
-    def _rows(self, x, causal):
-        """Mixes all positions of `[batch, d1, ..., n, channels]`."""
+    def of_rows(self, x, causal, before=None):
+        """Mixes all positions, without the last projection.
+
+        Args:
+            x: Tensor `[batch, d1, ..., n, channels]`.
+            causal: Boolean.
+            before: float32 `[batch, heads, h, h + 1]`, sums of keys and values (`with_ones`) of
+                earlier positions, read by a causal call; `None` for none.
+
+        Returns:
+            Tensor of x's shape.
+        """
         sizes, n, width = x.shape[1:-2], x.shape[-2], x.shape[-1]
         rows, per_head = math.prod(sizes), width // self.heads
 
@@ -129,6 +139,8 @@ class KeyedSum(RuledLayer):
             y = ops.matmul(pairs, v)
             if rows > 1:
                 y = y + ops.matmul(q, ops.cumsum(sums, axis=1) - sums)
+            if before is not None:
+                y = y + ops.matmul(q, before[:, None])
         else:
             y = ops.matmul(q, ops.sum(sums, axis=1, keepdims=True))
         y = ops.transpose(averaged(y), (0, 1, 3, 2, 4))

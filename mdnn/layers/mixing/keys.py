@@ -61,7 +61,8 @@ class KeysMixer(Mixer):
     def make_caches(self, layer, grid, width, columns=True):
         axes = self.context_axes(len(grid) if columns else len(grid) - 1)
         if len(axes) > 1:
-            return [SummedRowsCache(layer, axes, grid, width, columns)]
+            kind = RunningSumCache if columns else SummedRowsCache
+            return [kind(layer, axes, grid, width, columns)]
         kind = RowKeysCache if columns and axes[0] == len(grid) else ColumnKeysCache
         return [kind(layer, axes[0], grid, width, columns)]
 
@@ -86,6 +87,8 @@ class KeyedCache(AttentionCache):
 
 class RowKeysCache(KeyedCache, RowAttentionCache):
     """Caches keys and values of the current row."""
+
+    reads_pieces = True
 
 
 class ColumnKeysCache(KeyedCache, ColumnAttentionCache):
@@ -147,3 +150,38 @@ class SummedRowsCache(KeyedCache):
         """Returns the sums of rows, `[..., heads, h, h + 1]`, of `[..., heads, n, h]`."""
         k = ops.swapaxes(self.layer.features(k), -1, -2)
         return ops.matmul(k, with_ones(ops.cast(v, "float32")))
+
+
+class RunningSumCache(SummedRowsCache):
+    """Caches the sum of all completed rows, where rows are completed once, one after another."""
+
+    takes_prefix = reads_pieces = True
+
+    def empty_rows(self, batch, dtype):
+        shape = batch, self.heads, self.per_head, self.per_head + 1
+        return {"sums": ops.zeros(shape, "float32")}
+
+    def start_row(self, weights, past_rows, row):
+        return past_rows
+
+    def finish_row(self, weights, past_rows, row, current_row):
+        k, v = (ops.transpose(current_row[name], (1, 2, 0, 3)) for name in ("k", "v"))
+        return {"sums": past_rows["sums"] + self._sums(k, v)}
+
+    def read(self, weights, x, row=None, past_rows=None, first=None):
+        rows, n = x.shape[1:3]
+        before = None if past_rows is None else past_rows["sums"]
+        y = self.layer.result(self.layer.of_rows(x, causal=True, before=before))
+        shape = -1, rows, n, self.heads, self.per_head
+        new = self._keys_and_values(x, None)
+        k, v = (ops.transpose(ops.reshape(new[z], shape), (0, 1, 3, 2, 4)) for z in ("k", "v"))
+        sums = self._sums(k, v)
+        if row is not None:
+            number = ops.arange(rows, dtype="int32")[None] + (0 if first is None else first)
+            seen = ops.reshape(number < row[:, None], (-1, rows, 1, 1, 1))
+            sums = ops.where(seen, sums, 0.0)
+        total = ops.sum(sums, axis=1)
+        return y, {"sums": total if before is None else before + total}
+
+    def prefill(self, weights, x):
+        return self.read(weights, x)

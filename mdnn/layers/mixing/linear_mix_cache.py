@@ -7,6 +7,9 @@ from keras import ops
 from mdnn.layers.mixing.decoding_cache import DecodingCache
 from mdnn.layers.wiring import toeplitz
 
+OF_ROWS = ("row", "diagonal")
+"""The weights whose first axis are the rows, or 1 if all rows have the same."""
+
 
 class LinearMixCache(DecodingCache):
     """Caches a weighted sum over earlier positions, for every mixer but attention.
@@ -29,6 +32,8 @@ class LinearMixCache(DecodingCache):
         shift: Boolean, whether `row` is by distance.
         residual: Boolean, whether the sum is added to the input.
     """
+
+    reads_pieces = True
 
     def __init__(
         self, grid, width, columns, groups, blocks=(), by_row=True, shift=False, residual=False
@@ -145,16 +150,8 @@ class LinearMixCache(DecodingCache):
         return rows
 
     def prefill(self, weights, x):
-        rows, n = x.shape[1:3]
-        total = x if self.residual else ops.zeros_like(x)
-        if self.by_row:
-            matrix = toeplitz(weights["row"]) if self.shift else weights["row"]
-            matrix = matrix[None, :rows, :, :n, :n]
-            y = ops.transpose(ops.matmul(matrix, self._grouped(x)), (0, 1, 3, 2, 4))
-            total = total + ops.reshape(y, (-1, rows, n, self.width))
-        if "diagonal" in weights:
-            diagonal = weights["diagonal"][None, :rows, :n]
-            total = total + ops.repeat(diagonal, self.per_group, axis=-1) * x
+        rows = x.shape[1]
+        total = self._within_rows({k: weights[k][:rows] for k in OF_ROWS if k in weights}, x)
         past_rows = {}
         for k, j in enumerate(self.blocks):
             z = self._summaries(weights.get(f"inside_{k}"), j, x)
@@ -163,6 +160,41 @@ class LinearMixCache(DecodingCache):
             )
             past_rows[str(k)] = ops.pad(z, [[0, 0]] * 3 + [[0, self.num_rows - rows], [0, 0]])
         return total, past_rows
+
+    def read(self, weights, x, row=None, past_rows=None, first=None):
+        if past_rows is None:
+            return self.prefill(weights, x)
+        here = ops.arange(x.shape[1], dtype="int32") + first
+
+        def of_rows(value):
+            return value if value.shape[0] == 1 else ops.take(value, here, axis=0)
+
+        total = self._within_rows({k: of_rows(weights[k]) for k in OF_ROWS if k in weights}, x)
+        rows = {}
+        for k, j in enumerate(self.blocks):
+            inside = weights.get(f"inside_{k}")
+            z = self._summaries(None if inside is None else of_rows(inside), j, x)
+            # Rows are the first axis in an update.
+            z, before = (ops.transpose(v, (3, 0, 1, 2, 4)) for v in (z, past_rows[str(k)]))
+            past = ops.scatter_update(before, here[:, None], z)
+            rows[str(k)] = past = ops.transpose(past, (1, 2, 3, 0, 4))
+            lines = ops.take(weights[f"between_{k}"], here, axis=2)
+            total = total + self._positions(ops.matmul(lines[None], past))
+        return total, rows
+
+    def _within_rows(self, weights, x):
+        """Returns the part of the sum that needs no other rows, from the weights of x's rows."""
+        rows, n = x.shape[1:3]
+        total = x if self.residual else ops.zeros_like(x)
+        if self.by_row:
+            matrix = toeplitz(weights["row"]) if self.shift else weights["row"]
+            y = ops.matmul(matrix[None, :, :, :n, :n], self._grouped(x))
+            y = ops.transpose(y, (0, 1, 3, 2, 4))
+            total = total + ops.reshape(y, (-1, rows, n, self.width))
+        if "diagonal" in weights:
+            diagonal = weights["diagonal"][None, :, :n]
+            total = total + ops.repeat(diagonal, self.per_group, axis=-1) * x
+        return total
 
     def _grouped(self, x):
         """Reshapes `[batch, rows, n, width]` to `[batch, rows, G, n, width / G]`."""

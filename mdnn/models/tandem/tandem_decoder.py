@@ -20,6 +20,8 @@ class TandemDecoder:
         self.grid, self.dtype = self.one.grid, self.one.dtype
         self.num_columns, self.num_rows = self.one.num_columns, self.one.num_rows
         self.takes_prefix = self.one.takes_prefix
+        # Contexts are read at once.
+        self.piece = 0
 
     def prepare_weights(self, identity=None):
         """See `IncrementalDecoder.prepare_weights`; members have no identities."""
@@ -63,6 +65,6 @@ class TandemDecoder:
         hidden, current_row = self.members.each(step, weights, row_context, current_row)
         return self.members.joined(hidden), current_row
 
-    def prefill(self, tokens, weights):
+    def prefill(self, tokens, weights, row):
         """See `IncrementalDecoder.prefill`."""
-        return self.members.each(lambda own: self.one.prefill(tokens, own), weights)
+        return self.members.each(lambda own: self.one.prefill(tokens, own, row), weights)

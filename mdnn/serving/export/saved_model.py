@@ -15,8 +15,10 @@ from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
 from mdnn.tasks.density_rule import run_for
 from mdnn.tasks.registry import task_class
+from mdnn.tensorflow_graphs import forgetting_gradients
 
 
+@forgetting_gradients()
 def export(run, directory, xla=True, density=None, identity=None):
     """Exports a trained network for serving.
 

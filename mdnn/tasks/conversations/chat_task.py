@@ -140,7 +140,7 @@ class ChatTask(TextTask):
 
     # === Generation ===
 
-    def generate(self, run, prompt, options, stream=None):
+    def generate(self, run, prompt, options, stream=None, progress=None):
         """Answers a conversation.
 
         Args:
@@ -148,6 +148,7 @@ class ChatTask(TextTask):
             prompt: str, what a user says; or a list of messages as in OpenAI's API.
             options: `GenerationOptions`; the answer ends at the end of the assistant's turn.
             stream: function called with each piece of the answer, or `None`.
+            progress: see `mdnn.tasks.answering.Answering.generate`.
 
         Returns:
             str: the assistant's turn, with calls as they are written.
@@ -156,7 +157,7 @@ class ChatTask(TextTask):
             prompt = [{"role": "user", "content": prompt}]
         text = self.chat_format.lay_out(parse_messages(prompt, "prompt"))
         stop = [self.chat_format.end, *options.stop_texts]
-        return generate_text(run, text, dataclasses.replace(options, stop=stop), stream)
+        return generate_text(run, text, dataclasses.replace(options, stop=stop), stream, progress)
 
     def example_prompts(self, count=3):
         """Returns what users say in some conversations, a list of str.

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 
 QUICK_CONTEXTS = 32
 """Contexts of a quick evaluation."""
@@ -38,21 +38,24 @@ class RecallEvaluator:
 
         Returns:
             dict of `loss` (nats per character of an answer), `right` (fraction of answers of which
-            every character is the likeliest one, given those before it), `exact` (fraction of
-            contexts with all answers right), `answers` and `contexts` (their numbers).
+            every character is the likeliest one, given those before it), `right_in_10` (fraction
+            whose characters have bytes among the ten likeliest each, given those before), `exact`
+            (fraction of contexts with all answers right), `answers` and `contexts` (their numbers).
         """
-        nats, right = [], []
+        nats, right, in_ten = [], [], []
         for step in range(data.steps):
             batch, answers = data.with_answers(step)
-            nll, is_right = self.model.of(batch, answers)
+            nll, better = self.model.of(batch, answers)
             nats.append(nll)
-            right.append(is_right.all(axis=-1))
+            right.append((better < 1).all(axis=-1))
+            in_ten.append((better < 10).all(axis=-1))
             if progress is not None:
                 progress((step + 1) / data.steps)
         nats, right = np.concatenate(nats), np.concatenate(right)
         return {
             "loss": float(nats.mean()),
             "right": float(right.mean()),
+            "right_in_10": float(np.concatenate(in_ten).mean()),
             "exact": float(right.all(axis=-1).mean()),
             "answers": int(right.size),
             "contexts": len(right),
@@ -69,7 +72,7 @@ class RecallEvaluator:
 
 
 class AnswerScores(keras.Model):
-    """Maps a batch to the loss of each answer's characters and whether they are the likeliest.
+    """Maps a batch to the loss of each answer's characters, and how many others are likelier.
 
     Args:
         network: `mdnn.models.network.Network`.
@@ -88,19 +91,28 @@ class AnswerScores(keras.Model):
         targets = ops.take_along_axis(ops.cast(batch["targets"], "int32"), index, axis=1)
         heads = self.network.heads
         scores, start = ops.cast(heads(hidden, targets), "float32"), 0
-        total, right = 0.0, True
+        total, better = 0.0, 0
         for step in heads.steps:
             piece = scores[..., start : start + step.classes]
             start += step.classes
             answer = step.answer(targets)
             of_answer = ops.take_along_axis(piece, answer[..., None], axis=-1)[..., 0]
             total = total + ops.logsumexp(piece, axis=-1) - of_answer
-            likeliest = ops.cast(ops.argmax(piece, axis=-1), "int32")
-            right = ops.logical_and(right, ops.equal(likeliest, answer))
-        return {"nats": total, "right": right}
+            likelier = piece > of_answer[..., None]
+            # Of equal ones the first counts as the likeliest.
+            equal = ops.equal(piece, of_answer[..., None])
+            before = ops.arange(step.classes, dtype="int32") < answer[..., None]
+            likelier = ops.logical_or(likelier, ops.logical_and(equal, before))
+            number = ops.sum(ops.cast(likelier, "int32"), axis=-1)
+            better = ops.maximum(better, number)
+        return {"nats": total, "better": better}
 
     def of(self, batch, answers):
-        """Returns nats, float `[batch, answers, length]`, and booleans of the same shape."""
+        """Returns nats, float `[batch, answers, length]`, and numbers of likelier bytes.
+
+        The numbers, int32 of the same shape, are those of the byte of each character that has the
+        most.
+        """
         flat = answers.reshape(len(answers), -1)
-        found = self.predict_on_batch(batch | {"answers": flat})
-        return tuple(np.asarray(found[name]).reshape(answers.shape) for name in ("nats", "right"))
+        found = predicted(self, batch | {"answers": flat})
+        return tuple(np.asarray(found[name]).reshape(answers.shape) for name in ("nats", "better"))

@@ -10,6 +10,9 @@ from mdnn.tasks.base import Task
 from mdnn.tasks.recall.recall_evaluator import MAX_POSITIONS, RecallEvaluator
 from mdnn.tasks.text_task import TextTask
 
+OF_TEXT = ("needle", "passages")
+"""Kinds whose contexts are made of a text."""
+
 TEST_SEED = 1 << 40
 """Seed of the contexts to validate on, the same for every training seed."""
 
@@ -29,8 +32,8 @@ class RecallTask(TextTask):
 
     @functools.cached_property
     def splits(self):
-        """The text around needles in two parts; `None` for kinds without a text."""
-        return TextTask.splits.func(self) if self.config.recall.kind == "needle" else None
+        """The text around needles or of passages in two parts; `None` for kinds without a text."""
+        return TextTask.splits.func(self) if self.config.recall.kind in OF_TEXT else None
 
     @functools.cached_property
     def batches(self):
@@ -49,11 +52,12 @@ class RecallTask(TextTask):
 
     def _batches(self, ids, batch, seed, **more):
         config = self.config
-        examples = RecallExamples(config.recall, config.context.positions, ids)
+        positions, row = config.context.positions, config.context.grid[-1]
+        examples = RecallExamples(config.recall, positions, ids, row)
         return RecallBatches(examples, self.tokenizer, batch, seed, **more)
 
     def open_source(self, source):
-        if self.config.recall.kind != "needle":
+        if self.config.recall.kind not in OF_TEXT:
             raise MdnnError(
                 f"data: a network of recall.kind = {self.config.recall.kind!r} draws its contexts; "
                 f"expected no source, received {source!r}"
@@ -63,11 +67,11 @@ class RecallTask(TextTask):
     def check_data(self, data):
         if isinstance(data, RecallBatches):
             return data
-        if isinstance(data, str) and self.config.recall.kind == "needle":
+        if isinstance(data, str) and self.config.recall.kind in OF_TEXT:
             return self._validation(self.tokenizer.ids(data))
         raise MdnnError(
-            "a network of recall is evaluated on RecallBatches or, with needles, on a text around "
-            f"them; received {type(data).__name__}"
+            "a network of recall is evaluated on RecallBatches or, with needles and passages, on a "
+            f"text; received {type(data).__name__}"
         )
 
     head_tokens = Task.head_tokens
@@ -76,8 +80,8 @@ class RecallTask(TextTask):
 
     @property
     def units_per_step(self):
-        recall = self.config.recall
-        return float(self.config.train.batch_size * recall.asked)
+        answers = self.config.recall.asked(self.config.context.grid)
+        return float(self.config.train.batch_size * answers)
 
     def measure_for(self, model):
         """Measures nothing: the config is sufficient."""
@@ -93,8 +97,11 @@ class RecallTask(TextTask):
     evaluate = Task.evaluate
 
     def format_metrics(self, metrics):
+        among = ""
+        if self.config.recall.kind == "passages":
+            among = f"{metrics['right_in_10']:.2%} among the ten likeliest, "
         return [
-            f"{metrics['right']:.2%} of {metrics['answers']:,} answers right, "
+            f"{metrics['right']:.2%} of {metrics['answers']:,} answers right, {among}"
             f"{metrics['exact']:.2%} of {metrics['contexts']:,} contexts in all answers, "
             f"{metrics['loss']:.4f} nats per character of an answer"
         ]

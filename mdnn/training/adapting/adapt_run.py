@@ -27,6 +27,7 @@ from mdnn.runs.origin import write_origin
 from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.registry import task_for
+from mdnn.tensorflow_graphs import forgetting_gradients
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.notebook_display import make_display
@@ -41,6 +42,7 @@ RATES = {"offset": 10.0, "lora": 1.0}
 WARMUP = 20
 
 
+@forgetting_gradients()
 def adapt(
     run,
     data,

@@ -18,6 +18,7 @@ from mdnn.runs.item_statistics import ITEMS
 from mdnn.runs.origin import write_origin
 from mdnn.runs.run_files import CONFIG, write_run
 from mdnn.runs.run_folder import open_run
+from mdnn.tensorflow_graphs import forgetting_gradients
 from mdnn.tokens.features import MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 from mdnn.training import checkpoint
@@ -36,6 +37,7 @@ TOLERANCE = 1e-4
 """Largest difference of scores, relative to the largest score, that rounding explains."""
 
 
+@forgetting_gradients()
 def grow(run, out, overrides=()):
     """Makes a run folder of a larger network that computes what a trained one does.
 

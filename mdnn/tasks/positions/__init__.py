@@ -1,0 +1,1 @@
+"""Losses of long texts: piece by piece, and by the position in the context."""
