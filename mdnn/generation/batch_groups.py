@@ -8,6 +8,7 @@ import numpy as np
 
 from mdnn.generation.completions.piece_reading import read_prompts
 from mdnn.machine import cores
+from mdnn.models.compiling import predicted
 
 # Group sizes in contexts. There are few, because each size is compiled separately. The maximum is
 # 16, because two parallel groups use two cores better than one large group: on 2 cores, 64 texts of
@@ -108,7 +109,7 @@ class _Group:
             self.state = read_prompts(self.decoder, self.state, self.progress)
             self.started = True
         inputs = self.state | self.settings | self.shared | {"count": np.array([count], "int32")}
-        self.state = self.decoder.predict_on_batch(inputs)
+        self.state = predicted(self.decoder, inputs)
         arrays = {
             name: np.asarray(self.state.pop(name))[:count] for name in OUTPUTS if name in self.state
         }

@@ -9,6 +9,7 @@ import numpy as np
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import coordinate_strides, num_masked
+from mdnn.models.compiling import predicted
 from mdnn.tokens.features import MODALITY, WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -168,7 +169,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
         if request.open and not request.hidden:
             # Include one position for the [EOS].
             inputs["count"][n] = num_masked(request.count, masked)
-    outputs = decoder.predict_on_batch(inputs)
+    outputs = predicted(decoder, inputs)
     outputs = {name: np.asarray(value) for name, value in outputs.items()}
     results = []
     for n, request in enumerate(requests):

@@ -13,6 +13,7 @@ from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_see
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features
+from mdnn.models.compiling import predicted
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -225,7 +226,7 @@ def _fill(run, ids, limit, decoding, settings, seed):
         numbers["seed"] = (seed + written * 0x9E3779B1 + 2**31) % 2**32 - 2**31
         scalars = {name: np.array([value], "int32") for name, value in numbers.items()}
         arrays = {"tokens": tokens, "masks": np.roll(masks, -len(before), axis=0)[None]}
-        decoded = decoder.predict_on_batch(inputs | scalars | arrays)
+        decoded = predicted(decoder, inputs | scalars | arrays)
         new = tokenizer.ids_from_tokens(np.asarray(decoded["tokens"])[0, :count])
         yield new
         written += count

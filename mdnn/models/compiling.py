@@ -1,7 +1,11 @@
-"""Compilation settings of a model's `predict`."""
+"""How a model's `predict` is compiled and called."""
+
+import logging
 
 import keras
 from keras.src.trainers.trainer import model_supports_jit
+
+from mdnn.runtime import quiet_logger
 
 
 def without_xla(model):
@@ -25,3 +29,17 @@ def compile_with_xla(model, xla=True):
     """
     wanted = {"jax": True, "torch": False}.get(keras.backend.backend(), xla)
     model.jit_compile = wanted and model_supports_jit(model)
+
+
+def predicted(model, inputs):
+    """Returns `model.predict_on_batch(inputs)`, without TensorFlow's warnings about retracing.
+
+    TensorFlow counts the tracings of all Keras models as those of one function, so that it warns of
+    the fifth model in a row (as when several densities are evaluated), though each is traced once.
+
+    Args:
+        model: a `keras.Model`.
+        inputs: what its `predict_on_batch` takes.
+    """
+    with quiet_logger("tensorflow", logging.ERROR):
+        return model.predict_on_batch(inputs)

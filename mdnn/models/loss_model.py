@@ -8,6 +8,7 @@ from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.slabs import in_slabs
 from mdnn.models.active_rows import ActiveRows, rounded
 from mdnn.models.auxiliary_losses import collected
+from mdnn.models.compiling import predicted
 from mdnn.models.head_options import head_weights
 from mdnn.models.loss import token_nll
 from mdnn.tokens.features import MODALITY
@@ -233,7 +234,7 @@ class TargetNLL(keras.Model):
         batch["target_indices"] = target_indices(
             targets, self.heads.modalities, padded=True, sizes=self.sizes
         )
-        found = self.predict_on_batch(batch)
+        found = predicted(self, batch)
         nll = np.zeros(targets[..., MODALITY].size)
         for name, index in batch["target_indices"].items():
             real = index >= 0

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.loss_model import TargetNLL
 from mdnn.models.thinking.step_limits import steps_taken
 
@@ -101,7 +101,7 @@ class StepCounter(keras.Model):
         """
         total = count = 0
         for tokens, counted in batches:
-            steps = np.asarray(self.predict_on_batch(tokens))
+            steps = np.asarray(predicted(self, tokens))
             total, count = total + int(steps[counted].sum()), count + int(counted.sum())
         return total / max(1, count)
 

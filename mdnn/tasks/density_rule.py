@@ -18,7 +18,7 @@ from mdnn.generation.token_entropy import TokenEntropy
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.growth.narrowing import at_density
 from mdnn.identity.adapted_network import with_identity
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.loss_model import TargetNLL
 from mdnn.strict_json import read_json
 from mdnn.tasks.batch_evaluator import per_character
@@ -149,7 +149,7 @@ class Widths:
             tokens: int32 `[n, positions, 8]`.
             counted: boolean `[n, positions]`, the positions to take the mean over.
         """
-        found = np.asarray(self._entropy.predict_on_batch(tokens), "float64")
+        found = np.asarray(predicted(self._entropy, tokens), "float64")
         return (found * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
 
     def losses(self, density, window, chosen):

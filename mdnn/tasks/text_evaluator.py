@@ -5,6 +5,7 @@ import numpy as np
 from mdnn.config.training_tables import Objectives
 from mdnn.datasets.batches.text_batches import TextBatches, windows
 from mdnn.errors import MdnnError
+from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
 from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
@@ -173,8 +174,8 @@ class TextEvaluator:
 
             found = self._losses(window, counted, tell)
             nll += float(found[counted].sum())
-            predicted = self.tokenizer.ids_from_tokens(window["targets"][counted])
-            lengths = self.tokenizer.lengths(predicted)
+            targets = self.tokenizer.ids_from_tokens(window["targets"][counted])
+            lengths = self.tokenizer.lengths(targets)
             characters += int(lengths.sum())
             if places is not None:
                 of_each = np.zeros(counted.shape)
@@ -188,7 +189,7 @@ class TextEvaluator:
     def _losses(self, window, counted, progress):
         """Returns the losses of windows, float64 `[batch, positions]`, in pieces of long ones."""
         if self.pieces is None:
-            found = self.models["autoregressive"].predict_on_batch(window)
+            found = predicted(self.models["autoregressive"], window)
         else:
             filled = int(np.flatnonzero(counted.any(axis=0))[-1]) + 1
             found = self.pieces.of(window["tokens"], window["targets"], filled, progress)
@@ -216,11 +217,11 @@ class TextEvaluator:
         for step in range(steps):
             batch = batches.at(step)
             weights = batch.pop("weights").astype("float64")
-            found = np.asarray(self.models[mode].predict_on_batch(batch), dtype="float64")
+            found = np.asarray(predicted(self.models[mode], batch), dtype="float64")
             nll += float((weights * found).sum())
             counted = batch["targets"][..., 0] > 0
-            predicted = self.tokenizer.ids_from_tokens(batch["targets"][counted])
-            characters += float((weights[counted] * self.tokenizer.lengths(predicted)).sum())
+            targets = self.tokenizer.ids_from_tokens(batch["targets"][counted])
+            characters += float((weights[counted] * self.tokenizer.lengths(targets)).sum())
             if progress is not None:
                 progress((step + 1) / steps)
         return nll, characters

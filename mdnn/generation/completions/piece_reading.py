@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.generation.windows import with_coordinates
+from mdnn.models.compiling import predicted
 
 
 def read_prompts(decoder, inputs, progress=None):
@@ -23,7 +24,7 @@ def read_prompts(decoder, inputs, progress=None):
     # The last piece is read by the call that begins decoding.
     count = (int(inputs["filled"].min()) - 1) // network.piece if network.piece else 0
     if not count:
-        return decoder.predict_on_batch(inputs)
+        return predicted(decoder, inputs)
     tell, size = progress or (lambda fraction: None), network.piece
     read = network.empty_reading(len(window))
     read = keras.tree.map_structure(ops.convert_to_numpy, read)
@@ -35,9 +36,9 @@ def read_prompts(decoder, inputs, progress=None):
             "first": np.array([k * size // network.num_columns], "int32"),
             "read": read,
         }
-        read = decoder.predict_on_batch(arrays | identity)["read"]
+        read = predicted(decoder, arrays | identity)["read"]
     tell(count / (count + 1))
-    state = decoder.predict_on_batch(inputs | {"read": read})
+    state = predicted(decoder, inputs | {"read": read})
     tell(1.0)
     return state
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.thinking.halting import CERTAIN
 
 # Largest number of positions in one call.
@@ -73,7 +73,7 @@ class RecurrentInference:
             "states": [_filled(state, more) for state in states],
             "steps": np.array([steps], dtype="int32"),
         }
-        found = self.thought.predict_on_batch(inputs)
+        found = predicted(self.thought, inputs)
         found["states"] = [np.asarray(state)[:count] for state in found["states"]]
         return {
             name: value if name == "states" else np.asarray(value)[:count]

@@ -7,6 +7,7 @@ from mdnn.constraints.call_expressions import answer_expression
 from mdnn.datasets.batches.chat_batches import evaluation_batches
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
+from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
 from mdnn.runs.run_folder import Run
@@ -82,7 +83,7 @@ class ChatEvaluator:
         for batch, counted in batches:
             if done >= count:
                 break
-            values = self.models["autoregressive"].predict_on_batch(batch)
+            values = predicted(self.models["autoregressive"], batch)
             values = np.asarray(values, dtype="float64")
             nll += float(values[batch["targets"][..., 0] > 0].sum())
             characters, done = characters + counted, done + self.batch

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.loss import TokenNLL
 
 
@@ -55,7 +55,7 @@ class PieceLosses(keras.Model):
                 "first": np.array([start // network.num_columns], "int32"),
                 "read": read,
             }
-            result = self.predict_on_batch(arrays)
+            result = predicted(self, arrays)
             read = result["read"]
             found.append(np.asarray(result["nats"]))
             if progress is not None:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.models.compiling import without_xla
+from mdnn.models.compiling import predicted, without_xla
 
 QUICK_CONTEXTS = 32
 """Contexts of a quick evaluation."""
@@ -114,5 +114,5 @@ class AnswerScores(keras.Model):
         most.
         """
         flat = answers.reshape(len(answers), -1)
-        found = self.predict_on_batch(batch | {"answers": flat})
+        found = predicted(self, batch | {"answers": flat})
         return tuple(np.asarray(found[name]).reshape(answers.shape) for name in ("nats", "better"))
