@@ -4,6 +4,8 @@ Times `MultidimDense` beside the lineage's arithmetic, a plain einsum per axis, 
 `keras.layers.EinsumDense`, forward and with gradients (of inputs and kernels), float32, one
 after another in turns; prints medians and ratios, and beside them the floor: the larger of
 operations / matrix-product peak and bytes / copy bandwidth, both measured in the same run.
+`MultidimDense` uses the native library where `mdnn build-native` has built it ("ours"), and is
+timed without it, too ("Keras").
 Run it on a machine that does nothing else:
 
     python benchmarks/layers.py
@@ -50,13 +52,17 @@ def main():
     from mdnn.runtime import quiet_import
 
     quiet_import()
+    from mdnn.native.axis_library import axis_library_facts
+
+    native = axis_library_facts()
+    print(native["why_not"] or f"native library: {native['instructions']}")
     machine = measure_machine()
     print(
         f"matrix products {machine['peak'] / 1e9:.0f} GFLOP/s (2048 x 2048), "
         f"copies {machine['bandwidth'] / 1e9:.1f} GB/s (bytes read and written)\n\n"
-        "| grid | batch | kernels | execution | ours ms | times einsum | EinsumDense | of peak "
-        "| of floor | with gradients ms | times einsum | EinsumDense | of peak | of floor "
-        "| error |\n|" + "---|" * 15
+        "| grid | batch | kernels | execution | ours ms | times einsum | Keras | EinsumDense "
+        "| of peak | of floor | with gradients ms | times einsum | Keras | EinsumDense | of peak "
+        "| of floor | error |\n|" + "---|" * 17
     )
     cases = list(product(grids, options.batches, options.sharing, options.execution))
     rows = []
@@ -140,13 +146,19 @@ def einsum_dense(grid, batch, sharing, execution):
     return chain([one(e) for e in equations(grid, sharing)], execution)
 
 
-def ours(grid, batch, sharing, execution):
-    """`MultidimDense`, called with the kernels given."""
+def ours(grid, batch, sharing, execution, native=True):
+    """`MultidimDense`, called with the kernels given, with the native library or without it."""
     from mdnn.layers import MultidimDense
+    from mdnn.native import native_graphs
 
     layer = MultidimDense(sharing=sharing, execution=execution)
     layer.build((batch, *grid))
-    return lambda x, kernels: layer.stateless_call(kernels, [], x)[0]
+
+    def run(x, kernels):
+        with native_graphs(native):
+            return layer.stateless_call(kernels, [], x)[0]
+
+    return run
 
 
 class Case:
@@ -177,6 +189,7 @@ class Case:
         self.kernels = [normal(shape, shape[-1] ** -0.5) for shape in shapes]
         ways = {
             "ours": ours(grid, batch, sharing, execution),
+            "Keras": ours(grid, batch, sharing, execution, native=False),
             "einsum": lineage(grid, sharing, execution),
             "EinsumDense": einsum_dense(grid, batch, sharing, execution),
         }
@@ -269,6 +282,7 @@ def line(row):
         cells += [
             f"{1e3 * seconds['ours']:.2f}",
             f"{seconds['einsum'] / seconds['ours']:.2f}",
+            f"{seconds['Keras'] / seconds['ours']:.2f}",
             f"{seconds['EinsumDense'] / seconds['ours']:.2f}",
             f"{row[kind]['of_peak']:.0%}",
             f"{row[kind]['floor'] / seconds['ours']:.0%}",

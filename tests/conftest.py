@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from mdnn.kernels import native_build
+from mdnn.native import native_build
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -29,6 +29,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # builds one.
 os.environ["MDNN_CACHE"] = os.path.join(tempfile.gettempdir(), "mdnn-without-a-native-library")
 native_build.packaged_libraries = list
+native_build.packaged_axis_libraries = list
 
 HERE = ("localhost", "127.0.0.1", "::1", "", None)
 

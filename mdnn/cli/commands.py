@@ -252,7 +252,7 @@ def run_inspect(options):
     if folder and not (path / "config.toml").exists() and is_saved_model(path):
         _inspect_saved_model(options)
         return
-    from mdnn.cli.native_command import engine_facts, format_engine
+    from mdnn.cli.native_command import engine_facts, format_engine, format_layers, layer_facts
     from mdnn.runs.inspection import inspect
     from mdnn.runs.origin import format_origin, read_origin
     from mdnn.runs.run_folder import open_run
@@ -266,6 +266,7 @@ def run_inspect(options):
             return
         facts = inspect(run.config, run.words, run.model)
         facts |= {"origin": read_origin(path), "texts": engine_facts(run)}
+        facts["native_layers"] = layer_facts(run)
     else:
         facts = inspect(config)
     if options.json:
@@ -292,6 +293,8 @@ def run_inspect(options):
         print(format_origin(facts["origin"]))
     if facts.get("texts"):
         print(format_engine(facts["texts"]))
+    if facts.get("native_layers"):
+        print(format_layers(facts["native_layers"]))
 
 
 def _inspect_identity(path, as_json):

@@ -1,35 +1,71 @@
-"""`mdnn build-native`: compiles the library that continues texts faster than Keras."""
+"""`mdnn build-native`: compiles the libraries that are faster than Keras."""
 
 import json
 
 from mdnn.cli.shared_options import add_json
 from mdnn.errors import MdnnError
+from mdnn.runtime import quiet_import
 
 
 def add_build_native(commands):
     """Adds the command to the parser of all commands."""
     build = commands.add_parser(
         "build-native",
-        help="compile the library that continues texts faster than Keras",
-        description="Compiles the native library with the C compiler at hand (cc, gcc or clang; CC "
-        "names another one) into the user's cache. Text networks are then continued by it where it "
-        "runs them; mdnn inspect RUN says whether it does.",
+        help="compile the libraries that continue texts and run layers faster than Keras",
+        description="Compiles two native libraries with the C compiler at hand (cc, gcc or clang; "
+        "CC names another one) into the user's cache. Text networks are then continued by the "
+        "first where it runs them; training computes multidimensional layers with separate "
+        "kernels by the second. mdnn inspect RUN says what is used.",
     )
     add_json(build)
     build.set_defaults(run_command=run_build_native)
 
 
 def run_build_native(options):
-    """Compiles the library and says where it is."""
-    from mdnn.kernels.native_build import build_native
-    from mdnn.kernels.native_library import native_library
+    """Compiles the libraries and says where they are."""
+    from mdnn.native.native_build import build_native
 
     path = build_native()
-    library = native_library()
+    axes = build_native(library="axes")
+    quiet_import()
+    from mdnn.kernels.native_library import native_library
+    from mdnn.native.axis_library import axis_library_facts
+
+    library, layers = native_library(), axis_library_facts()
     if library is None:
         raise MdnnError(f"build-native: {path} was built, but cannot be loaded")
+    if layers["instructions"] is None:
+        raise MdnnError(f"build-native: {axes} was built, but cannot be loaded")
     facts = {"library": str(path), "instructions": library.mdnn_instruction_set().decode()}
-    print(json.dumps(facts) if options.json else f"{path}\ninstructions: {facts['instructions']}")
+    if options.json:
+        print(json.dumps(facts | {"layers": layers}))
+        return
+    print(f"{path}\n{axes}\ninstructions: {facts['instructions']}")
+    if layers["why_not"]:
+        print(f"layers do not use it: {layers['why_not']}")
+
+
+def layer_facts(run):
+    """Returns what `axis_library_facts` says, or `None` for a run without layers that it is for.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+    """
+    from mdnn.layers.multidim_dense import MultidimDense
+    from mdnn.layers.multidim_kernels import is_native
+    from mdnn.native.axis_library import axis_library_facts
+
+    layers = [x for x in run.model._flatten_layers() if isinstance(x, MultidimDense)]
+    return axis_library_facts() if any(is_native(layer.plan) for layer in layers) else None
+
+
+def format_layers(facts):
+    """Returns the line of `mdnn inspect` about `layer_facts`."""
+    if facts["why_not"]:
+        return f"layers with separate kernels are run by Keras: {facts['why_not']}"
+    return (
+        f"layers with separate kernels are trained by the native library ({facts['instructions']})"
+    )
 
 
 def engine_facts(run):

@@ -3,8 +3,8 @@
 import ctypes
 import functools
 
-from mdnn.kernels import native_build
 from mdnn.kernels.structures import CMatrix, CPlan, CSampling
+from mdnn.native import native_build
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 _INTS = ctypes.POINTER(ctypes.c_int32)

@@ -18,7 +18,7 @@ from mdnn.layers.axis_product import (
     batch_to_front,
 )
 from mdnn.layers.kernel_layer import KernelLayer
-from mdnn.layers.multidim_kernels import combined, make_passes
+from mdnn.layers.multidim_kernels import combined, make_passes, native_terms
 from mdnn.layers.multidim_plan import count_operations, make_plan
 from mdnn.layers.slabs import groups_are_looped, mixed_by_group
 from mdnn.layers.wiring import parse_wiring, toeplitz
@@ -217,12 +217,9 @@ class MultidimDense(KernelLayer):
         if groups_are_looped(self, x.shape):
             y = self._mixed_by_group(x, whole)
             return self.activation(y if self.bias is None else y + self._bias_beside(y))
-        batch_last = batch_goes_last(x.shape, self._plan)
-        if batch_last:
-            x = batch_to_end(x)
-        y = self._mixed(x, whole, batch_last)
-        if batch_last:
-            y = batch_to_front(y)
+        y = native_terms(self._terms, self._plan, x, lambda p: self._matrix(p, whole))
+        if y is None:
+            y = self._mixed(x, whole)
         if self.bias is not None:
             y = y + self._bias_beside(x)
         return self.activation(y)
@@ -234,8 +231,9 @@ class MultidimDense(KernelLayer):
             shape[axis] = size
         return ops.reshape(self.bias, shape)
 
-    def _mixed(self, x, whole, batch_last):
-        """Computes and combines all terms; the batch is the first or the last axis of `x`."""
+    def _mixed(self, x, whole):
+        """Computes and combines all terms."""
+        batch_last = batch_goes_last(x.shape, self._plan)
 
         def product(z, p):
             axis, over = p.step.axis, p.step.over
@@ -243,7 +241,8 @@ class MultidimDense(KernelLayer):
                 axis, over = axis - 1, tuple(a - 1 for a in over)
             return axis_product(z, self._matrix(p, whole), axis, over)
 
-        return combined(self._terms, self._plan, x, product)
+        y = combined(self._terms, self._plan, batch_to_end(x) if batch_last else x, product)
+        return batch_to_front(y) if batch_last else y
 
     def _mixed_by_group(self, x, whole):
         """Computes and combines all terms, one group of channels after another."""

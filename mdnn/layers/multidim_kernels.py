@@ -5,10 +5,19 @@ from typing import Any
 
 from keras import ops
 
+from mdnn.layers.axis_product import is_divided
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.multidim_plan import AxisStep
 from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import fan_in, kernel_masks
+from mdnn.native.axis_library import calls_for
+from mdnn.native.axis_plan import KernelPass
+
+LEAST_NATIVE_BATCH = 4
+"""Fewest examples, which the library multiplies 16 at a time."""
+
+LONGEST_NATIVE_AXIS = 32
+"""Matrices of 128 x 128 took Keras' operations less time than the library."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +140,54 @@ def _term(x, term, product, products):
             products[steps] = product(x, p)
         x = products[steps]
     return x
+
+
+def native_terms(terms, plan, x, matrix):
+    """Computes and combines all terms by the native library, where that is faster.
+
+    Args:
+        terms: tuple of tuples of `AxisPass`, see `make_passes`.
+        plan: their `mdnn.layers.multidim_plan.Plan`.
+        x: the layer's input.
+        matrix: function of an `AxisPass` that returns its masked kernel as matrices.
+
+    Returns:
+        The output, before bias and activation; `None` where Keras' operations are to be used.
+    """
+    if not _pays(plan, x.shape) or is_divided():
+        return None
+    calls = calls_for(x)
+    if calls is None:
+        return None
+    batch = x.shape[0]
+    if plan.execution == "parallel" and all(len(term) == 1 for term in terms):
+        passes = [term[0] for term in terms]
+        steps = tuple(_kernel_pass(p, k) for k, p in enumerate(passes))
+        return calls.products(x, [matrix(p) for p in passes], steps, batch)
+
+    def product(z, p):
+        return calls.products(z, [matrix(p)], (_kernel_pass(p, 0),), batch)
+
+    return combined(terms, plan, x, product)
+
+
+def _kernel_pass(p, kernel):
+    """Returns an `AxisPass` as a `KernelPass`, whose axis 0 is the one behind the batch."""
+    return KernelPass(p.step.axis - 1, tuple(a - 1 for a in p.step.over), kernel)
+
+
+def is_native(plan):
+    """Returns whether the library is faster: for kernels that are separate for each position.
+
+    Args:
+        plan: `mdnn.layers.multidim_plan.Plan`.
+    """
+    steps = [step for term in plan.terms for step in term]
+    alone = len(plan.output_shape) - 2
+    return all(len(s.over) == alone and s.n_in == s.n_out <= LONGEST_NATIVE_AXIS for s in steps)
+
+
+def _pays(plan, shape):
+    """Returns whether the library is used for an input of a shape."""
+    batch, *sizes = shape
+    return None not in sizes and (batch is None or batch >= LEAST_NATIVE_BATCH) and is_native(plan)

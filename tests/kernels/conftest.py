@@ -2,7 +2,8 @@
 
 import pytest
 
-from mdnn.kernels import native_build, native_library
+from mdnn.kernels import native_library
+from mdnn.native import native_build
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from mdnn.cli.parser import main
 from mdnn.generation.item_generation import generate_items
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.puzzle_solving import solve_puzzles
-from mdnn.kernels import native_build, native_library
+from mdnn.kernels import native_library
+from mdnn.native import native_build
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_texts_without_the_library(no_library, tiny_run):
 
 def test_a_library_of_other_sources_is_not_loaded(native, built_library, tmp_path, monkeypatch):
     monkeypatch.setenv("MDNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(native_build, "sources_number", lambda: 7)
+    monkeypatch.setattr(native_build, "sources_number", lambda library="decoder": 7)
     os.link(built_library, native_build.library_path())
     assert native_library.native_library() is None
     native_build.library_path().unlink()

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from mdnn.kernels import native_build
+from mdnn.native import native_build
 
 HERE = pathlib.Path(__file__).parent
 pytestmark = pytest.mark.long

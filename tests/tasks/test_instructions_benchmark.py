@@ -115,6 +115,7 @@ def test_what_is_asked_and_right():
     assert {"picture to word", "sound to picture"} < set(names)
 
 
+@pytest.mark.long
 def test_a_network_from_training_to_the_table(tmp_path, monkeypatch, capsys):
     import instructions
 

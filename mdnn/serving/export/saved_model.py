@@ -9,6 +9,7 @@ import tensorflow as tf
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
+from mdnn.native import native_graphs
 from mdnn.runs.run_folder import cached_run
 from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.signature_lifetime import keep_variables
@@ -18,6 +19,7 @@ from mdnn.tasks.registry import task_class
 from mdnn.tensorflow_graphs import forgetting_gradients
 
 
+@native_graphs(False)
 @forgetting_gradients()
 def export(run, directory, xla=True, density=None, identity=None):
     """Exports a trained network for serving.

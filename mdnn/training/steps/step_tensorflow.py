@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mdnn.models.active_rows import LISTS
+from mdnn.native import native_graphs
 from mdnn.training.mixed_precision import compute_dtype_scope
 from mdnn.training.steps.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
 
@@ -29,7 +30,7 @@ class TensorFlowStep(TrainingStep):
         @tf.function(jit_compile=self.xla, autograph=False)
         def step(batches, rate):
             optimizer.learning_rate.assign(rate)
-            with compute_dtype_scope(learner, self.precision):
+            with compute_dtype_scope(learner, self.precision), native_graphs(strategy is None):
                 if strategy is None:
                     value, gradients = gradients_of(learner, batches, optimizer.scale_loss)
                 else:

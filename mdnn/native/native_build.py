@@ -1,4 +1,4 @@
-"""Builds the native library on the user's machine with the C compiler at hand."""
+"""Builds the native libraries on the user's machine with the C compiler at hand."""
 
 import hashlib
 import os
@@ -12,21 +12,33 @@ from pathlib import Path
 from mdnn.errors import MdnnError
 
 SOURCE = Path(__file__).parent / "source"
-MAIN = ("decoder.c",)
-"""The files that are compiled; the others are included by them."""
+MAIN = {"decoder": "decoder.c", "axes": "axis_products.c"}
+"""By library, the file that is compiled; it includes the others.
+
+The library `decoder` continues texts (`mdnn.kernels`), `axes` multiplies along axes
+(`mdnn.native.axis_library`).
+"""
 
 FLAGS = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi", "-pthread")
 SECONDS = 300
 """Longest time that the compiler may take."""
 
 
-def sources_number():
-    """Returns a number that identifies the sources and flags, an int of 63 bits.
+def sources_of(library):
+    """Returns the sorted paths of the sources of a library, included ones among them."""
+    paths = sorted(SOURCE.glob("*.[ch]"))
+    if library == "axes":
+        return [p for p in paths if p.name.startswith("axis_") or p.name == "threads.h"]
+    return [p for p in paths if not p.name.startswith("axis_")]
 
-    A library reports the number that it was built with: another one is not loaded.
+
+def sources_number(library="decoder"):
+    """Returns a number that identifies the sources of a library, an int of 63 bits.
+
+    A library holds the number that it was built with: another one is not loaded.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(SOURCE.glob("*.[ch]")):
+    for path in sources_of(library):
         digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
     return int.from_bytes(digest.digest(), "little") >> 1
 
@@ -42,15 +54,20 @@ def cache_folder():
     return Path.home() / ".cache" / "mdnn"
 
 
-def library_path():
-    """Returns the path of the library in the user's cache, built or not."""
-    name = f"decoder-{platform.machine() or 'any'}-{sources_number():016x}.so"
-    return cache_folder() / name
+def library_path(library="decoder"):
+    """Returns the path of a library in the user's cache, built or not."""
+    machine = platform.machine() or "any"
+    return cache_folder() / f"{library}-{machine}-{sources_number(library):016x}.so"
 
 
 def packaged_libraries():
-    """Returns the paths of libraries beside this package, built when it was installed."""
+    """Returns the paths of decoders beside this package, built when it was installed."""
     return sorted(Path(__file__).parent.glob("_decoder*.so"))
+
+
+def packaged_axis_libraries():
+    """Returns the paths of the libraries `axes` beside this package."""
+    return sorted(Path(__file__).parent.glob("_axes*.so"))
 
 
 def compiler():
@@ -65,12 +82,13 @@ def compiler():
     return None
 
 
-def build_native(out=None, flags=()):
-    """Compiles the library.
+def build_native(out=None, flags=(), library="decoder"):
+    """Compiles a library.
 
     Args:
-        out: the file to make; `None` for `library_path()`.
+        out: the file to make; `None` for `library_path(library)`.
         flags: further flags of the compiler.
+        library: a key of `MAIN`.
 
     Returns:
         `Path` of the library.
@@ -83,7 +101,7 @@ def build_native(out=None, flags=()):
     >>> build_native()
     PosixPath('/home/me/.cache/mdnn/decoder-x86_64-0123456789abcdef.so')
     """
-    out = library_path() if out is None else Path(out)
+    out = library_path(library) if out is None else Path(out)
     command = compiler()
     if command is None:
         raise MdnnError(
@@ -95,11 +113,11 @@ def build_native(out=None, flags=()):
     except OSError as error:
         raise MdnnError(f"build-native: {out.parent} cannot be made: {error.strerror}") from None
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    words = [*command, *FLAGS, f"-DMDNN_SOURCES={sources_number()}ULL", *flags]
-    words += [str(SOURCE / name) for name in MAIN]
+    words = [*command, *FLAGS, f"-DMDNN_SOURCES={sources_number(library)}ULL", *flags]
+    words.append(str(SOURCE / MAIN[library]))
     try:
         done = subprocess.run(
-            [*words, "-o", str(part), "-lm"],
+            [*words, "-o", str(part), "-lm", "-ldl"],
             capture_output=True,
             text=True,
             errors="replace",
