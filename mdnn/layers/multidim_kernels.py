@@ -190,4 +190,6 @@ def is_native(plan):
 def _pays(plan, shape):
     """Returns whether the library is used for an input of a shape."""
     batch, *sizes = shape
-    return None not in sizes and (batch is None or batch >= LEAST_NATIVE_BATCH) and is_native(plan)
+    large = batch is None or batch >= LEAST_NATIVE_BATCH
+    # In sequence each pass reads and writes the whole array, and Keras' operations are as fast.
+    return None not in sizes and large and plan.execution == "parallel" and is_native(plan)
