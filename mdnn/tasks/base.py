@@ -70,7 +70,7 @@ class Task(Answering, Learning, Measuring, abc.ABC):
     @property
     @abc.abstractmethod
     def batches(self):
-        """The training batches, a `mdnn.datasets.batches.text_batches.StepBatches` with
+        """The training batches, a `mdnn.datasets.batches.step_batches.StepBatches` with
         `objective(step)`.
 
         Opens the data; subclasses should cache this property.

@@ -10,7 +10,7 @@ class BatchFeed:
     """Returns training batches unchanged; subclasses extend them or keep state between steps.
 
     Args:
-        batches: `mdnn.datasets.batches.text_batches.StepBatches`.
+        batches: `mdnn.datasets.batches.step_batches.StepBatches`.
 
     Attributes:
         spent: float, the spent share of the budget; the trainer sets it before each step.
