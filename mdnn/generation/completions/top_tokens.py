@@ -31,7 +31,7 @@ def top_tokens(heads, tokenizer, hidden, count):
     kinds = steps_by_kind(steps)
     search = _Scores(heads, tokenizer, hidden, steps[0][1], kinds, count)
     first = () if len(kinds) > 1 else (next(iter(kinds)),)
-    searches = [_Search(kinds, count) for _ in range(len(hidden))]
+    searches = [_PositionSearch(kinds, count) for _ in range(len(hidden))]
     open_ = dict.fromkeys(range(len(hidden)), (first, 0.0))
     while open_:
         for rows, beginning in _grouped(open_):
@@ -100,7 +100,7 @@ def _ids(kind, before, last):
     return number + (CODE_POINTS if kind == "word" else 0)
 
 
-class _Search:
+class _PositionSearch:
     """The search at one position.
 
     Args:
