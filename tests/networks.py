@@ -6,7 +6,7 @@ import numpy as np
 
 from mdnn import load_config
 from mdnn.config.load import Config
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.thinking.recurrence import Refeed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -35,6 +35,7 @@ def tiny(name, *settings):
                 small += [f"{where}.shortest=2", f"{where}.longest=3"]
             for k, mixer in enumerate(step.mixer):
                 small += [f"{where}.mixer.{k}.groups=2"] * (getattr(mixer, "groups", 1) > 1)
+                small += [f"{where}.mixer.{k}.stored=1"] * (mixer.kind == "stored")
     return load_config(CONFIGS / f"{name}.toml", [*small, *settings])
 
 

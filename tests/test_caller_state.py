@@ -116,7 +116,7 @@ def adapt(prepared):
 
 def imported(prepared):
     """Imports a tiny file of llama2.c; returns the run."""
-    from foreign.foreign_files import write_llama2c
+    from foreign_files import write_llama2c
 
     file, out = prepared.folder / "llama.bin", prepared.new()
     write_llama2c(file, prepared.folder / "tokenizer.bin")

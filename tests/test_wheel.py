@@ -81,7 +81,8 @@ def test_commands_of_the_wheel(environment, tmp_path):
     assert Path(found).is_relative_to(environment.parent)
     assert run(command, "--version", cwd=tmp_path) == f"mdnn {mdnn.__version__}\n"
     assert run(python, "-m", "mdnn", "--help", cwd=tmp_path).startswith("usage: mdnn")
-    assert run(command, "configs", cwd=tmp_path).count("command:") == 14
+    shipped = len(list((ROOT / "configs").glob("*.toml")))
+    assert run(command, "configs", cwd=tmp_path).count("command:") == shipped > 20
     text = run(python, "-m", "mdnn", "configs", "text", cwd=tmp_path)
     assert text == (ROOT / "configs" / "text.toml").read_text("utf-8")
     words = (

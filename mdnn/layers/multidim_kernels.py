@@ -177,17 +177,20 @@ def _kernel_pass(p, kernel):
 
 
 def is_native(plan):
-    """Returns whether the library is faster: for kernels that are separate for each position.
+    """Returns whether the library is faster: for separate kernels whose passes run in parallel.
 
     Args:
         plan: `mdnn.layers.multidim_plan.Plan`.
     """
     steps = [step for term in plan.terms for step in term]
     alone = len(plan.output_shape) - 2
+    if plan.execution != "parallel":
+        return False
     return all(len(s.over) == alone and s.n_in == s.n_out <= LONGEST_NATIVE_AXIS for s in steps)
 
 
 def _pays(plan, shape):
     """Returns whether the library is used for an input of a shape."""
     batch, *sizes = shape
-    return None not in sizes and (batch is None or batch >= LEAST_NATIVE_BATCH) and is_native(plan)
+    large = batch is None or batch >= LEAST_NATIVE_BATCH
+    return None not in sizes and large and is_native(plan)

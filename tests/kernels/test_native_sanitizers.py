@@ -19,9 +19,12 @@ def test_fuzzed_under_sanitizers(tmp_path):
     command = native_build.compiler()
     if command is None:
         pytest.skip("no C compiler")
-    found = subprocess.run(
-        [*command, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    found, exceptions = (
+        subprocess.run(
+            [*command, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")
+    )
     if not os.path.isabs(found):
         pytest.skip("the C compiler has no AddressSanitizer")
     environment = os.environ | {"MDNN_CACHE": str(tmp_path)}
@@ -30,7 +33,8 @@ def test_fuzzed_under_sanitizers(tmp_path):
     flags = ("-O1", "-g", "-DMDNN_PLAIN", "-fsanitize=address,undefined")
     native_build.build_native(path, (*flags, "-fno-sanitize-recover=undefined"))
     environment |= {
-        "LD_PRELOAD": found,
+        # Exceptions of C++ in packages that are imported need their library before ASan starts.
+        "LD_PRELOAD": " ".join(path for path in (found, exceptions) if os.path.isabs(path)),
         # Python and TensorFlow free nothing at the end.
         "ASAN_OPTIONS": "detect_leaks=0",
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),

@@ -62,9 +62,7 @@ def with_and_without(monkeypatch, compute):
     "options",
     [
         {"use_bias": True, "activation": "tanh"},
-        {"execution": "sequential", "order": "descending"},
         {"wiring": "causal"},
-        {"wiring": "causal+shift", "execution": "sequential"},
         {"wiring": "local+random", "window": 1, "density": 0.5, "seed": 1},
         {"axes": (1, 3), "self_connection": "once"},
     ],
