@@ -84,7 +84,8 @@ def test_values_and_gradients(calls, monkeypatch, options):
 
 def test_what_keras_runs(calls):
     """Other dtypes, kernels that positions share, resized axes, few examples."""
-    for options in ({"sharing": "shared"}, {"dtype": "float64"}, {"axes": (1,), "units": 2}):
+    other = "float64" if TENSORFLOW else "float16"
+    for options in ({"sharing": "shared"}, {"dtype": other}, {"axes": (1,), "units": 2}):
         layer, x = made(**options)
         layer(x)
     layer, x = made()
@@ -189,3 +190,28 @@ def test_graphs_on_jax(calls, monkeypatch):
     assert calls
     for a, b in zip(jax.tree.leaves(native), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+
+def test_training_steps(calls, monkeypatch, tmp_path):
+    """The custom loop trains with the library, and learns what it learns without."""
+    import tiny
+
+    import mdnn
+
+    mixer = '[{wiring = "causal", sharing = "separate"}]'
+    settings = (
+        f"backbone.layer.0.mixer={mixer}",
+        *tiny.QUICK,
+        "train.steps=3",
+        "context.grid=[4, 4]",
+    )
+
+    def trained():
+        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        mdnn.train(tiny.load_config(tmp_path, *settings), out, show=False)
+        return [np.asarray(w) for w in mdnn.load(out).weights]
+
+    native, other = with_and_without(monkeypatch, trained)
+    assert calls
+    for a, b in zip(native, other, strict=True):
+        np.testing.assert_allclose(a, b, **NEARLY)
