@@ -16,7 +16,7 @@ from mdnn.files import write_text
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
-from mdnn.runs.run_folder import cached_run
+from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
 MAX_ROUNDS = 8

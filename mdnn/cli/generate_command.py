@@ -139,7 +139,7 @@ def write_answer(options):
     Raises:
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.
     """
-    from mdnn.runs.run_folder import cached_run
+    from mdnn.runs.cached_runs import cached_run
     from mdnn.tasks.density_rule import run_for
     from mdnn.tasks.registry import task_for
     from mdnn.training.progress import Ticker

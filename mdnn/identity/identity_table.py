@@ -5,7 +5,7 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.identity.adapted_network import check_belongs, dense_pair
 from mdnn.identity.identity_file import read_identity
-from mdnn.models.fold import RowBottleneck
+from mdnn.models.blocks.fold import RowBottleneck
 
 
 def identity_table(run, identities):

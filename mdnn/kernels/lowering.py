@@ -11,8 +11,8 @@ from mdnn.kernels import structures as c
 from mdnn.kernels.matrices import Arrays, Codes
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.layers.weight_rules import RuledLayerNormalization
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.mixing_block import MixingBlock
 
 
 class NotLoweredError(MdnnError):

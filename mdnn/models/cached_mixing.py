@@ -13,7 +13,7 @@ class CachedMixing:
     are prepared once.
 
     Args:
-        blocks: list of `mdnn.models.blocks.ResidualBlock`.
+        blocks: list of `mdnn.models.blocks.residual_block.ResidualBlock`.
         grid: tuple of ints, sizes of the context axes; the last axis holds the columns.
         width: int, number of channels of the blocks' inputs.
         runs: int, number of times that the blocks run, one after another.

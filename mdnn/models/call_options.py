@@ -23,7 +23,7 @@ class CallOptions:
         adaptive: boolean, whether each position takes its own number of steps, by the
             `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
         identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`:
-            the identity of each context (`mdnn.models.row_identity`); `None` for none.
+            the identity of each context (`mdnn.models.blocks.row_identity`); `None` for none.
     """
 
     causal: bool | None = True

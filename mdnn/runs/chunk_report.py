@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.characters_of import is_letter
 from mdnn.models.chunks.chunk_layout import chunk_starts

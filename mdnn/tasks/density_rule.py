@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from mdnn.config.density import check_density
-from mdnn.datasets.batches.text_batches import windows
+from mdnn.datasets.batches.text_windows import windows
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
 from mdnn.generation.token_entropy import TokenEntropy
@@ -157,7 +157,7 @@ class Widths:
 
         Args:
             density: float.
-            window: dict as `mdnn.datasets.batches.text_batches.windows` yields them.
+            window: dict as `mdnn.datasets.batches.text_windows.windows` yields them.
             chosen: boolean `[n]`, the windows to compute.
         """
         if density not in self._losses:

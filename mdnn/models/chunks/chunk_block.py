@@ -5,7 +5,7 @@ from keras import ops
 
 from mdnn.layers.weight_rules import get_initializer
 from mdnn.models.auxiliary_losses import add_auxiliary_loss
-from mdnn.models.blocks import ResidualBlock, ends, product, run_blocks
+from mdnn.models.blocks.residual_block import ResidualBlock, ends, product, run_blocks
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.chunk_cache import ChunkCache
 from mdnn.models.chunks.chunk_layout import ChunkLayout, num_chunks

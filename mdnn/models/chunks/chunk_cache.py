@@ -3,7 +3,7 @@
 from keras import ops
 
 from mdnn.layers.mixing.decoding_cache import DecodingCache, set_index
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.smoothing import EPSILON

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.thinking.gradient_free import run_without_gradient
 from mdnn.models.thinking.state_noise import StateNoise
 from mdnn.models.thinking.stopping import run_until_stopped
@@ -170,7 +170,7 @@ class Refeed(RuledLayer):
             free: int, or an integer scalar tensor if no layer has dropout: number of steps
                 without gradient, taken before the others.
             options, training: see the call arguments.
-            mix: see `mdnn.models.blocks.run_blocks`.
+            mix: see `mdnn.models.blocks.residual_block.run_blocks`.
 
         Returns:
             Tuple of the states after all steps.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdnn.tokens.features import BYTES
-from mdnn.tokens.modalities.modality import ItemModality
+from mdnn.tokens.modalities.item_modality import ItemModality
 from mdnn.tokens.token_rows import arrangement
 
 

@@ -16,7 +16,7 @@ class JaxStep(TrainingStep):
 
     Args:
         learners, optimizer, precision: see `TrainingStep`.
-        batches: the training batches, a `mdnn.datasets.batches.text_batches.StepBatches`, whose
+        batches: the training batches, a `mdnn.datasets.batches.step_batches.StepBatches`, whose
             `objective` returns the name of a loss model; or `None`. A sample of them determines
             the padded lengths of the target indices, which avoids recompilation when a later batch
             has more targets of a modality.
