@@ -1,4 +1,4 @@
-"""Variables of a network that are held as codes of 8 or 4 bits."""
+"""Variables of a network that are stored as codes of 8 or 4 bits."""
 
 import contextlib
 import contextvars
@@ -40,7 +40,7 @@ def bound_codes(values):
 
 
 class PackedVariable(keras.Variable):
-    """A variable whose value exists as codes alone.
+    """A variable that stores only the codes of its value.
 
     Its `value` is expanded anew for each use. Layers that know it multiply from the codes
     (`product`) or look up rows (`rows`), and make no float32 copy of the matrix.

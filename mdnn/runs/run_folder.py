@@ -54,7 +54,7 @@ class Run:
 
     @functools.cached_property
     def unpacked(self):
-        """The network with all weights in float32, for what reads them one by one."""
+        """The network with all weights in float32, for code that reads individual weights."""
         return self.opened() if can_pack(self.dtype) else self.model
 
     @property
