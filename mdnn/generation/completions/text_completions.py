@@ -133,7 +133,7 @@ class TextCompletions:
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _engine(self, *variant):
-        """Returns what decodes a variant, made once: an engine, or a `TextDecoder`."""
+        """Returns the decoder of a variant, made once: an engine or a `TextDecoder`."""
         if variant not in self.engines:
             sampler, log_probabilities, grammar, offsets = variant
             if any(variant[1:]):
