@@ -119,8 +119,9 @@ class GenerationOptions:
         revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
             certain tokens of each item are decided again, one after another, each given everything
             else that was written.
-        guidance_scale: float, 0 to 100, items only: the distance of the log-probabilities from those
-            given the negative prompts is multiplied by it (`mdnn.generation.sampling.guided`).
+        guidance_scale: float, 0 to 100, items only: multiplies the distance of the
+            log-probabilities from those given the negative prompts
+            (`mdnn.generation.sampling.guided`).
         negative_prompt: an item, or a list of prompts, each an item or a list of items, such as all
             words that were not asked for; needed with another `guidance_scale` than 1.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
