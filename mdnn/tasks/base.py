@@ -63,7 +63,7 @@ class Task(Answering, Learning, Measuring, abc.ABC):
     def __init__(self, config, words=None):
         self.config = config
         self._words = words
-        self._memory = None
+        self._memory, self._stale = None, None
 
     # === Data ===
 
