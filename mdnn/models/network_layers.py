@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 
 from keras import layers
@@ -20,6 +21,7 @@ from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
+from mdnn.models.row_identity import SlotEmbedding
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
@@ -125,7 +127,9 @@ def make_embedding(config, words):
     tokens = config.tokens
     if tokens.candidates:
         return FieldEmbedding(config.backbone.width, tokens.candidates, name="embedding")
-    return ModalityEmbedding(
+    slots = config.context.slots
+    layer = functools.partial(SlotEmbedding, slots=slots) if slots else ModalityEmbedding
+    return layer(
         config.backbone.width,
         modalities=embedding_modalities(config),
         table=tokens.table,

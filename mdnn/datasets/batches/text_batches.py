@@ -12,6 +12,7 @@ from mdnn.datasets.batches.objectives import (
 )
 from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
+from mdnn.tokens.context_slots import behind_slots
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
@@ -99,6 +100,8 @@ class TextBatches(StepBatches):
             `autoregressive` batches are the same as with `None`.
         mixed: Sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
             share of the windows that is drawn from each. The shares are below 1 in sum.
+        slots: Integer, number of learned slots before each window, positions in addition to
+            `length`.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
@@ -124,6 +127,7 @@ class TextBatches(StepBatches):
         repeat=False,
         objectives=None,
         mixed=(),
+        slots=0,
         **kwargs,
     ):
         ids = np.asarray(ids)
@@ -162,6 +166,7 @@ class TextBatches(StepBatches):
         self.seed = int(seed)
         self.padding = padding
         self.objectives = objectives
+        self.slots = int(slots)
 
     def objective(self, step):
         """Returns a step's objective: autoregressive, parallel or masked_diffusion."""
@@ -176,8 +181,8 @@ class TextBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, length, 8]`; `"targets"`, of the same shape,
-            the tokens one position later, zeros at positions without a target; and, with
+            A dictionary: `"tokens"`, int32 `[batch, slots + length, 8]`; `"targets"`, of the same
+            shape, the tokens one position later, zeros at positions without a target; and, with
             `objectives`, `"weights"`, float32 `[batch, length]`, with mean 1 over the targets.
         """
         number = self.batch
@@ -202,8 +207,8 @@ class TextBatches(StepBatches):
         if objective != "autoregressive":
             tokens, targets, weight = self._masked(objective, step, tokens, targets, run, offset)
         batch = {
-            "tokens": np.ascontiguousarray(tokens),
-            "targets": np.ascontiguousarray(targets),
+            "tokens": np.ascontiguousarray(behind_slots(tokens, self.slots)),
+            "targets": np.ascontiguousarray(behind_slots(targets, self.slots, targets=True)),
         }
         if self.objectives is not None:
             batch["weights"] = normalised(weight[:, None], targets)
@@ -211,13 +216,13 @@ class TextBatches(StepBatches):
 
     @property
     def reads_parts(self):
-        """Boolean, whether `part_at` reads less than whole batches: no masks and no padding."""
-        return self.padding == "none" and self.objectives is None
+        """Boolean, whether `part_at` reads less than whole batches: no masks, padding, slots."""
+        return self.padding == "none" and self.objectives is None and not self.slots
 
     @property
     def shapes(self):
         """Shapes of a batch's arrays, a dict, without `weights`."""
-        shape = (self.batch, self.length, WIDTH)
+        shape = (self.batch, self.slots + self.length, WIDTH)
         return {"tokens": shape, "targets": shape}
 
     def part_at(self, step, examples, positions):
@@ -266,7 +271,7 @@ class TextBatches(StepBatches):
         return tokens, targets * before[..., None], weight
 
 
-def windows(ids, tokenizer, length, stride=None, batch=64):
+def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
     """Yields evaluation windows in which every token but the first is counted exactly once.
 
     With `stride == length` (the default) windows do not overlap and every position counts, the
@@ -280,10 +285,13 @@ def windows(ids, tokenizer, length, stride=None, batch=64):
         length: Integer, positions of a window.
         stride: Integer from 1 to `length`, tokens between the starts of windows.
         batch: Integer, windows per batch. The last batch is filled with windows of zeros.
+        slots: Integer, number of learned slots before each window, positions in addition to
+            `length`.
 
     Yields:
-        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, length, 8]`, `"counted"`
-        boolean `[batch, length]`. The end of the last window may be padding, which is not counted.
+        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, slots + length, 8]`, `"counted"`
+        boolean `[batch, slots + length]`. The end of the last window may be padding, which is not
+        counted.
 
     Raises:
         MdnnError: If the text is too short or an argument is out of range.
@@ -298,10 +306,10 @@ def windows(ids, tokenizer, length, stride=None, batch=64):
         )
     if ids.ndim != 1 or len(ids) < 2:
         raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {ids.shape}")
-    return _windows(ids, tokenizer, length, stride, batch)
+    return _windows(ids, tokenizer, length, stride, batch, slots)
 
 
-def _windows(ids, tokenizer, length, stride, batch):
+def _windows(ids, tokenizer, length, stride, batch, slots):
     """Yields the windows; a separate generator, so that `windows` validates when called."""
     position = np.arange(length)
     beyond = max(0, len(ids) - 1 - length)
@@ -314,4 +322,8 @@ def _windows(ids, tokenizer, length, stride, batch):
         tokens = tokenizer.tokens(np.where(filled, ids.take(index, mode="clip"), -1))
         targets = tokenizer.tokens(np.where(filled, ids.take(index + 1, mode="clip"), -1), 0, 1)
         counted = filled & ((position >= length - stride) | (window == 0))
-        yield {"tokens": tokens, "targets": targets, "counted": counted}
+        yield {
+            "tokens": behind_slots(tokens, slots),
+            "targets": behind_slots(targets, slots, targets=True),
+            "counted": np.pad(counted, [(0, 0), (slots, 0)]),
+        }
