@@ -23,7 +23,7 @@ _PLACES = {
     "TokenCrossEntropy": "mdnn.models.loss",
     "build": "mdnn.models.builder",
     "chat_prompt": "mdnn.tokens.subwords.chat_prompt",
-    "distill": "mdnn.training.distill_run",
+    "distill": "mdnn.training.adapting.distill_run",
     "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",
     "generate": "mdnn.tasks.generate",

@@ -6,7 +6,7 @@ import numpy as np
 
 from mdnn import load_config
 from mdnn.config.load import Config
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.thinking.recurrence import Refeed
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -16,7 +16,7 @@ from mdnn.files import write_text
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
-from mdnn.runs.run_folder import cached_run
+from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
 MAX_ROUNDS = 8
@@ -70,7 +70,7 @@ class ChatSession:
 
     @property
     def tools(self):
-        """The tools that the network is told of, a list of `ToolSpec`."""
+        """The tools described to the network, a list of `ToolSpec`."""
         return [] if self.toolbox is None else self.toolbox.specs()
 
     def change(self, **options):
@@ -222,7 +222,7 @@ class ChatSession:
 
 
 def _with_grammar(tool):
-    """Returns a tool with parameters that have a grammar: any object where its own have none."""
+    """Returns a tool whose parameters have a grammar, any object if theirs has none."""
     try:
         schema_expression(tool.parameters)
     except MdnnError:

@@ -1,4 +1,4 @@
-"""What each command does. What is heavy is imported when it is needed."""
+"""Implements the commands. Each command makes its heavy imports when it runs."""
 
 import json
 import signal
@@ -33,7 +33,7 @@ def _train(options):
     else:
         if not options.process_id:
             check_new_folder(as_path(options.out, "--out"))
-    config = _quiet_config(options.config, options.set, share_cores)
+    config = quiet_config(options.config, options.set, share_cores)
     from mdnn.training.run_training import train
 
     result = train(
@@ -81,7 +81,7 @@ def _print_training(config, result, as_json):
     )
 
 
-def _quiet_config(path, changes, prepare=None):
+def quiet_config(path, changes, prepare=None):
     """Loads a config, for whose mixers Keras is imported, without the backend's messages.
 
     Args:
@@ -122,7 +122,7 @@ def share_cores(config):
 
 
 def _check_resumed(changes):
-    """Refuses changes that a run that goes on with its own config could not take.
+    """Refuses changes of config keys that are fixed when a run is resumed.
 
     Returns:
         The new `data.source`, or `None`.
@@ -169,7 +169,7 @@ def run_demo(options):
 
 
 def run_evaluate(options):
-    """Prints what a network reaches."""
+    """Evaluates a network and prints its metrics."""
     quiet_import()
     from mdnn.runs.run_folder import open_run
     from mdnn.tasks import task_for
@@ -204,7 +204,7 @@ def run_evaluate(options):
 
 
 def _numbers(option, words):
-    """The whole numbers of a list such as 1,2,4."""
+    """Parses a list of whole numbers such as `1,2,4`."""
     try:
         return [int(word) for word in words.split(",")]
     except ValueError:
@@ -228,96 +228,3 @@ def run_quantize(options):
     from mdnn.cli.quantize_command import write_small
 
     write_small(options)
-
-
-def run_inspect(options):
-    """Prints what a network is made of."""
-    from mdnn.config.load import check_keys
-    from mdnn.safety.saved_model_ops import is_saved_model
-
-    path = as_path(options.what, "inspect")
-    if path.suffix == ".safetensors":
-        _inspect_identity(path, options.json)
-        return
-    folder = path.is_dir()
-    if folder and options.set:
-        raise MdnnError("--set changes a config; a run folder is inspected as it is")
-    if options.text is not None and not folder:
-        raise MdnnError("--text: expected a run folder, whose network cuts the text")
-    if folder:
-        quiet_import()
-    else:
-        check_keys(options.what, options.set)
-        config = _quiet_config(options.what, options.set)
-    if folder and not (path / "config.toml").exists() and is_saved_model(path):
-        _inspect_saved_model(options)
-        return
-    from mdnn.cli.native_command import engine_facts, format_engine, format_layers, layer_facts
-    from mdnn.runs.inspection import inspect
-    from mdnn.runs.origin import format_origin, read_origin
-    from mdnn.runs.run_folder import open_run
-
-    if folder:
-        run = chosen(open_run(path), options)
-        if options.text is not None:
-            from mdnn.cli.chunk_view import print_chunks
-
-            print_chunks(run, options.text, options.json)
-            return
-        facts = inspect(run.config, run.words, run.model)
-        facts |= {"origin": read_origin(path), "texts": engine_facts(run)}
-        facts["native_layers"] = layer_facts(run)
-    else:
-        facts = inspect(config)
-    if options.json:
-        print(json.dumps(facts))
-        return
-    row = "{:<24} {:<20} {:<16} {:>12} {:>16}".format
-    print(row("layer", "kind", "shape", "parameters", "operations"))
-    for layer in facts["layers"]:
-        shape = " x ".join(map(str, layer["shape"]))
-        counts = f"{layer['parameters']:,}", f"{layer['operations']:,}"
-        print(row(layer["name"], layer["kind"], shape, *counts))
-    grid = " x ".join(map(str, facts["grid"]))
-    print(
-        f"\n{facts['parameters']:,} parameters; a context of {facts['positions']:,} positions "
-        f"({grid}), "
-        f"run {facts['steps']} time{'s' if facts['steps'] > 1 else ''}\n"
-        f"{facts['operations_per_position']:,} multiply-adds and {facts['bytes_per_position']:,} "
-        "bytes "
-        f"per position\nreach: the last position's answer depends on {facts['receptive_field']:,} "
-        "of "
-        f"{facts['positions']:,} positions"
-    )
-    if facts.get("origin"):
-        print(format_origin(facts["origin"]))
-    if facts.get("texts"):
-        print(format_engine(facts["texts"]))
-    if facts.get("native_layers"):
-        print(format_layers(facts["native_layers"]))
-
-
-def _inspect_identity(path, as_json):
-    quiet_import()
-    from mdnn.identity.identity_file import identity_facts
-
-    facts = identity_facts(path)
-    slots = f", {facts['slots']} learned slots" if facts["slots"] else ""
-    if as_json:
-        print(json.dumps(facts))
-        return
-    for name, shape in facts.pop("arrays").items():
-        print(f"{name:<40} {' x '.join(map(str, shape))}")
-    print(
-        f"\nan identity ({facts['kind']}{slots}) of {facts['numbers']:,} numbers for the network "
-        f"{facts['network'][:8]}; learned from {facts.get('source')} in {facts.get('steps')} steps"
-    )
-    if "loss" in facts and "loss_before" in facts:
-        print(f"{facts['loss_before']:.4f} nats without it, {facts['loss']:.4f} with it")
-
-
-def _inspect_saved_model(options):
-    from mdnn.safety.saved_model_ops import inspect_saved_model, saved_model_lines
-
-    facts = inspect_saved_model(as_path(options.what, "inspect"))
-    print(json.dumps(facts) if options.json else "\n".join(saved_model_lines(facts)))

@@ -31,7 +31,7 @@ def run_distill(options):
     check_new_folder(as_path(options.out, "--out"))
     quiet_import()
     from mdnn.cli.commands import finish_training, share_cores
-    from mdnn.training.distill_run import student_config
+    from mdnn.training.adapting.distill_run import student_config
     from mdnn.training.run_training import train
 
     config = student_config(options.run, options.members, options.weight, options.set)

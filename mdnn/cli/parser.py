@@ -13,7 +13,6 @@ from mdnn.cli.commands import (
     run_demo,
     run_evaluate,
     run_export,
-    run_inspect,
     run_quantize,
     run_train,
 )
@@ -21,6 +20,7 @@ from mdnn.cli.distill_command import add_distill
 from mdnn.cli.generate_command import add_generate
 from mdnn.cli.grow_command import add_grow
 from mdnn.cli.import_command import add_import
+from mdnn.cli.inspect_command import run_inspect
 from mdnn.cli.native_command import add_build_native
 from mdnn.cli.plan_command import add_plan
 from mdnn.cli.process_options import add_processes
@@ -247,7 +247,7 @@ def parser():
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else does."""
+    """Argument parser that reports an error in one line, as the commands do."""
 
     def parse_known_args(self, args=None, namespace=None):
         """Parses words; a value may begin with a dash, unless it is an option of the command."""

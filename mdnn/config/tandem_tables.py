@@ -20,6 +20,9 @@ class Tandem:
     # `exchange_full`; it grows in between.
     exchange_from: float = option(0.2, least=0.0, most=1.0)
     exchange_full: float = option(0.4, least=0.0, most=1.0)
+    # Every so many steps the weights are copied with which the predictions for the exchange are
+    # made; 0: members learn from each other's predictions as they are.
+    stale: int = option(0, least=0, most=1_000_000)
     # "shared": every member learns every example. "divided": each example is learnt by one member
     # alone, and the others hear of it through the exchange.
     data: str = option("shared", choices=("shared", "divided"))
@@ -66,6 +69,11 @@ def check_tandem(config, always_recurrent):
         raise MdnnError(
             f"tandem.exchange_full: expected at least exchange_from = {tandem.exchange_from}, "
             f"received {tandem.exchange_full}"
+        )
+    if tandem.stale and not tandem.exchange:
+        raise MdnnError(
+            "tandem.stale: expected 0 without an exchange (tandem.exchange = 0), received "
+            f"{tandem.stale}"
         )
     for wrong, text in (
         (always_recurrent or config.refeed != RefeedTable(), "no refeeding"),

@@ -24,6 +24,13 @@ from mdnn.constraints.json_texts import (
 )
 from mdnn.constraints.number_ranges import INTEGER, NUMBER, integers
 from mdnn.constraints.regular_expressions import parse_regex
+from mdnn.constraints.schema_references import (
+    ANNOTATIONS,
+    checked_count,
+    checked_list,
+    merged,
+    referred,
+)
 from mdnn.errors import MdnnError, did_you_mean, shown
 
 MAX_DEPTH = 4
@@ -32,12 +39,6 @@ MAX_DEPTH = 4
 MAX_SCHEMAS = 10_000
 """Largest number of schemas inside a schema, references resolved each time."""
 
-_IGNORED = frozenset(
-    (
-        *("title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs"),
-        *("definitions", "deprecated", "readOnly", "writeOnly", "nullable"),
-    )
-)
 _KEYWORDS = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
@@ -79,7 +80,7 @@ def schema_expression(schema, where="schema"):
 
 
 class _SchemaReader:
-    """Reads a schema and what it refers to.
+    """Reads a schema and the schemas that it refers to.
 
     Args:
         root: the whole schema.
@@ -107,7 +108,7 @@ class _SchemaReader:
         if not isinstance(schema, dict):
             raise MdnnError(f"{where}: expected a schema, received {shown(schema)}")
         for key in schema:
-            if key not in KEYWORDS and key not in _IGNORED:
+            if key not in KEYWORDS and key not in ANNOTATIONS:
                 raise MdnnError(
                     f"{where}: the keyword {key[:40]!r} is not supported"
                     f"{did_you_mean(key, KEYWORDS)}"
@@ -116,15 +117,15 @@ class _SchemaReader:
             return self._reference(schema, where, depths)
         for key in ("anyOf", "oneOf"):
             if key in schema:
-                rest = {k: v for k, v in schema.items() if k != key and k not in _IGNORED}
+                rest = {k: v for k, v in schema.items() if k != key and k not in ANNOTATIONS}
                 return self._any_of(schema[key], rest, f"{where}.{key}", depths)
         if "allOf" in schema:
             rest = {k: v for k, v in schema.items() if k != "allOf"}
-            return self.value(self._merged(rest, schema["allOf"], where, depths), where, depths)
+            return self.value(merged(self.root, rest, schema["allOf"], where), where, depths)
         if "const" in schema:
             return json_literal(schema["const"], f"{where}.const")
         if "enum" in schema:
-            values = self._list(schema["enum"], f"{where}.enum")
+            values = checked_list(schema["enum"], f"{where}.enum")
             return choice(*(json_literal(value, f"{where}.enum") for value in values))
         return self._typed(schema, where, depths)
 
@@ -136,7 +137,7 @@ class _SchemaReader:
             if not used:
                 return self.any_value()
             kinds = used
-        kinds = [kinds] if isinstance(kinds, str) else self._list(kinds, f"{where}.type")
+        kinds = [kinds] if isinstance(kinds, str) else checked_list(kinds, f"{where}.type")
         if schema.get("nullable") is True:
             kinds = [*kinds, "null"]
         for kind in kinds:
@@ -174,65 +175,24 @@ class _SchemaReader:
 
     def _reference(self, schema, where, depths):
         name = schema["$ref"]
-        rest = {k: v for k, v in schema.items() if k != "$ref" and k not in _IGNORED}
+        rest = {k: v for k, v in schema.items() if k != "$ref" and k not in ANNOTATIONS}
         if rest:
             raise MdnnError(f"{where}: keywords beside $ref are not supported")
-        if not isinstance(name, str) or not (name == "#" or name.startswith("#/")):
-            raise MdnnError(
-                f"{where}.$ref: expected a place inside the schema such as #/$defs/name, received "
-                f"{shown(name)}"
-            )
-        target = self.root
-        for word in name.split("/")[1:]:
-            word = word.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and word.isdecimal() and int(word) < len(target):
-                target = target[int(word)]
-            elif isinstance(target, dict) and word in target:
-                target = target[word]
-            else:
-                raise MdnnError(f"{where}.$ref: there is no {name[:80]!r} in the schema")
+        target = referred(self.root, name, where)
         depth = depths.get(name, 0)
         if depth > MAX_DEPTH:
             return NOTHING
         return self.value(target, name, {**depths, name: depth + 1})
 
     def _any_of(self, schemas, rest, where, depths):
-        schemas = self._list(schemas, where)
+        schemas = checked_list(schemas, where)
         options = []
         for number, schema in enumerate(schemas):
             place = f"{where}[{number}]"
             if rest:
-                schema = self._merged(rest, [schema], place, depths)
+                schema = merged(self.root, rest, [schema], place)
             options.append(self.value(schema, place, depths))
         return choice(*options)
-
-    def _merged(self, schema, others, where, depths):
-        """Returns one schema of several that hold together."""
-        schema = dict(schema)
-        for other in self._list(others, f"{where}.allOf"):
-            if isinstance(other, dict) and set(other) - _IGNORED == {"$ref"}:
-                other = self._target(other, where)
-            if not isinstance(other, dict):
-                raise MdnnError(f"{where}.allOf: expected objects, received {shown(other)}")
-            for key, value in other.items():
-                if key == "properties" and key in schema:
-                    schema[key] = {**schema[key], **value}
-                elif key == "required" and key in schema:
-                    schema[key] = list(dict.fromkeys([*schema[key], *value]))
-                elif key in schema and key not in _IGNORED and schema[key] != value:
-                    raise MdnnError(f"{where}: {key!r} twice in schemas that hold together")
-                else:
-                    schema[key] = value
-        return schema
-
-    def _target(self, schema, where):
-        """Returns the schema that a reference inside `allOf` names."""
-        target = self.root
-        for word in str(schema["$ref"]).split("/")[1:]:
-            target = target.get(word) if isinstance(target, dict) else None
-        if target is None or target is self.root:
-            raise MdnnError(f"{where}.$ref: there is no {shown(schema['$ref'])} in the schema")
-        return target
 
     def _object(self, schema, where, depths):
         properties = schema.get("properties", {})
@@ -261,13 +221,13 @@ class _SchemaReader:
         return sequence("{", members_expression(members), "}")
 
     def _array(self, schema, where, depths):
-        least = self._number(schema, "minItems", where, 0)
-        most = self._number(schema, "maxItems", where, None)
+        least = checked_count(schema, "minItems", where, 0)
+        most = checked_count(schema, "maxItems", where, None)
         items = schema.get("items", True)
         first = [
             self.value(inner, f"{where}.prefixItems[{number}]", depths)
             for number, inner in enumerate(
-                self._list(schema.get("prefixItems", []), where, empty=True)
+                checked_list(schema.get("prefixItems", []), where, empty=True)
             )
         ]
         rest = self.value(items, f"{where}.items", depths)
@@ -284,8 +244,8 @@ class _SchemaReader:
         return sequence("[", *start, tail, "]")
 
     def _string(self, schema, where):
-        least = self._number(schema, "minLength", where, 0)
-        most = self._number(schema, "maxLength", where, None)
+        least = checked_count(schema, "minLength", where, 0)
+        most = checked_count(schema, "maxLength", where, None)
         pattern = schema.get("pattern")
         if pattern is None and schema.get("format") in FORMATS:
             pattern = f"^{FORMATS[schema['format']]}$"
@@ -316,18 +276,3 @@ class _SchemaReader:
         if not limits:
             return INTEGER
         return integers(limits.get("minimum"), limits.get("maximum"))
-
-    @staticmethod
-    def _number(schema, key, where, default):
-        value = schema.get(key, default)
-        if value is not default and (
-            isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000
-        ):
-            raise MdnnError(f"{where}.{key}: expected 0 to 10,000, received {shown(value)}")
-        return value
-
-    @staticmethod
-    def _list(value, where, empty=False):
-        if not isinstance(value, list) or not (value or empty):
-            raise MdnnError(f"{where}: expected a list, received {shown(value)}")
-        return value

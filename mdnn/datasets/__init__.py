@@ -19,7 +19,7 @@ _PLACES = {
     "read_text": "mdnn.datasets.text.text_sources",
     "read_video": "mdnn.datasets.media.media_files",
     "split": "mdnn.datasets.text.text_sources",
-    "windows": "mdnn.datasets.batches.text_batches",
+    "windows": "mdnn.datasets.batches.text_windows",
     "write_item": "mdnn.datasets.media.media_files",
 }
 

@@ -5,7 +5,7 @@ import os
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.item_generator import ItemGenerator
-from mdnn.generation.options import check_seed
+from mdnn.generation.option_checks import check_seed
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.text_decoding import check_text
 from mdnn.tokens.items import as_item

@@ -33,3 +33,17 @@ def check_number(value, kind, fits, name, expected):
         return
     if not isinstance(value, kind) or isinstance(value, bool) or not fits(value):
         raise MdnnError(f"{name}: expected {expected}, received {value!r}")
+
+
+def check_seed(seed):
+    """Converts a seed to int.
+
+    Raises:
+        MdnnError: not a 32-bit integer.
+    """
+    check_number(
+        seed, numbers.Integral, lambda s: -(2**31) <= s < 2**31, "seed", "a 32-bit whole number"
+    )
+    if seed is None:
+        raise MdnnError("seed: expected a 32-bit whole number, received None")
+    return int(seed)

@@ -4,7 +4,7 @@ import dataclasses
 import numbers
 
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.generation.option_checks import check_integer, check_number, check_word
+from mdnn.generation.option_checks import check_integer, check_number, check_seed, check_word
 
 DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
 """Decoding modes. A network's default is the first of these that it was trained for."""
@@ -289,17 +289,3 @@ def options_of(given):
                 f"unknown option {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}"
             )
     return GenerationOptions(**given)
-
-
-def check_seed(seed):
-    """Converts a seed to int.
-
-    Raises:
-        MdnnError: not a 32-bit integer.
-    """
-    check_number(
-        seed, numbers.Integral, lambda s: -(2**31) <= s < 2**31, "seed", "a 32-bit whole number"
-    )
-    if seed is None:
-        raise MdnnError("seed: expected a 32-bit whole number, received None")
-    return int(seed)

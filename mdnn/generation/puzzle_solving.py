@@ -7,7 +7,7 @@ import numpy as np
 
 from mdnn.datasets.puzzles.puzzle_splits import make_task
 from mdnn.errors import MdnnError
-from mdnn.generation.options import check_seed
+from mdnn.generation.option_checks import check_seed
 from mdnn.models.thinking.grid_resizing import at_grid_size
 from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.recurrent_inference import (

@@ -9,7 +9,8 @@ from mdnn.errors import MdnnError
 from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
-from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions, check_seed
+from mdnn.generation.option_checks import check_seed
+from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features

@@ -11,10 +11,10 @@ from mdnn.growth.mixer_growth import grow_mixer
 from mdnn.growth.nested_growth import grow_chunks, grow_fold
 from mdnn.growth.new_blocks import added_block
 from mdnn.growth.stream_growth import check_kept, grow_dense, grow_norm, mix_rules
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.chunks.chunk_block import ChunkBlock
-from mdnn.models.fold import RowBottleneck
-from mdnn.models.mixing import MixingBlock
 
 
 def grow_block(old, new, stream, where):

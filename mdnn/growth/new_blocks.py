@@ -6,9 +6,9 @@ from mdnn.errors import MdnnError
 from mdnn.growth.origins import created
 from mdnn.layers.mixing.mean import AxisMean
 from mdnn.layers.multidim_dense import MultidimDense
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.models.chunks.chunk_block import ChunkBlock
-from mdnn.models.fold import RowBottleneck
 
 
 def added_block(block, known, grow, where):

@@ -10,8 +10,8 @@ from mdnn.growth.channel_maps import Groups, activated
 from mdnn.growth.grid_change import GridChange
 from mdnn.growth.origins import placed
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.models.blocks import LinearBlock
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.blocks.feed_forward import LinearBlock
+from mdnn.models.blocks.mixing_block import MixingBlock
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,17 +9,17 @@ from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.identity.identity_file import SLOTS, Identity, fingerprint_of, read_identity
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.builder import build
-from mdnn.models.fold import RowBottleneck
-from mdnn.models.mixing import MixingBlock
 
 
 def dense_pair(block):
     """Returns the dense layers of a block that an identity changes.
 
     Args:
-        block: `mdnn.models.blocks.ResidualBlock`.
+        block: `mdnn.models.blocks.residual_block.ResidualBlock`.
 
     Returns:
         Pair: the layer whose outputs get an offset, before any activation; and the one whose inputs

@@ -5,8 +5,8 @@ import numpy as np
 from mdnn.errors import MdnnError
 from mdnn.identity.adapted_network import adapted_config, check_belongs, dense_pair
 from mdnn.identity.identity_file import SLOTS, read_identity
-from mdnn.models.fold import RowBottleneck
-from mdnn.models.row_identity import EMBEDDING
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.row_identity import EMBEDDING
 
 
 def identity_table(run, identities):

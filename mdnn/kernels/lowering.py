@@ -11,8 +11,8 @@ from mdnn.kernels import structures as c
 from mdnn.kernels.matrices import Arrays, Codes
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.layers.weight_rules import RuledLayerNormalization
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.mixing_block import MixingBlock
 
 
 class NotLoweredError(MdnnError):
@@ -160,7 +160,7 @@ def numbers(variable):
 
 
 def activation_number(function, where, n):
-    """Returns the number of an activation and how many of `n` values it changes."""
+    """Returns an activation's number and the count of values, out of `n`, that it changes."""
     count = n
     if isinstance(function, Partial):
         count, function = function.activated(n), function.activation

@@ -7,7 +7,7 @@ from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import NotLoweredError, numbers
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.layers.table_lookup import digit_rows
-from mdnn.models.row_identity import SlotEmbedding
+from mdnn.models.slot_embedding import SlotEmbedding
 from mdnn.tokens.context_slots import SLOT
 from mdnn.tokens.features import COLUMNS
 from mdnn.tokens.modalities import modality
@@ -60,7 +60,7 @@ def _stream_rows(lowering, layer, name, table):
 
 
 def _places(layer, name, positions):
-    """Returns what coordinates and item numbers add at each position, `[positions, width]`."""
+    """Returns the summed coordinate and item-number embeddings, `[positions, width]`."""
     total = np.zeros((positions, layer.width), "float32")
     tables = layer.place_tables.get(name, [])
     for k, table in enumerate(tables):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from keras import ops
 
 from mdnn.tokens.features import COLUMNS
@@ -226,6 +227,38 @@ def bit_channels(places=False, items=False, base=32, digits=6):
     numbers = [f"place_{k}" for k in (1, 2, 3)] * places + ["item"] * items
     sizes += [(name, number_bits(base, digits)) for name in numbers]
     return [(name, bit) for name, count in sizes for bit in range(count - 1, -1, -1)]
+
+
+def token_bits(tokens, channels):
+    """Returns the bits of tokens `[..., 8]`, integers `[..., len(channels)]` of 0 and 1.
+
+    Args:
+        tokens: Integer tensor.
+        channels: See `bit_channels`.
+    """
+    return ops.stack([column(tokens, name) // 2**bit % 2 for name, bit in channels], axis=-1)
+
+
+def bit_scores(step, hidden, channels):
+    """Returns the scores of a step's numbers: the sum of the scores of each number's 1 bits.
+
+    Bits are independent, so the softmax of the sums is the product of the bits' probabilities.
+
+    Args:
+        step: A `DecodingStep` whose numbers are bits of one column.
+        hidden: Float tensor `[..., width]`, whose first channels are the scores of the bits.
+        channels: See `bit_channels`.
+
+    Returns:
+        float32 `[..., classes]`.
+    """
+    places = [k for k, (where, _) in enumerate(channels) if where == step.column]
+    first, last = places[0], places[-1] + 1
+    numbers = np.arange(step.classes) if step.values is None else np.array(step.values)
+    numbers = numbers * step.divisor
+    bits = np.array([bit for _, bit in channels[first:last]])
+    patterns = (numbers[None] >> bits[:, None] & 1).astype("float32")
+    return ops.matmul(ops.cast(hidden[..., first:last], "float32"), patterns)
 
 
 def _bit_steps(modalities, places, base, digits):

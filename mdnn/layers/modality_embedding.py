@@ -3,7 +3,6 @@
 import functools
 
 import keras
-import numpy as np
 from keras import ops
 
 from mdnn.layers.decoding_steps import (
@@ -12,18 +11,14 @@ from mdnn.layers.decoding_steps import (
     check_table,
     column,
     is_any,
+    token_bits,
     whole_size,
 )
 from mdnn.layers.initializers import OrderedRows, initializer_copy
-from mdnn.layers.table_lookup import (
-    dense_gradient,
-    digit_rows,
-    sum_of_rows,
-    take_rows,
-)
+from mdnn.layers.table_lookup import digit_rows, sum_by_modality, sum_of_rows, take_rows
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import WIDTH
-from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality
+from mdnn.tokens.modalities import MODALITIES, modality
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -205,59 +200,32 @@ class ModalityEmbedding(RuledLayer):
         return bool(whole_size(name, self.table, self.subwords))
 
     def _rows(self, tokens):
-        """Sums the rows of all small tables with a single look-up in the concatenated tables.
-
-        The modality selects the offset of each byte's or coordinate's table. A look-up per modality
-        would multiply the time by the number of modalities.
-        """
-        kind = column(tokens, "modality")
-        tables, groups = [], []
+        """Sums the rows of all small tables: those of bytes, coordinates and items."""
+        groups = []
         for k in range(3):
             name = f"byte_{k + 1}"
             by_name = {n: self.byte_tables[n] for n in self.modalities if n not in self._apart}
             by_name = {n: tables_of[k] for n, tables_of in by_name.items() if k < len(tables_of)}
-            groups.append((by_name, column(tokens, name)[..., None], "bytes"))
+            if by_name:
+                groups.append((by_name, column(tokens, name)[..., None], True))
         for k in range(3):
             by_name = {n: t[k] for n, t in self.place_tables.items() if k < len(t)}
-            groups.append((by_name, column(tokens, f"place_{k + 1}"), "digits"))
+            if by_name:
+                number = digit_rows(column(tokens, f"place_{k + 1}"), self.base, self.digits)
+                groups.append((by_name, number, False))
         if self.item_table is not None:
             names = [name for name, each in MODALITIES.items() if each.index > 0]
-            by_name = dict.fromkeys(names, self.item_table)
-            groups.append((by_name, column(tokens, "item"), "digits"))
-        indices, starts = [], {}
-        size = 1  # the first row is zeros
-        for by_name, number, what in groups:
-            if not by_name:
-                continue
-            begin, most = np.zeros(MAX_MODALITIES, "int32"), np.zeros(MAX_MODALITIES, "int32")
-            for name, table in by_name.items():
-                if id(table) not in starts:
-                    starts[id(table)] = size
-                    tables.append((None if table is self.item_table else name, table))
-                    size += table.shape[0]
-                at = modality(name).index
-                begin[at], most[at] = starts[id(table)], table.shape[0] - 1
-            # Indices outside the table of modalities select the row of zeros.
-            valid_kind = ops.where(kind < MAX_MODALITIES, kind, 0)
-            begin = ops.take(ops.convert_to_tensor(begin), valid_kind)[..., None]
-            if what == "digits":
-                number = digit_rows(number, self.base, self.digits)
-            else:
-                # Bytes of other modalities in this column may be larger: clip them.
-                most = ops.take(ops.convert_to_tensor(most), valid_kind)[..., None]
-                number = ops.minimum(number, most)
-            indices.append(ops.where(begin > 0, begin + number, 0))
-        if not tables:
-            return ops.zeros((*ops.shape(kind), self.width), self.compute_dtype)
-        zeros = ops.zeros((1, self.width), self.compute_dtype)
-        # Tables are brought to the width before the look-up: they have fewer rows than there are
-        # positions.
-        joined = [
-            self.to_stream(name, ops.cast(ops.convert_to_tensor(table), self.compute_dtype))
-            for name, table in tables
-        ]
-        joined = dense_gradient(ops.concatenate([zeros, *joined], axis=0))
-        return ops.sum(ops.take(joined, ops.concatenate(indices, axis=-1), axis=0), axis=-2)
+            number = digit_rows(column(tokens, "item"), self.base, self.digits)
+            groups.append((dict.fromkeys(names, self.item_table), number, False))
+        kind = column(tokens, "modality")
+        if groups:
+            return sum_by_modality(kind, groups, self._whole_table)
+        return ops.zeros((*ops.shape(kind), self.width), self.compute_dtype)
+
+    def _whole_table(self, name, table):
+        """Returns the rows of a modality's small table, `[n, width]` in the compute dtype."""
+        rows = ops.cast(ops.convert_to_tensor(table), self.compute_dtype)
+        return self.to_stream(None if table is self.item_table else name, rows)
 
     def _units(self, name, tokens):
         first, second, third = (column(tokens, f"byte_{k}") for k in (1, 2, 3))
@@ -293,11 +261,9 @@ class ModalityEmbedding(RuledLayer):
         return self.to_stream("word", rows + self._letters(numbers))
 
     def _bits(self, tokens):
-        bits = [column(tokens, name) // 2**bit % 2 for name, bit in self._channels()]
-        signs = ops.cast(ops.stack(bits, axis=-1) * 2 - 1, self.compute_dtype)
-        known = is_any(column(tokens, "modality"), self.modalities)
-        signs = signs * ops.cast(known, signs.dtype)[..., None]
-        rest = self.width - len(bits)
+        signs = ops.cast(token_bits(tokens, self._channels()) * 2 - 1, self.compute_dtype)
+        known = is_any(column(tokens, "modality"), self.modalities)[..., None]
+        signs, rest = signs * ops.cast(known, signs.dtype), self.width - signs.shape[-1]
         return ops.pad(signs, [(0, 0)] * (len(signs.shape) - 1) + [(0, rest)])
 
     def _letters(self, number):

@@ -7,6 +7,7 @@ from keras import ops
 from mdnn.layers.decoding_steps import (
     LARGEST,
     bit_channels,
+    bit_scores,
     check_modalities,
     check_table,
     decoding_steps,
@@ -171,7 +172,7 @@ class ModalityHeads(RuledLayer):
     def _score(self, step, hidden, answers):
         """See `scores_of`."""
         if self.table == "bits":
-            return self._bit_score(step, hidden)
+            return bit_scores(step, hidden, self._channels)
         for table, earlier in zip(self.gates[step.name], step.given, strict=True):
             rows = ops.cast(ops.take(table, answers[earlier], axis=0), hidden.dtype)
             hidden = hidden * (1.0 + rows)
@@ -189,19 +190,6 @@ class ModalityHeads(RuledLayer):
                 return y
         kernel = ops.cast(kernel, hidden.dtype)
         return ops.matmul(hidden, ops.transpose(kernel) if tied else kernel)
-
-    def _bit_score(self, step, hidden):
-        """Returns the scores of a step's numbers: the sum of the scores of each number's 1 bits.
-
-        Bits are independent, so the softmax of the sums is the product of the bits' probabilities.
-        """
-        places = [k for k, (where, _) in enumerate(self._channels) if where == step.column]
-        first, last = places[0], places[-1] + 1
-        numbers = np.arange(step.classes) if step.values is None else np.array(step.values)
-        numbers = numbers * step.divisor
-        bits = np.array([bit for _, bit in self._channels[first:last]])
-        patterns = (numbers[None] >> bits[:, None] & 1).astype("float32")
-        return ops.matmul(ops.cast(hidden[..., first:last], "float32"), patterns)
 
     def nll(self, name, hidden, targets, step_weights=None):
         """Computes the negative log-likelihood of tokens of one modality.

@@ -1,6 +1,9 @@
 """Looks up rows of several tables at once."""
 
+import numpy as np
 from keras import ops
+
+from mdnn.tokens.modalities import MAX_MODALITIES, modality
 
 
 def sum_of_rows(tables, rows):
@@ -23,6 +26,50 @@ def sum_of_rows(tables, rows):
         ops.concatenate([ops.convert_to_tensor(table) for table in tables], axis=0)
     )
     return ops.sum(ops.take(joined, ops.stack(rows, axis=-1), axis=0), axis=-2)
+
+
+def sum_by_modality(kind, groups, rows_of):
+    """Sums one row of a table per group with a single look-up in the concatenated tables.
+
+    The modality of a position selects the table of each group. A look-up per modality would
+    multiply the time by the number of modalities.
+
+    Args:
+        kind: Integer tensor `[...]`, the column `modality`.
+        groups: List of tuples `(tables, index, clip)`, at least one. `tables` is a dict from names
+            of modalities to tables; modalities may share one. `index` is an integer tensor
+            `[..., k]`, the k rows that a position adds; positions of other modalities add none.
+            `clip`: boolean, whether larger indices select the last row of the table.
+        rows_of: Function `(name, table)` that returns the rows of a table as a tensor `[n, width]`.
+
+    Returns:
+        Tensor `[..., width]`.
+    """
+    indices, starts, tables = [], {}, []
+    size = 1  # the first row is zeros
+    # Indices outside the table of modalities select the row of zeros.
+    valid_kind = ops.where(kind < MAX_MODALITIES, kind, 0)
+    for by_name, index, clip in groups:
+        begin, most = np.zeros(MAX_MODALITIES, "int32"), np.zeros(MAX_MODALITIES, "int32")
+        for name, table in by_name.items():
+            if id(table) not in starts:
+                starts[id(table)] = size
+                tables.append((name, table))
+                size += table.shape[0]
+            at = modality(name).index
+            begin[at], most[at] = starts[id(table)], table.shape[0] - 1
+        begin = ops.take(ops.convert_to_tensor(begin), valid_kind)[..., None]
+        if clip:
+            # Bytes of other modalities in this column may be larger: clip them.
+            most = ops.take(ops.convert_to_tensor(most), valid_kind)[..., None]
+            index = ops.minimum(index, most)
+        indices.append(ops.where(begin > 0, begin + index, 0))
+    # Tables are brought to the width before the look-up: they have fewer rows than there are
+    # positions.
+    rows = [rows_of(name, table) for name, table in tables]
+    zeros = ops.zeros((1, rows[0].shape[-1]), rows[0].dtype)
+    joined = dense_gradient(ops.concatenate([zeros, *rows], axis=0))
+    return ops.sum(ops.take(joined, ops.concatenate(indices, axis=-1), axis=0), axis=-2)
 
 
 def take_rows(table, index):

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from mdnn.models.fold import RowBottleneck
+from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.tokens.features import MODALITY, WIDTH
 
 LISTS = ("answering", "filled")

@@ -24,7 +24,7 @@ class CallOptions:
             `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
         identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`,
             perhaps with `embedding`, a dict of `slots`, `[batch, slots, channels]`: the identity of
-            each context (`mdnn.models.row_identity`); `None` for none.
+            each context (`mdnn.models.blocks.row_identity`); `None` for none.
     """
 
     causal: bool | None = True

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from mdnn.models.blocks import product, run_blocks
+from mdnn.models.blocks.residual_block import product, run_blocks
+from mdnn.models.blocks.row_identity import slotted
 from mdnn.models.cached_mixing import CachedMixing
-from mdnn.models.row_identity import slotted
 from mdnn.models.thinking.stopping import run_until_stopped
 
 IDENTITY = "identity"
@@ -211,7 +211,7 @@ class IncrementalDecoder:
             states: the random initial states; empty if the initial states are not random.
             limits: see `mdnn.models.thinking.stopping.run_until_stopped`.
             options: `CallOptions`.
-            marks: see `mdnn.models.blocks.run_blocks`.
+            marks: see `mdnn.models.blocks.residual_block.run_blocks`.
         """
         network = self.network
         states = tuple(states) or network.first_states(x)

@@ -6,7 +6,7 @@ import keras
 
 from mdnn.config.load import Config
 from mdnn.errors import MdnnError
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.call_options import CallOptions
 from mdnn.models.chunks.characters_of import marks_of
 from mdnn.models.incremental import IncrementalDecoder
@@ -253,7 +253,7 @@ class Network(keras.Model):
             options: `CallOptions`, of which `steps` and `adaptive` are ignored; `None` for the
                 network's own.
             training: boolean.
-            mix: see `mdnn.models.blocks.run_blocks`.
+            mix: see `mdnn.models.blocks.residual_block.run_blocks`.
 
         Returns:
             Tuple of the states after all steps; the first one is for `read_out`.

@@ -14,14 +14,15 @@ from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.config.task_rules import rules_of
 from mdnn.layers import FieldEmbedding, FieldHeads, ModalityEmbedding, ModalityHeads
 from mdnn.layers.weight_rules import applied, derived_seed, seeded
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock, make_norm
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.mixing_block import MixingBlock
+from mdnn.models.blocks.residual_block import make_norm
 from mdnn.models.call_options import CallOptions
 from mdnn.models.chunks.chunk_block import ChunkBlock
-from mdnn.models.fold import RowBottleneck
 from mdnn.models.head_options import decoding, embedding_modalities
-from mdnn.models.mixing import MixingBlock
 from mdnn.models.parameter_limit import at_most
-from mdnn.models.row_identity import SlotEmbedding
+from mdnn.models.slot_embedding import SlotEmbedding
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed

@@ -1,9 +1,7 @@
-"""Opens, caches, loads and saves trained networks: run folders and networks in memory."""
+"""Opens, loads and saves trained networks: run folders and networks in memory."""
 
-import collections
 import dataclasses
 import functools
-import threading
 from pathlib import Path
 
 import keras
@@ -20,13 +18,9 @@ from mdnn.models.tandem.tandem_network import TandemNetwork
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
 from mdnn.runs.packed_network import can_pack, packed_network
 from mdnn.runs.run_files import (
-    ABOUT,
     CONFIG,
     STAGE,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
     WEIGHTS,
-    WORDS,
     check_format,
     read_vocabulary,
     read_weights,
@@ -60,14 +54,24 @@ class Run:
 
     @functools.cached_property
     def unpacked(self):
-        """The network with all weights in float32, for what reads them one by one."""
+        """The network with all weights in float32, for code that reads individual weights."""
         return self.opened() if can_pack(self.dtype) else self.model
 
-    def opened(self, packed=False):
+    @property
+    def outline(self):
+        """A network to be read block by block, not to be run: the model, or a new one.
+
+        Large quantized weights of a new one take no memory of the backend, which would keep it.
+        """
+        model = vars(self).get("model")
+        return self.opened(can_pack(self.dtype), at_once=False) if model is None else model
+
+    def opened(self, packed=False, at_once=True):
         """Returns a new network with the weights of the run folder.
 
         Args:
             packed: boolean, whether large quantized weights stay codes; they cannot be trained.
+            at_once: boolean, see `packed` of `PackedVariable.take_codes`.
         """
         file = self.path / WEIGHTS
         # Open the file first, so that its size is that of a valid file. A weight takes at least
@@ -76,7 +80,7 @@ class Run:
             most = 2 * file.stat().st_size
         try:
             if packed:
-                return packed_network(self.config, self.words, file, most)
+                return packed_network(self.config, self.words, file, most, at_once)
             model = build(self.config, self.words, most=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:
@@ -256,62 +260,6 @@ def save(network, path):
         write_item_statistics(path, run.item_statistics)
     write_run(path, run.config, run.words, run.model)
     return path
-
-
-MAX_OPENED = 4
-"""Largest number of runs in the cache of `cached_run`; the least recently used is dropped."""
-
-_OPENED = collections.OrderedDict()
-_OPENED_LOCK = threading.Lock()
-
-
-def cached_run(run):
-    """Opens a run folder once and returns the same `Run` while its files are unchanged.
-
-    All callers share the network of the run and its compiled functions: do not change its weights.
-    `open_run` and `load` return a separate network.
-
-    Args:
-        run: a run folder; or a `Run` or `Network`, passed to `open_run`.
-
-    Raises:
-        MdnnError: the folder does not exist or holds no finished run.
-    """
-    if isinstance(run, (Run, keras.Model)):
-        return open_run(run)
-    try:
-        path = as_path(run, "run").resolve()
-    except (OSError, RuntimeError, ValueError):
-        # Not a path: `open_run` raises the error.
-        return open_run(run)
-    with _OPENED_LOCK:
-        state = _state_of(path)
-        before, opened = _OPENED.pop(path, (None, None))
-        if opened is None or before != state:
-            # Errors name the path as given by the caller; the run holds the resolved path, which
-            # stays valid when the process changes its working directory.
-            opened = open_run(run)
-            if opened.path is not None:
-                opened = dataclasses.replace(opened, path=path)
-        _OPENED[path] = state, opened
-        while len(_OPENED) > MAX_OPENED:
-            _OPENED.popitem(last=False)
-    return opened
-
-
-def _state_of(path):
-    """Returns times, sizes and inodes of the files of a run folder, to detect changes."""
-    state = []
-    names = (CONFIG, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG, ITEMS, ABOUT)
-    files = [path] if path.is_file() else [path / name for name in names]
-    for file in files:
-        try:
-            about = file.stat()
-        except OSError:
-            state.append(None)
-            continue
-        state.append((about.st_mtime_ns, about.st_size, about.st_ino))
-    return tuple(state)
 
 
 def load(run):

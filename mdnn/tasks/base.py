@@ -63,14 +63,14 @@ class Task(Answering, Learning, Measuring, abc.ABC):
     def __init__(self, config, words=None):
         self.config = config
         self._words = words
-        self._memory = None
+        self._memory, self._stale = None, None
 
     # === Data ===
 
     @property
     @abc.abstractmethod
     def batches(self):
-        """The training batches, a `mdnn.datasets.batches.text_batches.StepBatches` with
+        """The training batches, a `mdnn.datasets.batches.step_batches.StepBatches` with
         `objective(step)`.
 
         Opens the data; subclasses should cache this property.

@@ -31,7 +31,7 @@ class BatchEvaluator:
         """Returns the metrics of batches.
 
         Args:
-            data: `mdnn.datasets.batches.text_batches.StepBatches`; steps 0 to `data.steps - 1` are
+            data: `mdnn.datasets.batches.step_batches.StepBatches`; steps 0 to `data.steps - 1` are
                 evaluated.
             progress: function called with the completed fraction, 0 to 1.
 

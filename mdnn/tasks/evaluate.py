@@ -2,7 +2,7 @@
 
 from mdnn.errors import MdnnError
 from mdnn.models.thinking.recurrent_inference import check_refeeds
-from mdnn.runs.run_folder import cached_run
+from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.density_rule import AUTO, auto_metrics, read_rule, run_for
 from mdnn.tasks.registry import task_for
 

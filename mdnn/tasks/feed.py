@@ -10,7 +10,7 @@ class BatchFeed:
     """Returns training batches unchanged; subclasses extend them or keep state between steps.
 
     Args:
-        batches: `mdnn.datasets.batches.text_batches.StepBatches`.
+        batches: `mdnn.datasets.batches.step_batches.StepBatches`.
 
     Attributes:
         spent: float, the spent share of the budget; the trainer sets it before each step.
@@ -50,16 +50,30 @@ class BatchFeed:
 class ExchangeFeed(BatchFeed):
     """Adds the weight of the exchange between members in tandem to each batch.
 
+    Copies the members' weights for the exchange, where it is stale, before every `tandem.stale`-th
+    step.
+
     Args:
         batches: see `BatchFeed`.
         tandem: `mdnn.config.tandem_tables.Tandem`.
+        stale: `mdnn.models.tandem.stale_members.StaleMembers`, or `None`.
     """
 
-    def __init__(self, batches, tandem):
+    def __init__(self, batches, tandem, stale=None):
         super().__init__(batches)
-        self.tandem = tandem
+        self.tandem, self.stale, self.step = tandem, stale, None
+
+    def follow(self, step):
+        self.step = step
+
+    def state(self):
+        if self.stale is None:
+            return {}
+        return {"stale": {copy.path: copy for copy in self.stale.copies}}
 
     def batch(self, step):
+        if self.stale is not None and step % self.tandem.stale == 0:
+            self.step.copy_values(self.stale.sources, self.stale.copies)
         batch = super().batch(step)
         weight = exchange_at(self.tandem, self.spent)
         # One copy per example, because a batch may be split into microbatches.

@@ -1,7 +1,7 @@
 """Provides `generate`, the answer of a trained network to a prompt."""
 
 from mdnn.generation.options import options_of
-from mdnn.runs.run_folder import cached_run
+from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.density_rule import run_for
 from mdnn.tasks.registry import task_for
 

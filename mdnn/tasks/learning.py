@@ -1,10 +1,11 @@
-"""Defaults of how a task is trained: decoding modes, loss, and batches of the training steps."""
+"""Provides the training defaults of tasks: decoding modes, loss, batches of the training steps."""
 
 import functools
 
 from mdnn.datasets.batches.objectives import OBJECTIVES, objective_weights
 from mdnn.models.loss_model import LossModel
 from mdnn.models.tandem.distillation import DistillationLoss
+from mdnn.models.tandem.stale_members import StaleMembers
 from mdnn.models.tandem.tandem_loss import TandemLoss
 from mdnn.models.thinking.carried_states import CarriedStates
 from mdnn.models.thinking.stepped_loss import SteppedLoss
@@ -13,7 +14,7 @@ from mdnn.tasks.feed import BatchFeed, ExchangeFeed, SampledDepthFeed, Supervise
 
 
 class Learning:
-    """Mixin of `mdnn.tasks.base.Task`: what the trainer takes from a task."""
+    """Mixin of `mdnn.tasks.base.Task` with the methods that the trainer calls."""
 
     @functools.cached_property
     def mode_shares(self):
@@ -51,7 +52,11 @@ class Learning:
         if self._memory is not None or refeed.step_schedule == "sampled":
             return SteppedLoss(network, loss, self.config, self._memory)
         if self.config.tandem.members:
-            return TandemLoss(network, loss, self.config.tandem.data == "divided")
+            divided = self.config.tandem.data == "divided"
+            if self.config.tandem.stale and self._stale is None:
+                # All decoding modes learn from the same copies.
+                self._stale = StaleMembers(network.members)
+            return TandemLoss(network, loss, divided, self._stale)
         if self.config.distill.teacher:
             return DistillationLoss(network, loss, self._teacher, self.config.distill.weight)
         return LossModel(network, loss)
@@ -73,5 +78,5 @@ class Learning:
         if refeed.supervision_steps > 1:
             return SupervisedBatches(self.batches, refeed.supervision_steps)
         if self.config.tandem.exchange:
-            return ExchangeFeed(self.batches, self.config.tandem)
+            return ExchangeFeed(self.batches, self.config.tandem, self._stale)
         return BatchFeed(self.batches)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from mdnn.config.training_tables import Objectives
-from mdnn.datasets.batches.text_batches import TextBatches, windows
+from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.datasets.batches.text_windows import windows
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding

@@ -71,7 +71,7 @@ class TextTokenizer:
 
     @property
     def vocabulary(self):
-        """What a run folder holds of the tokenizer: the table of words."""
+        """The tokenizer's data in a run folder: the table of words."""
         return self.words
 
     def decoder(self):

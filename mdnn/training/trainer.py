@@ -1,21 +1,14 @@
 """Trains a network within a budget of minutes or steps, with evaluation and checkpoints."""
 
-import copy
-import dataclasses
 import math
 import time
 
 from mdnn.config.growing import stage_configs
 from mdnn.errors import MdnnError
-from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
-from mdnn.runs.run_files import write_run
-from mdnn.runs.run_folder import Run
-from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
 from mdnn.training.ema import swapped_in, take_averages
-from mdnn.training.growing.training_state import grow_state
-from mdnn.training.metrics_log import Metrics, read_metrics, sync
+from mdnn.training.growing.stages import enter_stage, say_stage, stage_is_due
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
@@ -23,18 +16,17 @@ from mdnn.training.nonfinite import LossMonitor
 from mdnn.training.optimizers import make_optimizer, rate_at
 from mdnn.training.plans.trained_part import TrainedPart
 from mdnn.training.plans.trained_widths import TrainedWidths
-from mdnn.training.plots import loss_curve
-from mdnn.training.progress import Ticker, clock
-from mdnn.training.signals import Stopping, TerminationSignal, signal_name, signal_number
+from mdnn.training.progress import clock
+from mdnn.training.run_output import RunOutput
+from mdnn.training.signals import Stopping, TerminationSignal, signal_number
 from mdnn.training.steps.evolution import strategy_of
 from mdnn.training.steps.step import make_step
 
-PICTURE = "loss.png"
 # Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.
 ROWS, ROW = 200, 100
 
 
-class Training:
+class Training(RunOutput):
     """Trains the network of one run.
 
     Args:
@@ -91,13 +83,6 @@ class Training:
         names = [variable.path for variable in variables]
         self.losses = LossMonitor(names, spec.not_finite == "skip", self.display.say)
 
-    def sections(self):
-        """Returns the sections of a checkpoint, a dict of dicts of variables.
-
-        See `mdnn.training.checkpoint.sections_of`.
-        """
-        return checkpoint.sections_of(self.model, self.optimizer) | self.feed.state()
-
     def restore(self):
         """Restores the newest readable checkpoint of the run folder."""
         self.progress = checkpoint.restore(self.run.path, self.sections(), self.display.say)
@@ -130,34 +115,7 @@ class Training:
         if number is not None:
             self.display.say(f"stopped at step {self.progress.step:,}; --resume goes on")
         self._sample(f"After {clock(self.progress.seconds)} of training it writes")
-        seconds = self.progress.seconds
-        total = self.progress.step * self.task.units_per_step
-        skips = self.run.config.train.not_finite == "skip"
-        skipped = {"skipped": self.progress.skipped} if skips else {}
-        ticker = Ticker("evaluating", self.display.show)
-        limit = self.run.config.train.final_evaluation
-        metrics = self.task.final_metrics(self.evaluator, limit, ticker, self.display.say)
-        if self.run.config.train.density:
-            metrics["densities"] = self.task.density_losses(self.run)
-        return metrics | {
-            "parameters": self.model.count_params(),
-            "steps": self.progress.step,
-            "seconds": round(seconds, 1),
-            f"{self.task.unit}s_per_second": round(total / seconds) if seconds else 0,
-            "stopped": number is not None,
-            "signal": signal_name(number),
-            "run": str(self.run.path),
-            **skipped,
-        }
-
-    def _write_run(self):
-        """Writes config and weights, and draws the loss curve."""
-        stage = self.progress.stage
-        write_run(self.run.path, self.config, self.run.words, self.model, stage)
-        # Empty if the training stopped before the first row of metrics.csv.
-        if metrics := read_metrics(self.run.path):
-            title = f"{self.model.count_params():,} parameters, {self.run.config.data.source}"
-            self._draw(metrics, title)
+        return self._results(number)
 
     def _now(self):
         """Returns the time in seconds from which budgets and intervals are counted."""
@@ -171,83 +129,12 @@ class Training:
         """
         return number
 
-    def _open_metrics(self):
-        """Opens the files of metrics at the current step."""
-        return Metrics(self.run.path, self.mode_losses.columns(), self.progress.step)
-
-    def _save_best(self, loss):
-        """Saves the current weights as those with the lowest validation loss."""
-        checkpoint.save_best(self.run.path, self.model, self.progress.step, loss)
-
-    def _draw(self, metrics, title):
-        """Draws the loss curve.
-
-        Errors other than `OSError` are only reported: the run is already saved.
-        """
-        try:
-            loss_curve(metrics, self.run.path / PICTURE, title, self.task.unit)
-        except OSError:
-            raise
-        except Exception as error:
-            self.display.say(f"{self.run.path / PICTURE} is not drawn: {error}")
-
-    def save(self):
-        """Writes a checkpoint."""
-        self.step.sync()
-        sync(self.run.path)
-        keep = self.run.config.train.checkpoints.keep
-        checkpoint.save(self.run.path, self.sections(), self.progress, keep)
-
-    def _sample(self, title):
-        """Generates a sample into `samples/` if `train.sample` is set."""
-        if self.run.config.train.sample:
-            self.step.sync()
-            self.task.sample(self.run, self.progress.step, title, self.display.say)
-
     def _spent(self):
         """Returns the spent fraction of the budget, a float."""
         spec = self.run.config.train
         if spec.steps is not None:
             return self.progress.step / spec.steps
         return self.progress.seconds / (60 * spec.minutes) if spec.minutes else 1.0
-
-    def _stage_is_due(self, spent):
-        """Returns whether the next stage begins at a spent fraction of the budget."""
-        number = self.progress.stage
-        return number + 1 < len(self.stages) and spent >= self.config.train.stage[number].at
-
-    def _enter_stage(self):
-        """Grows the network and the whole state of its training, and saves both.
-
-        Everything is made aside first: whatever stops it leaves the stage before as it was.
-        """
-        self._settle()
-        self.step.sync()
-        config, words = self.stages[self.progress.stage + 1], self.run.words
-        grown = copy.copy(self)
-        # A loss on longer contexts is another figure: the best one is sought anew.
-        stage = self.progress.stage + 1
-        grown.progress = dataclasses.replace(self.progress, stage=stage, best=None)
-        task = task_for(config, words or None).open()
-        run = Run(self.run.path, config, words)
-        grown._set_up(run.holding(build(config, words)), task)
-        grow_state(self.model, grown.model, self.optimizer, grown.optimizer)
-        grown.save()
-        vars(self).update(vars(grown))
-        self._say_stage()
-
-    def _say_stage(self):
-        """Shows the stage of training."""
-        if len(self.stages) == 1:
-            return
-        number, config = self.progress.stage + 1, self.run.config
-        self.display.stage = f"stage {number} of {len(self.stages)}  "
-        grid = " x ".join(map(str, config.context.grid))
-        self.display.say(
-            f"stage {number} of {len(self.stages)} at step {self.progress.step:,}: context {grid}, "
-            f"depth {config.backbone.depth}, width {config.backbone.width}, "
-            f"{self.model.count_params():,} parameters"
-        )
 
     def _train(self):
         """Takes steps until the budget is spent.
@@ -260,13 +147,13 @@ class Training:
         begun = shown = kept = warm = self._now()
         compiled, first, rowed = set(), progress.step, progress.step
         checks = int(self._spent() * spec.num_evaluations)
-        self._say_stage()
+        say_stage(self)
         with Stopping() as stopping:
             while (spent := self._spent()) < 1:
                 if (stop := self._stop_number(stopping.number)) is not None:
                     break
-                if self._stage_is_due(spent):
-                    self._enter_stage()
+                if stage_is_due(self, spent):
+                    enter_stage(self)
                     spec, progress, compiled = self.run.config.train, self.progress, set()
                     kept = self._now()
                     continue
@@ -360,23 +247,3 @@ class Training:
             progress.best = loss
             if self.run.config.train.checkpoints.best:
                 self._save_best(loss)
-
-    def _show(self, spent, per_step):
-        """Shows the progress of the run.
-
-        Args:
-            spent: float, spent fraction of the budget.
-            per_step: float, mean seconds per step.
-        """
-        spec = self.run.config.train
-        if spec.steps is not None:
-            left = (spec.steps - self.progress.step) * per_step
-        else:
-            left = 60 * spec.minutes - self.progress.seconds
-        losses, checked = self.mode_losses.train_losses(self.progress), self.progress.validation
-        if not losses:
-            return
-        speed = self.task.units_per_step / per_step
-        validation = self.mode_losses.combined(checked) if checked else None
-        loss = self.mode_losses.combined(losses)
-        self.display.update(spent, loss, speed, left, self.progress.step, validation)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.datasets.batches.text_batches import windows
+from mdnn.datasets.batches.text_windows import windows
 from mdnn.datasets.text import mapped_text
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.tasks import task_for

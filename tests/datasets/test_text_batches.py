@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mdnn.config.training_tables import Objectives
-from mdnn.datasets.batches.text_batches import TextBatches, windows
+from mdnn.datasets.batches.text_batches import TextBatches
+from mdnn.datasets.batches.text_windows import windows
 from mdnn.errors import MdnnError
 from mdnn.tokens.characters import TextTokenizer
 

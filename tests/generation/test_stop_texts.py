@@ -89,7 +89,7 @@ def call(monkeypatch, tmp_path, capsys):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mdnn.runtime.quiet_import", lambda prepare=None: None)
-    monkeypatch.setattr("mdnn.runs.run_folder.cached_run", lambda path: run)
+    monkeypatch.setattr("mdnn.runs.cached_runs.cached_run", lambda path: run)
     monkeypatch.setattr("mdnn.tasks.registry.task_for", lambda config, words: Task())
 
     def ask(*words, stdin=b""):

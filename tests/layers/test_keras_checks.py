@@ -11,9 +11,9 @@ from keras.src.utils import traceback_utils
 from layer_checks import Case
 from test_layer_checks import CASES as LAYERS
 
-from mdnn.models.blocks import FeedForwardBlock
-from mdnn.models.fold import RowBottleneck
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.thinking.halting import HaltHead
 
 

@@ -24,8 +24,8 @@ from mdnn.layers import (
 from mdnn.layers.mixing.keyed_sum import KeyedSum
 from mdnn.layers.mixing.stored_reading import StoredReading
 from mdnn.layers.rms_norm import RMSNorm
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
-from mdnn.models.mixing import MixingBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.paper.paper_layers import LineageLayer
 from mdnn.paper.roll import LineageRollLayer

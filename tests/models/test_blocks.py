@@ -9,9 +9,9 @@ from layer_checks import CHECKS, Case, check_export
 from networks import randomize
 
 from mdnn.layers.mixing import make_mixer
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.call_options import CAUSAL
-from mdnn.models.mixing import MixingBlock
 
 
 def mixer(**table):

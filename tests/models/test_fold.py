@@ -6,10 +6,10 @@ from backends import to_numpy, values
 from layer_checks import CHECKS, Case
 from networks import randomize
 
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.fold import RowBottleneck
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.call_options import CAUSAL, CallOptions
-from mdnn.models.fold import RowBottleneck
-from mdnn.models.mixing import MixingBlock
 
 OVER_ROWS = {"sharing": "shared"}
 

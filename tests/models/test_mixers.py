@@ -18,10 +18,10 @@ from streaming import compiled, position_by_position
 from mdnn import MdnnError, build, load_config
 from mdnn.config.load import Config
 from mdnn.layers.mixing import MIXERS, Mixer, make_mixer, register_mixer
+from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.call_options import CallOptions
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.loss import loss_for
-from mdnn.models.mixing import MixingBlock
 from mdnn.models.thinking.grid_resizing import check_size_free
 from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run

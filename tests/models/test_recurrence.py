@@ -8,7 +8,7 @@ from keras import ops
 from layer_checks import CHECKS, Case
 from networks import make_refeed, normal
 
-from mdnn.models.blocks import FeedForwardBlock, LinearBlock
+from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.call_options import CAUSAL, CallOptions
 from mdnn.models.thinking.recurrence import Refeed
 

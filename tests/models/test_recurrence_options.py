@@ -7,7 +7,7 @@ from backends import gradient, to_numpy, values
 from keras import ops
 from networks import make_refeed, normal
 
-from mdnn.models.blocks import LinearBlock
+from mdnn.models.blocks.feed_forward import LinearBlock
 from mdnn.models.thinking.recurrence import Refeed
 
 SHAPE = (3, 4)

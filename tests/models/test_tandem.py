@@ -13,6 +13,7 @@ from mdnn.generation.text_decoder import TextDecoder
 from mdnn.models.builder import build
 from mdnn.models.loss import loss_for
 from mdnn.models.loss_model import LossModel
+from mdnn.models.tandem.stale_members import StaleMembers
 from mdnn.models.tandem.tandem_loss import TandemLoss
 
 LAYERS = [
@@ -106,6 +107,21 @@ def test_loss_and_gradients(network, batch):
         others = np.mean([q for j, q in enumerate(p) if j != k], axis=0)
         expected = 0.7 * np.mean(p[k] - others, axis=(0, 1)) / MEMBERS
         np.testing.assert_allclose(pulled[number][k] - together[number][k], expected, atol=1e-6)
+    # Stale members: the others' probabilities are those of the copies.
+    stale, other = StaleMembers(network.members), build(config())
+    rng = np.random.default_rng(3)
+    for copy, stacked in zip(stale.copies, other.members.stacked, strict=True):
+        copy.assign(rng.normal(size=copy.shape) / 3)
+        stacked.assign(copy)
+    learner = TandemLoss(network, loss, stale=stale)
+    same, pulled = gradients(learner, batch | {"exchange": weight})
+    assert same == pytest.approx(value, rel=1e-6)
+    scores = [to_numpy(other.member(k).scores(batch["tokens"], batch["targets"])) for k in range(3)]
+    q = [to_numpy(ops.softmax(each[..., -256:])) for each in scores]
+    for k in range(MEMBERS):
+        others = np.mean([each for j, each in enumerate(q) if j != k], axis=0)
+        expected = 0.7 * np.mean(p[k] - others, axis=(0, 1)) / MEMBERS
+        np.testing.assert_allclose(pulled[number][k] - together[number][k], expected, atol=1e-6)
     # Divided data: a member has gradients from its own examples alone.
     one = {name: values[:1] for name, values in batch.items()}
     value, divided = gradients(TandemLoss(network, loss, divided=True), one)
@@ -164,6 +180,7 @@ def test_the_exchange_is_ramped_in():
     [
         ({"members": 1}, {}, "expected 2 or more, or 0 for one network, received 1"),
         ({"members": 0, "exchange": 1.0}, {}, "expected 2 or more with the other keys"),
+        ({"stale": 4}, {}, "tandem.stale: expected 0 without an exchange"),
         ({"exchange_from": 0.5}, {}, "expected at least exchange_from = 0.5"),
         ({"data": "divided"}, {"batch_size": 4}, "that 3 members divide, received 4"),
         ({}, {"optimizer": {"name": "muon"}}, "another train.optimizer.name than 'muon'"),

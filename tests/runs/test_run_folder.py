@@ -12,8 +12,9 @@ from networks import make_config, mix, randomize, text_tokens
 
 import mdnn
 from mdnn import MdnnError, build
+from mdnn.runs.cached_runs import MAX_OPENED, cached_run
 from mdnn.runs.run_files import read_weights, write_run
-from mdnn.runs.run_folder import MAX_OPENED, Run, cached_run, open_run
+from mdnn.runs.run_folder import Run, open_run
 from mdnn.runs.safetensors_io import read_arrays, write_arrays
 
 WORDS = ("the", "naïve", "日本")

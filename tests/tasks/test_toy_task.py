@@ -12,7 +12,7 @@ from mdnn.config.data_tables import Data
 from mdnn.config.load import check_keys
 from mdnn.config.schema import option
 from mdnn.config.task_rules import TaskRules
-from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, raw_bits
 from mdnn.tasks import register_task
 from mdnn.tasks.base import Task

@@ -43,7 +43,7 @@ def stop(monkeypatch, at, error=KeyboardInterrupt):
             run.fault = step.fault
             return loss
 
-        run.sync = step.sync
+        run.sync, run.copy_values = step.sync, step.copy_values
         return run
 
     monkeypatch.setattr(loop, "make_step", make)

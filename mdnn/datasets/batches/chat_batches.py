@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, raw_bits
 from mdnn.errors import MdnnError
 

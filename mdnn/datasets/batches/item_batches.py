@@ -6,7 +6,7 @@ from mdnn.config.data_tables import Augment
 from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.batches.item_contexts import WORDS, ItemContexts, positions_needed
 from mdnn.datasets.batches.objectives import OBJECTIVES, normalised, objective_at, objective_weights
-from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.items.augment import DRAWS as VARY_DRAWS
 from mdnn.datasets.items.example import load
 from mdnn.datasets.items.example_sequence import remembered

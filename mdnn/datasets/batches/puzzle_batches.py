@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdnn.datasets.batches.objectives import normalised
-from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.errors import MdnnError
 from mdnn.tokens.symbols import to_tokens
 

@@ -1,6 +1,5 @@
 """Builds training batches of text as pure functions of (seed, step), and evaluation windows."""
 
-import keras
 import numpy as np
 
 from mdnn.datasets.batches.objectives import (
@@ -10,6 +9,7 @@ from mdnn.datasets.batches.objectives import (
     objective_at,
     objective_weights,
 )
+from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
 from mdnn.tokens.context_slots import behind_slots
@@ -18,56 +18,6 @@ from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
 
 _TEXT = modality("text").index
-
-
-class StepBatches(keras.utils.PyDataset):
-    """Base of batches that are pure functions of the step; subclasses define `at(step)`.
-
-    An epoch has `steps` batches, each `(inputs, targets)`, or `(inputs, targets, weights)` if `at`
-    returns weights; the next epoch continues with the following steps. Pass `shuffle=False` to
-    `fit` to keep the order. Workers, if any, must be threads.
-
-    Args:
-        steps: Integer, batches per epoch.
-        first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` repeats the same batches in every epoch (for validation).
-        **kwargs: Arguments of `keras.utils.PyDataset`.
-    """
-
-    def __init__(self, steps, first_step=0, repeat=False, **kwargs):
-        super().__init__(**kwargs)
-        self.steps = int(steps)
-        self.first_step = int(first_step)
-        self.repeat = bool(repeat)
-        # Indices of this epoch's batches that were requested; None before the first epoch.
-        self._requested = None
-
-    def at(self, step):
-        """Returns the batch of a step, a dict of `tokens`, `targets` and optional `weights`."""
-        raise NotImplementedError
-
-    def __len__(self):
-        return self.steps
-
-    def __getitem__(self, index):
-        if self._requested is not None:
-            self._requested.add(index)
-        batch = self.at(self.first_step + index)
-        weights = batch.pop("weights", None)
-        if weights is None:
-            return batch, batch["targets"]
-        return batch, batch["targets"], weights
-
-    def on_epoch_begin(self):
-        """Advances to the next steps after a complete epoch (called by Keras).
-
-        Keras also starts epochs to infer shapes, without requesting every batch; these are not
-        counted.
-        """
-        complete = self._requested is not None and len(self._requested) == self.steps
-        if complete and not self.repeat:
-            self.first_step += self.steps
-        self._requested = set()
 
 
 class TextBatches(StepBatches):
@@ -269,61 +219,3 @@ class TextBatches(StepBatches):
         before = np.zeros_like(mask)
         before[:, :-1] = mask[:, 1:]
         return tokens, targets * before[..., None], weight
-
-
-def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
-    """Yields evaluation windows in which every token but the first is counted exactly once.
-
-    With `stride == length` (the default) windows do not overlap and every position counts, the
-    convention of nanoGPT. With a smaller stride windows overlap and only the last `stride`
-    positions of each count (in the first window all), so that counted tokens, except those of the
-    first window, have at least `length - stride` tokens of context.
-
-    Args:
-        ids: Integers `[n]`, the text's token ids, at least two.
-        tokenizer: The text's tokenizer.
-        length: Integer, positions of a window.
-        stride: Integer from 1 to `length`, tokens between the starts of windows.
-        batch: Integer, windows per batch. The last batch is filled with windows of zeros.
-        slots: Integer, number of learned slots before each window, positions in addition to
-            `length`.
-
-    Yields:
-        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, slots + length, 8]`, `"counted"`
-        boolean `[batch, slots + length]`. The end of the last window may be padding, which is not
-        counted.
-
-    Raises:
-        MdnnError: If the text is too short or an argument is out of range.
-    """
-    ids = np.asarray(ids)
-    stride = length if stride is None else stride
-    if length < 1 or batch < 1:
-        raise MdnnError(f"length and batch must be at least 1; received {length} and {batch}")
-    if not 1 <= stride <= length:
-        raise MdnnError(
-            f"stride must be from 1 to the window's {length} positions; received {stride}"
-        )
-    if ids.ndim != 1 or len(ids) < 2:
-        raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {ids.shape}")
-    return _windows(ids, tokenizer, length, stride, batch, slots)
-
-
-def _windows(ids, tokenizer, length, stride, batch, slots):
-    """Yields the windows; a separate generator, so that `windows` validates when called."""
-    position = np.arange(length)
-    beyond = max(0, len(ids) - 1 - length)
-    number = 1 + -(-beyond // stride)
-    for first in range(0, number, batch):
-        window = np.arange(first, first + batch)[:, None]
-        index = window * stride + position
-        # A position is filled if its token has a successor.
-        filled = (window < number) & (index < len(ids) - 1)
-        tokens = tokenizer.tokens(np.where(filled, ids.take(index, mode="clip"), -1))
-        targets = tokenizer.tokens(np.where(filled, ids.take(index + 1, mode="clip"), -1), 0, 1)
-        counted = filled & ((position >= length - stride) | (window == 0))
-        yield {
-            "tokens": behind_slots(tokens, slots),
-            "targets": behind_slots(targets, slots, targets=True),
-            "counted": np.pad(counted, [(0, 0), (slots, 0)]),
-        }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.datasets.batches.text_batches import StepBatches
+from mdnn.datasets.batches.step_batches import StepBatches
 
 
 class RecallBatches(StepBatches):

@@ -1,4 +1,4 @@
-"""What a completion of a text asks for, and the pieces in which it is answered."""
+"""Defines requests for completions of a text, and the pieces of their answers."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ class CompletionRequest:
 
     @property
     def variant(self):
-        """What of the request needs a decoder of its own, hashable; equal ones share a batch."""
+        """Options that a decoder is compiled for, hashable; equal ones share a batch."""
         filtered = bool(self.top_k) or self.top_p < 1
         return "filtered" if filtered else "plain", self.log_probabilities, self.grammar
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.generation.engines import text_engine
-from mdnn.generation.options import check_seed
+from mdnn.generation.option_checks import check_seed
 from mdnn.generation.text_stream import TextStream
 
 

@@ -110,7 +110,7 @@ class TextCompletions:
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _engine(self, sampler, log_probabilities, grammar):
-        """Returns what decodes a variant, made once: an engine, or a `TextDecoder`."""
+        """Returns the decoder of a variant, made once: an engine or a `TextDecoder`."""
         key = sampler, log_probabilities, grammar
         if key not in self.engines:
             if log_probabilities or grammar:

@@ -5,7 +5,7 @@ from keras import ops
 
 from mdnn.layers.weight_rules import get_initializer
 from mdnn.models.auxiliary_losses import add_auxiliary_loss
-from mdnn.models.blocks import ResidualBlock, ends, product, run_blocks
+from mdnn.models.blocks.residual_block import ResidualBlock, ends, product, run_blocks
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.chunk_cache import ChunkCache
 from mdnn.models.chunks.chunk_layout import ChunkLayout, num_chunks
@@ -157,7 +157,7 @@ class ChunkBlock(ResidualBlock):
         return ops.matmul(layout.members, x)
 
     def handed_back(self, out, layout):
-        """Returns what letters receive, `[batch, positions, channels]`.
+        """Returns each letter's input from its chunk, `[batch, positions, channels]`.
 
         Args:
             out: `[batch, chunks, H * channels]`, results of `dense_out`.

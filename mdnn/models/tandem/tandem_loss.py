@@ -10,30 +10,48 @@ class TandemLoss(LossModel):
 
     Each member m also moves towards the mean q_m of the other members' probabilities, by the
     gradient of `exchange * KL(q_m || p_m)`, in which q_m is constant: deep mutual learning
-    (arXiv 1706.00384) with probabilities averaged, not logits. The loss that is shown is that of
-    the targets alone.
+    (arXiv 1706.00384) with probabilities averaged, not logits. With stale members q_m are
+    predictions made with weights of some steps ago, without dropout: codistillation (arXiv
+    1804.03235). The loss that is shown is that of the targets alone.
 
     Args:
         model: `mdnn.models.tandem.tandem_network.TandemNetwork`.
         loss: its `mdnn.TokenCrossEntropy`.
         divided: boolean, whether each example is learnt by one member alone (example i by member i
             modulo their number); all learn from each other on it.
+        stale: `mdnn.models.tandem.stale_members.StaleMembers` from which the members learn; `None`:
+            they learn from each other as they are.
 
     Call arguments:
         batch: see `LossModel`; and `exchange`, float32 `[batch]`, the same number for every
             example.
     """
 
-    def __init__(self, model, loss, divided=False, **kwargs):
+    def __init__(self, model, loss, divided=False, stale=None, **kwargs):
         super().__init__(model, loss, **kwargs)
-        self.divided, self.exchange = divided, None
+        self.divided, self.stale = divided, stale
+        self.exchange, self.stale_values = None, None
 
     def call(self, batch, training=None):
         self.exchange = batch["exchange"][0] if "exchange" in batch else 0.0
+        if self.stale is not None:
+            # Read once: TensorFlow recomputes no function that reads variables inside a loop.
+            self.stale_values = self.stale.values()
         return super().call(batch, training)
+
+    def hidden_of(self, batch, training=None):
+        own = super().hidden_of(batch, training)
+        if self.stale is None:
+            return own
+        with self.stale.computing(self.stale_values):
+            taught = ops.stop_gradient(self.network.hidden(batch["tokens"], training=False))
+        # Side by side, so that whatever takes positions takes them of both.
+        return ops.concatenate([ops.cast(own, "float32"), ops.cast(taught, "float32")], axis=-1)
 
     def nll(self, name, hidden, rows):
         heads, count = self.heads, self.heads.members.count
+        width = self.network.width
+        own, taught = hidden[..., :width], hidden[..., width:]
         answers, total, pull = {}, 0.0, 0.0
         for step in heads.steps:
             if step.kinds is not None and step.kinds != (name,):
@@ -42,10 +60,10 @@ class TandemLoss(LossModel):
             weight = (self.loss_function.step_weights or {}).get(step.group, 1.0)
             if not weight:
                 continue
-            logs = ops.log_softmax(heads.member_scores(step, hidden, answers), axis=-1)
+            logs = ops.log_softmax(heads.member_scores(step, own, answers), axis=-1)
             target = ops.one_hot(answers[step.name], step.classes, dtype=logs.dtype)
             total = total - weight * ops.sum(logs * target[:, None], axis=-1)
-            p = ops.exp(logs)
+            p = ops.exp(logs) if self.stale is None else self._stale(step, taught, answers)
             others = (ops.sum(p, axis=1, keepdims=True) - p) / (count - 1)
             pull = pull - weight * ops.sum(ops.stop_gradient(others) * logs, axis=-1)
         if self.divided:
@@ -53,3 +71,8 @@ class TandemLoss(LossModel):
             total = total * ops.one_hot(example % count, count, dtype=total.dtype) * count
         pull = self.exchange * (pull - ops.stop_gradient(pull))
         return ops.mean(total + pull, axis=1)
+
+    def _stale(self, step, taught, answers):
+        """Returns the stale members' probabilities of a step, `[..., members, classes]`."""
+        with self.stale.computing(self.stale_values):
+            return ops.softmax(self.heads.member_scores(step, taught, answers), axis=-1)

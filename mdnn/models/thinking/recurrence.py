@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.thinking.gradient_free import run_without_gradient
 from mdnn.models.thinking.state_noise import StateNoise
 from mdnn.models.thinking.stopping import run_until_stopped
@@ -170,7 +170,7 @@ class Refeed(RuledLayer):
             free: int, or an integer scalar tensor if no layer has dropout: number of steps
                 without gradient, taken before the others.
             options, training: see the call arguments.
-            mix: see `mdnn.models.blocks.run_blocks`.
+            mix: see `mdnn.models.blocks.residual_block.run_blocks`.
 
         Returns:
             Tuple of the states after all steps.
@@ -262,7 +262,7 @@ class Refeed(RuledLayer):
         return [keras.random.normal((1, *shape), seed=self.seed + k) for k in range(self.states)]
 
     def runs(self, steps):
-        """Returns how often the layers run in `steps` steps."""
+        """Returns the number of runs of the layers in `steps` steps."""
         return steps * (1 + self.inner_steps)
 
     def compute_output_shape(self, input_shape):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 
 
 def run_until_stopped(refeed, x, states, steps, limits=None, options=None, training=None, mix=None):

@@ -10,7 +10,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.native import native_graphs
-from mdnn.runs.run_folder import cached_run
+from mdnn.runs.cached_runs import cached_run
 from mdnn.runtime import kept_logging, quiet_logger
 from mdnn.serving.export.signature_lifetime import keep_variables
 from mdnn.serving.export.warmup import write_warmup
@@ -114,7 +114,7 @@ def exported_by_task(run, xla=True):
 
 
 def _module(exported):
-    """Returns what is saved: a module with what the functions need alone, and the functions.
+    """Returns the module to save, with only the objects that the functions need, and the functions.
 
     They are its attributes, too, so that they can be called by name after loading.
     """

@@ -1,7 +1,7 @@
 """Registers modalities: one line for each kind of token."""
 
 from mdnn.tokens.modalities.film_modality import FilmModality
-from mdnn.tokens.modalities.modality import ItemModality as ItemModality
+from mdnn.tokens.modalities.item_modality import ItemModality as ItemModality
 from mdnn.tokens.modalities.modality import Modality as Modality
 from mdnn.tokens.modalities.modality_registry import MAX_MODALITIES as MAX_MODALITIES
 from mdnn.tokens.modalities.modality_registry import MODALITIES as MODALITIES

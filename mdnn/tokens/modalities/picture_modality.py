@@ -3,12 +3,12 @@
 import numpy as np
 
 from mdnn.tokens.features import BYTES
-from mdnn.tokens.modalities.modality import ItemModality
+from mdnn.tokens.modalities.item_modality import ItemModality
 from mdnn.tokens.token_rows import arrangement
 
 
 class PixelModality(ItemModality):
-    """What pictures and films share: one token per pixel, with one byte (grey) or three (RGB)."""
+    """Base of pictures and films: one token per pixel, with one byte (grey) or three (RGB)."""
 
     mime = "image/png"
     suffix = ".png"

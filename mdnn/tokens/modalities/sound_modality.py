@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.tokens.features import BYTES
-from mdnn.tokens.modalities.modality import ItemModality
+from mdnn.tokens.modalities.item_modality import ItemModality
 
 ZERO = 32768
 """Offset from int16 samples to unsigned 16-bit values; silence is 32,768."""

@@ -2,7 +2,8 @@
 
 from mdnn.errors import MdnnError, shown
 from mdnn.tokens.features import MODALITY
-from mdnn.tokens.modalities.modality import ItemModality, Modality
+from mdnn.tokens.modalities.item_modality import ItemModality
+from mdnn.tokens.modalities.modality import Modality
 from mdnn.tokens.modalities.modality_registry import MODALITIES
 from mdnn.tokens.token_rows import check_bytes, checked_number
 

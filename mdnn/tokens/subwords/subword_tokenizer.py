@@ -129,7 +129,7 @@ class SubwordTokenizer:
         return np.array([*before, *encoder.encode(text, add_special_tokens=False).ids], "int32")
 
     def end_marks(self, mark):
-        """Returns what each token that ends an answer may stand for, a dict of lists of str.
+        """Returns the possible texts of each token that ends an answer, a dict of lists of str.
 
         Args:
             mark: str, an end mark of any text; the others are the tokens' own texts.

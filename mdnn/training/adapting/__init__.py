@@ -1,1 +1,1 @@
-"""Adapting a network to another text: `mdnn adapt`."""
+"""Training that begins with a trained network: `mdnn adapt`, `mdnn distill`."""

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 
 @forgetting_gradients()
 def grow(run, out, overrides=()):
-    """Makes a run folder of a larger network that computes what a trained one does.
+    """Makes a run folder of a larger network that computes the same as a trained one.
 
     On contexts that the smaller network could read, laid into the corner of the larger grid, both
     give the same scores. The state of the training grows, too: `mdnn.train` with `resume` goes on.

@@ -25,7 +25,7 @@ def make_step(
             variables, as `Network.with_options` makes them.
         loss: `mdnn.TokenCrossEntropy`.
         optimizer: a Keras optimizer, built on the models' trainable variables.
-        batches: the training batches, a `mdnn.datasets.batches.text_batches.StepBatches` (see
+        batches: the training batches, a `mdnn.datasets.batches.step_batches.StepBatches` (see
             `mdnn.training.steps.step_jax.JaxStep`), or `None`.
         precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`; weights, optimizer and
             loss are float32.

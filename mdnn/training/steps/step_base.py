@@ -53,6 +53,17 @@ class TrainingStep(abc.ABC):
         Afterwards other code may read and assign them.
         """
 
+    def copy_values(self, sources, targets):
+        """Assigns the current values of variables to non-trainable ones.
+
+        Args:
+            sources, targets: lists of variables of the loss models.
+        """
+        self.sync()
+        for source, target in zip(sources, targets, strict=True):
+            # A copy: Keras' `predict` donates arrays that variables hold.
+            target.assign(ops.copy(ops.convert_to_tensor(source)))
+
     @abc.abstractmethod
     def read(self, variable):
         """Returns the current value of a non-trainable variable as an array, without `sync`."""

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from mdnn.models.blocks import ResidualBlock, ends, product, run_blocks
+from mdnn.models.blocks.fold_cache import FoldCache
+from mdnn.models.blocks.residual_block import ResidualBlock, ends, product, run_blocks
 from mdnn.models.call_options import CallOptions
-from mdnn.models.fold_cache import FoldCache
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -5,8 +5,15 @@ from keras import ops
 
 from mdnn.layers.mixing import make_mixer
 from mdnn.layers.slabs import grid_in_slabs
-from mdnn.models.blocks import ResidualBlock, check_width, ends, gated, make_activation, product
-from mdnn.models.row_identity import scaled, shifted
+from mdnn.models.blocks.residual_block import (
+    ResidualBlock,
+    check_width,
+    ends,
+    gated,
+    make_activation,
+    product,
+)
+from mdnn.models.blocks.row_identity import scaled, shifted
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -3,7 +3,7 @@
 from keras import ops
 
 from mdnn.layers.mixing.decoding_cache import DecodingCache, set_index
-from mdnn.models.blocks import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.call_options import CAUSAL
 
@@ -14,7 +14,7 @@ class FoldCache(DecodingCache):
     Folded rows form a grid without columns. The mixers along that grid have their own caches.
 
     Args:
-        fold: a built `mdnn.models.fold.RowBottleneck`.
+        fold: a built `mdnn.models.blocks.fold.RowBottleneck`.
         grid, width: see `DecodingCache`.
     """
 
