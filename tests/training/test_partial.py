@@ -1,12 +1,7 @@
 """Training a part of the weights at a time."""
 
-import importlib.util
 import math
-import os
-import subprocess
-import sys
 
-import keras
 import numpy as np
 import pytest
 import tiny
@@ -88,44 +83,6 @@ def test_top_blocks(tmp_path):
     weights, _ = read_arrays(tmp_path / "run" / "model.safetensors")
     changed = changed_blocks(config, weights)
     assert changed == {1, "final_norm", "heads"}
-
-
-STEPS = """
-import sys
-import mdnn
-config, start, out = sys.argv[1:]
-mdnn.train(mdnn.load_config(config), out, init_from=start, show=False)
-"""
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("select", ["random", "top"])
-def test_both_backends_take_the_same_steps(trained, tmp_path, select):
-    """From the same weights, TensorFlow and JAX train the same parts to the same weights."""
-    others = {"tensorflow": "jax", "jax": "tensorflow"}
-    here, other = keras.backend.backend(), others.get(keras.backend.backend())
-    if other is None or importlib.util.find_spec(other) is None:
-        pytest.skip("needs TensorFlow and JAX")
-    # Dropout draws other numbers on the other backend.
-    changes = ("train.steps=6", "train.partial.every=2", "backbone.layer.1.dropout=0.0")
-    changes += (f'train.partial.select="{select}"', "train.optimizer.name=sgd")
-    config = tiny.load_config(tmp_path, *RANDOM, *changes, "train.optimizer.learning_rate=0.1")
-    path = tmp_path / "config.toml"
-    path.write_text(config.to_toml(), encoding="utf-8")
-    found = {}
-    for backend in (here, other):
-        out = tmp_path / backend
-        words = [sys.executable, "-c", STEPS, str(path), str(trained[1]), str(out)]
-        environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": os.getcwd()}
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found[backend], _ = read_arrays(out / "model.safetensors")
-    before, _ = read_arrays(trained[1] / "model.safetensors")
-    moved = {name for name, array in before.items() if (array != found[here][name]).any()}
-    assert any(name.startswith("block_1_") for name in moved)
-    assert any(name.startswith("block_0_") for name in moved) == (select == "random")
-    for name, array in found[here].items():
-        np.testing.assert_allclose(array, found[other][name], atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(
