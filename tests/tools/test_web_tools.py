@@ -309,7 +309,7 @@ def test_a_page(ask):
         ("/large", "more than 2,000,000 bytes"),
         ("/bomb", "more than 2,000,000 bytes"),
         ("/image", "expected a page of text, received image/png"),
-        ("/br", "packed as br"),
+        ("/br", "unsupported encoding br"),
         ("/none", "answered with status 404"),
         ("/odd", "cannot be read"),
     ],

@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit(tmp_path, config, tiny_run):
         ({"init_from": "nothing"}, "nothing is no run folder"),
         ({"init_from": 3}, "run: expected"),
         ({"init_optimizer": True}, "--init-optimizer takes the state of the run"),
-        ({"source": "text.txt"}, "source: expected with resume alone"),
+        ({"source": "text.txt"}, "source: expected only with resume"),
     ],
 )
 def test_what_is_no_start(tmp_path, config, how, message):

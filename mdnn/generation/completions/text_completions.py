@@ -22,7 +22,7 @@ class TextCompletions:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         steps: int, number of refeed steps; `None`: as the network was built.
-        engine: what continues texts where neither log-probabilities nor a grammar are asked for,
+        engine: the engine for requests without log-probabilities and grammar,
             see `mdnn.generation.engines.text_engine`; for the others Keras.
 
     Attributes:
