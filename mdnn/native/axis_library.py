@@ -11,7 +11,7 @@ from mdnn.machine import cores
 from mdnn.native import native_build
 from mdnn.native.native_setting import native_word
 
-_MODULES = {"tensorflow": "mdnn.native.axis_operations"}
+_MODULES = {"tensorflow": "mdnn.native.axis_operations", "jax": "mdnn.native.axis_targets"}
 
 
 def axis_library_path():
