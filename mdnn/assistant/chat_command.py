@@ -44,10 +44,10 @@ def add_chat(commands):
         "--save",
         metavar="FILE",
         type=path_argument,
-        help="keep the conversation in a file, a JSON line as training reads it",
+        help="save the conversation to a file, as a JSON line for training",
     )
     command.add_argument(
-        "--load", metavar="FILE", type=path_argument, help="go on with a conversation of a file"
+        "--load", metavar="FILE", type=path_argument, help="continue a conversation from a file"
     )
     for field in dataclasses.fields(GenerationOptions):
         if field.name in _OPTIONS:

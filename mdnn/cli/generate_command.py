@@ -104,7 +104,7 @@ def add_generate(commands):
         "--out",
         metavar="FILE",
         type=path_argument,
-        help="where to: .txt, .png, .wav or, of a film, .gif; several are numbered",
+        help="the output file: .txt, .png, .wav or, of a film, .gif; several are numbered",
     )
     add_density(groups["decoding"])
     add_identity(groups["decoding"])

@@ -23,7 +23,7 @@ def add_processes(command):
     command.add_argument(
         "--coordinator",
         metavar="ADDRESS:PORT",
-        help="where all of them reach process 0: 192.168.0.10:12321",
+        help="address of process 0 for all processes: 192.168.0.10:12321",
     )
 
 

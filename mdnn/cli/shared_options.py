@@ -19,12 +19,12 @@ def add_member(command):
     """Adds `--member N` and `--ensemble`, of runs of networks in tandem."""
     which = command.add_mutually_exclusive_group()
     which.add_argument(
-        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+        "--member", metavar="N", type=int, help="networks in tandem: use only this member, from 0"
     )
     which.add_argument(
         "--ensemble",
         action="store_true",
-        help="of networks in tandem, the mean of all members' probabilities (the default)",
+        help="networks in tandem: use the mean of all members' probabilities (the default)",
     )
 
 
