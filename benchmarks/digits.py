@@ -14,13 +14,11 @@ A run that was interrupted goes on when the same command is given again: trainin
 checkpoint, the table from the first direction that has no answers yet.
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -33,14 +31,12 @@ WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    config = Path(__file__).parents[1] / "configs" / "digits.toml"
+    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    config = CONFIGS / "digits.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
-    parser.add_argument("--minutes", type=float, help="of training (default: the config's)")
     parser.add_argument("--out", default="runs/digits", help="folder of data, runs and pictures")
     parser.add_argument("--run", help="a run that is there: train nothing")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--answers", type=int, default=200, help="for each direction, at most")
     parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
@@ -49,7 +45,6 @@ def main():
     parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     parser.add_argument("--sound-sheet", help="a PNG for the spectrograms (default: in --out)")
     options = parser.parse_args()
@@ -57,18 +52,11 @@ def main():
     quiet_import(lambda: mdnn.configure_threads())
     from digits_data import recordings
 
-    from mdnn import MdnnError
-
-    try:
-        sounds = recordings(options.recordings)
-        found = {"known": _one(options, sounds, None)}
-        if options.speaker:
-            found[options.speaker] = _one(options, sounds, options.speaker)
-    except (MdnnError, OSError) as error:
-        print(f"benchmarks/digits.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    sounds = recordings(options.recordings)
+    found = {"known": _one(options, sounds, None)}
+    if options.speaker:
+        found[options.speaker] = _one(options, sounds, options.speaker)
+    write_figures(options.json, found)
     return 0
 
 

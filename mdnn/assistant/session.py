@@ -64,7 +64,7 @@ class ChatSession:
         self.toolbox, self.approve = toolbox, approve
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
-        self.options.refuse(("output", "decoding", "num_starts", "adaptive"), "text")
+        self.options.refuse(("output", "decoding", "revise", "num_starts", "adaptive"), "text")
         self.messages, self.dropped = [], 0
         self.set_system(system)
 

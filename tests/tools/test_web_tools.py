@@ -340,7 +340,7 @@ def test_the_tools(ask, site, monkeypatch):
         link.run(1)
     assert search.run("cats & dogs") == "[1] A page\nhttp://site.test/page\nabout it"
     assert link.run(1).startswith("A page")
-    with pytest.raises(ToolError, match="another form"):
+    with pytest.raises(ToolError, match="is not SearXNG's JSON"):
         search.run("birds")
     monkeypatch.setattr("mdnn.tools.web_tools.SHOWN", 10)
     assert page.run("http://site.test/page").endswith(
