@@ -24,7 +24,7 @@ class TextCompletions:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         steps: int, number of refeed steps; `None`: as the network was built.
-        engine: the engine for requests without log-probabilities, grammar, penalties and biases, see
+        engine: the engine for requests without log-probabilities, grammar, penalties, biases; see
             `mdnn.generation.engines.text_engine`; Keras answers the others.
 
     Attributes:
