@@ -16,6 +16,7 @@ from mdnn.files import write_text
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
+from mdnn.generation.text_decoding import GUIDANCE_OPTIONS
 from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
@@ -64,7 +65,8 @@ class ChatSession:
         self.toolbox, self.approve = toolbox, approve
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
-        self.options.refuse(("output", "decoding", "revise", "num_starts", "adaptive"), "text")
+        refused = ("output", "decoding", "revise", "num_starts", "adaptive", *GUIDANCE_OPTIONS)
+        self.options.refuse(refused, "text")
         self.messages, self.dropped = [], 0
         self.set_system(system)
 

@@ -56,7 +56,7 @@ class SamplingSettings:
     Args:
         temperature, top_k, top_p, num_denoising_steps: see `Preset`.
         steps: int, number of refeed steps; `None`: as in training.
-        revise: int, see `GenerationOptions`.
+        revise, guidance_scale: see `GenerationOptions`.
     """
 
     temperature: float
@@ -65,6 +65,7 @@ class SamplingSettings:
     num_denoising_steps: int
     steps: int | None = None
     revise: int = 0
+    guidance_scale: float = 1.0
 
     @property
     def sampler(self):
@@ -118,6 +119,11 @@ class GenerationOptions:
         revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
             certain tokens of each item are decided again, one after another, each given everything
             else that was written.
+        guidance_scale: float, 0 to 100, items only: multiplies the distance of the
+            log-probabilities from those given the negative prompts
+            (`mdnn.generation.sampling.guided`).
+        negative_prompt: an item, or a list of prompts, each an item or a list of items, such as all
+            words that were not asked for; needed with another `guidance_scale` than 1.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
             and runs the network. These write the same texts. `"native-int8"`: the library with
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
@@ -161,6 +167,15 @@ class GenerationOptions:
         "and masked_diffusion (0)",
         0,
         type=int,
+    )
+    guidance_scale: float = _option(
+        "decoding",
+        "above 1: away from what the negative prompts make likely (1: no guidance)",
+        1.0,
+        type=float,
+    )
+    negative_prompt: object = _option(
+        "decoding", "a text that is not asked for (several times for several)", action="append"
     )
     steps: int | None = _option(
         "decoding", "runs of the network on its own output (as in training)", type=int
@@ -206,6 +221,14 @@ class GenerationOptions:
         check_integer("steps", self.steps, 1, 1_000_000)
         check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
         check_integer("revise", self.revise, 0, 1_000_000)
+        check_number(
+            self.guidance_scale, numbers.Real, lambda s: 0 <= s <= 100, "guidance_scale", "0 to 100"
+        )
+        if (self.guidance_scale == 1) != (not self.negative_prompts):
+            raise MdnnError(
+                "expected guidance_scale, a number other than 1, and negative_prompt beside each "
+                "other, received one of them"
+            )
         check_integer("top_k", self.top_k, 0, 2**31 - 1)
         if not isinstance(self.adaptive, bool):
             raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
@@ -224,6 +247,14 @@ class GenerationOptions:
         if self.stop is None:
             return []
         return list(self.stop) if isinstance(self.stop, (list, tuple)) else [self.stop]
+
+    @property
+    def negative_prompts(self):
+        """The negative prompts, a list."""
+        if self.negative_prompt is None:
+            return []
+        several = isinstance(self.negative_prompt, (list, tuple))
+        return list(self.negative_prompt) if several else [self.negative_prompt]
 
     @property
     def settings(self):
@@ -256,6 +287,7 @@ class GenerationOptions:
             int(value("num_denoising_steps")),
             None if same else int(steps),
             int(self.revise),
+            float(self.guidance_scale),
         )
 
     def decoding_of(self, objectives):
@@ -304,7 +336,9 @@ class GenerationOptions:
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in names and value != field.default:
+            # An array differs from None, but not by `!=`.
+            other = value is not None if field.default is None else value != field.default
+            if field.name in names and other:
                 raise MdnnError(
                     f"{field.name} has no effect on {models} models; remove it (got {value!r})"
                 )
