@@ -43,7 +43,7 @@ class TextDecoder(keras.Model):
         xla: bool, whether to compile with XLA on TensorFlow.
         return_hidden: bool, whether to also return the inputs of the heads.
         log_probabilities: bool, whether to also return the log-probabilities of the tokens.
-        grammar: bool, whether a grammar masks what may be decoded.
+        grammar: bool, whether a grammar masks the classes.
         offsets: bool, whether biases and penalties are added to the scores of tokens.
         identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
             contexts may have; `None` for none.

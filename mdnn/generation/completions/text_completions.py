@@ -24,8 +24,8 @@ class TextCompletions:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         steps: int, number of refeed steps; `None`: as the network was built.
-        engine: what continues texts where neither log-probabilities nor a grammar, penalties or
-            biases are asked for, see `mdnn.generation.engines.text_engine`; for the others Keras.
+        engine: the engine for requests without log-probabilities, grammar, penalties, biases; see
+            `mdnn.generation.engines.text_engine`; Keras answers the others.
 
     Attributes:
         variants, grammars, positions: see
