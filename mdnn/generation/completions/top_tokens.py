@@ -101,7 +101,7 @@ def _ids(kind, before, last):
 
 
 class _PositionSearch:
-    """The search at one position.
+    """Searches for the likeliest tokens at one position.
 
     Args:
         kinds: dict from names of modalities to their steps.
