@@ -113,7 +113,7 @@ def _check_puzzle(config):
         raise MdnnError("data.validation: expected a share of the puzzles above 0, received 0.0")
     for key, kind in (("givens", "sudoku"), ("loops", "maze")):
         if getattr(data, key) and (path is not None or name.kind != kind):
-            raise MdnnError(f"data.{key}: a key of a {kind} that is drawn, received {source!r}")
+            raise MdnnError(f"data.{key}: only for a {kind} that is drawn, received {source!r}")
     if name is not None:
         _check_named_puzzle(config, name)
     # Without a known size, a side has at most as many cells as the context has positions.
@@ -138,7 +138,7 @@ def _check_named_puzzle(config, name):
         )
     if fields and name.kind != "sudoku":
         raise MdnnError(
-            f"tokens.candidates: a key of sudokus, received data.source = {config.data.source!r}"
+            f"tokens.candidates: only for sudokus, received data.source = {config.data.source!r}"
         )
     if fields and fields != name.sizes[0]:
         raise MdnnError(

@@ -56,6 +56,7 @@ class SamplingSettings:
     Args:
         temperature, top_k, top_p, num_denoising_steps: see `Preset`.
         steps: int, number of refeed steps; `None`: as in training.
+        revise, guidance_scale: see `GenerationOptions`.
     """
 
     temperature: float
@@ -63,6 +64,8 @@ class SamplingSettings:
     top_p: float
     num_denoising_steps: int
     steps: int | None = None
+    revise: int = 0
+    guidance_scale: float = 1.0
 
     @property
     def sampler(self):
@@ -113,6 +116,14 @@ class GenerationOptions:
         top_p: float, sample only from the likeliest classes with this total probability; 1: all.
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
+        revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
+            certain tokens of each item are decided again, one after another, each given everything
+            else that was written.
+        guidance_scale: float, 0 to 100, items only: multiplies the distance of the
+            log-probabilities from those given the negative prompts
+            (`mdnn.generation.sampling.guided`).
+        negative_prompt: an item, or a list of prompts, each an item or a list of items, such as all
+            words that were not asked for; needed with another `guidance_scale` than 1.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
             and runs the network. These write the same texts. `"native-int8"`: the library with
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
@@ -128,12 +139,14 @@ class GenerationOptions:
 
     output: object = _option(
         "output",
-        "what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
+        "kind of the answer: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
         "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
     )
     length: int | None = _option(
-        "output", f"characters ({DEFAULT_LENGTH}), or the most tokens of an item", type=int
+        "output",
+        f"characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
+        type=int,
     )
     stop: object = _option(
         "output", "end the text before this one (several times for several)", action="append"
@@ -148,30 +161,49 @@ class GenerationOptions:
     num_denoising_steps: int | None = _option(
         "decoding", f"passes of masked_diffusion ({DEFAULTS.num_denoising_steps})", type=int
     )
+    revise: int = _option(
+        "decoding",
+        "decide so many of the least certain tokens again, each given all the others; of parallel "
+        "and masked_diffusion (0)",
+        0,
+        type=int,
+    )
+    guidance_scale: float = _option(
+        "decoding",
+        "above 1: away from what the negative prompts make likely (1: no guidance)",
+        1.0,
+        type=float,
+    )
+    negative_prompt: object = _option(
+        "decoding", "a text that is not asked for (several times for several)", action="append"
+    )
     steps: int | None = _option(
         "decoding", "runs of the network on its own output (as in training)", type=int
     )
     engine: str = _option(
         "decoding",
-        "what continues texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "engine for texts: native (see mdnn build-native), native-int8 (rounds activations: "
         "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
     )
     preset: str | None = _option("sampling", "factual, creative or reasoning")
     temperature: float | None = _option(
-        "sampling", f"0: greedy; higher: more daring ({DEFAULTS.temperature})", type=float
+        "sampling", f"0: greedy; higher: more random ({DEFAULTS.temperature})", type=float
     )
-    top_k: int | None = _option("sampling", "among the k likeliest (0: all)", type=int)
+    top_k: int | None = _option("sampling", "sample from the k likeliest (0: all)", type=int)
     top_p: float | None = _option(
-        "sampling", "among the likeliest of this probability (1: all)", type=float
+        "sampling", "sample from the likeliest of this probability (1: all)", type=float
     )
     seed: object = _option("sampling", "another seed, another answer (0)", 0, type=int)
     batch_size: int = _option(None, "", 32)
     num_starts: int = _option(
-        "puzzles", "random states to begin in; the steadiest answer wins (1)", 1, type=int
+        "puzzles",
+        "random initial states; the one whose state changes least answers (1)",
+        1,
+        type=int,
     )
     adaptive: bool = _option(
-        "puzzles", "think until the halting head says stop", False, action="store_true"
+        "puzzles", "run until the halting head stops it", False, action="store_true"
     )
 
     def __post_init__(self):
@@ -188,6 +220,15 @@ class GenerationOptions:
         check_integer("num_starts", self.num_starts, 1, 1000)
         check_integer("steps", self.steps, 1, 1_000_000)
         check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
+        check_integer("revise", self.revise, 0, 1_000_000)
+        check_number(
+            self.guidance_scale, numbers.Real, lambda s: 0 <= s <= 100, "guidance_scale", "0 to 100"
+        )
+        if (self.guidance_scale == 1) != (not self.negative_prompts):
+            raise MdnnError(
+                "expected guidance_scale, a number other than 1, and negative_prompt beside each "
+                "other, received one of them"
+            )
         check_integer("top_k", self.top_k, 0, 2**31 - 1)
         if not isinstance(self.adaptive, bool):
             raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
@@ -206,6 +247,14 @@ class GenerationOptions:
         if self.stop is None:
             return []
         return list(self.stop) if isinstance(self.stop, (list, tuple)) else [self.stop]
+
+    @property
+    def negative_prompts(self):
+        """The negative prompts, a list."""
+        if self.negative_prompt is None:
+            return []
+        several = isinstance(self.negative_prompt, (list, tuple))
+        return list(self.negative_prompt) if several else [self.negative_prompt]
 
     @property
     def settings(self):
@@ -237,6 +286,8 @@ class GenerationOptions:
             float(value("top_p")),
             int(value("num_denoising_steps")),
             None if same else int(steps),
+            int(self.revise),
+            float(self.guidance_scale),
         )
 
     def decoding_of(self, objectives):
@@ -258,6 +309,21 @@ class GenerationOptions:
             )
         return self.decoding
 
+    def check_revise(self, decoding, objectives):
+        """Refuses `revise` where it has no effect or the network has not learnt to.
+
+        Args:
+            decoding: str as returned by `decoding_of`.
+            objectives: `[train.objectives]` of the config.
+        """
+        if decoding == "autoregressive":
+            self.refuse(("revise",), decoding)
+        elif self.revise and not objectives.masked_diffusion:
+            raise MdnnError(
+                "revise: expected a network that was trained for masked_diffusion "
+                "(train.objectives), which decides a token given all the others; this one was not"
+            )
+
     def refuse(self, names, models):
         """Refuses options that have no effect on a kind of network.
 
@@ -270,7 +336,9 @@ class GenerationOptions:
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in names and value != field.default:
+            # An array differs from None, but not by `!=`.
+            other = value is not None if field.default is None else value != field.default
+            if field.name in names and other:
                 raise MdnnError(
                     f"{field.name} has no effect on {models} models; remove it (got {value!r})"
                 )

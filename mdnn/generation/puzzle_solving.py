@@ -29,6 +29,9 @@ WRITING_OPTIONS = (
     "top_k",
     "top_p",
     "num_denoising_steps",
+    "revise",
+    "guidance_scale",
+    "negative_prompt",
     "engine",
 )
 """Options that have no effect on puzzles."""

@@ -13,7 +13,7 @@ from mdnn.growth.origins import NEW, Origin
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slice:
-    """Where the values of a smaller network's weight stand in a weight of a larger one.
+    """Location of a smaller network's weight in a weight of a larger one.
 
     Attributes:
         source: the larger network's variable.
@@ -54,7 +54,7 @@ class Slice:
 
 
 def weight_slices(small, large, exact=True):
-    """Returns where the weights of a smaller network stand in a larger one.
+    """Returns the locations of a smaller network's weights in a larger one.
 
     Args:
         small, large: `mdnn.models.network.Network`.

@@ -96,7 +96,7 @@ def adapted_config(config, kind, slots=0):
 
 
 def adapted_network(run, kind, slots=0):
-    """Returns a network that computes what a run's does, with room for an identity.
+    """Returns a network that computes the same as a run's, with room for an identity.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.

@@ -1,4 +1,4 @@
-"""Reads and writes identities, and says which network one belongs to."""
+"""Reads and writes identities, with a hash of the network that each belongs to."""
 
 import dataclasses
 import hashlib
@@ -41,7 +41,7 @@ class Identity:
 
     @property
     def numbers(self):
-        """How many numbers it has."""
+        """Number of learned values, int."""
         return sum(array.size for array in self.arrays.values())
 
     @property
@@ -90,7 +90,7 @@ def is_identity(path):
 
 
 def identity_facts(path):
-    """Returns what `mdnn inspect` shows of an identity, a dict."""
+    """Returns the facts of an identity for `mdnn inspect`, a dict."""
     identity = read_identity(path)
     return {
         "kind": identity.kind,

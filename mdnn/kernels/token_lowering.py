@@ -91,7 +91,7 @@ def lower_heads(lowering, network):
     made = []
     for name in heads.modalities:
         steps = [step for step in heads.steps if step.kinds == (name,)]
-        # Coordinates that are decided, too, do not change what is written.
+        # Predicted coordinates do not change the text.
         steps = [step for step in steps if step.group != "place"]
         one = c.CHead(modality=modality(name).index, steps=len(steps))
         for k, step in enumerate(steps):

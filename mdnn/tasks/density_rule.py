@@ -1,8 +1,8 @@
 """Chooses a density for each text: `--density auto`.
 
-The smallest width reads a text first. The mean entropy of its predictions says how difficult the
-text is, and a rule that was measured on validation text when the training ended says which width is
-as good as the whole network at that difficulty.
+The smallest width reads a text first. The mean entropy of its predictions is the difficulty of the
+text. A rule, measured on validation text at the end of training, maps the difficulty to the
+smallest width whose loss is close to that of the whole network.
 """
 
 import dataclasses
@@ -235,7 +235,7 @@ def run_for(run, density=None, prompt=None, identity=None):
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        density: number; `None` for the whole network; `"auto"` for what the prompt needs.
+        density: number; `None` for the whole network; `"auto"` to choose it by the prompt.
         prompt: str, for `"auto"`.
         identity: a file that `mdnn adapt` made, or `None`.
 

@@ -128,11 +128,11 @@ class ExportedTexts(ExportedNetwork):
             "top_k": tf.zeros_like(seed),
             "top_p": tf.ones_like(temperature),
         }
-        # The most tokens: a text's characters, and what it waits for longer prompts.
+        # Largest number of tokens: those of a text and of its delay for longer prompts.
         most = tf.reduce_max(length * self.tokenizer.tokens_per_character + delays)
         chunk = self.decoder.chunk
         pieces = (most + chunk - 1) // chunk
-        # One more than is written, so that there is one where nothing is asked for.
+        # One more chunk than is decoded, so that the array is not empty for a length of 0.
         tokens = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, TOKEN_BYTES])
         tokens = tokens.write(pieces, tf.zeros([chunk, batch, TOKEN_BYTES], tf.int32))
         state = self.prefill({"window": window, "filled": filled, "written": tf.zeros_like(filled)})
@@ -161,7 +161,7 @@ class ExportedTexts(ExportedNetwork):
         )
         tokens = tf.reshape(tokens.stack(), [(pieces + 1) * chunk, batch, TOKEN_BYTES])
         tokens = tf.transpose(tokens, [1, 0, 2])
-        # Each text from its own first token on; what is beyond its length is cut.
+        # Each text begins at its first token and is cut at its length.
         count = tf.reduce_max(length) * self.tokenizer.tokens_per_character
         index = tf.range(count)[None] + delays[:, None]
         index = tf.minimum(index, (pieces + 1) * chunk - 1)

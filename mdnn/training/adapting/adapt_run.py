@@ -277,7 +277,7 @@ def merge(run, identity, out):
     """Makes an ordinary run of a network and an identity.
 
     Args:
-        run: what `mdnn.runs.run_folder.open_run` takes.
+        run: the argument of `mdnn.runs.run_folder.open_run`.
         identity: a file that `adapt` made.
         out: path of the run folder to make.
 
