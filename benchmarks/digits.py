@@ -42,6 +42,12 @@ def main():
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=1.0)
+    parser.add_argument(
+        "--guidance-scale",
+        type=float,
+        default=1.0,
+        help="of sounds, away from those of all ten digits (1: none)",
+    )
     parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
@@ -101,11 +107,12 @@ def _one(options, sounds, speaker):
                 continue
             asked, digits = _asked(tests, prompt, answer, options)
             about = _settings(how, answer, len(asked), options)
+            others = _one_of_each(data, prompt) if _guided(answer, options) else None
             answers, seconds = answered.once(
                 f"{how} {prompt} {answer}",
                 about,
-                lambda asked=asked, answer=answer, how=how: _answers(
-                    network, asked, answer, how, options
+                lambda asked=asked, answer=answer, how=how, others=others: _answers(
+                    network, asked, answer, how, options, others
                 ),
             )
             right = _right(answers, digits, answer, judges)
@@ -146,7 +153,12 @@ def _settings(how, answer, count, options):
     """All that answers depend on besides the weights and the test items."""
     temperature = {"picture": options.picture_temperature, "sound": options.sound_temperature}
     steps = options.num_denoising_steps if how == "masked_diffusion" else 0
-    return [count, temperature.get(answer, 0.0), steps]
+    guidance = [options.guidance_scale] if _guided(answer, options) else []
+    return [count, temperature.get(answer, 0.0), steps, *guidance]
+
+
+def _guided(answer, options):
+    return answer == "sound" and options.guidance_scale != 1
 
 
 def _tests(data):
@@ -174,9 +186,20 @@ def _asked(tests, prompt, answer, options):
     return [values[n] for n in chosen], np.asarray(digits)[chosen]
 
 
-def _answers(network, asked, answer, how, options):
+def _one_of_each(data, prompt):
+    """One training item of each digit, as negative prompts."""
+    from mdnn.datasets.items.digits import WORDS
+
+    if prompt == "word":
+        return list(WORDS)
+    digits = np.where(data.picture_test, -1, data.picture_digits)
+    return [data.pictures[np.flatnonzero(digits == digit)[0]] for digit in range(10)]
+
+
+def _answers(network, asked, answer, how, options, others):
     import mdnn
 
+    guidance = {"guidance_scale": options.guidance_scale, "negative_prompt": others}
     careful = answer == "word"
     temperatures = {"picture": options.picture_temperature, "sound": options.sound_temperature}
     return mdnn.generate(
@@ -188,6 +211,7 @@ def _answers(network, asked, answer, how, options):
         temperature=temperatures.get(answer),
         seed=list(range(len(asked))),
         num_denoising_steps=options.num_denoising_steps,
+        **(guidance if others else {}),
     )
 
 
