@@ -105,7 +105,7 @@ class ChatSession:
         """Adds a message of the user and returns the answer.
 
         Calls of tools in between run if they are approved; their results are added to `messages`.
-        A `KeyboardInterrupt` ends the answer; what was written of it stays.
+        A `KeyboardInterrupt` ends the answer and keeps its beginning.
 
         Args:
             text: str.
@@ -127,7 +127,7 @@ class ChatSession:
         """Answers the last message of the user once more, with the next seed; see `say`."""
         text = self.undo()
         if text is None:
-            raise MdnnError("there is nothing to answer again")
+            raise MdnnError("there is no message to answer again")
         self.change(seed=self.options.seed + 1)
         return self.say(text, stream, on_call)
 

@@ -166,7 +166,7 @@ class ItemGenerator:
             if not request.decoded:
                 raise
             raise MdnnError(
-                f"the network's coordinates make no {request.spec.kind} ({error}); specify its "
+                f"the decoded coordinates form no {request.spec.kind} ({error}); specify its "
                 "size with output="
             ) from None
         if request.spec.shape is None:

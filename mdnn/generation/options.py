@@ -139,12 +139,14 @@ class GenerationOptions:
 
     output: object = _option(
         "output",
-        "what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
+        "kind of the answer: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
         "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
     )
     length: int | None = _option(
-        "output", f"characters ({DEFAULT_LENGTH}), or the most tokens of an item", type=int
+        "output",
+        f"characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
+        type=int,
     )
     stop: object = _option(
         "output", "end the text before this one (several times for several)", action="append"
@@ -180,25 +182,28 @@ class GenerationOptions:
     )
     engine: str = _option(
         "decoding",
-        "what continues texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "engine for texts: native (see mdnn build-native), native-int8 (rounds activations: "
         "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
     )
     preset: str | None = _option("sampling", "factual, creative or reasoning")
     temperature: float | None = _option(
-        "sampling", f"0: greedy; higher: more daring ({DEFAULTS.temperature})", type=float
+        "sampling", f"0: greedy; higher: more random ({DEFAULTS.temperature})", type=float
     )
-    top_k: int | None = _option("sampling", "among the k likeliest (0: all)", type=int)
+    top_k: int | None = _option("sampling", "sample from the k likeliest (0: all)", type=int)
     top_p: float | None = _option(
-        "sampling", "among the likeliest of this probability (1: all)", type=float
+        "sampling", "sample from the likeliest of this probability (1: all)", type=float
     )
     seed: object = _option("sampling", "another seed, another answer (0)", 0, type=int)
     batch_size: int = _option(None, "", 32)
     num_starts: int = _option(
-        "puzzles", "random states to begin in; the steadiest answer wins (1)", 1, type=int
+        "puzzles",
+        "random initial states; the one whose state changes least answers (1)",
+        1,
+        type=int,
     )
     adaptive: bool = _option(
-        "puzzles", "think until the halting head says stop", False, action="store_true"
+        "puzzles", "run until the halting head stops it", False, action="store_true"
     )
 
     def __post_init__(self):
