@@ -110,6 +110,10 @@ class TextDecoder(keras.Model):
             return self.read_piece(inputs)
         return self.decode(inputs) if "count" in inputs else self.prefill(inputs)
 
+    def traced_for(self, inputs):
+        """Returns the number of positions that are read, which caches depend on."""
+        return inputs["window"].shape[1] if "written" in inputs and "count" not in inputs else None
+
     def reading_length(self, filled):
         """Returns how many positions are read at once for prompts of at most `filled` tokens.
 

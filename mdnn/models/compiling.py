@@ -1,6 +1,7 @@
 """Compiles and calls a model's `predict`."""
 
 import logging
+import threading
 
 import keras
 from keras.src.trainers.trainer import model_supports_jit
@@ -37,9 +38,33 @@ def predicted(model, inputs):
     TensorFlow counts the tracings of all Keras models as those of one function, so that it warns of
     the fifth model in a row (as when several densities are evaluated), though each is traced once.
 
+    After some shapes TensorFlow traces a function for any size of the axes that differ. A model that
+    needs to know such a size has a method `traced_for(inputs)`: its value, if not `None`, chooses a
+    function of its own.
+
     Args:
         model: a `keras.Model`.
         inputs: the inputs of its `predict_on_batch`.
     """
+    key = model.traced_for(inputs) if hasattr(model, "traced_for") else None
     with quiet_logger("tensorflow", logging.ERROR):
-        return model.predict_on_batch(inputs)
+        if key is None or keras.backend.backend() != "tensorflow":
+            return model.predict_on_batch(inputs)
+        found = _function_for(model, key)([(inputs,)])
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
+
+
+_MAKING = threading.Lock()
+
+
+def _function_for(model, key):
+    """Returns what Keras would call in `predict_on_batch`, made once for each key."""
+    functions = vars(model).setdefault("functions_by_key", {})
+    with _MAKING:
+        if key not in functions:
+            # Another thread may call the usual one meanwhile: there is always one.
+            model.make_predict_function()
+            usual = model.predict_function
+            model.make_predict_function(force=True)
+            functions[key], model.predict_function = model.predict_function, usual
+    return functions[key]
