@@ -25,6 +25,9 @@ def main():
     parser.add_argument("--train-minutes", type=float, default=2.5, help="of its training (2.5)")
     parser.add_argument("--texts", nargs="+", required=True, help="what it is adapted to")
     parser.add_argument("--lora", type=int, nargs="*", default=[2], help="ranks (2)")
+    parser.add_argument(
+        "--slots", type=int, nargs="*", default=[], help="identities with so many learned slots"
+    )
     parser.add_argument("--rates", type=float, nargs="*", help="learning rates of identities")
     parser.add_argument("--characters", type=int, default=200_000, help="evaluated, at most")
     options = parser.parse_args()
@@ -57,20 +60,27 @@ def compare(text, options):
 
     rows = [row("as it is", 0, 0, 0.0)]
     rates = options.rates or [None]
-    for kind, rank, rate in [
-        *(("identity", None, rate) for rate in rates),
-        *(("LoRA", rank, None) for rank in options.lora),
+    for kind, rank, rate, slots in [
+        *(("identity", None, rate, 0) for rate in rates),
+        *(("identity", None, rate, slots) for slots in options.slots for rate in rates),
+        *(("LoRA", rank, None, 0) for rank in options.lora),
     ]:
         words = "" if rank is None else f" {rank}"
+        words += f", {slots} slots" if slots else ""
         words += "" if rate is None else f", rate {rate:g}"
-        file = (
-            folder / f"{name}-{kind}{words.replace(', rate ', '-').replace(' ', '-')}.safetensors"
-        )
+        label = words.replace(",", "").replace(" rate ", " ").replace(" ", "-")
+        file = folder / f"{name}-{kind}{label}.safetensors"
         facts = file.with_suffix(".json")
         if not facts.is_file():
             file.unlink(missing_ok=True)
             found = mdnn.adapt(
-                base, text, file, minutes=options.minutes, lora=rank, learning_rate=rate
+                base,
+                text,
+                file,
+                minutes=options.minutes,
+                lora=rank,
+                slots=slots,
+                learning_rate=rate,
             )
             facts.write_text(json.dumps(found), encoding="utf-8")
         found = json.loads(facts.read_text(encoding="utf-8"))

@@ -35,6 +35,13 @@ def add_adapt(commands):
         help="matrices of this rank per dense layer, in place of an offset and a gain per block",
     )
     adapt.add_argument(
+        "--slots",
+        metavar="N",
+        type=int,
+        default=0,
+        help="beside them, N learned vectors that take the first positions of a text's context (0)",
+    )
+    adapt.add_argument(
         "--merge",
         metavar="NAME.safetensors",
         type=path_argument,
@@ -66,7 +73,7 @@ def run_adapt(options):
 
     from mdnn.training.adapting.adapt_run import adapt
 
-    names = ("minutes", "steps", "learning_rate", "lora")
+    names = ("minutes", "steps", "learning_rate", "lora", "slots")
     chosen = {name: getattr(options, name) for name in names}
     facts = adapt(options.run, options.data, options.out, overrides=options.set, **chosen)
     if options.json:

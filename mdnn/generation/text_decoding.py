@@ -170,7 +170,7 @@ def before_end(ids, tokenizer):
 
 def _continue(engine, tokenizer, prompt, limit, settings, seed, progress=None):
     """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
-    window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
+    window, filled = encode_prompts(tokenizer, [prompt], engine.positions, engine.slots)
     arrays = {
         "seed": np.array([seed], "int32"),
         "temperature": np.array([settings.temperature], "float32"),

@@ -109,7 +109,7 @@ def measure_rule(run, ids):
     """
     widths = Widths(run)
     entropies, losses = [], []
-    for window in windows(ids, run.tokenizer, run.config.context.positions, batch=BATCH):
+    for window in _windows(run, ids):
         counted = window["counted"]
         full = counted.any(axis=1)
         entropies.append(widths.entropies(window["tokens"], counted)[full])
@@ -189,7 +189,7 @@ def auto_metrics(run, ids, progress=None):
     rule, widths = read_rule(run), Widths(run)
     nll, characters, counts = 0.0, 0, dict.fromkeys(widths.densities, 0)
     done = 0
-    for window in windows(ids, run.tokenizer, run.config.context.positions, batch=BATCH):
+    for window in _windows(run, ids):
         counted = window["counted"]
         chosen = np.array(rule.density_for(widths.entropies(window["tokens"], counted)))
         for density in widths.densities:
@@ -206,6 +206,11 @@ def auto_metrics(run, ids, progress=None):
     return per_character(nll, characters) | {"mean_density": mean, "shares": shares}
 
 
+def _windows(run, ids):
+    context = run.config.context
+    return windows(ids, run.tokenizer, context.text_positions, batch=BATCH, slots=context.slots)
+
+
 def chosen_densities(run, prompts):
     """Returns the density that each prompt needs, a list of float.
 
@@ -215,7 +220,7 @@ def chosen_densities(run, prompts):
     """
     rule = read_rule(run)
     positions = run.config.context.positions
-    window, lengths = encode_prompts(run.tokenizer, prompts, positions)
+    window, lengths = encode_prompts(run.tokenizer, prompts, positions, run.config.context.slots)
     tokens = pad_features(window)
     tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
     cache = vars(run).setdefault("widths", [])

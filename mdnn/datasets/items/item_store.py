@@ -1,4 +1,4 @@
-"""Items whose values are in a temporary file: memory holds what is read of them at the time."""
+"""Stores the values of items in a temporary file; memory holds only the items being read."""
 
 import array
 import collections.abc
@@ -90,7 +90,7 @@ class ItemWriter:
         self.axes.append(len(self.shapes))
 
     def items(self, name_of):
-        """Returns what was written as `StoredItems`.
+        """Returns the written items as `StoredItems`.
 
         Args:
             name_of: Function of an item's number that returns its name.
@@ -166,7 +166,7 @@ class StoredItem:
 
     @property
     def name(self):
-        """What errors call the item."""
+        """The item's name in errors."""
         return self.items.name_of(self.number)
 
     @property

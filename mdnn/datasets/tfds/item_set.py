@@ -28,7 +28,7 @@ class TfdsExample:
 
 
 class SetNames:
-    """Names of the examples of a set and of their items, made when they are asked for.
+    """Names of the examples of a set and of their items, made on demand.
 
     Args:
         called: String, the name of the set in errors.
@@ -85,11 +85,11 @@ class SetExamples(collections.abc.Sequence):
         self.ends.append(len(writer))
 
     def finish(self, writer):
-        """Takes the items that were written."""
+        """Receives the written items."""
         self.items = writer.items(self.names.item)
 
     def side(self, example):
-        """Returns the side of an example that the set itself says, or `None`."""
+        """Returns the side of an example as the set defines it, or `None`."""
         return self.sides[self.names.codes[example]]
 
     def __len__(self):

@@ -43,7 +43,7 @@ class ScoreOffsets:
             self.kinds[name] = _KindOffsets(heads, hidden, steps, own, penalties, several)
 
     def __call__(self, index, answers):
-        """Returns what is added to the scores of a step; see `TokenPicker`."""
+        """Returns the offsets of the scores of a step; see `TokenPicker`."""
         name, step = self.steps[index]
         if name is None:
             names = {modality(name).index: kind for name, kind in self.kinds.items()}
@@ -122,7 +122,7 @@ class _KindOffsets:
         return ops.logsumexp(scores + self.lift(level, before), axis=-1)
 
     def lift(self, level, before):
-        """Returns what is added to the scores of step `level`, float32 `[batch, classes]`.
+        """Returns the offsets of the scores of step `level`, float32 `[batch, classes]`.
 
         Args:
             level: int, the number of the step.

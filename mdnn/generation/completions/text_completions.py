@@ -37,7 +37,7 @@ class TextCompletions:
     def __init__(self, run, steps=None, engine="auto"):
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
         self.engine, self.engines = engine, {}
-        self.positions = run.config.context.positions
+        self.positions = run.config.context.text_positions
         self.grammars = True
         self.characters = isinstance(self.tokenizer, TextTokenizer)
 
@@ -60,7 +60,7 @@ class TextCompletions:
         sampler, log_probabilities, grammar, offsets = requests[0].variant
         engine = self._engine(sampler, log_probabilities, grammar is not None, offsets)
         prompts = [request.prompt for request in requests]
-        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions, engine.slots)
         settings = {
             "seed": np.array([request.seed for request in requests], "int32"),
             "temperature": np.array([request.temperature for request in requests], "float32"),

@@ -116,7 +116,7 @@ class _PositionSearch:
         self.heap, self.order = [], itertools.count()
 
     def add(self, beginning, logs, classes):
-        """Adds what may follow a beginning, the likeliest first."""
+        """Adds the continuations of a beginning, the likeliest first."""
         self._push(beginning, logs, classes, 0)
 
     def _push(self, beginning, logs, classes, rank):

@@ -108,11 +108,12 @@ MDNN_API void mdnn_text_start(mdnn_group *g, int32_t number, const int32_t *toke
     t->sampling = *sampling;
 }
 
-/* Replaces a full context by one that starts with its last tokens. */
+/* Replaces a full context by one that starts with its learned slots and its last tokens. */
 static void next_context(mdnn_group *g, text *t) {
-    int overlap = g->plan->overlap;
-    memmove(t->window, t->window + (size_t)(t->filled - overlap) * 4,
-            (size_t)overlap * 4 * sizeof(int32_t));
+    int overlap = g->plan->overlap, slots = 0;
+    while (slots < overlap && t->window[(size_t)slots * 4] >= SLOT) slots++;
+    memmove(t->window + (size_t)slots * 4, t->window + (size_t)(t->filled - overlap + slots) * 4,
+            (size_t)(overlap - slots) * 4 * sizeof(int32_t));
     t->filled = overlap;
     t->done = 0;
 }

@@ -10,6 +10,7 @@ from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.graph_subwords import GraphSubwords
 from mdnn.serving.export.graph_text import GraphTokenizer
+from mdnn.tokens.context_slots import slot_tokens
 
 MAX_LENGTH = 1_000_000
 """The most characters of a request: it is answered whole or not at all."""
@@ -82,7 +83,7 @@ class ExportedTexts(ExportedNetwork):
         ]
         with tf.control_dependencies(checks):
             length = tf.identity(length)
-            window, filled = self.tokenizer.window(prompt, self.decoder.positions)
+            window, filled = self.window(prompt)
         # Groups of like length, filled up with the longest, as in `mdnn.generation.batch_groups`.
         order = tf.argsort(filled, stable=True)
         size = tf.constant(GROUP_SIZES)[tf.searchsorted(GROUP_SIZES[:-1], [(batch + 1) // 2])[0]]
@@ -105,6 +106,16 @@ class ExportedTexts(ExportedNetwork):
         )
         texts = tf.reshape(texts, [-1])[:batch]
         return tf.gather(texts, tf.argsort(order))
+
+    def window(self, prompt):
+        """Returns the beginnings of contexts, as `mdnn.generation.windows.encode_prompts` does."""
+        slots = self.decoder.slots
+        window, filled = self.tokenizer.window(prompt, self.decoder.positions - slots)
+        if slots:
+            before = tf.constant(slot_tokens(slots)[:, :TOKEN_BYTES])
+            before = tf.broadcast_to(before, [tf.shape(window)[0], slots, TOKEN_BYTES])
+            window = tf.concat([before, window], 1)
+        return window, filled + slots
 
     def continue_group(self, window, filled, length, temperature, seed):
         """Returns the texts of one group."""
