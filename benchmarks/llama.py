@@ -2,6 +2,7 @@
 
     python benchmarks/llama.py [--model SmolLM2-135M-Instruct.Q4_1.gguf] [--llama PYTHON]
                                [--only small|large|llama] [--threads 2]
+                               [--engines native native-int8 keras]
 
 `small`: the text networks of configs/, untrained, characters/s of both engines. `large`: a network
 without attention of 100M weights, float32 against int4. `llama`: the model, imported into a run
@@ -24,6 +25,8 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 PROMPT = "Once upon a time there was a small town between two rivers. " * 40
 PROMPT_TOKENS, TOKENS = 131, 128
+CONTEXT = 512
+"""Positions that all engines have caches for."""
 PROMPTS = (
     "The capital of France is",
     "Once upon a time there was a fox who",
@@ -53,6 +56,7 @@ def main():
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--llama", metavar="PYTHON")
     parser.add_argument("--only", choices=("small", "large", "llama"))
+    parser.add_argument("--engines", nargs="+", default=["native", "native-int8", "keras"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -110,18 +114,24 @@ def llama(options, folder):
         print(run["error"])
         return
     print("| engine | tokens/s | prompt, tokens/s | MB held | ready after |")
-    engines = ("native", "native-int8", "keras")
-    rows = [(engine, child("tokens", run["run"], engine)) for engine in engines]
-    if options.llama:
-        words = ("reference", options.model, options.threads)
-        rows.insert(0, ("llama.cpp", child(*words, python=options.llama)))
-    for name, found in rows:
+    engines, seen = options.engines, set()
+    words = ("reference", options.model, options.threads)
+    # In turns: a machine's speed changes within minutes.
+    for name in (["llama.cpp"] * bool(options.llama) + engines) * 2:
+        if name == "llama.cpp":
+            found = child(*words, python=options.llama)
+        elif name == "keras" and "keras" in seen:
+            continue
+        else:
+            found = child("tokens", run["run"], name)
+        seen.add(name)
         if "error" in found:
-            print(f"| {name} | {found['error']} |")
+            print(f"| {name} | {found['error']} |", flush=True)
             continue
         print(
             f"| {name} | {found['speed']:.1f} | {found['prompt']:.0f} | {found['held']:.0f} | "
-            f"{found['ready']:.1f} s |"
+            f"{found['ready']:.1f} s |",
+            flush=True,
         )
 
     found = child("agreement", run["run"])
@@ -158,7 +168,7 @@ def quantize(run, out):
 def import_model(model, out):
     import mdnn
 
-    return {"run": str(mdnn.import_weights(model, out)["run"])}
+    return {"run": str(mdnn.import_weights(model, out, context=CONTEXT)["run"])}
 
 
 def _held():
@@ -271,7 +281,7 @@ def reference(model, threads):
     from llama_cpp import Llama
 
     before, start = _held(), time.perf_counter()
-    made = Llama(model, n_ctx=512, n_threads=int(threads), verbose=False)
+    made = Llama(model, n_ctx=CONTEXT, n_threads=int(threads), verbose=False)
     ids = made.tokenize(PROMPT.encode())[:PROMPT_TOKENS]
     prompts, speeds, ready = [], [], None
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Lets TensorFlow forget what it keeps of graphs that are no longer needed."""
+"""Releases memory that TensorFlow keeps for graphs that are no longer needed."""
 
 import contextlib
 import sys

@@ -64,13 +64,13 @@ class ChatSession:
         self.toolbox, self.approve = toolbox, approve
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
-        self.options.refuse(("output", "decoding", "num_starts", "adaptive"), "text")
+        self.options.refuse(("output", "decoding", "revise", "num_starts", "adaptive"), "text")
         self.messages, self.dropped = [], 0
         self.set_system(system)
 
     @property
     def tools(self):
-        """The tools that the network is told of, a list of `ToolSpec`."""
+        """The tools described to the network, a list of `ToolSpec`."""
         return [] if self.toolbox is None else self.toolbox.specs()
 
     def change(self, **options):
@@ -222,7 +222,7 @@ class ChatSession:
 
 
 def _with_grammar(tool):
-    """Returns a tool with parameters that have a grammar: any object where its own have none."""
+    """Returns a tool whose parameters have a grammar, any object if theirs has none."""
     try:
         schema_expression(tool.parameters)
     except MdnnError:

@@ -1,1 +1,1 @@
-"""Conversations: messages, their layout as a text, templates, and what an answer holds."""
+"""Conversations: messages, their layout as text, templates, and parsed answers."""

@@ -11,7 +11,7 @@ from mdnn.strict_json import parse_json
 
 @dataclasses.dataclass(frozen=True)
 class ChatFormat:
-    """How a network's conversations are written.
+    """Defines how conversations are laid out as text.
 
     The default is plain: each message is its role, its content and an end mark; the tools come
     first, one per line:
@@ -25,8 +25,8 @@ class ChatFormat:
     Args:
         template: str, a Jinja2 template with the variables `messages`, `tools` and
             `add_generation_prompt`, as in Hugging Face's tokenizers; empty: the plain layout.
-        end: str, what ends the assistant's turn.
-        call_start, call_end: str, what stands before and behind the JSON of a call in the
+        end: str, the mark that ends the assistant's turn.
+        call_start, call_end: str, the marks before and after the JSON of a call in the
             assistant's turn.
     """
 

@@ -75,7 +75,7 @@ def chat_format_of(run):
 
 
 def is_for_chat(run):
-    """Returns whether a run says how its network's conversations are written."""
+    """Returns whether a run defines a format of conversations."""
     return (
         has_files(run.path)
         or hasattr(run.config, "chat")

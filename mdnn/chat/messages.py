@@ -23,7 +23,7 @@ _KEYS = {
 
 @dataclasses.dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool that an assistant has written.
+    """A tool call written by an assistant.
 
     Args:
         name: str, the tool's name.

@@ -36,7 +36,7 @@ _WRITTEN = contextvars.ContextVar("written")
 
 
 class TemplateLimitError(Exception):
-    """Says that a template exceeds a limit."""
+    """Raised when a template exceeds a limit."""
 
 
 def _environment():

@@ -1,4 +1,4 @@
-"""What a network is told of the tools that it may call."""
+"""Describes the tools that a network may call: names, descriptions and parameters."""
 
 import dataclasses
 import json

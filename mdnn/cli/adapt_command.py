@@ -1,4 +1,4 @@
-"""`mdnn adapt`: a few numbers that turn a network to another text."""
+"""`mdnn adapt`: learns an identity, a few numbers that adapt a network to another text."""
 
 import json
 

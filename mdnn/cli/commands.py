@@ -1,4 +1,4 @@
-"""What each command does. What is heavy is imported when it is needed."""
+"""Implements the commands. Each command makes its heavy imports when it runs."""
 
 import json
 import signal
@@ -122,7 +122,7 @@ def share_cores(config):
 
 
 def _check_resumed(changes):
-    """Refuses changes that a run that goes on with its own config could not take.
+    """Refuses changes of config keys that are fixed when a run is resumed.
 
     Returns:
         The new `data.source`, or `None`.
@@ -169,7 +169,7 @@ def run_demo(options):
 
 
 def run_evaluate(options):
-    """Prints what a network reaches."""
+    """Evaluates a network and prints its metrics."""
     quiet_import()
     from mdnn.runs.run_folder import open_run
     from mdnn.tasks import task_for
@@ -204,7 +204,7 @@ def run_evaluate(options):
 
 
 def _numbers(option, words):
-    """The whole numbers of a list such as 1,2,4."""
+    """Parses a list of whole numbers such as `1,2,4`."""
     try:
         return [int(word) for word in words.split(",")]
     except ValueError:

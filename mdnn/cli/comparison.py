@@ -1,4 +1,4 @@
-"""Runs side by side: bytes on disk, nats, and how fast they write."""
+"""Compares runs: bytes on disk, loss in nats, and generation speed."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ ROUNDS = 3
 
 
 def figures(run, data=None, progress=None):
-    """Returns what is compared of a run but its speed.
+    """Returns the compared metrics of a run, except its speed.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -34,7 +34,7 @@ def figures(run, data=None, progress=None):
 
 
 def speeds(runs, data=None, rounds=ROUNDS):
-    """Measures how fast runs of one config write, in the first mode that they were trained for.
+    """Measures the generation speed of runs of one config, in their first trained decoding mode.
 
     They take turns, each having written once before (to compile), so that what else the machine
     does meets all of them.

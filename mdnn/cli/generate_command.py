@@ -1,4 +1,4 @@
-"""`mdnn generate`: a prompt from the command line, answers onto the screen and into files."""
+"""`mdnn generate`: reads prompts, prints the answers or writes them to files."""
 
 import argparse
 import dataclasses
@@ -203,7 +203,7 @@ def _chat(run, prompt):
 
 
 def _from_file(option, value):
-    """A prompt whose text is in a file or comes from standard input, as one that was typed."""
+    """Replaces a prompt that names a file or standard input by its text."""
     if (option, value) != ("--prompt", "-") and option != "--prompt-file":
         return option, value
     if value != "-":

@@ -1,4 +1,4 @@
-"""`mdnn grow`: a larger network that computes what a trained one does."""
+"""`mdnn grow`: makes a larger network that computes the same as a trained one."""
 
 import json
 
@@ -22,7 +22,7 @@ def add_grow(commands):
 
 
 def run_grow(options):
-    """Makes the larger run and says what it is."""
+    """Makes the larger run and prints a summary."""
     quiet_import()
     from mdnn.training.growing.grow_run import grow
 

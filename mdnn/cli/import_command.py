@@ -1,4 +1,4 @@
-"""`mdnn import`: weights of another project as a run folder."""
+"""`mdnn import`: converts weights of another project into a run folder."""
 
 import json
 
@@ -39,7 +39,7 @@ def add_import(commands):
 
 
 def run_import(options):
-    """Makes the run and says what it is."""
+    """Makes the run and prints a summary."""
     quiet_import()
     from mdnn.foreign.import_run import import_weights
     from mdnn.training.progress import Ticker

@@ -1,4 +1,4 @@
-"""`mdnn build-native`: compiles the libraries that are faster than Keras."""
+"""`mdnn build-native`: compiles the native libraries, which are faster than Keras."""
 
 import json
 
@@ -46,7 +46,7 @@ def run_build_native(options):
 
 
 def layer_facts(run):
-    """Returns what `axis_library_facts` says, or `None` for a run without layers that it is for.
+    """Returns `axis_library_facts()`, or `None` for a run without layers that use the library.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -69,7 +69,7 @@ def format_layers(facts):
 
 
 def engine_facts(run):
-    """Returns what continues the texts of a run by default.
+    """Returns the default engine for the texts of a run.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.

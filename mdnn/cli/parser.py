@@ -247,7 +247,7 @@ def parser():
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else does."""
+    """Argument parser that reports an error in one line, as the commands do."""
 
     def parse_known_args(self, args=None, namespace=None):
         """Parses words; a value may begin with a dash, unless it is an option of the command."""

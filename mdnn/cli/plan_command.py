@@ -1,4 +1,4 @@
-"""`mdnn plan`: what a training on many devices would cost."""
+"""`mdnn plan`: estimates the cost of training on many devices."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Starts the processes of a training, waits for them and says which of them failed."""
+"""Starts the processes of a training, waits for them and reports which one failed."""
 
 import contextlib
 import importlib.util
@@ -142,7 +142,7 @@ class _Worker:
 
 
 def _wait(workers):
-    """Waits until all processes ended, and hands on signals; ends the others after a failure."""
+    """Waits until all processes end and forwards signals; ends the others after a failure."""
     failed = None
     with _forwarded(workers):
         while any(worker.status is None for worker in workers):
@@ -175,7 +175,7 @@ def _forwarded(workers):
 
 
 def _status(workers, count, out):
-    """Returns the exit status of all workers, or raises what the failed ones have not said."""
+    """Returns the exit status of all workers; raises the errors that failed ones did not print."""
     statuses = {worker.number: worker.status for worker in workers}
     if all(status == 0 for status in statuses.values()):
         return 0
@@ -201,7 +201,7 @@ def _status(workers, count, out):
 
 
 def _resume_words(out):
-    """Returns what an error adds about going on."""
+    """Returns the end of an error message: how to resume the training."""
     # Not from mdnn.training.checkpoint: this process needs no Keras.
     files = [] if out is None else sorted(as_path(out, "--out").glob("checkpoints/step-*"))
     return f"; --resume goes on from {files[-1].name}" if files else "; there is no checkpoint yet"

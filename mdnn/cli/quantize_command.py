@@ -1,4 +1,4 @@
-"""`mdnn quantize`: a run with small weights, and what they cost, in one table."""
+"""`mdnn quantize`: makes a run with quantized weights and prints their cost as a table."""
 
 import json
 

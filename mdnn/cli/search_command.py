@@ -1,4 +1,4 @@
-"""`mdnn search`: which values of config keys learn the most."""
+"""`mdnn search`: finds the values of config keys with the lowest validation loss."""
 
 import json
 import signal

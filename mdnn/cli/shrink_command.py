@@ -23,7 +23,7 @@ def add_shrink(commands):
 
 
 def run_shrink(options):
-    """Makes the smaller run and says what it is."""
+    """Makes the smaller run and prints a summary."""
     quiet_import()
     from mdnn.growth.shrink_run import shrink
 

@@ -44,7 +44,7 @@ def _check_stream(config):
 
 
 def check_memory_map(config):
-    """Refuses `data.memory_map` with what needs the whole text at once.
+    """Refuses `data.memory_map` with options that need the whole text in memory.
 
     Raises:
         MdnnError: names the first such key.

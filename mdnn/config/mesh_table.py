@@ -124,7 +124,7 @@ def _check_axis(config, names):
 
 
 def _check_support(config):
-    """Refuses what a training on a mesh does not have."""
+    """Refuses options that training on a mesh does not support."""
     train = config.train
     for key, value, expected in (
         ("train.stage", list(train.stage), []),

@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 
 @dataclasses.dataclass(frozen=True)
 class Recall:
-    """What is to be found again in a context; see `mdnn.datasets.recall.recall_examples`."""
+    """Contents and queries of recall contexts; see `mdnn.datasets.recall.recall_examples`."""
 
     # "pairs": values of keys (associative recall with several queries, MQAR); "copying": the
     # symbols that stand between dots, in their order (selective copying); "needle": the number of
@@ -43,17 +43,17 @@ class Recall:
 
     @property
     def questions(self):
-        """Keys that are asked."""
+        """Number of queried keys, int."""
         return self.queries or self.pairs
 
     @property
     def answer_length(self):
-        """Characters of an answer."""
+        """Number of characters of an answer, int."""
         return self.digits if self.kind == "needle" else 1
 
     @property
     def least_positions(self):
-        """Fewest positions of a context."""
+        """Smallest number of positions of a context, int."""
         if self.kind == "pairs":
             return 2 * (self.pairs + self.questions) - 1
         if self.kind == "copying":

@@ -81,7 +81,7 @@ def _check_train(config):
 
 
 def _check_partial(config):
-    """Refuses what training a part of the weights at a time does not have."""
+    """Refuses options that training a part of the weights at a time does not support."""
     train, depth = config.train, config.backbone.depth
     spec, where = train.partial, f"train.partial.select = {train.partial.select!r}"
     fits = spec.blocks < depth and (spec.select == "top" or depth % spec.blocks == 0)
@@ -104,7 +104,7 @@ def _check_partial(config):
 
 
 def _check_blind(config):
-    """Refuses what training without backpropagation does not have."""
+    """Refuses options that training without backpropagation does not support."""
     train = config.train
     if train.density:
         raise MdnnError("train.density: expected [] with train.method = 'blind'")

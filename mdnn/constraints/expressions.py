@@ -22,7 +22,7 @@ class Chars:
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """Expressions one after another; the empty text without any.
+    """Expressions in sequence; an empty sequence matches the empty text.
 
     Args:
         items: tuple of expressions.
@@ -33,7 +33,7 @@ class Sequence:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One of several expressions; nothing at all without any.
+    """One of several expressions; an empty choice matches no text.
 
     Args:
         items: tuple of expressions.
@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Repeat:
-    """An expression several times.
+    """An expression repeated several times.
 
     Args:
         item: the expression.

@@ -80,7 +80,7 @@ def schema_expression(schema, where="schema"):
 
 
 class _SchemaReader:
-    """Reads a schema and what it refers to.
+    """Reads a schema and the schemas that it refers to.
 
     Args:
         root: the whole schema.

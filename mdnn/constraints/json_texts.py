@@ -61,7 +61,7 @@ FORMATS = {
 
 
 def json_literal(value, where):
-    """Returns the expression of one JSON value; raises `MdnnError` for what JSON does not have."""
+    """Returns the expression of one JSON value; raises `MdnnError` for values that JSON lacks."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()

@@ -1,4 +1,4 @@
-"""What JSON schemas say of one another: references, schemas that hold together, checked values."""
+"""Resolves references between JSON schemas, merges schemas under `allOf`, checks their values."""
 
 from mdnn.errors import MdnnError, shown
 
@@ -40,7 +40,7 @@ def referred(root, name, where):
 
 
 def merged(root, schema, others, where):
-    """Returns one schema of several that hold together.
+    """Merges schemas that a value must satisfy together (`allOf`) into one.
 
     Args:
         root: the whole schema.

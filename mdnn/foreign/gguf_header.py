@@ -35,7 +35,7 @@ _STRING, _ARRAY = 8, 9
 
 @dataclasses.dataclass(frozen=True)
 class TensorType:
-    """How weights are stored: `block` weights in `size` bytes."""
+    """Storage format of a tensor: blocks of `block` weights in `size` bytes each."""
 
     name: str
     block: int
@@ -102,7 +102,7 @@ class GgufTensor:
 
 @dataclasses.dataclass(frozen=True)
 class GgufHeader:
-    """What the header of a GGUF file says.
+    """Contents of the header of a GGUF file.
 
     Args:
         metadata: dict from keys to numbers, booleans, strings and lists of them.

@@ -32,7 +32,7 @@ MAX_HEADER = 1 << 27
 
 
 class _Place:
-    """Where a tensor lies: its file, type, shape and first byte."""
+    """Location of a tensor: file, type, shape and first byte."""
 
     def __init__(self, path, dtype, shape, start):
         self.path, self.dtype, self.shape, self.start = path, dtype, shape, start
@@ -139,7 +139,7 @@ class HuggingFaceModel:
 
 
 def _places(path):
-    """Returns the places of the tensors of a safetensors file, after the library's own checks."""
+    """Returns the locations of a file's tensors, after the checks of the safetensors library."""
     found = {}
     with opened(path), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -81,7 +81,7 @@ def import_weights(path, out, context=None, to=None, tokenizer=None, progress=No
 
 
 def open_foreign(path, tokenizer=None):
-    """Opens the weights of another project by what the file or folder holds.
+    """Opens the weights of another project; selects the reader by the contents of the path.
 
     Args:
         path: a path.

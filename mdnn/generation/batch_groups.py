@@ -15,7 +15,7 @@ from mdnn.models.compiling import predicted
 # text.toml in one group reach 24,000 to 26,000 characters/s, two groups of 16 reach 48,000.
 GROUP_SIZES = (1, 4, 8, 16)
 
-OUTPUTS = ("decoded", "log_probability")
+OUTPUTS = ("decoded", "log_probability", "hidden")
 """What a decoder returns of each token, `[chunk, batch, ...]`."""
 
 
@@ -32,16 +32,19 @@ class BatchGroups:
         settings: dict of `seed`, int32, `temperature`, float32, `top_k`, int32, and `top_p`,
             float32, each `[texts]`; perhaps `identity`, int32, and others, see `TextDecoder`.
         shared: dict of further inputs of the decoder, the same for all texts.
+        start: dict of arrays `[texts, ...]`, further state of the decoder before the first token.
         progress: function called with the completed fraction, 0 to 1, while a prompt of several
             pieces is read, or `None`.
     """
 
-    def __init__(self, decoder, window, filled, settings, shared=None, progress=None):
+    def __init__(self, decoder, window, filled, settings, shared=None, start=None, progress=None):
         order = np.argsort(filled, kind="stable")
         size = group_size(len(filled))
         self.groups = [
-            _Group(decoder, order[start : start + size], window, filled, settings, shared or {})
-            for start in range(0, len(order), size)
+            _Group(
+                decoder, order[k : k + size], window, filled, settings, shared or {}, start or {}
+            )
+            for k in range(0, len(order), size)
         ]
         self.groups[0].progress = progress
 
@@ -59,11 +62,12 @@ class BatchGroups:
 
         Returns:
             List of one dict of arrays per text: `decoded` int32 `[n, 4]`, its tokens, and
-            `log_probability` float32 `[n]` of a decoder that returns it. n is `count`, but less in
-            the first calls for a text with a longer prompt than others of its group, and 0 for
-            texts of skipped groups.
+            `log_probability` float32 `[n]` and `hidden` `[n, width]` of a decoder that returns
+            them. n is `count`, but less in the first calls for a text with a longer prompt than
+            others of its group, and 0 for texts of skipped groups.
         """
-        nothing = {"decoded": np.zeros((0, 4), "int32"), "log_probability": np.zeros(0, "float32")}
+        nothing = {"decoded": np.zeros((0, 4), "int32")}
+        nothing |= {name: np.zeros(0, "float32") for name in OUTPUTS[1:]}
         decoded = [nothing] * sum(len(group.texts) for group in self.groups)
         groups = self.groups
         if active is not None:
@@ -84,10 +88,10 @@ class _Group:
 
     Args:
         texts: integers `[n]`, indices of the texts.
-        decoder, window, filled, settings, shared: see `BatchGroups`.
+        decoder, window, filled, settings, shared, start: see `BatchGroups`.
     """
 
-    def __init__(self, decoder, texts, window, filled, settings, shared):
+    def __init__(self, decoder, texts, window, filled, settings, shared, start):
         self.decoder, self.texts, self.shared = decoder, texts, shared
         # Pad the group with copies of its longest prompt, which do not delay the other texts.
         size = _next_size(len(texts))
@@ -96,6 +100,7 @@ class _Group:
         # Number of remaining prompt tokens that each text reads before its first new token.
         self.delays, self.done = filled - filled.min(), 0
         self.settings = {name: values[rows] for name, values in settings.items()}
+        self.start = {name: values[rows] for name, values in start.items()}
         window = window[rows, : decoder.reading_length(filled.max())]
         self.state, self.started = {"window": window, "filled": filled}, False
         self.progress = None
@@ -106,7 +111,7 @@ class _Group:
         """Returns the arrays of each text, a list of dicts; see `BatchGroups.decode_all`."""
         if not self.started:
             self.state["written"] = np.zeros_like(self.state["filled"])
-            self.state = read_prompts(self.decoder, self.state, self.progress)
+            self.state = read_prompts(self.decoder, self.state, self.progress) | self.start
             self.started = True
         inputs = self.state | self.settings | self.shared | {"count": np.array([count], "int32")}
         self.state = predicted(self.decoder, inputs)

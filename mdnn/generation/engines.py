@@ -1,4 +1,4 @@
-"""Chooses what continues texts: the native library, or Keras.
+"""Chooses the engine that continues texts: the native library or Keras.
 
 Each engine is a function of `ENGINES` that makes a decoder for a run: an object with the attributes
 `positions` and `chunk` and the method `start(window, filled, settings, progress=None)`, whose

@@ -36,6 +36,7 @@ def generate_items(run, prompt, options, stream=None):
     options.refuse((*PUZZLE_OPTIONS, "stop", "regex", "schema", "engine"), "item")
     output = options.output
     decoding = options.decoding_of(run.config.train.objectives)
+    options.check_revise(decoding, run.config.train.objectives)
     several = is_several(prompt)
     prompts = list(prompt) if several else [prompt]
     prompts = [_items(run, items) for items in prompts]

@@ -140,7 +140,8 @@ class ItemGenerator:
             most = min(self.positions, max(16, 2 ** math.ceil(math.log2(most))))
             parallel = self.decoding == "parallel"
             coordinates = any(request.decoded for request in requests)
-            decoder = self._masked_diffusion(kinds, most, parallel, coordinates)
+            revises = self.settings.revise > 0
+            decoder = self._masked_diffusion(kinds, most, parallel, coordinates, revises)
         decoded = self._run(decoder, contexts, requests)
         numbers = {id(context): number for number, context in enumerate(everyone)}
         for context, request, (tokens, stopped) in zip(contexts, requests, decoded, strict=True):
@@ -175,13 +176,14 @@ class ItemGenerator:
         options = {"kinds": kinds, "xla": xla, **self._decoder_options()}
         return decoder_for(AutoregressiveDecoder, self.run.model, **options)
 
-    def _masked_diffusion(self, kinds, max_tokens, parallel, coordinates=False):
+    def _masked_diffusion(self, kinds, max_tokens, parallel, coordinates=False, revises=False):
         return decoder_for(
             MaskedDiffusionDecoder,
             self.run.model,
             max_tokens=max_tokens,
             parallel=parallel,
             coordinates=coordinates,
+            revises=revises,
             kinds=kinds,
             **self._decoder_options(),
         )

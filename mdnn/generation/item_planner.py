@@ -1,4 +1,4 @@
-"""Plans where the items of an answer go in their contexts, and how large they are."""
+"""Plans the positions and sizes of an answer's items in their contexts."""
 
 import numpy as np
 

@@ -36,41 +36,55 @@ class MaskedDiffusionDecoder(TokenDecoder):
 
     A kept [EOS] ends the answer: positions after it become padding, unless it is masked again.
 
+    With `revises` the least certain tokens of the answer are then decoded again, one after another,
+    the least certain first: each is masked alone, so that it is decoded given everything else that
+    was written, those revised before it included (as the repeated re-masking of the least confident
+    tokens in Mask-Predict, Ghazvininejad et al. 2019, arXiv 1904.09324, one token at a time). The
+    length of the answer and its coordinates stay.
+
     Args:
         network, kinds, steps, sampler, words: see `TokenDecoder`.
         max_tokens: int, number of positions of the longest answer.
         parallel: bool, whether to use a single denoising step and ignore `num_denoising_steps`.
         coordinates: bool, whether confidence includes the coordinates that the heads decide.
+        revises: bool, whether the least certain tokens are revised.
 
     Call arguments:
         inputs: see `TokenDecoder`, where `count` includes the position of the [EOS]. Additionally
             `masks` int32 `[n, max_tokens, 8]`, mask tokens for the positions starting at `first`;
             `num_masked` int32 `[n]`, number of mask tokens in the context, at least `count`;
-            `num_denoising_steps` int32 `[n]`.
+            `num_denoising_steps` int32 `[n]`; with `revises` also `revise` int32 `[n]`, how many
+            tokens are revised.
 
     Returns:
         dict of `tokens` int32 `[n, max_tokens, 8]`; `written` int32 `[n]`, the lengths of the
         answers; and `stopped` int32 `[n]`, 1 if an [EOS] follows the answer, else 0.
     """
 
-    def __init__(self, network, max_tokens, parallel=False, coordinates=False, **kwargs):
+    def __init__(
+        self, network, max_tokens, parallel=False, coordinates=False, revises=False, **kwargs
+    ):
         super().__init__(network, **kwargs)
         self.max_tokens, self.parallel, self.coordinates = max_tokens, parallel, coordinates
+        self.revises = revises
 
     def call(self, inputs):
         masks = inputs["masks"]
         number = ops.zeros_like(masks[..., 0]) + ops.arange(masks.shape[1], dtype="int32")
         nothing = ops.zeros_like(number)
-        state = (masks, ops.cast(nothing, "float32") + _NEVER, nothing)
+        certainty = ops.cast(nothing, "float32")
+        state = (masks, certainty + _NEVER, nothing, certainty)
         if self.parallel:
-            tokens, _, is_kept = self._denoise(0, state, number, inputs)
+            tokens, _, is_kept, certainty = self._denoise(0, state, number, inputs)
         else:
             last = ops.max(inputs["num_denoising_steps"])
-            _, tokens, _, is_kept = ops.while_loop(
+            _, tokens, _, is_kept, certainty = ops.while_loop(
                 lambda step, *state: step < last,
                 lambda step, *state: (step + 1, *self._denoise(step, state, number, inputs)),
                 (ops.convert_to_tensor(0, dtype="int32"), *state),
             )
+        if self.revises:
+            tokens = self._revised(tokens, is_kept, certainty, number, inputs)
         end = self._end(tokens, is_kept, number, inputs)
         written = ops.minimum(end, ops.sum(is_kept, axis=1))
         stopped = ops.cast(end < masks.shape[1], "int32")
@@ -89,30 +103,32 @@ class MaskedDiffusionDecoder(TokenDecoder):
 
         Args:
             step: int32, number of the denoising step, from 0.
-            state: tokens int32 `[n, max_tokens, 8]`, confidences float32 `[n, max_tokens]`, and 1
-                for each kept token, int32 `[n, max_tokens]`.
+            state: tokens int32 `[n, max_tokens, 8]`, confidences float32 `[n, max_tokens]`, 1 for
+                each kept token, int32 `[n, max_tokens]`, and confidences without noise, zeros where
+                they are not needed.
             number: int32 `[n, max_tokens]`, indices of the tokens in their answers.
             inputs: the inputs of the call.
 
         Returns:
             The updated state.
         """
-        tokens, confidence, is_kept = state
+        tokens, confidence, is_kept, certainty = state
         end = self._end(tokens, is_kept, number, inputs)[:, None]
         live = ops.logical_and(number < inputs["count"][:, None], number <= end)
         stays = ops.logical_and(is_kept > 0, live)
-        shown = ops.where(stays[..., None], tokens, inputs["masks"])
-        shown = ops.where((number <= end)[..., None], shown, 0)
         positions = inputs["first"][:, None] + number
-        context = self._context(shown, inputs)
-        hidden = self.network.hidden(context, False, self.steps, training=False)
-        hidden = at_positions(hidden, positions - 1)
+        hidden = at_positions(self._hidden(tokens, stays, number <= end, inputs), positions - 1)
         decoded = self.decode(hidden, inputs, positions, number, step)
         new = self.with_coordinates(decoded, inputs["masks"][..., PLACES], inputs)
         tokens = ops.where(stays[..., None], tokens, new)
+        certain = certainty
+        if self.revises or not self.parallel:
+            certain = self._confidence(hidden, decoded)
+        if self.revises:
+            certainty = ops.where(stays, certainty, certain)
         if self.parallel:
-            return tokens, confidence, ops.cast(live, "int32")
-        now = self._confidence(hidden, decoded) + self._noise(inputs, positions, step)
+            return tokens, confidence, ops.cast(live, "int32"), certainty
+        now = certain + self._noise(inputs, positions, step)
         confidence = ops.where(live, ops.where(stays, confidence, now), _NEVER)
         count = ops.sum(ops.cast(live, "int32"), axis=1)
         steps = inputs["num_denoising_steps"]
@@ -122,7 +138,53 @@ class MaskedDiffusionDecoder(TokenDecoder):
         kept = whole * done + (rest * done + steps - 1) // steps
         rank = ops.argsort(ops.argsort(-confidence, axis=1), axis=1)
         best = ops.cast(rank, "int32") < kept[:, None]
-        return tokens, confidence, ops.cast(ops.logical_and(best, live), "int32")
+        return tokens, confidence, ops.cast(ops.logical_and(best, live), "int32"), certainty
+
+    def _revised(self, tokens, is_kept, certainty, number, inputs):
+        """Decodes the least certain tokens again, each given all the others, one after another.
+
+        Args:
+            tokens, is_kept, certainty: the state after the last denoising step, see `_denoise`.
+            number: int32 `[n, max_tokens]`, indices of the tokens in their answers.
+            inputs: the inputs of the call.
+
+        Returns:
+            int32 `[n, max_tokens, 8]`, the tokens.
+        """
+        end = self._end(tokens, is_kept, number, inputs)[:, None]
+        live = ops.logical_and(is_kept > 0, number < end)
+        order = ops.argsort(ops.where(live, certainty, -_NEVER), axis=1)
+        count = ops.minimum(inputs["revise"], ops.sum(ops.cast(live, "int32"), axis=1))
+        # The answer ends where it did, and its tokens have the coordinates that they had.
+        fixed = inputs | {"allowed": inputs["answer"], "decoded": ops.zeros_like(inputs["decoded"])}
+
+        def revise(k, tokens):
+            index = ops.cast(ops.take(order, k, axis=1), "int32")[:, None]
+            here = ops.equal(number, index)
+            shown = ops.logical_and(is_kept > 0, ops.logical_not(here))
+            positions = inputs["first"][:, None] + index
+            hidden = self._hidden(tokens, shown, number <= end, inputs)
+            # The random numbers differ from those of all denoising steps.
+            new = self.decode(at_positions(hidden, positions - 1), fixed, positions, index, -1 - k)
+            new = self.with_coordinates(new, at_positions(tokens, index)[..., PLACES], fixed)
+            here = ops.logical_and(here, (k < count)[:, None])
+            return k + 1, ops.where(here[..., None], new, tokens)
+
+        start = ops.convert_to_tensor(0, dtype="int32"), tokens
+        return ops.while_loop(lambda k, _: k < ops.max(count), revise, start)[1]
+
+    def _hidden(self, tokens, shown, within, inputs):
+        """Returns the inputs of the heads for an answer that is partly masked.
+
+        Args:
+            tokens: int32 `[n, max_tokens, 8]`.
+            shown: bool `[n, max_tokens]`, which tokens are shown; the others are masked.
+            within: bool `[n, max_tokens]`; positions behind the end are padding.
+            inputs: the inputs of the call.
+        """
+        tokens = ops.where(shown[..., None], tokens, inputs["masks"])
+        context = self._context(ops.where(within[..., None], tokens, 0), inputs)
+        return self.network.hidden(context, False, self.steps, training=False)
 
     def _context(self, tokens, inputs):
         """Inserts tokens into the contexts, `num_masked` of them starting at position `first`."""

@@ -56,6 +56,7 @@ class SamplingSettings:
     Args:
         temperature, top_k, top_p, num_denoising_steps: see `Preset`.
         steps: int, number of refeed steps; `None`: as in training.
+        revise: int, see `GenerationOptions`.
     """
 
     temperature: float
@@ -63,6 +64,7 @@ class SamplingSettings:
     top_p: float
     num_denoising_steps: int
     steps: int | None = None
+    revise: int = 0
 
     @property
     def sampler(self):
@@ -113,6 +115,9 @@ class GenerationOptions:
         top_p: float, sample only from the likeliest classes with this total probability; 1: all.
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
+        revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
+            certain tokens of each item are decided again, one after another, each given everything
+            else that was written.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
             and runs the network. These write the same texts. `"native-int8"`: the library with
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
@@ -147,6 +152,13 @@ class GenerationOptions:
     )
     num_denoising_steps: int | None = _option(
         "decoding", f"passes of masked_diffusion ({DEFAULTS.num_denoising_steps})", type=int
+    )
+    revise: int = _option(
+        "decoding",
+        "decide so many of the least certain tokens again, each given all the others; of parallel "
+        "and masked_diffusion (0)",
+        0,
+        type=int,
     )
     steps: int | None = _option(
         "decoding", "runs of the network on its own output (as in training)", type=int
@@ -188,6 +200,7 @@ class GenerationOptions:
         check_integer("num_starts", self.num_starts, 1, 1000)
         check_integer("steps", self.steps, 1, 1_000_000)
         check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
+        check_integer("revise", self.revise, 0, 1_000_000)
         check_integer("top_k", self.top_k, 0, 2**31 - 1)
         if not isinstance(self.adaptive, bool):
             raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
@@ -237,6 +250,7 @@ class GenerationOptions:
             float(value("top_p")),
             int(value("num_denoising_steps")),
             None if same else int(steps),
+            int(self.revise),
         )
 
     def decoding_of(self, objectives):
@@ -257,6 +271,21 @@ class GenerationOptions:
                 f"(train.objectives); it was for {', '.join(trained)}"
             )
         return self.decoding
+
+    def check_revise(self, decoding, objectives):
+        """Refuses `revise` where it has no effect or the network has not learnt to.
+
+        Args:
+            decoding: str as returned by `decoding_of`.
+            objectives: `[train.objectives]` of the config.
+        """
+        if decoding == "autoregressive":
+            self.refuse(("revise",), decoding)
+        elif self.revise and not objectives.masked_diffusion:
+            raise MdnnError(
+                "revise: expected a network that was trained for masked_diffusion "
+                "(train.objectives), which decides a token given all the others; this one was not"
+            )
 
     def refuse(self, names, models):
         """Refuses options that have no effect on a kind of network.

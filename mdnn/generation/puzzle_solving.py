@@ -29,6 +29,7 @@ WRITING_OPTIONS = (
     "top_k",
     "top_p",
     "num_denoising_steps",
+    "revise",
     "engine",
 )
 """Options that have no effect on puzzles."""

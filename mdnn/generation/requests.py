@@ -154,6 +154,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
         inputs["num_masked"] = np.zeros(size, "int32")
         steps = settings.num_denoising_steps
         inputs["num_denoising_steps"] = np.full(size, steps, "int32")
+        inputs["revise"] = np.full(size, settings.revise, "int32")
     for n, (context, request) in enumerate(zip(contexts, requests, strict=True)):
         inputs["tokens"][n] = context.tokens
         inputs["first"][n], inputs["count"][n] = request.first, request.count

@@ -6,6 +6,7 @@ from keras import ops
 from mdnn.generation.autoregressive import decode_rows
 from mdnn.generation.completions.grammar_mask import GrammarMask
 from mdnn.generation.completions.piece_reading import caches_by_piece
+from mdnn.generation.completions.score_offsets import ScoreOffsets
 from mdnn.generation.completions.token_picker import TokenPicker, token_steps
 from mdnn.generation.windows import (
     TOKEN_BYTES,
@@ -43,6 +44,7 @@ class TextDecoder(keras.Model):
         return_hidden: bool, whether to also return the inputs of the heads.
         log_probabilities: bool, whether to also return the log-probabilities of the tokens.
         grammar: bool, whether a grammar masks what may be decoded.
+        offsets: bool, whether biases and penalties are added to the scores of tokens.
         identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
             contexts may have; `None` for none.
 
@@ -58,7 +60,8 @@ class TextDecoder(keras.Model):
             int32, `temperature` float32, `top_k` int32 and `top_p` float32, all `[batch]`; with
             `grammar` also `max_tokens` int32 `[batch]`, the tokens of each text in all, and the
             arrays of `mdnn.generation.completions.grammar_mask.GrammarTables`, the same in every
-            call.
+            call; with `offsets` also `presence` and `frequency` float32 `[batch]`, and in the first
+            call that decodes the tables of `mdnn.generation.completions.score_offsets`.
 
     Returns:
         dict of tensors for the next call. Decoding calls add `decoded` int32 `[chunk, batch, 4]`
@@ -81,6 +84,7 @@ class TextDecoder(keras.Model):
         return_hidden=False,
         log_probabilities=False,
         grammar=False,
+        offsets=False,
         identities=None,
         **kwargs,
     ):
@@ -91,7 +95,7 @@ class TextDecoder(keras.Model):
         self.overlap = overlap_length(self.incremental.grid)
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden, self.log_probabilities = return_hidden, log_probabilities
-        self.grammar = grammar
+        self.grammar, self.offsets = grammar, offsets
         # Bypass Keras' attribute tracking, which takes dicts apart.
         object.__setattr__(self, "identities", identities)
         compile_with_xla(self, xla)
@@ -191,7 +195,10 @@ class TextDecoder(keras.Model):
                 for name, value in inputs.items()
                 if name.startswith("grammar_") and name != "grammar_state"
             }
-        names = ("window", "filled", "written", *(("grammar_state",) if self.grammar else ()))
+        names = ["window", "filled", "written", *(("grammar_state",) if self.grammar else ())]
+        if self.offsets:
+            settings |= {name: inputs[name] for name in ("presence", "frequency")}
+            names += [name for name in inputs if name.startswith("offset_")]
         state = {name: inputs[name] for name in names}
         batch = ops.shape(state["filled"])[0]
         state["done"] = ops.zeros_like(count)
@@ -227,13 +234,12 @@ class TextDecoder(keras.Model):
         if self.grammar:
             left = settings["max_tokens"] - written
             mask = GrammarMask(token_steps(self.heads), tables, state["grammar_state"], left)
+        offsets = None
+        if self.offsets:
+            penalties = (settings[name] for name in ("presence", "frequency"))
+            offsets = ScoreOffsets(self.heads, hidden, state, *penalties)
         picker = TokenPicker(
-            self.heads,
-            self.sampler,
-            settings,
-            written,
-            mask,
-            log_probabilities=self.log_probabilities,
+            self.heads, self.sampler, settings, written, mask, offsets, self.log_probabilities
         )
         token = sanitize_tokens(self.heads.decode(hidden, picker)[:, :TOKEN_BYTES], self.words)
         behind = position[0] + 1
@@ -243,12 +249,12 @@ class TextDecoder(keras.Model):
         decoded = {"decoded": token, "hidden": hidden}
         if self.log_probabilities:
             decoded["log_probability"] = picker.log_probability(token)
-        grammar = {}
+        further = {} if offsets is None else offsets.next_tables(token, is_new)
         if self.grammar:
             after = mask.next_state(token)
-            grammar["grammar_state"] = ops.where(is_new, after, state["grammar_state"])
+            further["grammar_state"] = ops.where(is_new, after, state["grammar_state"])
         return {
-            **grammar,
+            **further,
             "window": set_index(window, behind, token),
             "filled": filled + ops.cast(is_new, "int32"),
             "written": written + ops.cast(is_new, "int32"),

@@ -49,6 +49,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     options.refuse(PUZZLE_OPTIONS, "text")
     length = text_length(options)
     decoding = options.decoding_of(run.config.train.objectives)
+    options.check_revise(decoding, run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
     if isinstance(prompt, (list, tuple)):
         return _several(run, list(prompt), length, options, settings, decoding, progress)
@@ -199,6 +200,7 @@ def _fill(run, ids, limit, decoding, settings, seed):
         sampler=settings.sampler,
         words=len(tokenizer.words),
         parallel=decoding == "parallel",
+        revises=settings.revise > 0,
     )
     everything = np.ones((1, len(decoder.heads.modalities)), "int32")
     inputs = {
@@ -208,7 +210,7 @@ def _fill(run, ids, limit, decoding, settings, seed):
         "top_p": np.array([settings.top_p], "float32"),
     }
     numbers = {"least": 0, "item": 0, "decoded": 0, "top_k": settings.top_k}
-    numbers["num_denoising_steps"] = settings.num_denoising_steps
+    numbers |= {name: getattr(settings, name) for name in ("num_denoising_steps", "revise")}
     masks = np.zeros((positions, WIDTH), "int32")
     masks[:, MODALITY] = modality("blank").index
     masks[:, BYTES.start] = modality("text").index

@@ -1,4 +1,4 @@
-"""How uncertain a network is about each next token."""
+"""Computes the entropy of a network's prediction of each next token."""
 
 import keras
 from keras import ops

@@ -160,7 +160,7 @@ def numbers(variable):
 
 
 def activation_number(function, where, n):
-    """Returns the number of an activation and how many of `n` values it changes."""
+    """Returns an activation's number and the count of values, out of `n`, that it changes."""
     count = n
     if isinstance(function, Partial):
         count, function = function.activated(n), function.activation

@@ -1,7 +1,5 @@
 """Plans of run folders: weights go from the file to the library, small ones as codes."""
 
-import dataclasses
-
 import numpy as np
 
 from mdnn.kernels.lowering import numbers
@@ -40,7 +38,7 @@ def _plan_of_folder(run, steps, overlap, rounded):
 
     The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
-    network = vars(run).get("model") or dataclasses.replace(run).model
+    network = run.outline
     weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
     plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)
     del network, weights

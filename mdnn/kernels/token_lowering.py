@@ -54,7 +54,7 @@ def _stream_rows(lowering, layer, name, table):
 
 
 def _places(layer, name, positions):
-    """Returns what coordinates and item numbers add at each position, `[positions, width]`."""
+    """Returns the summed coordinate and item-number embeddings, `[positions, width]`."""
     total = np.zeros((positions, layer.width), "float32")
     tables = layer.place_tables.get(name, [])
     for k, table in enumerate(tables):

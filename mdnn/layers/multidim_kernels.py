@@ -143,7 +143,7 @@ def _term(x, term, product, products):
 
 
 def native_terms(terms, plan, x, matrix):
-    """Computes and combines all terms by the native library, where that is faster.
+    """Computes and combines all terms with the native library where it is faster.
 
     Args:
         terms: tuple of tuples of `AxisPass`, see `make_passes`.

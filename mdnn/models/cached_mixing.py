@@ -68,7 +68,7 @@ class CachedMixing:
         return [cache.finish_row(own, before, row, x) for cache, own, before, x in each]
 
     def empty_reading(self, batch):
-        """Returns what `prefill` takes as `past_rows` of the first piece of a context."""
+        """Returns the `past_rows` with which `prefill` starts the first piece of a context."""
         return [cache.empty_reading(batch, self.dtype) for cache in self.uses]
 
     def restore_row(self, inputs, row, first=0):

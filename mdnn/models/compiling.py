@@ -1,4 +1,4 @@
-"""How a model's `predict` is compiled and called."""
+"""Compiles and calls a model's `predict`."""
 
 import logging
 

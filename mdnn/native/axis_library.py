@@ -1,4 +1,4 @@
-"""Finds the library of products along axes and calls it from the backend at hand."""
+"""Loads the library of products along axes and calls it from the current backend."""
 
 import ctypes
 import functools
@@ -11,7 +11,7 @@ from mdnn.machine import cores
 from mdnn.native import native_build
 from mdnn.native.native_setting import native_word
 
-_MODULES = {"tensorflow": "mdnn.native.axis_operations"}
+_MODULES = {"tensorflow": "mdnn.native.axis_operations", "jax": "mdnn.native.axis_targets"}
 
 
 def axis_library_path():
@@ -94,7 +94,7 @@ def calls_for(x):
 
 
 def axis_library_facts():
-    """Returns what `mdnn inspect` and `mdnn build-native` say of the library.
+    """Describes the library for `mdnn inspect` and `mdnn build-native`.
 
     Returns:
         dict with `library` (its path, or `None`), `instructions` (or `None`) and `why_not`, a

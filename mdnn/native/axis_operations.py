@@ -68,7 +68,7 @@ class AxisOperations:
         return self._products(x=x, kernels=kernels, plan=plan)
 
     def _products_gradient(self, op, dy):
-        """dx and the gradients of kernels; dx alone or these alone if no more is needed."""
+        """Returns dx, the kernels' gradients, or both, as needed."""
         x, *kernels = op.inputs
         plan = list(op.get_attr("plan"))
         skipped = set(getattr(op, "skip_input_indices", None) or ())

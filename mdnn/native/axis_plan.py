@@ -178,7 +178,7 @@ def _sweep_numbers(sizes, passes, sweep):
 
 
 def _kernel_strides(sizes, p):
-    """Returns by axis how far apart the kernels of neighbouring positions are, in floats."""
+    """Returns each axis's stride between the kernels of neighbouring positions, in floats."""
     strides = [0] * len(sizes)
     far = sizes[p.axis] ** 2
     for axis in reversed(p.over):

@@ -70,7 +70,7 @@ def chunk_blocks(network):
 
 
 def cuts_of(run, text):
-    """Returns where a network cuts a text, and how strongly it wants to.
+    """Returns a network's cuts of a text and their strengths.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
@@ -101,7 +101,7 @@ def pieces(text, starts):
 
 
 def wanted_cuts(run, block, text):
-    """Returns how strongly a cut is wanted before each character, float32 `[n]` from 0 to 1.
+    """Returns the strength of a cut before each character, float32 `[n]` from 0 to 1.
 
     Each character is read with at least half a context before it.
     """

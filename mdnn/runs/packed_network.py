@@ -21,13 +21,14 @@ def can_pack(dtype):
     return dtype in ("int8", "int4") and keras.backend.backend() == "tensorflow"
 
 
-def packed_network(config, words, path, most):
+def packed_network(config, words, path, most, packed=True):
     """Builds a network from a file of quantized weights, without expanding them.
 
     Args:
         config, words: see `mdnn.build`.
         path: the weights file.
         most: int, see `mdnn.build`.
+        packed: bool, see `PackedVariable.take_codes`.
 
     Returns:
         `mdnn.Network`; its quantized weights are `PackedVariable`s and cannot be trained.
@@ -51,7 +52,7 @@ def packed_network(config, words, path, most):
         own = codes.get(variable.path)
         if own is not None and tuple(variable.shape) == own.shape:
             variable.__class__ = PackedVariable
-            variable.take_codes(own, [arrays[name] for name in own.names(variable.path)])
+            variable.take_codes(own, [arrays[n] for n in own.names(variable.path)], packed)
 
     with each_weight(placeholder, take_codes):
         model = build(config, words, most=most)

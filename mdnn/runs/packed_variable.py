@@ -1,4 +1,4 @@
-"""Variables of a network that are held as codes of 8 or 4 bits."""
+"""Variables of a network that are stored as codes of 8 or 4 bits."""
 
 import contextlib
 import contextvars
@@ -40,7 +40,7 @@ def bound_codes(values):
 
 
 class PackedVariable(keras.Variable):
-    """A variable whose value exists as codes alone.
+    """A variable that stores only the codes of its value.
 
     Its `value` is expanded anew for each use. Layers that know it multiply from the codes
     (`product`) or look up rows (`rows`), and make no float32 copy of the matrix.
@@ -52,18 +52,28 @@ class PackedVariable(keras.Variable):
             `"last"`; `None` for other arrays.
     """
 
-    def take_codes(self, stored, arrays):
+    def take_codes(self, stored, arrays, packed=True):
         """Takes the arrays of a weights file in place of a value.
 
         Args:
             stored: `Stored`.
             arrays: list of arrays in the order of `Stored.names`.
+            packed: bool, whether the tensors are made at once; otherwise they are made anew for
+                each use, for a network that is read and not run.
         """
         self.stored, self.inputs = stored, grouped_axis(stored, arrays[0])
+        self._arrays, self._parts, self.trainable = arrays, None, False
+        if packed:
+            self._parts, self._arrays = self.parts, None
+
+    @property
+    def parts(self):
+        if self._parts is not None:
+            return self._parts
+        arrays = self._arrays
         if self.inputs is not None:
-            arrays = packed_words(stored, arrays)
-        self.parts = [ops.convert_to_tensor(np.ascontiguousarray(array)) for array in arrays]
-        self.trainable = False
+            arrays = packed_words(self.stored, arrays)
+        return [ops.convert_to_tensor(np.ascontiguousarray(array)) for array in arrays]
 
     def _tensors(self):
         bound = _BOUND.get()

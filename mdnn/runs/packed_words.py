@@ -1,4 +1,4 @@
-"""Codes of 8 or 4 bits in 32-bit words, laid out for products, and what is computed from them.
+"""Packs codes of 8 or 4 bits into 32-bit words and multiplies by them.
 
 A matrix `[inputs, outputs]` whose inputs are cut into groups is held as words
 `[words of a group, groups, outputs]`: bits `b k` to `b (k + 1) - 1` of word `w` are the code of

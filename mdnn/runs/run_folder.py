@@ -54,14 +54,24 @@ class Run:
 
     @functools.cached_property
     def unpacked(self):
-        """The network with all weights in float32, for what reads them one by one."""
+        """The network with all weights in float32, for code that reads individual weights."""
         return self.opened() if can_pack(self.dtype) else self.model
 
-    def opened(self, packed=False):
+    @property
+    def outline(self):
+        """A network to be read block by block, not to be run: the model, or a new one.
+
+        Large quantized weights of a new one take no memory of the backend, which would keep it.
+        """
+        model = vars(self).get("model")
+        return self.opened(can_pack(self.dtype), at_once=False) if model is None else model
+
+    def opened(self, packed=False, at_once=True):
         """Returns a new network with the weights of the run folder.
 
         Args:
             packed: boolean, whether large quantized weights stay codes; they cannot be trained.
+            at_once: boolean, see `packed` of `PackedVariable.take_codes`.
         """
         file = self.path / WEIGHTS
         # Open the file first, so that its size is that of a valid file. A weight takes at least
@@ -70,7 +80,7 @@ class Run:
             most = 2 * file.stat().st_size
         try:
             if packed:
-                return packed_network(self.config, self.words, file, most)
+                return packed_network(self.config, self.words, file, most, at_once)
             model = build(self.config, self.words, most=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:

@@ -37,14 +37,14 @@ BINS, WINDOWS, BATCH = 8, 256, 32
 
 @dataclasses.dataclass(frozen=True)
 class DensityRule:
-    """Which density each difficulty gets.
+    """Maps the difficulty of a text to a density.
 
     Args:
-        edges: list of float, ascending: the entropies, in nats per token, that part the
-            difficulties.
+        edges: list of float, ascending: the entropies, in nats per token, that separate
+            the difficulties.
         densities: list of float, one more than `edges`: the density of each difficulty.
-        excess: list with a list per difficulty: for each trained density how much worse than the
-            whole network it was, in nats per token.
+        excess: list with a list per difficulty: the excess loss of each trained density over the
+            whole network, in nats per token.
     """
 
     edges: list
@@ -127,7 +127,7 @@ def measure_rule(run, ids):
 
 
 class Widths:
-    """The networks of a run at its densities, and what they say of windows of text.
+    """Measures windows of text with the networks of a run at each density.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network that was trained with densities.

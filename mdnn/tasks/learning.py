@@ -1,4 +1,4 @@
-"""Defaults of how a task is trained: decoding modes, loss, and batches of the training steps."""
+"""Provides the training defaults of tasks: decoding modes, loss, batches of the training steps."""
 
 import functools
 
@@ -14,7 +14,7 @@ from mdnn.tasks.feed import BatchFeed, ExchangeFeed, SampledDepthFeed, Supervise
 
 
 class Learning:
-    """Mixin of `mdnn.tasks.base.Task`: what the trainer takes from a task."""
+    """Mixin of `mdnn.tasks.base.Task` with the methods that the trainer calls."""
 
     @functools.cached_property
     def mode_shares(self):

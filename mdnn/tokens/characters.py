@@ -71,7 +71,7 @@ class TextTokenizer:
 
     @property
     def vocabulary(self):
-        """What a run folder holds of the tokenizer: the table of words."""
+        """The tokenizer's data in a run folder: the table of words."""
         return self.words
 
     def decoder(self):
@@ -237,6 +237,17 @@ class TextTokenizer:
             is_word = ids >= CODE_POINTS
             lengths[is_word] = self._word_lengths[ids[is_word] - CODE_POINTS]
         return lengths
+
+    def writable(self, ids):
+        """Returns which integers are ids of tokens that texts of Unicode contain, bool."""
+        ids = np.asarray(ids)
+        surrogates = (ids >= 0xD800) & (ids < 0xE000)
+        return (ids >= 0) & (ids < self.size) & ~surrogates
+
+    def token_text(self, number):
+        """Returns the text of a token by its id, and the bytes that it stands for."""
+        text = self.text([number])
+        return text, text.encode("utf-8", "surrogatepass")
 
     def letters(self, max_letters):
         """Returns the code points of each word, for embeddings that sum a word's letters.

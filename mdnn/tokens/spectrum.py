@@ -17,7 +17,7 @@ ZERO = 128
 
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
-    """How sounds become grids of moments and frequencies; the config table `[tokens.spectrum]`.
+    """Settings of sounds as grids of moments and frequencies; the config table `[tokens.spectrum]`.
 
     The coefficients of a lapped transform (`mdnn.tokens.lapped_transform`) on the companded scale
     of mu-law (ITU-T G.711): `sign(c) ln(1 + mu |c| / limit) / ln(1 + mu)` in equal

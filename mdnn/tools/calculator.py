@@ -26,7 +26,7 @@ _SIGNS = {"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": 
 
 
 class Calculator(LocalTool):
-    """Calculates with fractions: what is exact is shown exactly."""
+    """Calculates with fractions and shows exact results exactly."""
 
     name = "calculator"
     description = "calculates exactly: + - * / // % **, brackets, sqrt, abs, min, max, round, floor"

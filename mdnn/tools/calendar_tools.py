@@ -7,7 +7,7 @@ from mdnn.tools.tool import LocalTool, ToolError
 
 
 class Clock(LocalTool):
-    """Says what time it is.
+    """Returns the current date and time.
 
     Args:
         now: function of a time zone or `None` that returns an aware `datetime`; for tests.

@@ -61,7 +61,7 @@ def _tidy(text):
 
 
 class _PageParser(html.parser.HTMLParser):
-    """Collects what a person would read.
+    """Collects the visible text of a page.
 
     Args:
         url: str, the address that relative links begin with.

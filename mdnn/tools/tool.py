@@ -6,7 +6,7 @@ from mdnn.chat.tool_specs import ToolSpec
 
 
 class ToolError(Exception):
-    """Says in one short line, for the network, why a call has no result."""
+    """Raised when a call has no result; its message, one short line, is for the network."""
 
 
 class LocalTool(abc.ABC):
@@ -49,4 +49,4 @@ class LocalTool(abc.ABC):
         """
 
     def close(self):  # noqa: B027 (most tools hold nothing)
-        """Releases what the tool holds."""
+        """Releases the tool's resources."""

@@ -1,4 +1,4 @@
-"""Runs the calls of a network: which may run, how long, and how much they may answer."""
+"""Runs the calls of a network, with rules and limits of time and length."""
 
 import threading
 
@@ -55,14 +55,14 @@ class Toolbox:
         return [tool.spec() for tool in self.tools.values()]
 
     def begin_turn(self):
-        """Says that the user has spoken: calls that follow are the user's concern again."""
+        """Begins a turn of the user: the texts of earlier turns no longer restrict calls."""
         self.tainted = False
 
     def allows(self, call):
-        """Returns whether a call may run without being asked for.
+        """Returns whether a call may run without the user's approval.
 
-        Once a page or another program has answered, only harmless tools do: what stands there may
-        tell the network to call others.
+        After the answer of a page or another program, only harmless tools may: the answer's text
+        may instruct the network to call others.
 
         Args:
             call: `mdnn.chat.messages.ToolCall`.
@@ -76,7 +76,7 @@ class Toolbox:
         return "*" in self.allowed or call.name in self.allowed
 
     def run(self, call):
-        """Runs a call and returns its result; what goes wrong is a short message.
+        """Runs a call and returns its result, or a short error message.
 
         Args:
             call: `mdnn.chat.messages.ToolCall`.
@@ -98,7 +98,7 @@ class Toolbox:
         return result
 
     def _in_time(self, tool, arguments):
-        """Runs a tool in a thread of its own, which is left alone if it hangs."""
+        """Runs a tool in a separate thread, which is abandoned if it hangs."""
         results = []
 
         def work():
@@ -116,13 +116,13 @@ class Toolbox:
         return results[0] if results else f"Error: no result within {self.seconds:g} seconds"
 
     def close(self):
-        """Releases what the tools hold."""
+        """Releases the tools' resources."""
         for tool in self.tools.values():
             tool.close()
 
 
 def check_arguments(spec, arguments):
-    """Returns what is wrong with the arguments of a call, a str; empty if nothing is.
+    """Returns the error in the arguments of a call, a str; empty for valid ones.
 
     Names, required ones and the types of values are checked.
 

@@ -1,4 +1,4 @@
-"""Which web addresses may be asked: hosts allowed by name, no private networks."""
+"""Checks web addresses before a request: hosts allowed by name, no private networks."""
 
 import ipaddress
 import re
@@ -22,7 +22,7 @@ _EMBEDDED = ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """Hosts that may be asked.
+    """Hosts to which requests are allowed.
 
     Args:
         patterns: tuple of str, names such as `docs.python.org`, or `.python.org` for a name and
@@ -41,7 +41,7 @@ class AllowedHosts:
                 )
 
     def allows(self, host):
-        """Returns whether a host's name, in small letters, may be asked."""
+        """Returns whether requests to a host are allowed; its name is in small letters."""
         return any(
             host == pattern.removeprefix(".") or (pattern[0] == "." and host.endswith(pattern))
             for pattern in self.patterns

@@ -34,7 +34,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Page:
-    """A page as it was fetched.
+    """A fetched page.
 
     Args:
         url: str, the address of the last redirect.

@@ -17,7 +17,7 @@ MAX_HITS = 10
 
 
 class WebVisit:
-    """What the tools of the web share: the hosts that may be asked, and the last page's links.
+    """State shared by the web tools: the allowed hosts, and the last page's links.
 
     Args:
         hosts: `AllowedHosts`.
@@ -142,7 +142,7 @@ def _one_line(text, most):
 
 
 def _fetch_named(url, private):
-    """Fetches an address that the person has named: its own host and port alone."""
+    """Fetches an address that the user has named; allows only its own host and port."""
     split = urlsplit(url)
     default = 443 if split.scheme == "https" else 80
     target = f"{split.path or '/'}?{split.query}"

@@ -81,7 +81,7 @@ def own_folders(path):
 
 @dataclasses.dataclass(frozen=True)
 class PreparedRun:
-    """What a training starts with.
+    """The prepared config, folder and data of a training.
 
     Args:
         config: `mdnn.Config` with all stages.
@@ -109,7 +109,7 @@ class PreparedRun:
         return task_for(self.stages[self.stage], self.words).open()
 
     def facts(self, task):
-        """Returns what processes that train together must have in common, a dict of strings.
+        """Returns the facts that must be equal in processes that train together, a dict of strings.
 
         Args:
             task: result of `open_task`.
@@ -128,7 +128,7 @@ class PreparedRun:
 
 
 def prepare_run(config, path, resume=False, source=None, init_from=None, init_optimizer=False):
-    """Reads what a training starts with; see `mdnn.train` for the arguments.
+    """Prepares a training; see `mdnn.train` for the arguments.
 
     Args:
         path: `pathlib.Path` of the run folder.

@@ -1,4 +1,4 @@
-"""What a training writes and shows: checkpoints, metrics, weights, the loss curve, samples."""
+"""Writes and shows a training's results: checkpoints, metrics, weights, loss curve, samples."""
 
 from mdnn.runs.run_files import write_run
 from mdnn.training import checkpoint

@@ -95,7 +95,7 @@ def train(
 
 
 def _run_training(prepared, path, show, devices=None, group=None):
-    """Makes what a training needs and runs it; see `train`.
+    """Prepares a training and runs it; see `train`.
 
     Args:
         prepared: `PreparedRun`.

@@ -12,7 +12,7 @@ MAX_LABEL = 28
 
 
 def trial_words(row):
-    """Returns what came out of a trial, a line.
+    """Returns the result of a trial in words, one line.
 
     Args:
         row: dict, see `mdnn.tuning.study.Study.rows`.

@@ -99,3 +99,14 @@ def test_what_a_network_of_texts_refuses(run, settings, message):
     with pytest.raises(mdnn.MdnnError) as error:
         mdnn.generate(run, **{"prompt": "The", "decoding": "parallel"} | settings)
     assert str(error.value).startswith(message)
+
+
+def test_the_least_certain_are_decided_again(run):
+    """Characters, too; only as many as are asked for differ."""
+    settings = {"length": 5, "decoding": "parallel", "temperature": 0}
+    before = mdnn.generate(run, "The", **settings)
+    texts = [mdnn.generate(run, "The", revise=count, **settings) for count in (1, 2, 5)]
+    differ = [sum(a != b for a, b in zip(before, text, strict=True)) for text in texts]
+    assert differ[0] <= 1
+    assert differ[1] <= 2
+    assert differ[2] > 0

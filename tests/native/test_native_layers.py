@@ -16,8 +16,9 @@ from mdnn.native.native_setting import VARIABLE
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "layers"))
 from layer_gradients import output_and_gradients
 
+TENSORFLOW = keras.backend.backend() == "tensorflow"
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="layers use the native library on TensorFlow"
+    keras.backend.backend() == "torch", reason="the native library is for TensorFlow and JAX"
 )
 NEARLY = {"rtol": 0, "atol": 1e-5}
 
@@ -70,6 +71,9 @@ def with_and_without(monkeypatch, compute):
 def test_values_and_gradients(calls, monkeypatch, options):
     layer, x = made(**options)
     weights = np.random.default_rng(2).standard_normal(x.shape).astype("float32")
+    if not TENSORFLOW:
+        # jax.grad traces.
+        monkeypatch.setenv(VARIABLE, "on")
     native, other = with_and_without(
         monkeypatch, lambda: output_and_gradients(layer, np.asarray(x), weights)
     )
@@ -80,7 +84,8 @@ def test_values_and_gradients(calls, monkeypatch, options):
 
 def test_what_keras_runs(calls):
     """Other dtypes, kernels that positions share, resized axes, few examples."""
-    for options in ({"sharing": "shared"}, {"dtype": "float64"}, {"axes": (1,), "units": 2}):
+    other = "float64" if TENSORFLOW else "float16"
+    for options in ({"sharing": "shared"}, {"dtype": other}, {"axes": (1,), "units": 2}):
         layer, x = made(**options)
         layer(x)
     layer, x = made()
@@ -111,7 +116,8 @@ def test_a_library_of_other_sources_is_not_loaded(built_axes, monkeypatch, tmp_p
     assert "mdnn build-native" in axis_library.axis_library_facts()["why_not"]
 
 
-def test_graphs(calls, monkeypatch):
+@pytest.mark.skipif(not TENSORFLOW, reason="of TensorFlow's graphs")
+def test_graphs_on_tensorflow(calls, monkeypatch):
     """No graph holds an operation that a SavedModel could not be loaded with, unless it may."""
     import tensorflow as tf
 
@@ -135,6 +141,7 @@ def test_graphs(calls, monkeypatch):
     assert operations(jit_compile=True) == set()
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="the gradient's gradient on TensorFlow")
 def test_gradients_of_gradients(calls, monkeypatch):
     import tensorflow as tf
 
@@ -157,3 +164,54 @@ def test_gradients_of_gradients(calls, monkeypatch):
     assert calls
     for a, b in zip(native, other, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="of JAX's graphs")
+def test_graphs_on_jax(calls, monkeypatch):
+    import jax
+
+    layer, x = made((4, 3))
+    values = [v.value for v in layer.trainable_variables]
+
+    def size(x, values):
+        return (layer.stateless_call(values, [], x)[0] ** 3).sum()
+
+    def both(x, values):
+        dx, dk = jax.grad(size, argnums=(0, 1))(x, values)
+        return (dx**2).sum() + sum((g**2).sum() for g in dk)
+
+    def compute():
+        with native_graphs():
+            return jax.jit(jax.value_and_grad(both, argnums=(0, 1)))(x, values)
+
+    assert "ffi" not in str(jax.make_jaxpr(size)(x, values))
+    assert calls == []
+    native, other = with_and_without(monkeypatch, compute)
+    assert calls
+    for a, b in zip(jax.tree.leaves(native), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+
+def test_training_steps(calls, monkeypatch, tmp_path):
+    """The custom loop trains with the library, and learns what it learns without."""
+    import tiny
+
+    import mdnn
+
+    mixer = '[{wiring = "causal", sharing = "separate"}]'
+    settings = (
+        f"backbone.layer.0.mixer={mixer}",
+        *tiny.QUICK,
+        "train.steps=3",
+        "context.grid=[4, 4]",
+    )
+
+    def trained():
+        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        mdnn.train(tiny.load_config(tmp_path, *settings), out, show=False)
+        return [np.asarray(w) for w in mdnn.load(out).weights]
+
+    native, other = with_and_without(monkeypatch, trained)
+    assert calls
+    for a, b in zip(native, other, strict=True):
+        np.testing.assert_allclose(a, b, **NEARLY)

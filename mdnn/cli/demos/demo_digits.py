@@ -52,7 +52,7 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
 
 
 def _show(run):
-    """Prints how often words are right and a few answers; draws the contact sheet."""
+    """Prints the accuracy of words and a few answers; draws the contact sheet."""
     from mdnn import open_dataset
     from mdnn.datasets.items.digits import WORDS
     from mdnn.runs.run_folder import open_run
@@ -104,7 +104,7 @@ def _show(run):
 
 
 def _answers(network, prompts, output, decoding):
-    """The answers to prompts of one item each, the likeliest word or a picture."""
+    """Returns the answers to prompts of one item each: the likeliest word, or a picture."""
     from mdnn import generate
 
     return generate(
@@ -119,7 +119,7 @@ def _answers(network, prompts, output, decoding):
 
 
 def blocks(picture, shades=SHADES):
-    """A grey picture as lines of characters, two for each pixel.
+    """Returns a grey picture as lines of text, two characters per pixel.
 
     Args:
         picture: uint8 `[h, w]`.
@@ -144,7 +144,7 @@ def _labels(words):
 
 
 def printable(text):
-    """A text that a network wrote, without characters that would do something to a terminal."""
+    """Returns a generated text with unprintable characters replaced by U+FFFD."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text) or "(nothing)"
 
 

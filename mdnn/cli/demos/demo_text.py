@@ -1,4 +1,4 @@
-"""The whole way in one go: train, write, draw, export, serve. `make demo` runs this."""
+"""Trains, generates, plots, exports and serves a text network. `make demo` runs this."""
 
 import shlex
 import subprocess
@@ -96,7 +96,7 @@ def shell_word(word):
 
 
 def missing(config):
-    """The exit status where a demo's config is not there, having said so; 0 where it is."""
+    """Returns 0 if a demo's config exists, otherwise the exit status after printing an error."""
     try:
         find_config(config)
     except MdnnError as error:
@@ -105,12 +105,12 @@ def missing(config):
 
 
 def new_run(name, folder="runs"):
-    """The path of a run folder to make, named after a demo and the time."""
+    """Returns the path of a new run folder, named after a demo and the time."""
     return Path(folder) / time.strftime(f"{name}-%Y%m%d-%H%M%S")
 
 
 def shown(show, run):
-    """Shows what a run can do, `show(run)`; returns the exit status, as `mdnn.cli.main` does."""
+    """Calls `show(run)`, prints its errors and returns the exit status, like `mdnn.cli.main`."""
     try:
         show(run)
     except (MdnnError, OSError) as error:
@@ -122,7 +122,7 @@ def shown(show, run):
 
 
 def failed(text, status=2):
-    """Says what went wrong; returns the exit status."""
+    """Prints an error and returns the exit status."""
     print(f"mdnn: error: {text}", file=sys.stderr)
     return status
 

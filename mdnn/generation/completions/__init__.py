@@ -1,1 +1,1 @@
-"""Completions: what is asked for, grammars, and the pieces in which texts are answered."""
+"""Completions of texts: requests, grammars, and answers in pieces."""

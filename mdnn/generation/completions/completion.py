@@ -1,11 +1,15 @@
-"""What a completion of a text asks for, and the pieces in which it is answered."""
+"""Defines requests for completions of a text, and the pieces of their answers."""
 
 import dataclasses
+import typing
 
 from mdnn.generation.completions.stop_texts import StopFilter
 
 STOP, LENGTH = "stop", "length"
 """Why a completion has ended: a stop text or a grammar, or its number of tokens."""
+
+PLAIN = ("plain", False, None, False)
+"""`CompletionRequest.variant` of a request that any decoder answers."""
 
 
 @dataclasses.dataclass
@@ -19,6 +23,11 @@ class CompletionRequest:
         temperature, top_k, top_p, seed: see `mdnn.generation.options.GenerationOptions`.
         stop: tuple of str; the completion ends before the first of them.
         log_probabilities: bool, whether pieces contain the log-probability of each token.
+        alternatives: int, with `log_probabilities`: how many of the likeliest tokens at each
+            position pieces contain, too.
+        presence_penalty, frequency_penalty: float, subtracted from the log-probability of each
+            token that the completion contains: once, and as often as it does.
+        logit_bias: tuple of pairs of a token id and what is added to its log-probability.
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables` of the texts that may be
             written, or `None`. A text ends at a stop text, with which every text of the grammar has
             to end.
@@ -33,14 +42,35 @@ class CompletionRequest:
     seed: int = 0
     stop: tuple[str, ...] = ()
     log_probabilities: bool = False
+    alternatives: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     grammar: object = None
     cancelled: bool = False
 
     @property
     def variant(self):
-        """What of the request needs a decoder of its own, hashable; equal ones share a batch."""
-        filtered = bool(self.top_k) or self.top_p < 1
-        return "filtered" if filtered else "plain", self.log_probabilities, self.grammar
+        """Options that a decoder is compiled for, hashable; equal ones share a batch."""
+        sampler = "filtered" if self.top_k or self.top_p < 1 else "plain"
+        offsets = bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)
+        return sampler, self.log_probabilities, self.grammar, offsets
+
+
+class ScoredToken(typing.NamedTuple):
+    """A token of a completion with its log-probability.
+
+    Args:
+        text: str.
+        log_probability: float, in nats: of the network at temperature 1, without grammar, penalties
+            and biases.
+        alternatives: tuple of the likeliest tokens at its position, the likeliest first, each a
+            text, a log-probability and the bytes that it stands for.
+    """
+
+    text: str
+    log_probability: float
+    alternatives: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +80,7 @@ class CompletionPiece:
     Args:
         text: str, may be empty.
         tokens: int, number of tokens that were decoded since the piece before.
-        log_probabilities: tuple of pairs of a token's text and its log-probability, of the tokens
-            since the piece before.
+        log_probabilities: tuple of `ScoredToken`, the tokens since the piece before.
         finish: `STOP` or `LENGTH` in the last piece, otherwise `None`.
     """
 
@@ -78,24 +107,26 @@ class CompletionState:
         """bool, whether nothing more is to be decoded."""
         return self.finish is not None or self.request.cancelled
 
-    def add(self, texts, log_probabilities=None, ended=False):
+    def add(self, texts, log_probabilities=None, ended=False, alternatives=()):
         """Adds tokens and returns the `CompletionPiece` that they complete.
 
         Args:
             texts: list of str, the text of each token; those beyond the end are ignored.
             log_probabilities: list of float, one per token, or `None`.
             ended: bool, whether the network has ended the text behind these tokens.
+            alternatives: sequence of `ScoredToken.alternatives`, one per token, or empty.
         """
         if self.over:
             return CompletionPiece()
-        shown, pairs, count = [], [], 0
+        shown, scored, count = [], [], 0
         for number, text in enumerate(texts):
             self.tokens += 1
             count += 1
             new, stopped = self.filter.add(text)
             shown.append(new)
             if log_probabilities is not None:
-                pairs.append((text, float(log_probabilities[number])))
+                others = alternatives[number] if alternatives else ()
+                scored.append(ScoredToken(text, float(log_probabilities[number]), others))
             if stopped or self.tokens >= self.request.max_tokens:
                 self.finish = STOP if stopped else LENGTH
                 break
@@ -104,7 +135,7 @@ class CompletionState:
             shown.append(self.filter.rest())
         elif self.finish == LENGTH:
             shown.append(self.filter.rest())
-        return CompletionPiece("".join(shown), count, tuple(pairs), self.finish)
+        return CompletionPiece("".join(shown), count, tuple(scored), self.finish)
 
 
 class CharacterCompletions:
@@ -114,7 +145,7 @@ class CharacterCompletions:
         write: see `mdnn.serving.server.text_streams`.
 
     Attributes:
-        variants: bool, whether requests may filter classes or ask for log-probabilities.
+        variants: bool, whether requests may have other variants than `PLAIN`.
         grammars: bool, whether requests may have grammars.
         positions: int, the positions of the network's context, or `None` if it is not known.
     """
@@ -132,7 +163,7 @@ class CharacterCompletions:
         """Continues texts, as `TextCompletions.complete` does.
 
         Args:
-            requests: list of `CompletionRequest` of the variant `("plain", False, None)`.
+            requests: list of `CompletionRequest` of the variant `PLAIN`.
         """
         states = [CompletionState(request) for request in requests]
         if all(state.over for state in states):

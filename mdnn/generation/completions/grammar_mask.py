@@ -1,4 +1,4 @@
-"""Masks what a grammar does not allow, inside the compiled decoding loop."""
+"""Masks the classes that a grammar forbids, inside the compiled decoding loop."""
 
 import functools
 
@@ -102,7 +102,7 @@ def _padded_size(size, least):
 
 
 class GrammarMask:
-    """What a grammar allows the next token of each context to be.
+    """Restricts the next token of each context to those that a grammar allows.
 
     Args:
         steps: list as returned by `mdnn.generation.completions.token_picker.token_steps`.

@@ -35,7 +35,7 @@ class StopFilter:
         return waiting[:shown], False
 
     def rest(self):
-        """Returns the text that was held back, at the end."""
+        """Returns the buffered text at the end of the stream."""
         rest, self.waiting = self.waiting, ""
         return rest
 

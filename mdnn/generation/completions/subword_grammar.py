@@ -1,4 +1,4 @@
-"""What a grammar of characters allows a network of subwords to write."""
+"""Converts an automaton over characters to one over the tokens of a subword vocabulary."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ END = "\x1e"
 
 
 def subword_states(automaton, tokenizer, most):
-    """Returns where each token of a vocabulary leads, and how many tokens an end is away.
+    """Returns the state after each token of a vocabulary, and each state's distance to an end.
 
     Tokens are walked byte by byte; some end inside of a character. Where the states inside of
     characters are too many, these tokens are not allowed: a character whose bytes no single token

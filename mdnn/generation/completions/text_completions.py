@@ -5,6 +5,8 @@ import numpy as np
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.completions.completion import CompletionPiece, CompletionState
 from mdnn.generation.completions.grammar_mask import GrammarTables
+from mdnn.generation.completions.score_offsets import offset_tables
+from mdnn.generation.completions.top_tokens import top_tokens
 from mdnn.generation.engines import text_engine
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_decoding import before_end
@@ -22,8 +24,8 @@ class TextCompletions:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         steps: int, number of refeed steps; `None`: as the network was built.
-        engine: what continues texts where neither log-probabilities nor a grammar are asked for,
-            see `mdnn.generation.engines.text_engine`; for the others Keras.
+        engine: what continues texts where neither log-probabilities nor a grammar, penalties or
+            biases are asked for, see `mdnn.generation.engines.text_engine`; for the others Keras.
 
     Attributes:
         variants, grammars, positions: see
@@ -55,8 +57,8 @@ class TextCompletions:
             Lists of one `CompletionPiece` per request, until all have ended or are cancelled.
         """
         states = [CompletionState(request) for request in requests]
-        sampler, log_probabilities, grammar = requests[0].variant
-        engine = self._engine(sampler, log_probabilities, grammar is not None)
+        sampler, log_probabilities, grammar, offsets = requests[0].variant
+        engine = self._engine(sampler, log_probabilities, grammar is not None, offsets)
         prompts = [request.prompt for request in requests]
         window, filled = encode_prompts(self.tokenizer, prompts, engine.positions)
         settings = {
@@ -65,13 +67,18 @@ class TextCompletions:
             "top_k": np.array([request.top_k for request in requests], "int32"),
             "top_p": np.array([request.top_p for request in requests], "float32"),
         }
-        if log_probabilities or grammar is not None:
-            shared = {}
+        if log_probabilities or grammar is not None or offsets:
+            shared, start = {}, {}
             if grammar is not None:
                 most = [min(request.max_tokens, 2**31 - 1) for request in requests]
                 settings["max_tokens"] = np.array(most, "int32")
                 shared = grammar.tensors
-            groups = BatchGroups(engine, window, filled, settings, shared)
+            if offsets:
+                for name in ("presence", "frequency"):
+                    penalties = [getattr(request, f"{name}_penalty") for request in requests]
+                    settings[name] = np.array(penalties, "float32")
+                start = offset_tables(engine.heads, self.tokenizer, requests)
+            groups = BatchGroups(engine, window, filled, settings, shared, start)
             step = groups.decode_all
         else:
             groups = engine.start(window, filled, settings)
@@ -91,8 +98,24 @@ class TextCompletions:
             return CompletionPiece()
         ids = self.tokenizer.ids_from_tokens(pad_features(result["decoded"]))
         ids, ended = before_end(ids, self.tokenizer)
-        scores = result["log_probability"] if state.request.log_probabilities else None
-        return state.add(self.texts(ids, decode), scores, ended)
+        scores, alternatives = None, ()
+        if state.request.log_probabilities:
+            scores = result["log_probability"]
+            alternatives = self._alternatives(state, result["hidden"][: len(ids)])
+        return state.add(self.texts(ids, decode), scores, ended, alternatives)
+
+    def _alternatives(self, state, hidden):
+        """Returns the likeliest tokens at each position, see `ScoredToken.alternatives`."""
+        request = state.request
+        hidden = hidden[: request.max_tokens - state.tokens]
+        if not request.alternatives or not len(hidden):
+            return ()
+        found = top_tokens(self.run.model.heads, self.tokenizer, hidden, request.alternatives)
+        alternatives = []
+        for tokens in found:
+            names = ((*self.tokenizer.token_text(number), score) for number, score in tokens)
+            alternatives.append(tuple((text, score, data) for text, data, score in names))
+        return alternatives
 
     def texts(self, ids, decode):
         """Returns the text of each token id, a list of str.
@@ -109,25 +132,27 @@ class TextCompletions:
         ends = np.cumsum(self.tokenizer.lengths(ids)).tolist()
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def _engine(self, sampler, log_probabilities, grammar):
-        """Returns what decodes a variant, made once: an engine, or a `TextDecoder`."""
-        key = sampler, log_probabilities, grammar
-        if key not in self.engines:
-            if log_probabilities or grammar:
-                self.engines[key] = TextDecoder(
+    def _engine(self, *variant):
+        """Returns the decoder of a variant, made once: an engine or a `TextDecoder`."""
+        if variant not in self.engines:
+            sampler, log_probabilities, grammar, offsets = variant
+            if any(variant[1:]):
+                self.engines[variant] = TextDecoder(
                     self.run.model,
                     PIECE,
                     sampler=sampler,
                     words=len(self.tokenizer.words),
                     steps=self.steps,
+                    return_hidden=log_probabilities,
                     log_probabilities=log_probabilities,
                     grammar=grammar,
+                    offsets=offsets,
                 )
             else:
-                self.engines[key] = text_engine(
+                self.engines[variant] = text_engine(
                     self.run, self.engine, self.steps, sampler, chunk=PIECE
                 )
-        return self.engines[key]
+        return self.engines[variant]
 
     def grammar(self, automaton):
         """Returns the `GrammarTables` of an automaton for this network's tokens.

@@ -22,12 +22,23 @@ class TokenPicker:
         mask: function `(index, answers)` that returns which classes of a step are allowed, bool
             `[batch, classes]`, or `None` for all; `index` is the step's index in `token_steps`,
             `answers` the classes int32 `[batch]` of the steps before it.
+        offsets: function `(index, answers)` that returns what is added to the scores of a step,
+            float32 `[batch, classes]`, or `None`.
         log_probabilities: bool, whether to add up the log-probabilities of the classes.
     """
 
-    def __init__(self, heads, sampler, settings, number, mask=None, log_probabilities=False):
+    def __init__(
+        self,
+        heads,
+        sampler,
+        settings,
+        number,
+        mask=None,
+        offsets=None,
+        log_probabilities=False,
+    ):
         self.heads, self.sampler, self.settings, self.number = heads, sampler, settings, number
-        self.mask, self.log_probabilities = mask, log_probabilities
+        self.mask, self.offsets, self.log_probabilities = mask, offsets, log_probabilities
         self.steps = token_steps(heads)
         self.answers, self.scores = [], []
 
@@ -43,6 +54,8 @@ class TokenPicker:
             u = uniform(settings["seed"], self.number, step)
         if self.log_probabilities:
             self.scores.append(logits)
+        if self.offsets is not None:
+            logits = logits + self.offsets(len(self.answers), self.answers)
         if self.mask is not None:
             allowed = self.mask(len(self.answers), self.answers)
             if allowed is not None:
@@ -53,7 +66,7 @@ class TokenPicker:
         return answer
 
     def log_probability(self, token):
-        """Returns the log-probability of a token at temperature 1, without mask, `[batch]`.
+        """Returns the log-probability of a token at temperature 1, without mask and offsets.
 
         The token's probability is the product of the probabilities of its steps.
 

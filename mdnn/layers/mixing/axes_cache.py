@@ -109,7 +109,7 @@ class AxesCache(DenseCache):
         return rows
 
     def _factors(self, weights, k, row):
-        """Returns how much of a row each row of its slab gets: `[G, batch or 1, rows]`."""
+        """Returns the factor of a row for each row of its slab, `[G, batch or 1, rows]`."""
         shape = self.groups, row.shape[0] or -1
         factors = ops.ones((self.groups, ops.shape(row)[0], 1), self.layer.compute_dtype)
         for axis in range(k + 1, len(self.grid) - 1):

@@ -84,7 +84,7 @@ class DecodingCache:
         raise NotImplementedError
 
     def empty_reading(self, batch, dtype):
-        """Returns what `read` takes as `past_rows` of the first piece."""
+        """Returns the `past_rows` with which `read` starts the first piece."""
         return self.empty_rows(batch, dtype)
 
     def read(self, weights, x, row=None, past_rows=None, first=None):

@@ -1,1 +1,1 @@
-"""Subwords that a network makes itself: chunks of characters, mixed and handed back."""
+"""Subwords that a network forms itself: chunks of characters, mixed and expanded again."""

@@ -157,7 +157,7 @@ class ChunkBlock(ResidualBlock):
         return ops.matmul(layout.members, x)
 
     def handed_back(self, out, layout):
-        """Returns what letters receive, `[batch, positions, channels]`.
+        """Returns each letter's input from its chunk, `[batch, positions, channels]`.
 
         Args:
             out: `[batch, chunks, H * channels]`, results of `dense_out`.

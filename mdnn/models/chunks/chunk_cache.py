@@ -145,7 +145,7 @@ class ChunkCache(DecodingCache):
         return {"smooth": v} if self.block.cutter.learnt else {}
 
     def _received(self, out, chunk, offset):
-        """Returns what one letter of each context receives, `[batch, channels]`."""
+        """Returns the chunk's contribution to one letter of each context, `[batch, channels]`."""
         block = self.block
         # The first chunk has none before it.
         before = ops.sum(ops.where(self._is_chunk(chunk - 1), out, ops.zeros_like(out)), axis=1)

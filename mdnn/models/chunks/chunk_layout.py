@@ -1,4 +1,4 @@
-"""Where chunks begin and end: from wanted cuts to a fixed number of chunks, without a loop."""
+"""Converts proposed cuts into a fixed number of chunks with bounded lengths, without a loop."""
 
 import dataclasses
 import math
@@ -53,7 +53,7 @@ class ChunkLayout:
         offset: int32 `[batch, positions]`, the number of a letter in its chunk, from 0.
         to_end: int32 `[batch, positions]`, the number of letters after it in its chunk.
         starts: result of `chunk_starts`.
-        strength: float32 `[batch, positions]`, how strongly a cut before each position is wanted.
+        strength: float32 `[batch, positions]`, the strength of a cut before each position.
     """
 
     members: object

@@ -27,7 +27,7 @@ class SpaceCut(RuledLayer):
         self.built = True
 
     def strength(self, codes, x):
-        """Returns how strongly a cut is wanted before each position, `[batch, positions]`.
+        """Returns the strength of a cut before each position, 0 to 1, `[batch, positions]`.
 
         Args:
             codes: int32 `[batch, positions]`, code points.

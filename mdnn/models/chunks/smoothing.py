@@ -1,4 +1,4 @@
-"""What lets gradients reach learned cuts: smoothed chunks, confident letters, the ratio loss."""
+"""Provides gradients for learned cuts: smoothed chunks, confidence factors, the ratio loss."""
 
 from keras import ops
 
@@ -6,14 +6,14 @@ EPSILON = 1e-4
 
 
 def smoothed(v, strength):
-    """Mixes each chunk with those before it where the cut at its end is doubtful.
+    """Mixes each chunk with earlier ones, the more the weaker the cut at its end.
 
     `s_c = p_c v_c + (1 - p_c) s_(c-1)`, H-Net's smoothing (arXiv 2507.07955), as one product with
     the triangle of weights `p_k prod_(k < j <= c) (1 - p_j)`.
 
     Args:
         v: `[batch, chunks, width]`.
-        strength: float32 `[batch, chunks]`, p, how strongly the cut at each chunk's end is wanted.
+        strength: float32 `[batch, chunks]`, p, the strength of the cut at each chunk's end.
 
     Returns:
         Tensor of v's shape.
@@ -28,7 +28,7 @@ def smoothed(v, strength):
 
 
 def confident(strength, cut):
-    """Returns 1 for every letter, with the gradient of how sure its cut, or none, is.
+    """Returns 1 for every letter, with the gradient of the confidence in its cut or non-cut.
 
     Args:
         strength: float32 `[batch, positions]`.

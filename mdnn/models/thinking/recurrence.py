@@ -262,7 +262,7 @@ class Refeed(RuledLayer):
         return [keras.random.normal((1, *shape), seed=self.seed + k) for k in range(self.states)]
 
     def runs(self, steps):
-        """Returns how often the layers run in `steps` steps."""
+        """Returns the number of runs of the layers in `steps` steps."""
         return steps * (1 + self.inner_steps)
 
     def compute_output_shape(self, input_shape):

@@ -1,4 +1,4 @@
-"""Numbers of refeed steps by the length of what is read and asked for."""
+"""Limits each position's refeed steps by the lengths of prompt and answer."""
 
 import math
 

@@ -67,7 +67,7 @@ class SteppedLoss(LossModel):
         return ops.where(ops.all(finite), loss, float("nan"))
 
     def loss_after(self, state, batch):
-        """Returns the loss of a state of the backbone, and what `supervise` takes as `answer`."""
+        """Returns the loss of a state of the backbone, and the argument `answer` of `supervise`."""
         hidden = self.network.read_out(state)
         return self.loss_of(hidden, batch), hidden
 

@@ -107,6 +107,7 @@ MDNN_API const char mdnn_axis_sources[] = "mdnn_axis_sources=" TEXT_OF(MDNN_SOUR
 #include "axis_plan.h"
 #include "axis_sweeps.h"
 #include "axis_tensorflow.h"
+#include "axis_xla.h"
 
 #ifdef MDNN_PYTHON_MODULE
 /* As setup.py builds it, the library is also an importable module, without contents. */

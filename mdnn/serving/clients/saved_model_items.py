@@ -1,4 +1,4 @@
-"""Asks a SavedModel for items. Needs TensorFlow alone: neither mdnn nor keras is imported.
+"""Requests items from a SavedModel. Imports only TensorFlow, neither mdnn nor keras.
 
 Usage: python ask_items.py SAVED_MODEL KIND OUT [FILE ...] [NAME=VALUE ...]
 

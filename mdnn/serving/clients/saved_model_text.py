@@ -1,4 +1,4 @@
-"""Asks a SavedModel for text. Needs TensorFlow alone: neither mdnn nor keras is imported.
+"""Requests text from a SavedModel. Imports only TensorFlow, neither mdnn nor keras.
 
 Usage: python ask.py SAVED_MODEL PROMPT [LENGTH [TEMPERATURE [SEED]]]
 """
@@ -7,7 +7,7 @@ import sys
 
 
 def main(directory, prompt, length="300", temperature="0.8", seed="0"):
-    """Loads the SavedModel in `directory` and prints what follows `prompt`."""
+    """Loads the SavedModel in `directory` and prints its continuation of `prompt`."""
     # What is served must not lean on what it was made with.
     sys.modules["mdnn"] = sys.modules["keras"] = None
     import tensorflow as tf

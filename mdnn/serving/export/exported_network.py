@@ -66,7 +66,7 @@ class ExportedNetwork:
         """
 
     def text_completions(self, engine="auto"):
-        """Returns what answers completions, a `TextCompletions`.
+        """Returns the `TextCompletions` that answers completions.
 
         See `mdnn.generation.completions.text_completions`; `None` for a network that writes no
         texts, or only as `text_stream` does.

@@ -175,7 +175,7 @@ class SoundCodec(GraphCodec):
 
 
 def size_inputs(codec, fixed):
-    """Returns the names of the inputs that say how large an answer is to be.
+    """Returns the names of the inputs for the size of an answer.
 
     Args:
         codec: `GraphCodec`.

@@ -262,7 +262,7 @@ def _name(kind, number):
 
 
 def _checked(good, data, name, *message):
-    """`data`, once a condition has been found to hold."""
+    """Returns `data` after asserting a condition in the graph."""
     with tf.control_dependencies([require(good, name, *message)]):
         return tf.identity(data)
 
@@ -272,14 +272,14 @@ def _size(data):
 
 
 def _bytes(data, at, count):
-    """int64 `[count]`: bytes from `at` on, zeros behind the end."""
+    """Returns `count` bytes from `at` on, zeros after the end, int64 `[count]`."""
     at = tf.minimum(tf.cast(at, tf.int64), _size(data))
     part = tf.strings.substr(data, at, tf.constant(count, tf.int64))
     return tf.cast(tf.io.decode_raw(part, tf.uint8, fixed_length=count), tf.int64)
 
 
 def _number(digits, little=False):
-    """Returns the integer that bytes stand for, int64."""
+    """Converts bytes to the integer that they encode, int64."""
     powers = [256**k for k in range(digits.shape[0])]
     powers = tf.constant(powers if little else powers[::-1], tf.int64)
     return tf.reduce_sum(digits * powers)

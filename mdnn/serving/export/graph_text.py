@@ -37,7 +37,7 @@ class GraphTokenizer(tf.Module):
         return [tf.debugging.assert_greater(length, 0, "prompt: expected at least one character")]
 
     def example(self):
-        """Returns a prompt to warm up with."""
+        """Returns a warm-up prompt."""
         return tf.constant(["The "])
 
     def is_end(self, tokens):

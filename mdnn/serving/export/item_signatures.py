@@ -1,4 +1,4 @@
-"""The signatures `answer_text`, `answer_image` and so on: items that answer items, in a graph."""
+"""Defines the signatures `answer_text`, `answer_image`, ..., which generate items in a graph."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ from mdnn.tokens.packing import aligned
 
 @dataclasses.dataclass(frozen=True)
 class CompiledDecoder:
-    """A decoder, and the requests that it is for.
+    """A decoder and the requests that it answers.
 
     Args:
         decodings: those of `mdnn.generation.options.DECODINGS` that it serves: parallel decoding
@@ -98,7 +98,7 @@ class ExportedItems(ExportedNetwork):
         return tuple(decoders)
 
     def _sizes(self, kind):
-        """Returns the names of the inputs that say how large an answer is to be."""
+        """Returns the names of the inputs for the size of an answer."""
         return size_inputs(self.codecs[kind], self.shapes.get(kind))
 
     def signatures(self):
@@ -215,7 +215,7 @@ class ExportedItems(ExportedNetwork):
             return shape, tf.where(is_open, open_count, count), is_open
 
     def _decode(self, compiled, kind, here, count, shape, inputs):
-        """Returns what a decoder decodes, int32 `[batch, positions, 4]`, and how many tokens."""
+        """Returns the decoded tokens, int32 `[batch, positions, 4]`, and their number."""
         count = tf.where(here, count, 0)
         batch, first = tf.size(count), inputs["first"]
         answer = modalities_of(kind, self.heads)

@@ -114,7 +114,7 @@ def exported_by_task(run, xla=True):
 
 
 def _module(exported):
-    """Returns what is saved: a module with what the functions need alone, and the functions.
+    """Returns the module to save, with only the objects that the functions need, and the functions.
 
     They are its attributes, too, so that they can be called by name after loading.
     """

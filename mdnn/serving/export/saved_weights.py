@@ -12,7 +12,7 @@ from mdnn.runs.safetensors_io import read_arrays
 
 
 class SavedModelWeights:
-    """The weights that a SavedModel stores, and how its functions use them.
+    """Stores a network's weights in a SavedModel and binds them in its functions.
 
     Quantized weights are stored as codes. Large ones are computed from in each use
     (`mdnn.runs.packed_variable`); each call of a function expands small ones to float32 once,

@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving runs before it answers anybody.
+"""Writes the warm-up requests that TensorFlow Serving runs before it accepts others.
 
 TensorFlow Serving reads `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
 `tensorflow.serving.PredictionLog` messages. Their classes come with the package

@@ -5,7 +5,8 @@ import dataclasses
 from mdnn.chat.chat_layout import ChatFormat, fit_messages
 from mdnn.chat.messages import parse_messages
 from mdnn.serving.openai.grammars import chat_grammar, check_length, response_schema, tool_rules
-from mdnn.serving.openai.parameters import completion_requests, stop_texts
+from mdnn.serving.openai.logit_bias import token_biases
+from mdnn.serving.openai.parameters import ApiError, completion_requests, stop_texts
 
 DEFAULT_ANSWER = 1000
 """Tokens of an answer that does not say how many; the limits of the server may be lower."""
@@ -60,7 +61,18 @@ def read_chat(values, network, limits):
 
     prompt, dropped = fit_messages(chat_format, messages, tools, fits)
     stop = (chat_format.end, *stop_texts(values))
+    biases = token_biases(values, completions)
     requests = completion_requests(
-        values, [prompt], most, limits, stop, values.get("logprobs", False), grammar
+        values, [prompt], most, limits, stop, _scores(values), biases, grammar
     )
     return ChatRequest(prompt, dropped, chat_format, tools, requests)
+
+
+def _scores(values):
+    """Returns how many alternatives to each token are asked for; `None`: no log-probabilities."""
+    count = values.get("top_logprobs")
+    if values.get("logprobs", False):
+        return count or 0
+    if count:
+        raise ApiError("top_logprobs: expected beside logprobs = true alone", "top_logprobs")
+    return None

@@ -129,20 +129,30 @@ class TextAnswer(CompletionAnswer):
     def _choice(number, text, scores, finish):
         logprobs = None
         if scores is not None:
+            some = any(one.alternatives for one in scores)
             logprobs = {
-                "tokens": [token for token, _ in scores],
-                "token_logprobs": [score for _, score in scores],
-                "top_logprobs": None,
+                "tokens": [one.text for one in scores],
+                "token_logprobs": [one.log_probability for one in scores],
+                "top_logprobs": list(map(_table, scores)) if some else None,
                 "text_offset": _offsets(scores),
             }
         return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish}
 
 
+def _table(one):
+    """Returns the likeliest tokens beside one, by their texts, and the token itself, a dict."""
+    table = {}
+    # Of tokens with the same text the likeliest comes first.
+    for text, score, _ in one.alternatives:
+        table.setdefault(text, score)
+    return table | {one.text: one.log_probability}
+
+
 def _offsets(scores):
     offsets, at = [], 0
-    for token, _ in scores:
+    for one in scores:
         offsets.append(at)
-        at += len(token)
+        at += len(one.text)
     return offsets
 
 
@@ -241,11 +251,13 @@ class ChatAnswer(CompletionAnswer):
 def _logprobs(scores):
     content = [
         {
-            "token": token,
-            "logprob": score,
-            "bytes": list(token.encode("utf-8")),
-            "top_logprobs": [],
+            **_entry(one.text, one.log_probability, one.text.encode("utf-8")),
+            "top_logprobs": [_entry(*other) for other in one.alternatives],
         }
-        for token, score in scores
+        for one in scores
     ]
     return {"content": content, "refusal": None}
+
+
+def _entry(token, score, data):
+    return {"token": token, "logprob": score, "bytes": list(data)}

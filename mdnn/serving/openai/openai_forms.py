@@ -9,9 +9,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.completion import PLAIN
 from mdnn.serving.openai.chat_requests import read_chat
 from mdnn.serving.openai.completion_answers import ChatAnswer, TextAnswer
 from mdnn.serving.openai.grammars import check_length, response_schema, text_grammar
+from mdnn.serving.openai.logit_bias import token_biases
 from mdnn.serving.openai.parameters import (
     CHAT,
     COMPLETION,
@@ -94,8 +96,9 @@ class OpenAIForms:
         # To make a grammar takes a while, which others do not have to wait.
         grammar = await run_in_threadpool(text_grammar, model.network, form, (*stop, "")[0])
         check_length(grammar, most)
+        biases = token_biases(values, model.network.completions)
         requests = completion_requests(
-            values, prompts, most, self.limits, stop, "logprobs" in values, grammar
+            values, prompts, most, self.limits, stop, values.get("logprobs"), biases, grammar
         )
         answer = TextAnswer(model.name, requests, _prompt_tokens(model, prompts))
         answer.echo = values.get("echo", False)
@@ -121,9 +124,10 @@ class OpenAIForms:
         """Submits requests and returns their answer, whole or as a stream."""
         stream, usage = values.get("stream", False), includes_usage(values)
         variant = requests[0].variant
-        if not model.network.completions.variants and variant != ("plain", False, None):
+        if not model.network.completions.variants and variant != PLAIN:
             raise ApiError(
-                "top_p, top_k, logprobs: not supported by a SavedModel; serve the run folder",
+                "top_p, top_k, logprobs, presence_penalty, frequency_penalty: not supported by a "
+                "SavedModel; serve the run folder",
                 "top_p",
                 "unsupported_parameter",
             )

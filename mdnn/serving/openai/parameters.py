@@ -106,15 +106,15 @@ _SHARED = {
     "stream_options": Parameter(dict),
     "user": Parameter(str),
     "response_format": Parameter(dict),
-    "presence_penalty": Parameter(None, only=(0,)),
-    "frequency_penalty": Parameter(None, only=(0,)),
-    "logit_bias": Parameter(None, only=({},)),
+    "presence_penalty": Parameter(numbers.Real, -2, 2),
+    "frequency_penalty": Parameter(numbers.Real, -2, 2),
+    "logit_bias": Parameter(dict),
 }
 
 COMPLETION = _SHARED | {
     "prompt": Parameter((str, list)),
     "max_tokens": Parameter(numbers.Integral, 0, 2**31 - 1),
-    "logprobs": Parameter(None, only=(0,), why=": only the chosen tokens' are reported"),
+    "logprobs": Parameter(numbers.Integral, 0, 5),
     "echo": Parameter(bool),
     "best_of": Parameter(None, only=(1,), why=": use n"),
     "suffix": Parameter(None, only=("",)),
@@ -125,7 +125,7 @@ CHAT = _SHARED | {
     "max_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "max_completion_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "logprobs": Parameter(bool),
-    "top_logprobs": Parameter(None, only=(0,), why=": only the chosen tokens' are reported"),
+    "top_logprobs": Parameter(numbers.Integral, 0, 20),
     "tools": Parameter(list),
     "tool_choice": Parameter((str, dict)),
     "parallel_tool_calls": Parameter(bool),
@@ -205,7 +205,9 @@ def includes_usage(values):
     return options.get("include_usage", False)
 
 
-def completion_requests(values, prompts, max_tokens, limits, stop, log_probabilities, grammar=None):
+def completion_requests(
+    values, prompts, max_tokens, limits, stop, scores=None, biases=(), grammar=None
+):
     """Returns the `CompletionRequest`s of a request, `n` for each prompt.
 
     Without `seed` each request has random ones; the choices of one prompt have seeds in a row.
@@ -216,7 +218,9 @@ def completion_requests(values, prompts, max_tokens, limits, stop, log_probabili
         max_tokens: int.
         limits: `mdnn.serving.server.request_limits.RequestLimits`.
         stop: tuple of str.
-        log_probabilities: bool.
+        scores: int, how many alternatives to each token are reported beside its log-probability;
+            `None`: no log-probabilities.
+        biases: as returned by `mdnn.serving.openai.logit_bias.token_biases`.
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables`, or `None`.
 
     Raises:
@@ -247,7 +251,11 @@ def completion_requests(values, prompts, max_tokens, limits, stop, log_probabili
             top_p=max(float(values.get("top_p", 1.0)), 1e-6),
             seed=(seed + choice + 2**31) % 2**32 - 2**31,
             stop=stop,
-            log_probabilities=log_probabilities,
+            log_probabilities=scores is not None,
+            alternatives=scores or 0,
+            presence_penalty=float(values.get("presence_penalty", 0.0)),
+            frequency_penalty=float(values.get("frequency_penalty", 0.0)),
+            logit_bias=biases,
             grammar=grammar,
         )
         for prompt in prompts

@@ -1,4 +1,4 @@
-"""Asks requests for a key."""
+"""Checks the API key of requests."""
 
 import secrets
 

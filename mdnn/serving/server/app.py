@@ -36,7 +36,7 @@ PAGE_FILES = {
 
 
 class App:
-    """The application of one network or several; call it as ASGI has it.
+    """ASGI application that serves one network or several.
 
     Args:
         models: dict from names in addresses to `mdnn.serving.server.model_forms.ModelForms`; the

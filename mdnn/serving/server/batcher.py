@@ -1,4 +1,4 @@
-"""Gathers requests into batches, which one computing thread answers in turns."""
+"""Queues requests and gathers them into batches, which one computing thread answers in turns."""
 
 import collections
 import dataclasses
@@ -43,7 +43,7 @@ class Job:
             self.tell(("piece", texts))
 
     def end(self, outputs=None):
-        """Reports that all is answered."""
+        """Reports that the whole request is answered."""
         self._last(("end", outputs))
 
     def fail(self, refusal):

@@ -1,4 +1,4 @@
-"""Streams texts of one run at several densities: each text has the one that its prompt needs."""
+"""Streams texts of one run, each at the density that its prompt needs."""
 
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density

@@ -104,7 +104,7 @@ def _netloc(origin):
 
 
 def _normal_origin(origin):
-    """Returns an origin in small letters without the scheme's own port; `None` for what is none."""
+    """Returns an origin in small letters without the default port, or `None` if it is invalid."""
     found = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", origin.lower())
     if found is None:
         return None

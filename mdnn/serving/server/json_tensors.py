@@ -254,7 +254,7 @@ def write_answer(outputs, rows):
 
 
 def _only(values):
-    """Joins JSON texts by name into one: of a single one, its value alone."""
+    """Joins JSON texts into one object; returns a single text without its name."""
     return next(iter(values.values())) if len(values) == 1 else _object(values)
 
 

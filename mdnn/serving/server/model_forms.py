@@ -34,7 +34,7 @@ class ModelForms:
         self.settings = SETTINGS | ({"identity": ""} if network.identities else {})
 
     def about(self):
-        """Returns what the page shows of the network, a dict."""
+        """Returns the page's description of the network, a dict."""
         network, name = self.network, self.name
         return {
             "name": name,

@@ -30,7 +30,7 @@ def _limit(default, option, text, least=1):
 
 @dataclasses.dataclass(frozen=True)
 class RequestLimits:
-    """What one request may demand at most, and how requests are gathered into batches.
+    """Limits of one request, and settings for gathering requests into batches.
 
     Args:
         body: bytes of a request's body.

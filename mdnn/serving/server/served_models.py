@@ -106,7 +106,7 @@ def _chunks(run, text):
 
 
 def _about(run):
-    """Returns what the page shows of a run; without examples where its data are not at hand."""
+    """Returns the page's description of a run, without examples if its data cannot be read."""
     source = run.config.data.source
     about = {"parameters": run.model.count_params(), "source": Path(source).name or source}
     about["chat"] = is_for_chat(run)

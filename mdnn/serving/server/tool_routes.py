@@ -22,7 +22,7 @@ class ToolRoutes:
         self.toolbox, self.reader = toolbox, RequestReader(limits)
 
     def about(self):
-        """Returns what the page shows of the tools, a list of dicts."""
+        """Returns the page's descriptions of the tools, a list of dicts."""
         if self.toolbox is None:
             return []
         return [

@@ -1,4 +1,4 @@
-"""Hands answers from the computing thread to the event loop."""
+"""Passes answers from the computing thread to the event loop."""
 
 import asyncio
 import contextlib

@@ -160,7 +160,7 @@ class ChatTask(TextTask):
         return generate_text(run, text, dataclasses.replace(options, stop=stop), stream, progress)
 
     def example_prompts(self, count=3):
-        """Returns what users say in some conversations, a list of str.
+        """Returns the users' messages of some conversations, a list of str.
 
         Args:
             count: int, maximum number of prompts.

@@ -14,7 +14,7 @@ MAX_POSITIONS = 1 << 17
 
 
 class RecallEvaluator:
-    """Compares answers with what a network finds likeliest; compiled once.
+    """Compares answers with a network's likeliest predictions; compiled once.
 
     Only the positions of answers are scored, so that memory does not grow with the classes.
 
@@ -72,7 +72,7 @@ class RecallEvaluator:
 
 
 class AnswerScores(keras.Model):
-    """Maps a batch to the loss of each answer's characters, and how many others are likelier.
+    """Maps a batch to the loss of each answer character and the number of likelier characters.
 
     Args:
         network: `mdnn.models.network.Network`.

@@ -1,4 +1,4 @@
-"""Defines the task of recall: to find again what a context said."""
+"""Defines the task of recall: answers repeat earlier entries of their context."""
 
 import functools
 
@@ -18,10 +18,10 @@ TEST_SEED = 1 << 40
 
 
 class RecallTask(TextTask):
-    """Trains to find again what a context said, `context.layout = "recall"`.
+    """Trains networks to recall earlier entries of a context, `context.layout = "recall"`.
 
-    `[recall]` says what (`mdnn.datasets.recall.recall_examples`). Contexts are texts, drawn from
-    (seed, step); the loss counts the answers alone. Evaluation data are `RecallBatches`.
+    `[recall]` defines the entries (`mdnn.datasets.recall.recall_examples`). Contexts are texts
+    drawn from (seed, step); only answers count in the loss. Evaluation data are `RecallBatches`.
     """
 
     rules = RECALL_RULES
@@ -117,4 +117,4 @@ class RecallTask(TextTask):
         ]
 
     def sample(self, run, step, title, say):
-        """Shows nothing: the metrics say how much is found."""
+        """Prints no sample; the metrics report the share of right answers."""

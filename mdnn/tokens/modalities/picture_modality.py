@@ -8,7 +8,7 @@ from mdnn.tokens.token_rows import arrangement
 
 
 class PixelModality(ItemModality):
-    """What pictures and films share: one token per pixel, with one byte (grey) or three (RGB)."""
+    """Base of pictures and films: one token per pixel, with one byte (grey) or three (RGB)."""
 
     mime = "image/png"
     suffix = ".png"

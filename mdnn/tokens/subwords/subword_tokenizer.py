@@ -129,13 +129,16 @@ class SubwordTokenizer:
         return np.array([*before, *encoder.encode(text, add_special_tokens=False).ids], "int32")
 
     def end_marks(self, mark):
-        """Returns what each token that ends an answer may stand for, a dict of lists of str.
+        """Returns the possible texts of each token that ends an answer, a dict of lists of str.
 
         Args:
             mark: str, an end mark of any text; the others are the tokens' own texts.
         """
-        names = {number: text for text, number in self._facts.special.items()}
-        return {number: [mark, names[number]] for number in sorted(self.end_ids)}
+        return {number: [mark, self._special_texts[number]] for number in sorted(self.end_ids)}
+
+    @functools.cached_property
+    def _special_texts(self):
+        return {number: text for text, number in self._facts.special.items()}
 
     def decoder(self):
         """Returns a function that decodes consecutive arrays of ids to the pieces of one text.
@@ -198,6 +201,19 @@ class SubwordTokenizer:
         ids = np.asarray(ids)
         self._check(ids, lowest=-1)
         return np.where(ids >= 0, self._lengths[np.maximum(ids, 0)], 0).astype("int32")
+
+    def writable(self, ids):
+        """Returns which integers are ids of tokens of the vocabulary, bool."""
+        ids = np.asarray(ids)
+        return (ids >= 0) & (ids < len(self.token_bytes))
+
+    def token_text(self, number):
+        """Returns the text of a token by its id, and the bytes that it stands for.
+
+        Bytes that are no UTF-8 alone become U+FFFD; a special token has its name as a text.
+        """
+        data = self.token_bytes[number]
+        return self._special_texts.get(number, data.decode("utf-8", "replace")), data
 
     def _check(self, ids, lowest=0):
         if ids.size and (ids.min() < lowest or ids.max() >= self.size):

@@ -54,6 +54,6 @@ def train_subwords(text, size, kind="bytes"):
 
 
 def _merged(pair):
-    """Returns the set of the two tokens of a merge and of what they become."""
+    """Returns the set of a merge's two tokens and their result."""
     first, second = pair.split(" ") if isinstance(pair, str) else pair
     return {first, second, first + second}

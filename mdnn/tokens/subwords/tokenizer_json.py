@@ -34,7 +34,7 @@ REGULAR_EXPRESSIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerFacts:
-    """What a tokenizer.json holds.
+    """Contents of a tokenizer.json.
 
     Args:
         table: its parsed content, a dict, without truncation and padding.

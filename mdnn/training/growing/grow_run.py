@@ -39,7 +39,7 @@ TOLERANCE = 1e-4
 
 @forgetting_gradients()
 def grow(run, out, overrides=()):
-    """Makes a run folder of a larger network that computes what a trained one does.
+    """Makes a run folder of a larger network that computes the same as a trained one.
 
     On contexts that the smaller network could read, laid into the corner of the larger grid, both
     give the same scores. The state of the training grows, too: `mdnn.train` with `resume` goes on.
@@ -127,7 +127,7 @@ def _optimizer(config, model):
 
 
 def _copy_about(run, folder, config):
-    """Copies what a run folder says of its data and of its training so far."""
+    """Copies a run folder's records of its data and of its training so far."""
     if run.path is None:
         return
     names = [ITEMS, "source.json"]

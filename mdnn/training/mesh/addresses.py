@@ -1,4 +1,4 @@
-"""Where the processes of a training find each other."""
+"""Parses and checks the address at which the processes of a training meet."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from mdnn.errors import MdnnError
 
 
 class LostProcessError(MdnnError):
-    """Raised in a process that no longer reaches another one, which says why."""
+    """Raised in a process that has lost another one; the other one reports the cause."""
 
 
 def processes_of_environment():

@@ -1,4 +1,4 @@
-"""Counts what the devices of a compiled program exchange."""
+"""Counts the bytes that the devices of a compiled program exchange."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Counts what a training step and writing cost on each device of a mesh, without compiling."""
+"""Counts the cost of training and decoding on each device of a mesh, without compiling."""
 
 import math
 

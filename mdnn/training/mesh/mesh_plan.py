@@ -1,4 +1,4 @@
-"""Defines `mdnn.plan`: what a training on a mesh of devices would cost, without running it."""
+"""Defines `mdnn.plan`: estimates the cost of training on a mesh of devices, without running it."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ COMPILE_SECONDS = 300.0
 
 
 def plan(config, mesh=None, memory=MEMORY, compile_step=True, seconds=COMPILE_SECONDS):
-    """Returns what a training step and writing cost on each device of a mesh; runs nothing.
+    """Returns the cost of a training step and of decoding on each device of a mesh; runs nothing.
 
     The figures are counted from the network's layers (`mdnn.training.mesh.counted_cost`). The
     training step is also compiled, if JAX is installed, for as many parts of this machine's

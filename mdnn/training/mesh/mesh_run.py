@@ -73,7 +73,7 @@ def _prepare(config, path, options, group):
 
 
 def _resumed(config, toml, source):
-    """Returns the config of the run that the first process goes on with.
+    """Returns the config of the run that the first process resumes.
 
     Args:
         config: `mdnn.Config` of this process, which has the mesh and the budget.

@@ -115,7 +115,7 @@ class MeshStep(JaxStep):
         return compiled.lower(*values, batch, rate, control)
 
     def control(self):
-        """Returns what this process contributes to what all of them agree on."""
+        """Returns this process's contribution to the decision of all processes."""
         seconds = time.perf_counter() - self.begun if self.leads else 0.0
         return self.devices.own_values([seconds, self.signal])
 

@@ -1,4 +1,4 @@
-"""The processes of one training: joining them, what they agree on, what the first one hands on."""
+"""Joins the processes of one training, compares their settings, shares the first one's values."""
 
 import itertools
 import json
@@ -46,7 +46,7 @@ class ProcessGroup:
         self._numbers = itertools.count()
 
     def from_first(self, make):
-        """Returns what a function returns in the first process.
+        """Calls a function in the first process and returns its result in all processes.
 
         Args:
             make: function without arguments that returns what JSON can express; called in the
@@ -63,7 +63,7 @@ class ProcessGroup:
         return self._said(make, lambda value: value, name)
 
     def agree(self, make, facts_of):
-        """Makes something in each process and compares what it depends on.
+        """Calls a function in each process and compares facts about its result.
 
         Args:
             make: function without arguments.
@@ -158,7 +158,7 @@ class ProcessGroup:
 
 
 def _difference(what, number, first, other):
-    """Returns the line that says in what a process differs from the first one."""
+    """Returns an error message that names the difference between a process and the first one."""
     lines = [(a, b) for a, b in itertools.zip_longest(first.split("\n"), other.split("\n"))]
     a, b = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
     return (

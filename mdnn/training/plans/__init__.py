@@ -1,1 +1,1 @@
-"""What each step of a training changes: a width of the network, or a part of its weights."""
+"""Plans of training steps: which width of the network, or which part of its weights, is trained."""

@@ -107,7 +107,7 @@ class TrainedPart:
         return PartStep(step, self, optimizer)
 
     def counted(self, mode, name):
-        """Returns the name under which the loss of a step counts: that of its mode."""
+        """Returns the name under which the loss of a step is recorded, its mode's."""
         return mode
 
     def name(self, mode, step):

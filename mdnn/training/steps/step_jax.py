@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from mdnn.models.active_rows import LISTS
+from mdnn.native import native_graphs
 from mdnn.training.mixed_precision import compute_dtype_scope
 from mdnn.training.steps.step_base import TrainingStep, is_faulty, largest_gradient, loss_scale_of
 
@@ -40,7 +41,7 @@ class JaxStep(TrainingStep):
         def step(trainable, fixed, state, batch, rate):
             scale = state[scales.index(True)] if any(scales) else None
             factor = () if scale is None else (scale,)
-            with compute_dtype_scope(learner, self.precision):
+            with compute_dtype_scope(learner, self.precision), native_graphs(strategy is None):
                 if strategy is None:
                     (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *factor)
                 else:

@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import http.client
 import json
+import math
 import pathlib
 import time
 
@@ -128,6 +129,63 @@ def test_filters_and_log_probabilities(client):
     assert all(-20 < score < 0 for score in scores.token_logprobs)
     # Of a trained network the likeliest characters are likely.
     assert sum(scores.token_logprobs) / 20 > -1.5
+
+
+def test_the_likeliest_alternatives(client):
+    """Greedily the chosen token is the likeliest one; they change no answer."""
+    create = functools.partial(
+        client.completions.create, model=NAME, prompt="The ", max_tokens=20, temperature=0
+    )
+    scores = create(logprobs=3).choices[0].logprobs
+    for token, score, table in zip(
+        scores.tokens, scores.token_logprobs, scores.top_logprobs, strict=True
+    ):
+        assert 3 <= len(table) <= 4
+        assert table[token] == score
+        assert next(iter(table.values())) == max(table.values())
+        # Alternatives are what is left.
+        assert sum(math.exp(one) for one in table.values()) < 1.0001
+    chunks = [chunk.choices[0].logprobs for chunk in create(logprobs=3, stream=True)]
+    tables = [table for one in chunks if one for table in one.top_logprobs]
+    assert tables == [pytest.approx(table, abs=1e-4) for table in scores.top_logprobs]
+    chat = functools.partial(client.chat.completions.create, model=NAME, messages=USER)
+    answer = chat(temperature=1.5, seed=2, max_tokens=12, logprobs=True, top_logprobs=20)
+    for one in answer.choices[0].logprobs.content:
+        assert len(one.top_logprobs) == 20
+        values = [other.logprob for other in one.top_logprobs]
+        assert values == sorted(values, reverse=True)
+        texts = {other.token: other.logprob for other in one.top_logprobs}
+        assert texts.get(one.token, one.logprob) == pytest.approx(one.logprob, abs=1e-3)
+        assert all(bytes(other.bytes).decode() == other.token for other in one.top_logprobs)
+    plain = chat(temperature=1.5, seed=2, max_tokens=12)
+    assert plain.choices[0].message.content == answer.choices[0].message.content
+
+
+def test_penalties_and_biases(client):
+    """Requests of one batch have their own."""
+    create = functools.partial(
+        client.completions.create, model=NAME, prompt="The ", max_tokens=24, temperature=0
+    )
+    plain = create().choices[0].text
+    assert create(presence_penalty=0, logit_bias={}).choices[0].text == plain
+    options = [
+        {"logit_bias": {str(ord("a")): -100}},
+        {"logit_bias": {str(ord("日")): 100}},
+        {"frequency_penalty": 2, "presence_penalty": 2},
+        {"frequency_penalty": -2},
+    ]
+    alone = [create(**one).choices[0].text for one in options]
+    assert "a" in plain
+    assert "a" not in alone[0]
+    assert alone[1] == "日" * 24
+    assert len(set(alone[2])) > len(set(plain))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: create(**one).choices[0].text, options))
+    assert together == alone
+    chunks = client.chat.completions.create(
+        model=NAME, messages=USER, max_tokens=9, logit_bias={"233": 100}, stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "é" * 9
 
 
 def test_a_conversation(client, server):
@@ -283,9 +341,22 @@ REFUSED = [
     ),
     (TEXT_PATH, {"prompt": "a", "top_p": 2}, "top_p", "invalid_value"),
     (TEXT_PATH, {"prompt": "a", "n": 17}, "n", None),
-    (TEXT_PATH, {"prompt": "a", "logprobs": 3}, "logprobs", "unsupported_value"),
+    (TEXT_PATH, {"prompt": "a", "logprobs": 6}, "logprobs", "invalid_value"),
     (TEXT_PATH, {"prompt": "a", "best_of": 2}, "best_of", "unsupported_value"),
-    (TEXT_PATH, {"prompt": "a", "frequency_penalty": 1}, "frequency_penalty", "unsupported_value"),
+    (TEXT_PATH, {"prompt": "a", "frequency_penalty": 3}, "frequency_penalty", "invalid_value"),
+    (TEXT_PATH, {"prompt": "a", "presence_penalty": "1"}, "presence_penalty", "invalid_type"),
+    (TEXT_PATH, {"prompt": "a", "logit_bias": [1]}, "logit_bias", "invalid_type"),
+    (TEXT_PATH, {"prompt": "a", "logit_bias": {"a": 1}}, "logit_bias", "invalid_value"),
+    (TEXT_PATH, {"prompt": "a", "logit_bias": {"55296": 1}}, "logit_bias", "invalid_value"),
+    (TEXT_PATH, {"prompt": "a", "logit_bias": {"2000000": 1}}, "logit_bias", "invalid_value"),
+    (CHAT_PATH, {"messages": USER, "logit_bias": {"97": 101}}, "logit_bias", "invalid_value"),
+    (CHAT_PATH, {"messages": USER, "logit_bias": {"97": None}}, "logit_bias", "invalid_value"),
+    (
+        CHAT_PATH,
+        {"messages": USER, "logit_bias": dict.fromkeys(map(str, range(301)), 1)},
+        "logit_bias",
+        "invalid_value",
+    ),
     (TEXT_PATH, {"prompt": "a", "stop": ["a"] * 5}, "stop", None),
     (TEXT_PATH, {"prompt": "a", "stop": ""}, "stop", None),
     (TEXT_PATH, {"prompt": "a", "stream_options": {}}, "stream_options", None),
@@ -299,7 +370,13 @@ REFUSED = [
     (TEXT_PATH, "{", None, None),
     (CHAT_PATH, {"messages": []}, None, None),
     (CHAT_PATH, {"messages": [{"role": "usr", "content": ""}]}, None, None),
-    (CHAT_PATH, {"messages": USER, "top_logprobs": 2}, "top_logprobs", "unsupported_value"),
+    (CHAT_PATH, {"messages": USER, "top_logprobs": 2}, "top_logprobs", None),
+    (
+        CHAT_PATH,
+        {"messages": USER, "logprobs": True, "top_logprobs": 21},
+        "top_logprobs",
+        "invalid_value",
+    ),
     (
         CHAT_PATH,
         {"messages": USER, "response_format": {"type": "xml"}},
