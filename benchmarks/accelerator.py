@@ -10,7 +10,6 @@ It needs keras, jax, numpy and what mdnn imports (setup.cfg), and runs on a CPU,
 mdnn depends on it.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import benchmark_parser, timed, write_figures
 
 PROGRAMS = {
     "layers": ["layers.py"],
@@ -37,10 +36,9 @@ QUICK = {
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "json")
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
     parser.add_argument("--quick", action="store_true", help="fewer rows, less time for each")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     here = Path(__file__).parent
     paths = [str(here.parent), os.environ.get("PYTHONPATH", "")]
@@ -60,8 +58,7 @@ def main():
                 failed.append(name)
             elif file.is_file():
                 figures[name] = json.loads(file.read_text(encoding="utf-8"))
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    write_figures(options.json, figures)
     if failed:
         print(f"benchmarks/accelerator.py: error: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -11,46 +11,35 @@ nothing else:
     python benchmarks/assistant.py --minutes 4 --calls 40   # arithmetic alone
 """
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from assistant_data import arithmetic, conversations, read_dialogues, schemas, write
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 from mdnn.runtime import quiet_import
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SPEED_TOKENS = 2000
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "minutes", "set", "json")
     parser.add_argument("configs", nargs="*", default=[CONFIGS / "assistant.toml"])
     parser.add_argument("--train", help="a file of dialogues (default: arithmetic alone)")
     parser.add_argument("--dev", help="a file of held-out dialogues")
-    parser.add_argument("--minutes", type=float, help="of each training (default: the config's)")
     parser.add_argument("--calls", type=int, default=100, help="compared per row (default 100)")
     parser.add_argument("--arithmetic", type=int, default=6000, help="conversations (6,000)")
-    parser.add_argument("--set", action="append", default=[], help="a key of the configs")
     parser.add_argument("--out", help="a folder for the runs (default: none stays)")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     quiet_import()
-    from mdnn import MdnnError
 
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(options.out or scratch)
-            rows = [row for config in options.configs for row in measured(config, folder, options)]
-    except MdnnError as error:
-        print(f"benchmarks/assistant.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(options.out or scratch)
+        rows = [row for config in options.configs for row in measured(config, folder, options)]
+    write_figures(options.json, rows)
     return 0
 
 
@@ -158,4 +147,4 @@ def speeds(run):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

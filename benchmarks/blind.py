@@ -9,16 +9,13 @@ validation losses, what part of the puzzles is solved, steps and seconds:
     python benchmarks/blind.py --minutes 5 --pairs 128
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, print_heading, timed, write_figures
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 NETWORKS = {
     "prefix-sums-16": (
         "prefix-sums",
@@ -51,13 +48,11 @@ METHODS = {
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=2.0, help="for each row (default 2)")
+    parser = benchmark_parser(__doc__, "json", minutes=2.0)
     parser.add_argument("--pairs", type=int, default=32, help="train.blind.pairs (default 32)")
     parser.add_argument("--rate", type=float, default=1e-2, help="learning rate of blind rows")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
-    print("| network | weights | method | nats | solved | steps | ms per step |\n|" + 7 * "---|")
+    print_heading("network | weights | method | nats | solved | steps | ms per step")
     rows = []
     for network, (config, *settings) in NETWORKS.items():
         for method, changes in METHODS.items():
@@ -80,8 +75,7 @@ def main():
                 f"{1e3 * result['seconds'] / result['steps']:.0f} |",
                 flush=True,
             )
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     return 0
 
 

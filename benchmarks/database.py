@@ -9,8 +9,6 @@ question replaced:
     python benchmarks/database.py --text shakespeare.txt --minutes 5 --json database.json
 """
 
-import argparse
-import json
 import re
 import sqlite3
 import sys
@@ -18,24 +16,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, print_heading, timed, write_figures
 
-CONFIG = Path(__file__).parents[1] / "configs" / "database.toml"
+CONFIG = CONFIGS / "database.toml"
 NOISE = (0.0, 0.2)
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training (5)")
+    parser = benchmark_parser(__doc__, "text", "json", minutes=5.0)
     parser.add_argument(
         "--stored", type=int, nargs="+", default=[32, 240], help="passages (32 240)"
     )
     parser.add_argument("--contexts", type=int, default=16, help="to evaluate (16)")
     parser.add_argument("--run", help="a run folder to train into, or that is trained already")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the config")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     from mdnn.runtime import quiet_import
 
@@ -46,16 +41,14 @@ def main():
         figures(network, options, stored, noise) for stored in options.stored for noise in NOISE
     ]
     print(f"trained {trained:,} steps\n")
-    print("| stored | replaced | first | in ten | BM25 first | in ten | chance | questions/s |")
-    print("|---|---|---|---|---|---|---|---|")
+    print_heading("stored | replaced | first | in ten | BM25 first | in ten | chance | questions/s")
     for row in rows:
         print(
             f"| {row['stored']} | {row['noise']:.0%} | {row['first']:.1%} | {row['in_ten']:.1%} | "
             f"{row['bm25_first']:.1%} | {row['bm25_in_ten']:.1%} | {1 / row['stored']:.1%} | "
             f"{row['questions'] / row['seconds']:,.0f} |"
         )
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     return 0
 
 

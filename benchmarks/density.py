@@ -13,7 +13,7 @@ matrix beside products with its live entries alone (gathered, sparse, in blocks)
     python benchmarks/density.py --kernels
 """
 
-import argparse
+import functools
 import json
 import statistics
 import sys
@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmark_runs import benchmark_parser, print_heading, timed, trained_once
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -30,27 +31,19 @@ DENSITIES = (0.25, 0.5, 0.75, 1.0)
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "source", "set", minutes=2.5, runs="runs/density")
     parser.add_argument("--config", default="text-grid", help="the whole network (text-grid)")
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
-    parser.add_argument("--minutes", type=float, default=2.5, help="for each width alone (2.5)")
     parser.add_argument("--steps", type=int, help="of training, in place of minutes")
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16, help="texts written at once (16)")
     parser.add_argument("--characters", type=int, default=200_000, help="evaluated, at most")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
-    parser.add_argument("--runs", default="runs/density", help="where runs are kept")
     parser.add_argument("--kernels", action="store_true", help="random kernels instead")
     options = parser.parse_args()
     if options.kernels:
         return random_kernels()
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        compare(options)
-    except mdnn.MdnnError as error:
-        print(f"benchmarks/density.py: error: {error}", file=sys.stderr)
-        return 2
+    compare(options)
     return 0
 
 
@@ -75,12 +68,7 @@ def compare(options):
     runs = {}
     for name, config in arms.items():
         folder = Path(options.runs) / name.replace(" ", "-").replace(",", "")
-        if not (folder / "done").is_file():
-            print(name, file=sys.stderr)
-            result = mdnn.train(config, folder, resume=(folder / "config.toml").is_file())
-            if result["stopped"]:
-                raise KeyboardInterrupt
-            (folder / "done").touch()
+        trained_once(folder, functools.partial(_trained, config, folder))
         runs[name] = folder
     splits = mdnn.open_text(options.source)
     text = splits.tokenizer.text(splits.validation[: options.characters])
@@ -104,6 +92,10 @@ def compare(options):
     for name in list(arms)[:2]:
         auto = mdnn.evaluate(runs[name], text, density="auto")
         print(f"\n{name}, auto: {auto['loss']:.4f} nats at mean density {auto['mean_density']:.2f}")
+
+
+def _trained(config, folder, resume):
+    return mdnn.train(config, folder, resume=resume)
 
 
 def budget(times, options):
@@ -135,8 +127,7 @@ def random_kernels(columns=2048, block=32):
     import tensorflow as tf
 
     print(f"{columns:,} columns; time relative to the masked product, blocks of {block}\n")
-    print("| positions | density | masked, ms | gathered | sparse | blocks |")
-    print("|---|---|---|---|---|---|")
+    print_heading("positions | density | masked, ms | gathered | sparse | blocks")
     rng = np.random.default_rng(0)
     for n in (256, 1024):
         x = tf.constant(rng.normal(size=(n, columns)), tf.float32)
@@ -195,4 +186,4 @@ def kernel_times(x, n, density, block, rng):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -9,15 +9,12 @@ brings.
     python benchmarks/devices.py configs/long.toml --seconds 5 --json devices.json
 """
 
-import argparse
-import json
 import os
 import statistics
 import sys
 import time
-from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 os.environ["KERAS_BACKEND"] = "jax"
 # Only the CPU has so many devices because of this; before JAX is imported.
@@ -26,34 +23,27 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    grid = Path(__file__).parents[1] / "configs" / "text-grid.toml"
+    parser = benchmark_parser(__doc__, "set", "json", seconds=5.0)
+    grid = CONFIGS / "text-grid.toml"
     parser.add_argument("config", nargs="?", default=grid, help="a config of texts (text-grid)")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[])
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each mesh (default 5)")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     import jax
 
     from mdnn import MdnnError, load_config
 
     count = jax.device_count()
-    try:
-        axis = load_config(options.config, options.set).context.axis_names[0]
-        meshes = {(1, 1), (count, 1), (1, count), (max(1, count // 2), min(2, count))}
-        rows, skipped = [], []
-        for batch, shares in sorted(meshes, key=lambda mesh: (mesh[0] * mesh[1], mesh)):
-            words = [f"mesh.batch={batch}", f"mesh.{axis}={shares}"]
-            try:
-                config = load_config(options.config, [*options.set, *words])
-            except MdnnError as error:
-                skipped.append(str(error))
-                continue
-            seconds = step_seconds(config, options.seconds)
-            rows.append({"batch": batch, axis: shares, "seconds": seconds})
-    except MdnnError as error:
-        print(f"benchmarks/devices.py: error: {error}", file=sys.stderr)
-        return 2
+    axis = load_config(options.config, options.set).context.axis_names[0]
+    meshes = {(1, 1), (count, 1), (1, count), (max(1, count // 2), min(2, count))}
+    rows, skipped = [], []
+    for batch, shares in sorted(meshes, key=lambda mesh: (mesh[0] * mesh[1], mesh)):
+        words = [f"mesh.batch={batch}", f"mesh.{axis}={shares}"]
+        try:
+            config = load_config(options.config, [*options.set, *words])
+        except MdnnError as error:
+            skipped.append(str(error))
+            continue
+        seconds = step_seconds(config, options.seconds)
+        rows.append({"batch": batch, axis: shares, "seconds": seconds})
     characters = config.train.batch_size * config.context.positions
     device = jax.devices()[0]
     print(f"{count} devices: {device.platform}, {device.device_kind}\n")
@@ -66,8 +56,7 @@ def main():
         )
     for reason in skipped:
         print(f"left out: {reason}")
-    if options.json:
-        Path(options.json).write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
+    write_figures(options.json, {"rows": rows})
     return 0
 
 

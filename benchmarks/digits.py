@@ -14,13 +14,11 @@ A run that was interrupted goes on when the same command is given again: trainin
 checkpoint, the table from the first direction that has no answers yet.
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -33,23 +31,26 @@ WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    config = Path(__file__).parents[1] / "configs" / "digits.toml"
+    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    config = CONFIGS / "digits.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
-    parser.add_argument("--minutes", type=float, help="of training (default: the config's)")
     parser.add_argument("--out", default="runs/digits", help="folder of data, runs and pictures")
     parser.add_argument("--run", help="a run that is there: train nothing")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--answers", type=int, default=200, help="for each direction, at most")
     parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=1.0)
+    parser.add_argument(
+        "--guidance-scale",
+        type=float,
+        default=1.0,
+        help="of sounds, away from those of all ten digits (1: none)",
+    )
     parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--speaker", help="train once more without this speaker's recordings")
     parser.add_argument("--speaker-minutes", type=float, help="of that training")
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     parser.add_argument("--sound-sheet", help="a PNG for the spectrograms (default: in --out)")
     options = parser.parse_args()
@@ -57,18 +58,11 @@ def main():
     quiet_import(lambda: mdnn.configure_threads())
     from digits_data import recordings
 
-    from mdnn import MdnnError
-
-    try:
-        sounds = recordings(options.recordings)
-        found = {"known": _one(options, sounds, None)}
-        if options.speaker:
-            found[options.speaker] = _one(options, sounds, options.speaker)
-    except (MdnnError, OSError) as error:
-        print(f"benchmarks/digits.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    sounds = recordings(options.recordings)
+    found = {"known": _one(options, sounds, None)}
+    if options.speaker:
+        found[options.speaker] = _one(options, sounds, options.speaker)
+    write_figures(options.json, found)
     return 0
 
 
@@ -113,11 +107,12 @@ def _one(options, sounds, speaker):
                 continue
             asked, digits = _asked(tests, prompt, answer, options)
             about = _settings(how, answer, len(asked), options)
+            others = _one_of_each(data, prompt) if _guided(answer, options) else None
             answers, seconds = answered.once(
                 f"{how} {prompt} {answer}",
                 about,
-                lambda asked=asked, answer=answer, how=how: _answers(
-                    network, asked, answer, how, options
+                lambda asked=asked, answer=answer, how=how, others=others: _answers(
+                    network, asked, answer, how, options, others
                 ),
             )
             right = _right(answers, digits, answer, judges)
@@ -158,7 +153,12 @@ def _settings(how, answer, count, options):
     """All that answers depend on besides the weights and the test items."""
     temperature = {"picture": options.picture_temperature, "sound": options.sound_temperature}
     steps = options.num_denoising_steps if how == "masked_diffusion" else 0
-    return [count, temperature.get(answer, 0.0), steps]
+    guidance = [options.guidance_scale] if _guided(answer, options) else []
+    return [count, temperature.get(answer, 0.0), steps, *guidance]
+
+
+def _guided(answer, options):
+    return answer == "sound" and options.guidance_scale != 1
 
 
 def _tests(data):
@@ -186,9 +186,20 @@ def _asked(tests, prompt, answer, options):
     return [values[n] for n in chosen], np.asarray(digits)[chosen]
 
 
-def _answers(network, asked, answer, how, options):
+def _one_of_each(data, prompt):
+    """One training item of each digit, as negative prompts."""
+    from mdnn.datasets.items.digits import WORDS
+
+    if prompt == "word":
+        return list(WORDS)
+    digits = np.where(data.picture_test, -1, data.picture_digits)
+    return [data.pictures[np.flatnonzero(digits == digit)[0]] for digit in range(10)]
+
+
+def _answers(network, asked, answer, how, options, others):
     import mdnn
 
+    guidance = {"guidance_scale": options.guidance_scale, "negative_prompt": others}
     careful = answer == "word"
     temperatures = {"picture": options.picture_temperature, "sound": options.sound_temperature}
     return mdnn.generate(
@@ -200,6 +211,7 @@ def _answers(network, asked, answer, how, options):
         temperature=temperatures.get(answer),
         seed=list(range(len(asked))),
         num_denoising_steps=options.num_denoising_steps,
+        **(guidance if others else {}),
     )
 
 

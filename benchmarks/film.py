@@ -10,13 +10,11 @@ else; given again, the same command goes on where it was:
     python benchmarks/film.py --minutes 5 --films 50
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -26,28 +24,20 @@ WAYS = ("autoregressive", "parallel", "masked_diffusion")
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    config = Path(__file__).parents[1] / "configs" / "film.toml"
+    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    config = CONFIGS / "film.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
-    parser.add_argument("--minutes", type=float, help="of training (default: the config's)")
     parser.add_argument("--out", default="runs/film", help="folder of data, runs and pictures")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--films", type=int, default=100, help="answers per direction, at most")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--temperature", type=float, default=0.5, help="of films from words")
     parser.add_argument("--num-denoising-steps", type=int, default=16, help="of unmasking")
     parser.add_argument("--no-convlstm", action="store_true", help="without the ConvLSTM")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        figures = _measure(options)
-    except (mdnn.MdnnError, OSError) as error:
-        print(f"benchmarks/film.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    figures = _measure(options)
+    write_figures(options.json, figures)
     return 0
 
 

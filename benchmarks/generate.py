@@ -11,8 +11,6 @@ the end of the context. Run it on a machine that does nothing else:
     KERAS_BACKEND=jax python benchmarks/generate.py     # without the SavedModel
 """
 
-import argparse
-import json
 import os
 import resource
 import statistics
@@ -22,40 +20,32 @@ import time
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
-CONFIGS = ("text", "text-grid")
+NAMES = ("text", "text-grid")
 BATCHES = (1, 8, 64)
 PROMPT = "The first line of a text that goes on "
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    folder = Path(__file__).parents[1] / "configs"
+    parser = benchmark_parser(__doc__, "json")
     parser.add_argument(
-        "configs", nargs="*", help="config files", default=[folder / f"{c}.toml" for c in CONFIGS]
+        "configs", nargs="*", help="config files", default=[CONFIGS / f"{c}.toml" for c in NAMES]
     )
     parser.add_argument("--run", help="a trained run, in place of configs and untrained networks")
     parser.add_argument("--long", type=int, default=20_000, help="characters of the long text")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
-    from mdnn import MdnnError
     from mdnn.runtime import quiet_import
 
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         quiet_import()
-    try:
-        rows = []
-        with tempfile.TemporaryDirectory() as scratch:
-            for run in _runs(options, scratch):
-                rows.append(_measured(run, options.long))
-    except MdnnError as error:
-        print(f"benchmarks/generate.py: error: {error}", file=sys.stderr)
-        return 2
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for run in _runs(options, scratch):
+            rows.append(_measured(run, options.long))
     _show(rows)
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     return 0
 
 

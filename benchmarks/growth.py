@@ -11,12 +11,18 @@ again as you like.
     python benchmarks/growth.py --minutes 0.5 --seeds 1 --target 2.6      # a short look
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    run_changes,
+    timed,
+    trained_once,
+    validation_curve,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -37,25 +43,18 @@ COLOURS = {"scratch": "#1f4e8c", "depth": "#c2572b", "axis": "#3d8c40", "both": 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
-    parser.add_argument("--minutes", type=float, default=4.0, help="for each run (default 4)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="a run for each")
+    parser = benchmark_parser(
+        __doc__, "source", "set", minutes=4.0, seeds=[1, 2, 3], runs="runs/growth"
+    )
     parser.add_argument("--target", type=float, default=1.52, help="nats to reach (default 1.52)")
     parser.add_argument("--at", type=float, default=0.25, help="share before growing (default .25)")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--small-batch", type=int, help="examples per step before growing, by axis")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
-    parser.add_argument("--runs", default="runs/growth", help="where runs are kept")
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        rows = [learn(arm, seed, options) for seed in options.seeds for arm in options.arms]
-    except mdnn.MdnnError as error:
-        print(f"benchmarks/growth.py: error: {error}", file=sys.stderr)
-        return 2
+    rows = [learn(arm, seed, options) for seed in options.seeds for arm in options.arms]
     print(
         f"\n{Path(options.source).name}, {options.minutes:g} minutes each, "
         f"grown at {options.at:g}\n"
@@ -68,22 +67,10 @@ def main():
 
 def learn(arm, seed, options):
     """Trains one arm with one seed, or takes the run that is there; returns its figures."""
-    from mdnn.training.metrics_log import read_metrics
-
     config = config_of(arm, seed, options)
     folder = Path(options.runs) / f"{arm}-{options.minutes:g}-{options.at:g}-{seed}"
-    done = folder / "result.json"
-    if not done.is_file():
-        print(f"{arm}, seed {seed}", file=sys.stderr)
-        began = (folder / "config.toml").is_file()
-        result = mdnn.train(config, folder, resume=began)
-        if result["stopped"]:
-            raise KeyboardInterrupt
-        done.write_text(json.dumps(result), encoding="utf-8")
-    result, metrics = json.loads(done.read_text(encoding="utf-8")), read_metrics(folder)
-    points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
-    curve = [(seconds, nats) for seconds, nats in points if nats is not None]
-    return {"arm": arm, "seed": seed, **result, "curve": curve}
+    result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
+    return {"arm": arm, "seed": seed, **result, "curve": validation_curve(folder)}
 
 
 def config_of(arm, seed, options):
@@ -94,19 +81,12 @@ def config_of(arm, seed, options):
         # As many positions a step before the growth as behind it.
         small.append(f"train.batch_size={options.small_batch or 64}")
         end = [*end, "train.batch_size=8"]
-    changes = [
-        f"train.minutes={options.minutes}",
-        f"data.source={json.dumps(options.source)}",
-        "train.sample=0",
-        "train.num_evaluations=40",
-        f"seed={seed}",
-        *options.set,
-    ]
-    folder = Path(__file__).parents[1] / "configs"
+    more = ["train.num_evaluations=40", *options.set]
+    changes = run_changes(options.source, options.minutes, seed, *more)
     if end:
         keys = ", ".join(change.replace("=", " = ", 1) for change in end)
         small.append(f"train.stage=[{{at = {options.at}, {keys}}}]")
-    return mdnn.load_config(folder / "text-grid.toml", [*changes, *small])
+    return mdnn.load_config(CONFIGS / "text-grid.toml", [*changes, *small])
 
 
 def reached(curve, target):
@@ -172,4 +152,4 @@ def draw(rows, options):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -8,10 +8,11 @@ learned, the bytes of the file and the seconds.
     python benchmarks/identity.py --run runs/mine --texts letters.txt --minutes 0.5
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
+
+from benchmark_runs import benchmark_parser, print_heading, timed
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -19,24 +20,20 @@ from mdnn.runtime import quiet_import
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "source", minutes=1.0, runs="runs/identity")
     parser.add_argument("--run", help="the network (default: trained on --source)")
-    parser.add_argument("--source", default="python-docs", help="its text (python-docs)")
     parser.add_argument("--train-minutes", type=float, default=2.5, help="of its training (2.5)")
     parser.add_argument("--texts", nargs="+", required=True, help="what it is adapted to")
-    parser.add_argument("--minutes", type=float, default=1.0, help="for each way (1)")
     parser.add_argument("--lora", type=int, nargs="*", default=[2], help="ranks (2)")
+    parser.add_argument(
+        "--slots", type=int, nargs="*", default=[], help="identities with so many learned slots"
+    )
     parser.add_argument("--rates", type=float, nargs="*", help="learning rates of identities")
     parser.add_argument("--characters", type=int, default=200_000, help="evaluated, at most")
-    parser.add_argument("--runs", default="runs/identity", help="where runs are kept")
     options = parser.parse_args()
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        for text in options.texts:
-            compare(text, options)
-    except mdnn.MdnnError as error:
-        print(f"benchmarks/identity.py: error: {error}", file=sys.stderr)
-        return 2
+    for text in options.texts:
+        compare(text, options)
     return 0
 
 
@@ -63,20 +60,27 @@ def compare(text, options):
 
     rows = [row("as it is", 0, 0, 0.0)]
     rates = options.rates or [None]
-    for kind, rank, rate in [
-        *(("identity", None, rate) for rate in rates),
-        *(("LoRA", rank, None) for rank in options.lora),
+    for kind, rank, rate, slots in [
+        *(("identity", None, rate, 0) for rate in rates),
+        *(("identity", None, rate, slots) for slots in options.slots for rate in rates),
+        *(("LoRA", rank, None, 0) for rank in options.lora),
     ]:
         words = "" if rank is None else f" {rank}"
+        words += f", {slots} slots" if slots else ""
         words += "" if rate is None else f", rate {rate:g}"
-        file = (
-            folder / f"{name}-{kind}{words.replace(', rate ', '-').replace(' ', '-')}.safetensors"
-        )
+        label = words.replace(",", "").replace(" rate ", " ").replace(" ", "-")
+        file = folder / f"{name}-{kind}{label}.safetensors"
         facts = file.with_suffix(".json")
         if not facts.is_file():
             file.unlink(missing_ok=True)
             found = mdnn.adapt(
-                base, text, file, minutes=options.minutes, lora=rank, learning_rate=rate
+                base,
+                text,
+                file,
+                minutes=options.minutes,
+                lora=rank,
+                slots=slots,
+                learning_rate=rate,
             )
             facts.write_text(json.dumps(found), encoding="utf-8")
         found = json.loads(facts.read_text(encoding="utf-8"))
@@ -108,8 +112,9 @@ def validation(config, source, options):
 def show(rows, name, weights, options):
     """Prints the rows; the gain is relative to that of training all weights."""
     print(f"\n{name}, {options.minutes:g} minutes for each way\n")
-    print("| way | numbers | of the weights | bytes | seconds | nats, new text | gain | old text |")
-    print("|---|---|---|---|---|---|---|---|")
+    print_heading(
+        "way | numbers | of the weights | bytes | seconds | nats, new text | gain | old text"
+    )
     before, best = rows[0][4], rows[-1][4]
     for way, numbers, size, seconds, new, old in rows:
         gain = (before - new) / (before - best)
@@ -120,4 +125,4 @@ def show(rows, name, weights, options):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -11,13 +11,11 @@ a machine that does nothing else; given again, the same command goes on where it
     python benchmarks/instructions.py --minutes 2 --written-only
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -28,14 +26,12 @@ SIZES = ("text=32", "grey=24", "spectrum=16")
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    config = Path(__file__).parents[1] / "configs" / "instructions.toml"
+    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    config = CONFIGS / "instructions.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
     parser.add_argument("--written-only", action="store_true", help="no sounds at all")
-    parser.add_argument("--minutes", type=float, help="of training (default: the config's)")
     parser.add_argument("--out", default="runs/instructions", help="folder of data and runs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--answers", type=int, default=200, help="for each row, at most")
     parser.add_argument("--sounds", type=int, default=50, help="sounds written per row")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
@@ -48,18 +44,12 @@ def main():
         help="train once more for so long, with embedding sizes of 32 (text), 24 (pictures) and 16 "
         "(sounds)",
     )
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        figures = _measure(options)
-    except (mdnn.MdnnError, OSError) as error:
-        print(f"benchmarks/instructions.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    figures = _measure(options)
+    write_figures(options.json, figures)
     return 0
 
 

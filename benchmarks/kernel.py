@@ -9,7 +9,7 @@ Keras' operations, and each of these operations alone, all timed in turns:
 
 import sys
 
-from wall import timed
+from benchmark_runs import timed
 
 BATCH, GRID = 64, (16, 16, 16, 16)
 

@@ -12,20 +12,25 @@ else:
     python benchmarks/language.py --minutes 2 configs/text.toml configs/text-grid.toml
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    run_changes,
+    timed,
+    validation_curve,
+    write_figures,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
 
-CONFIGS = ("text", "text-grid", "transformer", "mixer")
+NAMES = ("text", "text-grid", "transformer", "mixer")
 # Rates that are searched, in a part of the time.
 FACTORS, PART = (0.5, 1.0, 2.0), 0.2
 # Points of the curve that are printed.
@@ -35,35 +40,23 @@ COLOURS = ("#1f4e8c", "#c2572b", "#3d8c40", "#7a5195", "#8c6d1f", "#555555")
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    folder = Path(__file__).parents[1] / "configs"
+    parser = benchmark_parser(__doc__, "source", "seeds", "set", "json", minutes=2.5)
     parser.add_argument(
-        "configs", nargs="*", help="config files", default=[folder / f"{c}.toml" for c in CONFIGS]
+        "configs", nargs="*", help="config files", default=[CONFIGS / f"{c}.toml" for c in NAMES]
     )
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
-    parser.add_argument("--minutes", type=float, default=2.5, help="for each run (default 2.5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run for each")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every config")
     parser.add_argument(
         "--search", nargs="*", default=["transformer.toml"], help="names of configs (see above)"
     )
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    from mdnn import MdnnError
 
-    try:
-        rows = [row for path in options.configs for row in runs(path, options)]
-    except MdnnError as error:
-        print(f"benchmarks/language.py: error: {error}", file=sys.stderr)
-        return 2
+    rows = [row for path in options.configs for row in runs(path, options)]
     print(f"\n{options.source}, {options.minutes:g} minutes each\n")
     print_curves(rows, options.minutes)
     print_table(rows)
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     if options.plot:
         draw(rows, options.plot, f"{Path(options.source).name}, {options.minutes:g} minutes each")
     return 0
@@ -88,30 +81,20 @@ def runs(path, options):
 def learn(path, seed, minutes, changes, options):
     """Trains one config with one seed; returns its figures and its curve, a dict."""
     from mdnn import load_config, train
-    from mdnn.training.metrics_log import read_metrics
 
-    changes = [
-        f"train.minutes={minutes}",
-        f"data.source={json.dumps(options.source)}",
-        "train.sample=0",
-        *options.set,
-        *changes,
-        f"seed={seed}",
-    ]
+    changes = run_changes(options.source, minutes, seed, *options.set, *changes)
     config = load_config(path, changes)
     rate = config.train.optimizer.learning_rate
     print(f"{path.name}, seed {seed}, rate {rate:g}, {minutes:g} minutes", file=sys.stderr)
     before, begun = processor_seconds(), time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         result = train(config, Path(scratch) / "run")
-        metrics = read_metrics(Path(scratch) / "run")
+        curve = validation_curve(Path(scratch) / "run")
     del result["run"]
     # Building, tracing, compiling and the last evaluation among it.
     result["wall_seconds"] = round(time.perf_counter() - begun, 1)
     whole, busy, own = (b - a for a, b in zip(before, processor_seconds(), strict=True))
     result["others"] = max(0.0, busy - own) / whole if whole else None
-    points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
-    curve = [(seconds, nats) for seconds, nats in points if nats is not None]
     return {"config": path.name, "seed": seed, "rate": rate, **result, "curve": curve}
 
 

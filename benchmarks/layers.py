@@ -13,14 +13,11 @@ Run it on a machine that does nothing else:
     KERAS_BACKEND=jax python benchmarks/layers.py --json layers.json
 """
 
-import argparse
-import json
 import math
 import sys
 from itertools import product
-from pathlib import Path
 
-from wall import timed
+from benchmark_runs import benchmark_parser, timed, write_figures
 
 GRIDS = ("16x16x16x16", "32x32x32", "128x128", "4x4x4x4x4x4", "64x64x64")
 LETTERS = "ijklmn"
@@ -28,7 +25,7 @@ LETTERS = "ijklmn"
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "json", seconds=1.0)
     parser.add_argument("--grids", nargs="+", default=list(GRIDS), help="grids, as 16x16")
     parser.add_argument("--batches", nargs="+", type=int, default=[8, 64])
     parser.add_argument(
@@ -40,8 +37,6 @@ def main():
         default=["parallel", "sequential"],
         choices=("parallel", "sequential"),
     )
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each timed function")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     try:
         grids = [tuple(int(n) for n in grid.split("x")) for grid in options.grids]
@@ -70,9 +65,7 @@ def main():
         rows.append(Case(*case).measure(machine, options.seconds))
         print(line(rows[-1]), flush=True)
     memory = print_memory(cases)
-    if options.json:
-        text = json.dumps({"machine": machine, "rows": rows, "memory": memory}, indent=1)
-        Path(options.json).write_text(text, encoding="utf-8")
+    write_figures(options.json, {"machine": machine, "rows": rows, "memory": memory})
     return 0
 
 

@@ -14,13 +14,13 @@ one text begun.
 
 import argparse
 import json
-import os
 import pathlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+
+from benchmark_runs import ProcessError, in_own_process
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROMPT = "Once upon a time there was a small town between two rivers. " * 40
@@ -71,16 +71,12 @@ def main():
 
 def child(*words, python=sys.executable):
     """Runs a function of `CHILDREN` in a process of its own; returns its dict."""
-    done = subprocess.run(
-        [python, __file__, "--child", " ".join(map(str, words))],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["?"])[-1]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    environment = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    words = " ".join(map(str, words))
+    try:
+        return in_own_process(__file__, "--child", words, python=python, environment=environment)
+    except ProcessError as error:
+        return {"error": str(error)}
 
 
 # === Parts ===

@@ -14,27 +14,22 @@ A run that was stopped goes on with what its JSON file has.
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
-from pathlib import Path
 
+from benchmark_runs import CONFIGS, KeptRows, ProcessError, benchmark_parser, in_own_process, timed
 from long_report import draw, memory, show
-from wall import timed
 
 GRIDS = {1024: "[32,32]", 10240: "[10,32,32]", 98304: "[3,32,32,32]", 1048576: "[32,32,32,32]"}
 ATTENTION = (1024, 4096, 10240)
 FUSED = (1024, 10240, 32768)
 WIDTH, DEPTH = 64, 4
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
+    parser = benchmark_parser(__doc__, "text")
     parser.add_argument("--lengths", type=int, nargs="+", default=list(GRIDS), choices=list(GRIDS))
     parser.add_argument("--write", type=int, default=64, help="characters written (64)")
     parser.add_argument(
@@ -61,23 +56,20 @@ def main():
         kind, length = options.worker[0], int(options.worker[1])
         print(json.dumps(WORKERS[kind](length, options)))
         return 0
-    path = Path(options.json) if options.json else None
-    rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
+    rows = KeptRows(options.json)
     lengths = {"grid": options.lengths, "attention": ATTENTION, "fused": FUSED}
     cases = [(kind, n) for kind in options.kinds for n in lengths[kind]]
     # Short ones first: what a run that is stopped leaves is a table already.
     cases.sort(key=lambda case: case[1])
     for number, (kind, length) in enumerate(cases, 1):
-        if any((row["kind"], row["length"]) == (kind, length) for row in rows):
+        if rows.has({"kind": kind, "length": length}):
             continue
         print(f"{number} of {len(cases)}: {kind}, {length:,} positions", file=sys.stderr)
         row = measured(kind, length, options, options.only)
         if row is not None:
             if kind == "grid" and options.write and options.only is None:
                 row |= measured(kind, length, options, "read") or {}
-            rows.append({"kind": kind, "length": length, **row})
-        if path:
-            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+            rows.add({"kind": kind, "length": length, **row})
     rows.sort(key=lambda row: (row["kind"], row["length"]))
     longest = options.longest or max(options.lengths)
     show(rows, longest, WORKERS)
@@ -88,23 +80,13 @@ def main():
 
 def measured(kind, length, options, only):
     """Runs a case in a process of its own; returns its figures, `None` if it cannot run."""
-    command = [sys.executable, __file__, "--worker", kind, str(length)]
-    command += ["--text", options.text, "--write", str(options.write)]
-    command += ["--width", str(options.width)]
-    command += ["--only", only] if only else []
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        check=False,
-        preexec_fn=lambda: limit_memory(options.memory_limit),
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        print(f"{kind}, {length:,}: left out: {last}", file=sys.stderr)
+    words = ["--worker", kind, length, "--text", options.text, "--write", options.write]
+    words += ["--width", options.width, *(["--only", only] if only else [])]
+    try:
+        return in_own_process(__file__, *words, prepare=lambda: limit_memory(options.memory_limit))
+    except ProcessError as error:
+        print(f"{kind}, {length:,}: left out: {error}", file=sys.stderr)
         return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def limit_memory(gigabytes):

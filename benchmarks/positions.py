@@ -8,15 +8,13 @@ context is used, its curve falls further.
         --plot positions.png
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, KeptRows, benchmark_parser, timed
 
-CONFIG = Path(__file__).parents[1] / "configs" / "long.toml"
+CONFIG = CONFIGS / "long.toml"
 GRIDS = {
     256: [16, 16],
     1024: [32, 32],
@@ -31,10 +29,8 @@ AT_ONCE = 32_768
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
+    parser = benchmark_parser(__doc__, "text", minutes=5.0)
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 4096, 32768])
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each training (5)")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="characters of a step (32768)")
     parser.add_argument("--evaluate", type=int, default=0, help="characters to evaluate (all)")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the config")
@@ -46,15 +42,12 @@ def main():
     quiet_import()
     from mdnn.tasks.positions.position_curve import write_curve
 
-    path = Path(options.json) if options.json else None
-    rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
+    rows = KeptRows(options.json)
     for number, length in enumerate(options.lengths, 1):
-        if any(row["length"] == length for row in rows):
+        if rows.has({"length": length}):
             continue
         print(f"{number} of {len(options.lengths)}: {length:,} positions", file=sys.stderr)
-        rows.append({"length": length, **measured(length, options)})
-        if path:
-            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        rows.add({"length": length, **measured(length, options)})
     show(rows)
     if options.plot:
         write_curve(

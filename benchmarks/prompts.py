@@ -9,28 +9,29 @@ its compiled decoder, in all and per prompt:
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
-from pathlib import Path
 
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    in_own_process,
+    print_heading,
+    timed,
+    write_figures,
+)
 from long_report import memory
-from wall import timed
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 NUMBERS = (256, 1024, 4096)
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", default="python-docs", help="a text (python-docs)")
+    parser = benchmark_parser(__doc__, "text", "json")
     parser.add_argument("--config", default="text-grid", help="a config of texts (text-grid)")
     parser.add_argument("--numbers", type=int, nargs="+", default=list(NUMBERS))
     parser.add_argument("--length", type=int, default=32, help="characters of an answer (32)")
     parser.add_argument("--batch", type=int, default=32, help="contexts in memory (32)")
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -39,21 +40,14 @@ def main():
     rows = []
     for number in options.numbers:
         print(f"{number:,} prompts", file=sys.stderr)
-        command = [sys.executable, __file__, "--worker", str(number), *sys.argv[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-        if done.returncode:
-            print(done.stderr, file=sys.stderr)
-            return 1
-        rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    print("| prompts | seconds | characters/s | memory, MB | bytes per prompt |")
-    print("|---|---|---|---|---|")
+        rows.append(in_own_process(__file__, "--worker", number, *sys.argv[1:]))
+    print_heading("prompts | seconds | characters/s | memory, MB | bytes per prompt")
     for row in rows:
         print(
             f"| {row['prompts']:,} | {row['seconds']:.1f} | {row['per_second']:,.0f} | "
             f"{row['bytes'] / 1e6:.1f} | {row['bytes'] / row['prompts']:,.0f} |"
         )
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     return 0
 
 

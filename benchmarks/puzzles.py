@@ -7,7 +7,7 @@ them; and the time until 1,000 held out cases are there. One process, numpy alon
 import time
 
 import numpy as np
-from wall import timed
+from benchmark_runs import print_heading, timed
 
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 
@@ -27,8 +27,7 @@ BATCH = 64
 
 
 def main():
-    print("| task | drawn a second | used so often | batch of 64, ms | 1,000 tests, s |")
-    print("|---|---|---|---|---|")
+    print_heading("task | drawn a second | used so often | batch of 64, ms | 1,000 tests, s")
     for name, options in TASKS:
         corpus = open_puzzles(name, seed=1, **options)
         began = time.perf_counter()

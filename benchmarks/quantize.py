@@ -15,14 +15,13 @@ import argparse
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, in_own_process, timed, write_figures
 
 from mdnn.runtime import quiet_import
 
@@ -34,35 +33,25 @@ CHARACTERS, ROUNDS, CALLS = 300, 3, 40
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    config = Path(__file__).parents[1] / "configs/text.toml"
+    parser = benchmark_parser(__doc__, "source", "json", minutes=2.0)
+    config = CONFIGS / "text.toml"
     parser.add_argument("config", nargs="?", default=config, help="default configs/text.toml")
     parser.add_argument("--run", help="a run folder of a text network, instead of training one")
-    parser.add_argument("--minutes", type=float, default=2.0, help="of training (default 2)")
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS, help="default: all")
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     quiet_import()
-    from mdnn import MdnnError
 
     if options.memory:
         print(memory(*options.memory))
         return 0
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            run = options.run or trained(options, Path(scratch) / "run")
-            rows = of_runs(run, options.rows, Path(scratch))
-            layers = of_layers(run)
-    except MdnnError as error:
-        print(f"benchmarks/quantize.py: error: {error}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory() as scratch:
+        run = options.run or trained(options, Path(scratch) / "run")
+        rows = of_runs(run, options.rows, Path(scratch))
+        layers = of_layers(run)
     print_runs(rows)
     print_layers(layers)
-    if options.json:
-        found = {"runs": rows, "layers": layers}
-        Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_figures(options.json, {"runs": rows, "layers": layers})
     return 0
 
 
@@ -130,9 +119,7 @@ def weights_bytes(run, keras_mode):
 
 def in_a_process(path, what):
     """Bytes of memory that a process of its own holds beyond its imports; see `memory`."""
-    words = [sys.executable, __file__, "--memory", str(path), what]
-    found = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    return int(found.split()[-1])
+    return in_own_process(__file__, "--memory", path, what)
 
 
 def memory(path, what):

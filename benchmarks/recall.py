@@ -19,13 +19,11 @@ A run that was stopped goes on with what its JSON file has. Networks:
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, KeptRows, ProcessError, benchmark_parser, in_own_process, timed
 
 DENSE = '{wiring="causal+shift", groups=8, init_std=0.02}'
 KEYS = '{kind="keys", heads=1}'
@@ -41,12 +39,11 @@ ROW = 16
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, minutes=2.0)
     parser.add_argument("--kind", default="pairs", choices=("pairs", "copying", "needle"))
     parser.add_argument("--pairs", type=int, nargs="+", default=[8, 32, 128, 512])
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--minutes", type=float, default=2.0, help="of each training (2)")
     parser.add_argument("--text", default="python-docs", help="the text around needles")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of all configs")
     parser.add_argument("--json", help="a file for all figures, read when a run goes on")
@@ -55,8 +52,7 @@ def main():
     if options.worker:
         print(json.dumps(trained(json.loads(options.worker))))
         return 0
-    path = Path(options.json) if options.json else None
-    rows = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else []
+    rows = KeptRows(options.json)
     sizes = options.pairs if options.kind == "pairs" else options.lengths
     cases = [
         {"kind": options.kind, "size": size, "network": name, "minutes": options.minutes}
@@ -64,19 +60,15 @@ def main():
         for name in options.networks
     ]
     for number, case in enumerate(cases, 1):
-        if any(case.items() <= row.items() for row in rows):
+        if rows.has(case):
             continue
         print(f"{number} of {len(cases)}: {case['network']}, {case['size']:,}", file=sys.stderr)
         settings = settings_of(case, options.text) + options.set
-        command = [sys.executable, __file__, "--worker", json.dumps([case["kind"], settings])]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            print(f"{case['network']}, {case['size']:,}: left out: {last}", file=sys.stderr)
-            continue
-        rows.append(case | json.loads(done.stdout.strip().splitlines()[-1]))
-        if path:
-            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        try:
+            worker = json.dumps([case["kind"], settings])
+            rows.add(case | in_own_process(__file__, "--worker", worker))
+        except ProcessError as error:
+            print(f"{case['network']}, {case['size']:,}: left out: {error}", file=sys.stderr)
     show([row for row in rows if row["kind"] == options.kind])
     return 0
 
@@ -104,9 +96,7 @@ def trained(case):
     import mdnn
 
     kind, settings = case
-    config = mdnn.load_config(
-        Path(__file__).parents[1] / "configs" / f"recall-{kind}.toml", settings
-    )
+    config = mdnn.load_config(CONFIGS / f"recall-{kind}.toml", settings)
     with tempfile.TemporaryDirectory() as folder:
         result = mdnn.train(config, Path(folder) / "run", show=False)
     names = ("right", "exact", "loss", "answers", "steps")

@@ -7,34 +7,26 @@ gradients take beside the weights and the input:
     KERAS_BACKEND=jax python benchmarks/refeed_memory.py configs/maze.toml --batch 32
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
 
 STEPS, BACKPROP = (8, 32, 128), (1, 2, 4, 8)
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(__file__).parents[1] / "configs" / "prefix-sums.toml"
+    parser = benchmark_parser(__doc__, "json")
+    default = CONFIGS / "prefix-sums.toml"
     parser.add_argument("config", nargs="?", help="a config file", default=default)
     parser.add_argument("--batch", type=int, default=64, help="contexts at once (default 64)")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     from mdnn.runtime import quiet_import
 
     quiet_import()
-    from mdnn import MdnnError
 
-    try:
-        found = [measured(options.config, options.batch, last) for last in BACKPROP]
-    except MdnnError as error:
-        print(f"benchmarks/refeed_memory.py: error: {error}", file=sys.stderr)
-        return 2
+    found = [measured(options.config, options.batch, last) for last in BACKPROP]
     print(f"\n{Path(options.config).name}, batch {options.batch}: megabytes\n")
     print("| K, steps with gradients | " + " | ".join(f"R = {n}" for n in STEPS) + " |")
     print("|---" * (len(STEPS) + 1) + "|")
@@ -42,9 +34,7 @@ def main():
     for last, row in pairs:
         cells = ("not counted" if n is None else f"{n / 1e6:.1f}" for n in row)
         print(f"| {last} | " + " | ".join(cells) + " |")
-    if options.json:
-        table = {last: dict(zip(STEPS, row, strict=True)) for last, row in pairs}
-        Path(options.json).write_text(json.dumps(table, indent=1), encoding="utf-8")
+    write_figures(options.json, {last: dict(zip(STEPS, row, strict=True)) for last, row in pairs})
     return 0
 
 

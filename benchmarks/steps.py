@@ -10,34 +10,35 @@ core computes a part of the batch, as under `mdnn train`, unless `--whole` is sa
     KERAS_BACKEND=jax python benchmarks/steps.py configs/text.toml --json steps.json
 """
 
-import argparse
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    in_own_process,
+    print_heading,
+    timed,
+    write_figures,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
 
-CONFIGS = ("text", "text-grid", "transformer", "mixer", "paper")
+NAMES = ("text", "text-grid", "transformer", "mixer", "paper")
 
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    folder = Path(__file__).parents[1] / "configs"
+    parser = benchmark_parser(__doc__, "json", seconds=5.0)
     parser.add_argument(
-        "configs", nargs="*", help="config files", default=[folder / f"{c}.toml" for c in CONFIGS]
+        "configs", nargs="*", help="config files", default=[CONFIGS / f"{c}.toml" for c in NAMES]
     )
     parser.add_argument("--batch", type=int, help="another batch than the configs'")
     parser.add_argument(
         "--whole", action="store_true", help="all cores compute each operation (TensorFlow's way)"
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each config (default 5)")
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     # Before TensorFlow gets one core for each operation.
     machine = measured_apart()
@@ -45,18 +46,9 @@ def main():
         quiet_import(None if options.whole else lambda: mdnn.configure_threads())
     from compiled import medians
 
-    from mdnn import MdnnError
-
-    try:
-        steps = {Path(path).name: Steps(path, options.batch) for path in options.configs}
-    except MdnnError as error:
-        print(f"benchmarks/steps.py: error: {error}", file=sys.stderr)
-        return 2
+    steps = {Path(path).name: Steps(path, options.batch) for path in options.configs}
     seconds = medians({name: step.take for name, step in steps.items()}, options.seconds)
-    print(
-        "| config | batch | parameters | ms per step | characters/s | of peak |\n"
-        "|---|---|---|---|---|---|"
-    )
+    print_heading("config | batch | parameters | ms per step | characters/s | of peak")
     rows = []
     for name, step in steps.items():
         row = step.about | {
@@ -69,9 +61,7 @@ def main():
             f"| {name} | {row['batch']} | {row['parameters']:,} | {1e3 * row['seconds']:.1f} | "
             f"{row['characters_per_second']:,.0f} | {row['of_peak']:.0%} |"
         )
-    if options.json:
-        text = json.dumps({"machine": machine, "rows": rows}, indent=1)
-        Path(options.json).write_text(text, encoding="utf-8")
+    write_figures(options.json, {"machine": machine, "rows": rows})
     return 0
 
 
@@ -79,15 +69,7 @@ def measured_apart():
     """What `layers.measure_machine` finds in a process of its own, with all cores."""
     script = "import json, layers; print(json.dumps(layers.measure_machine()))"
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_own_process("-c", script, environment={"PYTHONPATH": path.rstrip(os.pathsep)})
 
 
 class Steps:

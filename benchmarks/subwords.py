@@ -11,17 +11,22 @@ stop the program and start it again as you like.
 The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is left out.
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    run_changes,
+    timed,
+    trained_once,
+    validation_curve,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 CUT = "backbone.layer.1.cut"
 ARMS = {
     "characters": ("text-grid", []),
@@ -43,27 +48,18 @@ COLOURS = {
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
-    parser.add_argument("--minutes", type=float, default=2.5, help="for each run (default 2.5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run for each")
+    parser = benchmark_parser(__doc__, "source", "seeds", "set", minutes=2.5, runs="runs/subwords")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
-    parser.add_argument("--runs", default="runs/subwords", help="where runs are kept")
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        rows = [
-            row
-            for seed in options.seeds
-            for arm in options.arms
-            if (row := learn(arm, seed, options)) is not None
-        ]
-    except mdnn.MdnnError as error:
-        print(f"benchmarks/subwords.py: error: {error}", file=sys.stderr)
-        return 2
+    rows = [
+        row
+        for seed in options.seeds
+        for arm in options.arms
+        if (row := learn(arm, seed, options)) is not None
+    ]
     print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
     print_table(rows)
     if options.plot:
@@ -73,18 +69,9 @@ def main():
 
 def learn(arm, seed, options):
     """Trains one arm with one seed, or takes the run that is there; returns its figures."""
-    from mdnn.training.metrics_log import read_metrics
-
     name, changes = ARMS[arm]
-    changes = [
-        *changes,
-        f"train.minutes={options.minutes}",
-        f"data.source={json.dumps(options.source)}",
-        "train.sample=0",
-        "train.num_evaluations=20",
-        f"seed={seed}",
-        *options.set,
-    ]
+    more = ["train.num_evaluations=20", *options.set]
+    changes = [*changes, *run_changes(options.source, options.minutes, seed, *more)]
     try:
         config = mdnn.load_config(CONFIGS / f"{name}.toml", changes)
     except mdnn.MdnnError as error:
@@ -93,17 +80,8 @@ def learn(arm, seed, options):
         print(f"bpe is left out: {error}", file=sys.stderr)
         return None
     folder = Path(options.runs) / f"{arm}-{options.minutes:g}-{seed}"
-    done = folder / "result.json"
-    if not done.is_file():
-        print(f"{arm}, seed {seed}", file=sys.stderr)
-        result = mdnn.train(config, folder, resume=(folder / "config.toml").is_file())
-        if result["stopped"]:
-            raise KeyboardInterrupt
-        done.write_text(json.dumps(result), encoding="utf-8")
-    result, metrics = json.loads(done.read_text(encoding="utf-8")), read_metrics(folder)
-    points = zip(metrics["seconds"], metrics["validation_loss"], strict=True)
-    curve = [(seconds, nats) for seconds, nats in points if nats is not None]
-    return {"arm": arm, "seed": seed, **result, "curve": curve}
+    result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
+    return {"arm": arm, "seed": seed, **result, "curve": validation_curve(folder)}
 
 
 def print_table(rows):
@@ -149,4 +127,4 @@ def draw(rows, path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -10,18 +10,24 @@ trained again, and one that was stopped goes on.
     python benchmarks/tandem.py --size --source shakespeare.txt     # ten members: disk, memory
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    print_heading,
+    run_changes,
+    timed,
+    trained_once,
+)
 from tandem_size import print_sizes
 
 import mdnn
 from mdnn.runtime import quiet_import
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = ["backbone.width=48", "backbone.depth=3", "backbone.layer.1.width=96"]
 ARMS = {
     "one": [],
@@ -35,30 +41,20 @@ ARMS = {
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", default="python-docs", help="the text (default python-docs)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for each run (default 10)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run for each")
+    parser = benchmark_parser(__doc__, "source", "seeds", "set", minutes=10.0, runs="runs/tandem")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every run")
-    parser.add_argument("--runs", default="runs/tandem", help="where runs are kept")
     parser.add_argument("--no-student", action="store_true", help="train no student of the four")
     parser.add_argument("--size", action="store_true", help="only the sizes of the largest config")
     parser.add_argument("--plot", help="a file for the picture, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
-    try:
-        if options.size:
-            print_sizes(options.source, options.runs, options.set)
-            return 0
-        rows = [measured(arm, seed, options) for seed in options.seeds for arm in options.arms]
-    except mdnn.MdnnError as error:
-        print(f"benchmarks/tandem.py: error: {error}", file=sys.stderr)
-        return 2
+    if options.size:
+        print_sizes(options.source, options.runs, options.set)
+        return 0
+    rows = [measured(arm, seed, options) for seed in options.seeds for arm in options.arms]
     print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
-    print("| arm | seed | weights | members, mean | best | together | student | steps |")
-    print("|---|---|---|---|---|---|---|---|")
+    print_heading("arm | seed | weights | members, mean | best | together | student | steps")
     for row in rows:
         student = "" if row["student"] is None else f"{row['student']:.4f}"
         print(
@@ -75,16 +71,10 @@ def measured(arm, seed, options):
     """Returns the figures of one arm with one seed; trains what is not there."""
     folder = Path(options.runs) / f"{arm.replace(' ', '-')}-{options.minutes:g}-{seed}"
     budget = [f"train.minutes={options.minutes}"]
-    changes = [
-        f"data.source={json.dumps(options.source)}",
-        "train.sample=0",
-        f"seed={seed}",
-        *ARMS[arm],
-        *budget,
-        *options.set,
-    ]
+    more = [*ARMS[arm], *options.set]
+    changes = run_changes(options.source, options.minutes, seed, *more)
     config = mdnn.load_config(CONFIGS / "text-grid.toml", changes)
-    result = trained(folder, lambda resume: mdnn.train(config, folder, resume=resume))
+    result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
     file = folder / "members.json"
     if not file.is_file():
         from mdnn.runs.run_folder import open_run
@@ -102,21 +92,9 @@ def measured(arm, seed, options):
                 return mdnn.train(path / "config.toml", path, resume=True)
             return mdnn.distill(folder, path, overrides=budget)
 
-        student = trained(path, teach)["loss"]
+        student = trained_once(path, teach)["loss"]
     members = json.loads(file.read_text(encoding="utf-8"))
     return {"arm": arm, "seed": seed, **result, "members": members, "student": student}
-
-
-def trained(folder, train):
-    """Returns the result of a training in a folder, which is run unless it is there."""
-    done = folder / "result.json"
-    if not done.is_file():
-        print(folder.name, file=sys.stderr)
-        result = train((folder / "config.toml").is_file())
-        if result["stopped"]:
-            raise KeyboardInterrupt
-        done.write_text(json.dumps(result), encoding="utf-8")
-    return json.loads(done.read_text(encoding="utf-8"))
 
 
 def draw(rows, path):
@@ -139,4 +117,4 @@ def draw(rows, path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

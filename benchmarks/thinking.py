@@ -14,17 +14,21 @@ The last one trains configs/sudoku-extreme.toml for `--minutes`, or goes on for 
 in `--out`, on either backend. Run it on a machine that does nothing else.
 """
 
-import argparse
 import json
 import sys
 import tempfile
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    print_heading,
+    run_changes,
+    timed,
+    write_figures,
+)
 
 from mdnn.runtime import quiet_import
-
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 # What each network is asked: sources, and after how many steps.
 ASKED = {
@@ -67,11 +71,8 @@ TEXT = ((4, 1), (2, 2), (4, 2), (1, 4))
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "minutes", "set", "json", seeds=[1, 2])
     parser.add_argument("proofs", nargs="*", help=", ".join((*ASKED, "text")))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="a run for each")
-    parser.add_argument("--minutes", type=float, help="for each run (default: the config's)")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every config")
     parser.add_argument("--cases", type=int, default=1000, help="puzzles asked (default 1000)")
     parser.add_argument("--num-starts", type=int, default=1, help="random states to begin in")
     singles = parser.add_mutually_exclusive_group()
@@ -81,20 +82,13 @@ def main():
     parser.add_argument("--sudoku-extreme", metavar="CSV", help="puzzles to train on, see above")
     parser.add_argument("--tests", metavar="CSV", help="puzzles to ask --sudoku-extreme")
     parser.add_argument("--out", help="a folder for the runs (default: none is kept)")
-    parser.add_argument("--json", help="a file for all figures")
     parser.add_argument("--plot", help="a file for the curves of puzzles, a PNG")
     options = parser.parse_args()
     quiet_import()
-    from mdnn import MdnnError
 
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            rows = measured(options, Path(options.out or scratch))
-    except MdnnError as error:
-        print(f"benchmarks/thinking.py: error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = measured(options, Path(options.out or scratch))
+    write_figures(options.json, rows)
     curves = [row for row in rows if "curve" in row]
     if options.plot and curves:
         draw(curves, options.plot)
@@ -212,15 +206,8 @@ def text(options, folder):
     rows = []
     for seed in options.seeds:
         for depth, steps in TEXT:
-            changes = [
-                f"backbone.depth={depth}",
-                f"refeed.steps={steps}",
-                f"data.source={json.dumps(options.source)}",
-                f"train.minutes={options.minutes or 2.5}",
-                "train.sample=0",
-                *options.set,
-                f"seed={seed}",
-            ]
+            more = [f"backbone.depth={depth}", f"refeed.steps={steps}", *options.set]
+            changes = run_changes(options.source, options.minutes or 2.5, seed, *more)
             print(f"text, {depth} blocks, {steps} steps, seed {seed}", file=sys.stderr)
             config = load_config(CONFIGS / "text.toml", changes)
             result = train(config, folder / f"text-{depth}-{steps}-{seed}")
@@ -233,7 +220,7 @@ def text(options, folder):
 def print_text(rows):
     """Prints nats of the rows of text."""
     print("\ntext: nats per character after equal time\n")
-    print("| blocks | refeeds | seed | nats | parameters | training steps |\n" + "|---" * 6 + "|")
+    print_heading("blocks | refeeds | seed | nats | parameters | training steps")
     for row in rows:
         print(
             f"| {row['depth']} | {row['steps']} | {row['seed']} | {row['loss']:.3f} | "

@@ -10,22 +10,19 @@ benchmarks/language.py does. Needs torch, nothing else. Run it on a machine that
     python benchmarks/torch_llama.py shakespeare.txt --minutes 0.5 --rates 3e-3 6e-3 1.2e-2
 """
 
-import argparse
 import math
 import os
 import sys
 import time
 from pathlib import Path
 
-from wall import timed
+from benchmark_runs import benchmark_parser, print_heading, timed
 
 
 def main():
     """Prints a row for each rate and seed; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "seeds", minutes=2.5)
     parser.add_argument("source", help="a text file, UTF-8; the last tenth validates")
-    parser.add_argument("--minutes", type=float, default=2.5, help="for each run (2.5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run for each")
     parser.add_argument("--rates", type=float, nargs="+", default=[6e-3], help="a run for each")
     parser.add_argument("--context", type=int, default=64, help="characters (64)")
     parser.add_argument("--width", type=int, default=128)
@@ -48,8 +45,7 @@ def main():
         return 2
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
-    print("| rate | seed | nats | bits per character | parameters | characters/s | steps |")
-    print("|---|---|---|---|---|---|---|")
+    print_heading("rate | seed | nats | bits per character | parameters | characters/s | steps")
     for rate in options.rates:
         for seed in options.seeds:
             learn(torch, text, rate, seed, options)

@@ -13,8 +13,6 @@ Cases: `step:CONFIG` (a training step), `write:CONFIG` (writing in Python), `sav
 process). Each checkout uses the classes of its own benchmarks/steps.py and generate.py.
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -22,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmark_runs import benchmark_parser, print_heading, timed, write_figures
 
 HERE = Path(__file__).resolve()
 CASES = (
@@ -40,16 +40,14 @@ IMPORT = "import mdnn; [getattr(mdnn, name) for name in mdnn.__all__]"
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__, "json", seconds=1.0)
     parser.add_argument("before", type=Path, help="a checkout of the other version")
     parser.add_argument("--after", type=Path, default=HERE.parents[1], help="default: this one")
     parser.add_argument("--cases", nargs="+", default=CASES)
     parser.add_argument("--turns", type=int, default=20, help="alternations (default 20)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="a turn's (default 1)")
     parser.add_argument(
         "--set", action="append", default=[], help="KEY=VALUE for the steps' configs"
     )
-    parser.add_argument("--json", help="a file for all figures")
     options = parser.parse_args()
     for checkout in (options.before, options.after):
         if not (checkout / "mdnn").is_dir():
@@ -57,9 +55,7 @@ def main():
                 f"benchmarks/versions.py: error: {checkout}: no checkout of mdnn", file=sys.stderr
             )
             return 2
-    print(
-        "| case | unit | before | after | after / before | quartiles |\n|---|---|---|---|---|---|"
-    )
+    print_heading("case | unit | before | after | after / before | quartiles")
     rows = []
     for case in options.cases:
         row = compare(case, options)
@@ -69,8 +65,7 @@ def main():
             f"{row['ratio']:.3f} | {row['quartiles'][0]:.3f} to {row['quartiles'][1]:.3f} |",
             flush=True,
         )
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_figures(options.json, rows)
     return 0
 
 
@@ -150,4 +145,4 @@ class Side:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(timed(main))

@@ -41,13 +41,12 @@ def training_step(path, scratch, overrides):
     from mdnn.models.builder import build
 
     config = mdnn.load_config(path, overrides)
-    module = first("mdnn.training.trainer", "mdnn.training.loop")
-    if hasattr(module, "open_training_data"):
-        task, show = module.open_training_data(config), module.Display(False)
+    if hasattr(first("mdnn.training.trainer", "mdnn.training.loop"), "open_training_data"):
+        task, show = named("open_training_data")(config), named("Display")(False)
     else:
-        task, show = module.task_for(config).open(), module.make_display(False)
-    run = module.Run(Path(scratch), config, task.words)
-    training = module.Training(run.holding(build(config, task.words)), task, show)
+        task, show = named("task_for")(config).open(), named("make_display")(False)
+    run = named("Run")(Path(scratch), config, task.words)
+    training = named("Training")(run.holding(build(config, task.words)), task, show)
     feed = getattr(training, "feed", None) or training.thinking
     update = getattr(feed, "update", None) or feed.settle
     rate = config.train.optimizer
@@ -61,6 +60,27 @@ def training_step(path, scratch, overrides):
         return float(loss)
 
     return take
+
+
+TRAINING = (
+    "mdnn.training.trainer",
+    "mdnn.training.loop",
+    "mdnn.training.notebook_display",
+    "mdnn.training.progress",
+    "mdnn.runs.run_folder",
+    "mdnn.tasks.registry",
+)
+"""Modules that have what a training needs, in one version or another."""
+
+
+def named(name):
+    """Returns what has a name in a module of `TRAINING` of the checkout."""
+    for module in TRAINING:
+        if (CHECKOUT / Path(*module.split("."))).with_suffix(".py").exists():
+            module = importlib.import_module(module)
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise ImportError(f"{CHECKOUT}: no {name} in {', '.join(TRAINING)}")
 
 
 def first(*names):

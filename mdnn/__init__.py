@@ -42,7 +42,7 @@ _PLACES = {
     "configure_threads": "mdnn.training.microbatches",
     "save": "mdnn.runs.run_folder",
     "search": "mdnn.tuning.search",
-    "shrink": "mdnn.growth.shrink_run",
+    "shrink": "mdnn.training.growing.shrink_run",
     "train": "mdnn.training.run_training",
     "write_item": "mdnn.datasets.media.media_files",
 }

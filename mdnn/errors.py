@@ -27,7 +27,7 @@ def did_you_mean(word, known, cutoff=0.5, shown_as=None):
         word: the value received; the result is `""` if it is no string.
         known: iterable of strings, the known words.
         cutoff: float from 0 to 1, the smallest similarity.
-        shown_as: dict from known words to what is suggested in their place; `None`: themselves.
+        shown_as: dict from known words to the suggestions for them; `None`: the words themselves.
     """
     if not isinstance(word, str):
         return ""

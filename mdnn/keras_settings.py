@@ -85,7 +85,7 @@ def check_training_backend(backend):
     """Refuses a backend that `mdnn.train` does not support.
 
     Raises:
-        MdnnError: the backend is none of `TRAINING_BACKENDS`.
+        MdnnError: the backend is not in `TRAINING_BACKENDS`.
     """
     if backend not in TRAINING_BACKENDS:
         raise MdnnError(

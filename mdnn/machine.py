@@ -25,9 +25,9 @@ def cores():
 
 
 def return_free_memory():
-    """Gives memory that is no longer needed back to the system, where the C library can (glibc).
+    """Returns unused memory to the system, if the C library supports it (glibc).
 
-    glibc keeps freed blocks of a megabyte and less for itself: after a network was opened and
+    glibc does not return freed blocks of a megabyte and less: after a network was opened and
     dropped they can be half of what the process holds.
     """
     gc.collect()

@@ -34,7 +34,7 @@ def parse_json(text, where):
         return table
 
     def refuse(word):
-        raise MdnnError(f"{where}: not JSON: {word} is no number")
+        raise MdnnError(f"{where}: not JSON: {word} is not a number")
 
     def finite(word):
         value = float(word)

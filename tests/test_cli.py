@@ -229,7 +229,7 @@ BAD_FILES = [
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=empty.txt"), "it is empty"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=latin.txt"), "is not UTF-8 text"),
     (("train", "tiny.toml", "--out", "a", "--set", "data.source=short.txt"), "is too short"),
-    (("train", "tiny.toml", "--out", "a", "--resume"), "a is no run folder to go on with"),
+    (("train", "tiny.toml", "--out", "a", "--resume"), "a is no run folder to resume"),
     (("train", "tiny.toml", "--out", "a", "--resume", "--set", "seed=2"), "received 'seed=2'"),
     (("train", "tiny.toml", "--out", "empty.txt"), "empty.txt already exists and is a file"),
     (("train", "tiny.toml", "--out", "empty.txt/a"), "Not a directory: empty.txt/a"),

@@ -96,7 +96,10 @@ BAD = [
     (("train", "items.toml", "--out", "a", "--set", "data.source=no"), "received 'no'"),
     (("train", "items.toml", "--out", "a", "--set", "data.source="), "expected a source of items"),
     (("train", "items.toml", "--out", "a", "--set", "context.grid=[2, 8]"), "one: its items and"),
-    (("train", "items.toml", "--out", "a", "--set", "data.validation=0"), "validates; expected"),
+    (
+        ("train", "items.toml", "--out", "a", "--set", "data.validation=0"),
+        "has no validation examples; expected",
+    ),
     (("train", "broken.toml", "--out", "a"), "one-0.png"),
     (("evaluate", "RUN", "--data", "no"), "expected a source of items"),
     (("evaluate", "RUN", "--data", "text.txt"), "is a text"),

@@ -89,7 +89,7 @@ def test_a_small_run_is_a_run(call, folder, tiny_run):
     status, out, err = call(*words, "--set", "train.steps=301")
     assert (status, out) == (2, "")
     assert err == (
-        "mdnn: error: small has int4 weights, which training does not go on with: expected the "
+        "mdnn: error: small has int4 weights, which cannot be trained: expected the "
         "run that it was made from\n"
     )
     assert files(folder) == before

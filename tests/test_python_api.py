@@ -76,7 +76,7 @@ def test_what_has_no_config_is_refused(trained):
     ):
         with pytest.raises(mdnn.MdnnError, match=r"expected a network made by mdnn\.build"):
             call()
-    with pytest.raises(mdnn.MdnnError, match="out: expected the folder to make"):
+    with pytest.raises(mdnn.MdnnError, match="out: expected a new folder"):
         mdnn.quantize(model, "int8")
     with pytest.raises(mdnn.MdnnError):
         mdnn.save(model, folder)

@@ -44,10 +44,10 @@ def add_chat(commands):
         "--save",
         metavar="FILE",
         type=path_argument,
-        help="keep the conversation in a file, a JSON line as training reads it",
+        help="save the conversation to a file, as a JSON line for training",
     )
     command.add_argument(
-        "--load", metavar="FILE", type=path_argument, help="go on with a conversation of a file"
+        "--load", metavar="FILE", type=path_argument, help="continue a conversation from a file"
     )
     for field in dataclasses.fields(GenerationOptions):
         if field.name in _OPTIONS:
@@ -65,7 +65,7 @@ def add_chat(commands):
 
 def run_chat(options):
     """Runs `mdnn chat`."""
-    # Wrong words are told before TensorFlow is imported.
+    # Options are checked before TensorFlow is imported.
     values = {name: getattr(options, name) for name in _OPTIONS}
     GenerationOptions(**values)
     path = as_path(options.run, "chat")
@@ -169,7 +169,7 @@ class Terminal:
         if name not in self.commands:
             raise MdnnError(
                 f"unknown command /{name}{did_you_mean(name, [*self.commands, 'quit'])}; "
-                "/help lists all; a message that begins with / begins with //"
+                "/help lists all; write // at the start of a message that begins with /"
             )
         self.commands[name](words)
 
@@ -207,7 +207,7 @@ class Terminal:
 
     def undo(self, _):
         if self.session.undo() is None:
-            raise MdnnError("there is nothing to take back")
+            raise MdnnError("there is no message to take back")
         self.keep()
 
     def edit(self, words):

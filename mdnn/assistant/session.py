@@ -16,6 +16,7 @@ from mdnn.files import write_text
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
+from mdnn.generation.text_decoding import GUIDANCE_OPTIONS
 from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
@@ -64,7 +65,8 @@ class ChatSession:
         self.toolbox, self.approve = toolbox, approve
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
-        self.options.refuse(("output", "decoding", "revise", "num_starts", "adaptive"), "text")
+        refused = ("output", "decoding", "revise", "num_starts", "adaptive", *GUIDANCE_OPTIONS)
+        self.options.refuse(refused, "text")
         self.messages, self.dropped = [], 0
         self.set_system(system)
 
@@ -103,7 +105,7 @@ class ChatSession:
         """Adds a message of the user and returns the answer.
 
         Calls of tools in between run if they are approved; their results are added to `messages`.
-        A `KeyboardInterrupt` ends the answer; what was written of it stays.
+        A `KeyboardInterrupt` ends the answer and keeps its beginning.
 
         Args:
             text: str.
@@ -125,7 +127,7 @@ class ChatSession:
         """Answers the last message of the user once more, with the next seed; see `say`."""
         text = self.undo()
         if text is None:
-            raise MdnnError("there is nothing to answer again")
+            raise MdnnError("there is no message to answer again")
         self.change(seed=self.options.seed + 1)
         return self.say(text, stream, on_call)
 

@@ -110,7 +110,7 @@ class ChatFormat:
         A call that is not well-formed stays in the content as it was written.
 
         Args:
-            text: str, the assistant's turn; what follows the end mark is ignored.
+            text: str, the assistant's turn; text after the end mark is ignored.
         """
         text = text.partition(self.end)[0]
         content, *rest = text.split(self.call_start)

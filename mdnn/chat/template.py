@@ -103,7 +103,7 @@ def _count_written(value):
         value = value if isinstance(value, str) else str(value)
         written[0] += len(value)
         if written[0] > MAX_OUTPUT:
-            raise TemplateLimitError(f"it writes more than {MAX_OUTPUT:,} characters")
+            raise TemplateLimitError(f"its output exceeds {MAX_OUTPUT:,} characters")
     return value
 
 
@@ -111,14 +111,14 @@ def _replace(text, old, new, count=-1):
     text = str(text)
     times = text.count(old) if count is None or count < 0 else count
     if len(text) + times * len(new) > MAX_OUTPUT:
-        raise TemplateLimitError("replace makes too long a text")
+        raise TemplateLimitError("the result of replace is too long")
     return text.replace(old, new, -1 if count is None else count)
 
 
 def _join(values, separator="", attribute=None):
     texts = [str(value if attribute is None else value[attribute]) for value in values]
     if sum(map(len, texts)) + len(texts) * len(separator) > MAX_OUTPUT:
-        raise TemplateLimitError("join makes too long a text")
+        raise TemplateLimitError("the result of join is too long")
     return separator.join(texts)
 
 
@@ -215,16 +215,16 @@ def render(source, messages, tools=(), to_continue=True, bos="", eos=""):
 
     before, token = sys.gettrace(), _WRITTEN.set([0])
     try:
-        # The trace is this thread's own. It counts work in the template and what it calls.
+        # The trace is local to this thread. It counts lines of the template and of its calls.
         sys.settrace(count)
         for piece in template.generate(values):
             size += len(piece)
             if size > MAX_OUTPUT:
-                raise TemplateLimitError(f"it writes more than {MAX_OUTPUT:,} characters")
+                raise TemplateLimitError(f"its output exceeds {MAX_OUTPUT:,} characters")
             pieces.append(piece)
     except MdnnError:
         raise
-    # A template may fail in any way that Python knows.
+    # A template may raise any exception.
     except Exception as error:
         raise MdnnError(f"chat.template: {type(error).__name__}: {error}") from None
     finally:

@@ -14,17 +14,17 @@ def add_adapt(commands):
     adapt = commands.add_parser("adapt", help="an identity: a few numbers for another text")
     adapt.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     adapt.add_argument(
-        "--data", metavar="SOURCE", type=path_argument, help="what to learn, as data.source"
+        "--data", metavar="SOURCE", type=path_argument, help="the data to learn, as data.source"
     )
     adapt.add_argument(
         "--out",
         metavar="NAME.safetensors",
         type=path_argument,
         required=True,
-        help="the file to make; with --merge the run folder",
+        help="the output file; with --merge the output run folder",
     )
-    adapt.add_argument("--minutes", type=float, help="of training (1)")
-    adapt.add_argument("--steps", type=int, help="of training, in place of minutes")
+    adapt.add_argument("--minutes", type=float, help="minutes of training (1)")
+    adapt.add_argument("--steps", type=int, help="steps of training, in place of minutes")
     adapt.add_argument(
         "--learning-rate", type=float, help="(10 times that of the run; with --lora the same)"
     )
@@ -35,10 +35,17 @@ def add_adapt(commands):
         help="matrices of this rank per dense layer, in place of an offset and a gain per block",
     )
     adapt.add_argument(
+        "--slots",
+        metavar="N",
+        type=int,
+        default=0,
+        help="beside them, N learned vectors that take the first positions of a text's context (0)",
+    )
+    adapt.add_argument(
         "--merge",
         metavar="NAME.safetensors",
         type=path_argument,
-        help="learn nothing: make an ordinary run of RUN and this identity",
+        help="make an ordinary run of RUN and this identity; learn nothing",
     )
     add_set(adapt, "change a key of data or train: train.batch_size=4")
     add_json(adapt)
@@ -66,7 +73,7 @@ def run_adapt(options):
 
     from mdnn.training.adapting.adapt_run import adapt
 
-    names = ("minutes", "steps", "learning_rate", "lora")
+    names = ("minutes", "steps", "learning_rate", "lora", "slots")
     chosen = {name: getattr(options, name) for name in names}
     facts = adapt(options.run, options.data, options.out, overrides=options.set, **chosen)
     if options.json:

@@ -134,7 +134,7 @@ def _check_resumed(changes):
             source = value
         elif key.strip() not in ("train.minutes", "train.steps") and not key.startswith("mesh."):
             raise MdnnError(
-                "--resume goes on with the run's own config: only train.minutes, train.steps, mesh "
+                "--resume keeps the config of the run: only train.minutes, train.steps, mesh "
                 f"and data.source can be set, received {change!r}"
             )
     return source
@@ -193,7 +193,7 @@ def run_evaluate(options):
     result = evaluate(run, data, steps, Ticker("evaluating"), **given)
     if options.plot is not None:
         if "by_position" not in result:
-            raise MdnnError("--plot: expected a network that was trained to write in turn")
+            raise MdnnError("--plot: expected a network trained for autoregressive decoding")
         write_curve(options.plot, {run.path.name: result["by_position"]})
     if options.json:
         print(json.dumps(result))

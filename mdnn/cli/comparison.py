@@ -19,7 +19,7 @@ def figures(run, data=None, progress=None):
         data, progress: as for `mdnn.tasks.evaluate.evaluate`.
 
     Returns:
-        dict: `weights` (what they are stored as), `bytes` (of the weights file) and `loss`, a
+        dict: `weights` (their storage format), `bytes` (of the weights file) and `loss`, a
         dict from each decoding mode to nats per unit.
     """
     task = task_for(run.config, run.words)
@@ -36,13 +36,13 @@ def figures(run, data=None, progress=None):
 def speeds(runs, data=None, rounds=ROUNDS):
     """Measures the generation speed of runs of one config, in their first trained decoding mode.
 
-    They take turns, each having written once before (to compile), so that what else the machine
-    does meets all of them.
+    Runs are measured in turns, after one warm-up each, so that other work on the machine affects
+    all of them alike.
 
     Args:
         runs: list of `mdnn.runs.run_folder.Run`.
         data: as for `mdnn.tasks.evaluate.evaluate`; prompts are taken from them.
-        rounds: int, how often each is measured.
+        rounds: int, number of measurements of each.
 
     Returns:
         list of float: the medians, units per second; 0.0 where nothing was written.

@@ -104,7 +104,7 @@ def add_generate(commands):
         "--out",
         metavar="FILE",
         type=path_argument,
-        help="where to: .txt, .png, .wav or, of a film, .gif; several are numbered",
+        help="the output file: .txt, .png, .wav or, of a film, .gif; several are numbered",
     )
     add_density(groups["decoding"])
     add_identity(groups["decoding"])
@@ -123,7 +123,7 @@ class _PromptItem(argparse.Action):
 
 
 def _run(options):
-    # Imported late: a wrong word on the command line is told without them.
+    # Imported late: errors on the command line are reported without them.
     from mdnn.runtime import quiet_import
 
     quiet_import()
@@ -134,7 +134,7 @@ def write_answer(options):
     """Runs `mdnn generate`.
 
     Args:
-        options: what `mdnn.cli.parser` makes of the command line.
+        options: the command line as parsed by `mdnn.cli.parser`.
 
     Raises:
         MdnnError: see `mdnn.generate`; a picture or sound without `--out`.

@@ -81,13 +81,14 @@ def _inspect_identity(path, as_json):
     from mdnn.identity.identity_file import identity_facts
 
     facts = identity_facts(path)
+    slots = f", {facts['slots']} learned slots" if facts["slots"] else ""
     if as_json:
         print(json.dumps(facts))
         return
     for name, shape in facts.pop("arrays").items():
         print(f"{name:<40} {' x '.join(map(str, shape))}")
     print(
-        f"\nan identity ({facts['kind']}) of {facts['numbers']:,} numbers for the network "
+        f"\nan identity ({facts['kind']}{slots}) of {facts['numbers']:,} numbers for the network "
         f"{facts['network'][:8]}; learned from {facts.get('source')} in {facts.get('steps')} steps"
     )
     if "loss" in facts and "loss_before" in facts:

@@ -103,7 +103,7 @@ def parser():
     train.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in RUN, with its own config; --set train.minutes, train.steps "
+        help="continue the run in RUN with its own config; --set train.minutes, train.steps "
         "or data.source",
     )
     train.add_argument(
@@ -125,7 +125,7 @@ def parser():
     add_generate(commands)
     add_chat(commands)
 
-    evaluate = commands.add_parser("evaluate", help="nats and bits per character or unit")
+    evaluate = commands.add_parser("evaluate", help="nats per token and bits per character")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     evaluate.add_argument(
         "--data",
@@ -143,15 +143,15 @@ def parser():
     evaluate.add_argument(
         "--num-starts",
         type=int,
-        help="of puzzles, random states to begin in; the answer is that of the stillest (1)",
+        help="puzzles: random initial states; the one whose state changes least answers (1)",
     )
     evaluate.add_argument(
-        "--adaptive", action="store_true", help="of puzzles, until the halting head says stop"
+        "--adaptive", action="store_true", help="puzzles: run each until the halting head stops it"
     )
     evaluate.add_argument(
         "--by-position",
         action="store_true",
-        help="of texts, also the loss by the position in the context",
+        help="texts: report the loss by the position in the context, too",
     )
     evaluate.add_argument(
         "--plot",
@@ -168,7 +168,7 @@ def parser():
     export = commands.add_parser("export", help="a SavedModel for serving")
     export.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     export.add_argument(
-        "directory", metavar="DIR", type=path_argument, help="where to; DIR/1 is made"
+        "directory", metavar="DIR", type=path_argument, help="the output folder; DIR/1 is made"
     )
     export.add_argument(
         "--no-xla",
@@ -180,7 +180,7 @@ def parser():
     add_identity(export)
     export.set_defaults(run_command=run_export)
 
-    quantize = commands.add_parser("quantize", help="a run with small weights, and what it costs")
+    quantize = commands.add_parser("quantize", help="a run with small weights, and their cost")
     quantize.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     quantize.add_argument("--to", metavar="DTYPE", required=True, help="int8, int4 or float16")
     quantize.add_argument(
@@ -193,7 +193,7 @@ def parser():
         "--data",
         metavar="SOURCE",
         type=path_argument,
-        help="what to evaluate on, as for mdnn evaluate",
+        help="the data to evaluate on, as for mdnn evaluate",
     )
     add_member(quantize)
     add_json(quantize)
@@ -208,7 +208,7 @@ def parser():
     add_search(commands)
     add_build_native(commands)
 
-    inspect = commands.add_parser("inspect", help="layers, parameters, cost and reach")
+    inspect = commands.add_parser("inspect", help="layers, parameters, cost and receptive field")
     inspect.add_argument(
         "what",
         metavar="CONFIG|RUN|SAVED",

@@ -9,7 +9,7 @@ from mdnn.file_systems import path_argument
 def add_plan(commands):
     """Adds `mdnn plan` to the commands of a parser."""
     command = commands.add_parser(
-        "plan", help="memory, operations and exchange of a training on many devices, not run"
+        "plan", help="estimate memory, operations and exchange of training on many devices"
     )
     command.add_argument("config", metavar="CONFIG", type=path_argument, help="a config")
     command.add_argument(
@@ -26,7 +26,7 @@ def add_plan(commands):
         help="memory of a device, 10^9 bytes (80)",
     )
     command.add_argument(
-        "--no-compile", action="store_true", help="count alone; do not compile the step with JAX"
+        "--no-compile", action="store_true", help="only count; do not compile the step with JAX"
     )
     add_set(command)
     add_json(command)

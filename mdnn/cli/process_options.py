@@ -23,7 +23,7 @@ def add_processes(command):
     command.add_argument(
         "--coordinator",
         metavar="ADDRESS:PORT",
-        help="where all of them reach process 0: 192.168.0.10:12321",
+        help="address of process 0 for all processes: 192.168.0.10:12321",
     )
 
 
@@ -31,7 +31,7 @@ def run_in_processes(options, train):
     """Trains in this process, or starts the processes that do and waits for them.
 
     Args:
-        options: what the parser of a command with `add_processes` made of the command line.
+        options: the parsed command line of a command with `add_processes`.
         train: function of `options` that trains in this process and returns the exit status.
 
     Returns:

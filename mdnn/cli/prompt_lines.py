@@ -14,7 +14,7 @@ def write_answer_lines(run, options, generation):
 
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network.
-        options: what `mdnn.cli.parser` makes of the command line.
+        options: the command line as parsed by `mdnn.cli.parser`.
         generation: `mdnn.generation.options.GenerationOptions`.
 
     Raises:

@@ -16,7 +16,7 @@ def write_small(options):
     The run is evaluated before the new one is made: data that cannot be read leave nothing behind.
 
     Args:
-        options: what `mdnn.cli.parser` makes of the command line.
+        options: the command line as parsed by `mdnn.cli.parser`.
 
     Raises:
         MdnnError: see `mdnn.quantize` and `mdnn.evaluate`.

@@ -35,14 +35,14 @@ def add_search(commands):
         "--minutes",
         type=float,
         required=True,
-        help="of the whole search; train.minutes or train.steps is each trial's",
+        help="limit of the whole search; train.minutes or train.steps limits each trial",
     )
     command.add_argument(
         "--out", metavar="DIR", type=path_argument, required=True, help="the folder to make"
     )
     add_set(command, "change a config key for all trials: train.minutes=1")
     command.add_argument(
-        "--resume", action="store_true", help="go on with the search in DIR for --minutes more"
+        "--resume", action="store_true", help="continue the search in DIR for --minutes more"
     )
     add_json(command)
     command.set_defaults(run_command=run_search)

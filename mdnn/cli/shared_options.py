@@ -19,12 +19,12 @@ def add_member(command):
     """Adds `--member N` and `--ensemble`, of runs of networks in tandem."""
     which = command.add_mutually_exclusive_group()
     which.add_argument(
-        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+        "--member", metavar="N", type=int, help="networks in tandem: use only this member, from 0"
     )
     which.add_argument(
         "--ensemble",
         action="store_true",
-        help="of networks in tandem, the mean of all members' probabilities (the default)",
+        help="networks in tandem: use the mean of all members' probabilities (the default)",
     )
 
 
@@ -33,7 +33,7 @@ def chosen(run, options):
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        options: what the parser of a command with `add_member` made of the command line.
+        options: the parsed command line of a command with `add_member`.
 
     Raises:
         MdnnError: the run holds one network, or there is no such member.
@@ -53,7 +53,7 @@ def add_density(command, auto="auto: the one that the text needs"):
 
     Args:
         command: `argparse.ArgumentParser` of a command, or a group of its options.
-        auto: str, what the word `auto` means; `None` where it does not apply.
+        auto: str, help text for the word `auto`; `None` if it is not accepted.
     """
     words = "" if auto is None else f"; {auto}"
     command.add_argument(

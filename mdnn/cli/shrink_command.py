@@ -25,7 +25,7 @@ def add_shrink(commands):
 def run_shrink(options):
     """Makes the smaller run and prints a summary."""
     quiet_import()
-    from mdnn.growth.shrink_run import shrink
+    from mdnn.training.growing.shrink_run import shrink
 
     facts = shrink(options.run, options.out, options.density, options.set)
     if options.json:
@@ -35,4 +35,6 @@ def run_shrink(options):
         f"{facts['parameters_before']:,} parameters before, {facts['parameters']:,} now; a context "
         f"of {facts['positions']:,} positions; saved in {facts['run']}"
     )
-    print(f"train on: mdnn train {facts['run']}/config.toml --out NEW --init-from {facts['run']}")
+    more = "" if facts["step"] is None else " --init-optimizer"
+    command = f"mdnn train {facts['run']}/config.toml --out NEW --init-from {facts['run']}{more}"
+    print(f"train on: {command}")

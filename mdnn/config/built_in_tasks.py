@@ -41,6 +41,34 @@ def _check_stream(config):
             f"{shares:g}"
         )
     check_memory_map(config)
+    if config.context.slots:
+        _check_slots(config)
+
+
+def _check_slots(config):
+    """Refuses learned slots where a context has no room for them, or no start."""
+    slots, grid = config.context.slots, config.context.grid
+    # What the next context starts with (`mdnn.generation.windows.overlap_length`) is text, too.
+    row, rows = grid[-1], config.context.positions // grid[-1]
+    room = max(1, row // 2) if rows == 1 else rows // 2 * row
+    if slots >= room:
+        raise MdnnError(
+            f"context.slots: expected fewer than {room}, about half of the context's "
+            f"{config.context.positions} positions, received {slots}"
+        )
+    if config.train.objectives.whole:
+        raise MdnnError(
+            "context.slots: expected a network that is trained to decode autoregressively alone, "
+            "received parallel or masked_diffusion above 0"
+        )
+    if any(layer.kind == "chunks" for layer in config.backbone.layer):
+        raise MdnnError("context.slots: expected layers without chunks of characters")
+    for key, value in (
+        ("context.padding", config.context.padding != "none"),
+        ("tandem.members", config.tandem.members),
+    ):
+        if value:
+            raise MdnnError(f"{key}: expected its default beside context.slots = {slots}")
 
 
 def check_memory_map(config):
@@ -85,7 +113,7 @@ def _check_puzzle(config):
         raise MdnnError("data.validation: expected a share of the puzzles above 0, received 0.0")
     for key, kind in (("givens", "sudoku"), ("loops", "maze")):
         if getattr(data, key) and (path is not None or name.kind != kind):
-            raise MdnnError(f"data.{key}: a key of a {kind} that is drawn, received {source!r}")
+            raise MdnnError(f"data.{key}: only for a {kind} that is drawn, received {source!r}")
     if name is not None:
         _check_named_puzzle(config, name)
     # Without a known size, a side has at most as many cells as the context has positions.
@@ -110,7 +138,7 @@ def _check_named_puzzle(config, name):
         )
     if fields and name.kind != "sudoku":
         raise MdnnError(
-            f"tokens.candidates: a key of sudokus, received data.source = {config.data.source!r}"
+            f"tokens.candidates: only for sudokus, received data.source = {config.data.source!r}"
         )
     if fields and fields != name.sizes[0]:
         raise MdnnError(
@@ -140,6 +168,7 @@ TEXT_RULES = TaskRules(
         "tokens.subwords",
         "tokens.subword_kind",
         "tokens.tied",
+        "context.slots",
     ),
     phrase="in a stream",
     check=_check_stream,

@@ -40,7 +40,9 @@ def check_chunks(where, layer, config):
             "mask tokens has no words to cut"
         )
     if config.refeed != RefeedTable():
-        raise MdnnError(f"{where}.kind: 'chunks' is not refed: expected no keys of [refeed]")
+        raise MdnnError(
+            f"{where}.kind: 'chunks' does not support refeeding: expected no keys of [refeed]"
+        )
     for number, inner in enumerate(layer.block):
         for k, mixer in enumerate(inner.mixer):
             if mixer.axes not in ((), (-1,)):

@@ -139,6 +139,10 @@ class Context:
     # use the row length: a fold without bias passes nothing through a row of padding, so that in
     # autoregressive decoding the first row of the answer after it would not see the prompt.
     pad_to_multiple_of: int = option(1, least=1)
+    # The first positions of a context that hold learned vectors in place of tokens (layout
+    # "stream"): those of an identity that was merged (`mdnn adapt --slots`), or trained with all
+    # other weights.
+    slots: int = option(0, least=0, most=255)
 
     @property
     def axis_names(self):
@@ -157,3 +161,8 @@ class Context:
     def positions(self):
         """Returns the number of positions of a context."""
         return math.prod(self.grid)
+
+    @property
+    def text_positions(self):
+        """Returns the number of positions that learned slots leave to a text."""
+        return self.positions - self.slots

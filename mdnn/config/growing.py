@@ -198,5 +198,5 @@ def _followed(old, new, keys):
     if added > 0 and "refeed.gated_steps" not in keys:
         refeed = dataclasses.replace(new.refeed, gated_steps=old.refeed.gated_steps + added)
         new = dataclasses.replace(new, refeed=refeed)
-    # Once more: what follows has rules, too.
+    # Parsed again, so that the keys derived above are checked, too.
     return new.remade(tomllib.loads(new.to_toml()))

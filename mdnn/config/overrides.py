@@ -52,7 +52,7 @@ def set_key(schema, table, text):
         elif isinstance(place, dict):
             place = place.setdefault(part, {})
         else:
-            raise MdnnError(f"{key}: {part!r} is below a value, not a table")
+            raise MdnnError(f"{key}: expected a table above {part!r}, received a value")
     if isinstance(place, list):
         if not last.isdecimal() or int(last) >= len(place):
             raise MdnnError(f"{key}: expected a number below {len(place)}, received {last!r}")
@@ -67,4 +67,4 @@ def set_key(schema, table, text):
                 del place[word]
         place[last] = value
     else:
-        raise MdnnError(f"{key}: {last!r} is below a value, not a table")
+        raise MdnnError(f"{key}: expected a table above {last!r}, received a value")

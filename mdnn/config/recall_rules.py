@@ -11,12 +11,12 @@ from mdnn.errors import MdnnError
 class Recall:
     """Contents and queries of recall contexts; see `mdnn.datasets.recall.recall_examples`."""
 
-    # "pairs": values of keys (associative recall with several queries, MQAR); "copying": the
-    # symbols that stand between dots, in their order (selective copying); "needle": the number of
-    # a name, said once in a text from data.source; "passages": which of the passages of that text,
-    # one in each of the first rows, some words come from (a question in each of the other rows).
+    # The answers. "pairs": values of keys (associative recall with several queries, MQAR);
+    # "copying": the symbols between dots, in their order (selective copying); "needle": the number
+    # of a name, stated once in a text from data.source; "passages": the passage from which some
+    # words come (a passage of that text in each of the first rows, a question in each other row).
     kind: str = option("pairs", choices=("pairs", "copying", "needle", "passages"))
-    # "pairs": pairs of a key and a value in a context, and how many of them are asked (0: all);
+    # "pairs": number of pairs of a key and a value in a context, number of queries (0: all pairs),
     # sizes of the two alphabets. The number of a passage is drawn from `values`, too.
     pairs: int = option(16, least=1, most=4096)
     queries: int = option(0, least=0, most=4096)
@@ -24,11 +24,12 @@ class Recall:
     values: int = option(64, least=2, most=8192)
     # "copying": symbols to be copied; their alphabet has `values` symbols.
     symbols: int = option(16, least=1, most=4096)
-    # "needle": sentences that give a name a number, of which one is asked, and digits of a number.
+    # "needle": number of sentences that assign a number to a name, one of which is queried, and
+    # number of digits.
     needles: int = option(1, least=1, most=4096)
     digits: int = option(4, least=1, most=16)
-    # "passages": rows that hold a passage, most words of a question, and the share of its letters
-    # that are replaced by others.
+    # "passages": number of rows that hold a passage, largest number of words of a question, and the
+    # share of its letters that are replaced by others.
     stored: int = option(32, least=1, most=8192)
     words: int = option(4, least=1, most=64)
     noise: float = option(0.0, least=0.0, most=1.0)

@@ -47,13 +47,13 @@ def check_refeed(config):
         _check_gates(refeed, config)
     if refeed.remat and _has_dropout(config):
         raise MdnnError(
-            "refeed.remat: gradients would draw dropout anew; expected backbone.layer.*.dropout "
-            "= 0, received another"
+            "refeed.remat: recomputing a step would draw other dropout: expected "
+            "backbone.layer.*.dropout = 0, received another"
         )
     if refeed.initial_state == "learned" and 0 < refeed.bptt_steps < refeed.steps:
         raise MdnnError(
-            "refeed.initial_state: no gradient reaches a learned start through refeed.bptt_steps = "
-            f"{refeed.bptt_steps} of refeed.steps = {refeed.steps} steps; take 0 (all)"
+            "refeed.initial_state: 'learned' needs gradients through all steps: expected "
+            f"refeed.bptt_steps = 0 (all), received {refeed.bptt_steps} of {refeed.steps} steps"
         )
     if refeed.feedback != "state":
         _check_feedback(config)
@@ -68,8 +68,8 @@ def _check_positions(refeed):
         for key, expected in (("bptt_steps", 0), ("remat", False), ("supervision_steps", 1)):
             if (value := getattr(refeed, key)) != expected:
                 raise MdnnError(
-                    f"refeed.{key}: expected {expected} with rule 'length', under which positions "
-                    f"stop at different steps, received {value}"
+                    f"refeed.{key}: expected {expected} with step_schedule = 'length', in which "
+                    f"positions stop at different steps, received {value}"
                 )
         if refeed.steps_by_length.most > refeed.steps:
             raise MdnnError(
@@ -129,31 +129,33 @@ def _check_rule(refeed, config):
     rule = refeed.step_schedule
     if rule == "sampled" and not 0 < refeed.bptt_steps < refeed.steps:
         raise MdnnError(
-            "refeed.bptt_steps: rule 'sampled' draws from refeed.bptt_steps to refeed.steps = "
-            f"{refeed.steps} steps, expected 1 to {refeed.steps - 1}, received {refeed.bptt_steps}"
+            "refeed.bptt_steps: step_schedule = 'sampled' draws refeed.bptt_steps to refeed.steps "
+            f"steps: expected 1 to {refeed.steps - 1}, received {refeed.bptt_steps}"
         )
     if rule in ("sampled", "length") and _has_dropout(config):
         raise MdnnError(
-            f"refeed.step_schedule: the steps that {rule!r} takes without gradient have no "
-            "dropout; "
+            f"refeed.step_schedule: {rule!r} takes steps without gradient, which have no dropout: "
             "expected backbone.layer.*.dropout = 0, received another"
         )
     if rule == "sampled" and refeed.supervision_steps > 1:
         raise MdnnError(
-            "refeed.supervision_steps: rule 'sampled' carries no state on, expected 1, received "
-            f"{refeed.supervision_steps}"
+            "refeed.supervision_steps: expected 1 with step_schedule = 'sampled', which carries no "
+            f"state, received {refeed.supervision_steps}"
         )
     if rule == "halt" and refeed.supervision_steps == 1:
         raise MdnnError(
-            "refeed.supervision_steps: rule 'halt' needs some to choose from, received 1"
+            "refeed.supervision_steps: expected at least 2 with step_schedule = 'halt', received 1"
         )
     if refeed.progressive < 1 and rule != "sampled":
-        raise MdnnError("refeed.progressive: expected 1 without rule 'sampled', received another")
+        raise MdnnError(
+            "refeed.progressive: expected 1 without step_schedule = 'sampled', received "
+            f"{refeed.progressive}"
+        )
     length = refeed.steps_by_length
     if (rule == "length") != bool(length.per_given or length.per_asked):
         raise MdnnError(
-            "refeed.steps_by_length: rule 'length', and no other, has per_given or per_asked "
-            "above 0"
+            "refeed.steps_by_length: expected per_given or per_asked above 0 if and only if "
+            f"step_schedule = 'length', received step_schedule = {rule!r}"
         )
     if length.most and length.most < length.least:
         raise MdnnError(

@@ -43,6 +43,7 @@ TASK_KEYS = (
     "tokens.candidates",
     "context.padding",
     "context.pad_to_multiple_of",
+    "context.slots",
     "loss.prompt",
     "refeed.step_schedule",
     "refeed.supervision_steps",

@@ -12,9 +12,9 @@ class Length:
     """Number of refeed steps by length.
 
     The number is `per_given` times the given positions plus `per_asked` times the positions to
-    solve, rounded up and clipped to `least` and `most`. A position of a text or item that is
-    decoded autoregressively has read the positions up to itself, and one is asked for; otherwise
-    masked positions are asked for.
+    solve, rounded up and clipped to `least` and `most`. In autoregressive decoding of texts and
+    items a position has read the positions up to itself and one is to be solved; in other decodings
+    the masked positions are.
     """
 
     per_given: float = option(0.0, least=0.0)
@@ -34,8 +34,8 @@ class RefeedTable:
     steps: int = option(1, least=1)
     # Number of last steps with gradient; 0: all.
     bptt_steps: int = option(0, least=0)
-    # Number of last steps with a learned gate, initially 0, on what they change: steps that
-    # `mdnn grow` added.
+    # Number of last steps whose change of the state is multiplied by a learned gate, initially 0:
+    # steps that `mdnn grow` added.
     gated_steps: int = option(0, least=0)
     # Number of inner steps on a second state before each step; 0: only one state.
     inner_steps: int = option(0, least=0, most=64)

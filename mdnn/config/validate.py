@@ -37,7 +37,7 @@ def check(config):
     check_embedding_sizes(config.tokens)
     _check_loss(config)
     if not config.backbone.layer:
-        raise MdnnError("backbone.layer: expected at least one branch, received none")
+        raise MdnnError("backbone.layer: expected at least one layer, received none")
     check_names("backbone.layer", config.backbone.layer)
     for number, branch in enumerate(config.backbone.layer):
         check_names(f"backbone.layer.{number}.block", branch.block)
@@ -120,7 +120,7 @@ def _check_blind(config):
         )
     if train.blind.weights == "int8" and train.ema_decay:
         raise MdnnError(
-            "train.ema_decay: averages of int8 weights are none; expected 0 with "
+            "train.ema_decay: int8 weights cannot be averaged; expected 0 with "
             f"train.blind.weights = 'int8', received {train.ema_decay}"
         )
 
@@ -176,7 +176,7 @@ def _check_limits(config):
         branches := trained_steps(config) * (1 + config.refeed.inner_steps) * backbone.depth * one
     ) > limits.layers:
         raise MdnnError(
-            f"limits.layers: expected at most {limits.layers:,} branches in a pass "
+            f"limits.layers: expected at most {limits.layers:,} layers in a pass "
             "(refeed.steps and inner, backbone.depth, stack, times, a fold's depth), received "
             f"{_number(branches)}; raise the limit if that is meant"
         )
@@ -239,14 +239,13 @@ def _check_branch(where, branch, config):
     nested = branch.kind in NESTED
     for name, value in NOT_OF_NESTED if nested else ():
         if getattr(branch, name) != value:
-            article = "no fold" if branch.kind == "fold" else "no chunks"
-            raise MdnnError(f"{where}.{name}: a key of {article}, received kind = {branch.kind!r}")
+            raise MdnnError(f"{where}.{name}: not a key of kind = {branch.kind!r}")
     for kinds, keys in OF_KINDS:
         for name, value in keys if branch.kind not in kinds else ():
             if getattr(branch, name) != value:
                 article = " or ".join("a fold" if kind == "fold" else kind for kind in kinds)
                 raise MdnnError(
-                    f"{where}.{name}: a key of {article} alone, received kind = {branch.kind!r}"
+                    f"{where}.{name}: only a key of {article}, received kind = {branch.kind!r}"
                 )
     axes = len(context.grid) + (config.tokens.candidates > 0)
     _check_mixers(where, branch, axes, width, config)
@@ -263,9 +262,9 @@ def _check_branch(where, branch, config):
         )
     for name in ("width", "block"):
         if not getattr(branch, name):
-            need = "channels of a folded row" if name == "width" else "branches for its rows"
+            need = "channels of a folded row" if name == "width" else "layers for its rows"
             if branch.kind == "chunks":
-                need = "channels of a chunk" if name == "width" else "branches for its chunks"
+                need = "channels of a chunk" if name == "width" else "layers for its chunks"
                 raise MdnnError(f"{where}.{name}: chunks need {need}, received none")
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
     for number, inner in enumerate(branch.block):

@@ -30,7 +30,7 @@ PAGE = 256
 class Automaton:
     """A deterministic automaton: which characters may follow a text.
 
-    Characters that nothing tells apart are one class. States from which no end can be reached are
+    Characters with equal transitions form one class. States from which no end can be reached are
     left out.
 
     Args:
@@ -87,7 +87,7 @@ class Automaton:
     def _tables(self):
         sizes = np.diff([*self.bounds, LAST + 1])
         table = np.repeat(self.interval_classes, sizes).reshape(-1, PAGE)
-        # Few pages differ: rows are told apart by their bytes.
+        # Few pages differ: equal rows, compared by their bytes, share one.
         numbers, pages = {}, np.empty(len(table), "int32")
         for row, values in enumerate(table):
             pages[row] = numbers.setdefault(values.tobytes(), len(numbers))
@@ -121,7 +121,7 @@ def compile_expression(expression, what="the grammar"):
 
     Args:
         expression: an expression of `mdnn.constraints.expressions`.
-        what: str, what errors call it.
+        what: str, its name in errors.
 
     Raises:
         MdnnError: no text fits, or the automaton would be too large.
@@ -145,7 +145,7 @@ class _Graph:
     """A nondeterministic automaton, built backwards from its end.
 
     Args:
-        what: str, what errors call it.
+        what: str, its name in errors.
     """
 
     def __init__(self, what):

@@ -48,8 +48,8 @@ class Repeat:
 
     Args:
         item: the expression.
-        least: int, how often at least.
-        most: int, how often at most; `None`: any number.
+        least: int, smallest number of repetitions.
+        most: int, largest number of repetitions; `None`: no limit.
     """
 
     item: object

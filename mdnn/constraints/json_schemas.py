@@ -64,7 +64,7 @@ def schema_expression(schema, where="schema"):
 
     Args:
         schema: dict or bool, a JSON schema (draft 2020-12 or 7).
-        where: str, what errors call it.
+        where: str, its name in errors.
 
     Raises:
         MdnnError: a keyword or a combination that is not supported, no schema, or one that no
@@ -84,7 +84,7 @@ class _SchemaReader:
 
     Args:
         root: the whole schema.
-        where: str, what errors call it.
+        where: str, its name in errors.
     """
 
     def __init__(self, root, where):
@@ -96,7 +96,7 @@ class _SchemaReader:
         Args:
             schema: dict or bool.
             where: str, the place of the schema, for errors.
-            depths: dict from references to how often they were followed on the way here.
+            depths: dict from references to the number of times that they were followed so far.
         """
         self.count += 1
         if self.count > MAX_SCHEMAS:

@@ -33,7 +33,7 @@ def parse_regex(pattern, where="regex", search=False):
 
     Args:
         pattern: str.
-        where: str, what errors call it.
+        where: str, its name in errors.
         search: bool, whether the pattern may match anywhere in a text unless `^` and `$` say
             otherwise, as in JSON schemas; otherwise the whole text has to match.
 
@@ -71,7 +71,7 @@ class _PatternReader:
 
     def take(self):
         if self.at >= len(self.pattern):
-            raise self.error("it breaks off")
+            raise self.error("it is incomplete")
         self.at += 1
         return self.pattern[self.at - 1]
 
@@ -169,7 +169,7 @@ class _PatternReader:
                 self.accept("<")
                 end = self.pattern.find(">", self.at)
                 if end < 0:
-                    raise self.error("the name of a group breaks off")
+                    raise self.error("the name of a group is not closed")
                 self.at = end + 1
             elif not self.accept(":"):
                 raise self.error("lookaround and other forms of (?...) are not supported")

@@ -1,4 +1,4 @@
-"""Length and hash of a training source, to tell when it changed between two runs of `train`."""
+"""Length and hash of a training source, to detect changes between two runs of `train`."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ FILE_END = 1 << 15
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """What a source is recognized by.
+    """Length and hash by which a source is recognized.
 
     Args:
         length: Integer, bytes of all that was read.

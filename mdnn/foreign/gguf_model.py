@@ -35,7 +35,7 @@ class GgufModel:
         vocabulary: tuple of the two texts of the tokenizer.
 
     Raises:
-        MdnnError: a damaged file, or a network or tokenizer that is not known; names what is not.
+        MdnnError: a damaged file, or an unknown network or tokenizer, which the error names.
     """
 
     def __init__(self, path):

@@ -49,7 +49,7 @@ class HuggingFaceModel:
         vocabulary: tuple of the texts of tokenizer.json and tokenizer_config.json.
 
     Raises:
-        MdnnError: a file is missing or damaged, or the network is not known; names what is not.
+        MdnnError: a file is missing or damaged, or the network is unknown.
     """
 
     def __init__(self, path):

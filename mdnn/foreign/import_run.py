@@ -139,7 +139,7 @@ def stored_arrays(model, to, progress):
         rows = joined_rows([model.rows(name) for name in parts])
         values = rows.values() if rows.scales is None or to is not None else None
         if values is not None and not np.isfinite(values).all():
-            raise MdnnError(f"{model.path}: {parts[0]!r} holds values that are no finite numbers")
+            raise MdnnError(f"{model.path}: {parts[0]!r} holds values that are not finite")
         if path.endswith("/scale"):
             arrays[path] = rows.values()[0]
             continue
@@ -166,7 +166,7 @@ def _packed(path, rows, shape, turned):
     """Returns the arrays of stored rows and their entry in the metadata."""
     for scales in (rows.scales, rows.offsets):
         if scales is not None and not np.isfinite(scales).all():
-            raise MdnnError(f"{path}: scales are no finite numbers")
+            raise MdnnError(f"{path}: the scales are not all finite")
     if rows.scales is None:
         codes = np.ascontiguousarray(rows.codes.T) if turned else rows.codes
         return {path: codes}, Stored(rows.dtype, shape).to_dict()

@@ -1,8 +1,9 @@
 """Chooses the engine that continues texts: the native library or Keras.
 
 Each engine is a function of `ENGINES` that makes a decoder for a run: an object with the attributes
-`positions` and `chunk` and the method `start(window, filled, settings, progress=None)`, whose
-result has the method `decode(count, active=None)` of `mdnn.generation.batch_groups.BatchGroups`.
+`positions`, `slots` and `chunk` and the method `start(window, filled, settings, progress=None)`,
+whose result has the method `decode(count, active=None)` of
+`mdnn.generation.batch_groups.BatchGroups`.
 All engines write the same texts, but `"native-int8"`, which rounds.
 """
 
@@ -26,6 +27,7 @@ class KerasTexts:
 
     def __init__(self, decoder):
         self.decoder, self.positions, self.chunk = decoder, decoder.positions, decoder.chunk
+        self.slots = decoder.slots
 
     def start(self, window, filled, settings, progress=None):
         """Starts texts; the arguments are those of `BatchGroups`."""

@@ -40,6 +40,9 @@ def generate_items(run, prompt, options, stream=None):
     several = is_several(prompt)
     prompts = list(prompt) if several else [prompt]
     prompts = [_items(run, items) for items in prompts]
+    negatives = [_items(run, items) for items in options.negative_prompts]
+    if negatives and output is None:
+        raise MdnnError("guidance_scale: expected output=, the kind of the answer, beside it")
     seeds = _seeds(options.seed, len(prompts), several)
     specs = parse_output(output, run.config.tokens.modalities)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
@@ -50,7 +53,7 @@ def generate_items(run, prompt, options, stream=None):
             stream(item if output is None else item.value)
 
     generator = ItemGenerator(run, decoding, settings, options.length, int(options.batch_size))
-    answers = generator.generate(prompts, specs, seeds, on_item)
+    answers = generator.generate(prompts, specs, seeds, on_item, negatives)
     if output is not None:
         answers = [[item.value for item in items] for items in answers]
     if isinstance(output, str):

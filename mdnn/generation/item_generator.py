@@ -42,9 +42,9 @@ class ItemGenerator:
         self.batch_size, self.planner = batch_size, ItemPlanner(run, decoding, length)
         self.tokenizer, self.config = run.item_tokenizer, run.config
         self.positions = self.config.context.positions
-        self.heads = tuple(run.model.heads.modalities)
+        self.heads, self.negatives = tuple(run.model.heads.modalities), 0
 
-    def generate(self, prompts, specs, seeds, on_item=None):
+    def generate(self, prompts, specs, seeds, on_item=None, negatives=()):
         """Answers prompts.
 
         Args:
@@ -53,6 +53,7 @@ class ItemGenerator:
             seeds: list of int, one per prompt.
             on_item: function called with the index of a prompt and each generated `Item`, or
                 `None`.
+            negatives: list of lists of `Item`, the negative prompts of every prompt.
 
         Returns:
             List of lists of `Item`, one list per prompt.
@@ -64,6 +65,9 @@ class ItemGenerator:
         contexts = [
             self.planner.context(items, seed) for items, seed in zip(prompts, seeds, strict=True)
         ]
+        self.negatives = len(negatives)
+        for context in contexts:
+            context.negatives = self.planner.negatives(context, negatives)
         if specs is None:
             self._generate_chosen(contexts, on_item)
         else:
@@ -145,11 +149,13 @@ class ItemGenerator:
         decoded = self._run(decoder, contexts, requests)
         numbers = {id(context): number for number, context in enumerate(everyone)}
         for context, request, (tokens, stopped) in zip(contexts, requests, decoded, strict=True):
-            tokens[:, ITEM] = len(context.items)
-            context.tokens[request.first : request.first + len(tokens)] = tokens
-            context.stop = request.first + len(tokens)
+            item = self._item(tokens, request)
+            for each in context.all:
+                tokens[:, ITEM] = len(each.items)
+                each.tokens[request.first : request.first + len(tokens)] = tokens
+                each.stop = request.first + len(tokens)
+                each.items.append(item)
             context.done = stopped == END
-            context.items.append(self._item(tokens, request))
             if on_item is not None:
                 on_item(numbers[id(context)], context.items[-1])
 
@@ -160,7 +166,7 @@ class ItemGenerator:
             if not request.decoded:
                 raise
             raise MdnnError(
-                f"the network's coordinates make no {request.spec.kind} ({error}); specify its "
+                f"the decoded coordinates form no {request.spec.kind} ({error}); specify its "
                 "size with output="
             ) from None
         if request.spec.shape is None:
@@ -191,4 +197,9 @@ class ItemGenerator:
     def _decoder_options(self):
         settings = self.settings
         words = len(self.run.words)
-        return {"steps": settings.steps, "sampler": settings.sampler, "words": words}
+        return {
+            "steps": settings.steps,
+            "sampler": settings.sampler,
+            "words": words,
+            "negatives": self.negatives,
+        }

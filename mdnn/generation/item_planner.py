@@ -52,6 +52,22 @@ class ItemPlanner:
             tokens[start:stop] = self.tokenizer.tokens(item, number)
         return PromptContext(tokens, stop, list(items), len(items), seed)
 
+    def negatives(self, context, prompts):
+        """Lays out negative prompts for a context.
+
+        Raises:
+            MdnnError: an answer to one of them would begin elsewhere.
+        """
+        found = [self.context(items, context.seed) for items in prompts]
+        for number, other in enumerate(found, 1):
+            if self.start(other) != self.start(context):
+                raise MdnnError(
+                    f"negative_prompt: expected prompts behind which an answer begins at position "
+                    f"{self.start(context)}, as behind the prompt; behind number {number} it "
+                    f"begins at {self.start(other)}"
+                )
+        return found
+
     def start(self, context):
         """Returns the first position of the next item of a context."""
         return answer_start(context.stop, self.alignment)

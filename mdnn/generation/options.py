@@ -56,7 +56,7 @@ class SamplingSettings:
     Args:
         temperature, top_k, top_p, num_denoising_steps: see `Preset`.
         steps: int, number of refeed steps; `None`: as in training.
-        revise: int, see `GenerationOptions`.
+        revise, guidance_scale: see `GenerationOptions`.
     """
 
     temperature: float
@@ -65,6 +65,7 @@ class SamplingSettings:
     num_denoising_steps: int
     steps: int | None = None
     revise: int = 0
+    guidance_scale: float = 1.0
 
     @property
     def sampler(self):
@@ -118,6 +119,11 @@ class GenerationOptions:
         revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
             certain tokens of each item are decided again, one after another, each given everything
             else that was written.
+        guidance_scale: float, 0 to 100, items only: multiplies the distance of the
+            log-probabilities from those given the negative prompts
+            (`mdnn.generation.sampling.guided`).
+        negative_prompt: an item, or a list of prompts, each an item or a list of items, such as all
+            words that were not asked for; needed with another `guidance_scale` than 1.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
             and runs the network. These write the same texts. `"native-int8"`: the library with
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
@@ -133,12 +139,14 @@ class GenerationOptions:
 
     output: object = _option(
         "output",
-        "what comes back: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
+        "kind of the answer: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
         "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
     )
     length: int | None = _option(
-        "output", f"characters ({DEFAULT_LENGTH}), or the most tokens of an item", type=int
+        "output",
+        f"characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
+        type=int,
     )
     stop: object = _option(
         "output", "end the text before this one (several times for several)", action="append"
@@ -160,30 +168,42 @@ class GenerationOptions:
         0,
         type=int,
     )
+    guidance_scale: float = _option(
+        "decoding",
+        "above 1: away from what the negative prompts make likely (1: no guidance)",
+        1.0,
+        type=float,
+    )
+    negative_prompt: object = _option(
+        "decoding", "a text that is not asked for (several times for several)", action="append"
+    )
     steps: int | None = _option(
         "decoding", "runs of the network on its own output (as in training)", type=int
     )
     engine: str = _option(
         "decoding",
-        "what continues texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "engine for texts: native (see mdnn build-native), native-int8 (rounds activations: "
         "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
     )
     preset: str | None = _option("sampling", "factual, creative or reasoning")
     temperature: float | None = _option(
-        "sampling", f"0: greedy; higher: more daring ({DEFAULTS.temperature})", type=float
+        "sampling", f"0: greedy; higher: more random ({DEFAULTS.temperature})", type=float
     )
-    top_k: int | None = _option("sampling", "among the k likeliest (0: all)", type=int)
+    top_k: int | None = _option("sampling", "sample from the k likeliest (0: all)", type=int)
     top_p: float | None = _option(
-        "sampling", "among the likeliest of this probability (1: all)", type=float
+        "sampling", "sample from the likeliest of this probability (1: all)", type=float
     )
     seed: object = _option("sampling", "another seed, another answer (0)", 0, type=int)
     batch_size: int = _option(None, "", 32)
     num_starts: int = _option(
-        "puzzles", "random states to begin in; the steadiest answer wins (1)", 1, type=int
+        "puzzles",
+        "random initial states; the one whose state changes least answers (1)",
+        1,
+        type=int,
     )
     adaptive: bool = _option(
-        "puzzles", "think until the halting head says stop", False, action="store_true"
+        "puzzles", "run until the halting head stops it", False, action="store_true"
     )
 
     def __post_init__(self):
@@ -201,6 +221,14 @@ class GenerationOptions:
         check_integer("steps", self.steps, 1, 1_000_000)
         check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
         check_integer("revise", self.revise, 0, 1_000_000)
+        check_number(
+            self.guidance_scale, numbers.Real, lambda s: 0 <= s <= 100, "guidance_scale", "0 to 100"
+        )
+        if (self.guidance_scale == 1) != (not self.negative_prompts):
+            raise MdnnError(
+                "expected guidance_scale, a number other than 1, and negative_prompt beside each "
+                "other, received one of them"
+            )
         check_integer("top_k", self.top_k, 0, 2**31 - 1)
         if not isinstance(self.adaptive, bool):
             raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
@@ -219,6 +247,14 @@ class GenerationOptions:
         if self.stop is None:
             return []
         return list(self.stop) if isinstance(self.stop, (list, tuple)) else [self.stop]
+
+    @property
+    def negative_prompts(self):
+        """The negative prompts, a list."""
+        if self.negative_prompt is None:
+            return []
+        several = isinstance(self.negative_prompt, (list, tuple))
+        return list(self.negative_prompt) if several else [self.negative_prompt]
 
     @property
     def settings(self):
@@ -251,6 +287,7 @@ class GenerationOptions:
             int(value("num_denoising_steps")),
             None if same else int(steps),
             int(self.revise),
+            float(self.guidance_scale),
         )
 
     def decoding_of(self, objectives):
@@ -299,7 +336,9 @@ class GenerationOptions:
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in names and value != field.default:
+            # An array differs from None, but not by `!=`.
+            other = value is not None if field.default is None else value != field.default
+            if field.name in names and other:
                 raise MdnnError(
                     f"{field.name} has no effect on {models} models; remove it (got {value!r})"
                 )

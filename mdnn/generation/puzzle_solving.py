@@ -30,6 +30,8 @@ WRITING_OPTIONS = (
     "top_p",
     "num_denoising_steps",
     "revise",
+    "guidance_scale",
+    "negative_prompt",
     "engine",
 )
 """Options that have no effect on puzzles."""

@@ -28,6 +28,7 @@ class PromptContext:
         prompt_items: int, number of items of the prompt.
         seed: int.
         done: bool, whether the network has ended the answer.
+        negatives: list of `PromptContext`, negative prompts with the items generated so far.
     """
 
     tokens: np.ndarray
@@ -36,6 +37,12 @@ class PromptContext:
     prompt_items: int
     seed: int
     done: bool = False
+    negatives: list = dataclasses.field(default_factory=list)
+
+    @property
+    def all(self):
+        """List of the context and its negative prompts."""
+        return [self, *self.negatives]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +132,7 @@ def run_decoder(decoder, contexts, requests, tokenizer, settings, batch_size):
         modality that ended the item, 0 for none.
     """
     decoded, count = [], len(requests)
+    batch_size = max(1, batch_size // (1 + decoder.negatives))
     # Round up the batch size to limit the number of compilations.
     size = 1 if count == 1 else max(8, 2 ** math.ceil(math.log2(min(batch_size, count))))
     for start in range(0, count, batch_size):
@@ -134,6 +142,10 @@ def run_decoder(decoder, contexts, requests, tokenizer, settings, batch_size):
 
 
 def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
+    rows = 1 + decoder.negatives
+    contexts = [each for context in contexts for each in context.all]
+    requests = [request for request in requests for _ in range(rows)]
+    size *= rows
     autoregressive = isinstance(decoder, AutoregressiveDecoder)
     modalities, positions = decoder.heads.modalities, decoder.positions
     inputs = {
@@ -145,6 +157,8 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
         "top_k": np.full(size, settings.top_k, "int32"),
         "top_p": np.full(size, settings.top_p, "float32"),
     }
+    if decoder.negatives:
+        inputs["guidance_scale"] = np.full(size, settings.guidance_scale, "float32")
     for name in ("count", "least", "item", "decoded", "seed"):
         inputs[name] = np.zeros(size, "int32")
     if autoregressive:
@@ -173,7 +187,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
     outputs = predicted(decoder, inputs)
     outputs = {name: np.asarray(value) for name, value in outputs.items()}
     results = []
-    for n, request in enumerate(requests):
+    for n, request in list(enumerate(requests))[::rows]:
         count = min(int(outputs["written"][n]), request.count)
         start = request.first if autoregressive else 0
         stopped = int(outputs["stopped"][n])

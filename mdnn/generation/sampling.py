@@ -46,6 +46,35 @@ def uniform(*numbers):
     return ops.cast(bits, "float32") * (1.0 / 2**24)
 
 
+_FLOOR = -30.0
+"""Log-probabilities below this one stay as they are in `guided`."""
+
+
+def guided(logits, scale, negatives):
+    """Moves log-probabilities away from what negative prompts make likely.
+
+    Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), with the mean of the
+    probabilities given the negative prompts in place of those without a prompt:
+    `log q + scale (log p - log q)`, where p is given the prompt and q that mean.
+
+    Args:
+        logits: float32 `[n (1 + negatives), tokens, classes]`; those given a prompt stand before
+            those given its negative prompts.
+        scale: float32 `[n (1 + negatives), 1, 1]`; 1 leaves p.
+        negatives: int, number of negative prompts of each prompt.
+
+    Returns:
+        float32, shape of `logits`, the same for a prompt and its negative prompts.
+    """
+    shape = (-1, 1 + negatives, *logits.shape[1:])
+    logs = ops.log_softmax(ops.reshape(logits, shape), axis=-1)
+    own, others = logs[:, :1], ops.maximum(logs[:, 1:], _FLOOR)
+    mean = ops.logsumexp(others, axis=1, keepdims=True) - np.log(float(negatives))
+    factor = ops.reshape(scale, (-1, 1 + negatives, 1, 1))[:, :1] - 1.0
+    moved = own + ops.where(own > _FLOOR, factor * (own - mean), 0.0)
+    return ops.reshape(ops.repeat(moved, 1 + negatives, axis=1), ops.shape(logits))
+
+
 SAMPLERS = ("greedy", "plain", "filtered")
 """Samplers: argmax; temperature only; temperature with `top_k` and `top_p`."""
 

@@ -10,6 +10,7 @@ from mdnn.generation.completions.score_offsets import ScoreOffsets
 from mdnn.generation.completions.token_picker import TokenPicker, token_steps
 from mdnn.generation.windows import (
     TOKEN_BYTES,
+    next_window,
     overlap_length,
     sanitize_tokens,
     with_coordinates,
@@ -43,7 +44,7 @@ class TextDecoder(keras.Model):
         xla: bool, whether to compile with XLA on TensorFlow.
         return_hidden: bool, whether to also return the inputs of the heads.
         log_probabilities: bool, whether to also return the log-probabilities of the tokens.
-        grammar: bool, whether a grammar masks what may be decoded.
+        grammar: bool, whether a grammar masks the classes.
         offsets: bool, whether biases and penalties are added to the scores of tokens.
         identities: result of `mdnn.identity.identity_table.identity_table`, the identities that
             contexts may have; `None` for none.
@@ -93,6 +94,7 @@ class TextDecoder(keras.Model):
         self.incremental = network.decoder(steps)
         self.positions = self.incremental.num_rows * self.incremental.num_columns
         self.overlap = overlap_length(self.incremental.grid)
+        self.slots = network.config.context.slots
         self.chunk, self.sampler, self.words = chunk, sampler, words
         self.return_hidden, self.log_probabilities = return_hidden, log_probabilities
         self.grammar, self.offsets = grammar, offsets
@@ -273,7 +275,8 @@ class TextDecoder(keras.Model):
 
         def next_context():
             rest = self.positions + 1 - overlap
-            window = ops.pad(state["window"][rest:], [[0, rest], [0, 0], [0, 0]])
+            window = next_window(state["window"], overlap)
+            window = ops.pad(window, [[0, rest], [0, 0], [0, 0]])
             positions = overlap if network.takes_prefix else self.positions
             at = ops.zeros_like(row) + (overlap - 1) // network.num_columns
             column = ops.zeros_like(cursor["column"]) + (overlap - 1) % network.num_columns

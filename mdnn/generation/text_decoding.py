@@ -19,6 +19,7 @@ from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 
 PUZZLE_OPTIONS = ("num_starts", "adaptive")
+GUIDANCE_OPTIONS = ("guidance_scale", "negative_prompt")
 
 FIRST_CHUNK = 16
 """Number of tokens in the first piece, small for low latency; later pieces have a full chunk."""
@@ -46,7 +47,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     Raises:
         MdnnError: an invalid prompt, or an option that has no effect on text networks.
     """
-    options.refuse(PUZZLE_OPTIONS, "text")
+    options.refuse((*PUZZLE_OPTIONS, *GUIDANCE_OPTIONS), "text")
     length = text_length(options)
     decoding = options.decoding_of(run.config.train.objectives)
     options.check_revise(decoding, run.config.train.objectives)
@@ -169,7 +170,7 @@ def before_end(ids, tokenizer):
 
 def _continue(engine, tokenizer, prompt, limit, settings, seed, progress=None):
     """Decodes autoregressively and yields arrays of token ids for `limit` characters or more."""
-    window, filled = encode_prompts(tokenizer, [prompt], engine.positions)
+    window, filled = encode_prompts(tokenizer, [prompt], engine.positions, engine.slots)
     arrays = {
         "seed": np.array([seed], "int32"),
         "temperature": np.array([settings.temperature], "float32"),

@@ -7,7 +7,7 @@ from mdnn.generation.engines import KerasTexts, text_engine
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_decoding import before_end
 from mdnn.generation.windows import encode_prompts, pad_features
-from mdnn.identity.identity_table import identity_table
+from mdnn.identity.identity_table import identity_table, slot_counts
 
 # Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
 # streams alternate after each piece.
@@ -34,6 +34,8 @@ class TextStream:
         words, tables = len(self.tokenizer.words), identity_table(run, list(identities.values()))
         decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)
         self.engine = KerasTexts(decoder)
+        counts = slot_counts(identities.values())
+        self.slots = [count or run.config.context.slots for count in counts]
 
     def write(self, prompts, lengths, temperatures, seeds, identities=None):
         """Continues texts.
@@ -52,7 +54,7 @@ class TextStream:
             Lists of str, the new characters of each text; `""` for a text without new characters,
             and `None` from where the network has ended a text before its length.
         """
-        window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions)
+        slots = self.engine.slots
         settings = {
             "seed": np.array(seeds, "int32"),
             "temperature": np.array(temperatures, "float32"),
@@ -61,7 +63,10 @@ class TextStream:
         }
         if len(self.names) > 1:
             named = identities or [""] * len(prompts)
-            settings["identity"] = np.array([self.names.index(name) for name in named], "int32")
+            rows = [self.names.index(name) for name in named]
+            settings["identity"] = np.array(rows, "int32")
+            slots = [self.slots[row] for row in rows]
+        window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions, slots)
         groups = self.engine.start(window, filled, settings)
         left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)
         # Tokens that a text may still take.

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.generation.sampling import sample, uniform
+from mdnn.generation.sampling import guided, sample, uniform
 from mdnn.generation.windows import TOKEN_BYTES, sanitize_tokens
 from mdnn.models.compiling import without_xla
 from mdnn.tokens.features import MODALITY, PLACES
@@ -22,6 +22,9 @@ class TokenDecoder(keras.Model):
         steps: int, number of refeed steps; `None`: as the network was built.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
         words: int, size of the network's word table.
+        negatives: int, number of negative prompts of each prompt, see
+            `mdnn.generation.sampling.guided`. Their contexts follow the prompt's own in the batch
+            and get the same answer.
 
     Call arguments:
         inputs: dict for n contexts, with
@@ -33,11 +36,22 @@ class TokenDecoder(keras.Model):
             `answer` int32 `[n, modalities]`: 1 for modalities of the heads that the answer's
             tokens may have; `allowed`: the same plus the modalities that end the answer;
             `decoded` int32 `[n]`: 1 if the heads decide the coordinates, else 0;
-            `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`.
+            `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`; with
+            negative prompts also `guidance_scale` float32 `[n]`.
     """
 
-    def __init__(self, network, kinds=None, steps=None, sampler="filtered", words=0, **kwargs):
+    def __init__(
+        self,
+        network,
+        kinds=None,
+        steps=None,
+        sampler="filtered",
+        words=0,
+        negatives=0,
+        **kwargs,
+    ):
         super().__init__(dtype="float32", **kwargs)
+        self.negatives = negatives
         self.network, self.heads, self.steps = network, network.heads, steps
         self.kinds = tuple(kinds or self.heads.modalities)
         self.sampler, self.words = sampler, words
@@ -68,6 +82,10 @@ class TokenDecoder(keras.Model):
         seed, index = each_token("seed"), ops.reshape(positions, (-1,))
 
         def pick(logits, step):
+            if self.negatives:
+                each = ops.reshape(logits, (-1, tokens, logits.shape[-1]))
+                scale = inputs["guidance_scale"][:, None, None]
+                logits = guided(each, scale, self.negatives)
             flat = ops.reshape(logits, (-1, logits.shape[-1]))
             u = None
             if self.sampler != "greedy":
@@ -82,6 +100,14 @@ class TokenDecoder(keras.Model):
             shown = sanitize_tokens(decoded[..., :TOKEN_BYTES], self.words)
             decoded = ops.concatenate([shown, decoded[..., TOKEN_BYTES:]], axis=-1)
         return decoded
+
+    def of_prompts(self, values):
+        """Returns `values` `[n, tokens]` with those of a prompt at its negative prompts, too."""
+        if not self.negatives:
+            return values
+        rows = 1 + self.negatives
+        own = ops.reshape(values, (-1, rows, values.shape[-1]))[:, :1]
+        return ops.reshape(ops.repeat(own, rows, axis=1), ops.shape(values))
 
     def belongs(self, tokens, inputs):
         """Returns which tokens belong to the answer and do not end it.

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.context_slots import SLOT, slot_tokens
+from mdnn.tokens.features import COLUMNS, MODALITY, WIDTH
 from mdnn.tokens.modalities import modality
 
 TOKEN_BYTES = 4
@@ -55,23 +56,41 @@ def sanitize_tokens(tokens, words=0):
     return ops.cast(ops.stack([kind, first, second, third], axis=-1), "int32")
 
 
-def encode_prompts(tokenizer, texts, positions):
+def next_window(window, overlap):
+    """Returns the beginning of the context after a full one: its slots and its last tokens.
+
+    Args:
+        window: int32 `[positions + 1, batch, 4]`, a full context and the token behind it.
+        overlap: int, length of the beginning, the slots of the contexts included.
+
+    Returns:
+        int32 `[overlap, batch, 4]`.
+    """
+    slots = window[:overlap]
+    is_slot = slots[..., MODALITY : MODALITY + 1] == SLOT
+    return ops.where(is_slot, slots, window[window.shape[0] - overlap :])
+
+
+def encode_prompts(tokenizer, texts, positions, slots=0):
     """Encodes prompts as windows.
 
     Args:
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
         texts: list of non-empty str; a prompt longer than the context is reduced to its end.
         positions: int, number of positions of a context.
+        slots: int, number of learned slots at a context's start; or a list with that of each text.
 
     Returns:
-        int32 `[batch, positions, 4]`, and the lengths in tokens, int32 `[batch]`.
+        int32 `[batch, positions, 4]`, and the lengths in tokens with the slots, int32 `[batch]`.
     """
+    counts = np.broadcast_to(slots, len(texts)).tolist()
     window = np.zeros((len(texts), positions, TOKEN_BYTES), "int32")
     lengths = np.zeros(len(texts), "int32")
-    for number, text in enumerate(texts):
-        ids = tokenizer.ids(text)[-positions:]
-        window[number, : len(ids)] = tokenizer.tokens(ids)[:, :TOKEN_BYTES]
-        lengths[number] = len(ids)
+    for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
+        ids = tokenizer.ids(text)[count - positions :]
+        rows = np.concatenate([slot_tokens(count), tokenizer.tokens(ids)])
+        window[number, : len(rows)] = rows[:, :TOKEN_BYTES]
+        lengths[number] = len(rows)
     return window, lengths
 
 

@@ -14,7 +14,7 @@ from mdnn.growth.origins import NEW, Origin, created
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """What a mixing layer's growth depends on.
+    """The facts on which the growth of a mixing layer depends.
 
     Args:
         where: string, the layer, for errors.

@@ -62,7 +62,7 @@ def channel_matrix(source, width, silent):
 
 
 def identity_matrix(size, shift):
-    """Returns the kernel that passes on what it is given, float32 `[n, n]` or `[2n - 1]`."""
+    """Returns the kernel of the identity, float32 `[n, n]` or `[2n - 1]`."""
     if shift:
         return (np.arange(1 - size, size) == 0).astype("float32")
     return np.eye(size, dtype="float32")

@@ -1,4 +1,4 @@
-"""Registers how the layers of mixers grow."""
+"""Registry of the functions that grow the layers of mixers."""
 
 from mdnn.errors import MdnnError
 from mdnn.growth.attention_kernels import grow_attention
@@ -36,7 +36,7 @@ Surroundings)` to a dict from the ids of the new variables to `Origin`s."""
 
 
 def register_growth(layer, grow):
-    """Registers how a mixer's layer grows.
+    """Registers the function that grows a mixer's layer.
 
     Args:
         layer: the layer's class.

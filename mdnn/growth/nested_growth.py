@@ -10,7 +10,7 @@ from mdnn.growth.stream_growth import Stream, check_kept, grow_dense, stream_rul
 
 
 def grow_fold(grow_blocks, old, new, stream, where):
-    """Returns the origins of the weights of a fold, but of its norm.
+    """Returns the origins of the weights of a fold, except its norm.
 
     Args:
         grow_blocks: `mdnn.growth.block_growth.grow_blocks`, for the inner blocks.
@@ -58,7 +58,7 @@ def grow_fold(grow_blocks, old, new, stream, where):
 
 
 def grow_chunks(grow_blocks, old, new, stream, where):
-    """Returns the origins of the weights of a layer of chunks, but of its norm.
+    """Returns the origins of the weights of a layer of chunks, except its norm.
 
     Texts are cut as before: the old positions come first in the new context, and so do their
     chunks. A letter receives only chunks before its own, so later positions change nothing.

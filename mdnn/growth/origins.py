@@ -11,7 +11,7 @@ NEW = -1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Origin:
-    """Where the values of one weight of the larger network come from.
+    """Origin of the values of one weight of the larger network.
 
     Attributes:
         source: the old variable; `None` if every value is new.

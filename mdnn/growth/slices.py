@@ -8,12 +8,12 @@ from keras import ops
 
 from mdnn.errors import MdnnError
 from mdnn.growth.network_growth import network_origins
-from mdnn.growth.origins import NEW
+from mdnn.growth.origins import NEW, Origin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slice:
-    """Where the values of a smaller network's weight stand in a weight of a larger one.
+    """Location of a smaller network's weight in a weight of a larger one.
 
     Attributes:
         source: the larger network's variable.
@@ -54,7 +54,7 @@ class Slice:
 
 
 def weight_slices(small, large, exact=True):
-    """Returns where the weights of a smaller network stand in a larger one.
+    """Returns the locations of a smaller network's weights in a larger one.
 
     Args:
         small, large: `mdnn.models.network.Network`.
@@ -80,6 +80,19 @@ def weight_slices(small, large, exact=True):
             raise MdnnError(f"{weight.path}: different kernels cannot become one")
         found[origin.source.path] = _slice(origin, weight)
     return {weight.path: found[weight.path] for weight in small.weights}
+
+
+def slice_origins(slices):
+    """Returns the origins of a smaller network's weights in a larger one.
+
+    Args:
+        slices: result of `weight_slices`.
+
+    Returns:
+        Dict from the paths of the small network's weights to `mdnn.growth.origins.Origin`s: of
+        values that are kept, the optimizer's moments are kept, too.
+    """
+    return {path: Origin(one.source, one.index) for path, one in slices.items()}
 
 
 def _slice(origin, weight):

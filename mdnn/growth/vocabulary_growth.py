@@ -29,11 +29,17 @@ def grow_embedding(old, new, stream):
     """
     if isinstance(new, FieldEmbedding):
         return {id(new.table): placed(old.table, new.table, [None, stream.channels], 0.0)}
+    slots = [getattr(layer, "slots", 0) for layer in (old, new)]
+    if slots[0] != slots[1]:
+        raise MdnnError(f"context.slots: growing keeps {slots[0]}, received {slots[1]}")
     _same_form(old, new, ("table", "letters"), "tokens.table")
     if new.table == "bits":
-        # The bits of every token stand in the same channels.
+        # The bits of every token stand in the same channels; only learned slots are weights.
         _same_form(old, new, ("places", "items", "base", "digits"), "tokens")
-        return {}
+        pairs = zip(old.weights, new.weights, strict=True)
+        return {
+            id(after): placed(before, after, [None, stream.channels]) for before, after in pairs
+        }
     _same_dense_layers(old, new)
     known = {_last(weight): weight for weight in old.weights}
     found = {}

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import MdnnError
-from mdnn.identity.identity_file import Identity, fingerprint_of, read_identity
+from mdnn.identity.identity_file import SLOTS, Identity, fingerprint_of, read_identity
 from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.models.blocks.mixing_block import MixingBlock
@@ -34,13 +34,14 @@ def dense_pair(block):
     return None
 
 
-def specification(network, kind, rank=0):
+def specification(network, kind, rank=0, slots=0):
     """Returns the numbers of an identity of a network.
 
     Args:
         network: `mdnn.models.network.Network`.
         kind: `"offset"` or `"lora"`.
         rank: int, the rank of `"lora"`.
+        slots: int, number of learned slots at the context's start.
 
     Returns:
         Dict from names to pairs of a shape and the name of a Keras initializer.
@@ -69,29 +70,42 @@ def specification(network, kind, rank=0):
             found[f"{block.name}.{dense.name}.b"] = (rank, m), "zeros"
     if not found:
         raise MdnnError("this network has no dense layers in its blocks that could be adapted")
+    if slots:
+        found[SLOTS] = (slots, network.width), "zeros"
     return found
 
 
-def adapted_config(config, kind):
-    """Returns the config of a network with an identity: with biases where it has offsets."""
-    if kind != "offset":
-        return config
-    layers = tuple(dataclasses.replace(layer, bias=True) for layer in config.backbone.layer)
+def adapted_config(config, kind, slots=0):
+    """Returns the config of a network with an identity: with biases where it has offsets.
+
+    Raises:
+        MdnnError: slots that such a network cannot have.
+    """
+    layers, context = config.backbone.layer, config.context
+    if kind == "offset":
+        layers = tuple(dataclasses.replace(layer, bias=True) for layer in layers)
+    if slots and context.slots:
+        raise MdnnError(
+            f"slots: expected a network without learned slots, this one has {context.slots}"
+        )
+    if slots:
+        context = dataclasses.replace(context, slots=slots)
     backbone = dataclasses.replace(config.backbone, layer=layers)
-    return config.remade(tomllib.loads(dataclasses.replace(config, backbone=backbone).to_toml()))
+    new = dataclasses.replace(config, backbone=backbone, context=context)
+    return config.remade(tomllib.loads(new.to_toml()))
 
 
-def adapted_network(run, kind):
-    """Returns a network that computes what a run's does, with room for an identity.
+def adapted_network(run, kind, slots=0):
+    """Returns a network that computes the same as a run's, with room for an identity.
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        kind: see `Identity`.
+        kind, slots: see `Identity`.
 
     Returns:
-        `mdnn.models.network.Network` of `adapted_config`; its new biases are zero.
+        `mdnn.models.network.Network` of `adapted_config`; its new biases and slots are zero.
     """
-    network = build(adapted_config(run.config, kind), run.words)
+    network = build(adapted_config(run.config, kind, slots), run.words)
     values = {weight.path: weight for weight in run.unpacked.weights}
     for weight in network.weights:
         if weight.path in values:
@@ -113,6 +127,8 @@ def adapted_weights(network, kind, numbers):
         List of pairs of a variable of the network and the tensor to use in its place.
     """
     pairs = []
+    if SLOTS in numbers:
+        pairs.append((network.embedding.slot_vectors, numbers[SLOTS]))
     for block in network.blocks:
         pair = dense_pair(block)
         if pair is None:
@@ -150,7 +166,7 @@ def with_identity(run, identity):
     state = fingerprint_of(run), identity.network, digest(identity)
     if str(key) not in cache or cache[str(key)][0] != state:
         check_belongs(run, identity, key)
-        network = adapted_network(run, identity.kind)
+        network = adapted_network(run, identity.kind, identity.slots)
         for variable, value in adapted_weights(network, identity.kind, identity.arrays):
             variable.assign(ops.convert_to_numpy(value))
         cache[str(key)] = state, run.holding(network, network.config)
@@ -180,7 +196,8 @@ def check_belongs(run, identity, name="the identity"):
         )
     arrays = identity.arrays
     ranks = [array.shape[-1] for key, array in arrays.items() if key.endswith(".a") and array.ndim]
-    wanted = specification(run.unpacked, identity.kind, min(ranks, default=1))
+    rank = min(ranks, default=1)
+    wanted = specification(run.unpacked, identity.kind, rank, identity.slots)
     if {key: array.shape for key, array in arrays.items()} != {
         key: shape for key, (shape, _) in wanted.items()
     }:
@@ -203,6 +220,10 @@ class IdentityNumbers(keras.layers.Layer):
                 start = keras.initializers.HeUniform(seed=seed + number)
             self.numbers[name] = self.add_weight(name=name, shape=shape, initializer=start)
         self.built = True
+
+    def start(self, name, array):
+        """Sets what the numbers of a name start with."""
+        self.numbers[name].assign(array)
 
     def values(self):
         """Returns the numbers as tensors, a dict."""

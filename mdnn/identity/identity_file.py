@@ -1,4 +1,4 @@
-"""Reads and writes identities, and says which network one belongs to."""
+"""Reads and writes identities, with a hash of the network that each belongs to."""
 
 import dataclasses
 import hashlib
@@ -16,6 +16,9 @@ FORMAT = "mdnn identity 1"
 SUFFIX = ".safetensors"
 KINDS = ("offset", "lora")
 
+SLOTS = "slots"
+"""Name of the array of learned slots."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Identity:
@@ -25,7 +28,8 @@ class Identity:
         kind: `"offset"`: per block an offset before its activation and a gain behind it; `"lora"`:
             per dense layer two narrow matrices whose product is added to its kernel.
         arrays: dict from names to float32 arrays: `BLOCK.offset` and `BLOCK.gain`, or
-            `BLOCK.DENSE.a` and `BLOCK.DENSE.b`.
+            `BLOCK.DENSE.a` and `BLOCK.DENSE.b`; perhaps `slots` `[slots, width]`, the vectors of
+            the first positions of a context.
         network: string, the fingerprint of its network.
         about: dict of what is known of its training: `source`, `steps`, `loss_before`, `loss`.
     """
@@ -37,8 +41,14 @@ class Identity:
 
     @property
     def numbers(self):
-        """How many numbers it has."""
+        """Number of learned values, int."""
         return sum(array.size for array in self.arrays.values())
+
+    @property
+    def slots(self):
+        """How many learned slots it has."""
+        array = self.arrays.get(SLOTS)
+        return 0 if array is None or array.ndim != 2 else len(array)
 
     def write(self, path):
         """Writes the identity as a safetensors file."""
@@ -80,11 +90,12 @@ def is_identity(path):
 
 
 def identity_facts(path):
-    """Returns what `mdnn inspect` shows of an identity, a dict."""
+    """Returns the facts of an identity for `mdnn inspect`, a dict."""
     identity = read_identity(path)
     return {
         "kind": identity.kind,
         "numbers": identity.numbers,
+        "slots": identity.slots,
         "network": identity.network,
         "arrays": {name: list(array.shape) for name, array in sorted(identity.arrays.items())},
         **identity.about,

@@ -23,13 +23,13 @@ class Lowering:
     """Collects the operations, registers and caches of a plan.
 
     Args:
-        weights: function from a variable of two axes to what `Arrays.matrix` takes.
+        weights: function from a variable of two axes to the argument of `Arrays.matrix`.
         grid: tuple of ints, the context axes.
         width: int, channels of the stream.
         rounded: bool, see `Arrays`.
 
     Attributes:
-        arrays: `Arrays`, what the plan points to.
+        arrays: `Arrays`, the memory that the plan points to.
         sizes: list of ints, values of each register.
         operations: list of `COperation`.
         caches: list of ints, floats of each cache.

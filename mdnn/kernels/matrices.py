@@ -19,7 +19,7 @@ class Codes:
         scales: float16 or float32 `[outer, inner / group]`.
         bits: int, 8 or 4.
         offset: float, subtracted from codes of 4 bits.
-        minima: the same for what is added to the products, or `None`.
+        minima: the same for the values added to the products, or `None`.
         turned: boolean, whether the weight `[inputs, outputs]` is the transpose of the codes:
             groups are then of inputs, otherwise of outputs.
     """
@@ -126,7 +126,7 @@ class Arrays:
         """
         if isinstance(weight, Codes):
             rows, width = weight.shape
-            # A small table is fast as it is read, a large one takes less memory as codes.
+            # A small table is faster as floats, a large one takes less memory as codes.
             if rows * width > 1 << 20:
                 return self.matrix(weight.transposed)
             weight = weight.values()

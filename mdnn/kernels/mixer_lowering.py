@@ -32,7 +32,7 @@ def lower_mixer(lowering, layer, mixer, dst, src, offset, where):
         layer, mixer: as in `ResidualBlock.mixing_uses`.
         dst: register of the output.
         src, offset: register of the input, and where the input begins in it.
-        where: what to name in errors.
+        where: the name of the mixer in errors.
     """
     width = lowering.sizes[dst]
     caches = mixer.make_caches(layer, lowering.grid, width)

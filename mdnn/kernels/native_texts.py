@@ -31,6 +31,7 @@ class NativeDecoder:
 
     Attributes:
         positions: int, positions of a context.
+        slots: int, those of them that hold learned slots.
         chunk: int, largest number of tokens per call.
 
     Raises:
@@ -41,7 +42,7 @@ class NativeDecoder:
         self.library = native_library()
         if self.library is None:
             raise MdnnError("engine: the native library is not built: mdnn build-native")
-        self.plan, self.positions = plan, plan.positions
+        self.plan, self.positions, self.slots = plan, plan.positions, plan.slots
         self.threads = threads or cores()
         per_call = int(SECONDS * BYTES_PER_SECOND / max(1, plan.bytes))
         self.chunk = max(1, min(256, per_call))

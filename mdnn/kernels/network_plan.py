@@ -22,7 +22,8 @@ class NativePlan:
 
     Attributes:
         plan: `CPlan`.
-        positions, width, classes: ints; classes are those of all decoding steps of a token.
+        positions, slots, width, classes: ints; slots are the positions of learned vectors, classes
+            those of all decoding steps of a token.
         bytes: int, bytes of the packed weights.
         roundings: int, number of matrices whose products round their inputs.
 
@@ -49,6 +50,7 @@ class NativePlan:
         every = [step for head in heads for step in list(head.step)[: head.steps]]
         every += [kind_step] if kind_step is not None else []
         self.positions, self.width = lowering.rows * lowering.columns, network.width
+        self.slots = network.config.context.slots
         self.classes = sum(step.classes for step in every)
         sizes = np.array(lowering.sizes, "int32")
         caches = np.array([*lowering.caches, 0], "int64")

@@ -7,6 +7,8 @@ from mdnn.kernels import structures as c
 from mdnn.kernels.lowering import NotLoweredError, numbers
 from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.layers.table_lookup import digit_rows
+from mdnn.models.slot_embedding import SlotEmbedding
+from mdnn.tokens.context_slots import SLOT
 from mdnn.tokens.features import COLUMNS
 from mdnn.tokens.modalities import modality
 
@@ -15,7 +17,7 @@ TEXT_KINDS = ("text", "word", "subword")
 
 
 def lower_embedding(lowering, network):
-    """Returns a list of `CEmbedding`, one per modality of texts."""
+    """Returns a list of `CEmbedding`, one per modality of texts, and one of learned slots."""
     layer, arrays = network.embedding, lowering.arrays
     if not isinstance(layer, ModalityEmbedding) or layer.table == "bits":
         raise NotLoweredError(f"embedding: {_form(layer)}")
@@ -42,6 +44,10 @@ def lower_embedding(lowering, network):
             one.table[k] = table
         places = _places(layer, name, network.positions)
         one.places = None if places is None else arrays.array(places)
+        made.append(one)
+    if isinstance(layer, SlotEmbedding):
+        one = c.CEmbedding(modality=SLOT, joined=1, tables=1)
+        one.table[0] = arrays.table(numbers(layer.slot_vectors))
         made.append(one)
     return made
 
@@ -85,7 +91,7 @@ def lower_heads(lowering, network):
     made = []
     for name in heads.modalities:
         steps = [step for step in heads.steps if step.kinds == (name,)]
-        # Coordinates that are decided, too, do not change what is written.
+        # Predicted coordinates do not change the text.
         steps = [step for step in steps if step.group != "place"]
         one = c.CHead(modality=modality(name).index, steps=len(steps))
         for k, step in enumerate(steps):

@@ -25,7 +25,7 @@ class DecodingStep:
     Args:
         name: String, the name of the step, also used in weight names.
         column: String, the name of a token's column.
-        divisor: Integer, the value that class 1 stands for.
+        divisor: Integer, the value of class 1.
         classes: Integer, number of classes.
         kinds: Names of the modalities that have this step; `None` for all.
         given: Names of the steps whose classes this one is conditioned on.

@@ -42,8 +42,8 @@ def in_slabs(function, tensors, slab, remat=False, weights=()):
     count = positions // size
     border = count * size
     whole = border == positions
-    # Slabs of one size run in the loop, the positions that are left over beside it. Their result,
-    # or that of a single position, says which shapes and dtypes the loop writes.
+    # Slabs of one size run in the loop, the remaining positions outside it. Their result, or that
+    # of a single position, defines the shapes and dtypes that the loop writes.
     some = function(*(x[:, :1] if whole else x[:, border:] for x in tensors))
     several = isinstance(some, (tuple, list))
     some = list(some) if several else [some]

@@ -22,8 +22,9 @@ class CallOptions:
         steps: int from 1, number of refeed steps; with `adaptive` the largest number.
         adaptive: boolean, whether each position takes its own number of steps, by the
             `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
-        identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`:
-            the identity of each context (`mdnn.models.blocks.row_identity`); `None` for none.
+        identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`,
+            perhaps with `embedding`, a dict of `slots`, `[batch, slots, channels]`: the identity of
+            each context (`mdnn.models.blocks.row_identity`); `None` for none.
     """
 
     causal: bool | None = True

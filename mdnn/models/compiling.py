@@ -39,7 +39,7 @@ def predicted(model, inputs):
 
     Args:
         model: a `keras.Model`.
-        inputs: what its `predict_on_batch` takes.
+        inputs: the inputs of its `predict_on_batch`.
     """
     with quiet_logger("tensorflow", logging.ERROR):
         return model.predict_on_batch(inputs)

@@ -3,6 +3,7 @@
 from keras import ops
 
 from mdnn.models.blocks.residual_block import product, run_blocks
+from mdnn.models.blocks.row_identity import slotted
 from mdnn.models.cached_mixing import CachedMixing
 from mdnn.models.thinking.stopping import run_until_stopped
 
@@ -109,6 +110,10 @@ class IncrementalDecoder:
         """Returns the options of a call with the identities in `weights`."""
         return self.options.changed(identity=weights[-1].get(IDENTITY) if weights else None)
 
+    def _embed(self, tokens, weights):
+        """Embeds tokens int32 `[batch, n, 8]`, those of slots with the identities in `weights`."""
+        return slotted(self.network.embedding(tokens), tokens, self._options(weights))
+
     def empty_rows(self, tokens):
         """Returns `past_rows` before the first row, for the batch size of `tokens`."""
         return self.caches.empty_rows(ops.shape(tokens)[0])
@@ -131,7 +136,7 @@ class IncrementalDecoder:
         Returns:
             Tuple of the input of the heads, `[batch, width]`, and the new `current_row`.
         """
-        x = ops.reshape(self.network.embedding(tokens[:, None]), self.caches.shape(1, 1))
+        x = ops.reshape(self._embed(tokens[:, None], weights), self.caches.shape(1, 1))
         shape, more = self.caches.shape(1, 1), self._split(row_context)[1]
         limits = None
         if self.limits is not None:
@@ -181,7 +186,7 @@ class IncrementalDecoder:
     def _read(self, tokens, weights, row=None, past_rows=None, first=None):
         positions, n = tokens.shape[1], self.num_columns
         rows, columns = (positions // n, n) if positions >= n else (1, positions)
-        x = ops.reshape(self.network.embedding(tokens), self.caches.shape(rows, columns))
+        x = ops.reshape(self._embed(tokens, weights), self.caches.shape(rows, columns))
         shape = self.caches.shape(rows, columns)
         states = [
             ops.reshape(state["state"][:rows, :columns], shape) for state in self._split(weights)[1]

@@ -151,8 +151,8 @@ class Network(keras.Model):
         options = self.options.changed(causal=causal, steps=steps)
         if options.causal and not self.can_be_causal:
             raise MdnnError(
-                "this network cannot write in turn: it has mixers without 'causal' wiring, and was "
-                "trained with train.objectives.autoregressive = 0"
+                "this network cannot decode autoregressively: it has mixers without 'causal' "
+                "wiring, and was trained with train.objectives.autoregressive = 0"
             )
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 

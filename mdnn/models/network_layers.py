@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 
 from keras import layers
@@ -21,6 +22,7 @@ from mdnn.models.call_options import CallOptions
 from mdnn.models.chunks.chunk_block import ChunkBlock
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.parameter_limit import at_most
+from mdnn.models.slot_embedding import SlotEmbedding
 from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
@@ -126,7 +128,9 @@ def make_embedding(config, words):
     tokens = config.tokens
     if tokens.candidates:
         return FieldEmbedding(config.backbone.width, tokens.candidates, name="embedding")
-    return ModalityEmbedding(
+    slots = config.context.slots
+    layer = functools.partial(SlotEmbedding, slots=slots) if slots else ModalityEmbedding
+    return layer(
         config.backbone.width,
         modalities=embedding_modalities(config),
         table=tokens.table,

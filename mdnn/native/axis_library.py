@@ -77,7 +77,7 @@ def calls_for(x):
     """Returns the functions that call the native library for a tensor.
 
     Args:
-        x: tensor of the backend at hand.
+        x: tensor of the current backend.
 
     Returns:
         Object with the method `products(x, kernels, passes, batch)`, see

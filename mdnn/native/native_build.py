@@ -19,6 +19,9 @@ The library `decoder` continues texts (`mdnn.kernels`), `axes` multiplies along 
 (`mdnn.native.axis_library`).
 """
 
+SHARED = ("instruction_sets.h", "threads.h")
+"""Files that both libraries include."""
+
 FLAGS = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi", "-pthread")
 SECONDS = 300
 """Longest time that the compiler may take."""
@@ -28,7 +31,7 @@ def sources_of(library):
     """Returns the sorted paths of the sources of a library, included ones among them."""
     paths = sorted(SOURCE.glob("*.[ch]"))
     if library == "axes":
-        return [p for p in paths if p.name.startswith("axis_") or p.name == "threads.h"]
+        return [p for p in paths if p.name.startswith("axis_") or p.name in SHARED]
     return [p for p in paths if not p.name.startswith("axis_")]
 
 

@@ -33,8 +33,8 @@ def inspect_text(run, text, top=20):
         dict with the keys:
 
         - `chunks`: list of str, the text in chunks;
-        - `strength`: list of floats from 0 to 1, how strongly the cut before each chunk is wanted:
-          1 for a wanted one, 0 for one that stands because the chunk before it was full;
+        - `strength`: list of floats from 0 to 1, the strength of the cut before each chunk: 0 for a
+          cut that was made because the chunk before it was full;
         - `count`, `vocabulary`, `characters_per_chunk`: the number of chunks, of different ones,
           and their mean length;
         - `frequent`: list of dicts `chunk`, `count`, `share` (of the chunks), most frequent first;

@@ -71,7 +71,7 @@ def check_dtype(dtype):
     """Refuses an unknown storage format.
 
     Raises:
-        MdnnError: the format is none of `DTYPES`; suggests the nearest one.
+        MdnnError: the format is not in `DTYPES`; suggests the nearest one.
     """
     if dtype not in DTYPES:
         known = f"{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
@@ -95,7 +95,7 @@ def pack(arrays, dtype):
     packed, stored = {}, {}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise MdnnError(f"weight {name!r} holds values that are no finite numbers")
+            raise MdnnError(f"weight {name!r} holds values that are not finite")
         own = storage_format(name, array, dtype)
         if own is None:
             packed[name] = array

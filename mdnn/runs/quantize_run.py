@@ -55,7 +55,7 @@ def check_quantize(run, to, out=None):
         )
     if out is None:
         if run.path is None:
-            raise MdnnError("out: expected the folder to make for a network in memory, got none")
+            raise MdnnError("out: expected a new folder for a network in memory, received none")
         path = Path(run.path)
         # "." and ".." have no name: resolve them.
         path = path.resolve() if path.name in ("", "..") else path

@@ -1,8 +1,8 @@
 """Chooses a density for each text: `--density auto`.
 
-The smallest width reads a text first. The mean entropy of its predictions says how difficult the
-text is, and a rule that was measured on validation text when the training ended says which width is
-as good as the whole network at that difficulty.
+The smallest width reads a text first. The mean entropy of its predictions is the difficulty of the
+text. A rule, measured on validation text at the end of training, maps the difficulty to the
+smallest width whose loss is close to that of the whole network.
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ def measure_rule(run, ids):
     """
     widths = Widths(run)
     entropies, losses = [], []
-    for window in windows(ids, run.tokenizer, run.config.context.positions, batch=BATCH):
+    for window in _windows(run, ids):
         counted = window["counted"]
         full = counted.any(axis=1)
         entropies.append(widths.entropies(window["tokens"], counted)[full])
@@ -189,7 +189,7 @@ def auto_metrics(run, ids, progress=None):
     rule, widths = read_rule(run), Widths(run)
     nll, characters, counts = 0.0, 0, dict.fromkeys(widths.densities, 0)
     done = 0
-    for window in windows(ids, run.tokenizer, run.config.context.positions, batch=BATCH):
+    for window in _windows(run, ids):
         counted = window["counted"]
         chosen = np.array(rule.density_for(widths.entropies(window["tokens"], counted)))
         for density in widths.densities:
@@ -206,6 +206,11 @@ def auto_metrics(run, ids, progress=None):
     return per_character(nll, characters) | {"mean_density": mean, "shares": shares}
 
 
+def _windows(run, ids):
+    context = run.config.context
+    return windows(ids, run.tokenizer, context.text_positions, batch=BATCH, slots=context.slots)
+
+
 def chosen_densities(run, prompts):
     """Returns the density that each prompt needs, a list of float.
 
@@ -215,7 +220,7 @@ def chosen_densities(run, prompts):
     """
     rule = read_rule(run)
     positions = run.config.context.positions
-    window, lengths = encode_prompts(run.tokenizer, prompts, positions)
+    window, lengths = encode_prompts(run.tokenizer, prompts, positions, run.config.context.slots)
     tokens = pad_features(window)
     tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
     cache = vars(run).setdefault("widths", [])
@@ -230,7 +235,7 @@ def run_for(run, density=None, prompt=None, identity=None):
 
     Args:
         run: `mdnn.runs.run_folder.Run`.
-        density: number; `None` for the whole network; `"auto"` for what the prompt needs.
+        density: number; `None` for the whole network; `"auto"` to choose it by the prompt.
         prompt: str, for `"auto"`.
         identity: a file that `mdnn adapt` made, or `None`.
 

@@ -55,13 +55,13 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
         if name not in task.evaluation_options:
             known = ", ".join(task.evaluation_options) or "none"
             raise MdnnError(
-                f"{name}: a network of {run.config.context.layout} is not evaluated with it; "
+                f"{name}: no option of evaluate for a network of {run.config.context.layout}; "
                 f"options: {known}"
             )
     if density == AUTO and identity is None:
         read_rule(run)
         if steps is not None or options:
-            raise MdnnError("density: 'auto' goes with no other option of evaluate")
+            raise MdnnError("density: 'auto' cannot be combined with other options of evaluate")
         ids = task.validation if data is None else task.check_data(data)
         return auto_metrics(run, ids, progress)
     run = run_for(run, density, identity=identity)

@@ -74,8 +74,8 @@ class ItemTask(Task):
         lines = self.splits.validation
         if not lines:
             raise MdnnError(
-                f"data.validation: nothing of {self.config.data.source!r} validates; expected a "
-                "share above 0, or a manifest that says what does"
+                f"data.validation: {self.config.data.source!r} has no validation examples; "
+                "expected a share above 0, or a manifest that names some"
             )
         return lines
 

@@ -47,7 +47,8 @@ class TextEvaluator:
                 self.pieces = PieceLosses(network, **decoding(config))
         self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
-        self.positions = config.context.positions
+        self.positions, self.slots = config.context.positions, config.context.slots
+        self.room = config.context.text_positions
         scores = MAX_SCORES // max(1, config.tokens.subwords)
         self.batch = max(1, min(batch, min(MAX_POSITIONS, scores) // self.positions))
 
@@ -94,7 +95,7 @@ class TextEvaluator:
             result["by_position"] = places.table()
         if sliding:
             start = len(self.models) / passes
-            stride = max(1, self.positions // 2)
+            stride = max(1, self.room // 2)
             total = self.total(ids, stride, lambda p: tell(start + p * (1 - start)))
             for name, value in per_character(*total).items():
                 result[f"{name}_sliding"] = value
@@ -108,11 +109,14 @@ class TextEvaluator:
         """Yields tokens and counted positions of the first mode, for `StepCounter.mean`."""
         mode = next(iter(self.models))
         if mode == "autoregressive":
-            for window in windows(ids, self.tokenizer, self.positions, self.positions, self.batch):
+            for window in self._text_windows(ids, self.room):
                 yield window["tokens"], window["counted"]
             return
         batch = self._masked_batches(ids, mode).at(0)
         yield batch["tokens"], batch["targets"][..., 0] > 0
+
+    def _text_windows(self, ids, stride):
+        return windows(ids, self.tokenizer, self.room, stride, self.batch, self.slots)
 
     def _masked_batches(self, ids, mode):
         one = Objectives(**{"autoregressive": 0.0, mode: 1.0})
@@ -146,7 +150,7 @@ class TextEvaluator:
 
             if name == "autoregressive":
                 some = ids if limit is None else spread(ids, limit)
-                metrics[name] = per_character(*self.total(some, self.positions, tell, places))
+                metrics[name] = per_character(*self.total(some, self.room, tell, places))
             else:
                 metrics[name] = per_character(*self.masked_total(ids, name, limit, tell))
         return metrics
@@ -164,7 +168,7 @@ class TextEvaluator:
             Total nats, float, and number of predicted characters, int.
         """
         nll, characters, done = 0.0, 0, 0
-        for window in windows(ids, self.tokenizer, self.positions, stride, self.batch):
+        for window in self._text_windows(ids, stride):
             counted = window.pop("counted")
             share = int(counted.sum()) / (len(ids) - 1)
             before = done / (len(ids) - 1)

@@ -55,7 +55,7 @@ class TextTask(Task):
             data.validation,
             tokenizer,
             tokens.words,
-            at_least=self.config.context.positions + 1,
+            at_least=self.config.context.text_positions + 1,
             encoding=data.encoding,
             mix=[(mixed.source, mixed.share) for mixed in data.mix],
             subwords=tokens.subwords,
@@ -81,13 +81,14 @@ class TextTask(Task):
         return TextBatches(
             self.splits.train,
             self.tokenizer,
-            config.context.positions,
+            config.context.text_positions,
             config.train.batch_size,
             config.seed,
             padding=config.context.padding,
             # Purely autoregressive batches need no objectives and then contain no weights.
             objectives=config.train.objectives if config.train.objectives.whole else None,
             mixed=self.splits.mixed,
+            slots=config.context.slots,
         )
 
     @property
@@ -124,7 +125,8 @@ class TextTask(Task):
 
     @property
     def units_per_step(self):
-        return self.config.train.batch_size * self.config.context.positions * self.units_per_token
+        context = self.config.context
+        return self.config.train.batch_size * context.text_positions * self.units_per_token
 
     # === Figures ===
 
@@ -135,7 +137,7 @@ class TextTask(Task):
         ids = self.validation
         if limit and len(ids) > limit:
             # At least one window and the token after it.
-            limit = min(len(ids), max(limit, self.config.context.positions + 1))
+            limit = min(len(ids), max(limit, self.config.context.text_positions + 1))
             ids = spread(ids, limit, pieces=max(1, min(16, limit // 1024)))
             self._say_limit(say, len(ids), len(self.validation), "tokens of the validation text")
         return evaluator.metrics(ids, progress)
@@ -162,7 +164,7 @@ class TextTask(Task):
     def format_metrics(self, metrics):
         modes, positions = (
             metrics.get("modes", {"autoregressive": metrics}),
-            self.config.context.positions,
+            self.config.context.text_positions,
         )
         lines = [
             f"{one['loss']:.4f} nats, {one['bits_per_character']:.4f} bits per character "

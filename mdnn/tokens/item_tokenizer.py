@@ -28,7 +28,7 @@ class ItemTokenizer:
     Args:
         words: Tuple of strings, the word table of `mdnn.tokens.characters.TextTokenizer`.
         rate: Integer, samples per second of every sound.
-        spectrum: `mdnn.tokens.spectrum.Spectrum`, how sounds become grids; `None` for the default.
+        spectrum: `mdnn.tokens.spectrum.Spectrum`, settings of sounds as grids; `None`: the default.
 
     Raises:
         MdnnError: If the rate is not a positive integer, or the word table is invalid.

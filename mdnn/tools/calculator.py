@@ -129,7 +129,7 @@ class _Calculation:
     def factor(self):
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ToolError("it is nested too deeply")
+            raise ToolError("the expression is nested too deeply")
         try:
             if self.take("-"):
                 return -self.factor()
@@ -152,7 +152,7 @@ class _Calculation:
 
     def atom(self):
         if self.at >= len(self.tokens):
-            raise ToolError("the expression breaks off")
+            raise ToolError("the expression is incomplete")
         number, word, sign = self.tokens[self.at]
         self.at += 1
         if number is not None:
@@ -171,7 +171,7 @@ class _Calculation:
 
     def function(self, name):
         if name == "pi":
-            raise ToolError("pi is no fraction; give the digits that you need")
+            raise ToolError("pi is not a fraction; write the digits that you need")
         if name not in _FUNCTIONS:
             raise ToolError(f"unknown function {name!r}; known: {', '.join(_FUNCTIONS)}")
         if not self.take("("):

@@ -86,7 +86,7 @@ class McpServer:
         """Calls a tool and returns its text.
 
         Raises:
-            ToolError: the server says that it failed, or does not answer any more.
+            ToolError: the server reports a failure, or no longer answers.
         """
         if not self.thread.is_alive():
             raise ToolError("the server has ended")

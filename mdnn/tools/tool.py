@@ -13,10 +13,10 @@ class LocalTool(abc.ABC):
     """A tool that runs in this process.
 
     Attributes:
-        name, description: class attributes, str, what the network is told.
+        name, description: class attributes, str, its description for the network.
         parameters: class attribute, dict from names to JSON schemas.
         required: class attribute, names of parameters that a call must have.
-        harmless: class attribute, bool, whether a call changes nothing and tells nobody anything.
+        harmless: class attribute, bool, whether a call changes nothing and sends nothing.
         untrusted: class attribute, bool, whether results are other people's texts.
     """
 

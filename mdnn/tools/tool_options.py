@@ -41,7 +41,7 @@ def add_tools(command):
     group.add_argument(
         "--web-search",
         metavar="ADDRESS",
-        help="search through an address that answers as SearXNG's JSON: web_search",
+        help="search the web through an address that answers with SearXNG's JSON: web_search",
     )
     group.add_argument(
         "--mcp",

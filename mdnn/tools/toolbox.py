@@ -26,9 +26,9 @@ class Toolbox:
 
     Args:
         tools: list of `mdnn.tools.tool.LocalTool`.
-        allowed: names of the tools that run without being asked for; `"*"`: all.
-        seconds: float, how long a call may take.
-        most: int, characters of a result that the network is told.
+        allowed: names of the tools that run without approval; `"*"`: all.
+        seconds: float, time limit of a call.
+        most: int, largest number of characters of a result.
 
     Raises:
         MdnnError: two tools of one name, or an allowed name that no tool has.

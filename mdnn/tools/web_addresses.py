@@ -88,17 +88,17 @@ def check_address(url, hosts):
         split = urlsplit(url)
         port = split.port
     except ValueError:
-        raise ToolError(f"no address: {url[:200]!r}") from None
+        raise ToolError(f"not a web address: {url[:200]!r}") from None
     if split.scheme not in PORTS:
         raise ToolError(f"expected an address of http or https, received {url[:200]!r}")
     if "@" in split.netloc:
-        raise ToolError("an address with a user's name is not asked")
+        raise ToolError("an address with a user name is not allowed")
     host = _ascii_name(split.hostname or "")
     if not _NAME.fullmatch(host) or _is_number(host):
         raise ToolError(f"expected a host's name, received {(split.hostname or '')[:100]!r}")
     host = host.removesuffix(".")
     if port not in (None, PORTS[split.scheme]):
-        raise ToolError(f"port {port} is not asked, only that of {split.scheme}")
+        raise ToolError(f"port {port} is not allowed, only the default port of {split.scheme}")
     if not hosts.allows(host):
         allowed = ", ".join(hosts.patterns) or "none"
         raise ToolError(f"the host {host[:100]} is not allowed; allowed: {allowed}")
@@ -184,7 +184,7 @@ def resolve(address, private=False):
         raise ToolError(f"the host {address.host[:100]} is not known") from None
     for entry in entries:
         if not private and not is_public(entry[4][0]):
-            raise ToolError(f"the host {address.host[:100]} leads to a private address")
+            raise ToolError(f"the host {address.host[:100]} resolves to a private address")
     if not entries:
         raise ToolError(f"the host {address.host[:100]} is not known")
     return [(entry[0], entry[4]) for entry in entries]

@@ -62,7 +62,7 @@ def fetch(url, hosts, private=False, seconds=MAX_SECONDS):
         `Page`.
 
     Raises:
-        ToolError: an address that may not be asked, no answer in time, or one that is too large
+        ToolError: an address that is not allowed, no answer in time, or one that is too large
             or of another kind.
     """
     end = time.monotonic() + seconds
@@ -104,7 +104,7 @@ def _request(address, places, end):
             body = _body(response, connection.sock, end)
             return Page(address.url, kind, body, response.headers.get_content_charset() or "")
     except TimeoutError:
-        raise ToolError(f"no answer of {address.host} in time") from None
+        raise ToolError(f"{address.host} did not answer in time") from None
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         raise ToolError(f"{address.host}: {reason}") from None
@@ -151,7 +151,7 @@ def _body(response, connection, end):
     """Reads a body within the limits, and unpacks it."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise ToolError(f"the page is packed as {encoding[:40]}")
+        raise ToolError(f"the page has the unsupported encoding {encoding[:40]}")
     unpack = zlib.decompressobj(31) if "gzip" in encoding else None
     pieces, size, packed = [], 0, 0
     while True:

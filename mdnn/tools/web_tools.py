@@ -128,7 +128,7 @@ class WebSearch(LocalTool):
                 for hit in results[:MAX_HITS]
             ]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ToolError("the search answered in another form than SearXNG's JSON") from None
+            raise ToolError("the answer of the search is not SearXNG's JSON") from None
         self.visit.links = [url for url, _, _ in hits]
         lines = [
             f"[{number}] {_one_line(title, 200)}\n{url[:300]}\n{_one_line(text, 400)}"
@@ -154,7 +154,7 @@ def web_tools(hosts, search=None, private=False):
     """Returns the tools of the web.
 
     Args:
-        hosts: list of names that may be asked, see `AllowedHosts`.
+        hosts: list of the names of allowed hosts, see `AllowedHosts`.
         search: str, the address of a search, or `None`.
         private: bool, whether hosts may have private addresses.
     """

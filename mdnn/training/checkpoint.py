@@ -122,7 +122,7 @@ def restore(path, sections, say=None):
     """
     found, damaged = _found(path), None
     if not found:
-        raise MdnnError(f"{path} has no checkpoint to go on from: {FOLDER} has none")
+        raise MdnnError(f"{path} has no checkpoint to resume: there is none in {FOLDER}")
     for _, file in found:
         try:
             arrays, progress = _read(file)
@@ -185,7 +185,7 @@ def _read(file):
         # Checkpoints written before there were stages have none.
         table = {"stage": 0} | table
     if not isinstance(table, dict) or set(table) != set(fields):
-        raise MdnnError(f"{file} does not say how far the run was")
+        raise MdnnError(f"{file} lacks the progress of its run")
     for name, value in table.items():
         if not _KINDS[name](value):
             raise MdnnError(f"{where}: {name}: received {str(value)[:40]!r}")

@@ -54,7 +54,7 @@ def make_start(init_from, optimizer=False):
     """Opens the run that a new run is started from.
 
     Args:
-        init_from: what `mdnn.runs.run_folder.open_run` takes: a run folder, a `.keras` file, a
+        init_from: an argument of `mdnn.runs.run_folder.open_run`: a run folder, a `.keras` file, a
             `Network` or a `Run`; or `None`.
         optimizer: boolean, see `Start`.
 
@@ -62,7 +62,7 @@ def make_start(init_from, optimizer=False):
         `Start`; `None` without `init_from`.
 
     Raises:
-        MdnnError: no run, or one without a checkpoint if its optimizer's state is asked for.
+        MdnnError: no run, or one without a checkpoint if its optimizer's state is requested.
     """
     if init_from is None:
         if optimizer:

@@ -42,7 +42,7 @@ def resumed_config(config, path, source=None):
             checkpoint (such as a quantized run).
     """
     if not (path / CONFIG).is_file():
-        raise MdnnError(f"{path} is no run folder to go on with: it has no {CONFIG}")
+        raise MdnnError(f"{path} is no run folder to resume: it has no {CONFIG}")
     check_format(path)
     # A run that was killed before its first checkpoint starts over.
     if checkpoint.newest(path) is None and (path / WEIGHTS).exists():
@@ -51,12 +51,10 @@ def resumed_config(config, path, source=None):
             dtype = weights_dtype(path)
         if dtype != "float32":
             raise MdnnError(
-                f"{path} has {dtype} weights, which training does not go on with: expected the "
+                f"{path} has {dtype} weights, which cannot be trained: expected the "
                 "run that it was made from"
             )
-        raise MdnnError(
-            f"{path} has no checkpoint to go on from: there is none in {checkpoint.FOLDER}"
-        )
+        raise MdnnError(f"{path} has no checkpoint to resume: there is none in {checkpoint.FOLDER}")
     own = load_config(path / CONFIG)
     length = {"minutes": config.train.minutes, "steps": config.train.steps}
     own = dataclasses.replace(own, train=dataclasses.replace(own.train, **length), mesh=config.mesh)
@@ -75,7 +73,7 @@ def own_folders(path):
     inner = [folder for folder in path.iterdir() if folder.is_dir()]
     for folder in inner:
         if folder.is_symlink():
-            raise MdnnError(f"{folder} is a link: a run folder is written to, expected its own")
+            raise MdnnError(f"{folder} is a link: expected the path of the run folder itself")
     return [path, *inner]
 
 
@@ -142,12 +140,12 @@ def prepare_run(config, path, resume=False, source=None, init_from=None, init_op
     if resume:
         if init_from is not None or init_optimizer:
             raise MdnnError(
-                "--init-from starts a new run and --resume goes on with one: expected one of them"
+                "--init-from starts a new run and --resume continues one: expected only one of them"
             )
         config = resumed_config(config, path, source)
     else:
         if source is not None:
-            raise MdnnError("source: expected with resume alone; a new run takes data.source")
+            raise MdnnError("source: expected only with resume; a new run takes data.source")
         check_new_folder(path)
     begun = resume and checkpoint.newest(path) is not None
     stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0

@@ -18,7 +18,7 @@ class RunOutput:
     Attributes:
         run: `mdnn.runs.run_folder.Run` with its network set.
         config: the run's whole `mdnn.Config`, with all stages.
-        model, task, optimizer, step, feed, evaluator: what the run trains with.
+        model, task, optimizer, step, feed, evaluator: the objects that the run trains with.
         progress: `mdnn.training.checkpoint.Progress`.
         mode_losses: `mdnn.training.mode_losses.ModeLosses`.
         display: `mdnn.training.progress.Display`.

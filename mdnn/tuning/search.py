@@ -183,7 +183,7 @@ def _check_same(folder, described):
     for name, value in described.items():
         if not isinstance(before, dict) or before.get(name) != value:
             what = "another config" if name == "config" else "other values"
-            raise MdnnError(f"{folder} is a search with {what} than given here")
+            raise MdnnError(f"{folder} holds a search with {what}")
 
 
 def _write_best(folder, config, best, count):

@@ -117,7 +117,7 @@ class Study:
             trial: an Optuna trial.
             loss: float, or `None` for a trial that failed.
             state: `"COMPLETE"`, `"PRUNED"` or `"FAIL"`.
-            facts: what else to keep of it: strings and numbers.
+            facts: further strings and numbers to store with it.
         """
         for name, value in facts.items():
             trial.set_user_attr(name, value)

@@ -92,8 +92,8 @@ def test_errors_do_not_end_it(talk, tmp_path):
     assert (status, out) == (0, "")
     said = [
         "unknown command /agan (did you mean 'again'?)",
-        "nothing to take back",
-        "nothing to answer again",
+        "no message to take back",
+        "no message to answer again",
         "expected /edit TEXT",
         "no message to edit",
         "expected /set NAME VALUE",

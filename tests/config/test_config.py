@@ -246,8 +246,8 @@ def test_set(path, settings, found):
         ("backbone.layer.².bias=true", "backbone.layer.².bias: expected a number below 1"),
         ("backbone.layer.-1=1", "backbone.layer.-1: expected a number below 1, received '-1'"),
         ("backbone.layer.0=1", "backbone.layer.0: expected a table, received 1"),
-        ("train.steps.x=1", "train.steps.x: 'x' is below a value, not a table"),
-        ("train.steps.x.y=1", "train.steps.x.y: 'x' is below a value, not a table"),
+        ("train.steps.x=1", "train.steps.x: expected a table above 'x', received a value"),
+        ("train.steps.x.y=1", "train.steps.x.y: expected a table above 'x', received a value"),
         ("train=3", "train: expected a table, received 3"),
         ("data.source=\udcff.txt", "data.source: expected a text of Unicode characters"),
     ],
@@ -279,7 +279,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["refeed={steps=3, bptt_steps=2, initial_state='learned'}"],
-            "refeed.initial_state: no gradient reaches a learned start",
+            "refeed.initial_state: 'learned' needs gradients through all steps",
         ),
         (["tokens.modalities=['txt']"], "tokens.modalities: unknown modality 'txt' (did you mean"),
         (["tokens.modalities=['text', 'text']"], "tokens.modalities: expected 'text' once"),
@@ -338,7 +338,7 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (["tokens.words=9"], "tokens: the modality 'word' and tokens.words above 0 require"),
         (["tokens.modalities=['text', 'word']"], "tokens: the modality 'word' and tokens.words"),
-        (["backbone.layer=[]"], "backbone.layer: expected at least one branch"),
+        (["backbone.layer=[]"], "backbone.layer: expected at least one layer"),
         (["backbone.layer.0.mixer=[]"], "backbone.layer.0: kind = 'mix' and a list of mixers"),
         (["backbone.layer.0.kind=linear"], "backbone.layer.0: kind = 'mix' and a list of"),
         (
@@ -375,9 +375,9 @@ MIXER = "backbone.layer.0.mixer.0"
         ),
         (
             ["backbone.layer.0.block=[{}]"],
-            "backbone.layer.0.block: a key of a fold or chunks alone, received kind = 'mix'",
+            "backbone.layer.0.block: only a key of a fold or chunks, received kind = 'mix'",
         ),
-        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: a key of a fold or chunks alone"),
+        (["backbone.layer.0.depth=2"], "backbone.layer.0.depth: only a key of a fold or chunks"),
         ([f"{MIXER}.groups=3"], f"{MIXER}.groups: expected a divisor of backbone.width = 128"),
         (
             [f"{MIXER}.kind=attention", f"{MIXER}.heads=3"],
@@ -408,12 +408,12 @@ def fold_config(grid=(3, 2), objectives=None, **fold):
     [
         ({"grid": (6,)}, ".kind: a fold needs a context.grid of at least two axes"),
         ({"width": None}, ".width: a fold needs channels of a folded row, received none"),
-        ({"block": None}, ".block: a fold needs branches for its rows, received none"),
+        ({"block": None}, ".block: a fold needs layers for its rows, received none"),
         ({"mixer": [{}]}, ": kind = 'mix' and a list of mixers belong together"),
-        ({"stack": 2}, ".stack: a key of no fold, received kind = 'fold'"),
-        ({"times": 2}, ".times: a key of no fold, received kind = 'fold'"),
-        ({"gate": "silu"}, ".gate: a key of no fold, received kind = 'fold'"),
-        ({"activation": "silu"}, ".activation: a key of no fold, received kind = 'fold'"),
+        ({"stack": 2}, ".stack: not a key of kind = 'fold'"),
+        ({"times": 2}, ".times: not a key of kind = 'fold'"),
+        ({"gate": "silu"}, ".gate: not a key of kind = 'fold'"),
+        ({"activation": "silu"}, ".activation: not a key of kind = 'fold'"),
         ({"block": [{}]}, ".block.0: kind = 'mix' and a list of mixers belong together"),
         (
             {"block": [{"mixer": [{"groups": 4}]}]},
@@ -476,7 +476,7 @@ def test_keys_of_items_are_taken_with_items(path, key):
         (b"seed = " + b"9" * 5000, r"cannot be read as TOML: "),
         (b"seed = " + b"[" * 100_000, r"cannot be read as TOML: "),
         (b"", r"train: expected one of train.minutes and train.steps"),
-        (b"train.steps = 1", r"backbone.layer: expected at least one branch"),
+        (b"train.steps = 1", r"backbone.layer: expected at least one layer"),
     ],
 )
 def test_files_that_are_no_config(path, content, message):

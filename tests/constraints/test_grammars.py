@@ -82,8 +82,8 @@ def test_patterns(pattern):
     [
         ("(a", r"expected '\)', at character 2"),
         ("a)", r"'\)' without '\('"),
-        ("[a", "it breaks off"),
-        ("a\\", "it breaks off"),
+        ("[a", "it is incomplete"),
+        ("a\\", "it is incomplete"),
         ("*a", "nothing to repeat"),
         ("a**", "nothing to repeat"),
         ("[b-a]", "expected a range in order"),

@@ -164,7 +164,7 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
             "tokens.digits: 1 digits of base 3 tell 3 coordinates apart, expected at least 4",
         ),
         ("tokens.table=bits", "tokens.table: expected 'bytes' of a puzzle"),
-        ("data.loops=0.1", "data.loops: a key of a maze that is drawn, received 'sudoku-4x4'"),
+        ("data.loops=0.1", "data.loops: only for a maze that is drawn, received 'sudoku-4x4'"),
         ("data.validation=0.0", "data.validation: expected a share of the puzzles above 0"),
         ("context.layout=stream", "'symbol', which belongs to context.layout = 'puzzle'"),
     ],

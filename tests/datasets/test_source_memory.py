@@ -1,7 +1,9 @@
 """Memory of open sources: a small multiple of their files."""
 
+import contextlib
 import json
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from mdnn.datasets.items import manifest_lines
 from mdnn.datasets.items.example import FileItem, Room
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.media.media_files import write_item
+from mdnn.datasets.tfds import tfds_items
 from mdnn.tokens import characters
 from mdnn.tokens.items import Item
 
@@ -99,3 +102,67 @@ def test_texts(tmp_path, words, monkeypatch):
     mdnn.open_text(path, words=words)
     _, most = peak(lambda: mdnn.open_text(path, words=words))
     assert most < 10 * path.stat().st_size
+
+
+COUNT, SIDE, SAMPLES = 400, 64, 4000
+SET_BYTES = COUNT * (3 * SIDE**2 + 2 * SAMPLES)
+
+
+def set_example(number):
+    """A picture and a sound of an emulated set, pure functions of the number, and a label."""
+    rng = np.random.default_rng(number)
+    return {
+        "image": rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8),
+        "audio": rng.integers(-99, 99, SAMPLES),
+        "label": number % 2,
+    }
+
+
+@pytest.fixture
+def large_set(monkeypatch):
+    """A set of TFDS, emulated, of many pictures and sounds; nothing of it is prepared."""
+    kinds = {name: type(name, (), {}) for name in ("Image", "Video", "Audio", "Text", "ClassLabel")}
+    image, audio, label = (kinds[name]() for name in ("Image", "Audio", "ClassLabel"))
+    image.shape, image.np_dtype = (SIDE, SIDE, 3), np.uint8
+    audio.shape, audio.np_dtype, audio.sample_rate = (None,), np.int64, 8000
+    label.num_classes, label.names = 2, ["even", "odd"]
+    info = SimpleNamespace(
+        features={"image": image, "audio": audio, "label": label}, splits=("train",)
+    )
+    opened = SimpleNamespace(features=SimpleNamespace(**kinds)), SimpleNamespace(info=info)
+    monkeypatch.setattr(tfds_items, "open_set", lambda *_, **__: contextlib.nullcontext(opened))
+    monkeypatch.setattr(tfds_items, "examples", lambda *_: map(set_example, range(COUNT)))
+
+
+@pytest.mark.usefixtures("large_set")
+def test_sets(tmp_path):
+    splits, most = peak(lambda: mdnn.open_dataset("tfds:large"))
+    assert most < SET_BYTES / 10
+    assert len(splits.train) + len(splits.validation) == COUNT
+    _, most = peak(lambda: planned_contexts(splits.train, "given"))
+    assert most < SET_BYTES / 10
+    for line in (splits.train[0], splits.train[-1], splits.validation[3]):
+        words, picture, sound = (part[0] for part in line.parts)
+        number = int(line.name.split()[-1])
+        expected = set_example(number)
+        assert [words.value, sound.rate] == [("even", "odd")[number % 2], 8000]
+        np.testing.assert_array_equal(picture.value, expected["image"])
+        np.testing.assert_array_equal(sound.value, expected["audio"])
+    path = tmp_path / "manifest.jsonl"
+    items = [{"text": "odd"}, {"image": "tfds:large", "label": "odd"}]
+    path.write_text(json.dumps({"items": items}))
+    splits, most = peak(lambda: mdnn.open_dataset(path))
+    assert most < SET_BYTES / 10
+    pictures = splits.train[0].parts[1]
+    assert len(pictures) == COUNT // 2 - COUNT // 20
+    number = int(pictures[7].name.split()[2])
+    np.testing.assert_array_equal(pictures[7].value, set_example(number)["image"])
+    assert number % 2 == 1
+
+
+@pytest.mark.usefixtures("large_set")
+def test_kinds_of_sets_are_checked_when_they_are_opened():
+    with pytest.raises(mdnn.MdnnError, match="train 0 audio: expected an item of the kinds"):
+        mdnn.open_dataset("tfds:large", kinds=("text", "image"))
+    splits = mdnn.open_dataset("tfds:large", kinds=("text", "image", "spectrum"))
+    assert splits.train[0].parts[2][0].kind == "spectrum"

@@ -1,7 +1,10 @@
 """Pictures, films, sounds and texts of TFDS sets, prepared here; no network."""
 
+import errno
 import json
+import os
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
@@ -250,10 +253,38 @@ def test_useless_features_are_named():
     assert error_line(read_items, "mdnn_numbers").endswith("received features number")
 
 
-def test_sets_too_large_for_the_memory(monkeypatch):
-    monkeypatch.setattr(tfds_items, "MOST_BYTES", 20_000)
-    assert "mdnn_mnist is too large to be held in memory" in error_line(read_items, "mdnn_mnist")
-    assert len(read_items("mdnn_review").examples) == 3
+class FullDisk:
+    """In place of a temporary file on a disk without space."""
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_sets_too_large_for_the_disk(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FullDisk())
+    message = error_line(read_items, "mdnn_mnist")
+    assert message.startswith("tfds:mdnn_mnist cannot be written into a memory map in ")
+    assert message.endswith("No space left on device")
+
+
+def test_values_are_read_from_a_file():
+    found = read_items("mdnn_mnist")
+    items, sides = found.of("image", 3)
+    for item, side in zip(items, sides, strict=True):
+        number = int(item.value[0, 0])
+        np.testing.assert_array_equal(item.value, digit(number)["image"][..., 0])
+        assert (item.kind, number % 10) == ("grey", 3)
+        assert side == ("train" if number < 30 else "validation")
+        assert item.name.startswith(f"tfds:mdnn_mnist {'train' if number < 30 else 'test'} ")
+    with pytest.raises(ValueError, match="read-only"):
+        items[1].value[0] = 0
+    assert items[1] == found.of("image", "3")[0][1] != items[0]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,19 @@ def test_characters(native, name):
     np.testing.assert_array_equal(np.concatenate(_decoded(alone, 7, 23), axis=1)[0], others[2])
 
 
+def test_learned_slots(native):
+    """Slots stay at the start of every context, and are no characters."""
+    network = text_network("grid", context={"grid": NETWORKS["grid"][0], "slots": 3})
+    overlap = overlap_length(network.grid)
+    window, filled = encode_prompts(TextTokenizer(()), PROMPTS[:2], network.positions, 3)
+    expected = keras_texts(network, sampler="filtered").start(window, filled, settings(2))
+    found = native_decoder(network, overlap=overlap).start(window, filled, settings(2))
+    texts, others = _decoded(expected, 40)[0], _decoded(found, 40)[0]
+    for text, other in zip(texts, others, strict=True):
+        assert len(text) > 20
+        np.testing.assert_array_equal(text, other[: len(text)])
+
+
 def _decoded(groups, *counts):
     return [groups.decode(count) for count in counts]
 

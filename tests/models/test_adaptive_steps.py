@@ -174,11 +174,17 @@ def test_it_is_saved_and_cloned(tmp_path):
 @pytest.mark.parametrize(
     ("refeed", "message"),
     [
-        (LENGTH | {"bptt_steps": 1}, "refeed.bptt_steps: expected 0 with rule 'length', under"),
-        (LENGTH | {"remat": True}, "refeed.remat: expected False with rule 'length', under which"),
+        (
+            LENGTH | {"bptt_steps": 1},
+            "refeed.bptt_steps: expected 0 with step_schedule = 'length', in",
+        ),
+        (
+            LENGTH | {"remat": True},
+            "refeed.remat: expected False with step_schedule = 'length', in which",
+        ),
         (
             LENGTH | {"supervision_steps": 2},
-            "refeed.supervision_steps: expected 1 with rule 'length'",
+            "refeed.supervision_steps: expected 1 with step_schedule = 'length'",
         ),
         (
             LENGTH | {"steps_by_length": {"per_given": 1.0, "most": 6}},
@@ -188,7 +194,7 @@ def test_it_is_saved_and_cloned(tmp_path):
             HALT | {"halt_exploration_prob": 0.5},
             "refeed.halt_exploration_prob: expected 0.1 outside puzzles",
         ),
-        (HALT | {"supervision_steps": 1}, "refeed.supervision_steps: rule 'halt' needs some"),
+        (HALT | {"supervision_steps": 1}, "refeed.supervision_steps: expected at least 2"),
     ],
 )
 def test_what_is_refused(refeed, message):

@@ -118,7 +118,9 @@ def test_built_whole_where_writing_in_turn_is_not_trained():
     np.testing.assert_allclose(
         scores(model.with_options(causal=False), tokens), expected, rtol=1e-4, atol=1e-4
     )
-    with pytest.raises(MdnnError, match="this network cannot write in turn: it has mixers"):
+    with pytest.raises(
+        MdnnError, match="this network cannot decode autoregressively: it has mixers"
+    ):
         model.with_options(causal=True)
 
 

@@ -157,7 +157,7 @@ def test_unknown_dtypes():
 def test_no_finite_numbers(value):
     array = normal(64, 64)
     array[3, 5] = value
-    with pytest.raises(MdnnError, match="'a/kernel' holds values that are no finite numbers"):
+    with pytest.raises(MdnnError, match="'a/kernel' holds values that are not finite"):
         pack({"a/kernel": array}, "int8")
 
 

@@ -103,7 +103,7 @@ def test_ranks_of_bm25(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import database
 
-    for name in ("database", "wall"):
+    for name in ("database", "benchmark_runs"):
         sys.modules.pop(name)
     stored = ["1the cat sat on a mat", "2the dog ate a bone  ", "3no cat here and there"]
     questions = [" dog ate  2", " cat here 3", " cat sat on1", ' "x" OR  *1', "         2"]

@@ -30,7 +30,7 @@ def benchmarks(monkeypatch):
     pictures, digits = digits_data.pictures()
     monkeypatch.setattr(digits_data, "pictures", lambda: (pictures[:160], digits[:160]))
     yield
-    for name in (*OWN, "digits_data", "judges", "resumed", "wall"):
+    for name in (*OWN, "digits_data", "judges", "resumed", "benchmark_runs"):
         sys.modules.pop(name, None)
 
 

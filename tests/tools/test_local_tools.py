@@ -58,8 +58,8 @@ def test_calculator(expression, value):
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
-        ("", "breaks off"),
-        ("1 +", "breaks off"),
+        ("", "is incomplete"),
+        ("1 +", "is incomplete"),
         ("1 2", "expected an operator"),
         ("(1", "expected '\\)'"),
         ("1 / 0", "division by zero"),

@@ -205,18 +205,21 @@ def test_refeeds_of_a_run(tmp_path, capsys):
     [
         (
             ("refeed.step_schedule=halt",),
-            "refeed.supervision_steps: rule 'halt' needs some to choose from",
+            "refeed.supervision_steps: expected at least 2 with step_schedule = 'halt'",
         ),
-        (("refeed.step_schedule=sampled",), "refeed.bptt_steps: rule 'sampled' draws from"),
+        (("refeed.step_schedule=sampled",), "refeed.bptt_steps: step_schedule = 'sampled' draws"),
         (
             ("refeed.step_schedule=length",),
-            "refeed.steps_by_length: rule 'length', and no other, has per_given",
+            "refeed.steps_by_length: expected per_given or per_asked above 0 if and only if",
         ),
         (
             ("refeed.steps_by_length.per_asked=1.0",),
-            "refeed.steps_by_length: rule 'length', and no other",
+            "refeed.steps_by_length: expected per_given or per_asked above 0",
         ),
-        (("refeed.progressive=0.5",), "refeed.progressive: expected 1 without rule 'sampled'"),
+        (
+            ("refeed.progressive=0.5",),
+            "refeed.progressive: expected 1 without step_schedule = 'sampled'",
+        ),
         (("refeed.feedback=both",), "refeed.feedback: expected 'state' with tokens.candidates"),
         (
             ("tokens.candidates=5",),

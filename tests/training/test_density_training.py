@@ -199,7 +199,10 @@ def test_bad_densities(run, tiny_run, tmp_path, capsys):
             "trained with 1 (train.density",
         ),
         (["evaluate", tiny_run, "--density", "auto"], "density: 'auto' needs a run of texts"),
-        (["evaluate", run.path, "--density", "auto", "--steps", "2"], "goes with no other option"),
+        (
+            ["evaluate", run.path, "--density", "auto", "--steps", "2"],
+            "cannot be combined with other options",
+        ),
         (
             ["export", run.path, tmp_path / "saved", "--density", "auto"],
             "'auto' is chosen for",

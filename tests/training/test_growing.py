@@ -17,7 +17,7 @@ from mdnn.runs.origin import read_origin
 from mdnn.runs.run_folder import open_run
 from mdnn.runs.safetensors_io import read_arrays
 from mdnn.training import checkpoint, trainer
-from mdnn.training.growing.grow_run import _state_of
+from mdnn.training.growing.run_state import state_of
 from mdnn.training.growing.training_state import grow_state
 from mdnn.training.optimizers import make_optimizer
 
@@ -238,7 +238,7 @@ def test_a_network_without_a_training(tmp_path, tiny_run):
         assert facts["step"] is None
         assert facts["difference"] < 1e-5
         assert mdnn.load(tmp_path / f"run-{number}").config.backbone.depth == 2
-    assert _state_of(open_run(network)) is None
+    assert state_of(open_run(network)) is None
 
 
 def test_the_command_line(tmp_path, tiny_run, capsys):

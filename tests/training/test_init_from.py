@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit(tmp_path, config, tiny_run):
         ({"init_from": "nothing"}, "nothing is no run folder"),
         ({"init_from": 3}, "run: expected"),
         ({"init_optimizer": True}, "--init-optimizer takes the state of the run"),
-        ({"source": "text.txt"}, "source: expected with resume alone"),
+        ({"source": "text.txt"}, "source: expected only with resume"),
     ],
 )
 def test_what_is_no_start(tmp_path, config, how, message):
@@ -168,7 +168,7 @@ def test_the_command_line(tmp_path, config, tiny_run, capsys):
     assert json.loads(capsys.readouterr().out)["origin"]["step"] == 300
     # Started from, gone on with: not both.
     assert main([*command[:6], "--resume"]) == 2
-    assert "expected one of them" in capsys.readouterr().err
+    assert "expected only one of them" in capsys.readouterr().err
     assert main(["train", str(path), "--out", out, "--init-from", "no-run", *short]) == 2
 
 

@@ -394,7 +394,7 @@ def test_a_damaged_list_of_items(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("data.validation=0",), "nothing of '.*' validates; expected a share above 0"),
+        (("data.validation=0",), "'.*' has no validation examples; expected a share above 0"),
         (
             ("context.grid=[3, 8]",),
             "jsonl:1 one: its items and the end token need up to 25 positions, a context",

@@ -271,13 +271,13 @@ def test_what_cannot_be_trained_leaves_no_folder(tmp_path, settings, text, messa
 
 def test_resuming_what_is_no_run(tmp_path, tiny_run):
     config = tiny.load_config(tmp_path, *tiny.QUICK)
-    with pytest.raises(mdnn.MdnnError, match=r"none is no run folder to go on with"):
+    with pytest.raises(mdnn.MdnnError, match=r"none is no run folder to resume"):
         mdnn.train(config, tmp_path / "none", resume=True, show=False)
     assert not (tmp_path / "none").exists()
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.toml").write_bytes((tiny_run / "config.toml").read_bytes())
     (tmp_path / "half" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(mdnn.MdnnError, match=r"half has no checkpoint to go on from"):
+    with pytest.raises(mdnn.MdnnError, match=r"half has no checkpoint to resume"):
         mdnn.train(config, tmp_path / "half", resume=True, show=False)
     assert sorted(os.listdir(tmp_path / "half")) == ["config.toml", "model.safetensors"]
 

@@ -172,9 +172,9 @@ def test_searches_that_cannot_be_are_refused(played, config, tmp_path):
     with pytest.raises(mdnn.MdnnError, match="out"):
         mdnn.search(config, WIDTHS, 1, out)
     other = {"backbone.width": [8, 16]}
-    with pytest.raises(mdnn.MdnnError, match="is a search with other values than given here"):
+    with pytest.raises(mdnn.MdnnError, match="holds a search with other values"):
         mdnn.search(config, other, 1, out, resume=True)
-    with pytest.raises(mdnn.MdnnError, match="is a search with another config than given here"):
+    with pytest.raises(mdnn.MdnnError, match="holds a search with another config"):
         mdnn.search(config, WIDTHS, 1, out, ["seed=9"], resume=True)
 
 

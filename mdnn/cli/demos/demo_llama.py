@@ -133,7 +133,7 @@ def resident():
     except (OSError, StopIteration):
         import resource
 
-        # The largest so far, where the present one is not told: kilobytes, on macOS bytes.
+        # The peak, for systems that do not report the current size: kilobytes, on macOS bytes.
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
 

@@ -238,7 +238,7 @@ def check_fit(lines, tokenizer, context, order="given", cut=False):
 
 
 def _longest_items(lines, tokenizer, context, order, cut):
-    """Returns what `check_fit` does."""
+    """Implements `check_fit`; same arguments and result."""
     if not lines:
         raise MdnnError("expected at least one example; received none")
     longest = {}

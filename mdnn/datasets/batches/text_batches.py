@@ -12,6 +12,7 @@ from mdnn.datasets.batches.objectives import (
 from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
+from mdnn.tokens.context_slots import behind_slots
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
@@ -49,6 +50,8 @@ class TextBatches(StepBatches):
             `autoregressive` batches are the same as with `None`.
         mixed: Sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
             share of the windows that is drawn from each. The shares are below 1 in sum.
+        slots: Integer, number of learned slots before each window, positions in addition to
+            `length`.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
@@ -74,6 +77,7 @@ class TextBatches(StepBatches):
         repeat=False,
         objectives=None,
         mixed=(),
+        slots=0,
         **kwargs,
     ):
         ids = np.asarray(ids)
@@ -112,6 +116,7 @@ class TextBatches(StepBatches):
         self.seed = int(seed)
         self.padding = padding
         self.objectives = objectives
+        self.slots = int(slots)
 
     def objective(self, step):
         """Returns a step's objective: autoregressive, parallel or masked_diffusion."""
@@ -126,8 +131,8 @@ class TextBatches(StepBatches):
             step: Integer from 0.
 
         Returns:
-            A dictionary: `"tokens"`, int32 `[batch, length, 8]`; `"targets"`, of the same shape,
-            the tokens one position later, zeros at positions without a target; and, with
+            A dictionary: `"tokens"`, int32 `[batch, slots + length, 8]`; `"targets"`, of the same
+            shape, the tokens one position later, zeros at positions without a target; and, with
             `objectives`, `"weights"`, float32 `[batch, length]`, with mean 1 over the targets.
         """
         number = self.batch
@@ -152,8 +157,8 @@ class TextBatches(StepBatches):
         if objective != "autoregressive":
             tokens, targets, weight = self._masked(objective, step, tokens, targets, run, offset)
         batch = {
-            "tokens": np.ascontiguousarray(tokens),
-            "targets": np.ascontiguousarray(targets),
+            "tokens": np.ascontiguousarray(behind_slots(tokens, self.slots)),
+            "targets": np.ascontiguousarray(behind_slots(targets, self.slots, targets=True)),
         }
         if self.objectives is not None:
             batch["weights"] = normalised(weight[:, None], targets)
@@ -161,13 +166,13 @@ class TextBatches(StepBatches):
 
     @property
     def reads_parts(self):
-        """Boolean, whether `part_at` reads less than whole batches: no masks and no padding."""
-        return self.padding == "none" and self.objectives is None
+        """Boolean, whether `part_at` reads less than whole batches: no masks, padding, slots."""
+        return self.padding == "none" and self.objectives is None and not self.slots
 
     @property
     def shapes(self):
         """Shapes of a batch's arrays, a dict, without `weights`."""
-        shape = (self.batch, self.length, WIDTH)
+        shape = (self.batch, self.slots + self.length, WIDTH)
         return {"tokens": shape, "targets": shape}
 
     def part_at(self, step, examples, positions):

@@ -3,9 +3,10 @@
 import numpy as np
 
 from mdnn.errors import MdnnError
+from mdnn.tokens.context_slots import behind_slots
 
 
-def windows(ids, tokenizer, length, stride=None, batch=64):
+def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
     """Yields evaluation windows in which every token but the first is counted exactly once.
 
     With `stride == length` (the default) windows do not overlap and every position counts, the
@@ -19,10 +20,13 @@ def windows(ids, tokenizer, length, stride=None, batch=64):
         length: Integer, positions of a window.
         stride: Integer from 1 to `length`, tokens between the starts of windows.
         batch: Integer, windows per batch. The last batch is filled with windows of zeros.
+        slots: Integer, number of learned slots before each window, positions in addition to
+            `length`.
 
     Yields:
-        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, length, 8]`, `"counted"`
-        boolean `[batch, length]`. The end of the last window may be padding, which is not counted.
+        Dictionaries: `"tokens"` and `"targets"` int32 `[batch, slots + length, 8]`, `"counted"`
+        boolean `[batch, slots + length]`. The end of the last window may be padding, which is not
+        counted.
 
     Raises:
         MdnnError: If the text is too short or an argument is out of range.
@@ -37,10 +41,10 @@ def windows(ids, tokenizer, length, stride=None, batch=64):
         )
     if ids.ndim != 1 or len(ids) < 2:
         raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {ids.shape}")
-    return _windows(ids, tokenizer, length, stride, batch)
+    return _windows(ids, tokenizer, length, stride, batch, slots)
 
 
-def _windows(ids, tokenizer, length, stride, batch):
+def _windows(ids, tokenizer, length, stride, batch, slots):
     """Yields the windows; a separate generator, so that `windows` validates when called."""
     position = np.arange(length)
     beyond = max(0, len(ids) - 1 - length)
@@ -53,4 +57,8 @@ def _windows(ids, tokenizer, length, stride, batch):
         tokens = tokenizer.tokens(np.where(filled, ids.take(index, mode="clip"), -1))
         targets = tokenizer.tokens(np.where(filled, ids.take(index + 1, mode="clip"), -1), 0, 1)
         counted = filled & ((position >= length - stride) | (window == 0))
-        yield {"tokens": tokens, "targets": targets, "counted": counted}
+        yield {
+            "tokens": behind_slots(tokens, slots),
+            "targets": behind_slots(targets, slots, targets=True),
+            "counted": np.pad(counted, [(0, 0), (slots, 0)]),
+        }

@@ -1,4 +1,4 @@
-"""Lays conversations out as tokens, with what of them is counted."""
+"""Lays conversations out as tokens, with a mask of the tokens that count in the loss."""
 
 from dataclasses import dataclass
 

@@ -17,7 +17,7 @@ _KEYS = ("messages", "tools", "parallel_tool_calls")
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation as data.
+    """Messages and tools of one conversation.
 
     Args:
         messages: tuple of `mdnn.chat.messages.Message`.

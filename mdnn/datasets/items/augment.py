@@ -1,4 +1,4 @@
-"""Random changes of items, so that a network does not learn the few that there are by heart."""
+"""Changes items at random, so that a network does not memorize a small dataset."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ DRAWS = 6
 
 
 def augment(item, augment, bits, longest=None):
-    """An item a little other than it is.
+    """Returns a slightly changed item.
 
     A sound becomes faster or slower (and higher or deeper: its samples are interpolated
     linearly), quieter, noisier, and begins later; a picture or the frames of a film are shifted,

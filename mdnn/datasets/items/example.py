@@ -1,4 +1,4 @@
-"""A line: what belongs together in one context, each part in one or several ways."""
+"""Defines examples: items that belong together in one context, each with its variants."""
 
 import functools
 import threading
@@ -39,7 +39,7 @@ class Room:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FileItem:
-    """An item in a file, read when it is first asked for and kept while there is room.
+    """An item in a file, read on first use and cached while there is room.
 
     Args:
         kind: Name of a kind of item; a picture or a film may turn out grey.
@@ -124,7 +124,7 @@ class Example:
 
     @property
     def draws(self):
-        """Integer, how many numbers `draw` takes."""
+        """Integer, number of random numbers that `draw` takes."""
         return 2 * len(self.parts)
 
     @functools.cached_property
@@ -141,7 +141,7 @@ class Example:
         )
 
     def order_of(self, order):
-        """Returns the order that the line has where another is asked for: its own, or that one."""
+        """Returns the line's own order, or the given default if it has none."""
         return self.order or order
 
     def check(self, order):

@@ -1,4 +1,4 @@
-"""Sequences of examples that are made at each access, and what is computed of them once."""
+"""Sequences of examples that are made at each access, and facts that are computed of them once."""
 
 import collections.abc
 

@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import functools
 import os
 import pathlib
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from mdnn.datasets.items.train_validation_split import split_lines
 from mdnn.datasets.text.text_sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.tokens.items import Item, accepted_item, check_kind
+from mdnn.tokens.items import accepted_item, check_kind
 
 __all__ = ["DatasetSplits", "Example", "FileItem", "load", "open_dataset"]
 
@@ -37,10 +38,10 @@ class DatasetSplits:
         """Yields what was found, for `mdnn.datasets.fingerprint.fingerprint`."""
         for line in self.train.lines:
             for entry in (entry for part in line.parts for entry in part.entries):
-                if isinstance(entry, Item):
-                    yield entry.value
-                else:
+                if isinstance(entry, FileItem):
                     yield from map(pathlib.Path, entry.paths)
+                else:
+                    yield entry.value
 
 
 def open_dataset(
@@ -85,11 +86,12 @@ def open_dataset(
         # imported late: TensorFlow takes seconds to import
         from mdnn.datasets.tfds.tfds_items import example_lines
 
-        lines = example_lines(name[len(TFDS) :], rate)
+        take = None if kinds is None else functools.partial(_of_kinds, kinds=kinds)
+        lines = example_lines(name[len(TFDS) :], rate, take=take)
     else:
         lines = read_manifest(_manifest(name), rate, kinds, convert, encoding)
     if kinds is not None and isinstance(lines, list):
-        # a manifest looks at its own
+        # a manifest and a set look at their own
         lines = [_of_kinds(line, kinds) for line in lines]
     train, held = split_lines(lines, validation, seed, repr(name))
     return DatasetSplits(name, train, held)

@@ -1,4 +1,4 @@
-"""Which lines and which of their alternatives train, and which validate."""
+"""Splits lines and their alternatives into training and validation parts."""
 
 from dataclasses import dataclass
 
@@ -139,7 +139,7 @@ class _Split:
 
 
 def _is_single(line):
-    """Returns whether a line goes to one side whole, which the seed chooses."""
+    """Returns whether a whole line belongs to one side, chosen by the seed."""
     return line.split is None and all(
         len(part.entries) == 1 and part.split is None and part.splits is None for part in line.parts
     )

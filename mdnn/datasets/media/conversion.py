@@ -12,7 +12,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def check_convert(convert, name, received, action):
-    """Refuses a conversion that loses something, unless it is asked for.
+    """Refuses a lossy conversion, unless it is requested.
 
     Args:
         convert: Boolean, whether it is asked for.

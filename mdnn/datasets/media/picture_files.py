@@ -1,7 +1,7 @@
-"""JPEG pictures, and what is checked of every picture.
+"""Decodes JPEG pictures, and checks files of every picture format.
 
-What a header says is checked before anything is decoded, and the decoder (Pillow) is given the
-parts that make the picture alone: no metadata, no colour profiles.
+The header is checked before anything is decoded, and the decoder (Pillow) receives only the
+segments of the picture itself: no metadata, no colour profiles.
 """
 
 import io
@@ -84,7 +84,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
 
 
 def check_pixels(pixels, what, name):
-    """Refuses what has more than `MAX_PIXELS` pixels.
+    """Refuses pictures with more than `MAX_PIXELS` pixels.
 
     Raises:
         MdnnError: naming the file and both numbers.
@@ -115,7 +115,7 @@ def decode(data, form, name):
 
 
 def signature(data):
-    """Returns what the bytes of a file seem to be, in words."""
+    """Returns the format that the first bytes of a file indicate, in words."""
     if data.startswith(PNG):
         return "a PNG file"
     if data.startswith(JPEG):

@@ -1,4 +1,4 @@
-"""PNG files as pictures and films, and back.
+"""Decodes and encodes PNG files: pictures and films.
 
 Every colour type and depth is read. Pillow undoes the filters; palettes, transparency and 16 bit
 are taken apart here, because Pillow drops the lower byte of 16-bit colours and fills what a

@@ -1,4 +1,4 @@
-"""The compressed stream of a PNG: its size, and the two bytes of 16-bit samples."""
+"""Checks the size of a PNG's compressed stream, and splits 16-bit samples into bytes."""
 
 import zlib
 
@@ -29,7 +29,7 @@ def _passes(header, width, height):
 
 
 def _stream_size(header, width, height):
-    """Returns how many bytes the pixels of a picture have, one byte a row for its filter."""
+    """Returns the bytes of a picture's pixels, including one filter byte per row, int."""
     bits = header[8] * CHANNELS[header[9]]
     return sum(
         rows * (1 + (columns * bits + 7) // 8) for columns, rows in _passes(header, width, height)

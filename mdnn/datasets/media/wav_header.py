@@ -1,4 +1,4 @@
-"""The header of a WAV file: where its samples lie and how they are written.
+"""Reads the header of a WAV file: position and format of its samples.
 
 Parsed here because Python's module `wave` reads other kinds of WAV files on each version.
 """
@@ -26,7 +26,7 @@ _GUID = bytes.fromhex("000000001000800000aa00389b71")
 
 @dataclass(frozen=True)
 class WavHeader:
-    """How the samples of a WAV file are written.
+    """Format of the samples of a WAV file.
 
     Args:
         format: Integer, `PCM`, `FLOAT`, `A_LAW` or `MU_LAW`.
@@ -96,7 +96,7 @@ def read_wav_header(data, name):
 
 
 def _layout(body, order, name):
-    """Returns format, channels, rate and width that a `fmt ` chunk says."""
+    """Returns format, channels, rate and width from a `fmt ` chunk."""
     if len(body) < 16:
         raise MdnnError(f"{name}: a truncated or damaged WAV: a format of {len(body)} bytes")
     kind, channels, rate, _, block, bits = struct.unpack(f"{order}HHIIHH", body[:16])

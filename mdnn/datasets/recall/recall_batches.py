@@ -30,7 +30,7 @@ class RecallBatches(StepBatches):
         self.batch, self.seed = int(batch), int(seed)
 
     def objective(self, step):
-        """Returns `"autoregressive"`: an answer is predicted from what stands before it."""
+        """Returns `"autoregressive"`: answers are predicted from earlier positions."""
         return "autoregressive"
 
     def at(self, step):

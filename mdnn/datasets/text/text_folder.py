@@ -1,4 +1,4 @@
-"""The texts of a folder: which files are read, and a line that says which are left out."""
+"""Reads the texts of a folder and reports skipped files in one line."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ _BEGINNING = 1 << 16
 
 
 class LeftOut:
-    """Collects what of a folder is left out, and says so in one line.
+    """Collects the skipped files of a folder and reports them in one line.
 
     Example:
 
@@ -34,7 +34,7 @@ class LeftOut:
         self._names.setdefault(kind, []).append(str(name))
 
     def line(self):
-        """Returns what was left out as a string, empty if nothing was."""
+        """Returns a description of the skipped files, empty if there are none."""
         parts = []
         for kind, names in self._names.items():
             shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
@@ -43,7 +43,7 @@ class LeftOut:
         return line if line.isprintable() else ascii(line)[1:-1]
 
     def say(self, name):
-        """Prints what was left out on standard error, if anything was."""
+        """Prints the description on standard error, if files were skipped."""
         if self._names:
             print(f"{name}: left out: {self.line()}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Where text comes from: the documentation inside Python, a file, a folder, a TFDS set."""
+"""Reads text from its source: the documentation inside Python, a file, a folder, a TFDS set."""
 
 import os
 import re
@@ -106,7 +106,7 @@ def _read_file(path, encoding):
 
 
 def _read_folder(folder, encoding):
-    """Returns the texts of a folder's files, joined; says what is left out."""
+    """Returns the joined texts of a folder's files; reports skipped files."""
     left_out = LeftOut()
     paths = text_paths(folder, left_out, MANIFEST)
     texts = [_read_file(path, encoding) for path in paths]

@@ -1,93 +1,18 @@
 """Items of TensorFlow Datasets (TFDS): pictures, films, sounds and texts of a set by its name."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from mdnn.datasets.items.train_validation_split import SourceExample, SourcePart
+from mdnn.datasets.items.item_store import item_writer
+from mdnn.datasets.tfds.item_set import ItemSet, SetExamples, SetLines
 from mdnn.datasets.tfds.tfds_sets import examples, open_set
-from mdnn.errors import MdnnError, did_you_mean
+from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item, pixel_item
-from mdnn.tokens.modalities import modality
-
-MOST_BYTES = 2**33
-"""Bytes of pictures and sounds of one set that are held in memory; more are refused."""
 
 # sides of TFDS' own splits; other splits are left out where there is a "train"
 _SIDES = {"train": "train", "validation": "validation", "test": "validation"}
 
 
-@dataclass(frozen=True, eq=False)
-class TfdsExample:
-    """One example of a set.
-
-    Args:
-        items: Tuple of `Item`, its pictures, films, sounds and texts in the order of the set.
-        label: Integer or `None`.
-        side: `"train"`, `"validation"` or `None`: the side that the set itself says.
-    """
-
-    items: tuple[Item, ...]
-    label: int | None
-    side: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class ItemSet:
-    """The examples of a set.
-
-    Args:
-        name: String, the set's.
-        labels: Tuple of the labels' names; `None` if the set has no labels.
-        examples: List of `TfdsExample`.
-    """
-
-    name: str
-    labels: tuple[str, ...] | None
-    examples: list[TfdsExample]
-
-    def of(self, kind, label=None):
-        """Returns the items of a kind and a label.
-
-        Args:
-            kind: `"image"`, `"video"`, `"audio"` or `"text"`; grey pictures are `"image"`.
-            label: Integer, a label's number, or its name; `None`: all of them.
-
-        Returns:
-            `(items, sides)`: tuples, the side each that the set itself says, or `None`.
-
-        Raises:
-            MdnnError: If the set has no such label or no such items.
-        """
-        if label is not None:
-            label = self._number(label)
-        found = [
-            (item, example.side)
-            for example in self.examples
-            if label is None or example.label == label
-            for item in example.items
-            if modality(item.kind).key == kind
-        ]
-        if not found:
-            which = "" if label is None else f" with the label {self.labels[label]!r}"
-            raise MdnnError(f"tfds:{self.name} has no item of the kind {kind}{which}")
-        return tuple(zip(*found, strict=True))
-
-    def _number(self, label):
-        if self.labels is None:
-            raise MdnnError(f"tfds:{self.name} has no labels; received {label!r}")
-        if isinstance(label, str) and label in self.labels:
-            return self.labels.index(label)
-        if type(label) is int and 0 <= label < len(self.labels):
-            return label
-        hint = did_you_mean(str(label), self.labels, 0.6)
-        raise MdnnError(
-            f"tfds:{self.name}: expected a label's name or a number from 0 to "
-            f"{len(self.labels) - 1}, received {label!r}{hint}"
-        )
-
-
-def example_lines(name, rate=None, data_dir=None):
+def example_lines(name, rate=None, data_dir=None, take=None):
     """Returns a TFDS set as lines, one for each example.
 
     The words come first: the name of the example's label, or its text where the set has no
@@ -97,27 +22,15 @@ def example_lines(name, rate=None, data_dir=None):
         name: String, as `tfds.load` takes it.
         rate: Integer, samples per second that sounds are resampled to; `None`: their own.
         data_dir: Folder of prepared sets; `None`: TFDS' own.
+        take: Function of a line that returns the line to take; `None`: as it is.
 
     Returns:
-        List of `SourceExample`, with the sides as `read_items` has them.
+        `SetLines`, with the sides as `read_items` has them.
 
     Raises:
         MdnnError: As `read_items` does.
     """
-    found = read_items(name, rate, data_dir)
-    lines = []
-    for example in found.examples:
-        texts = [item for item in example.items if item.kind == "text"]
-        others = [item for item in example.items if item.kind != "text"]
-        where = example.items[0].name
-        words = []
-        if example.label is not None:
-            words = [Item("text", found.labels[example.label], name=f"{where}, its label")]
-        if not words or not others:
-            words += texts
-        parts = tuple(SourcePart((item,)) for item in (*words, *others))
-        lines.append(SourceExample(parts, where, example.side))
-    return lines
+    return SetLines(read_items(name, rate, data_dir), take)
 
 
 def read_items(name, rate=None, data_dir=None):
@@ -126,7 +39,10 @@ def read_items(name, rate=None, data_dir=None):
     Features at the top of the set are read: of type `Image` and `Video` (uint8, one or three
     channels), `Audio` (one channel of 16-bit samples; without a rate of its own it is taken to
     have the network's), and `Text` (the one named "text", or else the first). The label is the
-    feature of type `ClassLabel` named "label", or else the first. All of it is held in memory.
+    feature of type `ClassLabel` named "label", or else the first.
+
+    Values are written into a temporary file as they are read and mapped from there (see
+    `mdnn.datasets.items.item_store`): memory holds about 80 bytes for each item.
 
     The set's split "train" trains and "validation", or else "test", validates; a set that has
     no such two splits does not say what validates, and gives all its splits.
@@ -141,35 +57,31 @@ def read_items(name, rate=None, data_dir=None):
 
     Raises:
         MdnnError: If the set cannot be had (as `mdnn.datasets.tfds.tfds_sets.open_set`), has
-            nothing that makes an item, or is larger than `MOST_BYTES`.
+            nothing that makes an item, or its values cannot be written.
     """
     with open_set(name, data_dir, check=_features) as (tfds, builder):
         features = builder.info.features
         keys, label = _features(tfds, name, features)
         sides = _sides(builder.info.splits)
-        found, size = [], 0
-        for split, side in sides.items():
-            for number, example in enumerate(examples(tfds, builder, split)):
-                where = f"tfds:{name} {split} {number}"
-                items = []
-                for key, kind in keys.items():
-                    item = _item(kind, example[key], features[key], f"{where} {key}", rate)
-                    size += len(item.value) if kind == "text" else item.value.nbytes
-                    items.append(item)
-                # a text may be empty, and is then no item
-                items = tuple(item for item in items if len(item.value))
-                value = -1 if label is None else int(example[label])
-                # -1 stands for no label, as in test splits whose labels are kept back
-                value = value if value >= 0 else None
-                if items:
-                    found.append(TfdsExample(items, value, side))
-                if size > MOST_BYTES:
-                    raise MdnnError(
-                        f"tfds:{name} is too large to be held in memory: more than "
-                        f"{MOST_BYTES / 2**30:g} GiB"
-                    )
-    if not found:
-        raise MdnnError(f"tfds:{name} has no example")
+        called = f"tfds:{name}"
+        found = SetExamples(called, sides, keys)
+        with item_writer(called) as writer:
+            for split in sides:
+                for number, example in enumerate(examples(tfds, builder, split)):
+                    where = f"{called} {split} {number}"
+                    items = {
+                        key: _item(kind, example[key], features[key], f"{where} {key}", rate)
+                        for key, kind in keys.items()
+                    }
+                    # a text may be empty, and is then no item
+                    items = {key: item for key, item in items.items() if len(item.value)}
+                    # -1 stands for no label, as in test splits whose labels are kept back
+                    value = -1 if label is None else int(example[label])
+                    if items:
+                        found.add(writer, split, number, items, value)
+            if not len(found):
+                raise MdnnError(f"{called} has no example")
+            found.finish(writer)
     labels = None if label is None else tuple(features[label].names)
     return ItemSet(name, labels, found)
 

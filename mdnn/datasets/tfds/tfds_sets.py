@@ -73,7 +73,7 @@ def _quiet():
 
 
 def _builder(tfds, name, options):
-    """Returns the set's builder; asks no network."""
+    """Returns the set's builder without network access."""
     # TFDS would take a namespace, too ("huggingface:NAME"), and look it up in the network.
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", name):
         raise MdnnError(
@@ -91,7 +91,7 @@ def _builder(tfds, name, options):
 
 
 def _first_line(message):
-    """Returns a message's first line that says something, at most 200 characters."""
+    """Returns a message's first informative line, at most 200 characters."""
     return next((line.strip() for line in message.splitlines() if line.strip()), "")[:200]
 
 

@@ -16,7 +16,7 @@ TABLES = ("offset_prefixes", "offset_counts", "offset_biases")
 
 
 class ScoreOffsets:
-    """Offsets of the scores of the next token of each context: biases and penalties.
+    """Computes the offsets of the scores of each context's next token: biases and penalties.
 
     A token y with log-probability log p(y) gets log p(y) + o(y), normalized again, with
     `o(y) = bias(y) - frequency * count(y) - presence * (count(y) > 0)`, where `count(y)` is how
@@ -37,14 +37,13 @@ class ScoreOffsets:
     def __init__(self, heads, hidden, tables, presence, frequency):
         self.steps, self.tables, self.kinds = token_steps(heads), tables, {}
         several = len(heads.modalities) > 1
+        penalties = presence[:, None], frequency[:, None]
         for name, steps in steps_by_kind(self.steps).items():
-            prefixes, counts, biases = (tables[f"{table}_{name}"] for table in TABLES)
-            seen = ops.cast(counts > 0, "float32")
-            offsets = biases - frequency[:, None, None] * counts - presence[:, None, None] * seen
-            self.kinds[name] = _KindOffsets(heads, hidden, steps, prefixes, offsets, several)
+            own = [tables[f"{table}_{name}"] for table in TABLES]
+            self.kinds[name] = _KindOffsets(heads, hidden, steps, own, penalties, several)
 
     def __call__(self, index, answers):
-        """Returns what is added to the scores of a step; see `TokenPicker`."""
+        """Returns the offsets of the scores of a step; see `TokenPicker`."""
         name, step = self.steps[index]
         if name is None:
             names = {modality(name).index: kind for name, kind in self.kinds.items()}
@@ -65,30 +64,31 @@ class ScoreOffsets:
         for name, kind in self.kinds.items():
             belongs = ops.logical_and(is_new, ops.equal(token[:, 0], modality(name).index))
             prefixes, counts, biases = (f"{table}_{name}" for table in TABLES)
-            after[prefixes], after[counts] = kind.counted(token, belongs, self.tables[counts])
+            after[prefixes], after[counts] = kind.counted(token, belongs)
             after[biases] = self.tables[biases]
         return after
 
 
 class _KindOffsets:
-    """The offsets of the tokens of one modality.
+    """Computes the offsets of the tokens of one modality.
 
     Args:
         heads, hidden: see `ScoreOffsets`.
         steps: list of `DecodingStep` of the modality.
-        prefixes: int32 `[batch, size]`, -1 where there is none.
-        offsets: float32 `[batch, size, classes of the last step]`.
+        tables: the prefixes, counts and biases of the modality, see `offset_tables`.
+        penalties: presence and frequency, float32 `[batch, 1]` each.
         several: bool, whether there are other modalities, so that `total` is needed.
 
     Attributes:
         total: float32 `[batch]`, `log E[exp(o(y))]` over all tokens y of the modality.
     """
 
-    def __init__(self, heads, hidden, steps, prefixes, offsets, several):
-        self.heads, self.hidden, self.steps = heads, hidden, steps
-        self.prefixes, self.offsets, self.used = prefixes, offsets, prefixes >= 0
-        self.size, self.last = prefixes.shape[1], len(steps) - 1
-        rest, self.digits = ops.maximum(prefixes, 0), []
+    def __init__(self, heads, hidden, steps, tables, penalties, several):
+        self.heads, self.hidden, self.steps, self.penalties = heads, hidden, steps, penalties
+        self.prefixes, self.counts, self.biases = tables
+        self.used = self.prefixes >= 0
+        self.size, self.last = self.prefixes.shape[1], len(steps) - 1
+        rest, self.digits = ops.maximum(self.prefixes, 0), []
         for step in reversed(steps[1:-1]):
             self.digits.insert(0, rest % step.classes)
             rest = rest // step.classes
@@ -122,7 +122,7 @@ class _KindOffsets:
         return ops.logsumexp(scores + self.lift(level, before), axis=-1)
 
     def lift(self, level, before):
-        """Returns what is added to the scores of step `level`, float32 `[batch, classes]`.
+        """Returns the offsets of the scores of step `level`, float32 `[batch, classes]`.
 
         Args:
             level: int, the number of the step.
@@ -135,8 +135,10 @@ class _KindOffsets:
         classes = self.steps[level].classes
         if level == self.last:
             index = batch * self.size + ops.cast(ops.argmax(ops.cast(same, "int32"), 1), "int32")
-            rows = ops.take(ops.reshape(self.offsets, (-1, classes)), index, axis=0)
-            return ops.where(ops.any(same, axis=1, keepdims=True), rows, 0.0)
+            tables = (self.counts, self.biases)
+            rows = [ops.take(ops.reshape(table, (-1, classes)), index, axis=0) for table in tables]
+            offsets = self._offsets(*rows)
+            return ops.where(ops.any(same, axis=1, keepdims=True), offsets, 0.0)
         # One class more, for prefixes that begin otherwise. Prefixes that begin alike have the same
         # value, so that it does not matter which of them is written.
         index = ops.where(same, self.digits[level], classes) + batch[:, None] * (classes + 1)
@@ -145,7 +147,12 @@ class _KindOffsets:
         lifted = ops.scatter_update(nothing, ops.reshape(index, (-1, 1)), values)
         return ops.reshape(lifted, (-1, classes + 1))[:, :classes]
 
-    def counted(self, token, belongs, counts):
+    def _offsets(self, counts, biases):
+        """Returns the offsets of tokens, float32 `[batch, classes]`, from their counts."""
+        presence, frequency = self.penalties
+        return biases - frequency * counts - presence * ops.cast(counts > 0, "float32")
+
+    def counted(self, token, belongs):
         """Returns the prefixes and counts after a token; see `ScoreOffsets.next_tables`."""
         *before, cell = (step.answer(token) for step in self.steps)
         number = ops.zeros_like(cell)
@@ -160,7 +167,7 @@ class _KindOffsets:
         prefixes = ops.where(here, number[:, None], self.prefixes)
         batch, classes = ops.arange(ops.shape(slot)[0], dtype="int32"), self.steps[-1].classes
         index = (batch * self.size + slot) * classes + cell
-        flat = ops.reshape(counts, (-1,))
+        flat = ops.reshape(self.counts, (-1,))
         values = ops.take(flat, index, axis=0) + ops.cast(belongs, "float32")
         flat = ops.scatter_update(flat, index[:, None], values)
         return prefixes, ops.reshape(flat, (-1, self.size, classes))

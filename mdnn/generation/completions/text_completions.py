@@ -24,8 +24,8 @@ class TextCompletions:
     Args:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         steps: int, number of refeed steps; `None`: as the network was built.
-        engine: what continues texts where neither log-probabilities nor a grammar, penalties or
-            biases are asked for, see `mdnn.generation.engines.text_engine`; for the others Keras.
+        engine: the engine for requests without log-probabilities, grammar, penalties, biases; see
+            `mdnn.generation.engines.text_engine`; Keras answers the others.
 
     Attributes:
         variants, grammars, positions: see
@@ -37,7 +37,7 @@ class TextCompletions:
     def __init__(self, run, steps=None, engine="auto"):
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
         self.engine, self.engines = engine, {}
-        self.positions = run.config.context.positions
+        self.positions = run.config.context.text_positions
         self.grammars = True
         self.characters = isinstance(self.tokenizer, TextTokenizer)
 
@@ -60,7 +60,7 @@ class TextCompletions:
         sampler, log_probabilities, grammar, offsets = requests[0].variant
         engine = self._engine(sampler, log_probabilities, grammar is not None, offsets)
         prompts = [request.prompt for request in requests]
-        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions)
+        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions, engine.slots)
         settings = {
             "seed": np.array([request.seed for request in requests], "int32"),
             "temperature": np.array([request.temperature for request in requests], "float32"),

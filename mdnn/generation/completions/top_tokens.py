@@ -101,7 +101,7 @@ def _ids(kind, before, last):
 
 
 class _PositionSearch:
-    """The search at one position.
+    """Searches for the likeliest tokens at one position.
 
     Args:
         kinds: dict from names of modalities to their steps.
@@ -116,7 +116,7 @@ class _PositionSearch:
         self.heap, self.order = [], itertools.count()
 
     def add(self, beginning, logs, classes):
-        """Adds what may follow a beginning, the likeliest first."""
+        """Adds the continuations of a beginning, the likeliest first."""
         self._push(beginning, logs, classes, 0)
 
     def _push(self, beginning, logs, classes, rank):

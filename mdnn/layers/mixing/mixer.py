@@ -108,7 +108,7 @@ class Mixer:
 
         Args:
             width: Integer, channels of the layer.
-            narrow: Integer, how many of them are left.
+            narrow: Integer, the number of channels that remain.
 
         Returns:
             A `Mixer` for `narrow` channels; `None` if they would split a group of channels.

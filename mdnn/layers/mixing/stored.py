@@ -58,7 +58,7 @@ class StoredCache(AttentionCache):
 
     def _attend(self, q, k, v, seen):
         stored = ops.arange(k.shape[2], dtype="int32") < self.layer.stored
-        # A query that sees more than what is stored stands behind it.
+        # A query that sees other than stored entries stands after them.
         later = ops.any(ops.logical_and(seen, ops.logical_not(stored)), axis=-1)
         q = q[:, :, None] * (1 / math.sqrt(self.per_head))
         scores = ops.cast(ops.matmul(q, ops.swapaxes(k, -1, -2)), "float32")

@@ -20,7 +20,7 @@ class StoredReading(AxisAttention):
 
     Args:
         axis: Integer, the axis to mix, not the last; the batch is axis 0.
-        stored: Positive integer, how many first entries of the axis are read.
+        stored: Positive integer, number of first entries of the axis that are read.
         heads: Positive integer that divides the number of channels.
         kernel_initializer: Initializer of the four projections' kernels.
 

@@ -1,6 +1,11 @@
-"""Identities of single rows of a batch: offsets and gains that differ from context to context."""
+"""Identities of single rows of a batch: numbers that differ from context to context."""
 
 from keras import ops
+
+from mdnn.models.slot_embedding import with_slots
+
+EMBEDDING = "embedding"
+"""Name of the layer of a network whose entry of an identity holds the learned slots."""
 
 
 def shifted(x, options, block):
@@ -23,6 +28,18 @@ def scaled(x, options, block):
     """
     numbers = _numbers(options, block)
     return x if numbers is None else x * _beside(numbers["gain"], x)
+
+
+def slotted(x, tokens, options):
+    """Puts the learned slots of each context's identity into embedded tokens.
+
+    Args:
+        x: `[batch, n, channels]`.
+        tokens: int32 `[batch, n, 8]`.
+        options: see `shifted`.
+    """
+    numbers = _numbers(options, EMBEDDING)
+    return x if numbers is None else with_slots(x, tokens, numbers["slots"])
 
 
 def _numbers(options, block):

@@ -39,7 +39,7 @@ def code_points(tokens):
 def is_letter(code):
     """Returns whether code points belong to words: letters, digits and apostrophes.
 
-    ASCII is told apart exactly; from U+00C0 on every code point is a letter, except `OTHERS`.
+    ASCII is classified exactly; from U+00C0 on every code point is a letter, except `OTHERS`.
 
     Args:
         code: int32 `[...]`.

@@ -14,13 +14,13 @@ def num_chunks(positions, shortest):
 def chunk_starts(wanted, shortest, longest):
     """Returns the first position of each chunk.
 
-    The first chunk begins at position 0; each further one at the first wanted cut that leaves the
+    The first chunk begins at position 0; each further one at the first proposed cut that leaves the
     chunk before it at least `shortest` letters, and after `longest` letters at the latest. The next
     chunk's beginning is thus a function of this one's. The function is doubled (after 1, 2, 4, ...
     chunks), so that log2(chunks) look-ups find all of them.
 
     Args:
-        wanted: boolean `[batch, positions]`, whether a cut before a position is wanted.
+        wanted: boolean `[batch, positions]`, whether a cut before a position is proposed.
         shortest, longest: ints, the lengths of a chunk.
 
     Returns:
@@ -33,7 +33,7 @@ def chunk_starts(wanted, shortest, longest):
     for distance in reversed(range(shortest, longest)):
         cut = wanted[:, distance : distance + positions] > 0
         following = ops.where(cut, here + distance, following)
-    # A last entry that leads to itself stands for the end of the context.
+    # The last entry, which points to itself, is the end of the context.
     following = ops.pad(
         ops.minimum(following, positions), [[0, 0], [0, 1]], constant_values=positions
     )

@@ -1,8 +1,8 @@
 """The ways to cut a text into chunks, by their config word.
 
-A cut is a layer with the method `strength`: how strongly a cut before each position is wanted, from
-the characters and the stream up to that position alone; from 0.5 on it is wanted. `reach` is the
-number of last positions that this depends on.
+A cut is a layer with the method `strength`, which computes the strength of a cut before each
+position, 0 to 1, from the characters and the stream up to that position only; from 0.5 on a cut is
+proposed. `reach` is the number of last positions that the strength depends on.
 """
 
 import keras

@@ -109,7 +109,7 @@ class Members(keras.layers.Layer):
         return self.count * sum(self._counted("values"))
 
     def _counted(self, what):
-        """Yields what the template's layers before the heads count for one example."""
+        """Yields the counts of the template's layers before the heads, for one example."""
         for layer in self.template.layers:
             if hasattr(layer, what) and layer is not self.template.heads:
                 first = tree.flatten(layer.input)[0]

@@ -6,7 +6,7 @@ from mdnn.models.loss_model import LossModel
 
 
 class TandemLoss(LossModel):
-    """The mean of the members' losses, and what they learn from each other.
+    """The mean of the members' losses plus the divergence from each other's predictions.
 
     Each member m also moves towards the mean q_m of the other members' probabilities, by the
     gradient of `exchange * KL(q_m || p_m)`, in which q_m is constant: deep mutual learning

@@ -119,7 +119,7 @@ class TandemNetwork(keras.Model):
         return self.heads(self.hidden(tokens, causal, steps, states, training), targets)
 
     def decoder(self, steps=None):
-        """Returns what runs the members position by position."""
+        """Returns the decoder that runs the members position by position."""
         return TandemDecoder(self, steps)
 
     def member(self, number):

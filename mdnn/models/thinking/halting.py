@@ -6,7 +6,7 @@ from keras import ops
 from mdnn.layers.weight_rules import RuledLayer
 
 # Score (logit) above which inference halts: a probability of 98%. In training a threshold of 0 is
-# enough: what a puzzle that halts too early would have taught recurs in other puzzles. Measured on
+# enough: a puzzle that halts too early loses examples that recur in other puzzles. Measured on
 # 1,000 sudokus: of 6x6 88% were exact with a threshold of 0 (after 6.4 steps on average), 99.2%
 # with 2 (7.5), 99.9% with 4 (8.9) and with 6 (11.3); of 9x9 79.9% with 0, 94.4% with 2, 95.1% with
 # 4 (18.0) and 95.1% with 6 (32.0).

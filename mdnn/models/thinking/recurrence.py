@@ -125,7 +125,7 @@ class Refeed(RuledLayer):
                 f"damping={damping}, noise={noise}"
             )
         if remat and any(branch.dropout is not None for branch in self.branches):
-            raise ValueError("expected branches without dropout: remat would draw it anew")
+            raise ValueError("expected layers without dropout: remat would draw other dropout")
         self.generator = None
         if initial_state == "random" or noise:
             self.generator = keras.random.SeedGenerator(seed)

@@ -16,9 +16,9 @@ ROUNDING = 1e-3
 class StepLimits(keras.layers.Layer):
     """Computes the largest number of steps of each position (`refeed.steps_by_length`).
 
-    Causally, a position has read all positions up to itself, and one is asked for, the next one.
-    Otherwise all positions of a context take the same number of steps: given are its tokens, asked
-    for are those that are masked.
+    In a causal call a position has read all positions up to itself and predicts the next one.
+    Otherwise all positions of a context take the same number of steps, which depends on the
+    numbers of its known and of its masked tokens.
 
     Args:
         length: `mdnn.config.training_tables.Length`.

@@ -40,63 +40,27 @@ typedef struct {
                   float *room, walk w);
 } tile_math;
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MDNN_X86 1
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")
-#define LANES 16
-#define NAME(x) x##_avx512
-#include "axis_tile_math.h"
-#undef LANES
-#undef NAME
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define LANES 8
-#define NAME(x) x##_avx2
-#include "axis_tile_math.h"
-#undef LANES
-#undef NAME
-#pragma GCC pop_options
-#endif
-#define LANES 4
-#define NAME(x) x##_plain
-#include "axis_tile_math.h"
-#undef LANES
-#undef NAME
+#define SET_SOURCE "axis_tile_math.h"
+#include "instruction_sets.h"
 
-static const tile_math *chosen;
+static const tile_math *const math_sets[] = EVERY_SET(math);
+static int chosen_set = -1;
 
 /* Chooses an instruction set; returns 0 if the processor lacks it. */
 MDNN_API int32_t mdnn_axis_use_set(const char *name) {
-    const tile_math *math = NULL;
-    if (!strcmp(name, "plain")) math = &math_plain;
-#if MDNN_X86
-    int fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (!strcmp(name, "avx2") && fma) math = &math_avx2;
-    if (!strcmp(name, "avx512") && fma && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        math = &math_avx512;
-#endif
-    if (math) chosen = math;
-    return math != NULL;
+    int set = set_of(name, AVX512);
+    if (set >= 0) chosen_set = set;
+    return set >= 0;
 }
 
 static const tile_math *math_now(void) {
-    if (!chosen && !mdnn_axis_use_set("avx512") && !mdnn_axis_use_set("avx2"))
-        mdnn_axis_use_set("plain");
-    return chosen;
+    if (chosen_set < 0) chosen_set = best_set(AVX512);
+    return math_sets[chosen_set];
 }
 
 MDNN_API const char *mdnn_axis_instruction_set(void) {
-#if MDNN_X86
-    return math_now() == &math_avx512 ? "avx512" : chosen == &math_avx2 ? "avx2" : "plain";
-#elif defined(__aarch64__)
-    return "neon";
-#else
-    return "plain";
-#endif
+    math_now();
+    return shown_set(chosen_set);
 }
 
 #define TEXT_OF(x) TEXT(x)

@@ -51,76 +51,28 @@ static int use_vnni;
 
 /* === One set of kernels for each instruction set === */
 
-/* clang has no pragma for the target of the functions that follow. MDNN_PLAIN leaves them out. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MDNN_PLAIN)
-#define MDNN_X86 1
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
-#define LANES 16
-#define NAME(x) x##_avx512
-#include "executor.h"
-#undef LANES
-#undef NAME
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
-#define LANES 8
-#define NAME(x) x##_avx2
-#include "executor.h"
-#undef LANES
-#undef NAME
-#pragma GCC pop_options
-#endif
+#define SET_SOURCE "executor.h"
+#include "instruction_sets.h"
 
-/* Vectors of 128 bits: NEON on ARM, SSE2 on x86, plain C elsewhere. */
-#define LANES 4
-#define NAME(x) x##_plain
-#include "executor.h"
-
-static const kernels *chosen;
-static const char *chosen_name = "plain";
+static const kernels *const kernel_sets[] = EVERY_SET(set);
+static int chosen_set = -1;
 
 MDNN_API int32_t mdnn_use_set(const char *name) {
-    if (!strcmp(name, "plain")) {
-        chosen = &set_plain;
-        chosen_name = "plain";
-        return 1;
-    }
-#if MDNN_X86
-    int fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (!strcmp(name, "avx2") && fma) {
-        chosen = &set_avx2;
-        chosen_name = "avx2";
-        return 1;
-    }
-    int vnni = !strcmp(name, "avx512vnni");
-    if (vnni && !__builtin_cpu_supports("avx512vnni")) return 0;
-    if ((vnni || !strcmp(name, "avx512")) && fma && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
-        chosen = &set_avx512;
-        chosen_name = vnni ? "avx512vnni" : "avx512";
-        use_vnni = vnni;
-        return 1;
-    }
-#endif
-    return 0;
+    int set = set_of(name, AVX512_VNNI);
+    if (set < 0) return 0;
+    chosen_set = set;
+    use_vnni = set == AVX512_VNNI;
+    return 1;
 }
 
 static const kernels *kernel_set(void) {
-    if (!chosen && !mdnn_use_set("avx512vnni") && !mdnn_use_set("avx512") &&
-        !mdnn_use_set("avx2"))
-        mdnn_use_set("plain");
-    return chosen;
+    if (chosen_set < 0) mdnn_use_set(set_names[best_set(AVX512_VNNI)]);
+    return kernel_sets[chosen_set];
 }
 
 MDNN_API const char *mdnn_instruction_set(void) {
     kernel_set();
-#if defined(__aarch64__)
-    return "neon";
-#else
-    return chosen_name;
-#endif
+    return shown_set(chosen_set);
 }
 
 MDNN_API uint64_t mdnn_sources(void) { return MDNN_SOURCES; }
@@ -156,11 +108,12 @@ MDNN_API void mdnn_text_start(mdnn_group *g, int32_t number, const int32_t *toke
     t->sampling = *sampling;
 }
 
-/* Replaces a full context by one that starts with its last tokens. */
+/* Replaces a full context by one that starts with its learned slots and its last tokens. */
 static void next_context(mdnn_group *g, text *t) {
-    int overlap = g->plan->overlap;
-    memmove(t->window, t->window + (size_t)(t->filled - overlap) * 4,
-            (size_t)overlap * 4 * sizeof(int32_t));
+    int overlap = g->plan->overlap, slots = 0;
+    while (slots < overlap && t->window[(size_t)slots * 4] >= SLOT) slots++;
+    memmove(t->window + (size_t)slots * 4, t->window + (size_t)(t->filled - overlap + slots) * 4,
+            (size_t)(overlap - slots) * 4 * sizeof(int32_t));
     t->filled = overlap;
     t->done = 0;
 }

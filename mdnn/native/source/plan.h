@@ -84,6 +84,9 @@ typedef struct {
     const float *cosines, *sines;    /* [size, per_head / 2] */
 } mdnn_attention;
 
+/* The modality of learned slots at a context's start. */
+#define SLOT 16
+
 /* The embedding of the tokens of one modality: the sum of one row of each table. */
 typedef struct {
     int32_t modality, tables, joined, reserved;   /* joined: bytes of the index of the only table */

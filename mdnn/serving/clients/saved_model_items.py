@@ -15,7 +15,7 @@ SUFFIXES = {".txt": "text", ".png": "image", ".wav": "audio"}
 
 def main(directory, kind, out, *words):
     """Loads the SavedModel in `directory` and writes its answer to the file `out`."""
-    # What is served must not lean on what it was made with.
+    # Fails if the SavedModel depends on the packages that made it.
     sys.modules["mdnn"] = sys.modules["keras"] = None
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ import sys
 
 def main(directory, prompt, length="300", temperature="0.8", seed="0"):
     """Loads the SavedModel in `directory` and prints its continuation of `prompt`."""
-    # What is served must not lean on what it was made with.
+    # Fails if the SavedModel depends on the packages that made it.
     sys.modules["mdnn"] = sys.modules["keras"] = None
     import tensorflow as tf
 

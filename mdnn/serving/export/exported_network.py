@@ -6,7 +6,8 @@ import tensorflow as tf
 from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.saved_weights import SavedModelWeights
 from mdnn.serving.export.token_checks import validate_tokens
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.context_slots import slot_tokens
+from mdnn.tokens.features import MODALITY, PLACES, WIDTH
 
 MAX_SCORES = 2**26
 """The most scores of a context that are returned: more would exhaust a server's memory."""
@@ -36,7 +37,8 @@ class ExportedNetwork:
         positions = int(tokens.shape[1])
         if positions * heads.compute_output_shape(hidden.shape)[-1] <= MAX_SCORES:
             answers["scores"] = heads(hidden)
-        self.slots_of_all = positions
+        self.slots = run.config.context.slots
+        self.slots_of_all = positions - self.slots
         self.predict = keras.Model(tokens, answers)
         subwords = getattr(model.heads, "subwords", 0)
         words = 0 if subwords else len(run.words)
@@ -49,9 +51,21 @@ class ExportedNetwork:
         @tf.function(input_signature=[spec], autograph=False)
         def serving_default(tokens):
             with self.weights.bound():
-                return self.predict(validate_tokens(tokens, *self.known), training=False)
+                return self.answers(validate_tokens(tokens, *self.known))
 
         return {"serving_default": serving_default}
+
+    def answers(self, tokens):
+        """Returns what `serving_default` does for tokens int32 `[batch, positions, 8]`."""
+        if not self.slots:
+            return self.predict(tokens, training=False)
+        # The context starts with learned slots, which are no tokens of a request.
+        slots = tf.constant(slot_tokens(self.slots))
+        slots = tf.broadcast_to(slots, [tf.shape(tokens)[0], self.slots, WIDTH])
+        places = tf.cast(tokens[..., MODALITY, None] > 0, tf.int32) * self.slots
+        tokens += places * tf.cast(tf.range(WIDTH) == PLACES.start, tf.int32)
+        answers = self.predict(tf.concat([slots, tokens], 1), training=False)
+        return {name: answer[:, self.slots :] for name, answer in answers.items()}
 
     # Name of the signature whose answers `text_stream` gives as well.
     streamed = None

@@ -60,7 +60,7 @@ class ExportedItems(ExportedNetwork):
         self.positions, self.alignment = config.context.positions, config.context.pad_to_multiple_of
         self.rate = config.tokens.sample_rate
         kinds = [kind for kind in kinds_of(config.tokens.modalities) if modality(kind).served_by]
-        # In the order of their numbers, whatever that of the config is.
+        # In the order of their numbers, independent of the order in the config.
         self.kinds = tuple(kind for kind in item_kinds() if kind in kinds)
         self.heads = tuple(run.model.heads.modalities)
         self.decodings = tuple(m for m in DECODINGS if getattr(config.train.objectives, m))

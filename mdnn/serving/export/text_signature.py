@@ -10,6 +10,7 @@ from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.graph_subwords import GraphSubwords
 from mdnn.serving.export.graph_text import GraphTokenizer
+from mdnn.tokens.context_slots import slot_tokens
 
 MAX_LENGTH = 1_000_000
 """The most characters of a request: it is answered whole or not at all."""
@@ -82,7 +83,7 @@ class ExportedTexts(ExportedNetwork):
         ]
         with tf.control_dependencies(checks):
             length = tf.identity(length)
-            window, filled = self.tokenizer.window(prompt, self.decoder.positions)
+            window, filled = self.window(prompt)
         # Groups of like length, filled up with the longest, as in `mdnn.generation.batch_groups`.
         order = tf.argsort(filled, stable=True)
         size = tf.constant(GROUP_SIZES)[tf.searchsorted(GROUP_SIZES[:-1], [(batch + 1) // 2])[0]]
@@ -106,6 +107,16 @@ class ExportedTexts(ExportedNetwork):
         texts = tf.reshape(texts, [-1])[:batch]
         return tf.gather(texts, tf.argsort(order))
 
+    def window(self, prompt):
+        """Returns the beginnings of contexts, as `mdnn.generation.windows.encode_prompts` does."""
+        slots = self.decoder.slots
+        window, filled = self.tokenizer.window(prompt, self.decoder.positions - slots)
+        if slots:
+            before = tf.constant(slot_tokens(slots)[:, :TOKEN_BYTES])
+            before = tf.broadcast_to(before, [tf.shape(window)[0], slots, TOKEN_BYTES])
+            window = tf.concat([before, window], 1)
+        return window, filled + slots
+
     def continue_group(self, window, filled, length, temperature, seed):
         """Returns the texts of one group."""
         batch = tf.shape(filled)[0]
@@ -117,11 +128,11 @@ class ExportedTexts(ExportedNetwork):
             "top_k": tf.zeros_like(seed),
             "top_p": tf.ones_like(temperature),
         }
-        # The most tokens: a text's characters, and what it waits for longer prompts.
+        # Largest number of tokens: those of a text and of its delay for longer prompts.
         most = tf.reduce_max(length * self.tokenizer.tokens_per_character + delays)
         chunk = self.decoder.chunk
         pieces = (most + chunk - 1) // chunk
-        # One more than is written, so that there is one where nothing is asked for.
+        # One more chunk than is decoded, so that the array is not empty for a length of 0.
         tokens = tf.TensorArray(tf.int32, pieces + 1, element_shape=[chunk, None, TOKEN_BYTES])
         tokens = tokens.write(pieces, tf.zeros([chunk, batch, TOKEN_BYTES], tf.int32))
         state = self.prefill({"window": window, "filled": filled, "written": tf.zeros_like(filled)})
@@ -150,7 +161,7 @@ class ExportedTexts(ExportedNetwork):
         )
         tokens = tf.reshape(tokens.stack(), [(pieces + 1) * chunk, batch, TOKEN_BYTES])
         tokens = tf.transpose(tokens, [1, 0, 2])
-        # Each text from its own first token on; what is beyond its length is cut.
+        # Each text begins at its first token and is cut at its length.
         count = tf.reduce_max(length) * self.tokenizer.tokens_per_character
         index = tf.range(count)[None] + delays[:, None]
         index = tf.minimum(index, (pieces + 1) * chunk - 1)

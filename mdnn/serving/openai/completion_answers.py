@@ -174,7 +174,7 @@ class ChatAnswer(CompletionAnswer):
         self.passed = [0 for _ in self.requests]
 
     def extra(self):
-        """Says how many messages the context had no room for."""
+        """Returns the number of messages that did not fit the context, as a dict."""
         dropped = self.conversation.dropped
         return {"mdnn": {"dropped_messages": dropped}} if dropped else {}
 
@@ -216,7 +216,7 @@ class ChatAnswer(CompletionAnswer):
             yield from self.finish_chunks(number, piece.finish)
 
     def _content(self, number):
-        """Returns the characters that are certain to stand before the first call."""
+        """Returns the characters that certainly precede the first call."""
         text, mark = "".join(self.texts[number]), self.format.call_start
         stop = text.find(mark)
         if stop < 0:

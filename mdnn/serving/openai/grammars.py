@@ -1,4 +1,4 @@
-"""The grammars that requests ask for: `response_format`, `tools` and `tool_choice`."""
+"""Builds the grammars of requests: `response_format`, `tools` and `tool_choice`."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ CACHED = 8
 
 
 def response_schema(values):
-    """Returns what `response_format` asks for, as JSON text; empty for any text.
+    """Returns the schema of `response_format` as JSON text; empty for any text.
 
     Args:
         values: dict, the checked parameters of a request.

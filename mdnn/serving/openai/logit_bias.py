@@ -1,4 +1,4 @@
-"""Reads `logit_bias`: what a request adds to the scores of single tokens."""
+"""Reads `logit_bias`, the biases of a request for the scores of single tokens."""
 
 import numbers
 
@@ -12,7 +12,7 @@ LARGEST_BIAS = 100
 
 
 def token_biases(values, completions):
-    """Returns pairs of a token id and what is added to its log-probability, a tuple.
+    """Returns pairs of a token id and the bias of its log-probability, a tuple.
 
     A token's id is its number in the vocabulary of subwords; of a network of characters the
     character's code point, of its words 1,114,112 and on (`mdnn.tokens.characters`).

@@ -9,8 +9,8 @@ import traceback
 
 from mdnn.serving.server.request_limits import FAILED, UNAVAILABLE, RefusalError
 
-# A request that has waited so long, seconds, is not kept waiting for a batch to end: another
-# batch is begun beside it, and they take turns step by step, up to so many.
+# After a request has waited for PATIENCE seconds, a batch of its own begins beside the running
+# ones, and they take turns step by step; at most BATCHES run at once.
 PATIENCE, BATCHES = 0.25, 4
 
 STOPPING = "the server is stopping"

@@ -16,7 +16,7 @@ PREFLIGHT = {
 }
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
-# Nothing from elsewhere, nothing inline: what a network writes cannot become part of the page.
+# Allows nothing from other origins and nothing inline: generated text cannot become a script.
 # The network's pictures and sounds are `data:`.
 POLICY = "; ".join(
     (

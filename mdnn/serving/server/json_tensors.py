@@ -16,9 +16,9 @@ from mdnn.serving.server.signatures import is_file
 
 DEFAULT = "serving_default"
 
-# Numbers of one answer: of more the JSON would fill the memory.
+# Largest count of numbers in one answer, which bounds the memory of its JSON.
 MOST_NUMBERS = 2**22
-# Axes of a tensor; JSON may be nested as deeply as it is long.
+# Largest number of axes of a tensor, which bounds the nesting of its JSON.
 MOST_AXES = 8
 
 

@@ -13,7 +13,7 @@ from mdnn.serving.server.request_validation import as_job, check_identities
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
 from mdnn.serving.server.waiting import Waiting
 
-# What `:stream` takes, which is mdnn's own, and what it takes where nothing is said.
+# Keys of a `:stream` request and their defaults; `prompt` has none.
 SETTINGS = {"prompt": None, "length": 400, "temperature": 0.8, "seed": 0}
 
 

@@ -99,7 +99,7 @@ def add_serve(commands):
         metavar="WORD",
         default="auto",
         choices=ENGINE_NAMES,
-        help="what continues the texts of a run folder: native (see mdnn build-native), "
+        help="engine for the texts of a run folder: native (see mdnn build-native), "
         "native-int8 (rounds activations), keras, or auto: the faster exact one that is there "
         "(auto)",
     )
@@ -114,7 +114,7 @@ def add_serve(commands):
             help=f"{field.metadata['help']} ({default})",
         )
     serve.add_argument(
-        "--member", metavar="N", type=int, help="of networks in tandem, one member alone, from 0"
+        "--member", metavar="N", type=int, help="networks in tandem: use only this member, from 0"
     )
     add_tools(serve)
     serve.set_defaults(run_command=serve_network)

@@ -28,8 +28,8 @@ WITH_IDENTITY = Signature(
 )
 """`generate` of a network that is served with identities: the name of each text's, or ""."""
 
-# Rows of texts are filled up to one of these numbers: what is compiled for a batch is compiled for
-# few sizes only, before the first request comes.
+# Batches of texts are padded to one of these sizes, so that functions are compiled for few sizes
+# only, before the first request.
 BATCH_SIZES = tuple(4**power for power in range(16))
 
 

@@ -12,7 +12,7 @@ from mdnn.serving.server.batcher import Batcher
 from mdnn.serving.server.guard import hosts_of
 from mdnn.serving.server.model_forms import ModelForms
 
-# Seconds that requests have to be answered when the server is asked to stop, and to be told.
+# Seconds for answering open requests when the server stops, then for sending them errors.
 GRACE, TOLD = 5.0, 2.0
 
 # Connections at once; each may hold a body in memory.

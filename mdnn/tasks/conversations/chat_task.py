@@ -145,7 +145,7 @@ class ChatTask(TextTask):
 
         Args:
             run: `mdnn.runs.run_folder.Run`.
-            prompt: str, what a user says; or a list of messages as in OpenAI's API.
+            prompt: str, a user's message; or a list of messages as in OpenAI's API.
             options: `GenerationOptions`; the answer ends at the end of the assistant's turn.
             stream: function called with each piece of the answer, or `None`.
             progress: see `mdnn.tasks.answering.Answering.generate`.

@@ -23,7 +23,7 @@ def tokenizers_package():
     """Imports the package `tokenizers`.
 
     Raises:
-        MdnnError: it is not installed; says how to install it.
+        MdnnError: it is not installed; the error names the command that installs it.
     """
     try:
         import tokenizers
@@ -50,7 +50,7 @@ class SubwordTokenizer:
 
     Attributes:
         words: an empty tuple.
-        token_bytes: tuple of bytes, what each token stands for.
+        token_bytes: tuple of bytes, the content of each token.
         end_ids: frozenset of ints, tokens that end an answer.
         bos_token, eos_token: strings, maybe empty.
         chat_template: string, a Jinja template; empty if there is none.

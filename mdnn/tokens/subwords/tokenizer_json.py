@@ -38,7 +38,7 @@ class TokenizerFacts:
 
     Args:
         table: its parsed content, a dict, without truncation and padding.
-        token_bytes: tuple of bytes, what each token stands for; empty for special tokens and for
+        token_bytes: tuple of bytes, the content of each token; empty for special tokens and for
             numbers without a token.
         special: dict from the contents of special tokens to their numbers.
         byte_level: boolean, whether tokens are bytes (otherwise SentencePiece style).

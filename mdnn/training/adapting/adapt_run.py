@@ -13,12 +13,13 @@ from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making
 from mdnn.identity.adapted_network import (
     IdentityNumbers,
+    adapted_config,
     adapted_network,
     adapted_weights,
     specification,
     with_identity,
 )
-from mdnn.identity.identity_file import SUFFIX, Identity, fingerprint_of
+from mdnn.identity.identity_file import SLOTS, SUFFIX, Identity, fingerprint_of
 from mdnn.keras_settings import check_training_backend
 from mdnn.models.derived_loss import DerivedLoss
 from mdnn.models.loss import loss_for
@@ -51,6 +52,7 @@ def adapt(
     steps=None,
     learning_rate=None,
     lora=None,
+    slots=0,
     overrides=(),
     show=True,
 ):
@@ -67,6 +69,9 @@ def adapt(
             same.
         lora: int, rank of the matrices that are added to the dense layers' kernels (LoRA, arXiv
             2106.09685); `None` for an offset and a gain per block.
+        slots: int, number of learned vectors that take the first positions of each context, beside
+            the other numbers (prompt tuning, arXiv 2104.08691). They start as the first tokens of
+            the data. Networks of texts only, trained to decode autoregressively.
         overrides: strings `KEY=VALUE`, config keys of data and training, such as
             `"train.batch_size=4"`.
         show: bool, whether to show progress on standard error.
@@ -78,14 +83,15 @@ def adapt(
 
     Raises:
         MdnnError: no run, `out` exists or is no `.safetensors`, an unreadable source, data that do
-            not fit the network, a rank that is too large, or a loss that is not finite.
+            not fit the network, a rank that is too large, slots that the network cannot have, or
+            a loss that is not finite.
     """
     check_training_backend(keras.backend.backend())
     path = _new_file(out)
     run = open_run(run)
     config = _config(run.config, data, minutes, steps, overrides)
     kind = "offset" if lora is None else "lora"
-    _check_numbers(learning_rate, lora)
+    _check_numbers(learning_rate, lora, slots)
     train, scale = config.train, RATES[kind]
     spec = dataclasses.replace(
         train.optimizer,
@@ -94,14 +100,22 @@ def adapt(
         warmup_steps=min(WARMUP, train.optimizer.warmup_steps),
         weight_decay=0.0,
     )
-    wanted = specification(run.unpacked, kind, lora or 0)
-    task = task_for(config, run.words or None).open()
-    network = adapted_network(run, kind)
+    wanted = specification(run.unpacked, kind, lora or 0, slots)
+    context = adapted_config(config, kind, slots).context
+    task = task_for(dataclasses.replace(config, context=context), run.words or None).open()
+    network = adapted_network(run, kind, slots)
     network.trainable = False
     numbers = IdentityNumbers(wanted, config.seed)
     evaluator = task.evaluator(task.networks(network))
     learning = _Learning(task, network, kind, numbers, spec, train, make_display(show, task.unit))
-    before = learning.combined(evaluator.quick(task.validation))
+    if slots:
+        numbers.start(SLOTS, _first_vectors(run.unpacked, task, slots))
+        # Contexts of the network as it is have no slots.
+        plain = task_for(config, task.words)
+        quick = plain.evaluator(plain.networks(run.unpacked)).quick(task.validation)
+    else:
+        quick = evaluator.quick(task.validation)
+    before = learning.combined(quick)
     number = learning.run()
     identity = Identity(kind, numbers.arrays(), fingerprint_of(run))
     for variable, value in adapted_weights(network, kind, identity.arrays):
@@ -134,7 +148,15 @@ def _new_file(out):
     return path
 
 
-def _check_numbers(learning_rate, lora):
+def _first_vectors(network, task, slots):
+    """Returns the embeddings of the first tokens of a text, float32 `[slots, width]`."""
+    tokens = task.tokenizer.tokens(task.splits.train[:slots])
+    return keras.ops.convert_to_numpy(network.embedding(tokens[None]))[0]
+
+
+def _check_numbers(learning_rate, lora, slots):
+    if not isinstance(slots, int) or isinstance(slots, bool) or slots < 0:
+        raise MdnnError(f"slots: expected a whole number from 0, received {slots!r}")
     if learning_rate is not None and not 0 < learning_rate < 100:
         raise MdnnError(f"learning_rate: expected a number above 0, received {learning_rate!r}")
     if lora is not None and (not isinstance(lora, int) or isinstance(lora, bool)):
@@ -255,7 +277,7 @@ def merge(run, identity, out):
     """Makes an ordinary run of a network and an identity.
 
     Args:
-        run: what `mdnn.runs.run_folder.open_run` takes.
+        run: the argument of `mdnn.runs.run_folder.open_run`.
         identity: a file that `adapt` made.
         out: path of the run folder to make.
 

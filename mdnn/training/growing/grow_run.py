@@ -1,37 +1,28 @@
 """Provides `grow`: a run folder of a larger network that computes what the smaller one does."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 from keras.ops import convert_to_numpy
 
-from mdnn.config.growing import grown_config, stage_configs
-from mdnn.config.load import load_config
+from mdnn.config.growing import grown_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making
 from mdnn.growth.grid_change import grid_change
 from mdnn.growth.network_growth import modes_of
 from mdnn.models.builder import build
-from mdnn.runs.item_statistics import ITEMS
 from mdnn.runs.origin import write_origin
-from mdnn.runs.run_files import CONFIG, write_run
+from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run
 from mdnn.tensorflow_graphs import forgetting_gradients
 from mdnn.tokens.features import MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
 from mdnn.training import checkpoint
 from mdnn.training.ema import take_averages
+from mdnn.training.growing.run_state import copy_about, optimizer_for, state_of
 from mdnn.training.growing.training_state import grow_state
-from mdnn.training.metrics_log import METRICS, TIMES
-from mdnn.training.mixed_precision import resolved
-from mdnn.training.optimizers import make_optimizer
 from mdnn.training.preparation import anchored
-
-STATE = ("model", "optimizer", "seed")
-"""Sections of a checkpoint that grow; a run with others (puzzles that carry states from step to
-step) begins its next steps with a new optimizer."""
 
 TOLERANCE = 1e-4
 """Largest difference of scores, relative to the largest score, that rounding explains."""
@@ -63,14 +54,14 @@ def grow(run, out, overrides=()):
     path = as_path(out, "out")
     check_new_folder(path)
     run = open_run(run)
-    state = _state_of(run)
+    state = state_of(run)
     if state is not None:
         run = dataclasses.replace(run, config=state.config).holding(state.model)
     config = anchored(grown_config(run.config, overrides, free=True))
     network = build(config, run.words)
     optimizer = None
     if state is not None and config.train.optimizer.name == run.config.train.optimizer.name:
-        optimizer = _optimizer(config, network)
+        optimizer = optimizer_for(config, network)
     grow_state(run.model, network, None if optimizer is None else state.optimizer, optimizer)
     facts = {
         "parameters": network.count_params(),
@@ -85,7 +76,7 @@ def grow(run, out, overrides=()):
             "score; this is a bug in mdnn; nothing is written"
         )
     with making(path) as part:
-        _copy_about(run, part, config)
+        copy_about(run, part, config)
         name = "a network in memory" if run.path is None else run.path.resolve()
         write_origin(part, "grown", name, facts["step"], optimizer is not None, overrides)
         if optimizer is not None:
@@ -94,49 +85,6 @@ def grow(run, out, overrides=()):
             take_averages(optimizer, network.trainable_variables)
         write_run(part, config, run.words, network)
     return facts | {"run": str(path)}
-
-
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """The state of a training in a run folder: its network (without averages) and optimizer."""
-
-    config: object
-    model: object
-    optimizer: object
-    progress: object
-
-
-def _state_of(run):
-    """Returns the `_State` of a run; `None` if it has none that could grow."""
-    if run.path is None or checkpoint.newest(run.path) is None:
-        return None
-    arrays, progress = checkpoint.read_newest(run.path)
-    if any(not name.startswith(tuple(f"{part}/" for part in STATE)) for name in arrays):
-        return None
-    config = stage_configs(load_config(run.path / CONFIG))[progress.stage]
-    model = build(config, run.words)
-    optimizer = _optimizer(config, model)
-    checkpoint.assign_sections(checkpoint.sections_of(model, optimizer), arrays, run.path)
-    return _State(config, model, optimizer, progress)
-
-
-def _optimizer(config, model):
-    train = config.train
-    precision = resolved(train.precision)
-    return make_optimizer(train.optimizer, model.trainable_variables, train.ema_decay, precision)
-
-
-def _copy_about(run, folder, config):
-    """Copies a run folder's records of its data and of its training so far."""
-    if run.path is None:
-        return
-    names = [ITEMS, "source.json"]
-    # A run of stages has a further column.
-    if not load_config(run.path / CONFIG).train.stage:
-        names += [METRICS, TIMES]
-    for name in names:
-        if (run.path / name).is_file():
-            shutil.copyfile(run.path / name, folder / name)
 
 
 def largest_difference(old, new, contexts=2, seed=0):

@@ -23,7 +23,7 @@ def stage_is_due(training, spent):
 def enter_stage(training):
     """Grows the network and the whole state of its training, and saves both.
 
-    Everything is made aside first: whatever stops it leaves the stage before as it was.
+    All new objects are made first: an error leaves the earlier stage unchanged.
 
     Args:
         training: `mdnn.training.trainer.Training`, which goes on with the grown network.

@@ -10,19 +10,21 @@ from mdnn.growth.optimizer_growth import grow_optimizer, weight_averages
 from mdnn.models.builder import build
 
 
-def grow_state(old, new, old_optimizer=None, new_optimizer=None):
-    """Copies the function of a network, and its optimizer's state, to a larger one.
+def grow_state(old, new, old_optimizer=None, new_optimizer=None, origins=None):
+    """Copies the function of a network, and its optimizer's state, to a larger or smaller one.
 
     Args:
         old: network.
-        new: larger network, with its initial weights.
+        new: the other network, with its initial weights.
         old_optimizer, new_optimizer: Keras optimizers of one kind, built on the trainable
-            variables of the networks; `None` to grow the weights alone.
+            variables of the networks; `None` to copy the weights alone.
+        origins: where the new weights come from, a dict as `network_origins` returns it; `None`
+            for a larger network. `mdnn.growth.slices.slice_origins` has those of a smaller one.
 
     Raises:
         MdnnError: the networks differ in something that growing cannot change. Nothing is assigned.
     """
-    origins = network_origins(old, new)
+    origins = network_origins(old, new) if origins is None else origins
     weights, averages = grow_weights(origins, new), None
     if old_optimizer is not None and weight_averages(old_optimizer, old.trainable_variables):
         kept = weight_averages(old_optimizer, old.trainable_variables)

@@ -36,8 +36,8 @@ def compiled_cost(config, seconds):
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(config.mesh.devices),
-        # Machine code is not needed in its best form. With the pass a processor would merge what
-        # gradients recompute with what was computed before.
+        # The machine code need not be fast. The disabled pass would let the compiler merge the
+        # recomputation for gradients with the first computation.
         "XLA_FLAGS": "--xla_backend_optimization_level=0 "
         "--xla_disable_hlo_passes=cse_barrier_expander",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -40,7 +40,7 @@ def train_on_mesh(config, path, options, show, numbers, run_training):
         if isinstance(error, MdnnError) or group.count == 1 or not _is_of_others(error):
             raise
         raise LostProcessError(
-            f"process {group.number} of {group.count} no longer reaches another one: "
+            f"process {group.number} of {group.count} has lost contact with another one: "
             "--resume goes on from the last checkpoint"
         ) from error
     group.leave()
@@ -78,7 +78,7 @@ def _resumed(config, toml, source):
     Args:
         config: `mdnn.Config` of this process, which has the mesh and the budget.
         toml: str, the first process's config.
-        source: str, the source that this process was told to use; `None` for the run's.
+        source: str, the source that was passed to this process; `None` for the run's.
     """
     first = config.from_dict(tomllib.loads(toml))
     if source is None:

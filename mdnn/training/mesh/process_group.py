@@ -49,7 +49,7 @@ class ProcessGroup:
         """Calls a function in the first process and returns its result in all processes.
 
         Args:
-            make: function without arguments that returns what JSON can express; called in the
+            make: function without arguments whose result JSON can express; called in the
                 first process alone.
 
         Raises:
@@ -67,7 +67,7 @@ class ProcessGroup:
 
         Args:
             make: function without arguments.
-            facts_of: function from what `make` returned to a dict from words to strings, which all
+            facts_of: function from the result of `make` to a dict from words to strings, which all
                 processes must have in common.
 
         Returns:
