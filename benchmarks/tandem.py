@@ -7,12 +7,11 @@ trained again, and one that was stopped goes on.
 
     python benchmarks/tandem.py --source shakespeare.txt --minutes 10 --seeds 1 2 3 --plot a.png
     python benchmarks/tandem.py --arms one four --minutes 2 --seeds 1
-    python benchmarks/tandem.py --size            # the largest config here, ten members, on disk
+    python benchmarks/tandem.py --size --source shakespeare.txt     # ten members: disk, memory
 """
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from benchmark_runs import (
     timed,
     trained_once,
 )
+from tandem_size import print_sizes
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -50,7 +50,7 @@ def main():
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
     if options.size:
-        print_sizes()
+        print_sizes(options.source, options.runs, options.set)
         return 0
     rows = [measured(arm, seed, options) for seed in options.seeds for arm in options.arms]
     print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
@@ -95,44 +95,6 @@ def measured(arm, seed, options):
         student = trained_once(path, teach)["loss"]
     members = json.loads(file.read_text(encoding="utf-8"))
     return {"arm": arm, "seed": seed, **result, "members": members, "student": student}
-
-
-def print_sizes():
-    """Prints the bytes of ten members of the largest config here: training state, int8."""
-    from mdnn.config.shipped import shipped_configs
-    from mdnn.runs.run_folder import run_of
-    from mdnn.training.checkpoint import sections_of
-    from mdnn.training.optimizers import make_optimizer
-
-    sizes = {}
-    for name, path in shipped_configs().items():
-        config = mdnn.load_config(path)
-        if config.context.layout == "stream" and config.refeed.steps == 1:
-            sizes[name] = mdnn.build(config, words_of(config)).count_params()
-    name = max(sizes, key=sizes.get)
-    keys = ["tandem.members=10", "train.optimizer.name=adamw"]
-    config = mdnn.load_config(shipped_configs()[name], keys)
-    network = mdnn.build(config, words_of(config))
-    optimizer = make_optimizer(config.train.optimizer, network.trainable_variables)
-    state = sections_of(network, optimizer)
-    held = sum(np.prod(v.shape) * 4 for section in state.values() for v in section.values())
-    with tempfile.TemporaryDirectory() as folder:
-        whole = mdnn.save(network, Path(folder) / "run")
-        small = mdnn.quantize(run_of(network), "int8", Path(folder) / "int8")
-        disk = [(path / "model.safetensors").stat().st_size for path in (whole, small)]
-    print_heading("ten members of | weights | training state in memory | on disk | int8 on disk")
-    print(
-        f"| {name}.toml | {network.count_params():,} | {held / 1e6:.1f} MB | "
-        f"{disk[0] / 1e6:.1f} MB | {disk[1] / 1e6:.1f} MB |"
-    )
-
-
-def words_of(config):
-    """Returns placeholder words for a config with a word table."""
-    return [
-        f"word{chr(97 + n // 676)}{chr(97 + n // 26 % 26)}{chr(97 + n % 26)}"
-        for n in range(config.tokens.words)
-    ]
 
 
 def draw(rows, path):

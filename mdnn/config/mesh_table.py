@@ -1,17 +1,17 @@
-"""Config table of a mesh: how training divides a batch and an axis of the grid among devices."""
+"""Config table of a mesh: how training divides a batch, an axis, or members among devices."""
 
 import dataclasses
 import math
 
 from mdnn.errors import MdnnError, did_you_mean
 
-BATCH = "batch"
-"""Key of the shares of a batch; the other keys of the table are names of axes."""
+BATCH, MEMBERS = "batch", "members"
+"""Keys of the shares of a batch and of members in tandem; the other keys are names of axes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Shares of a batch and of the slowest axis of the grid, one share per device.
+    """Shares of a batch and of the slowest axis of the grid or of members in tandem.
 
     In TOML a table `[mesh]` such as `batch = 2` and `row = 4`, for 8 devices. Training alone reads
     it, on the JAX backend. The results are those of one device.
@@ -40,12 +40,18 @@ class Mesh:
     @property
     def axis(self):
         """str, the name of the divided axis; `None` if no axis is divided."""
-        return next((key for key, value in self.shares if key != BATCH and value > 1), None)
+        known = (BATCH, MEMBERS)
+        return next((key for key, value in self.shares if key not in known and value > 1), None)
 
     @property
     def axis_shares(self):
         """int, the number of shares of the divided axis."""
         return dict(self.shares).get(self.axis, 1)
+
+    @property
+    def members(self):
+        """int, the number of shares of the members in tandem."""
+        return dict(self.shares).get(MEMBERS, 1)
 
     @property
     def devices(self):
@@ -78,13 +84,13 @@ def check_mesh(config):
         config: `mdnn.Config`.
 
     Raises:
-        MdnnError: an unknown axis, a batch or an axis that the shares do not divide, or a key that
-            a mesh does not support.
+        MdnnError: an unknown axis, a batch, an axis or members that the shares do not divide, or a
+            key that a mesh does not support.
     """
     mesh, context = config.mesh, config.context
     names = context.axis_names
     for key, value in mesh.shares:
-        known = (BATCH, *names)
+        known = (BATCH, *names, *((MEMBERS,) if config.tandem.members else ()))
         if key not in known:
             raise MdnnError(
                 f"mesh.{key}: unknown axis {key!r}{did_you_mean(key, known)}; known: "
@@ -92,12 +98,16 @@ def check_mesh(config):
             )
         if key == BATCH:
             size, of = config.train.batch_size, "train.batch_size"
+        elif key == MEMBERS:
+            size, of = config.tandem.members, "tandem.members"
         else:
             size, of = context.grid[names.index(key)], f"the axis {key!r} of context.grid"
         if size % value:
             raise MdnnError(f"mesh.{key}: expected a divisor of {of} = {size}, received {value}")
     if mesh.axis is not None:
         _check_axis(config, names)
+    if mesh.axis is not None and mesh.members > 1:
+        raise MdnnError(f"mesh.{mesh.axis}: expected no shares of an axis beside mesh.members")
     if mesh.devices > 1:
         _check_support(config)
 

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.slabs import in_slabs
@@ -109,7 +109,10 @@ class LossModel(keras.Model):
         return loss + sum(more - ops.stop_gradient(more) for more in losses)
 
     def hidden_of(self, batch, training=None):
-        """Returns the input of the heads for a batch, `[batch, positions, width]`."""
+        """Returns the input of the heads for a batch, `[batch, positions, width]`.
+
+        A subclass may return a tuple of such tensors, which `nll` gets.
+        """
         return self.network.hidden(batch["tokens"], training=training)
 
     def nll(self, name, hidden, rows):
@@ -117,7 +120,7 @@ class LossModel(keras.Model):
 
         Args:
             name: string, the modality.
-            hidden: `[n, width]`, the input of the heads.
+            hidden: `[n, width]`, the input of the heads, or a tuple (see `hidden_of`).
             rows: int32 `[n, 8]`, the targets.
         """
         return self.heads.nll(name, hidden, rows, self.loss_function.step_weights)
@@ -139,34 +142,37 @@ class LossModel(keras.Model):
         counts = counts if weights is None else counts * weights
         if not self.uses_target_indices:
             slab = self.network.config.backbone.slab
-            arrays = [by_device(hidden), by_device(targets)]
+            arrays = [by_device(x) for x in (*tree.flatten(hidden), targets)]
             nll = in_slabs(self._nll, arrays, slab, True, head_weights(self.heads))
-            nll = from_devices(nll, hidden.shape[1])
+            nll = from_devices(nll, tree.flatten(hidden)[0].shape[1])
             total = ops.sum(ops.where(counts > 0, nll, 0.0) * counts)
             return total / ops.maximum(norm, 1e-9)
         counts = ops.reshape(counts, (-1,))
         rows = ops.reshape(targets, (-1, targets.shape[-1]))
-        hidden = ops.reshape(hidden, (-1, hidden.shape[-1]))
+        hidden = tree.map_structure(lambda x: ops.reshape(x, (-1, x.shape[-1])), hidden)
         total = 0.0
         for name, index in batch["target_indices"].items():
             weight = ops.cast(index >= 0, "float32")
             index = ops.maximum(index, 0)
             weight = weight * ops.take(counts, index)
             computed = index if self.rows is None else self.rows.computed_indices(batch, index)
-            found = ops.take(hidden, computed, axis=0)
-            nll = self.nll(name, found, ops.take(rows, index, axis=0))
+            chosen = [ops.take(x, computed, axis=0) for x in tree.flatten(hidden)]
+            chosen = tree.pack_sequence_as(hidden, chosen)
+            nll = self.nll(name, chosen, ops.take(rows, index, axis=0))
             # Use where(), not a bare product: values gathered at padding indices may be NaN or inf.
             total = total + ops.sum(ops.where(weight > 0, nll, 0.0) * weight)
         return total / ops.maximum(norm, 1e-9)
 
-    def _nll(self, hidden, targets):
-        """Returns the losses `[batch, n]` of targets of the only modality, in nats."""
-        nll = self.nll(
-            self.heads.modalities[0],
-            ops.reshape(hidden, (-1, hidden.shape[-1])),
-            ops.reshape(targets, (-1, targets.shape[-1])),
-        )
-        return ops.reshape(nll, (-1, hidden.shape[1]))
+    def _nll(self, *arrays):
+        """Returns the losses `[batch, n]` of targets of the only modality, in nats.
+
+        Args:
+            *arrays: the inputs of the heads, and the targets.
+        """
+        *hidden, rows = [ops.reshape(x, (-1, x.shape[-1])) for x in arrays]
+        hidden = hidden[0] if len(hidden) == 1 else tuple(hidden)
+        nll = self.nll(self.heads.modalities[0], hidden, rows)
+        return ops.reshape(nll, (-1, arrays[-1].shape[1]))
 
 
 def _check_loss(loss, heads):

@@ -31,6 +31,8 @@ class TandemLoss(LossModel):
         super().__init__(model, loss, **kwargs)
         self.divided, self.stale = divided, stale
         self.exchange, self.stale_values = None, None
+        # On devices that share the members: makes every device have a tensor of all of them.
+        self.whole_members = None
 
     def call(self, batch, training=None):
         self.exchange = batch["exchange"][0] if "exchange" in batch else 0.0
@@ -45,13 +47,11 @@ class TandemLoss(LossModel):
             return own
         with self.stale.computing(self.stale_values):
             taught = ops.stop_gradient(self.network.hidden(batch["tokens"], training=False))
-        # Side by side, so that whatever takes positions takes them of both.
-        return ops.concatenate([ops.cast(own, "float32"), ops.cast(taught, "float32")], axis=-1)
+        return own, taught
 
     def nll(self, name, hidden, rows):
         heads, count = self.heads, self.heads.members.count
-        width = self.network.width
-        own, taught = hidden[..., :width], hidden[..., width:]
+        own, taught = hidden if isinstance(hidden, tuple) else (hidden, None)
         answers, total, pull = {}, 0.0, 0.0
         for step in heads.steps:
             if step.kinds is not None and step.kinds != (name,):
@@ -75,4 +75,5 @@ class TandemLoss(LossModel):
     def _stale(self, step, taught, answers):
         """Returns the stale members' probabilities of a step, `[..., members, classes]`."""
         with self.stale.computing(self.stale_values):
-            return ops.softmax(self.heads.member_scores(step, taught, answers), axis=-1)
+            p = ops.softmax(self.heads.member_scores(step, taught, answers), axis=-1)
+        return p if self.whole_members is None else self.whole_members(p)

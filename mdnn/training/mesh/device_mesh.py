@@ -1,4 +1,4 @@
-"""Devices that divide a batch and an axis of the grid among themselves."""
+"""Devices that divide a batch, and an axis of the grid or members, among themselves."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mdnn.config.mesh_table import BATCH
+from mdnn.config.mesh_table import BATCH, MEMBERS
 from mdnn.errors import MdnnError
 from mdnn.layers.axis_product import DividedAxis, dividing
 from mdnn.training.mixed_precision import all_layers
@@ -18,9 +18,10 @@ EXAMPLES = ("tokens", "targets", "weights")
 class DeviceMesh:
     """Places arrays on the devices of a mesh.
 
-    Weights are on every device. Batches are divided by example and, with shares of an axis, by
-    position: the slowest axis of a grid is the outermost of its positions, so that a share of it is
-    a run of neighbours.
+    Weights are on every device; with shares of members in tandem each device has those of its
+    members, with the optimizer's state of them. Batches are divided by example and, with shares of
+    an axis, by position: the slowest axis of a grid is the outermost of its positions, so that a
+    share of it is a run of neighbours.
 
     Args:
         table: `mdnn.config.mesh_table.Mesh`.
@@ -30,6 +31,7 @@ class DeviceMesh:
         table: as above.
         whole: `jax.sharding.NamedSharding` of arrays that every device has as a whole.
         examples, positions: of arrays `[batch, ...]` and `[batch, positions, ...]`.
+        stacked: of arrays `[members, ...]`.
 
     Raises:
         MdnnError: another number of devices than the mesh has shares.
@@ -44,14 +46,15 @@ class DeviceMesh:
                 "or another --num-processes"
             )
         self.table = table
-        axis = table.axis or "positions"
-        shape = (table.batch, table.axis_shares)
+        axis = MEMBERS if table.members > 1 else table.axis or "positions"
+        shape = (table.batch, table.axis_shares * table.members)
         self._axis = axis
         # The positions of a context lie on neighbouring devices.
         self.mesh = jax.sharding.Mesh(np.array(devices).reshape(shape), (BATCH, axis))
         self.whole = self._sharding()
         self.examples = self._sharding(BATCH)
-        self.positions = self._sharding(BATCH, axis)
+        self.positions = self.examples if table.members > 1 else self._sharding(BATCH, axis)
+        self.stacked = self._sharding(MEMBERS) if table.members > 1 else self.whole
         self.each = self._sharding((BATCH, axis))
 
     def _sharding(self, *axes):
@@ -69,10 +72,39 @@ class DeviceMesh:
                     layer.slab = 0
         return model
 
+    def shardings(self, variables, shapes=()):
+        """Returns where each of several variables lies, a list.
+
+        Args:
+            variables: Keras variables; those of members in tandem have `stacked_axes`.
+            shapes: shapes of such variables, of which an optimizer's state has copies.
+        """
+        return [
+            self.stacked
+            if getattr(variable, "stacked_axes", 0) or tuple(variable.shape) in shapes
+            else self.whole
+            for variable in variables
+        ]
+
+    def place(self, array, sharding):
+        """Returns an array on the devices; all processes have the same one.
+
+        Args:
+            array: an array, the whole one.
+            sharding: `jax.sharding.NamedSharding`.
+        """
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
     def replicate(self, array):
         """Returns an array that every device has as a whole; all processes have the same one."""
-        array = np.asarray(array)
-        return jax.make_array_from_callback(array.shape, self.whole, lambda index: array[index])
+        return self.place(array, self.whole)
+
+    def whole_members(self, x):
+        """Returns a tensor `[examples, ...]`, while tracing, of which devices share no members."""
+        batch = BATCH if x.shape[0] % self.table.batch == 0 else None
+        spec = self._sharding(batch, *[None] * (x.ndim - 1))
+        return jax.lax.with_sharding_constraint(x, spec)
 
     def own_values(self, values):
         """Returns an array `[devices, n]` with these `n` float32 numbers for each own device.

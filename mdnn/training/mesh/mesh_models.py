@@ -33,14 +33,18 @@ class MeshModel:
                 name: np.concatenate([value, np.zeros_like(value[:1]).repeat(more, axis=0)])
                 for name, value in batch.items()
             }
-        trainable = [self._copy(v) for v in self.model.trainable_variables]
-        fixed = [self._copy(v) for v in self.model.non_trainable_variables]
+        trainable = self._copies(self.model.trainable_variables)
+        fixed = self._copies(self.model.non_trainable_variables)
         outputs = self.compute(trainable, fixed, self.devices.place_batch(batch))
         return np.asarray(outputs)[:count]
 
-    def _copy(self, variable):
+    def _copies(self, variables):
+        shardings = self.devices.shardings(variables)
+        return [self._copy(*pair) for pair in zip(variables, shardings, strict=True)]
+
+    def _copy(self, variable, sharding):
         before, copy = self.copies.get(id(variable), (None, None))
         if before is not variable.value:
-            copy = self.devices.replicate(variable.value)
+            copy = self.devices.place(variable.value, sharding)
             self.copies[id(variable)] = variable.value, copy
         return copy

@@ -54,6 +54,10 @@ def plan(config, mesh=None, memory=MEMORY, compile_step=True, seconds=COMPILE_SE
     if mesh is not None:
         config = dataclasses.replace(config, mesh=parse_mesh(mesh))
         check_mesh(config)
+    if config.tandem.members:
+        raise MdnnError(
+            f"tandem.members: one network is counted, expected 0, received {config.tandem.members}"
+        )
     if not memory > 0:
         raise MdnnError(f"memory: expected 10^9 bytes above 0, received {memory}")
     counted = CountedCost(config)

@@ -5,7 +5,7 @@ import tomllib
 
 import jax
 
-from mdnn.config.mesh_table import BATCH, Mesh, check_mesh
+from mdnn.config.mesh_table import BATCH, MEMBERS, Mesh, check_mesh
 from mdnn.errors import MdnnError
 from mdnn.training.mesh.addresses import LostProcessError
 from mdnn.training.mesh.device_mesh import DeviceMesh
@@ -87,10 +87,15 @@ def _resumed(config, toml, source):
 
 
 def _with_mesh(config, devices):
-    """Returns a config whose mesh has a share of the batch for each device, if it has none."""
+    """Returns a config whose mesh has a share for each device, if it has none.
+
+    The shares are those of members in tandem where there are as many, otherwise of the batch.
+    """
     if config.mesh.shares:
         return config
-    config = dataclasses.replace(config, mesh=Mesh(((BATCH, devices),)))
+    members = config.tandem.members
+    key = MEMBERS if members and members % devices == 0 else BATCH
+    config = dataclasses.replace(config, mesh=Mesh(((key, devices),)))
     check_mesh(config)
     return config
 

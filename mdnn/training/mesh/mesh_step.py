@@ -14,7 +14,8 @@ class MeshStep(JaxStep):
     """Takes one optimizer step per call on all devices of a mesh.
 
     All processes call it with the batches of the same steps. Gradients and losses are those of the
-    whole batch. With every step the processes also agree on the time of the first of them and on
+    whole batch. Shares of members in tandem stay on their devices until `sync`, which gathers them.
+    With every step the processes also agree on the time of the first of them and on
     whether one received a signal; what they agreed on is known one step later.
 
     Args:
@@ -29,15 +30,36 @@ class MeshStep(JaxStep):
         self.signal = 0
         # What the processes agreed on: seconds and signal, in flight and known.
         self.agreed, self.known = collections.deque(), (0.0, 0)
+        if devices.table.members > 1:
+            for learner in learners.values():
+                learner.whole_members = devices.whole_members
+        self.gather = jax.jit(lambda arrays: arrays, out_shardings=devices.whole)
         super().__init__(learners, optimizer, precision, batches, strategy)
 
     def jitted(self, step):
         def shared(trainable, fixed, state, batch, rate, control):
             with self.devices.sharding():
-                results = step(trainable, fixed, state, batch, rate)
-            return *results, control.max(axis=0)
+                value, fault, *values = step(trainable, fixed, state, batch, rate)
+            return value, fault, *map(list, values), control.max(axis=0)
 
-        return jax.jit(shared, out_shardings=self.devices.whole)
+        whole = self.devices.whole
+        return jax.jit(shared, out_shardings=(whole, whole, *self.shardings(), whole))
+
+    def owners(self):
+        """Returns the variables whose values a step changes, three lists; see `JaxStep.values`."""
+        first = self.first
+        return first.trainable_variables, first.non_trainable_variables, self.optimizer.variables
+
+    def shardings(self):
+        """Returns where these variables lie, three lists."""
+        trainable, fixed, state = self.owners()
+        shapes = {tuple(v.shape) for v in trainable if getattr(v, "stacked_axes", 0)}
+        devices = self.devices
+        return [
+            devices.shardings(trainable),
+            devices.shardings(fixed),
+            devices.shardings(state, shapes),
+        ]
 
     def __call__(self, batch, rate, name=None):
         if not self.values:
@@ -63,13 +85,11 @@ class MeshStep(JaxStep):
 
     def read_values(self):
         """Returns the values of all variables on the devices; see `JaxStep.values`."""
-        first = self.first
-        owners = (
-            first.trainable_variables,
-            first.non_trainable_variables,
-            self.optimizer.variables,
-        )
-        return [[self.devices.replicate(v.value) for v in variables] for variables in owners]
+        place = self.devices.place
+        return [
+            [place(v.value, where) for v, where in zip(variables, shardings, strict=True)]
+            for variables, shardings in zip(self.owners(), self.shardings(), strict=True)
+        ]
 
     def lower(self, config):
         """Returns the step's program for shapes alone, a `jax.stages.Lowered`; nothing is computed.
@@ -78,14 +98,9 @@ class MeshStep(JaxStep):
             config: `mdnn.Config` of a task whose batches are `tokens` and `targets`.
         """
         devices, spec = self.devices, jax.ShapeDtypeStruct
-        owners = (
-            self.first.trainable_variables,
-            self.first.non_trainable_variables,
-            self.optimizer.variables,
-        )
         values = [
-            [spec(v.shape, v.dtype, sharding=devices.whole) for v in variables]
-            for variables in owners
+            [spec(v.shape, v.dtype, sharding=one) for v, one in zip(*pair, strict=True)]
+            for pair in zip(self.owners(), self.shardings(), strict=True)
         ]
         shape = (config.train.batch_size, config.context.positions)
         batch = {
@@ -106,8 +121,26 @@ class MeshStep(JaxStep):
 
     def sync(self):
         # Variables stay arrays of one device: samples and files need no other process.
-        self.values = [[np.asarray(value) for value in values] for values in self.values]
+        if not self.values:
+            return
+        values = self.gather(self.values) if self.devices.table.members > 1 else self.values
+        self.values = [[np.asarray(value) for value in each] for each in values]
         super().sync()
+
+    def copy_values(self, sources, targets):
+        if not self.values:
+            super().copy_values(sources, targets)
+            return
+        places = {
+            id(variable): (k, number)
+            for k, variables in enumerate(self.owners())
+            for number, variable in enumerate(variables)
+        }
+        placed = [places[id(source)] for source in sources]
+        arrays = self.gather([self.values[k][number] for k, number in placed])
+        for target, array in zip(targets, arrays, strict=True):
+            k, number = places[id(target)]
+            self.values[k][number] = array
 
     def now(self):
         """Returns the seconds since the step was made, as the first process counts them."""
