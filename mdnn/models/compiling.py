@@ -36,7 +36,8 @@ def predicted(model, inputs):
     """Returns `model.predict_on_batch(inputs)`, without TensorFlow's warnings about retracing.
 
     TensorFlow counts the tracings of all Keras models as those of one function, so that it warns of
-    the fifth model in a row (as when several densities are evaluated), though each is traced once.
+    the fifth model in a row (as when several densities are evaluated), though each is traced
+    once.
 
     After some shapes TensorFlow traces a function for any size of the axes that differ. A model that
     needs to know such a size has a method `traced_for(inputs)`: its value, if not `None`, chooses a

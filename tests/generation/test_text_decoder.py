@@ -6,7 +6,9 @@ import pytest
 from keras import ops
 from whole_pass import continue_texts
 
-from mdnn.config.load import Config
+from mdnn.config.load import Config, load_config
+from mdnn.generation import text_decoder
+from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, overlap_length, pad_features
 from mdnn.models.builder import build
@@ -142,3 +144,26 @@ def test_compiled_once_and_the_same_in_any_pieces():
 )
 def test_what_is_read_again(grid, kept):
     assert overlap_length(grid) == kept
+
+
+def test_prompts_of_several_lengths_one_after_another(monkeypatch):
+    """TensorFlow traces for any length after some lengths, and caches need to know it."""
+    monkeypatch.setattr(text_decoder, "SHORT_CONTEXT", 4)
+    settings = ["context.grid=[8,4]", "backbone.width=8", "backbone.depth=1"]
+    settings += ["backbone.layer.1.width=8", "backbone.layer.0.mixer.0.groups=2"]
+    model = build(load_config("text-grid", settings))
+    prompts = ["abc" * 10, "ab", "abcabcabc", "a"]
+    decoder = TextDecoder(model, 2, xla=False)
+    assert [decoder.reading_length(len(p)) for p in prompts] == [32, 4, 16, 4]
+    together = [greedy(decoder, prompt) for prompt in prompts]
+    alone = [greedy(TextDecoder(model, 2, xla=False), p) for p in prompts[:3]]
+    for a, b in zip(together, alone, strict=False):
+        np.testing.assert_array_equal(a, b)
+
+
+def greedy(decoder, prompt):
+    window, filled = encode_prompts(TextTokenizer(), [prompt], decoder.positions)
+    nothing = np.zeros(1, "int32")
+    settings = {"seed": nothing, "temperature": np.zeros(1, "float32"), "top_k": nothing}
+    groups = BatchGroups(decoder, window, filled, settings | {"top_p": np.ones(1, "float32")})
+    return groups.decode(2)[0]
