@@ -39,9 +39,9 @@ def predicted(model, inputs):
     the fifth model in a row (as when several densities are evaluated), though each is traced
     once.
 
-    After some shapes TensorFlow traces a function for any size of the axes that differ. A model that
-    needs to know such a size has a method `traced_for(inputs)`: its value, if not `None`, chooses a
-    function of its own.
+    After some shapes TensorFlow traces a function for any size of the axes that differ. A model
+    that needs to know such a size has a method `traced_for(inputs)`: its value, if not `None`,
+    chooses a function of its own.
 
     Args:
         model: a `keras.Model`.
