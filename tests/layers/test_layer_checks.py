@@ -26,9 +26,11 @@ from mdnn.layers.mixing.stored_reading import StoredReading
 from mdnn.layers.rms_norm import RMSNorm
 from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.blocks.mixing_block import MixingBlock
+from mdnn.models.slot_embedding import SlotEmbedding
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.paper.paper_layers import LineageLayer
 from mdnn.paper.roll import LineageRollLayer
+from mdnn.tokens.context_slots import behind_slots
 from mdnn.tokens.modalities import MODALITIES
 
 FULL = {"use_bias": True, "kernel_regularizer": "l2", "bias_initializer": "ones"}
@@ -49,6 +51,13 @@ def every_modality(batch):
     tokens = np.random.default_rng(0).integers(4, size=(5, len(KINDS), 8))
     tokens[..., 0] = [row.index for row in KINDS]
     return tokens[:batch].astype("int32")
+
+
+def text_tokens(batch):
+    """Three characters in each example."""
+    tokens = np.zeros((batch, 3, 8), "int32")
+    tokens[..., 0], tokens[..., 1] = 1, np.random.default_rng(0).integers(4, size=(batch, 3))
+    return tokens
 
 
 CASES = {
@@ -119,6 +128,12 @@ CASES = {
         (len(KINDS), 8),
         dtype="int32",
         inputs=lambda batch: [every_modality(batch)],
+    ),
+    "embedding, slots": Case(
+        partial(SlotEmbedding, 6, 2),
+        (5, 8),
+        dtype="int32",
+        inputs=lambda batch: [behind_slots(text_tokens(batch), 2)],
     ),
     "embedding, bits": Case(
         partial(ModalityEmbedding, 48, ("text", "grey"), "bits", True, True, 4, 2),
