@@ -84,7 +84,7 @@ def test_no_rows_at_all():
 def test_a_network_refuses_what_it_has_no_tables_for(tmp_path):
     words = ("The", "cat", "sat")
     model = mdnn.build(tiny.load_config(tmp_path, *tiny.WORDS, "tokens.words=3"), words)
-    run = SimpleNamespace(model=model, words=words, dtype="float32")
+    run = SimpleNamespace(model=model, words=words, dtype="float32", config=model.config)
     served = ExportedNetwork(run).signatures()["serving_default"]
     tokens = np.zeros((1, 8, 8), "int32")
     tokens[0, 0, :3] = WORD, 0, len(run.words) - 1

@@ -20,7 +20,7 @@ from test_trainer import Pretence, stop
 import mdnn
 from mdnn import cli
 from mdnn.runs.safetensors_io import read_arrays
-from mdnn.training import checkpoint, run_training
+from mdnn.training import checkpoint, run_output, run_training
 from mdnn.training import trainer as loop
 from mdnn.training.run_lock import locked
 from mdnn.training.signals import Stopping
@@ -175,7 +175,7 @@ def test_no_space_left(tmp_path, monkeypatch, name):
     pretend(tmp_path, monkeypatch)
     before = held(tmp_path / "run")
     real, calls = getattr(os, name), []
-    monkeypatch.setattr(loop, "sync", lambda path: None)
+    monkeypatch.setattr(run_output, "sync", lambda path: None)
 
     def full(*args):
         calls.append(args)
