@@ -122,7 +122,9 @@ def test_processes_train_as_one_does(tmp_path, stale):
         assert status == 0, err
         assert json.loads(out)["steps"] == 20
     assert "[mesh]\nmembers = 2" in (tmp_path / "both" / "config.toml").read_text("utf-8")
-    assert_equal(tmp_path / "both", results(tmp_path / "alone"))
+    # The exact exchange adds probabilities in another order, and Adam divides small gradients by
+    # their own size: 1.8e-5 in 24 of 4,096 weights.
+    assert_equal(tmp_path / "both", results(tmp_path / "alone"), 1e-5 if stale else 5e-5)
 
 
 @pytest.mark.long
