@@ -130,8 +130,11 @@ def test_processes_train_as_one_does(tmp_path, stale):
 @pytest.mark.long
 def test_other_numbers_of_processes_go_on(tmp_path):
     """One process goes on from the checkpoint of two, between two copies, and two from its."""
-    tiny.write_config(tmp_path)
-    settings = (*TANDEM, "tandem.stale=3", "train.steps=4")
+    path = tiny.write_config(tmp_path)
+    # A resumed run takes no other settings: the file has to name members for `mesh.members`.
+    keys = "\n".join(each.replace("tandem.", "") for each in (*TANDEM, "tandem.stale=3"))
+    path.write_text(f"{path.read_text('utf-8')}\n[tandem]\n{keys}\n", encoding="utf-8")
+    settings = ("train.steps=4",)
     words = command(tmp_path, "run", "--num-processes", "2", settings=settings)
     more = [*words[:5], "--resume", *words[5:8]]
     for number, steps, one in (
