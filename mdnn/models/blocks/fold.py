@@ -4,7 +4,13 @@ import keras
 from keras import ops
 
 from mdnn.models.blocks.fold_cache import FoldCache
-from mdnn.models.blocks.residual_block import ResidualBlock, ends, product, run_blocks
+from mdnn.models.blocks.residual_block import (
+    ResidualBlock,
+    ends,
+    product,
+    run_blocks,
+    serialized_blocks,
+)
 from mdnn.models.call_options import CallOptions
 
 
@@ -128,14 +134,10 @@ class RowBottleneck(ResidualBlock):
         return product(input_shape[1:]) * (ends(self) + 1) + folded + inner
 
     def get_config(self):
-        branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
-        for branch in branches:
-            # This layer builds them under its own name.
-            branch.pop("build_config", None)
         return {
             **super().get_config(),
             "width": self.width,
-            "branches": branches,
+            "branches": serialized_blocks(self.branches),
             "causal": self.causal,
         }
 

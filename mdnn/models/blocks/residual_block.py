@@ -15,6 +15,14 @@ from mdnn.layers.weight_rules import (
 )
 
 
+def serialized_blocks(blocks):
+    """Returns blocks for the config of a layer, which builds them under its own name."""
+    configs = [keras.saving.serialize_keras_object(block) for block in blocks]
+    for config in configs:
+        config.pop("build_config", None)
+    return configs
+
+
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
     """Returns the normalization layer for `"rms"` or `"layer"`; `None` for `"none"`."""
     if kind == "none":

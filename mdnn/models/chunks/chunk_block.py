@@ -5,7 +5,13 @@ from keras import ops
 
 from mdnn.layers.weight_rules import get_initializer
 from mdnn.models.auxiliary_losses import add_auxiliary_loss
-from mdnn.models.blocks.residual_block import ResidualBlock, ends, product, run_blocks
+from mdnn.models.blocks.residual_block import (
+    ResidualBlock,
+    ends,
+    product,
+    run_blocks,
+    serialized_blocks,
+)
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.chunk_cache import ChunkCache
 from mdnn.models.chunks.chunk_layout import ChunkLayout, num_chunks
@@ -222,14 +228,10 @@ class ChunkBlock(ResidualBlock):
         return size * (ends(self) + 1 + 2 * self.kernels) + chunks + inner
 
     def get_config(self):
-        branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
-        for branch in branches:
-            # This layer builds them under its own name.
-            branch.pop("build_config", None)
         return {
             **super().get_config(),
             "width": self.width,
-            "branches": branches,
+            "branches": serialized_blocks(self.branches),
             "cut": self.cut,
             "shortest": self.shortest,
             "longest": self.longest,

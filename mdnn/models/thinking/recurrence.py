@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer
-from mdnn.models.blocks.residual_block import run_blocks
+from mdnn.models.blocks.residual_block import run_blocks, serialized_blocks
 from mdnn.models.thinking.gradient_free import run_without_gradient
 from mdnn.models.thinking.state_noise import StateNoise
 from mdnn.models.thinking.stopping import run_until_stopped
@@ -284,13 +284,9 @@ class Refeed(RuledLayer):
                 f"a Refeed of feedback = {self.feedback!r} takes its answers from a network's "
                 "heads and can only be saved as part of its network"
             )
-        branches = [keras.saving.serialize_keras_object(branch) for branch in self.branches]
-        for branch in branches:
-            # This layer builds them under its own name.
-            branch.pop("build_config", None)
         return {
             **super().get_config(),
-            "branches": branches,
+            "branches": serialized_blocks(self.branches),
             "steps": self.steps,
             "bptt_steps": self.bptt_steps,
             "initial_state": self.initial_state,
