@@ -23,6 +23,12 @@ class KeysMixer(Mixer):
     heads: int = option(1, least=1)
     # Factor on the logits of keys and queries: the larger, the fewer features a key has.
     sharpness: float = option(4.0, least=0.01, most=1000.0)
+    # Features of each head's keys and queries (0: as many as its values have): the more, the more
+    # keys can be told apart.
+    features: int = option(0, least=0, most=4096)
+    # "previous": the key of a position is the query of the one before it, so that a position reads
+    # what followed positions like itself.
+    match: str = option("own", choices=("own", "previous"))
 
     example: ClassVar[dict] = {"heads": 2}
     several_axes: ClassVar[bool] = True
@@ -54,6 +60,8 @@ class KeysMixer(Mixer):
             heads=self.heads,
             wiring=self.wiring,
             sharpness=self.sharpness,
+            features=self.features,
+            match=self.match,
             name=name,
             dtype=dtype,
         )
