@@ -38,10 +38,11 @@ class KeyedSum(RuledLayer):
         heads: Positive integer that divides the number of channels.
         wiring: `"full"` or `"causal"`.
         sharpness: Float, factor on the projections of keys and queries.
-        features: Integer, numbers of a key and a query of each head; 0: as many as those of a value.
-            The more, the more keys can be told apart.
+        features: Integer, numbers of each head's key and query; 0: as many as its value has. The
+            more, the more keys can be told apart.
         match: `"own"`: keys have a projection of their own; `"previous"`: see above.
-        kernel_initializer: Initializer of the four projections' kernels.
+        kernel_initializer: Initializer of the kernels of all projections. By their inputs alone: keys
+            and queries start equally sharp, however many features they have.
 
     Call arguments:
         x: Float tensor, see the input shape.
@@ -65,7 +66,7 @@ class KeyedSum(RuledLayer):
         sharpness=4.0,
         features=0,
         match="own",
-        kernel_initializer="glorot_uniform",
+        kernel_initializer="lecun_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
