@@ -28,7 +28,7 @@ from benchmark_runs import CONFIGS, KeptRows, ProcessError, benchmark_parser, in
 
 DENSE = '{wiring="causal+shift", groups=8, init_std=0.02}'
 KEYS = '{kind="keys", heads=1}'
-PREVIOUS = '{kind="keys", match="previous", heads=4, features=512}'
+PREVIOUS = '{kind="keys", match="previous", heads=2, features=FEATURES, sharpness=8.0}'
 NETWORKS = {
     "plain": ["backbone.layer.0.gate=none"],
     "gates": [],
@@ -89,7 +89,10 @@ def settings_of(case, text):
     settings += [f"recall.contexts={max(16, min(256, 8192 // size))}", "train.num_evaluations=4"]
     if case["kind"] == "pairs":
         settings += [f"recall.pairs={size}", f"recall.keys={max(1024, 2 * size)}"]
-    return settings + NETWORKS[case["network"]]
+    # Features by which that many keys can be told apart.
+    features = max(128, 2 * size) if case["kind"] == "pairs" else 512
+    own = [setting.replace("FEATURES", f"{features}") for setting in NETWORKS[case["network"]]]
+    return settings + own
 
 
 def trained(case):
