@@ -41,8 +41,8 @@ class KeyedSum(RuledLayer):
         features: Integer, numbers of each head's key and query; 0: as many as its value has. The
             more, the more keys can be told apart.
         match: `"own"`: keys have a projection of their own; `"previous"`: see above.
-        kernel_initializer: Initializer of the kernels of all projections, by default scaled by their
-            inputs alone: keys and queries start equally sharp with any number of features.
+        kernel_initializer: Initializer of the kernels of all projections, by default scaled by
+            their inputs alone: keys and queries start equally sharp with any number of features.
 
     Call arguments:
         x: Float tensor, see the input shape.
