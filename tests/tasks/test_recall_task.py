@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mdnn
+from mdnn.config.growing import stage_configs
 from mdnn.config.recall_rules import Recall
 from mdnn.datasets.recall.recall_examples import RecallExamples
 from mdnn.tasks import task_for
@@ -104,6 +105,13 @@ def test_figures_are_those_of_whole_scores(kind, tmp_path):
     assert task.evaluator(task.networks(network)).quick(data)["autoregressive"] == (
         pytest.approx(nats.mean(), rel=1e-4)
     )
+
+
+def test_a_stage_takes_more_pairs():
+    small = ["recall.pairs=4", "context.grid=[1, 16]"]
+    stage = "train.stage=[{at = 0.5, recall.pairs = 16, context.grid = [4, 16]}]"
+    stages = stage_configs(mdnn.load_config("recall-pairs", [*small, stage]))
+    assert [config.recall.pairs for config in stages] == [4, 16]
 
 
 def test_it_trains_evaluates_and_answers(tmp_path):
