@@ -86,7 +86,7 @@ def add_generate(commands):
         if group is None:
             continue
         if about.get("action") != "store_true":
-            about["metavar"] = "N" if "type" in about else "WORD"
+            about.setdefault("metavar", "N" if "type" in about else "WORD")
         flag = f"--{field.name.replace('_', '-')}"
         groups[group].add_argument(flag, default=field.default, **about)
         if field.name == "temperature":

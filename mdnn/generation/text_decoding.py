@@ -9,17 +9,15 @@ from mdnn.errors import MdnnError
 from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
-from mdnn.generation.option_checks import check_seed
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions
+from mdnn.generation.options.option_checks import check_seed
+from mdnn.generation.options.option_words import GUIDANCE_OPTIONS, PUZZLE_OPTIONS
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.models.compiling import predicted
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
-
-PUZZLE_OPTIONS = ("num_starts", "adaptive")
-GUIDANCE_OPTIONS = ("guidance_scale", "negative_prompt")
 
 FIRST_CHUNK = 16
 """Number of tokens in the first piece, small for low latency; later pieces have a full chunk."""
@@ -52,17 +50,17 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     decoding = options.decoding_of(run.config.train.objectives)
     options.check_revise(decoding, run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
+    # imported late: it builds on this module
+    from mdnn.generation.completions.completed_text import check_completion, write_completions
+
+    completes = check_completion(options, decoding)
     if isinstance(prompt, (list, tuple)):
         return _several(run, list(prompt), length, options, settings, decoding, progress)
     check_text(prompt)
     seed = check_seed(options.seed)
-    if options.regex is not None or options.schema is not None:
-        if decoding != "autoregressive":
-            raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
-        # imported late: it builds on this module
-        from mdnn.generation.completions.grammar_text import stream_grammar
-
-        pieces = stream_grammar(run, prompt, length, options, settings, seed)
+    if completes:
+        texts = write_completions(run, [prompt], length, options, settings, [seed])
+        pieces = (piece for (piece,) in texts if piece)
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)

@@ -42,7 +42,9 @@ def generate(
             reading of a text that is longer than `backbone.slab`; or `None`.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
             `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
-            `steps`, `num_denoising_steps`, `revise`, `batch_size`, `num_starts` and `adaptive`.
+            `presence_penalty`, `frequency_penalty`, `logit_bias`, `steps`, `num_denoising_steps`,
+            `revise`, `guidance_scale`, `negative_prompt`, `engine`, `batch_size`, `num_starts` and
+            `adaptive`.
 
     Returns:
         Text networks: a str, the generated text without the prompt, or a list of them. Item

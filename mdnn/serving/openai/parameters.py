@@ -6,6 +6,7 @@ import secrets
 
 from mdnn.errors import did_you_mean, shown
 from mdnn.generation.completions.completion import CompletionRequest
+from mdnn.generation.options.token_offsets import MAX_PENALTY
 from mdnn.serving.server.request_limits import BAD, NOT_FOUND, RefusalError
 
 MAX_STOPS = 4
@@ -106,8 +107,8 @@ _SHARED = {
     "stream_options": Parameter(dict),
     "user": Parameter(str),
     "response_format": Parameter(dict),
-    "presence_penalty": Parameter(numbers.Real, -2, 2),
-    "frequency_penalty": Parameter(numbers.Real, -2, 2),
+    "presence_penalty": Parameter(numbers.Real, -MAX_PENALTY, MAX_PENALTY),
+    "frequency_penalty": Parameter(numbers.Real, -MAX_PENALTY, MAX_PENALTY),
     "logit_bias": Parameter(dict),
 }
 
@@ -220,7 +221,7 @@ def completion_requests(
         stop: tuple of str.
         scores: int, how many alternatives to each token are reported beside its log-probability;
             `None`: no log-probabilities.
-        biases: as returned by `mdnn.serving.openai.logit_bias.token_biases`.
+        biases: as returned by `mdnn.serving.openai.logit_bias.biases_of_request`.
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables`, or `None`.
 
     Raises:
