@@ -68,7 +68,7 @@ class ChatSession:
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
         refused = ("output", "decoding", "revise", "num_starts", "adaptive", *GUIDANCE_OPTIONS)
-        self.options.refuse((*refused, *GRAMMAR_OPTIONS, "engine"), "text")
+        self.options.refuse((*refused, *GRAMMAR_OPTIONS, "logprobs", "engine"), "text")
         offsets_of(self.options, self.run.tokenizer)
         self.messages, self.dropped = [], 0
         self.set_system(system)

@@ -6,11 +6,12 @@ import numpy as np
 
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.completion import ScoredText
 from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions
-from mdnn.generation.options.option_checks import check_seed
+from mdnn.generation.options.option_checks import check_revise, check_seed
 from mdnn.generation.options.option_words import GUIDANCE_OPTIONS, PUZZLE_OPTIONS
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
@@ -40,7 +41,8 @@ def generate_text(run, prompt, options, stream=None, progress=None):
             `mdnn.generation.completions.piece_reading`; or `None`.
 
     Returns:
-        str: the generated text, without the prompt; a list of them for a list.
+        str: the generated text, without the prompt; a list of them for a list. With
+        `options.logprobs` a `mdnn.generation.completions.completion.ScoredText`.
 
     Raises:
         MdnnError: an invalid prompt, or an option that has no effect on text networks.
@@ -48,7 +50,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     options.refuse((*PUZZLE_OPTIONS, *GUIDANCE_OPTIONS), "text")
     length = text_length(options)
     decoding = options.decoding_of(run.config.train.objectives)
-    options.check_revise(decoding, run.config.train.objectives)
+    check_revise(options, decoding, run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
     # imported late: it builds on this module
     from mdnn.generation.completions.completed_text import check_completion, write_completions
@@ -57,9 +59,9 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     if isinstance(prompt, (list, tuple)):
         return _several(run, list(prompt), length, options, settings, decoding, progress)
     check_text(prompt)
-    seed = check_seed(options.seed)
+    seed, scored = check_seed(options.seed), []
     if completes:
-        texts = write_completions(run, [prompt], length, options, settings, [seed])
+        texts = write_completions(run, [prompt], length, options, settings, [seed], [scored])
         pieces = (piece for (piece,) in texts if piece)
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
@@ -75,7 +77,8 @@ def generate_text(run, prompt, options, stream=None, progress=None):
         written.append(piece)
         if stream is not None:
             stream(piece)
-    return "".join(written)
+    text = "".join(written)
+    return text if options.logprobs is None else ScoredText(text, scored)
 
 
 def _several(run, prompts, length, options, settings, decoding, progress):

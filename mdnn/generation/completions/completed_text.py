@@ -1,4 +1,4 @@
-"""Continues texts whose options need a `CompletionRequest`: grammars, penalties, biases."""
+"""Continues texts whose options need a `CompletionRequest`: grammars, penalties, scores."""
 
 import functools
 import sys
@@ -12,7 +12,7 @@ from mdnn.generation.options.option_words import GRAMMAR_OPTIONS, OFFSET_OPTIONS
 from mdnn.generation.options.token_offsets import token_biases
 from mdnn.runs.run_folder import run_of
 
-COMPLETION_OPTIONS = (*GRAMMAR_OPTIONS, *OFFSET_OPTIONS)
+COMPLETION_OPTIONS = (*GRAMMAR_OPTIONS, *OFFSET_OPTIONS, "logprobs")
 """Options that need a `CompletionRequest`."""
 
 
@@ -37,7 +37,7 @@ def check_completion(options, decoding):
     return bool(names)
 
 
-def write_completions(run, prompts, length, options, settings, seeds):
+def write_completions(run, prompts, length, options, settings, seeds, scored=None):
     """Continues texts; the arguments are those of `mdnn.generate`, checked.
 
     Args:
@@ -48,6 +48,8 @@ def write_completions(run, prompts, length, options, settings, seeds):
         options: `mdnn.generation.options.GenerationOptions`.
         settings: its `mdnn.generation.options.SamplingSettings`.
         seeds: list of int, one per prompt.
+        scored: list of lists, one per prompt, to which the `ScoredToken`s of the texts are added if
+            `options.logprobs` asks for them; `None`: not needed.
 
     Yields:
         Lists of str, the new characters of each text.
@@ -68,6 +70,8 @@ def write_completions(run, prompts, length, options, settings, seeds):
             seed,
             stop=(END,) if grammar else (),
             grammar=grammar,
+            log_probabilities=options.logprobs is not None,
+            alternatives=options.logprobs or 0,
             **offsets_of(options, tokenizer),
         )
         for prompt, seed in zip(prompts, seeds, strict=True)
@@ -80,6 +84,8 @@ def write_completions(run, prompts, length, options, settings, seeds):
             texts.append(piece.text[: left[number]])
             left[number] -= len(texts[-1])
             request.cancelled = left[number] <= 0
+            if scored is not None:
+                scored[number] += piece.log_probabilities
         yield texts
 
 

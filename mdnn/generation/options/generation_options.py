@@ -71,6 +71,9 @@ class GenerationOptions:
             does.
         logit_bias: dict from token ids (`mdnn.generation.options.token_offsets.token_biases`) to
             what is added to their log-probability, -100 to 100, texts only.
+        logprobs: int, 0 to 20, texts only: the text is a
+            `mdnn.generation.completions.completion.ScoredText` with the log-probability of each
+            token, and so many of the likeliest tokens beside it.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
             change in the last step gives the answer.
         adaptive: bool, puzzles only: whether the halting head may end the refeed steps early.
@@ -95,6 +98,11 @@ class GenerationOptions:
     )
     regex: str | None = _option("output", "the text matches this regular expression")
     schema: object = _option("output", "the text is JSON of this JSON schema, given as JSON")
+    logprobs: int | None = _option(
+        "output",
+        "texts: report the log-probability of each token beside so many of the likeliest, 0 to 20",
+        type=int,
+    )
     decoding: str | None = _option(
         "decoding",
         "autoregressive: one token after another; parallel: all at once; masked_diffusion: over "
@@ -235,21 +243,6 @@ class GenerationOptions:
                 f"(train.objectives); it was for {', '.join(trained)}"
             )
         return self.decoding
-
-    def check_revise(self, decoding, objectives):
-        """Refuses `revise` where it has no effect or the network has not learnt to.
-
-        Args:
-            decoding: str as returned by `decoding_of`.
-            objectives: `[train.objectives]` of the config.
-        """
-        if decoding == "autoregressive":
-            self.refuse(("revise",), decoding)
-        elif self.revise and not objectives.masked_diffusion:
-            raise MdnnError(
-                "revise: expected a network that was trained for masked_diffusion "
-                "(train.objectives), which decides a token given all the others; this one was not"
-            )
 
     def refuse(self, names, models):
         """Refuses options that have no effect on a kind of network.

@@ -4,7 +4,7 @@ import functools
 import numbers
 
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.generation.options.option_words import DECODINGS, ENGINE_NAMES
+from mdnn.generation.options.option_words import DECODINGS, ENGINE_NAMES, MAX_ALTERNATIVES
 from mdnn.generation.options.presets import PRESETS
 from mdnn.generation.options.token_offsets import MAX_PENALTY, checked_biases
 
@@ -55,6 +55,7 @@ _WHOLE_NUMBERS = {
     "num_denoising_steps": (1, 1_000_000),
     "revise": (0, 1_000_000),
     "top_k": (0, 2**31 - 1),
+    "logprobs": (0, MAX_ALTERNATIVES),
 }
 """Least and largest values of whole numbers."""
 
@@ -70,6 +71,26 @@ _NUMBERS = {
 def _between(least, most, value):
     # False for NaN.
     return least <= value <= most
+
+
+def check_revise(options, decoding, objectives):
+    """Refuses the option `revise` where it has no effect or the network has not learnt to.
+
+    Args:
+        options: `mdnn.generation.options.GenerationOptions`.
+        decoding: str as returned by `GenerationOptions.decoding_of`.
+        objectives: `[train.objectives]` of the config.
+
+    Raises:
+        MdnnError: `revise` is not 0 and not possible.
+    """
+    if decoding == "autoregressive":
+        options.refuse(("revise",), decoding)
+    elif options.revise and not objectives.masked_diffusion:
+        raise MdnnError(
+            "revise: expected a network that was trained for masked_diffusion "
+            "(train.objectives), which decides a token given all the others; this one was not"
+        )
 
 
 def check_word(name, value, known):

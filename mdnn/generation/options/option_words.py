@@ -18,5 +18,8 @@ OFFSET_OPTIONS = ("presence_penalty", "frequency_penalty", "logit_bias")
 GRAMMAR_OPTIONS = ("regex", "schema")
 """Options that restrict a text to a grammar, of texts alone."""
 
-TEXT_OPTIONS = ("stop", "engine", *GRAMMAR_OPTIONS, *OFFSET_OPTIONS)
+TEXT_OPTIONS = ("stop", "engine", "logprobs", *GRAMMAR_OPTIONS, *OFFSET_OPTIONS)
 """Options of texts alone."""
+
+MAX_ALTERNATIVES = 20
+"""Largest number of alternatives to each token, as in OpenAI's API."""

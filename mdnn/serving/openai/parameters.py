@@ -6,6 +6,7 @@ import secrets
 
 from mdnn.errors import did_you_mean, shown
 from mdnn.generation.completions.completion import CompletionRequest
+from mdnn.generation.options.option_words import MAX_ALTERNATIVES
 from mdnn.generation.options.token_offsets import MAX_PENALTY
 from mdnn.serving.server.request_limits import BAD, NOT_FOUND, RefusalError
 
@@ -126,7 +127,7 @@ CHAT = _SHARED | {
     "max_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "max_completion_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "logprobs": Parameter(bool),
-    "top_logprobs": Parameter(numbers.Integral, 0, 20),
+    "top_logprobs": Parameter(numbers.Integral, 0, MAX_ALTERNATIVES),
     "tools": Parameter(list),
     "tool_choice": Parameter((str, dict)),
     "parallel_tool_calls": Parameter(bool),
