@@ -12,6 +12,7 @@ import mdnn.generation.completions.text_completions
 import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.errors import MdnnError
+from mdnn.generation.completions import completed_text
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
@@ -38,13 +39,22 @@ def run(tiny_run):
     return open_run(tiny_run)
 
 
-def completed(run, prompt, seed=0, temperature=0.8, **options):
-    """What a request in OpenAI's form gives: the same `CompletionRequest`."""
+@pytest.fixture(scope="module")
+def completions(run):
+    """Completions as the server has them, compiled once; `mdnn.generate` takes the same."""
+    made = TextCompletions(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(completed_text, "_completions", lambda model, steps: made)
+        yield made
+
+
+def completed(completions, prompt, seed=0, temperature=0.8, **options):
+    """What a request in OpenAI's form gives."""
     request = CompletionRequest(prompt, LENGTH, temperature, seed=seed, **options)
-    return "".join(piece.text for (piece,) in TextCompletions(run).complete([request]))
+    return "".join(piece.text for (piece,) in completions.complete([request]))
 
 
-def test_the_same_texts_as_the_server(run):
+def test_the_same_texts_as_the_server(run, completions):
     write = functools.partial(mdnn.generate, run, "The ", length=LENGTH)
     plain = write(temperature=0)
     assert "a" in plain
@@ -53,19 +63,24 @@ def test_the_same_texts_as_the_server(run):
     for seed in (3, 4):
         offsets = {**PENALTIES, "logit_bias": pairs}
         assert write(seed=seed, **PENALTIES, logit_bias=BIASES) == completed(
-            run, "The ", seed, **offsets
+            completions, "The ", seed, **offsets
         )
     assert "a" not in write(temperature=0, logit_bias={"97": -100})
     assert write(logit_bias={np.int64(ord("日")): 100}) == "日" * LENGTH
     assert len(set(write(temperature=0, presence_penalty=2, frequency_penalty=2))) > len(set(plain))
-    # Beside stop texts, pieces, filters and grammars.
     pieces = []
-    text = write(temperature=0, logit_bias={97: -100}, stream=pieces.append, stop="ZZ", top_k=3)
+    text = write(temperature=0, logit_bias={97: -100}, stream=pieces.append, stop="ZZ")
     assert "".join(pieces) == text == write(temperature=0, logit_bias={97: -100})
+
+
+@pytest.mark.long
+def test_beside_filters_and_grammars(run, completions):
+    write = functools.partial(mdnn.generate, run, "The ", length=LENGTH, logit_bias={97: -100})
+    assert write(temperature=0, top_k=3) == write(temperature=0)
     assert mdnn.generate(run, "The ", regex="(cat|dog)", logit_bias={100: 100}) == "dog"
 
 
-def test_several_prompts(run):
+def test_several_prompts(run, completions):
     options = {"length": LENGTH, "logit_bias": BIASES, **PENALTIES}
     prompts = ["The ", "A longer one", "x"]
     answers = mdnn.generate(run, prompts, seed=[1, 2, 3], batch_size=2, **options)
@@ -74,7 +89,7 @@ def test_several_prompts(run):
     assert mdnn.generate(run, ["The "], length=0, presence_penalty=1.0) == [""]
 
 
-def test_the_command(run, tiny_run, tmp_path, capfd):
+def test_the_command(run, completions, tiny_run, tmp_path, capfd):
     words = ["generate", str(tiny_run), "--length", str(LENGTH), "--greedy"]
     words += ["--presence-penalty", "-1.5", "--frequency-penalty", "0.5"]
     words += ["--logit-bias", "97=-100", "--logit-bias", "26085=3"]
@@ -92,13 +107,14 @@ def test_the_command(run, tiny_run, tmp_path, capfd):
         assert "--logit-bias: expected NUMBER=BIAS, such as 101=-100" in capfd.readouterr().err
 
 
-def test_a_conversation(run, tiny_run):
+def test_a_conversation(run, completions):
     session = mdnn.ChatSession(run, length=9, logit_bias={ord("é"): 100})
+    session.completions = {None: completions}
     assert session.say("The cat").content == "é" * 9
     session.change(logit_bias=None, presence_penalty=2.0, temperature=0.0)
     prompt = session.format.lay_out(session.messages[:1], [], True)
     session.undo()
-    expected = completed(run, prompt, temperature=0.0, presence_penalty=2.0)
+    expected = completed(completions, prompt, temperature=0.0, presence_penalty=2.0)
     assert session.say("The cat").content == expected[:9]
     for wrong in ({"logit_bias": {0xD800: 1}}, {"presence_penalty": 3}):
         with pytest.raises(MdnnError):

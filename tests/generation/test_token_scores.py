@@ -10,6 +10,7 @@ import mdnn.generation.completions.text_completions
 import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.errors import MdnnError
+from mdnn.generation.completions import completed_text
 from mdnn.generation.completions.completion import CompletionRequest, ScoredText, ScoredToken
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
@@ -33,6 +34,15 @@ def run(tiny_run):
     return open_run(tiny_run)
 
 
+@pytest.fixture(scope="module")
+def completions(run):
+    """Completions as the server has them, compiled once; `mdnn.generate` takes the same."""
+    made = TextCompletions(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(completed_text, "_completions", lambda model, steps: made)
+        yield made
+
+
 def test_tokens_that_begin_behind_the_end_are_left_out():
     tokens = [ScoredToken(text, -1.0) for text in ("a", "", "bcd", "e", "f")]
     assert [t.text for t in ScoredText("abcde", tokens).tokens] == ["a", "", "bcd", "e"]
@@ -41,11 +51,11 @@ def test_tokens_that_begin_behind_the_end_are_left_out():
     assert ScoredText("abc") == "abc"
 
 
-def test_the_same_scores_as_the_server(run):
+def test_the_same_scores_as_the_server(run, completions):
     text = mdnn.generate(run, "The ", length=LENGTH, seed=3, logprobs=2)
     assert text == mdnn.generate(run, "The ", length=LENGTH, seed=3)
     request = CompletionRequest("The ", LENGTH, 0.8, seed=3, log_probabilities=True, alternatives=2)
-    pieces = [piece for (piece,) in TextCompletions(run).complete([request])]
+    pieces = [piece for (piece,) in completions.complete([request])]
     scored = [token for piece in pieces for token in piece.log_probabilities]
     assert [token.text for token in text.tokens] == [token.text for token in scored] == list(text)
     for token, other in zip(text.tokens, scored, strict=True):
@@ -67,7 +77,7 @@ def test_the_same_scores_as_the_server(run):
     assert [token.text for token in both[1].tokens] == list(both[1])
 
 
-def test_the_command(run, tiny_run, tmp_path, capfd):
+def test_the_command(run, completions, tiny_run, tmp_path, capfd):
     words = ["generate", str(tiny_run), "--greedy", "--length", str(LENGTH), "--logprobs", "1"]
     text = mdnn.generate(run, "The ", length=LENGTH, temperature=0, logprobs=1)
     assert main([*words, "--prompt", "The "]) == 0

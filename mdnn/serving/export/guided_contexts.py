@@ -52,11 +52,11 @@ class GuidedContexts:
         ]
         checks += [
             require(
-                (own == 0) | (own == count),
+                (columns == 0) | (columns == count),
                 f"{name}: expected as many negative prompts as of the others or none, received ",
-                own,
+                columns,
             )
-            for name, own in zip(self.inputs, counts, strict=True)
+            for name, columns in zip(self.inputs, counts, strict=True)
         ]
         checks += [
             require(
@@ -75,8 +75,8 @@ class GuidedContexts:
             name: tf.concat([prompt[name], _filled(value, batch, count)], 0)
             for name, value in zip(self.contexts.inputs, negative, strict=True)
         }
-        places = batch + tf.reshape(tf.range(batch * count), [batch, count])
-        order = tf.reshape(tf.concat([tf.range(batch)[:, None], places], 1), [-1])
+        behind = batch + tf.reshape(tf.range(batch * count), [batch, count])
+        order = tf.reshape(tf.concat([tf.range(batch)[:, None], behind], 1), [-1])
         tokens, stop, item = (tf.gather(value, order) for value in self.contexts(files))
         start = tf.reshape(answer_start(stop, self.contexts.align), [batch, 1 + count])
         # The first one that differs, or its own.

@@ -146,9 +146,11 @@ class ExportedItems(ExportedNetwork):
         scale = settings["guidance_scale"]
         tokens, stop, item, negatives = self.guided_contexts(prompt, negative, scale)
         rows = 1 + negatives
+        # Where the prompts' own contexts stand.
+        places = tf.range(batch) * rows
         first = answer_start(stop, self.alignment)
         sizes = [settings[name] for name in self._sizes(kind)]
-        shape, count, is_open = self._shape(kind, sizes, first[::rows])
+        shape, count, is_open = self._shape(kind, sizes, tf.gather(first, places))
         settings = {name: tf.repeat(value, rows) for name, value in settings.items()}
         count, is_open, *wide = (tf.repeat(value, rows) for value in (count, is_open, *shape))
         decoding = settings["decoding"]
@@ -180,7 +182,7 @@ class ExportedItems(ExportedNetwork):
             answer = tf.where(here[:, None, None], new, answer)
             written = tf.where(here, number, written)
         # Those of the prompts: their negative prompts got the same.
-        return self.codecs[kind].files(answer[::rows], written[::rows], shape)
+        return self.codecs[kind].files(tf.gather(answer, places), tf.gather(written, places), shape)
 
     def _checks(self, settings):
         """Returns assertions about settings, a dict of tensors `[batch]`."""
