@@ -14,6 +14,7 @@ A run that was stopped goes on with what its JSON file has. Networks:
   stream that is mixed already, so that two mixed streams are multiplied.
 - refeeding: gates, the backbone run four times on its own output.
 - keys: gates, and the mixer `keys` beside the kernels.
+- previous: the same, whose keys are those of the previous position, with more features.
 - attention: gates, and attention over all positions in place of the kernels, for comparison.
 """
 
@@ -27,6 +28,7 @@ from benchmark_runs import CONFIGS, KeptRows, ProcessError, benchmark_parser, in
 
 DENSE = '{wiring="causal+shift", groups=8, init_std=0.02}'
 KEYS = '{kind="keys", heads=1}'
+PREVIOUS = '{kind="keys", match="previous", heads=2, features=FEATURES, sharpness=8.0}'
 NETWORKS = {
     "plain": ["backbone.layer.0.gate=none"],
     "gates": [],
@@ -35,6 +37,7 @@ NETWORKS = {
     "attention": ['backbone.layer.0.mixer=[{kind="attention", heads=2}]'],
 }
 ROW = 16
+"""Positions of a row of short contexts."""
 
 
 def main():
@@ -78,14 +81,18 @@ def settings_of(case, text):
     size = case["size"]
     positions = max(4 * size, 2 * ROW) if case["kind"] == "pairs" else size
     flat = case["network"] == "attention"
-    grid = [positions] if flat else [positions // ROW, ROW]
-    if positions >= 1024 and not flat:
-        grid = [positions // 32, 32]
+    row = ROW if positions < 256 else 64
+    grid = [positions] if flat else [positions // row, row]
     settings = [f"context.grid={grid}", f"train.minutes={case['minutes']}", f"data.source={text}"]
     settings.append(f"train.batch_size={max(1, min(32, 8192 // positions))}")
+    # Evaluating must not take the time that is for learning.
+    settings += [f"recall.contexts={max(16, min(256, 8192 // size))}", "train.num_evaluations=4"]
     if case["kind"] == "pairs":
         settings += [f"recall.pairs={size}", f"recall.keys={max(1024, 2 * size)}"]
-    return settings + NETWORKS[case["network"]]
+    # Features by which that many keys can be told apart.
+    features = max(128, 2 * size) if case["kind"] == "pairs" else 512
+    own = [setting.replace("FEATURES", f"{features}") for setting in NETWORKS[case["network"]]]
+    return settings + own
 
 
 def trained(case):

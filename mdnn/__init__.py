@@ -32,7 +32,7 @@ _PLACES = {
     "inspect_text": "mdnn.runs.chunk_report",
     "load": "mdnn.runs.run_folder",
     "load_config": "mdnn.config.load",
-    "merge": "mdnn.training.adapting.adapt_run",
+    "merge": "mdnn.training.adapting.merge_run",
     "open_text": "mdnn.datasets.text.text_splits",
     "open_dataset": "mdnn.datasets.items.item_splits",
     "open_puzzles": "mdnn.datasets.puzzles.puzzle_splits",

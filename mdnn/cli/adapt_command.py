@@ -2,7 +2,7 @@
 
 import json
 
-from mdnn.cli.shared_options import add_json, add_set
+from mdnn.cli.shared_options import add_chat_data, add_json, add_set
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
 from mdnn.runtime import quiet_import
@@ -41,6 +41,7 @@ def add_adapt(commands):
         default=0,
         help="beside them, N learned vectors that take the first positions of a text's context (0)",
     )
+    add_chat_data(adapt)
     adapt.add_argument(
         "--merge",
         metavar="NAME.safetensors",
@@ -58,7 +59,7 @@ def run_adapt(options):
         raise MdnnError("adapt: expected --data SOURCE, or --merge NAME.safetensors")
     if options.merge is not None:
         quiet_import()
-        from mdnn.training.adapting.adapt_run import merge
+        from mdnn.training.adapting.merge_run import merge
 
         print(merge(options.run, options.merge, options.out))
         return 0
@@ -73,7 +74,7 @@ def run_adapt(options):
 
     from mdnn.training.adapting.adapt_run import adapt
 
-    names = ("minutes", "steps", "learning_rate", "lora", "slots")
+    names = ("minutes", "steps", "learning_rate", "lora", "slots", "chat")
     chosen = {name: getattr(options, name) for name in names}
     facts = adapt(options.run, options.data, options.out, overrides=options.set, **chosen)
     if options.json:

@@ -173,6 +173,7 @@ def run_evaluate(options):
     quiet_import()
     from mdnn.runs.run_folder import open_run
     from mdnn.tasks import task_for
+    from mdnn.tasks.conversations.for_chat import for_chat
     from mdnn.tasks.evaluate import evaluate
     from mdnn.tasks.positions.position_curve import check_curve_file, write_curve
     from mdnn.training.progress import Ticker
@@ -183,6 +184,8 @@ def run_evaluate(options):
         if steps is not None:
             raise MdnnError("--plot: expected no --steps beside it, received both")
     run = chosen(open_run(options.run), options)
+    if options.chat:
+        run = for_chat(run)
     task = task_for(run.config, run.words)
     data = None if options.data is None else task.open_source(options.data)
     # Options that were not given are not passed on: they belong to some tasks only.

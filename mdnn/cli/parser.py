@@ -25,7 +25,14 @@ from mdnn.cli.native_command import add_build_native
 from mdnn.cli.plan_command import add_plan
 from mdnn.cli.process_options import add_processes
 from mdnn.cli.search_command import add_search
-from mdnn.cli.shared_options import add_density, add_identity, add_json, add_member, add_set
+from mdnn.cli.shared_options import (
+    add_chat_data,
+    add_density,
+    add_identity,
+    add_json,
+    add_member,
+    add_set,
+)
 from mdnn.cli.shrink_command import add_shrink
 from mdnn.errors import MdnnError
 from mdnn.file_systems import path_argument
@@ -159,6 +166,7 @@ def parser():
         type=path_argument,
         help="a picture (.png) or a table (.csv) of the loss by the position in the context",
     )
+    add_chat_data(evaluate)
     add_member(evaluate)
     add_density(evaluate, "auto: each window of a text has the one that it needs")
     add_identity(evaluate)

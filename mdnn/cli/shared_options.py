@@ -72,3 +72,13 @@ def add_identity(command):
         type=path_argument,
         help="a file that mdnn adapt made for this network",
     )
+
+
+def add_chat_data(command):
+    """Adds `--chat` to a command that reads data."""
+    command.add_argument(
+        "--chat",
+        action="store_true",
+        help="the data are conversations (JSON lines), for a network whose tokenizer has a chat "
+        "template; the loss counts the assistant's turns",
+    )

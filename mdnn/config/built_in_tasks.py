@@ -175,8 +175,16 @@ TEXT_RULES = TaskRules(
     has_chunks=True,
 )
 CHAT_RULES = TaskRules(
-    modalities=("text", "word"),
-    keys=(*_REFEED, "tokens.table", "tokens.heads", "tokens.words"),
+    modalities=("text", "word", "subword"),
+    keys=(
+        *_REFEED,
+        "tokens.table",
+        "tokens.heads",
+        "tokens.words",
+        "tokens.subwords",
+        "tokens.subword_kind",
+        "tokens.tied",
+    ),
     modes=("autoregressive",),
     phrase="of conversations",
     check=_check_chat,

@@ -15,6 +15,7 @@ SETTABLE = (
     "backbone.",
     "refeed.",
     "loss.",
+    "recall.",
     "limits.",
     "train.batch_size",
     "train.optimizer.learning_rate",

@@ -45,12 +45,13 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
     kind = column(targets, "modality")
     counted = is_any(kind, modalities)
     weights = step_weights or {}
-    total, start = ops.zeros_like(counted), 0
+    total = ops.zeros_like(counted)
     steps = decoding_steps(modalities, **options)
-    check_scores(scores, sum(step.classes for step in steps), modalities, options)
-    for step in steps:
-        piece = scores[..., start : start + step.classes]
-        start += step.classes
+    ends = np.cumsum([step.classes for step in steps]).tolist()
+    check_scores(scores, ends[-1], modalities, options)
+    # Not slices: the gradient of each would be a tensor of all scores, mostly zeros.
+    pieces = ops.split(scores, ends[:-1], axis=-1) if len(steps) > 1 else [scores]
+    for step, piece in zip(steps, pieces, strict=True):
         weight = weights.get(step.group, 1.0)
         if weight == 0 or step.kinds == ():
             continue

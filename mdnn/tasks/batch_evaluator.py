@@ -14,6 +14,10 @@ QUICK_BATCHES = 8
 # Largest number of evaluators of a network; the least recently used is dropped.
 MAX_EVALUATORS = 4
 
+MAX_SCORES = 1 << 27
+"""Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
+batches."""
+
 
 class BatchEvaluator:
     """Computes the mean loss of the targets in batches, for each decoding mode.

@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
-from mdnn.tasks.batch_evaluator import StepCounter, compile_models, per_character
+from mdnn.tasks.batch_evaluator import MAX_SCORES, StepCounter, compile_models, per_character
 from mdnn.tasks.positions.piece_losses import PieceLosses
 from mdnn.tasks.positions.position_losses import PositionLosses
 
@@ -18,10 +18,6 @@ QUICK_TOKENS = 8192
 
 # Maximum number of positions of a call: long contexts are evaluated few at a time.
 MAX_POSITIONS = 1 << 17
-
-MAX_SCORES = 1 << 27
-"""Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
-batches."""
 
 
 class TextEvaluator:

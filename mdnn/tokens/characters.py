@@ -83,11 +83,12 @@ class TextTokenizer:
         """Vocabulary size: number of code points plus number of words."""
         return CODE_POINTS + len(self.words)
 
-    def ids(self, text):
+    def ids(self, text, begins=True):
         """Encodes a text as token ids.
 
         Args:
             text: String; lone surrogates are allowed.
+            begins: Ignored: characters are the same at the beginning of a text and inside.
 
         Returns:
             int32 `[tokens]`.

@@ -2,6 +2,8 @@
 
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
+from mdnn.tokens.subwords.subword_training import train_subwords
+from mdnn.tokens.word_table import word_table
 
 
 def has_vocabulary(tokens):
@@ -24,3 +26,17 @@ def text_tokenizer(tokens, vocabulary=()):
     if tokens.subwords:
         return SubwordTokenizer(vocabulary, tokens.subwords)
     return TextTokenizer(vocabulary)
+
+
+def learnt_tokenizer(text, words=0, subwords=0, subword_kind="bytes"):
+    """Returns a new tokenizer whose vocabulary is learnt from a text.
+
+    Args:
+        text: string.
+        words: int, words of the table of a tokenizer of characters.
+        subwords: int, most subwords; 0 for a tokenizer of characters.
+        subword_kind: string, see `mdnn.tokens.subwords.subword_training.train_subwords`.
+    """
+    if subwords:
+        return SubwordTokenizer(train_subwords(text, subwords, subword_kind), subwords)
+    return TextTokenizer(word_table(text, words) if words else ())

@@ -28,6 +28,7 @@ from mdnn.runs.run_folder import open_run
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
+VARIANTS = ({"kind": "keys", "heads": 2, "features": 3, "match": "previous"},)
 PUZZLE = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
 
 
@@ -38,6 +39,12 @@ def tables(grid):
             yield {"kind": kind, "axes": [axis], **cls.example}
         if cls.several_axes and len(grid) > 1:
             yield {"kind": kind, **cls.example}
+    for table in VARIANTS:
+        # Of two positions one alone is read by a previous key: the other's own.
+        for axis in (n for n, size in enumerate(grid, 1) if size > 2):
+            yield {"axes": [axis], **table}
+        if len(grid) > 1:
+            yield table
 
 
 CASES = [(table, grid) for grid in GRIDS for table in tables(grid)]

@@ -22,6 +22,10 @@ NETWORKS = {
         (4, 2, 3),
         [GROUPS, {"kind": "keys"}, {"kind": "attention", "axes": [3], "heads": 2}],
     ),
+    "previous keys": (
+        (4, 2, 3),
+        [GROUPS, {"kind": "keys", "features": 3, "match": "previous"}],
+    ),
     "axes alone": ((4, 2, 3), [{"axes": [1]}, {"kind": "conv", "axes": [2], "window": 1}]),
     "each position": ((8, 3), [{"axes": [1], "sharing": "separate"}]),
 }

@@ -5,8 +5,10 @@ import re
 import keras
 import numpy as np
 import pytest
+from networks import randomize
 
 import mdnn
+from mdnn.config.growing import stage_configs
 from mdnn.config.recall_rules import Recall
 from mdnn.datasets.recall.recall_examples import RecallExamples
 from mdnn.tasks import task_for
@@ -104,6 +106,35 @@ def test_figures_are_those_of_whole_scores(kind, tmp_path):
     assert task.evaluator(task.networks(network)).quick(data)["autoregressive"] == (
         pytest.approx(nats.mean(), rel=1e-4)
     )
+
+
+def test_long_contexts_are_evaluated_in_pieces():
+    """Of 8 rows two at a time; needles end in the last piece, values of keys stand in several."""
+    shares = []
+
+    def figures(slab):
+        settings = [f"backbone.slab={slab}", "context.grid=[8, 8]", "recall.contexts=6"]
+        config = mdnn.load_config("recall-pairs", [*SMALL, *settings])
+        network = randomize(mdnn.build(config))
+        assert network.decoder().piece == slab
+        task = task_for(config)
+        evaluator = task.evaluator(task.networks(network))
+        return evaluator.metrics(task.validation, shares.append)
+
+    whole = figures(0)
+    assert shares[-1:] == [1.0]
+    shares.clear()
+    pieces = figures(16)
+    assert len(shares) > 4
+    assert shares == sorted(shares)
+    assert pieces == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_stage_takes_more_pairs():
+    small = ["recall.pairs=4", "context.grid=[1, 16]"]
+    stage = "train.stage=[{at = 0.5, recall.pairs = 16, context.grid = [4, 16]}]"
+    stages = stage_configs(mdnn.load_config("recall-pairs", [*small, stage]))
+    assert [config.recall.pairs for config in stages] == [4, 16]
 
 
 def test_it_trains_evaluates_and_answers(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from mdnn.chat.chat_layout import fit_messages
 from mdnn.errors import MdnnError
 from mdnn.tokens.characters import TextTokenizer
-from mdnn.tokens.word_table import word_table
+from mdnn.tokens.text_tokenizers import learnt_tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class _Builder:
     def add_last_turn(self, messages, tools):
         """Adds an example of the last turn, behind what fits of the messages before."""
         text, spans = self.format.turns(messages, tools)
-        size = len(self.tokenizer.ids(text[slice(*spans[-1])]))
+        size = len(self.tokenizer.ids(text[slice(*spans[-1])], begins=False))
         before = messages[:-1]
         _, missing = fit_messages(
             self.format,
@@ -143,7 +143,7 @@ class _Builder:
         ids, counted, at = [], [], 0
         for start, end in spans:
             for begin, stop, answer in ((at, start, False), (start, end, True)):
-                ids.append(self.tokenizer.ids(text[begin:stop]))
+                ids.append(self.tokenizer.ids(text[begin:stop], begins=not begin))
                 counted.append(np.full(len(ids[-1]), answer))
             at = end
         return np.concatenate(ids), np.concatenate(counted)
@@ -188,7 +188,7 @@ class ConversationSplits:
             yield examples.ids
 
 
-def split_conversations(conversations, share, chat_format, positions, tokenizer=None, words=0):
+def split_conversations(conversations, share, chat_format, positions, tokenizer=None, **learnt):
     """Splits conversations and lays both parts out.
 
     Args:
@@ -197,7 +197,7 @@ def split_conversations(conversations, share, chat_format, positions, tokenizer=
         chat_format: `ChatFormat`.
         positions: int, positions of a context.
         tokenizer: `TextTokenizer` of a trained network; `None` makes one.
-        words: int, words of the new tokenizer's table.
+        **learnt: arguments of `mdnn.tokens.text_tokenizers.learnt_tokenizer`, for a new one.
 
     Returns:
         `ConversationSplits`.
@@ -216,8 +216,8 @@ def split_conversations(conversations, share, chat_format, positions, tokenizer=
     if tokenizer is None:
         texts = (
             chat_format.lay_out(list(c.messages), list(c.tools), to_continue=False)
-            for c in (parts[0] if words else ())
+            for c in (parts[0] if any(learnt.values()) else ())
         )
-        tokenizer = TextTokenizer(word_table("\n".join(texts), words) if words else ())
+        tokenizer = learnt_tokenizer("\n".join(texts), **learnt)
     examples = [lay_out(part, chat_format, tokenizer, positions) for part in parts]
     return ConversationSplits(tokenizer, *examples)

@@ -19,7 +19,8 @@ class RecallBatches(StepBatches):
 
     Example:
 
-    >>> task = mdnn.tasks.task_for(mdnn.load_config("configs/recall-pairs.toml"))
+    >>> from mdnn.tasks import task_for
+    >>> task = task_for(mdnn.load_config("configs/recall-pairs.toml"))
     >>> task.batches.at(3)["tokens"].shape
     (32, 64, 8)
     """

@@ -9,9 +9,7 @@ from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.tokens.characters import TextTokenizer
-from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
-from mdnn.tokens.subwords.subword_training import train_subwords
-from mdnn.tokens.word_table import word_table
+from mdnn.tokens.text_tokenizers import learnt_tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +90,7 @@ def open_text(
     text = read_text(source, encoding)
     parts = split(text, validation, at_least, name)
     if tokenizer is None:
-        if subwords:
-            vocabulary = train_subwords(parts[0], subwords, subword_kind)
-            tokenizer = SubwordTokenizer(vocabulary, subwords)
-        else:
-            tokenizer = TextTokenizer(word_table(parts[0], words) if words else ())
+        tokenizer = learnt_tokenizer(parts[0], words, subwords, subword_kind)
     ids = [tokenizer.ids(part) for part in parts]
     # a word table shortens the parts: what counts is how many tokens are left
     for part, kind in zip(ids, ("train", "validate"), strict=True):

@@ -94,6 +94,8 @@ class AttentionCache(DecodingCache):
         self.heads, self.per_head = layer.heads, width // layer.heads
         self.kv_heads = layer.kv_heads
         self.kv_width = self.kv_heads * self.per_head
+        # Numbers of a head's key and of its value.
+        self.head_sizes = {"k": self.per_head, "v": self.per_head}
 
     def _project(self, dense, x, position=None):
         """Projects `[..., width]` to `[..., heads, width / heads]`, rotated to `position`."""
@@ -136,8 +138,8 @@ class RowAttentionCache(AttentionCache):
     reads_pieces = True
 
     def empty_row(self, batch, dtype):
-        shape = self.num_columns, batch, self.kv_heads, self.per_head
-        return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
+        shape = self.num_columns, batch, self.kv_heads
+        return {name: ops.zeros((*shape, h), dtype) for name, h in self.head_sizes.items()}
 
     def restore_row(self, x, row):
         new = self._keys_and_values(x, ops.arange(x.shape[1], dtype="int32")[:, None])
@@ -172,19 +174,24 @@ class ColumnAttentionCache(AttentionCache):
     def _position(self, row):
         return row // self.stride % self.size
 
+    @property
+    def _widths(self):
+        """Numbers of all heads' keys and values at a position, dict."""
+        return {name: self.kv_heads * h for name, h in self.head_sizes.items()}
+
     def empty_rows(self, batch, dtype):
-        shape = batch, self.num_rows, self.num_columns, self.kv_width
-        return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
+        shape = batch, self.num_rows, self.num_columns
+        return {name: ops.zeros((*shape, n), dtype) for name, n in self._widths.items()}
 
     def empty_row(self, batch, dtype):
-        shape = self.num_columns, batch, self.kv_width
-        return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
+        shape = self.num_columns, batch
+        return {name: ops.zeros((*shape, n), dtype) for name, n in self._widths.items()}
 
     def restore_row(self, x, row):
         new = self._keys_and_values(x, self._position(row)[:, None, None])
-        flat = -1, x.shape[1], self.kv_width
-        new = {k: self.pad_columns(ops.reshape(y, flat)) for k, y in new.items()}
-        return {k: ops.transpose(y, (1, 0, 2)) for k, y in new.items()}
+        flat = -1, x.shape[1]
+        new = {k: ops.reshape(y, (*flat, self._widths[k])) for k, y in new.items()}
+        return {k: ops.transpose(self.pad_columns(y), (1, 0, 2)) for k, y in new.items()}
 
     def start_row(self, weights, past_rows, row):
         position = self._position(row)
@@ -196,7 +203,7 @@ class ColumnAttentionCache(AttentionCache):
                 y = ops.take(y, index[0], axis=1)
             else:
                 first = ops.arange(ops.shape(y)[0], dtype="int32")[:, None] * self.num_rows
-                y = ops.reshape(y, (-1, self.num_columns, self.kv_width))
+                y = ops.reshape(y, (-1, self.num_columns, self._widths[name]))
                 y = ops.take(y, first + index, axis=0)
             context[name] = y
         return context
@@ -207,10 +214,10 @@ class ColumnAttentionCache(AttentionCache):
         positions = ops.arange(self.size, dtype="int32")[None]
         here, past = ops.equal(positions, position[:, None])[..., None, None], {}
         for name, y in new.items():
-            flat = ops.reshape(y, (-1, self.kv_width))
+            flat = ops.reshape(y, (-1, self._widths[name]))
             current_row = {**current_row, name: set_index(current_row[name], column, flat)}
             before = ops.take(row_context[name], column, axis=2)
-            before = ops.reshape(before, (-1, self.size, self.kv_heads, self.per_head))
+            before = ops.reshape(before, (-1, self.size, self.kv_heads, self.head_sizes[name]))
             past[name] = ops.transpose(ops.where(here, y[:, None], before), (0, 2, 1, 3))
         seen = (positions <= position[:, None])[:, None, None]
         q = self._project(self.layer.query, x, position[:, None])
@@ -226,5 +233,5 @@ class ColumnAttentionCache(AttentionCache):
         position = self._position(ops.arange(self.num_rows, dtype="int32"))[:, None, None]
         new = self._keys_and_values(x, position)
         shape = -1, self.num_rows, self.num_columns
-        new = {name: ops.reshape(z, (*shape, self.kv_width)) for name, z in new.items()}
+        new = {name: ops.reshape(z, (*shape, self._widths[name])) for name, z in new.items()}
         return ops.reshape(y, (*shape, self.width)), new

@@ -12,17 +12,25 @@ from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
 EPSILON = 1e-6
 """Added to the sum of weights, which the features of a query may miss."""
 
+MATRIX_ROWS = 64
+"""Up to so many rows, sums over earlier rows are products with a triangular matrix."""
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class KeyedSum(RuledLayer):
     """Averages the values of positions whose keys match a position's query.
 
     Per head, `y_t = sum_s (q_t . k_s) v_s / sum_s (q_t . k_s)`, where keys and queries are the
-    softmax of `sharpness` times a projection to `h = channels / heads` features, and `s` runs over
-    the positions of the mixed axes, with causal wiring over t and those before it in row-major
-    order. This is linear attention (arXiv 2006.16236): the sum over whole rows is a matrix
-    `[h, h]`, so that the time grows with the number of positions and not with its square. Inside
-    a row, the fastest of the mixed axes, all pairs are multiplied.
+    softmax of `sharpness` times a projection to `features` numbers, `h = channels / heads` is the
+    size of a value, and `s` runs over the positions of the mixed axes, with causal wiring over t
+    and those before it in row-major order. This is linear attention (arXiv 2006.16236): the sum
+    over whole rows is a matrix `[features, h]`, so that the time grows with the number of positions
+    and not with its square. Inside a row, the fastest of the mixed axes, all pairs are multiplied.
+
+    With `match="previous"` the key of a position is the query of the position before it in its row
+    (`k_s = q_(s-1)`; the first position of a row has none): a position reads what followed
+    positions like itself, as induction heads do (arXiv 2209.11895), from the first step of training
+    on, since like streams have like queries under any projection.
 
     Args:
         axes: List of integers, increasing: the axes to mix, one or all but the batch and the
@@ -30,7 +38,11 @@ class KeyedSum(RuledLayer):
         heads: Positive integer that divides the number of channels.
         wiring: `"full"` or `"causal"`.
         sharpness: Float, factor on the projections of keys and queries.
-        kernel_initializer: Initializer of the four projections' kernels.
+        features: Integer, numbers of each head's key and query; 0: as many as its value has. The
+            more, the more keys can be told apart.
+        match: `"own"`: keys have a projection of their own; `"previous"`: see above.
+        kernel_initializer: Initializer of the kernels of all projections, by default scaled by
+            their inputs alone: keys and queries start equally sharp with any number of features.
 
     Call arguments:
         x: Float tensor, see the input shape.
@@ -52,7 +64,9 @@ class KeyedSum(RuledLayer):
         heads=1,
         wiring="causal",
         sharpness=4.0,
-        kernel_initializer="glorot_uniform",
+        features=0,
+        match="own",
+        kernel_initializer="lecun_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,9 +74,15 @@ class KeyedSum(RuledLayer):
             raise ValueError(f"Expected `wiring` to be one of full, causal. Received: {wiring!r}")
         if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
             raise ValueError(f"Expected `heads` to be a positive integer. Received: {heads!r}")
+        if isinstance(features, bool) or not isinstance(features, int) or features < 0:
+            raise ValueError(
+                f"Expected `features` to be a positive integer or 0. Received: {features!r}"
+            )
+        if match not in ("own", "previous"):
+            raise ValueError(f"Expected `match` to be one of own, previous. Received: {match!r}")
         self.axes, self.heads, self.wiring = [int(axis) for axis in axes], heads, wiring
         self.kv_heads, self.rotary = heads, False
-        self.sharpness = float(sharpness)
+        self.sharpness, self.num_features, self.match = float(sharpness), features, match
         self.kernel_initializer = get_initializer(kernel_initializer)
 
     def _checked_axes(self, shape):
@@ -81,10 +101,14 @@ class KeyedSum(RuledLayer):
 
     def build(self, input_shape):
         self._checked_axes(input_shape)
-        names = ("query", "key", "value", "result")
-        for index, name in enumerate(names):
+        width = input_shape[-1]
+        keyed = self.heads * (self.num_features or width // self.heads)
+        sizes = {"query": keyed, "key": keyed, "value": width, "result": width}
+        if self.match == "previous":
+            del sizes["key"]
+        for index, (name, units) in enumerate(sizes.items()):
             dense = RuledDense(
-                input_shape[-1],
+                units,
                 use_bias=False,
                 kernel_initializer=initializer_copy(self.kernel_initializer, index),
                 dtype=self.dtype_policy,
@@ -98,6 +122,31 @@ class KeyedSum(RuledLayer):
     def features(self, logits):
         """Returns the features of keys or queries, `[..., h]`, float32, from projections."""
         return ops.softmax(ops.cast(logits, "float32") * self.sharpness, axis=-1)
+
+    @property
+    def key_projection(self):
+        """The layer that projects to keys, `RuledDense`; with `match="previous"`, to queries."""
+        return self.query if self.match == "previous" else self.key
+
+    def read_values(self, values):
+        """Returns what the keys of a row's positions lead to, float32 `[..., n, h + 1]`.
+
+        Args:
+            values: Tensor `[..., n, h]`, the values of the row.
+
+        Returns:
+            The values and a channel of ones (`with_ones`); with `match="previous"` those of the
+            next positions, and zeros for the last one: moving them is moving the keys, and cheaper.
+        """
+        values = with_ones(ops.cast(values, "float32"))
+        if self.match != "previous":
+            return values
+        _, later = ops.split(values, [1], axis=-2)
+        return ops.concatenate([later, ops.zeros_like(values[..., :1, :])], axis=-2)
+
+    def reads(self, position, other):
+        """Returns whether a position reads by the key of another one, where no later one is."""
+        return position > other if self.match == "previous" else position >= other
 
     def call(self, x, causal=None):
         axes = self._checked_axes(x.shape)
@@ -123,22 +172,23 @@ class KeyedSum(RuledLayer):
             Tensor of x's shape.
         """
         sizes, n, width = x.shape[1:-2], x.shape[-2], x.shape[-1]
-        rows, per_head = math.prod(sizes), width // self.heads
+        rows = math.prod(sizes)
 
         def split(dense):
-            y = ops.reshape(dense(x), (-1, rows, n, self.heads, per_head))
+            y = ops.reshape(dense(x), (-1, rows, n, self.heads, dense.units // self.heads))
             return ops.transpose(y, (0, 1, 3, 2, 4))
 
-        q, k = self.features(split(self.query)), self.features(split(self.key))
-        v = with_ones(ops.cast(split(self.value), "float32"))
+        q = self.features(split(self.query))
+        k = q if self.match == "previous" else self.features(split(self.key))
+        v = self.read_values(split(self.value))
         sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
         if causal:
             pairs = ops.matmul(q, ops.swapaxes(k, -1, -2))
             position = ops.arange(n)
-            pairs = ops.where(position[:, None] >= position[None, :], pairs, 0.0)
+            pairs = ops.where(self.reads(position[:, None], position[None, :]), pairs, 0.0)
             y = ops.matmul(pairs, v)
             if rows > 1:
-                y = y + ops.matmul(q, ops.cumsum(sums, axis=1) - sums)
+                y = y + ops.matmul(q, sums_before(sums))
             if before is not None:
                 y = y + ops.matmul(q, before[:, None])
         else:
@@ -154,8 +204,10 @@ class KeyedSum(RuledLayer):
         """Counts the multiply-adds for one example; only the batch's size may be `None`."""
         axes, width = self._checked_axes(input_shape), input_shape[-1]
         size = math.prod(input_shape[1:])
-        per_position = 4 * width + 2 * input_shape[axes[-1]] + 2 * (width // self.heads)
-        return size * per_position
+        features = self.num_features or width // self.heads
+        projections = 2 * width + (1 if self.match == "previous" else 2) * features * self.heads
+        pairs = input_shape[axes[-1]] * (width + features * self.heads) // width
+        return size * (projections + pairs + 2 * features)
 
     def get_config(self):
         return {
@@ -164,6 +216,8 @@ class KeyedSum(RuledLayer):
             "heads": self.heads,
             "wiring": self.wiring,
             "sharpness": self.sharpness,
+            "features": self.num_features,
+            "match": self.match,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
@@ -175,4 +229,17 @@ def with_ones(values):
 
 def averaged(sums):
     """Returns means `[..., h]` of weighted sums of `with_ones`."""
-    return sums[..., :-1] / (sums[..., -1:] + EPSILON)
+    values, weights = ops.split(sums, [sums.shape[-1] - 1], axis=-1)
+    return values / (weights + EPSILON)
+
+
+def sums_before(sums):
+    """Returns the sums of all earlier rows, for `[batch, rows, ...]` the same shape."""
+    rows, rest = sums.shape[1], sums.shape[2:]
+    if rows > MATRIX_ROWS:
+        return ops.cumsum(sums, axis=1) - sums
+    # TensorFlow's cumulative sum takes several times as long on CPUs.
+    row = ops.arange(rows)
+    earlier = ops.cast(row[:, None] > row[None, :], sums.dtype)
+    flat = ops.matmul(earlier, ops.reshape(sums, (-1, rows, math.prod(rest))))
+    return ops.reshape(flat, (-1, rows, *rest))

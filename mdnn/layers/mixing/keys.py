@@ -8,7 +8,7 @@ from keras import ops
 from mdnn.errors import MdnnError
 from mdnn.layers.mixing.attention import AttentionCache, ColumnAttentionCache, RowAttentionCache
 from mdnn.layers.mixing.decoding_cache import set_index
-from mdnn.layers.mixing.keyed_sum import KeyedSum, averaged, with_ones
+from mdnn.layers.mixing.keyed_sum import KeyedSum, averaged
 from mdnn.layers.mixing.mixer import Mixer, register_mixer, wired_causally
 from mdnn.option_field import option
 
@@ -23,6 +23,12 @@ class KeysMixer(Mixer):
     heads: int = option(1, least=1)
     # Factor on the logits of keys and queries: the larger, the fewer features a key has.
     sharpness: float = option(4.0, least=0.01, most=1000.0)
+    # Features of each head's keys and queries (0: as many as its values have): the more, the more
+    # keys can be told apart.
+    features: int = option(0, least=0, most=4096)
+    # "previous": the key of a position is the query of the one before it, so that a position reads
+    # what followed positions like itself.
+    match: str = option("own", choices=("own", "previous"))
 
     example: ClassVar[dict] = {"heads": 2}
     several_axes: ClassVar[bool] = True
@@ -54,6 +60,8 @@ class KeysMixer(Mixer):
             heads=self.heads,
             wiring=self.wiring,
             sharpness=self.sharpness,
+            features=self.features,
+            match=self.match,
             name=name,
             dtype=dtype,
         )
@@ -73,11 +81,25 @@ class KeysMixer(Mixer):
 class KeyedCache(AttentionCache):
     """Base of the caches: as those of attention, but weights are products of features."""
 
+    def __init__(self, layer, axis, grid, width, columns):
+        super().__init__(layer, axis, grid, width, columns)
+        self.num_features = layer.query.units // self.heads
+        self.head_sizes = {"k": self.num_features, "v": self.per_head}
+
+    def _project(self, dense, x, position=None):
+        sizes = [-1 if size is None else size for size in x.shape[:-1]]
+        return ops.reshape(dense(x), (*sizes, self.heads, dense.units // self.heads))
+
+    def _keys_and_values(self, x, position):
+        key = self._project(self.layer.key_projection, x)
+        return {"k": key, "v": self._project(self.layer.value, x)}
+
     def _attend(self, q, k, v, seen):
-        layer = self.layer
+        layer, last = self.layer, ops.sum(ops.cast(seen, "int32"), axis=-1, keepdims=True) - 1
+        seen = layer.reads(last, ops.arange(k.shape[-2], dtype="int32"))
         weights = ops.matmul(layer.features(q)[:, :, None], ops.swapaxes(layer.features(k), -1, -2))
         weights = ops.where(seen, weights, 0.0)
-        return self._result(ops.matmul(weights, with_ones(ops.cast(v, "float32")))[:, :, 0])
+        return self._result(ops.matmul(weights, layer.read_values(v))[:, :, 0])
 
     def _result(self, sums):
         """Returns the output `[batch, width]` of sums `[batch, heads, h + 1]`."""
@@ -101,12 +123,12 @@ class SummedRowsCache(KeyedCache):
     takes_prefix = False
 
     def empty_rows(self, batch, dtype):
-        shape = batch, self.num_rows, self.heads, self.per_head, self.per_head + 1
+        shape = batch, self.num_rows, self.heads, self.num_features, self.per_head + 1
         return {"sums": ops.zeros(shape, "float32")}
 
     def empty_row(self, batch, dtype):
-        shape = self.num_columns, batch, self.heads, self.per_head
-        return {"k": ops.zeros(shape, dtype), "v": ops.zeros(shape, dtype)}
+        shape = self.num_columns, batch, self.heads
+        return {name: ops.zeros((*shape, h), dtype) for name, h in self.head_sizes.items()}
 
     def start_row(self, weights, past_rows, row):
         before = ops.arange(self.num_rows, dtype="int32")[None] < row[:, None]
@@ -122,10 +144,10 @@ class SummedRowsCache(KeyedCache):
         current_row = {name: set_index(current_row[name], column, y) for name, y in new.items()}
         k, v = (ops.transpose(current_row[name], (1, 2, 0, 3)) for name in ("k", "v"))
         q = self.layer.features(self._project(self.layer.query, x))
-        seen = ops.arange(self.num_columns, dtype="int32") <= column
+        seen = self.layer.reads(column, ops.arange(self.num_columns, dtype="int32"))
         pairs = ops.matmul(q[:, :, None], ops.swapaxes(self.layer.features(k), -1, -2))
         pairs = ops.where(seen, pairs, 0.0)
-        sums = ops.matmul(pairs, with_ones(ops.cast(v, "float32")))
+        sums = ops.matmul(pairs, self.layer.read_values(v))
         sums = sums + ops.matmul(q[:, :, None], row_context["sums"])
         return self._result(sums[:, :, 0]), current_row
 
@@ -137,19 +159,25 @@ class SummedRowsCache(KeyedCache):
     def prefill(self, weights, x):
         shape = -1, self.num_rows, self.num_columns
         y = self.layer(ops.reshape(x, (-1, *self.layer_grid, self.width)), causal=True)
-        new = self._keys_and_values(ops.reshape(x, (*shape, self.width)), None)
-        new = {
-            name: ops.transpose(
-                ops.reshape(z, (*shape, self.heads, self.per_head)), (0, 1, 3, 2, 4)
+        return ops.reshape(y, (*shape, self.width)), {"sums": self._sums_of(x, shape)}
+
+    def _sums_of(self, x, shape):
+        """Returns the sums of rows of `x`; `shape` is `(-1, rows, positions of a row)`."""
+        new = self._keys_and_values(x, None)
+        return self._sums(
+            *(
+                ops.transpose(
+                    ops.reshape(new[name], (*shape, self.heads, self.head_sizes[name])),
+                    (0, 1, 3, 2, 4),
+                )
+                for name in ("k", "v")
             )
-            for name, z in new.items()
-        }
-        return ops.reshape(y, (*shape, self.width)), {"sums": self._sums(new["k"], new["v"])}
+        )
 
     def _sums(self, k, v):
-        """Returns the sums of rows, `[..., heads, h, h + 1]`, of `[..., heads, n, h]`."""
+        """Returns the sums of rows, `[..., heads, features, h + 1]`, of `[..., heads, n, h]`."""
         k = ops.swapaxes(self.layer.features(k), -1, -2)
-        return ops.matmul(k, with_ones(ops.cast(v, "float32")))
+        return ops.matmul(k, self.layer.read_values(v))
 
 
 class RunningSumCache(SummedRowsCache):
@@ -158,7 +186,7 @@ class RunningSumCache(SummedRowsCache):
     takes_prefix = reads_pieces = True
 
     def empty_rows(self, batch, dtype):
-        shape = batch, self.heads, self.per_head, self.per_head + 1
+        shape = batch, self.heads, self.num_features, self.per_head + 1
         return {"sums": ops.zeros(shape, "float32")}
 
     def start_row(self, weights, past_rows, row):
@@ -172,10 +200,7 @@ class RunningSumCache(SummedRowsCache):
         rows, n = x.shape[1:3]
         before = None if past_rows is None else past_rows["sums"]
         y = self.layer.result(self.layer.of_rows(x, causal=True, before=before))
-        shape = -1, rows, n, self.heads, self.per_head
-        new = self._keys_and_values(x, None)
-        k, v = (ops.transpose(ops.reshape(new[z], shape), (0, 1, 3, 2, 4)) for z in ("k", "v"))
-        sums = self._sums(k, v)
+        sums = self._sums_of(x, (-1, rows, n))
         if row is not None:
             number = ops.arange(rows, dtype="int32")[None] + (0 if first is None else first)
             seen = ops.reshape(number < row[:, None], (-1, rows, 1, 1, 1))

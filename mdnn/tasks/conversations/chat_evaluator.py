@@ -11,7 +11,7 @@ from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import nll_model
 from mdnn.runs.run_folder import Run
-from mdnn.tasks.batch_evaluator import compile_models, per_character
+from mdnn.tasks.batch_evaluator import MAX_SCORES, compile_models, per_character
 
 QUICK_EXAMPLES = 64
 """Examples of a quick evaluation."""
@@ -34,14 +34,16 @@ class ChatEvaluator:
         config: `mdnn.Config` of the networks.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
         chat_format: `mdnn.chat.chat_layout.ChatFormat`.
-        batch: int, number of contexts per call.
+        batch: int, largest number of contexts per call.
     """
 
     def __init__(self, networks, config, tokenizer, chat_format, batch=16):
         self.network = networks["autoregressive"]
         self.models = compile_models(networks, lambda net: nll_model(net, **decoding(config)))
         self.config, self.tokenizer, self.format = config, tokenizer, chat_format
-        self.batch, self.completions = batch, None
+        scores = MAX_SCORES // max(1, config.tokens.subwords)
+        self.batch = max(1, min(batch, scores // config.context.positions))
+        self.completions = None
 
     def metrics(self, examples, progress=None, calls=EVALUATED_CALLS, grammar=False):
         """Returns the metrics of conversations, as in `mdnn.evaluate`.
@@ -99,7 +101,8 @@ class ChatEvaluator:
             progress, grammar: see `metrics`.
         """
         if self.completions is None:
-            run = Run(None, self.config, self.tokenizer.words).holding(self.network)
+            vocabulary = tuple(self.tokenizer.vocabulary)
+            run = Run(None, self.config, vocabulary).holding(self.network)
             self.completions = TextCompletions(run)
         right = well_formed = done = 0
         for some, tables in self._batches(prompts, grammar):

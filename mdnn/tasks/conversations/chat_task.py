@@ -21,7 +21,7 @@ from mdnn.tasks.base import Task
 from mdnn.tasks.conversations.chat_evaluator import ChatEvaluator
 from mdnn.tasks.head_init import text_tokens
 from mdnn.tasks.text_task import MEASURED_CHARACTERS, TextTask
-from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.text_tokenizers import text_tokenizer
 
 
 class ChatTask(TextTask):
@@ -46,14 +46,16 @@ class ChatTask(TextTask):
     @functools.cached_property
     def splits(self):
         """The conversations in two parts, a `ConversationSplits`."""
-        data = self.config.data
+        data, tokens = self.config.data, self.config.tokens
         splits = split_conversations(
             read_conversations(data.source),
             data.validation,
             self.chat_format,
             self.config.context.positions,
-            TextTokenizer(self._words) if self._words else None,
-            self.config.tokens.words,
+            text_tokenizer(tokens, self._words) if self._words else None,
+            words=tokens.words,
+            subwords=tokens.subwords,
+            subword_kind=tokens.subword_kind,
         )
         if words := splits.train.dropped_words(data.source):
             say(f"mdnn: {words}")

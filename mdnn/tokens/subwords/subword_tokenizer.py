@@ -112,20 +112,24 @@ class SubwordTokenizer:
             raise MdnnError(
                 f"tokenizer.json cannot be used: {' '.join(str(error).split())[:200]}"
             ) from None
+        # The package holds it now; as Python's dicts and lists it takes some 20 MB.
+        self._facts.table.clear()
         starts = (k for k in range(len(whole)) if whole[k : k + len(plain)] == plain)
         return encoder, whole[: next(starts, 0)]
 
-    def ids(self, text):
+    def ids(self, text, begins=True):
         """Encodes a text as token ids, after those that the tokenizer puts before each text.
 
         Args:
             text: string of Unicode characters; unpaired surrogates become U+FFFD.
+            begins: boolean, whether a text begins here; otherwise nothing is put before it.
 
         Returns:
             int32 `[tokens]`.
         """
         encoder, before = self._encoder
         text = text.encode("utf-8", "replace").decode("utf-8")
+        before = before if begins else ()
         return np.array([*before, *encoder.encode(text, add_special_tokens=False).ids], "int32")
 
     def end_marks(self, mark):

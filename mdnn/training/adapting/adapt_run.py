@@ -1,4 +1,4 @@
-"""Provides `adapt`, which learns an identity, and `merge`, which makes a run of one."""
+"""Provides `adapt`, which learns an identity."""
 
 import dataclasses
 import math
@@ -10,23 +10,19 @@ from mdnn.config.overrides import set_key
 from mdnn.config.schema import literal
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, making
 from mdnn.identity.adapted_network import (
     IdentityNumbers,
     adapted_config,
     adapted_network,
     adapted_weights,
     specification,
-    with_identity,
 )
 from mdnn.identity.identity_file import SLOTS, SUFFIX, Identity, fingerprint_of
 from mdnn.keras_settings import check_training_backend
 from mdnn.models.derived_loss import DerivedLoss
 from mdnn.models.loss import loss_for
-from mdnn.runs.item_statistics import ITEMS, write_item_statistics
-from mdnn.runs.origin import write_origin
-from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run
+from mdnn.tasks.conversations.for_chat import for_chat
 from mdnn.tasks.registry import task_for
 from mdnn.tensorflow_graphs import forgetting_gradients
 from mdnn.training.microbatches import num_microbatches
@@ -53,6 +49,7 @@ def adapt(
     learning_rate=None,
     lora=None,
     slots=0,
+    chat=False,
     overrides=(),
     show=True,
 ):
@@ -72,6 +69,9 @@ def adapt(
         slots: int, number of learned vectors that take the first positions of each context, beside
             the other numbers (prompt tuning, arXiv 2104.08691). They start as the first tokens of
             the data. Networks of texts only, trained to decode autoregressively.
+        chat: bool, whether the data are conversations, a file of JSON lines, for a network of texts
+            whose tokenizer has a chat template: they are laid out by it, and the loss counts the
+            assistant's turns alone.
         overrides: strings `KEY=VALUE`, config keys of data and training, such as
             `"train.batch_size=4"`.
         show: bool, whether to show progress on standard error.
@@ -88,7 +88,7 @@ def adapt(
     """
     check_training_backend(keras.backend.backend())
     path = _new_file(out)
-    run = open_run(run)
+    run = for_chat(open_run(run)) if chat else open_run(run)
     config = _config(run.config, data, minutes, steps, overrides)
     kind = "offset" if lora is None else "lora"
     _check_numbers(learning_rate, lora, slots)
@@ -271,30 +271,3 @@ class _Learning:
         left = self.seconds / max(spent, 1e-9) - self.seconds
         speed = self.steps * self.task.units_per_step / max(self.seconds, 1e-9)
         self.display.update(spent, loss, speed, left, self.steps)
-
-
-def merge(run, identity, out):
-    """Makes an ordinary run of a network and an identity.
-
-    Args:
-        run: the argument of `mdnn.runs.run_folder.open_run`.
-        identity: a file that `adapt` made.
-        out: path of the run folder to make.
-
-    Returns:
-        `pathlib.Path` of the run folder. Its blocks have biases if the identity has offsets.
-
-    Raises:
-        MdnnError: no run, an identity of another network, or `out` is not empty.
-    """
-    path = as_path(out, "out")
-    check_new_folder(path)
-    run = open_run(run)
-    merged = with_identity(run, identity)
-    name = "a network in memory" if run.path is None else run.path.resolve()
-    with making(path) as part:
-        if run.path is None or (run.path / ITEMS).is_file():
-            write_item_statistics(part, run.item_statistics)
-        write_origin(part, "merged", name, changes=[f"identity={identity}"])
-        write_run(part, merged.config, run.words, merged.model)
-    return path

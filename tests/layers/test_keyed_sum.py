@@ -1,0 +1,85 @@
+"""`KeyedSum`: its values by their formula, position by position, and what it recalls untrained."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from mdnn.layers.mixing.keyed_sum import MATRIX_ROWS, KeyedSum, sums_before
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def by_formula(layer, x, causal):
+    """The output for `x` of shape `[rows, n, channels]`, a sum over all pairs of positions."""
+    rows, n, width = x.shape
+    heads, h = layer.heads, width // layer.heads
+    kernels = {
+        name: np.asarray(getattr(layer, name).kernel) for name in ("query", "value", "result")
+    }
+    flat = x.reshape(rows * n, width)
+
+    def split(kernel):
+        return (flat @ kernel).reshape(rows * n, heads, -1)
+
+    q, v = softmax(layer.sharpness * split(kernels["query"])), split(kernels["value"])
+    if layer.match == "previous":
+        k = np.concatenate([np.zeros_like(q[:1]), q[:-1]])
+        k[::n] = 0.0
+    else:
+        k = softmax(layer.sharpness * split(np.asarray(layer.key.kernel)))
+    y = np.zeros((rows * n, heads, h))
+    for t in range(rows * n):
+        for head in range(heads):
+            weights = np.array([q[t, head] @ k[s, head] for s in range(rows * n)])
+            if causal:
+                weights[t + 1 :] = 0.0
+            if weights.sum() > 0:
+                y[t, head] = weights @ v[:, head] / weights.sum()
+    return (y.reshape(rows * n, width) @ kernels["result"]).reshape(x.shape)
+
+
+@pytest.mark.parametrize("match", ["own", "previous"])
+@pytest.mark.parametrize("wiring", ["causal", "full"])
+def test_it_is_the_formula(match, wiring):
+    layer = KeyedSum([1, 2], heads=2, wiring=wiring, sharpness=2.0, features=5, match=match)
+    x = np.random.default_rng(1).normal(size=(1, 3, 4, 6)).astype("float32")
+    layer.build(x.shape)
+    found = ops.convert_to_numpy(layer(x))[0]
+    np.testing.assert_allclose(found, by_formula(layer, x[0], wiring == "causal"), atol=1e-5)
+
+
+def test_previous_keys_recall_untrained():
+    """What followed a vector comes back where the vector stands again: most of it, by any draw."""
+    rng = np.random.default_rng(2)
+    keys, values = (rng.normal(size=(16, 64)).astype("float32") for _ in range(2))
+    pairs = np.stack([keys, values], 1).reshape(32, 64)
+    x = np.concatenate([pairs, keys[::-1]]).reshape(1, 3, 16, 64)
+    layer = KeyedSum([1, 2], features=256, sharpness=8.0, match="previous")
+    layer.build(x.shape)
+    eye = np.eye(64, dtype="float32")
+    layer.value.kernel.assign(eye)
+    layer.result.kernel.assign(eye)
+    found = ops.convert_to_numpy(layer(x)).reshape(48, 64)[32:][::-1]
+    assert (np.argmax(found @ values.T, axis=1) == np.arange(16)).mean() > 0.9
+
+
+@pytest.mark.parametrize("rows", [3, MATRIX_ROWS + 1])
+def test_sums_before(rows):
+    sums = np.random.default_rng(3).normal(size=(2, rows, 2, 3)).astype("float32")
+    found = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(sums)))
+    np.testing.assert_allclose(found, np.cumsum(sums, axis=1) - sums, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"features": -1}, "`features` to be a positive integer or 0. Received: -1"),
+        ({"match": "next"}, "`match` to be one of own, previous. Received: 'next'"),
+    ],
+)
+def test_what_it_refuses(words, message):
+    with pytest.raises(ValueError, match=message):
+        KeyedSum([1], **words)
