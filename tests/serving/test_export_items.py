@@ -240,13 +240,13 @@ def test_guidance_and_a_second_look(server, run, decoding, more):
         assert [value("grey", raw) for raw in seen] == expected
 
 
-def test_negative_prompts_of_other_kinds(server, run):
-    """Texts from pictures, away from what other pictures and sounds make likely."""
-    picture, settings = tiny.picture("two"), {"temperature": 0.0, "decoding": "parallel"}
-    negatives = [[{"image": file(Item("grey", picture))}, {"audio": WAV}]]
-    found = guided(server, "text", [{"image": PNG}], negatives, guidance_scale=2.0, **settings)
+def test_negative_prompts_of_several_kinds(server, run):
+    """Texts from sounds, away from what a text and another sound make likely."""
+    other, settings = tiny.sound("seven"), {"temperature": 0.0, "decoding": "parallel"}
+    negatives = [[ONE, {"audio": file(Item("audio", other, rate=1000))}]]
+    found = guided(server, "text", [{"audio": WAV}], negatives, guidance_scale=2.0, **settings)
     right = mdnn.generate(
-        run, [SEVEN], output="text", guidance_scale=2.0, negative_prompt=[picture, TWO], **settings
+        run, [TWO], output="text", guidance_scale=2.0, negative_prompt=["one", other], **settings
     )
     assert found == [right.encode()]
 
