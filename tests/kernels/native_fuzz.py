@@ -38,7 +38,10 @@ def fuzz(seconds, seed):
         with tempfile.TemporaryDirectory() as folder:
             dtype = str(rng.choice(["float16", "int8", "int4"]))
             run = open_run(mdnn.quantize(network, dtype, out=pathlib.Path(folder) / "small"))
-            decoders.append(run_decoder(run, overlap=overlap_length(network.grid)))
+            decoders += [
+                run_decoder(run, overlap=overlap_length(network.grid), rounded=rounded)
+                for rounded in (False, True)
+            ]
         for decoder in decoders:
             check(decoder, network, rng)
         done += 1
