@@ -11,9 +11,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export KERAS_BACKEND ?= tensorflow
-# Two processes, 5 GB each, and whole files to each: what a file prepares is prepared once.
+# Two processes, 5 GB each, and whole files to each: what a file prepares is prepared once. In the
+# order of their names: files of few but long tests do not come last.
 WORKERS ?= 2
-PARALLEL := --numprocesses $(WORKERS) --dist loadfile
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-digits demo-thinking demo-llama test test-long test-lowest test-jax test-torch lint format notebooks bench clean
 

@@ -3,6 +3,9 @@
 import keras
 import numpy as np
 
+JIT = "auto" if keras.backend.backend() == "jax" else False
+"""`jit_compile` for `compile`: XLA on TensorFlow takes seconds per model; JAX needs it."""
+
 
 def to_numpy(x):
     """A tensor, variable or array as a numpy array; any float dtype as float32."""

@@ -1,5 +1,6 @@
 """Quiet TensorFlow before anything imports it, and networks that are trained once."""
 
+import gc
 import os
 import pathlib
 import pickle
@@ -80,6 +81,29 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(f"tests/slow_cases.txt names no test: {', '.join(idle)}")
 
 
+def pytest_collection_finish(session):
+    """Decodes texts without XLA, but in the tests that ask for `with_xla` and in `make test-long`.
+
+    To compile a decoder takes longer than all that most tests decode without.
+    """
+    # What was imported is no garbage.
+    gc.freeze()
+    if session.config.option.markexpr == "not long" and "keras" in sys.modules:
+        from mdnn.generation import text_decoder
+        from mdnn.models.compiling import without_xla
+
+        text_decoder.compile_with_xla = lambda model, xla: without_xla(model)
+
+
+@pytest.fixture
+def with_xla(monkeypatch):
+    """Decodes texts as users do: XLA compiles on TensorFlow."""
+    from mdnn.generation import text_decoder
+    from mdnn.models.compiling import compile_with_xla
+
+    monkeypatch.setattr(text_decoder, "compile_with_xla", compile_with_xla)
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws does not depend on the tests before it."""
@@ -120,6 +144,24 @@ def items_run(items_training):
     Its manifest lies beside it.
     """
     return pathlib.Path(items_training["run"])
+
+
+@pytest.fixture(scope="session")
+def tiny_exported(tiny_run, tmp_path_factory):
+    """The folder of a SavedModel of `tiny_run`, which XLA compiles."""
+    import mdnn
+
+    def export(folder):
+        mdnn.export(tiny_run, folder / "run" / "new")
+        return {"run": folder / "run"}
+
+    return pathlib.Path(_trained_once(tmp_path_factory, "exported", export)["run"]) / "new" / "1"
+
+
+@pytest.fixture(scope="session")
+def xla(pytestconfig):
+    """Whether XLA compiles SavedModels whose answers do not depend on it."""
+    return pytestconfig.option.markexpr != "not long"
 
 
 def _train(folder, *settings):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import keras
 import numpy as np
-from backends import run, to_numpy
+from backends import JIT, run, to_numpy
 from keras import tree
 
 
@@ -236,9 +236,7 @@ def check_fit(case, path):
     # A dense on top, so that layers without floats or weights can take a step, too.
     y = [*y, *(keras.layers.Flatten(dtype="float32")(s) for s in symbols)]
     model = keras.Model(alone(symbols), keras.layers.Dense(3)(keras.layers.Concatenate()(y)))
-    # XLA on TensorFlow takes seconds per model; the JAX run compiles with it.
-    jit = "auto" if keras.backend.backend() == "jax" else False
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=JIT)
     before = [np.array(w) for w in layer.get_weights()]
     trained = [any(w is t for t in layer.trainable_weights) for w in layer.weights]
     arrays = case.arrays(4)

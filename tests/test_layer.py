@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from backends import JIT
 from lineage_reference import PUBLISHED, mix, parallel, published, random_weights, sequential
 
 from mdnn.layer import (
@@ -294,7 +295,7 @@ def test_constraint_holds_while_training():
     layer = multidimensional_layer([2, 3], "separate", constraint="non_neg", regularizer="l2")
     assert float(sum(layer.losses)) > 0
     model = keras.Sequential([keras.Input((2, 3)), layer])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=JIT)
     model.fit(inputs([2, 3], 4), inputs([2, 3], 4), verbose=0)
     assert all(kernel.min() >= 0 for kernel in layer.kernels.values())
 
@@ -363,7 +364,7 @@ def test_fit_step(layer):
     x = inputs([2, 3], batch=4)
     y = np.zeros((4, *layer.compute_output_shape((None, 2, 3))[1:]), "float32")
     model = keras.Sequential([keras.Input((2, 3)), layer])
-    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=JIT)
     before = model.evaluate(x, y, verbose=0)
     old = layer.get_weights()
     model.fit(x, y, epochs=2, batch_size=3, verbose=0)

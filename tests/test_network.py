@@ -1,12 +1,16 @@
 """Nothing in mdnn asks the network: not when it is imported, not in training, not in loading."""
 
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 
 import keras
 import pytest
 import tiny
+
+import mdnn
 
 PROGRAM = """
 import sys
@@ -35,6 +39,18 @@ print(json.dumps(asked))
 """
 
 
+def test_no_network_at_import():
+    """tests/conftest.py hears what any test asks, and what asked when these modules came in."""
+    for module in pkgutil.walk_packages(mdnn.__path__, "mdnn."):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            # Training on JAX and on a mesh needs JAX.
+            if error.name != "jax":
+                raise
+
+
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports")
 def test_no_network_at_import_in_training_or_in_loading(tmp_path):
     config = tmp_path / "quick.toml"

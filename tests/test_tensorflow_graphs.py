@@ -55,7 +55,7 @@ def test_networks_leave_none(tmp_path):
     mdnn.train(config, tmp_path / "run", show=False)
     assert names() == before
     # A network of the caller's is differentiated as ever.
-    network.compile("sgd", loss=mdnn.TokenCrossEntropy())
+    network.compile("sgd", loss=mdnn.TokenCrossEntropy(), jit_compile=False)
     text = mdnn.open_text(config.data.source)
     network.fit(mdnn.TextBatches(text.train, text.tokenizer, 8, 2, 1, 1), verbose=0)
 

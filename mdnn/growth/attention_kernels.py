@@ -40,8 +40,21 @@ def grow_attention(old, new, around):
     keys = np.concatenate(
         [np.arange(around.width // shared), np.full((width - around.width) // shared, NEW)]
     )
+    maps = {"query": inner, "key": keys, "value": keys}
+    return grow_projections(old, new, around, maps, inner)
+
+
+def grow_projections(old, new, around, outputs, inner):
+    """Returns the origins of a layer's projections, whose new heads have output weights of zero.
+
+    Args:
+        old, new, around: see `mdnn.growth.axis_kernels.grow_multidim`.
+        outputs: dict from the names of the input projections to int arrays: old indices of their
+            outputs, or `NEW`.
+        inner: the same of the inputs of the output projection, `result`.
+    """
     found = {}
-    for part in ("query", "key", "value"):
+    for part, channels in outputs.items():
         before, after = getattr(old, part), getattr(new, part)
         initial = np.asarray(after.kernel)
 
@@ -49,8 +62,9 @@ def grow_attention(old, new, around):
             # Unless they hold zeros, channels that are new reach no old head.
             return initial if around.silent else np.where(news[0] & ~news[1], 0, initial)
 
-        maps = [around.channels, inner if part == "query" else keys]
-        found[id(after.kernel)] = placed(before.kernel, after.kernel, maps, fill)
+        found[id(after.kernel)] = placed(
+            before.kernel, after.kernel, [around.channels, channels], fill
+        )
     before, after = old.result.kernel, new.result.kernel
     initial = np.asarray(after)
 

@@ -3,10 +3,12 @@
 from mdnn.errors import MdnnError
 from mdnn.growth.attention_kernels import grow_attention
 from mdnn.growth.axis_kernels import grow_multidim
+from mdnn.growth.keyed_kernels import grow_keyed
 from mdnn.growth.origins import same
 from mdnn.growth.tap_kernels import grow_conv, grow_local
 from mdnn.layers.mixing.axis_attention import AxisAttention
 from mdnn.layers.mixing.conv import AxisConv
+from mdnn.layers.mixing.keyed_sum import KeyedSum
 from mdnn.layers.mixing.local import AxisLocal
 from mdnn.layers.mixing.mean import AxisMean
 from mdnn.layers.multidim_dense import MultidimDense
@@ -30,6 +32,7 @@ GROWERS = {
     AxisLocal: grow_local,
     AxisAttention: grow_attention,
     AxisMean: grow_mean,
+    KeyedSum: grow_keyed,
 }
 """Dict from the class of a mixer's layer to the function that grows it: `(old layer, new layer,
 Surroundings)` to a dict from the ids of the new variables to `Origin`s."""

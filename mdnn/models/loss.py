@@ -50,7 +50,8 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
     ends = np.cumsum([step.classes for step in steps]).tolist()
     check_scores(scores, ends[-1], modalities, options)
     # Not slices: the gradient of each would be a tensor of all scores, mostly zeros.
-    for step, piece in zip(steps, ops.split(scores, ends[:-1], axis=-1), strict=True):
+    pieces = ops.split(scores, ends[:-1], axis=-1) if len(steps) > 1 else [scores]
+    for step, piece in zip(steps, pieces, strict=True):
         weight = weights.get(step.group, 1.0)
         if weight == 0 or step.kinds == ():
             continue

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from backends import JIT
 
 import mdnn
 from mdnn import cli
@@ -93,7 +94,7 @@ def test_a_network_learns_from_them(tmp_path):
     assert model.get_layer("embedding").modalities == ["symbol"]
     batches = PuzzleBatches(corpus.train, 64, config.loss.prompt, steps=40)
     assert (batches.at(0)["tokens"][..., 0] == index).all()
-    model.compile(keras.optimizers.Adam(1e-2), loss=loss_for(config))
+    model.compile(keras.optimizers.Adam(1e-2), loss=loss_for(config), jit_compile=JIT)
     fitted = model.fit(batches, epochs=2, shuffle=False, verbose=0)
     first, last = fitted.history["loss"]
     assert last < first

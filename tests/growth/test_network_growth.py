@@ -27,6 +27,14 @@ SINGLE = {
     "local, groups": {"kind": "local", "window": 1, "axes": ["column"], "groups": 2},
     "local, separate": {"kind": "local", "window": 1, "axes": ["row"], "sharing": "separate"},
     "attention": {"kind": "attention", "heads": 2, "axes": ["column"]},
+    "keys": {"kind": "keys", "heads": 2, "axes": ["row"]},
+    "keys, previous": {
+        "kind": "keys",
+        "heads": 2,
+        "axes": ["column"],
+        "features": 3,
+        "match": "previous",
+    },
 }
 BIG = ["context.grid=[2, 4, 3]", "backbone.depth=3", "backbone.width=8", "backbone.layer.1.width=9"]
 LAYER = "backbone.layer.0"
@@ -85,12 +93,22 @@ def test_tied_kernels_become_separate():
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_mixer_of_one_axis(name):
     old = text_network(mix(SINGLE[name]), mix({"wiring": "causal"}), grid=(2, 3), width=8)
-    more = [f"{MIXER}.heads=4"] * (name == "attention")
+    more = [f"{MIXER}.heads=4"] * ("heads" in SINGLE[name])
     wider = ["backbone.width=16", "backbone.depth=2", *more]
     assert difference(old, grown(old, wider)) < 1e-5
     assert difference(old, grown(old, ["context.grid=[3, 5]"])) < 1e-5
     if "window" in SINGLE[name]:
         assert difference(old, grown(old, [f"{MIXER}.window=3"])) < 1e-5
+
+
+@pytest.mark.parametrize("match", ["own", "previous"])
+def test_keys_of_all_axes(match):
+    mixer = {"kind": "keys", "heads": 2, "features": 3, "match": match}
+    old = text_network(mix({"wiring": "causal"}, mixer), FEEDFORWARD, grid=(2, 3))
+    assert difference(old, grown(old, ["context.grid=[5, 3]"])) < 1e-5
+    heads = "backbone.layer.0.mixer.1.heads=4"
+    wider = ["backbone.width=8", heads, "backbone.depth=3", "context.grid=[2, 4, 3]"]
+    assert difference(old, grown(old, wider)) < 1e-5
 
 
 def test_the_papers_own_layers_from_one_character():
@@ -203,6 +221,30 @@ REFUSED = [
         {},
         ["backbone.width=8"],
         "keeps heads",
+    ),
+    (
+        {"kind": "keys"},
+        {},
+        ["context.grid=[2, 5]"],
+        "new positions between those of [2, 3]: lengthen the slowest axis",
+    ),
+    (
+        {"kind": "keys", "heads": 2},
+        {},
+        ["backbone.width=8"],
+        "expected 4 heads of 8 channels, received 2",
+    ),
+    (
+        {"kind": "keys", "features": 3},
+        {},
+        [f"{MIXER}.features=4"],
+        "growing keeps 3 features",
+    ),
+    (
+        {"kind": "keys"},
+        {},
+        [f"{MIXER}.match=previous"],
+        "growing keeps match = 'own', received 'previous'",
     ),
     (
         {"kind": "conv", "window": 2, "axes": [2]},

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from backends import to_numpy, values
+from backends import JIT, to_numpy, values
 from networks import CONFIGS, SHIPPED, make_config, mix, randomize, text_tokens, tiny
 
 from mdnn import MdnnError, build, load_config
@@ -124,10 +124,8 @@ def test_fit_with_a_stock_optimizer(name):
     config = tiny("text", *WITH_WORDS) if words else tiny(name, "backbone.depth=1")
     model = build(config, words)
     before = [to_numpy(weight) for weight in model.weights]
-    jit = "auto" if keras.backend.backend() == "jax" else False
-    model.compile(
-        keras.optimizers.Adam(0.02), TokenCrossEntropy(config.tokens.modalities), jit_compile=jit
-    )
+    loss = TokenCrossEntropy(config.tokens.modalities)
+    model.compile(keras.optimizers.Adam(0.02), loss, jit_compile=JIT)
     history = model.fit(batches(config, words), epochs=2, shuffle=False, verbose=0).history["loss"]
     assert history[1] < 0.9 * history[0]
     for weight, old in zip(model.weights, before, strict=True):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tiny
-from backends import to_numpy
+from backends import JIT, to_numpy
 
 import mdnn
 from mdnn.safety.keras_files import load_keras
@@ -28,7 +28,7 @@ def test_a_network_comes_back(tmp_path, words):
     given = {"tokens": tokens, "targets": tokens}
     np.testing.assert_allclose(to_numpy(loaded(given)), to_numpy(model(given)), rtol=1e-5)
     # Its loss is registered, too.
-    loaded.compile(keras.optimizers.SGD(0.1), loss=mdnn.TokenCrossEntropy())
+    loaded.compile(keras.optimizers.SGD(0.1), loss=mdnn.TokenCrossEntropy(), jit_compile=JIT)
 
 
 def test_networks_of_items_come_back(tmp_path):

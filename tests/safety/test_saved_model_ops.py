@@ -16,10 +16,10 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 
-def test_what_mdnn_exports_is_harmless(tiny_run, tmp_path, capsys):
-    saved = mdnn.export(tiny_run, tmp_path / "served")
-    assert is_saved_model(tmp_path / "served")
-    facts = inspect_saved_model(tmp_path / "served")
+def test_what_mdnn_exports_is_harmless(tiny_exported, capsys):
+    saved = tiny_exported
+    assert is_saved_model(saved.parent)
+    facts = inspect_saved_model(saved.parent)
     assert facts["path"] == str(saved)
     assert set(facts["notes"]) == {"its own weights"}
     assert set(facts["signatures"]) == {"serving_default", "generate", "__saved_model_init_op"}

@@ -27,8 +27,8 @@ PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 
 
 
 @pytest.fixture(scope="session")
-def exported(tiny_run, tmp_path_factory):
-    return mdnn.export(tiny_run, tmp_path_factory.mktemp("served") / "new" / "folder")
+def exported(tiny_exported):
+    return tiny_exported
 
 
 @pytest.fixture(scope="session")

@@ -93,8 +93,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def exported(items_run, tmp_path_factory):
-    return mdnn.export(items_run, tmp_path_factory.mktemp("served"))
+def exported(items_run, tmp_path_factory, xla):
+    return mdnn.export(items_run, tmp_path_factory.mktemp("served"), xla=xla)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from backends import JIT
 
 import mdnn
 from mdnn.datasets.batches.item_batches import ItemBatches
@@ -280,7 +281,7 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, way):
 
     model.set_weights(start)
     network = networks[way]
-    network.compile(keras.optimizers.SGD(0.5), loss=loss)
+    network.compile(keras.optimizers.SGD(0.5), loss=loss, jit_compile=JIT)
     history = network.fit(batches, epochs=1, verbose=0, shuffle=False)
     np.testing.assert_allclose(loop_loss, history.history["loss"][0], rtol=1e-5)
     moved = 0.0

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from backends import JIT
 from gradients import loss_and_gradients
 
 import mdnn
@@ -172,7 +173,7 @@ def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, backprop):
     by_loop = model.get_weights()
 
     model.set_weights(start)
-    model.compile(keras.optimizers.SGD(0.5), loss=loss)
+    model.compile(keras.optimizers.SGD(0.5), loss=loss, jit_compile=JIT)
     history = model.fit(batch, batch["targets"], batch_size=3, epochs=1, verbose=0)
     np.testing.assert_allclose(loop_loss, history.history["loss"][0], rtol=1e-6)
     moved = 0.0

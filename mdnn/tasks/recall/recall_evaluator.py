@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.compiling import predicted, without_xla
+from mdnn.tasks.positions.piece_losses import PieceReader
 
 QUICK_CONTEXTS = 32
 """Contexts of a quick evaluation."""
@@ -25,8 +26,11 @@ class RecallEvaluator:
     """
 
     def __init__(self, networks, config):
-        self.model = AnswerScores(networks["autoregressive"])
-        self.config = config
+        network = networks["autoregressive"]
+        self.model, self.config = AnswerScores(network), config
+        self.reader = None
+        if 0 < config.backbone.slab < config.context.positions and network.decoder().piece:
+            self.reader = PieceReader(network)
 
     def metrics(self, data, progress=None):
         """Returns the metrics of contexts.
@@ -44,13 +48,16 @@ class RecallEvaluator:
         """
         nats, right, in_ten = [], [], []
         for step in range(data.steps):
-            batch, answers = data.with_answers(step)
-            nll, better = self.model.of(batch, answers)
+
+            def done(share, step=step):
+                if progress is not None:
+                    progress((step + share) / data.steps)
+
+            nll, better = self._answers(*data.with_answers(step), done)
             nats.append(nll)
             right.append((better < 1).all(axis=-1))
             in_ten.append((better < 10).all(axis=-1))
-            if progress is not None:
-                progress((step + 1) / data.steps)
+            done(1.0)
         nats, right = np.concatenate(nats), np.concatenate(right)
         return {
             "loss": float(nats.mean()),
@@ -66,9 +73,23 @@ class RecallEvaluator:
         steps = max(1, min(data.steps, QUICK_CONTEXTS // data.batch))
         nats = []
         for step in range(steps):
-            batch, answers = data.with_answers(step)
-            nats.append(self.model.of(batch, answers)[0])
+            nats.append(self._answers(*data.with_answers(step))[0])
         return {"autoregressive": float(np.concatenate(nats).mean())}
+
+    def _answers(self, batch, answers, progress=None):
+        """Returns what `AnswerScores.of` does, of long contexts in pieces."""
+        if self.reader is None:
+            return self.model.of(batch, answers)
+        flat = answers.reshape(len(answers), -1)
+        context = np.arange(len(flat))[:, None]
+        hidden = np.zeros((*flat.shape, self.model.network.width), "float32")
+        tokens = {"tokens": batch["tokens"]}
+        for start, piece in self.reader.pieces(tokens, int(flat.max()) + 1, progress):
+            size = piece["hidden"].shape[1]
+            here = (flat >= start) & (flat < start + size)
+            local = np.clip(flat - start, 0, size - 1)
+            hidden = np.where(here[..., None], piece["hidden"][context, local], hidden)
+        return self.model.scored(hidden, batch["targets"][context, flat], answers.shape)
 
 
 class AnswerScores(keras.Model):
@@ -85,10 +106,13 @@ class AnswerScores(keras.Model):
         without_xla(self)
 
     def call(self, batch):
-        index = batch["answers"][..., None]
-        hidden = self.network.hidden(batch["tokens"], training=False)
-        hidden = ops.take_along_axis(hidden, index, axis=1)
-        targets = ops.take_along_axis(ops.cast(batch["targets"], "int32"), index, axis=1)
+        if "hidden" in batch:
+            hidden, targets = batch["hidden"], batch["targets"]
+        else:
+            index = batch["answers"][..., None]
+            hidden = self.network.hidden(batch["tokens"], training=False)
+            hidden = ops.take_along_axis(hidden, index, axis=1)
+            targets = ops.take_along_axis(ops.cast(batch["targets"], "int32"), index, axis=1)
         heads = self.network.heads
         scores, start = ops.cast(heads(hidden, targets), "float32"), 0
         total, better = 0.0, 0
@@ -114,5 +138,17 @@ class AnswerScores(keras.Model):
         most.
         """
         flat = answers.reshape(len(answers), -1)
-        found = predicted(self, batch | {"answers": flat})
-        return tuple(np.asarray(found[name]).reshape(answers.shape) for name in ("nats", "better"))
+        return self._shaped(predicted(self, batch | {"answers": flat}), answers.shape)
+
+    def scored(self, hidden, targets, shape):
+        """Returns what `of` does, of the inputs of the heads at the answers.
+
+        Args:
+            hidden: float `[batch, n, width]`.
+            targets: int32 `[batch, n, 8]`.
+            shape: tuple of ints, `[batch, answers, length]`; n is answers times length.
+        """
+        return self._shaped(predicted(self, {"hidden": hidden, "targets": targets}), shape)
+
+    def _shaped(self, found, shape):
+        return tuple(np.asarray(found[name]).reshape(shape) for name in ("nats", "better"))
