@@ -1,7 +1,10 @@
 """Plans of run folders: weights go from the file to the library, small ones as codes."""
 
+import contextlib
+
 import numpy as np
 
+from mdnn.errors import MdnnError
 from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
@@ -38,13 +41,14 @@ def _plan_of_folder(run, steps, overlap, rounded):
 
     The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
+    # A tokenizer of subwords drops its table at its first text: the network is made in that memory.
+    with contextlib.suppress(MdnnError):
+        run.tokenizer.ids("a")
     # The model of a run of float32 may have other weights than the file: those of an identity.
     held = run.dtype == "float32" and "model" in vars(run)
     weights = None if held else _StoredWeights(run.path / WEIGHTS)
     network = run.model if weights is None else run.outline(weights.file)
-    # A tokenizer of subwords is made afterwards, where the network was in memory.
-    words = 0 if run.config.tokens.subwords else len(run.tokenizer.words)
-    plan = NativePlan(network, steps, overlap, words, weights, rounded)
+    plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)
     del network, weights
     return_free_memory()
     return plan

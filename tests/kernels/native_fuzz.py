@@ -19,6 +19,9 @@ from mdnn.kernels.run_plan import run_decoder
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
 
+CHECKS = 4
+"""Rounds of prompts and settings for each network."""
+
 LETTERS = "abc é漢\U0001f600\ud800 "
 
 
@@ -42,7 +45,8 @@ def fuzz(seconds, seed):
                 run_decoder(run, overlap=overlap_length(network.grid), rounded=rounded)
                 for rounded in (False, True)
             ]
-        for decoder in decoders:
+        # Building a network takes longer than what is checked of it.
+        for decoder in decoders * CHECKS:
             check(decoder, network, rng)
         done += 1
     return done
