@@ -34,6 +34,7 @@ NETWORKS = {
     "gates": [],
     "refeeding": ["refeed.steps=4"],
     "keys": [f"backbone.layer.0.mixer=[{DENSE}, {KEYS}]"],
+    "previous": [f"backbone.layer.0.mixer=[{DENSE}, {PREVIOUS}]"],
     "attention": ['backbone.layer.0.mixer=[{kind="attention", heads=2}]'],
 }
 ROW = 16
