@@ -14,6 +14,7 @@ from mdnn.tools.tool_options import add_tools, toolbox_of
 PROMPT = "> "
 
 _OPTIONS = ("length", "preset", "temperature", "top_k", "top_p", "steps", "seed")
+_OPTIONS += ("presence_penalty", "frequency_penalty")
 
 _HELP = """\
 /again            another answer to your last message

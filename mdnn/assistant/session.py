@@ -13,10 +13,11 @@ from mdnn.constraints.json_schemas import schema_expression
 from mdnn.datasets.conversations.conversation_files import read_conversations
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
+from mdnn.generation.completions.completed_text import offsets_of
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
-from mdnn.generation.text_decoding import GUIDANCE_OPTIONS
+from mdnn.generation.options.option_words import GRAMMAR_OPTIONS, GUIDANCE_OPTIONS
 from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
@@ -40,7 +41,8 @@ class ChatSession:
         approve: function of a `mdnn.chat.messages.ToolCall` that returns whether to run it.
             Without it only calls run that the toolbox allows beforehand.
         **options: `length` (tokens of an answer), `preset`, `temperature`, `top_k`, `top_p`,
-            `steps` and `seed` of `mdnn.generation.options.GenerationOptions`.
+            `steps`, `seed`, `presence_penalty`, `frequency_penalty` and `logit_bias` of
+            `mdnn.generation.options.GenerationOptions`.
 
     Attributes:
         messages: list of `mdnn.chat.messages.Message`.
@@ -66,7 +68,8 @@ class ChatSession:
         self.completions, self.grammars = {}, {}
         self.options = GenerationOptions(**options)
         refused = ("output", "decoding", "revise", "num_starts", "adaptive", *GUIDANCE_OPTIONS)
-        self.options.refuse(refused, "text")
+        self.options.refuse((*refused, *GRAMMAR_OPTIONS, "logprobs", "engine"), "text")
+        offsets_of(self.options, self.run.tokenizer)
         self.messages, self.dropped = [], 0
         self.set_system(system)
 
@@ -77,7 +80,10 @@ class ChatSession:
 
     def change(self, **options):
         """Changes options of the following answers; see the constructor."""
-        self.options = dataclasses.replace(self.options, **options)
+        changed = dataclasses.replace(self.options, **options)
+        # Refused before there is a message.
+        offsets_of(changed, self.run.tokenizer)
+        self.options = changed
 
     def set_system(self, text):
         """Sets the system message; an empty text removes it."""
@@ -195,6 +201,7 @@ class ChatSession:
             seed=int(self.options.seed),
             stop=(self.format.end, *self.options.stop_texts),
             grammar=grammar,
+            **offsets_of(self.options, self.run.tokenizer),
         )
 
     def _settings(self):

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 
 from mdnn import standard_streams
+from mdnn.cli.prompt_lines import score_lines, write_answer_lines
 from mdnn.cli.shared_options import add_density, add_identity, add_member
 from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
@@ -86,7 +87,7 @@ def add_generate(commands):
         if group is None:
             continue
         if about.get("action") != "store_true":
-            about["metavar"] = "N" if "type" in about else "WORD"
+            about.setdefault("metavar", "N" if "type" in about else "WORD")
         flag = f"--{field.name.replace('_', '-')}"
         groups[group].add_argument(flag, default=field.default, **about)
         if field.name == "temperature":
@@ -157,9 +158,6 @@ def write_answer(options):
     # Checked before anything is read or computed.
     generation = GenerationOptions(**chosen)
     if options.prompts is not None:
-        # Imported late: few calls need it.
-        from mdnn.cli.prompt_lines import write_answer_lines
-
         write_answer_lines(
             run_for(run, options.density, None, options.identity), options, generation
         )
@@ -175,16 +173,20 @@ def write_answer(options):
     run = run_for(run, options.density, prompt, options.identity)
     task = task_for(run.config, run.words)
     kinds = task.answer_kinds(generation)
+    if generation.logprobs is not None and options.out is not None:
+        raise MdnnError("--logprobs: expected no --out beside it, which holds the text alone")
     if kinds is not None:
         _check_out(kinds * options.samples, options.out)
     if options.out is None and task.streams_text:
         for number, one in enumerate(several):
             if number:
                 print(BETWEEN)
-            _show(
+            text = _show(
                 lambda stream, one=one: task.generate(run, prompt, one, stream, Ticker("reading")),
                 shown,
             )
+            if one.logprobs is not None:
+                print("\n".join(score_lines(text)))
         return
     answers = []
     for one in several:
@@ -223,7 +225,7 @@ def _from_file(option, value):
 
 
 def _show(write, prompt):
-    """Shows a text and its continuation on the screen while it is written."""
+    """Shows a text and its continuation on the screen while it is written; returns that."""
     started = False
 
     def show(text):
@@ -236,8 +238,9 @@ def _show(write, prompt):
         show(piece if started else prompt + piece)
         started = True
 
-    write(stream)
+    text = write(stream)
     show("\n" if started else prompt + "\n")
+    return text
 
 
 def _check_out(kinds, out):

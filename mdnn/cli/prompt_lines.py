@@ -1,4 +1,4 @@
-"""`mdnn generate --prompts FILE`: a prompt per line, an answer per line."""
+"""Answers as lines: of the prompts of a file, and the scores of an answer's tokens."""
 
 import json
 
@@ -22,6 +22,7 @@ def write_answer_lines(run, options, generation):
     """
     # Imported late: they need Keras.
     from mdnn.generation.text_decoding import generate_text
+    from mdnn.serving.openai.completion_answers import token_scores
     from mdnn.tasks.registry import task_for
     from mdnn.training.progress import Ticker
 
@@ -35,11 +36,25 @@ def write_answer_lines(run, options, generation):
     if not prompts:
         raise MdnnError(f"--prompts: no prompts in {options.prompts!r}")
     answers = generate_text(run, prompts, generation, progress=Ticker("answering"))
-    lines = [
-        json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False)
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+    lines = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        line = {"prompt": prompt, "answer": answer}
+        if generation.logprobs is not None:
+            line["logprobs"] = token_scores(answer.tokens)["content"]
+        lines.append(json.dumps(line, ensure_ascii=False))
     if options.out is None:
         print("\n".join(lines))
         return
     write_text(as_path(options.out, "--out"), "\n".join(lines) + "\n")
+
+
+def score_lines(text):
+    """Yields a line for each token: its log-probability, itself, and the likeliest tokens.
+
+    Args:
+        text: `mdnn.generation.completions.completion.ScoredText`.
+    """
+    for token in text.tokens:
+        words = [f"{token.log_probability:9.4f}  {token.text!r:8}"]
+        words += [f"{other!r} {score:.4f}" for other, score, _ in token.alternatives]
+        yield "  ".join(words).rstrip()

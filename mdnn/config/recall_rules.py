@@ -24,8 +24,8 @@ class Recall:
     values: int = option(64, least=2, most=8192)
     # "copying": symbols to be copied; their alphabet has `values` symbols.
     symbols: int = option(16, least=1, most=4096)
-    # "needle": number of sentences that assign a number to a name, one of which is queried, and
-    # number of digits.
+    # "needle": number of sentences that assign a number to a name, of which `queries` are queried
+    # (0: one), and number of digits.
     needles: int = option(1, least=1, most=4096)
     digits: int = option(4, least=1, most=16)
     # "passages": number of rows that hold a passage, largest number of words of a question, and the
@@ -40,12 +40,12 @@ class Recall:
         """Returns the number of answers of a context of a grid."""
         if self.kind == "passages":
             return max(1, grid[0] - self.stored)
-        return {"pairs": self.questions, "copying": self.symbols, "needle": 1}[self.kind]
+        return self.symbols if self.kind == "copying" else self.questions
 
     @property
     def questions(self):
-        """Number of queried keys, int."""
-        return self.queries or self.pairs
+        """Number of queried keys or needles, int."""
+        return self.queries or (1 if self.kind == "needle" else self.pairs)
 
     @property
     def answer_length(self):
@@ -61,11 +61,18 @@ class Recall:
             return 2 * self.symbols + 1
         if self.kind == "passages":
             return 1
-        return (self.needles + 2) * (24 + self.digits)
+        return (self.needles + self.questions + 1) * (26 + self.digits)
 
 
 def _check(config):
     recall, positions = config.recall, config.context.positions
+    if recall.kind in ("pairs", "needle"):
+        name = "pairs" if recall.kind == "pairs" else "needles"
+        if recall.queries > getattr(recall, name):
+            raise MdnnError(
+                f"recall.queries: expected at most recall.{name} = {getattr(recall, name)}, "
+                f"received {recall.queries}"
+            )
     if positions < recall.least_positions:
         raise MdnnError(
             f"context.grid: expected at least {recall.least_positions} positions for [recall] "
@@ -73,17 +80,10 @@ def _check(config):
         )
     if recall.kind == "passages":
         _check_passages(config)
-    if recall.kind == "pairs":
-        if recall.keys < recall.pairs:
-            raise MdnnError(
-                f"recall.keys: expected at least recall.pairs = {recall.pairs}, received "
-                f"{recall.keys}"
-            )
-        if recall.queries > recall.pairs:
-            raise MdnnError(
-                f"recall.queries: expected at most recall.pairs = {recall.pairs}, received "
-                f"{recall.queries}"
-            )
+    if recall.kind == "pairs" and recall.keys < recall.pairs:
+        raise MdnnError(
+            f"recall.keys: expected at least recall.pairs = {recall.pairs}, received {recall.keys}"
+        )
 
 
 def _check_passages(config):

@@ -5,13 +5,12 @@ import os
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
 from mdnn.generation.item_generator import ItemGenerator
-from mdnn.generation.option_checks import check_seed
+from mdnn.generation.options.option_checks import check_revise, check_seed
+from mdnn.generation.options.option_words import PUZZLE_OPTIONS, TEXT_OPTIONS
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.text_decoding import check_text
 from mdnn.tokens.items import as_item
 from mdnn.tokens.modalities import kinds_of
-
-PUZZLE_OPTIONS = ("num_starts", "adaptive")
 
 
 def generate_items(run, prompt, options, stream=None):
@@ -33,10 +32,10 @@ def generate_items(run, prompt, options, stream=None):
         MdnnError: a kind of item that the network does not have, or an item that does not fit the
             context.
     """
-    options.refuse((*PUZZLE_OPTIONS, "stop", "regex", "schema", "engine"), "item")
+    options.refuse((*PUZZLE_OPTIONS, *TEXT_OPTIONS), "item")
     output = options.output
     decoding = options.decoding_of(run.config.train.objectives)
-    options.check_revise(decoding, run.config.train.objectives)
+    check_revise(options, decoding, run.config.train.objectives)
     several = is_several(prompt)
     prompts = list(prompt) if several else [prompt]
     prompts = [_items(run, items) for items in prompts]

@@ -123,7 +123,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         tokens = ops.where(stays[..., None], tokens, new)
         certain = certainty
         if self.revises or not self.parallel:
-            certain = self.of_prompts(self._confidence(hidden, decoded))
+            certain = self.of_prompts(self._confidence(hidden, decoded), inputs)
         if self.revises:
             certainty = ops.where(stays, certainty, certain)
         if self.parallel:

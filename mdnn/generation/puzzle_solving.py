@@ -7,7 +7,8 @@ import numpy as np
 
 from mdnn.datasets.puzzles.puzzle_splits import make_task
 from mdnn.errors import MdnnError
-from mdnn.generation.option_checks import check_seed
+from mdnn.generation.options.option_checks import check_seed
+from mdnn.generation.options.option_words import GUIDANCE_OPTIONS, TEXT_OPTIONS
 from mdnn.models.thinking.grid_resizing import at_grid_size
 from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.recurrent_inference import (
@@ -21,18 +22,14 @@ from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 WRITING_OPTIONS = (
     "output",
     "length",
-    "stop",
-    "regex",
-    "schema",
     "preset",
     "temperature",
     "top_k",
     "top_p",
     "num_denoising_steps",
     "revise",
-    "guidance_scale",
-    "negative_prompt",
-    "engine",
+    *GUIDANCE_OPTIONS,
+    *TEXT_OPTIONS,
 )
 """Options that have no effect on puzzles."""
 

@@ -61,7 +61,7 @@ def guided(logits, scale, negatives):
         logits: float32 `[n (1 + negatives), tokens, classes]`; those given a prompt stand before
             those given its negative prompts.
         scale: float32 `[n (1 + negatives), 1, 1]`; 1 leaves p.
-        negatives: int, number of negative prompts of each prompt.
+        negatives: int or int32 scalar, number of negative prompts of each prompt, at least 1.
 
     Returns:
         float32, shape of `logits`, the same for a prompt and its negative prompts.
@@ -69,7 +69,8 @@ def guided(logits, scale, negatives):
     shape = (-1, 1 + negatives, *logits.shape[1:])
     logs = ops.log_softmax(ops.reshape(logits, shape), axis=-1)
     own, others = logs[:, :1], ops.maximum(logs[:, 1:], _FLOOR)
-    mean = ops.logsumexp(others, axis=1, keepdims=True) - np.log(float(negatives))
+    number = ops.log(ops.cast(negatives, "float32"))
+    mean = ops.logsumexp(others, axis=1, keepdims=True) - number
     factor = ops.reshape(scale, (-1, 1 + negatives, 1, 1))[:, :1] - 1.0
     moved = own + ops.where(own > _FLOOR, factor * (own - mean), 0.0)
     return ops.reshape(ops.repeat(moved, 1 + negatives, axis=1), ops.shape(logits))

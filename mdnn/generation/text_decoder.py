@@ -4,18 +4,14 @@ import keras
 from keras import ops
 
 from mdnn.generation.autoregressive import decode_rows
-from mdnn.generation.completions.grammar_mask import GrammarMask
 from mdnn.generation.completions.piece_reading import caches_by_piece
-from mdnn.generation.completions.score_offsets import ScoreOffsets
-from mdnn.generation.completions.token_picker import TokenPicker, token_steps
+from mdnn.generation.completions.token_writing import write_token
 from mdnn.generation.windows import (
     TOKEN_BYTES,
     next_window,
     overlap_length,
-    sanitize_tokens,
     with_coordinates,
 )
-from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.models.compiling import compile_with_xla
 
 SHORT_CONTEXT = 256
@@ -220,7 +216,7 @@ class TextDecoder(keras.Model):
             cursor,
             state,
             token_at=self._token_at,
-            write=lambda *args: self._write(*args, settings, tables),
+            write=lambda *args: write_token(self, *args, settings, tables),
             unfinished=lambda state: state["done"] < count,
             next_row=lambda *args: self._next_row(*args, weights),
         )
@@ -231,46 +227,6 @@ class TextDecoder(keras.Model):
     def _token_at(self, state, position):
         tokens = ops.take(state["window"], position[0], axis=0)[:, None]
         return with_coordinates(tokens, position[0])[:, 0]
-
-    def _write(self, state, hidden, position, settings, tables):
-        """Decodes the token after `position` `[1]` and returns the updated state."""
-        window, filled, written = state["window"], state["filled"], state["written"]
-
-        mask = None
-        if self.grammar:
-            left = settings["max_tokens"] - written
-            mask = GrammarMask(token_steps(self.heads), tables, state["grammar_state"], left)
-        offsets = None
-        if self.offsets:
-            penalties = (settings[name] for name in ("presence", "frequency"))
-            offsets = ScoreOffsets(self.heads, hidden, state, *penalties)
-        picker = TokenPicker(
-            self.heads, self.sampler, settings, written, mask, offsets, self.log_probabilities
-        )
-        token = sanitize_tokens(self.heads.decode(hidden, picker)[:, :TOKEN_BYTES], self.words)
-        behind = position[0] + 1
-        # Keep the token of a prompt that is longer than `position`.
-        is_new = filled == behind
-        token = ops.where(is_new[:, None], token, ops.take(window, behind, axis=0))
-        decoded = {"decoded": token, "hidden": hidden}
-        if self.log_probabilities:
-            decoded["log_probability"] = picker.log_probability(token)
-        further = {} if offsets is None else offsets.next_tables(token, is_new)
-        if self.grammar:
-            after = mask.next_state(token)
-            further["grammar_state"] = ops.where(is_new, after, state["grammar_state"])
-        return {
-            **further,
-            "window": set_index(window, behind, token),
-            "filled": filled + ops.cast(is_new, "int32"),
-            "written": written + ops.cast(is_new, "int32"),
-            "done": state["done"] + 1,
-            **{
-                name: set_index(state[name], state["done"], decoded[name])
-                for name in decoded
-                if name in state
-            },
-        }
 
     def _next_row(self, cursor, state, weights):
         """Returns the cursor and state at the start of the next row, or in the next context."""

@@ -6,20 +6,19 @@ import numpy as np
 
 from mdnn.config.refeed_rules import stops_positions, trained_steps
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.completion import ScoredText
 from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.generation.engines import keras_texts, text_engine
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
-from mdnn.generation.option_checks import check_seed
 from mdnn.generation.options import DEFAULT_LENGTH, GenerationOptions
+from mdnn.generation.options.option_checks import check_revise, check_seed
+from mdnn.generation.options.option_words import GUIDANCE_OPTIONS, PUZZLE_OPTIONS
 from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.models.compiling import predicted
 from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
 from mdnn.tokens.modalities import modality
-
-PUZZLE_OPTIONS = ("num_starts", "adaptive")
-GUIDANCE_OPTIONS = ("guidance_scale", "negative_prompt")
 
 FIRST_CHUNK = 16
 """Number of tokens in the first piece, small for low latency; later pieces have a full chunk."""
@@ -42,7 +41,8 @@ def generate_text(run, prompt, options, stream=None, progress=None):
             `mdnn.generation.completions.piece_reading`; or `None`.
 
     Returns:
-        str: the generated text, without the prompt; a list of them for a list.
+        str: the generated text, without the prompt; a list of them for a list. With
+        `options.logprobs` a `mdnn.generation.completions.completion.ScoredText`.
 
     Raises:
         MdnnError: an invalid prompt, or an option that has no effect on text networks.
@@ -50,19 +50,19 @@ def generate_text(run, prompt, options, stream=None, progress=None):
     options.refuse((*PUZZLE_OPTIONS, *GUIDANCE_OPTIONS), "text")
     length = text_length(options)
     decoding = options.decoding_of(run.config.train.objectives)
-    options.check_revise(decoding, run.config.train.objectives)
+    check_revise(options, decoding, run.config.train.objectives)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))
+    # imported late: it builds on this module
+    from mdnn.generation.completions.completed_text import check_completion, write_completions
+
+    completes = check_completion(options, decoding)
     if isinstance(prompt, (list, tuple)):
         return _several(run, list(prompt), length, options, settings, decoding, progress)
     check_text(prompt)
-    seed = check_seed(options.seed)
-    if options.regex is not None or options.schema is not None:
-        if decoding != "autoregressive":
-            raise MdnnError(f"regex, schema: expected autoregressive decoding, received {decoding}")
-        # imported late: it builds on this module
-        from mdnn.generation.completions.grammar_text import stream_grammar
-
-        pieces = stream_grammar(run, prompt, length, options, settings, seed)
+    seed, scored = check_seed(options.seed), []
+    if completes:
+        texts = write_completions(run, [prompt], length, options, settings, [seed], [scored])
+        pieces = (piece for (piece,) in texts if piece)
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
         engine = text_engine(run, options.engine, settings.steps, sampler)
@@ -77,7 +77,8 @@ def generate_text(run, prompt, options, stream=None, progress=None):
         written.append(piece)
         if stream is not None:
             stream(piece)
-    return "".join(written)
+    text = "".join(written)
+    return text if options.logprobs is None else ScoredText(text, scored)
 
 
 def _several(run, prompts, length, options, settings, decoding, progress):

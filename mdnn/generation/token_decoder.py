@@ -24,7 +24,7 @@ class TokenDecoder(keras.Model):
         words: int, size of the network's word table.
         negatives: int, number of negative prompts of each prompt, see
             `mdnn.generation.sampling.guided`. Their contexts follow the prompt's own in the batch
-            and get the same answer.
+            and get the same answer. `None`: each call says their number.
 
     Call arguments:
         inputs: dict for n contexts, with
@@ -36,8 +36,9 @@ class TokenDecoder(keras.Model):
             `answer` int32 `[n, modalities]`: 1 for modalities of the heads that the answer's
             tokens may have; `allowed`: the same plus the modalities that end the answer;
             `decoded` int32 `[n]`: 1 if the heads decide the coordinates, else 0;
-            `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`; with
-            negative prompts also `guidance_scale` float32 `[n]`.
+            `seed` int32, `temperature` float32, `top_k` int32, `top_p` float32, all `[n]`; unless
+            `negatives` is 0 also `guidance_scale` float32 `[n]`; where it is `None` also
+            `negatives` int32, a scalar.
     """
 
     def __init__(
@@ -82,10 +83,9 @@ class TokenDecoder(keras.Model):
         seed, index = each_token("seed"), ops.reshape(positions, (-1,))
 
         def pick(logits, step):
-            if self.negatives:
+            if self.negatives != 0:
                 each = ops.reshape(logits, (-1, tokens, logits.shape[-1]))
-                scale = inputs["guidance_scale"][:, None, None]
-                logits = guided(each, scale, self.negatives)
+                logits = self._guided(each, inputs)
             flat = ops.reshape(logits, (-1, logits.shape[-1]))
             u = None
             if self.sampler != "greedy":
@@ -101,11 +101,19 @@ class TokenDecoder(keras.Model):
             decoded = ops.concatenate([shown, decoded[..., TOKEN_BYTES:]], axis=-1)
         return decoded
 
-    def of_prompts(self, values):
+    def _guided(self, logits, inputs):
+        """Returns logits `[n, tokens, classes]` after guidance by the negative prompts."""
+        scale = inputs["guidance_scale"][:, None, None]
+        if self.negatives is not None:
+            return guided(logits, scale, self.negatives)
+        count = inputs["negatives"]
+        return ops.cond(count > 0, lambda: guided(logits, scale, count), lambda: logits)
+
+    def of_prompts(self, values, inputs):
         """Returns `values` `[n, tokens]` with those of a prompt at its negative prompts, too."""
-        if not self.negatives:
+        if self.negatives == 0:
             return values
-        rows = 1 + self.negatives
+        rows = 1 + (inputs["negatives"] if self.negatives is None else self.negatives)
         own = ops.reshape(values, (-1, rows, values.shape[-1]))[:, :1]
         return ops.reshape(ops.repeat(own, rows, axis=1), ops.shape(values))
 

@@ -42,14 +42,16 @@ def generate(
             reading of a text that is longer than `backbone.slab`; or `None`.
         **options: other fields of `mdnn.generation.options.GenerationOptions`: `length`, `stop`,
             `regex`, `schema`, `decoding`, `preset`, `temperature`, `top_k`, `top_p`, `seed`,
-            `steps`, `num_denoising_steps`, `revise`, `batch_size`, `num_starts` and `adaptive`.
+            `presence_penalty`, `frequency_penalty`, `logit_bias`, `logprobs`, `steps`,
+            `num_denoising_steps`, `revise`, `guidance_scale`, `negative_prompt`, `engine`,
+            `batch_size`, `num_starts` and `adaptive`.
 
     Returns:
-        Text networks: a str, the generated text without the prompt, or a list of them. Item
+        Text networks: a str, the generated text without the prompt, or a list of them; with
+        `logprobs` a `ScoredText`, a str whose attribute `tokens` has their log-probabilities. Item
         networks: a str, uint8 or int16 array if `output` is one specification, a list of these if
         it is a list, and a list of `Item`s if it is `None`; for several prompts a list of such
-        answers. Puzzle networks: a
-        str, or a list of str.
+        answers. Puzzle networks: a str, or a list of str.
 
     Raises:
         MdnnError: a prompt that leaves no room for the answer; a kind of item that the network

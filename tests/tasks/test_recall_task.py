@@ -72,6 +72,17 @@ def test_a_needle_in_a_text(needles):
     assert len(places) > 2
 
 
+def test_several_needles_are_asked():
+    ids, answers = drawn(400, kind="needle", needles=5, queries=3, digits=4)
+    assert answers.shape == (5, 3, 4)
+    for row, found in zip(ids, answers_of(ids, answers), strict=True):
+        body, questions = text(row)[:-90], text(row)[-90:]
+        said = dict(re.findall(r"\nThe number of ([a-z]+) is (\d{4})\.\n", body))
+        asked = re.findall(r"\nThe number of ([a-z]+) is (\d{4})", questions)
+        assert len(asked) == len(dict(asked)) == 3
+        assert [said[name] for name, _ in asked] == found == [number for _, number in asked]
+
+
 @pytest.mark.parametrize("kind", ["pairs", "copying", "needle"])
 def test_figures_are_those_of_whole_scores(kind, tmp_path):
     path = tmp_path / "text.txt"
@@ -158,6 +169,7 @@ def test_it_trains_evaluates_and_answers(tmp_path):
     ("setting", "message"),
     [
         ("recall.pairs=17", r"context\.grid: expected at least 67 positions .*received 64"),
+        ("recall.queries=17", r"recall\.queries: expected at most recall\.pairs = 16, received 17"),
         ("recall.keys=15", r"recall\.keys: expected at least recall\.pairs = 16, received 15"),
         ("recall.kind=other", r"recall\.kind: expected one of pairs, copying, needle"),
         ("tokens.items=true", r"tokens\.items: expected False"),

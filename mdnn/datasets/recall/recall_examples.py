@@ -25,7 +25,7 @@ class RecallExamples:
       the answers (selective copying, arXiv 2312.00752).
     - `"needle"`: a piece of a text with the sentence `The number of NAME is DIGITS.` at a random
       place; it ends with the question `The number of NAME is ` and the answer. With several
-      needles each name has its number and one of them is asked.
+      needles each name has its number, and `queries` of them are asked, one after another.
     - `"passages"`: a row of the grid each for `stored` pieces of a text, a symbol before each, and
       in the other rows questions: some words of one of the pieces, behind spaces, and its symbol,
       which is the answer. The pieces are from different places, and their symbols differ.
@@ -99,7 +99,17 @@ class RecallExamples:
     def _needle(self, seed, step, count):
         made = [self._with_needles(seed, step * count + k) for k in range(count)]
         last = np.arange(self.positions - self.recall.digits, self.positions, dtype=np.int32)
-        return np.stack(made), np.tile(last[None, None], (count, 1, 1))
+        # All sentences are equally long.
+        behind = np.arange(self.recall.questions, dtype=np.int32)[::-1] * len(
+            self._sentence("a", 0)
+        )
+        answers = last[None] - behind[:, None]
+        return np.stack(made), np.tile(answers[None], (count, 1, 1))
+
+    def _sentence(self, name, number):
+        """Returns a needle, int32 `[n]`; the name is filled up to `NAME_LETTERS` letters."""
+        digits = f"{number:0{self.recall.digits}d}"
+        return _code_points(f"\nThe number of {name:{NAME_LETTERS}} is {digits}.\n")
 
     def _passages(self, seed, step, count):
         made = [self.passages.draw(seed, step * count + k) for k in range(count)]
@@ -108,22 +118,27 @@ class RecallExamples:
         return np.stack(made), np.tile(answers[None, :, None], (count, 1, 1))
 
     def _with_needles(self, seed, number):
-        recall = self.recall
-        words = raw_bits(seed, number, 3 + recall.needles * 3, RECALL)
-        names = _names(words[3::3], NAME_LETTERS)
-        digits = words[4::3] % np.uint64(10**recall.digits)
+        recall, n = self.recall, self.recall.needles
+        words = raw_bits(seed, number, 3 + 4 * n, RECALL)
+        of_needles, order = words[: 3 + 3 * n], np.argsort(words[3 + 3 * n :])
+        names = _names(of_needles[3::3], NAME_LETTERS)
+        digits = of_needles[4::3] % np.uint64(10**recall.digits)
         sentences = [
-            _code_points(f"\nThe number of {name} is {number:0{recall.digits}d}.\n")
+            self._sentence(name, number)
             for name, number in zip(names, digits.tolist(), strict=True)
         ]
-        asked = int(words[0] % np.uint64(recall.needles))
+        if recall.questions == 1:
+            order = [int(words[0] % np.uint64(n))]
         # The last of several equal names counts: the answer is what was said last.
-        asked = max(k for k, name in enumerate(names) if name == names[asked])
-        question = sentences[asked][:-2]
+        asked = [
+            max(k for k, name in enumerate(names) if name == names[j])
+            for j in order[: recall.questions]
+        ]
+        question = np.concatenate([sentences[k] for k in asked])[:-2]
         free = self.positions + 1 - len(question) - sum(map(len, sentences))
         start = int(words[1] % np.uint64(len(self.ids) - free + 1))
         text = np.asarray(self.ids[start : start + free], dtype=np.int32)
-        places = np.sort((words[5::3] % np.uint64(free + 1)).astype(int))
+        places = np.sort((of_needles[5::3] % np.uint64(free + 1)).astype(int))
         borders = [0, *places.tolist(), free]
         pieces = []
         for k, sentence in enumerate(sentences):

@@ -73,6 +73,28 @@ class ScoredToken(typing.NamedTuple):
     alternatives: tuple = ()
 
 
+class ScoredText(str):
+    """A text with the log-probabilities of its tokens.
+
+    Args:
+        text: str.
+        tokens: iterable of `ScoredToken`; those that begin behind the end of the text are left out.
+
+    Attributes:
+        tokens: tuple of `ScoredToken`.
+    """
+
+    def __new__(cls, text, tokens=()):
+        made, begin, shown = super().__new__(cls, text), 0, []
+        for token in tokens:
+            if begin >= len(text):
+                break
+            shown.append(token)
+            begin += len(token.text)
+        made.tokens = tuple(shown)
+        return made
+
+
 @dataclasses.dataclass(frozen=True)
 class CompletionPiece:
     """The next characters of a completion.

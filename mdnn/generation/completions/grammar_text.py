@@ -1,4 +1,4 @@
-"""Generates texts of a grammar: of a regular expression or a JSON schema."""
+"""Makes the grammar that options ask for: of a regular expression or a JSON schema."""
 
 import functools
 import json
@@ -8,49 +8,33 @@ from mdnn.constraints.expressions import sequence
 from mdnn.constraints.json_schemas import schema_expression
 from mdnn.constraints.regular_expressions import parse_regex
 from mdnn.errors import MdnnError
-from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.subword_grammar import END
-from mdnn.generation.completions.text_completions import TextCompletions
-from mdnn.runs.run_folder import run_of
 from mdnn.strict_json import parse_json
 
 
-def stream_grammar(run, prompt, length, options, settings, seed):
-    """Yields the pieces of a text that fulfils `options.regex` or `options.schema`.
+def option_grammar(completions, options, length):
+    """Returns the `GrammarTables` of `options.regex` or `options.schema`; `None` without them.
+
+    Every text of the grammar ends with `mdnn.generation.completions.subword_grammar.END`.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a text network.
-        prompt: str.
-        length: int, maximum number of tokens, the end mark included.
+        completions: `mdnn.generation.completions.text_completions.TextCompletions`.
         options: `mdnn.generation.options.GenerationOptions`.
-        settings: its `mdnn.generation.options.SamplingSettings`.
-        seed: int.
+        length: int, maximum number of tokens, the end mark included.
 
     Raises:
         MdnnError: a regular expression or schema that is not supported or cannot be met, or a
             length that no text of it fits into.
     """
-    completions = _completions(run.model, settings.steps)
+    if options.regex is None and options.schema is None:
+        return None
     grammar = _tables(completions, _key(options))
-    least = grammar.least
-    if length < least:
+    if length < grammar.least:
         raise MdnnError(
-            f"length: expected at least {least}, which the shortest text of this form and its end "
-            f"take, received {length}"
+            f"length: expected at least {grammar.least}, which the shortest text of this form and "
+            f"its end take, received {length}"
         )
-    request = CompletionRequest(
-        prompt,
-        length,
-        settings.temperature,
-        settings.top_k,
-        settings.top_p,
-        seed,
-        stop=(END,),
-        grammar=grammar,
-    )
-    for (piece,) in completions.complete([request]):
-        if piece.text:
-            yield piece.text
+    return grammar
 
 
 def _key(options):
@@ -64,12 +48,6 @@ def _key(options):
         return json.dumps(["schema", schema])
     except (TypeError, ValueError, RecursionError):
         raise MdnnError("schema: expected a JSON schema, as a dict or JSON text") from None
-
-
-@functools.lru_cache(maxsize=4)
-def _completions(model, steps):
-    """Returns cached completions; to compile a decoder takes longer than many texts."""
-    return TextCompletions(run_of(model), steps=steps)
 
 
 @functools.lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ from keras import ops
 from mdnn.layers.weight_rules import RuledLayer
 from mdnn.models.blocks.residual_block import run_blocks, serialized_blocks
 from mdnn.models.thinking.gradient_free import run_without_gradient
+from mdnn.models.thinking.refeed_checks import check_refeed, check_steps
 from mdnn.models.thinking.state_noise import StateNoise
 from mdnn.models.thinking.stopping import run_until_stopped
 
@@ -87,11 +88,6 @@ class Refeed(RuledLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.gated_steps, self.gates = gated_steps, None
-        if not isinstance(gated_steps, int) or not 0 <= gated_steps < max(steps, 1):
-            raise ValueError(
-                f"expected gated_steps below steps = {steps}, received {gated_steps!r}"
-            )
         self.branches = list(branches)
         self.steps, self.bptt_steps, self.initial_state, self.remat = (
             steps,
@@ -105,27 +101,9 @@ class Refeed(RuledLayer):
             noise,
             feedback,
         )
+        self.gated_steps, self.gates = gated_steps, None
         self.seed, self.echo, self.halts, self.first = seed, None, None, None
-        _check_steps(steps, bptt_steps)
-        for name, word, known in (
-            ("initial_state", initial_state, ("zeros", "learned", "random")),
-            ("feedback", feedback, ("state", "answer", "both")),
-        ):
-            if word not in known:
-                raise ValueError(
-                    f"expected {name} to be one of {', '.join(known)}, received {word!r}"
-                )
-        if not isinstance(inner_steps, int) or inner_steps < 0:
-            raise ValueError(f"expected inner_steps of at least 0, received {inner_steps!r}")
-        if inner_steps and feedback != "state":
-            raise ValueError(f"expected feedback='state' with inner steps, received {feedback!r}")
-        if not 0 <= damping < 1 or not noise >= 0:
-            raise ValueError(
-                "expected damping from 0 up to 1 and noise of at least 0, received "
-                f"damping={damping}, noise={noise}"
-            )
-        if remat and any(branch.dropout is not None for branch in self.branches):
-            raise ValueError("expected layers without dropout: remat would draw other dropout")
+        check_refeed(self)
         self.generator = None
         if initial_state == "random" or noise:
             self.generator = keras.random.SeedGenerator(seed)
@@ -149,7 +127,7 @@ class Refeed(RuledLayer):
 
     def call(self, x, steps=None, state=None, options=None, training=None, limits=None):
         steps = self.steps if steps is None else steps
-        _check_steps(steps, 0)
+        check_steps(steps, 0)
         if state is None:
             states = self.first_states(x, training)
         else:
@@ -307,12 +285,3 @@ class Refeed(RuledLayer):
 
 def _zeros(state, x):
     return ops.zeros_like(x) if state is None else state
-
-
-def _check_steps(steps, bptt_steps):
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"expected steps of at least 1, received {steps!r}")
-    if not isinstance(bptt_steps, int) or not 0 <= bptt_steps <= steps:
-        raise ValueError(
-            f"expected bptt_steps from 0 (all) to steps = {steps}, received {bptt_steps!r}"
-        )

@@ -5,7 +5,7 @@ import dataclasses
 from mdnn.chat.chat_layout import ChatFormat, fit_messages
 from mdnn.chat.messages import parse_messages
 from mdnn.serving.openai.grammars import chat_grammar, check_length, response_schema, tool_rules
-from mdnn.serving.openai.logit_bias import token_biases
+from mdnn.serving.openai.logit_bias import biases_of_request
 from mdnn.serving.openai.parameters import ApiError, completion_requests, stop_texts
 
 DEFAULT_ANSWER = 1000
@@ -61,7 +61,7 @@ def read_chat(values, network, limits):
 
     prompt, dropped = fit_messages(chat_format, messages, tools, fits)
     stop = (chat_format.end, *stop_texts(values))
-    biases = token_biases(values, completions)
+    biases = biases_of_request(values, completions)
     requests = completion_requests(
         values, [prompt], most, limits, stop, _scores(values), biases, grammar
     )

@@ -197,7 +197,7 @@ class ChatAnswer(CompletionAnswer):
                 finish = "tool_calls"
         logprobs = None
         if self.requests[number].log_probabilities:
-            logprobs = _logprobs(self.scores[number])
+            logprobs = token_scores(self.scores[number])
         return {"index": number, "message": table, "logprobs": logprobs, "finish_reason": finish}
 
     def begin(self):
@@ -244,11 +244,16 @@ class ChatAnswer(CompletionAnswer):
     def _delta(self, number, delta, finish=None, scores=None):
         choice = {"index": number, "delta": delta, "logprobs": None, "finish_reason": finish}
         if scores:
-            choice["logprobs"] = _logprobs(scores)
+            choice["logprobs"] = token_scores(scores)
         return self.chunk(choice)
 
 
-def _logprobs(scores):
+def token_scores(scores):
+    """Returns the log-probabilities of tokens in OpenAI's form, a dict.
+
+    Args:
+        scores: iterable of `mdnn.generation.completions.completion.ScoredToken`.
+    """
     content = [
         {
             **_entry(one.text, one.log_probability, one.text.encode("utf-8")),

@@ -13,7 +13,7 @@ from mdnn.generation.completions.completion import PLAIN
 from mdnn.serving.openai.chat_requests import read_chat
 from mdnn.serving.openai.completion_answers import ChatAnswer, TextAnswer
 from mdnn.serving.openai.grammars import check_length, response_schema, text_grammar
-from mdnn.serving.openai.logit_bias import token_biases
+from mdnn.serving.openai.logit_bias import biases_of_request
 from mdnn.serving.openai.parameters import (
     CHAT,
     COMPLETION,
@@ -96,7 +96,7 @@ class OpenAIForms:
         # To make a grammar takes a while, which others do not have to wait.
         grammar = await run_in_threadpool(text_grammar, model.network, form, (*stop, "")[0])
         check_length(grammar, most)
-        biases = token_biases(values, model.network.completions)
+        biases = biases_of_request(values, model.network.completions)
         requests = completion_requests(
             values, prompts, most, self.limits, stop, values.get("logprobs"), biases, grammar
         )

@@ -6,6 +6,8 @@ import secrets
 
 from mdnn.errors import did_you_mean, shown
 from mdnn.generation.completions.completion import CompletionRequest
+from mdnn.generation.options.option_words import MAX_ALTERNATIVES
+from mdnn.generation.options.token_offsets import MAX_PENALTY
 from mdnn.serving.server.request_limits import BAD, NOT_FOUND, RefusalError
 
 MAX_STOPS = 4
@@ -106,8 +108,8 @@ _SHARED = {
     "stream_options": Parameter(dict),
     "user": Parameter(str),
     "response_format": Parameter(dict),
-    "presence_penalty": Parameter(numbers.Real, -2, 2),
-    "frequency_penalty": Parameter(numbers.Real, -2, 2),
+    "presence_penalty": Parameter(numbers.Real, -MAX_PENALTY, MAX_PENALTY),
+    "frequency_penalty": Parameter(numbers.Real, -MAX_PENALTY, MAX_PENALTY),
     "logit_bias": Parameter(dict),
 }
 
@@ -125,7 +127,7 @@ CHAT = _SHARED | {
     "max_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "max_completion_tokens": Parameter(numbers.Integral, 1, 2**31 - 1),
     "logprobs": Parameter(bool),
-    "top_logprobs": Parameter(numbers.Integral, 0, 20),
+    "top_logprobs": Parameter(numbers.Integral, 0, MAX_ALTERNATIVES),
     "tools": Parameter(list),
     "tool_choice": Parameter((str, dict)),
     "parallel_tool_calls": Parameter(bool),
@@ -220,7 +222,7 @@ def completion_requests(
         stop: tuple of str.
         scores: int, how many alternatives to each token are reported beside its log-probability;
             `None`: no log-probabilities.
-        biases: as returned by `mdnn.serving.openai.logit_bias.token_biases`.
+        biases: as returned by `mdnn.serving.openai.logit_bias.biases_of_request`.
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables`, or `None`.
 
     Raises:

@@ -1,78 +1,15 @@
-"""Defines and validates the options of `mdnn.generate`."""
+"""Defines the options of `mdnn.generate`."""
 
 import dataclasses
-import numbers
 
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.generation.option_checks import check_integer, check_number, check_seed, check_word
-
-DECODINGS = ("autoregressive", "parallel", "masked_diffusion")
-"""Decoding modes. A network's default is the first of these that it was trained for."""
-
-ENGINE_NAMES = ("auto", "native", "native-int8", "keras")
-"""What continues texts, see `mdnn.generation.engines`."""
+from mdnn.generation.options.option_checks import check_options
+from mdnn.generation.options.option_words import DECODINGS
+from mdnn.generation.options.presets import DEFAULTS, PRESETS, SamplingSettings
+from mdnn.generation.options.token_offsets import bias_of
 
 DEFAULT_LENGTH = 400
 """Default number of characters of a generated text."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """Values of a preset; each option of `GenerationOptions` overrides one of them.
-
-    Args:
-        temperature: float, divides the logits; 0: greedy decoding. Values below 1 sharpen the
-            network's probabilities, values above 1 flatten them.
-        top_k: int, sample only from the k likeliest classes; 0: all.
-        top_p: float, sample only from the likeliest classes with this total probability; 1: all.
-        step_factor: int, multiplies the refeed steps of the config, if these are more than 1.
-        num_denoising_steps: int, number of denoising steps of masked diffusion.
-    """
-
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    step_factor: int = 1
-    num_denoising_steps: int = 16
-
-
-DEFAULTS = Preset()
-"""Values used without a preset."""
-
-PRESETS = {
-    # Greedy decoding: the answer does not depend on the seed.
-    "factual": Preset(temperature=0.0),
-    # The network's probabilities without the least likely 5%: answers vary with the seed.
-    "creative": Preset(temperature=1.0, top_p=0.95),
-    # Greedy decoding with twice the refeed steps and four times the denoising steps.
-    "reasoning": Preset(temperature=0.0, step_factor=2, num_denoising_steps=64),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingSettings:
-    """Resolved sampling settings: a preset combined with individual options.
-
-    Args:
-        temperature, top_k, top_p, num_denoising_steps: see `Preset`.
-        steps: int, number of refeed steps; `None`: as in training.
-        revise, guidance_scale: see `GenerationOptions`.
-    """
-
-    temperature: float
-    top_k: int
-    top_p: float
-    num_denoising_steps: int
-    steps: int | None = None
-    revise: int = 0
-    guidance_scale: float = 1.0
-
-    @property
-    def sampler(self):
-        """The cheapest of `mdnn.generation.sampling.SAMPLERS` that implements these settings."""
-        if self.temperature == 0:
-            return "greedy"
-        return "filtered" if self.top_k or self.top_p < 1 else "plain"
 
 
 def _option(group, text, default=None, **about):
@@ -129,6 +66,14 @@ class GenerationOptions:
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
         seed: 32-bit integer, or for several prompts a list with one seed per prompt.
         batch_size: int, maximum number of prompts per batch; it does not affect the answers.
+        presence_penalty, frequency_penalty: float, -2 to 2, texts only: subtracted from the
+            log-probability of each token that the generated text contains: once, and as often as it
+            does.
+        logit_bias: dict from token ids (`mdnn.generation.options.token_offsets.token_biases`) to
+            what is added to their log-probability, -100 to 100, texts only.
+        logprobs: int, 0 to 20, texts only: the text is a
+            `mdnn.generation.completions.completion.ScoredText` with the log-probability of each
+            token, and so many of the likeliest tokens beside it.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
             change in the last step gives the answer.
         adaptive: bool, puzzles only: whether the halting head may end the refeed steps early.
@@ -153,6 +98,11 @@ class GenerationOptions:
     )
     regex: str | None = _option("output", "the text matches this regular expression")
     schema: object = _option("output", "the text is JSON of this JSON schema, given as JSON")
+    logprobs: int | None = _option(
+        "output",
+        "texts: report the log-probability of each token beside so many of the likeliest, 0 to 20",
+        type=int,
+    )
     decoding: str | None = _option(
         "decoding",
         "autoregressive: one token after another; parallel: all at once; masked_diffusion: over "
@@ -194,6 +144,23 @@ class GenerationOptions:
     top_p: float | None = _option(
         "sampling", "sample from the likeliest of this probability (1: all)", type=float
     )
+    presence_penalty: float = _option(
+        "sampling",
+        "texts: lower the scores of tokens that were written, -2 to 2 (0)",
+        0.0,
+        type=float,
+    )
+    frequency_penalty: float = _option(
+        "sampling", "texts: the same for each time that they were, -2 to 2 (0)", 0.0, type=float
+    )
+    logit_bias: object = _option(
+        "sampling",
+        "texts: add to the score of a token, -100 to 100, by its number, of a character its code "
+        "point: 101=-100 (several times for several)",
+        action="append",
+        type=bias_of,
+        metavar="NUMBER=BIAS",
+    )
     seed: object = _option("sampling", "another seed, another answer (0)", 0, type=int)
     batch_size: int = _option(None, "", 32)
     num_starts: int = _option(
@@ -207,39 +174,7 @@ class GenerationOptions:
     )
 
     def __post_init__(self):
-        check_word("decoding", self.decoding, DECODINGS)
-        check_word("preset", self.preset, PRESETS)
-        check_word("engine", self.engine, ENGINE_NAMES)
-        for text in self.stop_texts:
-            if not isinstance(text, str) or not text:
-                raise MdnnError(f"stop: expected texts that are not empty, received {text!r}")
-        if self.regex is not None and self.schema is not None:
-            raise MdnnError("expected regex or schema, received both")
-        check_integer("length", self.length, 0, 10_000_000)
-        check_integer("batch_size", self.batch_size, 1, 65_536)
-        check_integer("num_starts", self.num_starts, 1, 1000)
-        check_integer("steps", self.steps, 1, 1_000_000)
-        check_integer("num_denoising_steps", self.num_denoising_steps, 1, 1_000_000)
-        check_integer("revise", self.revise, 0, 1_000_000)
-        check_number(
-            self.guidance_scale, numbers.Real, lambda s: 0 <= s <= 100, "guidance_scale", "0 to 100"
-        )
-        if (self.guidance_scale == 1) != (not self.negative_prompts):
-            raise MdnnError(
-                "expected guidance_scale, a number other than 1, and negative_prompt beside each "
-                "other, received one of them"
-            )
-        check_integer("top_k", self.top_k, 0, 2**31 - 1)
-        if not isinstance(self.adaptive, bool):
-            raise MdnnError(f"adaptive: expected True or False, received {self.adaptive!r}")
-        check_number(
-            self.temperature, numbers.Real, lambda t: 0 <= t <= 100, "temperature", "0 to 100"
-        )
-        check_number(
-            self.top_p, numbers.Real, lambda p: 0 < p <= 1, "top_p", "a number above 0, up to 1"
-        )
-        if not isinstance(self.seed, (list, tuple)):
-            check_seed(self.seed)
+        check_options(self)
 
     @property
     def stop_texts(self):
@@ -309,21 +244,6 @@ class GenerationOptions:
             )
         return self.decoding
 
-    def check_revise(self, decoding, objectives):
-        """Refuses `revise` where it has no effect or the network has not learnt to.
-
-        Args:
-            decoding: str as returned by `decoding_of`.
-            objectives: `[train.objectives]` of the config.
-        """
-        if decoding == "autoregressive":
-            self.refuse(("revise",), decoding)
-        elif self.revise and not objectives.masked_diffusion:
-            raise MdnnError(
-                "revise: expected a network that was trained for masked_diffusion "
-                "(train.objectives), which decides a token given all the others; this one was not"
-            )
-
     def refuse(self, names, models):
         """Refuses options that have no effect on a kind of network.
 
@@ -334,14 +254,21 @@ class GenerationOptions:
         Raises:
             MdnnError: one of the options differs from its default.
         """
+        for name in self.chosen(names):
+            raise MdnnError(
+                f"{name} has no effect on {models} models; remove it (got {getattr(self, name)!r})"
+            )
+
+    def chosen(self, names):
+        """Returns those of the named options whose values differ from their defaults, a list."""
+        chosen = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             # An array differs from None, but not by `!=`.
             other = value is not None if field.default is None else value != field.default
             if field.name in names and other:
-                raise MdnnError(
-                    f"{field.name} has no effect on {models} models; remove it (got {value!r})"
-                )
+                chosen.append(field.name)
+        return chosen
 
 
 def options_of(given):
