@@ -30,10 +30,11 @@ DENSE = '{wiring="causal+shift", groups=8, init_std=0.02}'
 KEYS = '{kind="keys", heads=1}'
 PREVIOUS = '{kind="keys", match="previous", heads=2, features=FEATURES, sharpness=8.0}'
 NETWORKS = {
-    "plain": ["backbone.layer.0.gate=none"],
-    "gates": [],
-    "refeeding": ["refeed.steps=4"],
+    "plain": [f"backbone.layer.0.mixer=[{DENSE}]", "backbone.layer.0.gate=none"],
+    "gates": [f"backbone.layer.0.mixer=[{DENSE}]"],
+    "refeeding": [f"backbone.layer.0.mixer=[{DENSE}]", "refeed.steps=4"],
     "keys": [f"backbone.layer.0.mixer=[{DENSE}, {KEYS}]"],
+    "previous": [f"backbone.layer.0.mixer=[{DENSE}, {PREVIOUS}]"],
     "attention": ['backbone.layer.0.mixer=[{kind="attention", heads=2}]'],
 }
 ROW = 16

@@ -1,15 +1,18 @@
 """Plans of run folders: weights go from the file to the library, small ones as codes."""
 
+import contextlib
+
 import numpy as np
 
+from mdnn.errors import MdnnError
 from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan
 from mdnn.machine import return_free_memory
+from mdnn.runs.mapped_arrays import MappedArrays
 from mdnn.runs.quantization import read_stored
 from mdnn.runs.run_files import WEIGHTS
-from mdnn.runs.safetensors_io import read_arrays
 
 
 def run_decoder(run, steps=None, overlap=1, rounded=False):
@@ -38,8 +41,13 @@ def _plan_of_folder(run, steps, overlap, rounded):
 
     The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
-    network = run.outline
-    weights = None if run.dtype == "float32" else _StoredWeights(run.path / WEIGHTS)
+    # A tokenizer of subwords drops its table at its first text: the network is made in that memory.
+    with contextlib.suppress(MdnnError):
+        run.tokenizer.ids("a")
+    # The model of a run of float32 may have other weights than the file: those of an identity.
+    held = run.dtype == "float32" and "model" in vars(run)
+    weights = None if held else _StoredWeights(run.path / WEIGHTS)
+    network = run.model if weights is None else run.outline(weights.file)
     plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)
     del network, weights
     return_free_memory()
@@ -54,11 +62,14 @@ class _StoredWeights:
     """
 
     def __init__(self, path):
-        self.arrays, about = read_arrays(path)
-        self.stored = read_stored(self.arrays, about, path)
+        self.file = MappedArrays(path)
+        self.arrays = self.file.arrays
+        self.stored = read_stored(self.arrays, self.file.about, path)
 
     def __call__(self, variable):
         """Returns the weight of a variable for `Arrays.matrix`."""
+        # What was packed before needs its pages no more.
+        self.file.forget_pages()
         name = variable.path
         if name not in self.stored:
             return self.arrays[name]

@@ -8,7 +8,7 @@ from mdnn.layers.weight_rules import each_weight
 from mdnn.models.builder import build
 from mdnn.runs import quantization_search
 from mdnn.runs.packed_variable import PackedVariable
-from mdnn.runs.quantization import expanded, read_stored
+from mdnn.runs.quantization import Stored, expanded, read_stored
 from mdnn.runs.safetensors_io import check_arrays, read_arrays, spec_of
 
 
@@ -18,17 +18,24 @@ def can_pack(dtype):
     Keras passes the values of all variables to compiled functions of JAX, so that they would be
     expanded there at once.
     """
-    return dtype in ("int8", "int4") and keras.backend.backend() == "tensorflow"
+    return dtype in ("int8", "int4") and can_map()
 
 
-def packed_network(config, words, path, most, packed=True):
+def can_map():
+    """Returns whether weights can stay in their file on this backend; see `can_pack`."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def packed_network(config, words, path, most, mapped=None):
     """Builds a network from a file of quantized weights, without expanding them.
 
     Args:
         config, words: see `mdnn.build`.
         path: the weights file.
         most: int, see `mdnn.build`.
-        packed: bool, see `PackedVariable.take_codes`.
+        mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the file, for a network that is read and
+            not run: large weights of all storage formats stay in the file. `None`: quantized ones
+            are read.
 
     Returns:
         `mdnn.Network`; its quantized weights are `PackedVariable`s and cannot be trained.
@@ -36,12 +43,14 @@ def packed_network(config, words, path, most, packed=True):
     Raises:
         MdnnError: see `mdnn.runs.run_files.read_weights`.
     """
-    arrays, about = read_arrays(path)
+    arrays, about = read_arrays(path) if mapped is None else (mapped.arrays, mapped.about)
     stored = read_stored(arrays, about, path)
+    codes = {name: own for name, own in stored.items() if mapped or own.dtype != "float16"}
+    if mapped is not None:
+        used = {part for name, own in stored.items() for part in own.names(name)}
+        codes |= {n: Stored("float32", a.shape) for n, a in arrays.items() if n not in used}
     codes = {
-        name: own
-        for name, own in stored.items()
-        if own.dtype != "float16" and math.prod(own.shape) >= quantization_search.LEAST_CODES
+        n: s for n, s in codes.items() if math.prod(s.shape) >= quantization_search.LEAST_CODES
     }
 
     def placeholder(weight_path, shape, initializer):
@@ -52,7 +61,7 @@ def packed_network(config, words, path, most, packed=True):
         own = codes.get(variable.path)
         if own is not None and tuple(variable.shape) == own.shape:
             variable.__class__ = PackedVariable
-            variable.take_codes(own, [arrays[n] for n in own.names(variable.path)], packed)
+            variable.take_codes(own, [arrays[n] for n in own.names(variable.path)], mapped is None)
 
     with each_weight(placeholder, take_codes):
         model = build(config, words, most=most)

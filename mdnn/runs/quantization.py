@@ -34,10 +34,10 @@ class Stored:
     """Storage format of one array, kept as JSON in the metadata of the file.
 
     Args:
-        dtype: `"float16"`: the array itself. `"int8"`: codes int8 `[groups, group]`. `"int4"`:
-            codes plus 8, two per byte, uint8 `[groups, group / 2]`: the first half of a group in
-            the low four bits, the second half in the high four bits. The scales of codes are a
-            separate array `<name>:scales`, float16 `[groups]`.
+        dtype: `"float16"`: the array itself; in memory alone also `"float32"`. `"int8"`: codes int8
+            `[groups, group]`. `"int4"`: codes plus 8, two per byte, uint8 `[groups, group / 2]`:
+            the first half of a group in the low four bits, the second half in the high four bits.
+            The scales of codes are a separate array `<name>:scales`, float16 `[groups]`.
         shape: tuple of ints, the shape of the array.
         turned: boolean, whether the last two axes are exchanged before grouping.
         offsets: boolean, whether 4-bit codes from 0 to 15 are not centred: a weight is its code
@@ -239,7 +239,7 @@ def expanded(stored, codes, scales=None, offsets=None):
         stored: `Stored`.
         codes, scales, offsets: its arrays or tensors, in the order of `Stored.names`.
     """
-    if stored.dtype == "float16":
+    if stored.dtype in ("float16", "float32"):
         return ops.cast(codes, "float32")
     if stored.dtype == "int4":
         codes = _halves_apart(codes)

@@ -16,7 +16,7 @@ from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.models.tandem.tandem_network import TandemNetwork
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
-from mdnn.runs.packed_network import can_pack, packed_network
+from mdnn.runs.packed_network import can_map, can_pack, packed_network
 from mdnn.runs.run_files import (
     CONFIG,
     STAGE,
@@ -57,21 +57,23 @@ class Run:
         """The network with all weights in float32, for code that reads individual weights."""
         return self.opened() if can_pack(self.dtype) else self.model
 
-    @property
-    def outline(self):
-        """A network to be read block by block, not to be run: the model, or a new one.
+    def outline(self, mapped):
+        """Returns a network to be read block by block, not to be run: the model, or a new one.
 
-        Large quantized weights of a new one take no memory of the backend, which would keep it.
+        Large weights of a new one take no memory of the backend, which would keep it.
+
+        Args:
+            mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the weights file.
         """
         model = vars(self).get("model")
-        return self.opened(can_pack(self.dtype), at_once=False) if model is None else model
+        return self.opened(can_map(), mapped) if model is None else model
 
-    def opened(self, packed=False, at_once=True):
+    def opened(self, packed=False, mapped=None):
         """Returns a new network with the weights of the run folder.
 
         Args:
             packed: boolean, whether large quantized weights stay codes; they cannot be trained.
-            at_once: boolean, see `packed` of `PackedVariable.take_codes`.
+            mapped: see `mdnn.runs.packed_network.packed_network`.
         """
         file = self.path / WEIGHTS
         # Open the file first, so that its size is that of a valid file. A weight takes at least
@@ -80,7 +82,7 @@ class Run:
             most = 2 * file.stat().st_size
         try:
             if packed:
-                return packed_network(self.config, self.words, file, most, at_once)
+                return packed_network(self.config, self.words, file, most, mapped)
             model = build(self.config, self.words, most=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:

@@ -35,9 +35,9 @@ def write_arrays(path, arrays, about=None):
     Raises:
         OSError: the file cannot be written; an existing file stays unchanged.
     """
-    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     about = dict(about or {})
-    about[CHECK] = _check_sum(arrays, about)
+    about[CHECK] = check_sum(arrays, about)
     with replacing(path) as part:
         try:
             safetensors.numpy.save_file(arrays, part, metadata=about)
@@ -82,7 +82,7 @@ def read_arrays(path, expected=None):
             check_arrays(found, expected, path)
         arrays = {name: file.get_tensor(name) for name in names}
     check = about.pop(CHECK, None)
-    if check != _check_sum(arrays, about):
+    if check != check_sum(arrays, about):
         state = "missing" if check is None else "wrong"
         raise MdnnError(f"{path} is damaged: its check sum is {state}")
     return arrays, about
@@ -160,7 +160,7 @@ def _spec(part):
     return _DTYPES.get(dtype, dtype), tuple(part.get_shape())
 
 
-def _check_sum(arrays, about):
+def check_sum(arrays, about):
     """Returns the CRC-32 of arrays and metadata as eight hexadecimal digits."""
     total = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):

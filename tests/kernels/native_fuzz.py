@@ -19,6 +19,9 @@ from mdnn.kernels.run_plan import run_decoder
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
 
+CHECKS = 4
+"""Rounds of prompts and settings for each network."""
+
 LETTERS = "abc é漢\U0001f600\ud800 "
 
 
@@ -38,8 +41,12 @@ def fuzz(seconds, seed):
         with tempfile.TemporaryDirectory() as folder:
             dtype = str(rng.choice(["float16", "int8", "int4"]))
             run = open_run(mdnn.quantize(network, dtype, out=pathlib.Path(folder) / "small"))
-            decoders.append(run_decoder(run, overlap=overlap_length(network.grid)))
-        for decoder in decoders:
+            decoders += [
+                run_decoder(run, overlap=overlap_length(network.grid), rounded=rounded)
+                for rounded in (False, True)
+            ]
+        # Building a network takes longer than what is checked of it.
+        for decoder in decoders * CHECKS:
             check(decoder, network, rng)
         done += 1
     return done

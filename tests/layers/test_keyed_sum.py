@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mdnn.layers.mixing.keyed_sum import MATRIX_ROWS, KeyedSum, sums_before
+from mdnn.layers.mixing.keyed_sum import EPSILON, MATRIX_ROWS, KeyedSum, sums_before
 
 
 def softmax(x):
@@ -36,8 +36,7 @@ def by_formula(layer, x, causal):
             weights = np.array([q[t, head] @ k[s, head] for s in range(rows * n)])
             if causal:
                 weights[t + 1 :] = 0.0
-            if weights.sum() > 0:
-                y[t, head] = weights @ v[:, head] / weights.sum()
+            y[t, head] = weights @ v[:, head] / (weights.sum() + EPSILON)
     return (y.reshape(rows * n, width) @ kernels["result"]).reshape(x.shape)
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from mdnn.datasets.batches.chat_batches import ChatBatches, evaluation_batches
 from mdnn.datasets.conversations.chat_examples import lay_out
 from mdnn.datasets.conversations.conversation_files import read_conversations
 from mdnn.generation.text_decoder import TextDecoder
+from mdnn.tasks import task_for
+from mdnn.tasks.conversations import chat_task
 from mdnn.tasks.conversations.chat_evaluator import call_prompts
 from mdnn.tokens.characters import TextTokenizer
 
@@ -107,6 +110,22 @@ def test_it_learns_to_answer_and_to_call(run):
     assert session.say("a dog").content == call
     with pytest.raises(mdnn.MdnnError, match=r"prompt\[0\]\.role: expected one of"):
         mdnn.generate(run, [{"role": "cat", "content": ""}])
+
+
+def test_a_sample_names_the_tools_of_its_conversation(tmp_path, monkeypatch):
+    source = write(tmp_path, [conversation(0)] * 10)
+    (tmp_path / "chat.toml").write_text(f"data.source = {json.dumps(str(source))}\n{CONFIG}")
+    task, asked, said = task_for(mdnn.load_config(tmp_path / "chat.toml")), [], []
+
+    def written(run, text, options, *functions):
+        asked.append(text)
+        return "an answer"
+
+    monkeypatch.setattr(chat_task, "generate_text", written)
+    task.sample(types.SimpleNamespace(path=tmp_path), 3, "It writes", said.append)
+    assert asked == ["tools: see()\x1euser: a cat\x1eassistant: "]
+    assert said == ["It writes:\nuser: a cat\nassistant: an answer\n"]
+    assert (tmp_path / "samples" / "step-0000003.txt").is_file()
 
 
 def test_the_loss_counts_the_assistant_alone(tmp_path):

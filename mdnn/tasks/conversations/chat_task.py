@@ -157,7 +157,10 @@ class ChatTask(TextTask):
         """
         if isinstance(prompt, str):
             prompt = [{"role": "user", "content": prompt}]
-        text = self.chat_format.lay_out(parse_messages(prompt, "prompt"))
+        return self._answer(run, parse_messages(prompt, "prompt"), (), options, stream, progress)
+
+    def _answer(self, run, messages, tools, options, stream=None, progress=None):
+        text = self.chat_format.lay_out(messages, tools)
         stop = [self.chat_format.end, *options.stop_texts]
         return generate_text(run, text, dataclasses.replace(options, stop=stop), stream, progress)
 
@@ -178,7 +181,17 @@ class ChatTask(TextTask):
     def sample(self, run, step, title, say):
         train = self.config.train
         prompt = next(iter(self.example_prompts(1)), train.prompt or "Hello")
-        answer = self.generate(run, prompt, GenerationOptions(length=train.sample))
+        # The tools of that conversation: networks learn calls from contexts that name them.
+        tools = next(
+            (
+                conversation.tools
+                for conversation in self.validation.conversations[:100]
+                if prompt in [message.content for message in conversation.messages[:2]]
+            ),
+            (),
+        )
+        options = GenerationOptions(length=train.sample)
+        answer = self._answer(run, [Message("user", prompt)], tools, options)
         folder = run.path / "samples"
         folder.mkdir(exist_ok=True)
         text = f"user: {prompt}\nassistant: {answer}"
