@@ -159,8 +159,8 @@ def tiny_exported(tiny_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def xla(pytestconfig):
-    """Whether XLA compiles SavedModels whose answers do not depend on it."""
+def thorough(pytestconfig):
+    """Whether this is `make test-long`, where XLA compiles what it does for users."""
     return pytestconfig.option.markexpr != "not long"
 
 

@@ -7,19 +7,21 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from backends import JIT
 
 import mdnn
 from mdnn.runs.run_folder import run_of
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A network that `fit` trained, and the folder with its text."""
+def trained(tmp_path_factory, thorough):
+    """A network that `fit` trained, with XLA in `make test-long`, and the folder with its text."""
     folder = tmp_path_factory.mktemp("fit")
     config = tiny.load_config(folder)
     splits = mdnn.open_text(str(folder / "text.txt"))
     model = mdnn.build(config)
-    model.compile(keras.optimizers.AdamW(1e-2), loss=mdnn.TokenCrossEntropy())
+    jit = "auto" if thorough else JIT
+    model.compile(keras.optimizers.AdamW(1e-2), loss=mdnn.TokenCrossEntropy(), jit_compile=jit)
     batches = mdnn.TextBatches(splits.train, splits.tokenizer, length=8, batch=8, seed=1, steps=20)
     model.fit(batches, verbose=0)
     return model, folder

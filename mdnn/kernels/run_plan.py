@@ -45,8 +45,8 @@ def _plan_of_folder(run, steps, overlap, rounded):
     with contextlib.suppress(MdnnError):
         run.tokenizer.ids("a")
     # The model of a run of float32 may have other weights than the file: those of an identity.
-    held = run.dtype == "float32" and "model" in vars(run)
-    weights = None if held else _StoredWeights(run.path / WEIGHTS)
+    in_memory = run.dtype == "float32" and "model" in vars(run)
+    weights = None if in_memory else _StoredWeights(run.path / WEIGHTS)
     network = run.model if weights is None else run.outline(weights.file)
     plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)
     del network, weights

@@ -106,8 +106,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def exported(items_run, tmp_path_factory, xla):
-    return mdnn.export(items_run, tmp_path_factory.mktemp("served"), xla=xla)
+def exported(items_run, tmp_path_factory, thorough):
+    return mdnn.export(items_run, tmp_path_factory.mktemp("served"), xla=thorough)
 
 
 @pytest.fixture(scope="module")
