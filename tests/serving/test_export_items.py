@@ -33,13 +33,15 @@ import base64, json, sys
 sys.modules["mdnn"] = sys.modules["keras"] = None
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
+def decoded(value):
+    return [decoded(one) for one in value] if isinstance(value, list) else base64.b64decode(value)
 for line in sys.stdin:
     name, inputs = json.loads(line)
     signature = model.signatures[name]
     specs = signature.structured_input_signature[1]
     for key, value in inputs.items():
         if specs[key].dtype == tf.string:
-            value = [base64.b64decode(one) for one in value]
+            value = decoded(value)
         inputs[key] = tf.constant(value, specs[key].dtype)
     try:
         (found,) = signature(**inputs).values()
@@ -48,6 +50,13 @@ for line in sys.stdin:
         found = str(error)
     print(json.dumps([sorted(specs), found]), flush=True)
 """
+
+
+def in_base64(value):
+    """A value of JSON with bytes in it."""
+    if isinstance(value, list):
+        return [in_base64(one) for one in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 class Server:
@@ -63,12 +72,7 @@ class Server:
 
     def request(self, name, inputs):
         """What is answered: list of bytes, or the error's text; and the names of the inputs."""
-        raw = {
-            key: [base64.b64encode(one).decode() for one in value]
-            if isinstance(value, list) and value and isinstance(value[0], bytes)
-            else value
-            for key, value in inputs.items()
-        }
+        raw = {key: in_base64(value) for key, value in inputs.items()}
         self.process.stdin.write((json.dumps([name, raw]) + "\n").encode())
         self.process.stdin.flush()
         names, found = json.loads(self.process.stdout.readline())
@@ -76,7 +80,16 @@ class Server:
             found = [base64.b64decode(one) for one in found]
         return found, names
 
-    def answer(self, kind, prompts, seed=0, temperature=0.0, decoding="autoregressive", **sizes):
+    def answer(
+        self,
+        kind,
+        prompts,
+        seed=0,
+        temperature=0.0,
+        decoding="autoregressive",
+        form="answer",
+        **sizes,
+    ):
         """Answers to prompts, dicts of the bytes of their items; or the error's text."""
         inputs = {
             name: [prompt.get(name, b"") for prompt in prompts]
@@ -84,7 +97,7 @@ class Server:
         }
         hows = [decoding] if isinstance(decoding, str) else decoding
         inputs |= {"seed": seed, "temperature": temperature, "decoding": [h.encode() for h in hows]}
-        return self.request(f"answer_{kind}", inputs | sizes)[0]
+        return self.request(f"{form}_{kind}", inputs | sizes)[0]
 
     def close(self):
         self.process.stdin.close()
@@ -179,6 +192,95 @@ def test_one_value_each(server, run):
         one = {"seed": seeds[n], "temperature": warmth[n], "decoding": hows[n]}
         # All of them, as above, so that nothing new is compiled.
         assert raw == expected(run, "audio", want, VALUES, **one)[n]
+
+
+def guided(server, kind, prompts, negatives, **settings):
+    """What `guided_*` answers; `negatives` are lists of dicts of the bytes of their items."""
+    inputs = {"guidance_scale": 1.0, "revise": 0} | settings
+    for name in ("text", "image", "audio"):
+        some = any(name in other for row in negatives for other in row)
+        # Those that no negative prompt has may have no columns.
+        inputs[f"negative_{name}"] = [
+            [other.get(name, b"") for other in row] if some else [] for row in negatives
+        ]
+    return server.answer(kind, prompts, form="guided", **inputs)
+
+
+ONE, TWO_WORDS = {"text": b"one"}, [{"text": b"one"}, {"text": b"two"}]
+
+
+@pytest.mark.parametrize(
+    ("decoding", "more"),
+    [
+        ("autoregressive", {}),
+        ("parallel", {"revise": 5}),
+        pytest.param("masked_diffusion", {"revise": 3}, marks=pytest.mark.long),
+    ],
+)
+def test_guidance_and_a_second_look(server, run, decoding, more):
+    """The answers of Python for the seeds; each row has its own negative prompts."""
+    prompts, words = [{"text": b"three"}, {"text": b"two"}], [["three"], ["two"]]
+    settings = {"temperature": 1.0, "seed": 3, "decoding": decoding}
+    python = settings | more | {"output": "grey"}
+    found = guided(server, "grey", prompts, [TWO_WORDS] * 2, guidance_scale=3.0, **settings, **more)
+    right = mdnn.generate(run, words, guidance_scale=3.0, negative_prompt=["one", "two"], **python)
+    assert [value("grey", raw) for raw in found] == [picture.tolist() for picture in right]
+    plain = guided(server, "grey", prompts, [[], []], **settings)
+    assert plain == server.answer("grey", prompts, **settings)
+    assert plain != found
+    # A row does not depend on the other rows, nor on what their negative prompts are.
+    mixed = [[{"text": b"seven"}, {"text": b"x"}], TWO_WORDS]
+    assert (
+        guided(server, "grey", prompts, mixed, guidance_scale=3.0, **settings, **more)[1]
+        == found[1]
+    )
+    if more:
+        seen = guided(server, "grey", prompts, [[], []], **settings, **more)
+        expected = [picture.tolist() for picture in mdnn.generate(run, words, **python)]
+        assert [value("grey", raw) for raw in seen] == expected
+
+
+def test_negative_prompts_of_several_kinds(server, run):
+    """Texts from sounds, away from what a text and another sound make likely."""
+    other, settings = tiny.sound("seven"), {"temperature": 0.0, "decoding": "parallel"}
+    negatives = [[ONE, {"audio": file(Item("audio", other, rate=1000))}]]
+    found = guided(server, "text", [{"audio": WAV}], negatives, guidance_scale=2.0, **settings)
+    right = mdnn.generate(
+        run, [TWO], output="text", guidance_scale=2.0, negative_prompt=["one", other], **settings
+    )
+    assert found == [right.encode()]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "settings", "message"),
+    [
+        ([[]], {"guidance_scale": 2.0}, "expected guidance_scale, a number other than 1, and neg"),
+        ([[ONE]], {}, "expected guidance_scale, a number other than 1, and neg"),
+        ([[ONE]], {"guidance_scale": 101.0}, "guidance_scale: expected 0 to 100"),
+        ([[ONE]], {"guidance_scale": float("nan")}, "guidance_scale: expected 0 to 100"),
+        ([[]], {"revise": -1}, "revise: expected 0 or more, received -1"),
+        ([[]], {"revise": 2}, "revise has no effect on autoregressive decoding"),
+        ([[ONE], [ONE]], {"guidance_scale": 2.0}, "negative_text: expected as many as of text"),
+        (
+            [[ONE, {"text": b"a longer word"}]],
+            {"guidance_scale": 2.0},
+            "prompt 1: negative prompts: expected some behind which an answer begins at position "
+            "8, as behind the prompt; behind number 2 it begins at 16",
+        ),
+        ([[{"image": b"none"}]], {"guidance_scale": 2.0}, "prompt 2: image: expected a PNG file"),
+    ],
+)
+def test_guidance_that_is_refused(server, negatives, settings, message):
+    found = guided(server, "grey", [{"text": b"seven"}], negatives, **settings)
+    assert isinstance(found, str)
+    assert message in found
+
+
+def test_negative_prompts_that_are_not_as_many(server):
+    inputs = {"negative_text": [[b"a", b"b"]], "negative_image": [[b""]], "negative_audio": [[]]}
+    inputs |= {"guidance_scale": 2.0, "revise": 0}
+    found = server.answer("grey", [{"text": b"seven"}], form="guided", **inputs)
+    assert "negative_image: expected as many negative prompts as of the others or none" in found
 
 
 def test_no_prompts_at_all(server):
@@ -303,8 +405,17 @@ def test_ask_items(tmp_path, monkeypatch):
             assert [inputs[name].numpy().tolist() for name in ("text", "audio")] == [[b""]] * 2
             return {"audio": image + f"{numbers} ".encode() + decoding}
 
+    class Guided:
+        structured_input_signature = ((), {"negative_text": tf.TensorSpec(None, tf.string)})
+        structured_input_signature[1].update(guidance_scale=tf.TensorSpec(None, tf.float32))
+        structured_input_signature[1].update(negative_audio=tf.TensorSpec(None, tf.string))
+
+        def __call__(self, text, image, audio, guidance_scale, negative_text, negative_audio):
+            assert negative_audio.shape == (1, 0)
+            return {"audio": text + f"{guidance_scale.numpy()}" + negative_text[:, 1]}
+
     class Loaded:
-        signatures = {"answer_audio": Signature()}  # noqa: RUF012
+        signatures = {"answer_audio": Signature(), "guided_audio": Guided()}  # noqa: RUF012
 
     monkeypatch.setattr(tf.saved_model, "load", {"saved": Loaded}.get)
     for name in ("mdnn", "keras"):
@@ -315,6 +426,9 @@ def test_ask_items(tmp_path, monkeypatch):
     assert sys.modules["mdnn"] is sys.modules["keras"] is None
     numbers = [np.int32(9), np.float32(0.8), np.int32(4)]
     assert out.read_bytes() == PNG + f"{numbers} autoregressive".encode()
+    words = ("guidance_scale=3", "negative_text=one", "negative_text=two")
+    ask_items.main("saved", "audio", str(out), *words)
+    assert out.read_bytes() == b"3.0two"
 
 
 SHAPES = {

@@ -1,48 +1,23 @@
-"""Defines the signatures `answer_text`, `answer_image`, ..., which generate items in a graph."""
+"""Defines the signatures `answer_text`, `guided_text`, ..., which generate items in a graph."""
 
-import dataclasses
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.generation.options import DECODINGS, DEFAULTS
-from mdnn.generation.planning import (
-    answer_start,
-    coordinate_strides,
-    max_open_tokens,
-    modalities_of,
-    num_masked,
-)
-from mdnn.generation.token_decoder import at_positions
+from mdnn.generation.planning import answer_start, max_open_tokens, modalities_of
 from mdnn.generation.windows import TOKEN_BYTES
+from mdnn.serving.export.compiled_decoder import CompiledDecoder
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.graph_codecs import largest, size_inputs
 from mdnn.serving.export.graph_files import require
 from mdnn.serving.export.graph_text import GraphTokenizer
+from mdnn.serving.export.guided_contexts import GuidedContexts
 from mdnn.serving.export.prompt_contexts import PromptContexts, require_of_prompts
 from mdnn.tokens.modalities import item_kinds, kinds_of, modality
 from mdnn.tokens.packing import aligned
-
-
-@dataclasses.dataclass(frozen=True)
-class CompiledDecoder:
-    """A decoder and the requests that it answers.
-
-    Args:
-        decodings: those of `mdnn.generation.options.DECODINGS` that it serves: parallel decoding
-            is masked diffusion in one pass.
-        open: whether the network chooses where the answer ends.
-        decoder: `AutoregressiveDecoder` or `MaskedDiffusionDecoder`.
-        max_tokens: int, the most positions that it decodes.
-    """
-
-    decodings: tuple[str, ...]
-    open: bool
-    decoder: object
-    max_tokens: int
 
 
 class ExportedItems(ExportedNetwork):
@@ -73,6 +48,9 @@ class ExportedItems(ExportedNetwork):
         options |= {"rate": self.rate, "spectrum": config.tokens.spectrum}
         self.codecs = {kind: modality(kind).codec(**options) for kind in self.kinds}
         self.contexts = PromptContexts(self.codecs, self.positions, self.alignment)
+        self.guided_contexts = GuidedContexts(self.contexts)
+        # To revise is to decide a token given all others, which that objective trains.
+        self.revises = "masked_diffusion" in self.decodings
         self.words = len(run.words)
         self.decoders = {kind: self._decoders(run.model, kind) for kind in self.kinds}
 
@@ -86,6 +64,7 @@ class ExportedItems(ExportedNetwork):
                 "kinds": tuple(name for name in self.heads if name in allowed),
                 "sampler": "plain",
                 "words": self.words,
+                "negatives": None,
             }
             # An [EOS] may follow.
             count = min(self.positions, (self.longest[kind] if is_open else most) + 1)
@@ -93,7 +72,7 @@ class ExportedItems(ExportedNetwork):
                 decoder = AutoregressiveDecoder(model, **options)
                 decoders.append(CompiledDecoder(("autoregressive",), is_open, decoder, count))
             if whole := tuple(name for name in self.decodings if name != "autoregressive"):
-                decoder = MaskedDiffusionDecoder(model, count, **options)
+                decoder = MaskedDiffusionDecoder(model, count, revises=self.revises, **options)
                 decoders.append(CompiledDecoder(whole, is_open, decoder, count))
         return tuple(decoders)
 
@@ -103,41 +82,53 @@ class ExportedItems(ExportedNetwork):
 
     def signatures(self):
         """Returns the functions that are served, by name."""
-        answers = {f"answer_{kind}": self._signature(kind) for kind in self.kinds}
-        return super().signatures() | answers
+        signatures = super().signatures()
+        for kind in self.kinds:
+            answer, guided = self._signature(kind)
+            signatures |= {f"answer_{kind}": answer, f"guided_{kind}": guided}
+        return signatures
 
     def _signature(self, kind):
-        names = self.contexts.inputs
-        texts = [tf.TensorSpec([None], tf.string, name) for name in names]
-        settings = [
+        """Returns the functions of a kind of answer, without and with guidance and revision."""
+        names, negative = self.contexts.inputs, self.guided_contexts.inputs
+        specs = [tf.TensorSpec([None], tf.string, name) for name in names]
+        specs += [
             tf.TensorSpec(None, tf.int32, "seed"),
             tf.TensorSpec(None, tf.float32, "temperature"),
             tf.TensorSpec(None, tf.string, "decoding"),
+            *(tf.TensorSpec(None, tf.int32, name) for name in self._sizes(kind)),
         ]
-        sizes = [tf.TensorSpec(None, tf.int32, name) for name in self._sizes(kind)]
+        more = [tf.TensorSpec(None, tf.float32, "guidance_scale")]
+        more += [tf.TensorSpec([None, None], tf.string, name) for name in negative]
+        more += [tf.TensorSpec(None, tf.int32, "revise")] * self.revises
 
         # Nothing here is a Python branch on a tensor: rewriting it would take most of the time.
-        @tf.function(input_signature=[*texts, *settings, *sizes], autograph=False)
-        def answer(*inputs):
-            prompt = dict(zip(names, inputs, strict=False))
+        @tf.function(input_signature=[*specs, *more], autograph=False)
+        def guided(*inputs):
+            given = dict(zip([spec.name for spec in (*specs, *more)], inputs, strict=True))
             with self.weights.bound():
-                files = self.answer(kind, prompt, *inputs[len(names) :])
-            return {modality(kind).key: files}
+                return {modality(kind).key: self.answer(kind, given)}
 
-        return answer
+        @tf.function(input_signature=specs, autograph=False)
+        def answer(*inputs):
+            nothing = tf.fill([tf.shape(inputs[0])[0], 0], "")
+            # The same function, which is traced and saved once.
+            return guided(*inputs, 1.0, *[nothing] * len(negative), *[0] * self.revises)
 
-    def answer(self, kind, prompt, seed, temperature, decoding, *sizes):
+        return answer, guided
+
+    def answer(self, kind, given):
         """Returns items of a kind that answer prompts, inside a graph; see `export`.
 
         Args:
             kind: one of `kinds`.
-            prompt: dict from `contexts.inputs` to string `[batch]`.
-            seed, temperature, decoding: int32, float32, string; one value or `[batch]`.
-            sizes: int32, as `_sizes` names them.
+            given: dict of the inputs of the signature `guided_*`.
 
         Returns:
             string `[batch]`.
         """
+        prompt = {name: given[name] for name in self.contexts.inputs}
+        negative = [given[name] for name in self.guided_contexts.inputs]
         batch = tf.shape(prompt["text"])[0]
         checks = [
             tf.debugging.assert_equal(
@@ -145,48 +136,73 @@ class ExportedItems(ExportedNetwork):
             )
             for name in self.contexts.inputs[1:]
         ]
-        seed, temperature, decoding, *sizes = (
-            tf.broadcast_to(tf.reshape(value, [-1]), [batch])
-            for value in (seed, temperature, decoding, *sizes)
-        )
-        known = tf.reduce_any(decoding[:, None] == tf.constant(self.decodings), axis=1)
-        expected = f"decoding: expected {', '.join(self.decodings)}, received "
-        checks += [
-            require(known, expected, decoding),
-            require(temperature >= 0, "temperature: expected 0 or more"),
-        ]
-        with tf.control_dependencies(checks):
+        settings = {
+            name: tf.broadcast_to(tf.reshape(value, [-1]), [batch])
+            for name, value in given.items()
+            if name not in prompt and name not in self.guided_contexts.inputs
+        }
+        with tf.control_dependencies([*checks, *self._checks(settings)]):
             prompt = {name: tf.identity(value) for name, value in prompt.items()}
-        tokens, stop, item = self.contexts(prompt)
+        scale = settings["guidance_scale"]
+        tokens, stop, item, negatives = self.guided_contexts(prompt, negative, scale)
+        rows = 1 + negatives
+        # Where the prompts' own contexts stand.
+        places = tf.range(batch) * rows
         first = answer_start(stop, self.alignment)
-        shape, count, is_open = self._shape(kind, sizes, first)
+        sizes = [settings[name] for name in self._sizes(kind)]
+        shape, count, is_open = self._shape(kind, sizes, tf.gather(first, places))
+        settings = {name: tf.repeat(value, rows) for name, value in settings.items()}
+        count, is_open, *wide = (tf.repeat(value, rows) for value in (count, is_open, *shape))
+        decoding = settings["decoding"]
         inputs = {
             "tokens": tokens,
             "first": first,
             "least": tf.ones_like(first),
             "item": item,
             "decoded": tf.zeros_like(first),
-            "seed": seed,
-            "temperature": temperature,
-            "top_k": tf.fill([batch], DEFAULTS.top_k),
-            "top_p": tf.fill([batch], DEFAULTS.top_p),
+            "top_k": tf.zeros_like(first) + DEFAULTS.top_k,
+            "top_p": tf.zeros_like(settings["temperature"]) + DEFAULTS.top_p,
             "num_denoising_steps": tf.where(
                 decoding == "parallel", 1, DEFAULTS.num_denoising_steps
             ),
+            "negatives": negatives,
         }
-        answer = tf.zeros([batch, self.positions, TOKEN_BYTES], tf.int32)
+        names = ("seed", "temperature", "guidance_scale", *["revise"] * self.revises)
+        inputs |= {name: settings[name] for name in names}
+        answer = tf.zeros([batch * rows, self.positions, TOKEN_BYTES], tf.int32)
         written = tf.zeros_like(first)
         for compiled in self.decoders[kind]:
             here = tf.reduce_any(decoding[:, None] == tf.constant(compiled.decodings), axis=1)
             here &= is_open == compiled.open
             new, number = tf.cond(
                 tf.reduce_any(here),
-                lambda c=compiled, here=here: self._decode(c, kind, here, count, shape, inputs),
+                lambda c=compiled, here=here: c.decode(kind, here, count, wide, inputs),
                 lambda answer=answer, written=written: (answer, written),
             )
             answer = tf.where(here[:, None, None], new, answer)
             written = tf.where(here, number, written)
-        return self.codecs[kind].files(answer, written, shape)
+        # Those of the prompts: their negative prompts got the same.
+        return self.codecs[kind].files(tf.gather(answer, places), tf.gather(written, places), shape)
+
+    def _checks(self, settings):
+        """Returns assertions about settings, a dict of tensors `[batch]`."""
+        decoding = settings["decoding"]
+        known = tf.reduce_any(decoding[:, None] == tf.constant(self.decodings), axis=1)
+        expected = f"decoding: expected {', '.join(self.decodings)}, received "
+        checks = [
+            require(known, expected, decoding),
+            require(settings["temperature"] >= 0, "temperature: expected 0 or more"),
+        ]
+        if self.revises:
+            revise = settings["revise"]
+            checks += [
+                require(revise >= 0, "revise: expected 0 or more, received ", revise),
+                require(
+                    (revise == 0) | (decoding != "autoregressive"),
+                    "revise has no effect on autoregressive decoding",
+                ),
+            ]
+        return checks
 
     def _shape(self, kind, sizes, first):
         """Returns the sizes of answers `[batch]` each, their most tokens, and which are open."""
@@ -213,40 +229,6 @@ class ExportedItems(ExportedNetwork):
         with tf.control_dependencies(checks):
             open_count = max_open_tokens(left, self.longest[kind])
             return shape, tf.where(is_open, open_count, count), is_open
-
-    def _decode(self, compiled, kind, here, count, shape, inputs):
-        """Returns the decoded tokens, int32 `[batch, positions, 4]`, and their number."""
-        count = tf.where(here, count, 0)
-        batch, first = tf.size(count), inputs["first"]
-        answer = modalities_of(kind, self.heads)
-        allowed = answer + ("end",) * compiled.open
-        inputs = dict(inputs)
-        for name, names in (("answer", answer), ("allowed", allowed)):
-            mask = np.array([[modal in names for modal in self.heads]], "int32")
-            inputs[name] = tf.repeat(mask, batch, axis=0)
-        steps, sizes = (
-            tf.stack([tf.zeros_like(count) + size for size in strides], axis=1)
-            for strides in coordinate_strides(shape)
-        )
-        if compiled.decodings == ("autoregressive",):
-            inputs = inputs | {"count": count, "steps": steps, "sizes": sizes}
-            decoded = compiled.decoder(inputs)
-            positions = first[:, None] + tf.range(self.positions)
-            return at_positions(decoded["tokens"], positions)[..., :TOKEN_BYTES], decoded["written"]
-        masked = tf.where(here, num_masked(count, self.positions - first), 0)
-        # One more than there may be tokens, for the [EOS].
-        inputs = inputs | {"count": masked if compiled.open else count, "num_masked": masked}
-        number = tf.range(compiled.max_tokens)[None, :, None]
-        coordinates = number // steps[:, None] % sizes[:, None]
-        mask = np.array([modality("blank").index, modality(kind).index, 0, 0], "int32")
-        head = tf.zeros_like(coordinates[..., :1]) + mask
-        item = tf.zeros_like(coordinates[..., :1]) + inputs["item"][:, None, None]
-        masks = tf.concat([head, coordinates, item], axis=-1)
-        masks = tf.where(number < masked[:, None, None], masks, 0)
-        decoded = compiled.decoder(inputs | {"masks": masks})
-        rest = [[0, 0], [0, self.positions - compiled.max_tokens], [0, 0]]
-        tokens = tf.pad(decoded["tokens"][..., :TOKEN_BYTES], rest)
-        return tokens, tf.minimum(decoded["written"], count)
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""

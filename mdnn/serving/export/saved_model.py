@@ -46,10 +46,15 @@ def export(run, directory, xla=True, density=None, identity=None):
       was trained, of pictures `height` and `width`, of sounds as grids `moments`, int32. To
       `text`, UTF-8, `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor
       answered.
+    - `guided_text`, `guided_image` and so on: the same with `guidance_scale` float32, one value or
+      `[batch]`, 1 for none, and the negative prompts `negative_text`, `negative_image` and
+      `negative_audio`, string `[batch, negatives]` each, those without columns empty; of a network
+      that was trained for masked diffusion also `revise` int32, one value or `[batch]`.
 
     Answers are those of `mdnn.generate` for the same prompt, options and seed. Quantized weights
     (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is
-    an InvalidArgumentError. All are warmed up by `assets.extra/tf_serving_warmup_requests`.
+    an InvalidArgumentError. All but `guided_*` are warmed up by
+    `assets.extra/tf_serving_warmup_requests`.
 
     Args:
         run: a run folder.

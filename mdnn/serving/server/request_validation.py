@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdnn.serving.export.guided_contexts import PREFIX
 from mdnn.serving.server.batcher import Job
 from mdnn.serving.server.request_limits import BAD, RefusalError
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
@@ -52,6 +53,10 @@ def as_job(signature, inputs, limits, tell, write=False):
         key.append(int(inputs["length"].max()).bit_length())
     elif "text" in inputs:
         check_prompts(inputs["text"], limits, least=0)
+        if negatives := _negatives(inputs):
+            _check_negatives(inputs, rows, negatives, limits)
+            # They are computed in the same batch, which has no room for other requests then.
+            key.append(object())
     return Job(tuple(key), inputs, rows, tell)
 
 
@@ -70,11 +75,28 @@ def is_own(signature):
             signature in (GENERATE, WITH_IDENTITY)
             or (signature.name == "serving_default" and names == {"tokens"})
             or (
-                signature.name.startswith("answer_")
+                signature.name.startswith(("answer_", "guided_"))
                 and names >= {"text", "image", "audio", "decoding"}
             )
         )
     )
+
+
+def _negatives(inputs):
+    """Returns how many negative prompts each prompt has, int."""
+    tables = (array for name, array in inputs.items() if name.startswith(PREFIX))
+    return max((array.shape[1] for array in tables if array.ndim == 2), default=0)
+
+
+def _check_negatives(inputs, rows, negatives, limits):
+    """Refuses too many negative prompts, and those whose texts are no text or too long."""
+    if rows * (1 + negatives) > limits.rows:
+        raise RefusalError(
+            BAD,
+            f"expected at most {limits.rows} prompts and negative prompts together, received "
+            f"{rows} and {rows * negatives}",
+        )
+    check_prompts(np.ravel(inputs.get(f"{PREFIX}text", [])), limits, 0, f"{PREFIX}text")
 
 
 def _one_each(name, array, rows):
@@ -101,10 +123,10 @@ def check_identities(inputs, known):
             )
 
 
-def check_prompts(prompts, limits, least=1):
+def check_prompts(prompts, limits, least=1, name="prompt"):
     """Refuses prompts, bytes, that are no text or too long."""
     for number, prompt in enumerate(prompts, 1):
-        where = f"prompt {number}" if len(prompts) > 1 else "prompt"
+        where = f"{name} {number}" if len(prompts) > 1 else name
         try:
             length = len(prompt.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -36,7 +36,8 @@ def test_items(items_run):
     with serving(open_network(items_run)) as client:
         about = client.get("/about.json")[1]
         kinds = {"answer_text", "answer_grey", "answer_audio"}
-        assert set(about["signatures"]) == {"serving_default", *kinds}
+        guided = {name.replace("answer", "guided") for name in kinds}
+        assert set(about["signatures"]) == {"serving_default", *kinds, *guided}
         assert about["stream"] is None
         rows = [
             asked | settings | {"decoding": how}
@@ -69,6 +70,30 @@ def test_items(items_run):
             with wave.open(io.BytesIO(base64.b64decode(one["b64"]))) as file:
                 samples = np.frombuffer(file.readframes(1000), "<i2")
             np.testing.assert_array_equal(samples, said)
+
+        row = settings | {"text": "seven", "image": "", "audio": "", "decoding": "parallel"}
+        row |= {"guidance_scale": 3.0, "negative_text": ["one", "two"], "revise": 4}
+        row |= {"negative_image": [], "negative_audio": []}
+        body = {"signature_name": "guided_grey", "instances": [row, row | {"text": "one"}]}
+        code, found = client.post("predict", body)
+        assert code == 200
+        options = {"guidance_scale": 3.0, "negative_prompt": ["one", "two"], "revise": 4}
+        for word, one in zip(("seven", "one"), found["predictions"], strict=True):
+            drawn = mdnn.generate(
+                run, [word], output="grey", temperature=0, decoding="parallel", **options
+            )
+            np.testing.assert_array_equal(
+                read_picture(base64.b64decode(one["b64"]), "a.png").value, drawn
+            )
+        for change, message in (
+            ({"negative_text": ["one"] * 100}, "prompts and negative prompts together, received 1"),
+            ({"negative_text": [b64(b"\xff")] * 2}, "negative_text 1: expected UTF-8"),
+            ({"guidance_scale": 1.0}, "expected guidance_scale, a number other than 1"),
+        ):
+            body = {"signature_name": "guided_grey", "instances": [row | change]}
+            code, found = client.post("predict", body)
+            assert (code, "\n" in found["error"]) == (400, False)
+            assert message in found["error"]
 
         for name, value, message in (
             ("image", b64(b"\x89PNG no"), "prompt 1: image: "),
