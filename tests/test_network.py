@@ -1,8 +1,6 @@
 """Nothing in mdnn asks the network: not when it is imported, not in training, not in loading."""
 
-import importlib
 import json
-import pkgutil
 import subprocess
 import sys
 
@@ -10,9 +8,7 @@ import keras
 import pytest
 import tiny
 
-import mdnn
-
-PROGRAM = """
+IMPORTS = """
 import sys
 asked = []
 def hear(event, args):
@@ -28,6 +24,8 @@ for module in pkgutil.walk_packages(mdnn.__path__, "mdnn."):
         # Training on JAX and on a mesh needs JAX.
         if error.name != "jax":
             raise
+"""
+PROGRAM = f"""{IMPORTS}
 config, run = sys.argv[1:]
 mdnn.train(config, run, show=False)
 mdnn.evaluate(run, sliding=False)
@@ -40,14 +38,11 @@ print(json.dumps(asked))
 
 
 def test_no_network_at_import():
-    """tests/conftest.py hears what any test asks, and what asked when these modules came in."""
-    for module in pkgutil.walk_packages(mdnn.__path__, "mdnn."):
-        try:
-            importlib.import_module(module.name)
-        except ModuleNotFoundError as error:
-            # Training on JAX and on a mesh needs JAX.
-            if error.name != "jax":
-                raise
+    """In a process of its own: what other tests have loaded does not mix with all of mdnn."""
+    program = f"{IMPORTS}print(json.dumps(asked))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 @pytest.mark.long

@@ -34,6 +34,7 @@ WORDS = {
     "WORD",
     "N",
     "KEY=VALUE",
+    "NUMBER=BIAS",
     "DTYPE",
     "LIST",
     "ORIGIN",
