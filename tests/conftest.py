@@ -104,6 +104,17 @@ def with_xla(monkeypatch):
     monkeypatch.setattr(text_decoder, "compile_with_xla", compile_with_xla)
 
 
+@pytest.fixture(scope="module")
+def decoded_without_xla():
+    """Decodes texts without XLA in `make test-long`, too: to compile takes longer than to write."""
+    from mdnn.generation import text_decoder
+    from mdnn.models.compiling import without_xla
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_decoder, "compile_with_xla", lambda model, xla: without_xla(model))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """What a test draws does not depend on the tests before it."""

@@ -1,29 +1,18 @@
 """Sessions and `mdnn chat`: messages, commands, Ctrl-C, files, and what a terminal is spared."""
 
-import functools
 import io
 import json
 
 import pytest
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.assistant import chat_command
 from mdnn.assistant.chat_command import printable
 from mdnn.chat.messages import Message, ToolCall
 from mdnn.cli import main
 from mdnn.generation.completions.completion import CompletionPiece
-from mdnn.generation.text_decoder import TextDecoder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Grammars inside the decoding loop: what is written fits, whatever the network would write."""
 
-import functools
 import json
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 
 import mdnn
 import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.constraints.automaton import compile_expression
 from mdnn.constraints.expressions import sequence
@@ -18,7 +16,6 @@ from mdnn.errors import MdnnError
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.grammar_mask import GrammarTables
 from mdnn.generation.completions.text_completions import TextCompletions
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
 SCHEMA = {
@@ -33,13 +30,7 @@ SCHEMA = {
 END = "\x1e"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module", params=["tiny_run", "words_run"])

@@ -21,7 +21,6 @@ from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.grammar_mask import GrammarTables
 from mdnn.generation.completions.subword_grammar import END, subword_states
 from mdnn.generation.completions.text_completions import TextCompletions
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
 from mdnn.tokens.subwords.subword_training import train_subwords
@@ -137,14 +136,13 @@ def test_a_large_vocabulary_and_a_large_grammar(monkeypatch):
         GrammarTables(automaton, subwords=tokenizer())
 
 
+@pytest.mark.usefixtures("decoded_without_xla")
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="mdnn.train needs TensorFlow or JAX")
-def test_a_network_of_subwords_writes_texts_of_a_grammar(tmp_path, monkeypatch, capsys):
+def test_a_network_of_subwords_writes_texts_of_a_grammar(tmp_path, capsys):
     settings = ('tokens.modalities=["subword"]', "tokens.subwords=300", "train.steps=2")
     config = tiny.load_config(tmp_path, *settings, "train.num_evaluations=0", "train.sample=0")
     mdnn.train(config, tmp_path / "run", show=False)
     capsys.readouterr()
-    plain = functools.partial(TextDecoder, xla=False)
-    monkeypatch.setattr(mdnn.generation.completions.text_completions, "TextDecoder", plain)
     run = open_run(tmp_path / "run")
     completions = TextCompletions(run)
     grammar = completions.grammar(compile_expression(sequence(schema_expression(SCHEMA), END)))

@@ -8,44 +8,18 @@ import numpy as np
 import pytest
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.errors import MdnnError
-from mdnn.generation.completions import completed_text
 from mdnn.generation.completions.completion import CompletionRequest
-from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
 from mdnn.generation.options.token_offsets import bias_of, checked_biases, token_biases
-from mdnn.generation.text_decoder import TextDecoder
-from mdnn.runs.run_folder import open_run
 
 PENALTIES = {"presence_penalty": 1.5, "frequency_penalty": 0.5}
 BIASES = {ord("a"): -100, ord("日"): 3.0}
 LENGTH = 24
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(tiny_run):
-    return open_run(tiny_run)
-
-
-@pytest.fixture(scope="module")
-def completions(run):
-    """Completions as the server has them, compiled once; `mdnn.generate` takes the same."""
-    made = TextCompletions(run)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completed_text, "_completions", lambda model, steps: made)
-        yield made
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 def completed(completions, prompt, seed=0, temperature=0.8, **options):
@@ -54,7 +28,7 @@ def completed(completions, prompt, seed=0, temperature=0.8, **options):
     return "".join(piece.text for (piece,) in completions.complete([request]))
 
 
-def test_the_same_texts_as_the_server(run, completions):
+def test_the_same_texts_as_the_server(run, server_completions):
     write = functools.partial(mdnn.generate, run, "The ", length=LENGTH)
     plain = write(temperature=0)
     assert "a" in plain
@@ -63,7 +37,7 @@ def test_the_same_texts_as_the_server(run, completions):
     for seed in (3, 4):
         offsets = {**PENALTIES, "logit_bias": pairs}
         assert write(seed=seed, **PENALTIES, logit_bias=BIASES) == completed(
-            completions, "The ", seed, **offsets
+            server_completions, "The ", seed, **offsets
         )
     assert "a" not in write(temperature=0, logit_bias={"97": -100})
     assert write(logit_bias={np.int64(ord("日")): 100}) == "日" * LENGTH
@@ -74,13 +48,13 @@ def test_the_same_texts_as_the_server(run, completions):
 
 
 @pytest.mark.long
-def test_beside_filters_and_grammars(run, completions):
+def test_beside_filters_and_grammars(run, server_completions):
     write = functools.partial(mdnn.generate, run, "The ", length=LENGTH, logit_bias={97: -100})
     assert write(temperature=0, top_k=3) == write(temperature=0)
     assert mdnn.generate(run, "The ", regex="(cat|dog)", logit_bias={100: 100}) == "dog"
 
 
-def test_several_prompts(run, completions):
+def test_several_prompts(run, server_completions):
     options = {"length": LENGTH, "logit_bias": BIASES, **PENALTIES}
     prompts = ["The ", "A longer one", "x"]
     answers = mdnn.generate(run, prompts, seed=[1, 2, 3], batch_size=2, **options)
@@ -89,7 +63,7 @@ def test_several_prompts(run, completions):
     assert mdnn.generate(run, ["The "], length=0, presence_penalty=1.0) == [""]
 
 
-def test_the_command(run, completions, tiny_run, tmp_path, capfd):
+def test_the_command(run, server_completions, tiny_run, tmp_path, capfd):
     words = ["generate", str(tiny_run), "--length", str(LENGTH), "--greedy"]
     words += ["--presence-penalty", "-1.5", "--frequency-penalty", "0.5"]
     words += ["--logit-bias", "97=-100", "--logit-bias", "26085=3"]
@@ -107,14 +81,14 @@ def test_the_command(run, completions, tiny_run, tmp_path, capfd):
         assert "--logit-bias: expected NUMBER=BIAS, such as 101=-100" in capfd.readouterr().err
 
 
-def test_a_conversation(run, completions):
+def test_a_conversation(run, server_completions):
     session = mdnn.ChatSession(run, length=9, logit_bias={ord("é"): 100})
-    session.completions = {None: completions}
+    session.completions = {None: server_completions}
     assert session.say("The cat").content == "é" * 9
     session.change(logit_bias=None, presence_penalty=2.0, temperature=0.0)
     prompt = session.format.lay_out(session.messages[:1], [], True)
     session.undo()
-    expected = completed(completions, prompt, temperature=0.0, presence_penalty=2.0)
+    expected = completed(server_completions, prompt, temperature=0.0, presence_penalty=2.0)
     assert session.say("The cat").content == expected[:9]
     for wrong in ({"logit_bias": {0xD800: 1}}, {"presence_penalty": 3}):
         with pytest.raises(MdnnError):

@@ -1,46 +1,19 @@
 """The option `logprobs`: log-probabilities of tokens in Python and on the command line."""
 
-import functools
 import json
 
 import pytest
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.errors import MdnnError
-from mdnn.generation.completions import completed_text
 from mdnn.generation.completions.completion import CompletionRequest, ScoredText, ScoredToken
-from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.options import GenerationOptions
-from mdnn.generation.text_decoder import TextDecoder
-from mdnn.runs.run_folder import open_run
 
 LENGTH = 18
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(tiny_run):
-    return open_run(tiny_run)
-
-
-@pytest.fixture(scope="module")
-def completions(run):
-    """Completions as the server has them, compiled once; `mdnn.generate` takes the same."""
-    made = TextCompletions(run)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completed_text, "_completions", lambda model, steps: made)
-        yield made
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 def test_tokens_that_begin_behind_the_end_are_left_out():
@@ -51,11 +24,11 @@ def test_tokens_that_begin_behind_the_end_are_left_out():
     assert ScoredText("abc") == "abc"
 
 
-def test_the_same_scores_as_the_server(run, completions):
+def test_the_same_scores_as_the_server(run, server_completions):
     text = mdnn.generate(run, "The ", length=LENGTH, seed=3, logprobs=2)
     assert text == mdnn.generate(run, "The ", length=LENGTH, seed=3)
     request = CompletionRequest("The ", LENGTH, 0.8, seed=3, log_probabilities=True, alternatives=2)
-    pieces = [piece for (piece,) in completions.complete([request])]
+    pieces = [piece for (piece,) in server_completions.complete([request])]
     scored = [token for piece in pieces for token in piece.log_probabilities]
     assert [token.text for token in text.tokens] == [token.text for token in scored] == list(text)
     for token, other in zip(text.tokens, scored, strict=True):
@@ -77,7 +50,7 @@ def test_the_same_scores_as_the_server(run, completions):
     assert [token.text for token in both[1].tokens] == list(both[1])
 
 
-def test_the_command(run, completions, tiny_run, tmp_path, capfd):
+def test_the_command(run, server_completions, tiny_run, tmp_path, capfd):
     words = ["generate", str(tiny_run), "--greedy", "--length", str(LENGTH), "--logprobs", "1"]
     text = mdnn.generate(run, "The ", length=LENGTH, temperature=0, logprobs=1)
     assert main([*words, "--prompt", "The "]) == 0

@@ -1,15 +1,11 @@
 """SavedModels of networks in tandem: all members, one of them, and a student."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
 from tandem_networks import saved_student, saved_tandem
 
 import mdnn
-import mdnn.generation.engines
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
@@ -21,13 +17,7 @@ from networks import text_tokens
 PROMPTS = ["The cat", "m"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    with pytest.MonkeyPatch.context() as patch:
-        plain = functools.partial(TextDecoder, xla=False)
-        patch.setattr(mdnn.generation.engines, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")

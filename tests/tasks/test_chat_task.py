@@ -1,6 +1,5 @@
 """Conversations: read, laid out, trained, evaluated, answered; what is too long; bad files."""
 
-import functools
 import json
 import math
 import types
@@ -9,14 +8,11 @@ import numpy as np
 import pytest
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.chat.format_files import read_chat_format
 from mdnn.datasets.batches.chat_batches import ChatBatches, evaluation_batches
 from mdnn.datasets.conversations.chat_examples import lay_out
 from mdnn.datasets.conversations.conversation_files import read_conversations
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.tasks import task_for
 from mdnn.tasks.conversations import chat_task
 from mdnn.tasks.conversations.chat_evaluator import call_prompts
@@ -72,13 +68,7 @@ def write(folder, conversations):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")

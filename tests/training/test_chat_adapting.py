@@ -1,6 +1,5 @@
 """Networks of subwords learn conversations: imported ones by updates, others from nothing."""
 
-import functools
 import importlib
 import json
 import pathlib
@@ -13,10 +12,8 @@ import pytest
 import tiny
 
 import mdnn
-import mdnn.generation.engines
 from mdnn.cli import main
 from mdnn.datasets.conversations.conversation_files import read_conversations
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.identity.adapted_network import with_identity
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.conversations.for_chat import for_chat
@@ -25,10 +22,6 @@ from mdnn.tasks.registry import task_for
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="mdnn.adapt runs on TensorFlow and JAX"
 )
-
-
-plain_decoder = functools.partial(TextDecoder, xla=False)
-"""XLA takes longer to compile what writes than all that is written here takes without it."""
 
 
 WORDS = ("cat", "tea", "hat", "ace")
@@ -99,8 +92,8 @@ def test_the_loss_counts_the_assistants_turns(adapted):
     assert batch.evaluated.sum() == examples.trained.sum()
 
 
-def test_a_network_of_subwords_learns_to_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(mdnn.generation.engines, "TextDecoder", plain_decoder)
+@pytest.mark.usefixtures("decoded_without_xla")
+def test_a_network_of_subwords_learns_to_answer(tmp_path):
     lines = [json.dumps({"messages": talk(number)}) for number in range(40)]
     (tmp_path / "talk.jsonl").write_text("\n".join(lines), encoding="utf-8")
     config = tiny.load_config(
@@ -132,12 +125,12 @@ def test_a_network_of_texts_has_no_conversations(tiny_run):
     )
 
 
+@pytest.mark.usefixtures("decoded_without_xla")
 def test_the_benchmark_of_dialogues(adapted, tmp_path, monkeypatch, capsys):
     """benchmarks/finetune.py learns from dialogues, and says loss, bytes and answers."""
     monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")
     finetune = importlib.import_module("finetune")
     monkeypatch.setattr(finetune, "LENGTH", 4)
-    monkeypatch.setattr(mdnn.generation.engines, "TextDecoder", plain_decoder)
     speakers = {"user": "user", "assistant": "system"}
     turns = [{"speaker": speakers[m["role"]], "text": m["content"]} for m in talk(0)]
     for name in ("train", "dev"):

@@ -1,7 +1,6 @@
 """Training at several densities, and what uses the result: commands, their Python twins, errors."""
 
 import dataclasses
-import functools
 import json
 
 import numpy as np
@@ -9,10 +8,7 @@ import pytest
 import tiny
 
 import mdnn
-import mdnn.generation.engines
-import mdnn.generation.text_stream
 from mdnn.cli import main
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.growth.narrowing import at_density
 from mdnn.models.loss import loss_for
 from mdnn.runs.origin import read_origin
@@ -35,14 +31,7 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Identities: learned, used, merged, served side by side, and refused."""
 
-import functools
 import json
 
 import keras
@@ -9,10 +8,8 @@ import pytest
 from streaming import position_by_position
 
 import mdnn
-import mdnn.generation.engines
 import mdnn.generation.text_stream
 from mdnn.cli import main
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.identity.adapted_network import specification, with_identity
 from mdnn.identity.identity_file import Identity, fingerprint_of, read_identity
@@ -25,14 +22,7 @@ OTHER = "zwei drei vier! " * 160
 STEPS = ["--steps", "30", "--learning-rate", "0.05"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Learned slots of an identity: learned, used whole and streamed, merged, served, refused."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -9,10 +7,8 @@ from streaming import position_by_position
 from test_identity import random_identity
 
 import mdnn
-import mdnn.generation.engines
 import mdnn.generation.text_stream
 from mdnn.cli import main
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_stream import TextStream
 from mdnn.identity.adapted_network import adapted_config, with_identity
 from mdnn.identity.identity_file import SLOTS, Identity, read_identity
@@ -27,14 +23,7 @@ OTHER = "zwei drei vier! " * 160
 WORDS = {"length": 14, "temperature": 0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 def with_slots(run, count, seed=0):

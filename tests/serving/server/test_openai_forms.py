@@ -14,9 +14,6 @@ from echo_network import STEP, AnswerFeedback
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
-from mdnn.generation.text_decoder import TextDecoder
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
@@ -30,18 +27,14 @@ from mdnn.serving.server.served_models import open_network
 from mdnn.tools.calculator import Calculator
 from mdnn.tools.toolbox import Toolbox
 
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 KEY, CLIENTS = "a-key", []
 CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/v1/completions"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+def closed_clients():
+    yield
     for client in CLIENTS:
         client.close()
 

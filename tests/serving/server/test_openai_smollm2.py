@@ -8,13 +8,12 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
 from mdnn.cli.demos import demo_llama
 from mdnn.errors import MdnnError
-from mdnn.generation.text_decoder import TextDecoder
 
 pytestmark = [
+    # XLA takes minutes to compile what writes; what is written here takes less without it.
+    pytest.mark.usefixtures("decoded_without_xla"),
     pytest.mark.long,
     pytest.mark.skipif(
         keras.backend.backend() != "tensorflow", reason="what is served is TensorFlow's"
@@ -35,7 +34,7 @@ WEATHER = {
 SYSTEM = 'You call tools, such as <tool_call>{"name": "weather", "arguments": {"city": "Rome"}}.'
 
 
-def test_two_turns_with_a_call(tmp_path, monkeypatch):
+def test_two_turns_with_a_call(tmp_path):
     openai = pytest.importorskip("openai")
     pytest.importorskip("tokenizers")
     try:
@@ -44,10 +43,6 @@ def test_two_turns_with_a_call(tmp_path, monkeypatch):
         pytest.skip(str(error))
     from mdnn.serving.server.served_models import open_network
 
-    # XLA takes minutes to compile what writes; what is written here takes less without it.
-    plain = functools.partial(TextDecoder, xla=False)
-    for room in (mdnn.generation.completions.text_completions, mdnn.generation.engines):
-        monkeypatch.setattr(room, "TextDecoder", plain)
     mdnn.import_weights(path, tmp_path / "run", context=256)
     network = open_network(tmp_path / "run")
     with serving(network, seconds=1800, prompt=2000, length=100) as server:

@@ -2,7 +2,6 @@
 
 import base64
 import concurrent.futures
-import functools
 import json
 import re
 
@@ -12,9 +11,6 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-import mdnn.generation.engines
-import mdnn.generation.text_stream
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
@@ -27,14 +23,7 @@ BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=py
 PROMPTS = ["The ", "m", "The cat sat on the mat. The dog", "Ça va, naïve 😀 日本\u0000"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")

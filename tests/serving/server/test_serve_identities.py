@@ -1,6 +1,5 @@
 """A server with identities: each request names its own."""
 
-import functools
 import json
 
 import keras
@@ -9,9 +8,6 @@ import pytest
 from serving_client import serving
 
 import mdnn
-import mdnn.generation.engines
-import mdnn.generation.text_stream
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.identity.adapted_network import specification
 from mdnn.identity.identity_file import Identity, fingerprint_of
 from mdnn.runs.run_folder import open_run
@@ -21,15 +17,7 @@ if keras.backend.backend() != "tensorflow":
 
 from mdnn.serving.server.served_models import open_network
 
-
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for room in (mdnn.generation.engines, mdnn.generation.text_stream):
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 def test_requests_with_identities(tiny_run, tmp_path):

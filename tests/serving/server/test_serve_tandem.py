@@ -1,6 +1,5 @@
 """A server of networks in tandem: all members, one of them, a student, in all forms of requests."""
 
-import functools
 import json
 
 import keras
@@ -10,31 +9,14 @@ from serving_client import NAME, serving
 from tandem_networks import saved_student, saved_tandem
 
 import mdnn
-import mdnn.generation.completions.text_completions
-import mdnn.generation.engines
-import mdnn.generation.text_stream
 from mdnn.cli import main
-from mdnn.generation.text_decoder import TextDecoder
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
 from mdnn.serving.server.served_models import open_network
 
-
-@pytest.fixture(scope="module", autouse=True)
-def not_compiled():
-    """XLA takes longer to compile what writes than all that is written here takes without it."""
-    plain = functools.partial(TextDecoder, xla=False)
-    rooms = (
-        mdnn.generation.completions.text_completions,
-        mdnn.generation.engines,
-        mdnn.generation.text_stream,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for room in rooms:
-            patch.setattr(room, "TextDecoder", plain)
-        yield
+pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")
