@@ -65,6 +65,20 @@ def test_previous_keys_recall_untrained():
     assert (np.argmax(found @ values.T, axis=1) == np.arange(16)).mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("features", "sharpness", "share"), [(64, 4.0, 0.05), (512, 4.0, 0.25), (1024, 8.0, 0.9)]
+)
+def test_the_weight_of_one_key_among_512_untrained(features, sharpness, share):
+    """The figures of docs/recall.md: the weight of the right one by that of all others."""
+    layer = KeyedSum([1, 2], features=features, sharpness=sharpness, match="previous")
+    layer.build((1, 1, 512, 64))
+    x = np.random.default_rng(4).normal(size=(512, 64)).astype("float32")
+    q = ops.convert_to_numpy(layer.features(layer.query(x)))
+    weights = q @ q.T
+    own = np.diag(weights)
+    assert own.mean() / (weights.sum(1) - own).mean() == pytest.approx(share, rel=0.25)
+
+
 @pytest.mark.parametrize("rows", [3, MATRIX_ROWS + 1])
 def test_sums_before(rows):
     sums = np.random.default_rng(3).normal(size=(2, rows, 2, 3)).astype("float32")
