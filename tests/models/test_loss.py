@@ -10,7 +10,7 @@ from mdnn import build
 from mdnn.layers import ModalityHeads
 from mdnn.models.loss import TokenCrossEntropy, TokenNLL, nll_model, token_nll
 from mdnn.models.loss_model import LossModel
-from mdnn.tokens.modalities import Modality, modality_registry
+from mdnn.tokens.modalities import Modality, modality, modality_registry
 
 # Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
 PLACES = {
@@ -96,6 +96,17 @@ def test_unit_loss_is_the_mean_over_counted_units(modalities):
     padded = np.concatenate([targets, targets * 0], axis=1)
     scores = np.concatenate([scores, scores + 1], axis=1)
     np.testing.assert_allclose(to_numpy(loss(padded, scores)), expected, rtol=1e-5)
+
+
+def test_a_token_of_one_decision():
+    """Symbols of puzzles have one step: its scores are all there are."""
+    targets = np.zeros((1, 3, 8), "int32")
+    targets[0, :2, 0], targets[0, :2, 1] = modality("symbol").index, (5, 31)
+    scores = np.random.default_rng(1).normal(size=(1, 3, 32)).astype("float32")
+    nats, counted = (to_numpy(x) for x in token_nll(targets, scores, ("symbol",)))
+    expected = [*(surprise(scores[0, k], 0, 32, a) for k, a in enumerate((5, 31))), 0.0]
+    np.testing.assert_allclose(nats[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(counted[0], [1, 1, 0])
 
 
 def test_padding_alone_costs_nothing():

@@ -42,7 +42,12 @@ def test_what_the_page_shows(tiny_run):
     ],
 )
 def test_an_answer_ends_with_its_paragraph(text, expected):
-    assert paragraph(text) == expected
+    assert paragraph(text, least=0) == expected
+
+
+def test_a_heading_alone_is_no_answer():
+    body = "A class is made when its body has been run to the end, line after line."
+    assert paragraph(f"is defined\n\n{body}\n\nThe next") == f"is defined\n\n{body}"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ CHANGES = (
 )
 # What ends a paragraph of prose: an empty line, an indented line, the blanks inside a table.
 STOPS = ("\n\n", "\n ", " " * 6)
+# A heading alone is no answer that one wants to read.
+LEAST = 80
 # Exit statuses of a training that has a network: its end, Ctrl-C.
 TRAINED = (0, 130)
 # More careful than the network's own probabilities: three minutes are little to learn a language.
@@ -76,9 +78,9 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
     return 0
 
 
-def paragraph(text):
-    """Returns the beginning of an answer, up to the first of `STOPS`."""
-    return "".join(until_stop([text], STOPS)).rstrip()
+def paragraph(text, least=LEAST):
+    """Returns the beginning of an answer, up to the first of `STOPS` behind `least` characters."""
+    return (text[:least] + "".join(until_stop([text[least:]], STOPS))).rstrip()
 
 
 def command(*words):
