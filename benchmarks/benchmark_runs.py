@@ -99,7 +99,7 @@ class ProcessError(Exception):
     """A process of its own failed; the message is the last line that it wrote."""
 
 
-def in_own_process(*words, python=sys.executable, environment=None, prepare=None):
+def in_own_process(*words, python=sys.executable, environment=None, prepare=None, given=None):
     """Runs a program in a process of its own; returns the JSON of its last line.
 
     Args:
@@ -107,6 +107,7 @@ def in_own_process(*words, python=sys.executable, environment=None, prepare=None
         python: path of the interpreter.
         environment: dict of further environment variables.
         prepare: function that the process calls first (POSIX).
+        given: str, its standard input; `None` for that of this process.
 
     Raises:
         ProcessError: it ended with another status than 0.
@@ -115,6 +116,7 @@ def in_own_process(*words, python=sys.executable, environment=None, prepare=None
         [python, *map(str, words)],
         capture_output=True,
         text=True,
+        input=given,
         env=os.environ | (environment or {}),
         check=False,
         preexec_fn=prepare,

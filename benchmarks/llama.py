@@ -1,15 +1,16 @@
 """Compares the native library with Keras, and with llama.cpp where it is installed.
 
     python benchmarks/llama.py [--model SmolLM2-135M-Instruct.Q4_1.gguf] [--llama PYTHON]
-                               [--only small|large|llama] [--threads 2]
+                               [--only small large llama 7b] [--threads 2]
                                [--engines native native-int8 keras]
 
 `small`: the text networks of configs/, untrained, characters/s of both engines. `large`: a network
 without attention of 100M weights, float32 against int4. `llama`: the model, imported into a run
 folder, and llama.cpp through the interpreter PYTHON of an environment with llama-cpp-python; 128
-tokens after a prompt of 131, and how often rounded inputs (native-int8) change a greedy token. Each
+tokens after a prompt of 131, and how often greedy tokens are equal (llama_agreement.py). Each
 measurement runs in a process of its own; memory is what the process grew by after its imports, with
-one text begun.
+one text begun. `7b`, only where it is named: a network of LLaMA 7B's shape (llama_7b.py, 8 GB of
+disk). benchmarks/finetune.py derives a new model from an imported one.
 """
 
 import argparse
@@ -20,26 +21,15 @@ import sys
 import tempfile
 import time
 
+import llama_7b
 from benchmark_runs import ProcessError, in_own_process
+from llama_agreement import agreement
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROMPT = "Once upon a time there was a small town between two rivers. " * 40
 PROMPT_TOKENS, TOKENS = 131, 128
 CONTEXT = 512
 """Positions that all engines have caches for."""
-PROMPTS = (
-    "The capital of France is",
-    "Once upon a time there was a fox who",
-    "To bake a loaf of bread, first",
-    "Water boils at",
-    "The three most important rules of chess are",
-    "def add(a, b):\n    return",
-    "My favourite season is autumn, because",
-    "In the year 1666 the city of London",
-    "A healthy breakfast could be",
-    "The sun is a star that",
-)
-"""What ten greedy texts begin with."""
 
 LARGE = [
     "context.grid=[256]",
@@ -55,7 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--llama", metavar="PYTHON")
-    parser.add_argument("--only", choices=("small", "large", "llama"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=["small", "large", "llama"])
     parser.add_argument("--engines", nargs="+", default=["native", "native-int8", "keras"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -64,9 +54,8 @@ def main():
         print(json.dumps(CHILDREN[options.child.split(" ")[0]](*options.child.split(" ")[1:])))
         return
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("small", "large", "llama"):
-            if options.only in (None, name):
-                PARTS[name](options, pathlib.Path(folder))
+        for name in options.only:
+            PARTS[name](options, pathlib.Path(folder))
 
 
 def child(*words, python=sys.executable):
@@ -130,11 +119,16 @@ def llama(options, folder):
             flush=True,
         )
 
-    found = child("agreement", run["run"])
-    print(f"native-int8 chooses native's next token in {found['share']:.1%} of {found['tokens']}")
+    print("The next greedy token, given the same text so far:")
+    for line in agreement(run["run"], options.model, options.llama, options.threads):
+        print(line, flush=True)
 
 
-PARTS = {"small": small, "large": large, "llama": llama}
+def seven_billion(options, folder):
+    llama_7b.measured(folder, blocks=32, threads=options.threads)
+
+
+PARTS = {"small": small, "large": large, "llama": llama, "7b": seven_billion}
 
 
 # === What processes of their own do ===
@@ -241,37 +235,6 @@ def tokens(run, engine):
     return found | {"ready": ready, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
-def agreement(run):
-    """The share of greedy tokens that rounded inputs do not change, given the same text so far."""
-    import numpy as np
-
-    from mdnn.generation.engines import text_engine
-    from mdnn.generation.windows import encode_prompts
-    from mdnn.runs.run_folder import open_run
-
-    run = open_run(run)
-    exact, rounded = (text_engine(run, name) for name in ("native", "native-int8"))
-    same = total = 0
-    for prompt in PROMPTS:
-        window, filled = encode_prompts(run.tokenizer, [prompt], exact.positions)
-        start, tokens = int(filled[0]), [window[0, : filled[0], :4]]
-        settings = {
-            "seed": np.zeros(1, "int32"),
-            "temperature": np.zeros(1, "float32"),
-            "top_k": np.zeros(1, "int32"),
-            "top_p": np.ones(1, "float32"),
-        }
-        texts = exact.start(window, filled, settings)
-        for _ in range(64 // 8):
-            tokens.append(texts.decode(8)[0])
-        text = np.concatenate(tokens)
-        targets = np.roll(text, -1, axis=0)
-        best = [each.scores(text, targets)[1].argmax(-1) for each in (exact, rounded)]
-        same += int((best[0] == best[1])[start - 1 : -1].sum())
-        total += len(text) - start
-    return {"share": same / total, "tokens": total}
-
-
 def reference(model, threads):
     """The same through llama-cpp-python, in its environment."""
     from llama_cpp import Llama
@@ -300,7 +263,6 @@ CHILDREN = {
     "import": import_model,
     "characters": characters,
     "tokens": tokens,
-    "agreement": agreement,
     "reference": reference,
 }
 

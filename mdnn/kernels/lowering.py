@@ -38,7 +38,7 @@ class Lowering:
     def __init__(self, weights, grid, width, rounded=False):
         self.weights, self.grid, self.width = weights, tuple(grid), width
         self.arrays, self.sizes, self.operations, self.caches = Arrays(rounded), [], [], []
-        self._matrices, self._free, self._taken = {}, {}, []
+        self._matrices, self._shared, self._free, self._taken = {}, {}, {}, []
 
     @property
     def columns(self):
@@ -102,6 +102,12 @@ class Lowering:
             self._matrices[id(table)] = self.arrays.matrix(turned)
         return self._matrices[id(table)]
 
+    def shared(self, key, make):
+        """Returns what `make()` returned when it was first called for a key."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
     def norm(self, layer, dst, src):
         """Adds a norm; `None` copies."""
         if layer is None:
@@ -156,6 +162,8 @@ class Lowering:
 
 def numbers(variable):
     """Returns a variable or tensor as a float32 array."""
+    if hasattr(variable, "as_array"):
+        return variable.as_array()
     return np.asarray(ops.convert_to_numpy(ops.cast(variable, "float32")), "float32")
 
 

@@ -6,7 +6,14 @@ import dataclasses
 import numpy as np
 
 from mdnn.kernels import structures as c
-from mdnn.kernels.native_library import native_library, octets
+from mdnn.kernels.panel_packing import (
+    bundled,
+    bundled_rows,
+    pack_halves,
+    pack_int4,
+    pack_int8,
+    single_codes,
+)
 from mdnn.kernels.weight_memory import aligned
 
 
@@ -15,13 +22,15 @@ class Codes:
     """A weight as codes with scales: `codes * scale (+ minimum)`.
 
     Args:
-        codes: int8 `[outer, inner]`, or uint8 with one code of 4 bits per byte.
+        codes: int8 `[outer, inner]`; uint8 with one code of 4 bits per byte; or, `paired`, with two
+            as weights files hold them, `[outer, inner / 2]`.
         scales: float16 or float32 `[outer, inner / group]`.
         bits: int, 8 or 4.
         offset: float, subtracted from codes of 4 bits.
         minima: the same for the values added to the products, or `None`.
         turned: boolean, whether the weight `[inputs, outputs]` is the transpose of the codes:
             groups are then of inputs, otherwise of outputs.
+        paired: boolean, see `codes`.
     """
 
     codes: np.ndarray
@@ -30,26 +39,36 @@ class Codes:
     offset: float = 0.0
     minima: np.ndarray | None = None
     turned: bool = False
+    paired: bool = False
+
+    @property
+    def _inner(self):
+        return self.codes.shape[1] * (2 if self.paired else 1)
 
     @property
     def group(self):
         """Number of codes with a common scale, an int."""
-        return self.codes.shape[1] // self.scales.shape[1]
+        return self._inner // self.scales.shape[1]
 
     @property
     def shape(self):
         """Shape of the weight, `(inputs, outputs)`."""
-        return self.codes.shape[::-1] if self.turned else self.codes.shape
+        shape = len(self.codes), self._inner
+        return shape[::-1] if self.turned else shape
 
     @property
     def transposed(self):
         """The transpose of the weight."""
         return dataclasses.replace(self, turned=not self.turned)
 
+    def single(self):
+        """Returns the codes one per byte, `[outer, inner]`."""
+        return single_codes(self.codes, self.group) if self.paired else self.codes
+
     def values(self):
         """Returns the weight as float32 `[inputs, outputs]`."""
         wide = np.repeat(self.scales.astype("float32"), self.group, axis=1)
-        values = (self.codes.astype("float32") - (self.offset if self.bits == 4 else 0)) * wide
+        values = (self.single().astype("float32") - (self.offset if self.bits == 4 else 0)) * wide
         if self.minima is not None:
             values += np.repeat(self.minima.astype("float32"), self.group, axis=1)
         return values.T if self.turned else values
@@ -141,11 +160,13 @@ class Arrays:
             return None
         if group % c.PANEL or (n_in if turned else n_out) % group:
             return None
-        codes = weight.codes.T if turned else weight.codes
-        if weight.bits == 4:
-            address, kind = self.pointer(pack_int4(codes)), c.INT4
+        kind = c.INT4 if weight.bits == 4 else c.INT8
+        if weight.paired and turned:
+            packed = pack_halves(weight.codes, group)
         else:
-            address, kind = self.pointer(pack_int8(codes)), c.INT8
+            codes = weight.single()
+            packed = (pack_int4 if weight.bits == 4 else pack_int8)(codes.T if turned else codes)
+        address = self.pointer(packed)
         scaling = c.SCALES_BY_INPUT if turned else c.SCALES_BY_OUTPUT
         factors = [weight.scales] + ([] if weight.minima is None else [weight.minima])
         wide = any(each.dtype != np.float16 for each in factors)
@@ -173,48 +194,7 @@ class Arrays:
 def _scales(scales, turned, dtype):
     """Lays out scales as source/plan.h says, from `[outer, groups]`."""
     if turned:
-        return bundled(scales.T, dtype)
+        return bundled_rows(scales.astype(dtype, copy=False))
     out = aligned(scales.T.shape, dtype)
     out[...] = scales.T
     return out
-
-
-def bundled(values, dtype):
-    """Lays out `[lines, outputs]` as bundles `[lines, panels, 16]` one after another, flat."""
-    lines, outputs = values.shape
-    panels = -(-outputs // c.PANEL)
-    out = aligned((panels * lines * c.PANEL,), dtype)
-    for first in range(0, panels, c.BUNDLE):
-        width = min(c.BUNDLE, panels - first) * c.PANEL
-        some = values[:, first * c.PANEL : first * c.PANEL + width]
-        start = first * lines * c.PANEL
-        bundle = out[start : start + lines * width].reshape(lines, width)
-        bundle[:, : some.shape[1]] = some
-    return out
-
-
-def pack_int8(codes):
-    """Packs codes of 8 bits `[inputs, outputs]`, int8, into words of 4 inputs, flat."""
-    n_in, n_out = codes.shape
-    padded = np.zeros((-(-n_in // 4) * 4, n_out), "uint8")
-    padded[:n_in] = codes.view("uint8")
-    words = np.zeros((len(padded) // 4, n_out), "uint32")
-    for k in range(4):
-        words |= padded[k::4].astype("uint32") << np.uint32(8 * k)
-    return bundled(words, "uint32")
-
-
-def pack_int4(codes):
-    """Packs codes of 4 bits `[inputs, outputs]`, a byte each, into words of 8 inputs, flat."""
-    codes = np.ascontiguousarray(codes, "uint8")
-    n_in, n_out = codes.shape
-    library = native_library()
-    if library is None:
-        padded = np.zeros((-(-n_in // 8), 8, n_out), "uint32")
-        padded.reshape(-1, n_out)[:n_in] = codes
-        shifts = np.arange(0, 32, 4, dtype="uint32")[:, None]
-        return bundled(np.bitwise_or.reduce(padded << shifts, axis=1), "uint32")
-    words = aligned((-(-n_out // c.PANEL) * -(-n_in // 8) * c.PANEL,), "uint32")
-    address = words.ctypes.data_as(library.mdnn_pack_int4.argtypes[3])
-    library.mdnn_pack_int4(octets(codes), n_in, n_out, address)
-    return words

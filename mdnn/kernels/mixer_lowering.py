@@ -151,8 +151,11 @@ def _attention(lowering, cache, dst, src, offset):
         scale=1 / math.sqrt(each),
     )
     if layer.rotary:
-        cosines, sines = rotation_tables(layer, size, each)
-        attention.cosines, attention.sines = arrays.array(cosines), arrays.array(sines)
+        tables = lowering.shared(
+            ("rotation", getattr(layer, "rotary_base", None), size, each),
+            lambda: [arrays.array(table) for table in rotation_tables(layer, size, each)],
+        )
+        attention.cosines, attention.sines = tables
     sequences = lowering.rows * lowering.columns // size
     floats = sequences * (-(-size // 16) * 16 + size) * keys
     lowering.add(

@@ -21,6 +21,8 @@ _FUNCTIONS = {
     "mdnn_group_write": (None, [ctypes.c_void_p, _I, _BYTES, _INTS]),
     "mdnn_evaluate": (None, [ctypes.c_void_p, _INTS, _INTS, _I, _FLOATS, _FLOATS, _I]),
     "mdnn_product": (None, [ctypes.POINTER(CMatrix), _FLOATS, _I, _FLOATS, _I]),
+    "mdnn_pack_halves": (None, [ctypes.c_void_p, _I, _I, _I, ctypes.c_void_p, _I]),
+    "mdnn_pack_lines": (None, [ctypes.c_void_p, _I, _I, _I, ctypes.c_void_p, _I]),
     "mdnn_pack_int4": (None, [_BYTES, _I, _I, ctypes.POINTER(ctypes.c_uint32)]),
 }
 

@@ -32,8 +32,7 @@ class NativePlan:
     """
 
     def __init__(self, network, steps=None, overlap=1, words=0, weights=None, rounded=False):
-        if network.config.tandem.members:
-            raise NotLoweredError("tandem.members: several networks in one")
+        check_single(network.config)
         options = network.options.changed(causal=True, steps=steps)
         if options.adaptive:
             raise NotLoweredError("refeed.step_schedule: positions that take steps of their own")
@@ -81,6 +80,12 @@ class NativePlan:
             kind_step=None if kind_step is None else address(kind_step),
             **{name: address(array) for name, array in parts.items()},
         )
+
+
+def check_single(config):
+    """Refuses the config of several networks in one."""
+    if config.tandem.members:
+        raise NotLoweredError("tandem.members: several networks in one")
 
 
 def _backbone(lowering, network, steps):

@@ -2,13 +2,11 @@
 
 import contextlib
 
-import numpy as np
-
 from mdnn.errors import MdnnError
 from mdnn.kernels.lowering import numbers
 from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
-from mdnn.kernels.network_plan import NativePlan
+from mdnn.kernels.network_plan import NativePlan, check_single
 from mdnn.machine import return_free_memory
 from mdnn.runs.mapped_arrays import MappedArrays
 from mdnn.runs.quantization import read_stored
@@ -41,6 +39,7 @@ def _plan_of_folder(run, steps, overlap, rounded):
 
     The network is forgotten afterwards, unless the run has it already: the library needs none.
     """
+    check_single(run.config)
     # A tokenizer of subwords drops its table at its first text: the network is made in that memory.
     with contextlib.suppress(MdnnError):
         run.tokenizer.ids("a")
@@ -96,15 +95,14 @@ def codes_of(stored, codes, scales=None, offsets=None):
     group = codes.shape[1] * (2 if four else 1)
     if inner % group:
         return None
-    if four:
-        codes = np.concatenate([codes & 15, codes >> 4], axis=1)
     groups = outer, inner // group
     return Codes(
-        codes.reshape(outer, inner),
+        codes.reshape(outer, -1),
         scales.reshape(groups),
         4 if four else 8,
         # Codes of 4 bits are centred unless their groups have offsets.
         8.0 if four and offsets is None else 0.0,
         None if offsets is None else offsets.reshape(groups),
         stored.turned,
+        paired=four,
     )

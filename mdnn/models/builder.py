@@ -3,6 +3,7 @@
 from mdnn.errors import MdnnError
 from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
+from mdnn.models.network_outline import NetworkOutline
 from mdnn.models.parameter_limit import at_most
 from mdnn.models.tandem.tandem_network import TandemNetwork
 from mdnn.tensorflow_graphs import forgetting_gradients
@@ -33,13 +34,31 @@ def build(config, words=(), most=None):
             network has more than `limits.parameters` weights (checked before they are
             allocated), it does not fit in memory, or Keras' default float type is not float32.
     """
+    if config.tandem.members:
+        return _made(TandemNetwork, config, words, most)
+    return _made(Network, config, words, most)
+
+
+def outline(config, words=(), most=None):
+    """Returns the `NetworkOutline` of a config.
+
+    Args:
+        config: `mdnn.Config` without tandem members.
+        words, most: see `build`.
+
+    Raises:
+        MdnnError: see `build`.
+    """
+    return _made(NetworkOutline, config, words, most)
+
+
+def _made(kind, config, words, most):
+    """Returns an object of a class with the arguments `(config, words)`."""
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
         with float32_policy(), at_most(most or config.limits.parameters):
-            if config.tandem.members:
-                return TandemNetwork(config, words)
-            return Network(config, words)
+            return kind(config, words)
     except MdnnError:
         raise
     except Exception as error:

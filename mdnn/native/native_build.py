@@ -1,5 +1,6 @@
 """Builds the native libraries on the user's machine with the C compiler at hand."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -35,10 +36,12 @@ def sources_of(library):
     return [p for p in paths if not p.name.startswith("axis_")]
 
 
+@functools.cache
 def sources_number(library="decoder"):
     """Returns a number that identifies the sources of a library, an int of 63 bits.
 
-    A library holds the number that it was built with: another one is not loaded.
+    A library holds the number that it was built with: another one is not loaded. The sources are
+    read once: a library is asked for anew for each matrix that is packed.
     """
     digest = hashlib.blake2b(digest_size=8)
     for path in sources_of(library):

@@ -5,7 +5,7 @@ import math
 import keras
 
 from mdnn.layers.weight_rules import each_weight
-from mdnn.models.builder import build
+from mdnn.models.builder import build, outline
 from mdnn.runs import quantization_search
 from mdnn.runs.packed_variable import PackedVariable
 from mdnn.runs.quantization import Stored, expanded, read_stored
@@ -33,12 +33,12 @@ def packed_network(config, words, path, most, mapped=None):
         config, words: see `mdnn.build`.
         path: the weights file.
         most: int, see `mdnn.build`.
-        mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the file, for a network that is read and
-            not run: large weights of all storage formats stay in the file. `None`: quantized ones
-            are read.
+        mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the file, for a single network that is
+            read and not run: all weights stay in the file. `None`: quantized ones are read.
 
     Returns:
-        `mdnn.Network`; its quantized weights are `PackedVariable`s and cannot be trained.
+        `mdnn.Network`, whose large quantized weights are `PackedVariable`s and cannot be trained;
+        with `mapped` a `mdnn.models.network_outline.NetworkOutline`, whose weights all are.
 
     Raises:
         MdnnError: see `mdnn.runs.run_files.read_weights`.
@@ -49,9 +49,8 @@ def packed_network(config, words, path, most, mapped=None):
     if mapped is not None:
         used = {part for name, own in stored.items() for part in own.names(name)}
         codes |= {n: Stored("float32", a.shape) for n, a in arrays.items() if n not in used}
-    codes = {
-        n: s for n, s in codes.items() if math.prod(s.shape) >= quantization_search.LEAST_CODES
-    }
+    least = 0 if mapped is not None else quantization_search.LEAST_CODES
+    codes = {n: s for n, s in codes.items() if math.prod(s.shape) >= least}
 
     def placeholder(weight_path, shape, initializer):
         # A variable of this path gets codes and never a value of its own.
@@ -64,7 +63,7 @@ def packed_network(config, words, path, most, mapped=None):
             variable.take_codes(own, [arrays[n] for n in own.names(variable.path)], mapped is None)
 
     with each_weight(placeholder, take_codes):
-        model = build(config, words, most=most)
+        model = (build if mapped is None else outline)(config, words, most=most)
     expected = spec_of({variable.path: variable for variable in model.weights})
     found = {name: ("float32", own.shape) for name, own in stored.items()}
     used = {part for name, own in stored.items() for part in own.names(name)}

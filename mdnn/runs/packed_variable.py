@@ -82,13 +82,22 @@ class PackedVariable(keras.Variable):
     @property
     def value(self):
         value = super().value
-        if len(value.shape) == len(self.shape):
-            # Its value in a `keras.StatelessScope`; its own is a scalar that is not used.
+        if 0 < len(self.shape) == len(value.shape):
+            # Its value in a `keras.StatelessScope`; its own, if it has one, is an unused scalar.
             return value
         if self.inputs is None:
             return self._maybe_autocast(expanded(self.stored, *self._tensors()))
         matrix = expanded_matrix(self.stored, self._tensors())
         return self._maybe_autocast(matrix if self.inputs == "first" else ops.transpose(matrix))
+
+    def as_array(self):
+        """Returns the value as a float32 array; floats without the backend."""
+        if self._arrays is not None and self.stored.dtype in ("float16", "float32"):
+            return np.asarray(self._arrays[0], "float32")
+        return ops.convert_to_numpy(ops.cast(self.value, "float32"))
+
+    def _deferred_initialize(self):
+        """Makes no value at the end of the `keras.StatelessScope` that the variable was made in."""
 
     def _direct_assign(self, value):
         raise TypeError(f"{self.path} is held in {self.stored.dtype} and cannot be assigned")

@@ -60,7 +60,8 @@ class Run:
     def outline(self, mapped):
         """Returns a network to be read block by block, not to be run: the model, or a new one.
 
-        Large weights of a new one take no memory of the backend, which would keep it.
+        Weights of a new one, a `mdnn.models.network_outline.NetworkOutline` on TensorFlow, take no
+        memory of the backend, which would keep it.
 
         Args:
             mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the weights file.

@@ -67,3 +67,19 @@ def test_large_weights_stay_in_the_file(native, folders, monkeypatch, dtype):
     if dtype == "float32":
         right = native_decoder(network).scores(tokens, tokens)
         np.testing.assert_array_equal(mapped.scores(tokens, tokens)[1], right[1])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="weights are mapped there")
+@pytest.mark.parametrize("name", ["pairs", "inner steps"])
+def test_an_outline_is_lowered_as_its_network(native, tmp_path, name):
+    """It makes no graph and no variable of the backend."""
+    network = text_network(name)
+    run = open_run(mdnn.save(network, tmp_path / "run"))
+    outline = run.outline(MappedArrays(run.path / "model.safetensors"))
+    assert not isinstance(outline, keras.Model)
+    assert {weight.path for weight in outline.weights} == {each.path for each in network.weights}
+    assert all(weight._value is None for weight in outline.weights)
+    tokens = run.tokenizer.tokens(run.tokenizer.ids("abc"))[:, :4]
+    found = native_decoder(outline).scores(tokens, tokens)
+    for a, b in zip(found, native_decoder(network).scores(tokens, tokens), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -5,8 +5,9 @@ import ctypes
 import numpy as np
 import pytest
 
+from mdnn.kernels import panel_packing
 from mdnn.kernels import structures as c
-from mdnn.kernels.matrices import Arrays, Codes, pack_int4
+from mdnn.kernels.matrices import Arrays, Codes
 from mdnn.kernels.native_library import floats
 
 SETS = (b"plain", b"avx2", b"avx512", b"avx512vnni")
@@ -104,11 +105,56 @@ def test_groups_that_fit_no_panel_are_expanded():
     assert arrays.matrix(codes).kind == c.FLOAT32
 
 
-def test_codes_are_packed_alike_without_the_library(native, monkeypatch):
-    codes = np.random.default_rng(0).integers(0, 16, size=(21, 85)).astype("uint8")
+PACKINGS = {
+    "int4": (panel_packing.pack_int4, (21, 85), "uint8", 16, ()),
+    "halves": (panel_packing.pack_halves, (85, 48), "uint8", 256, (32,)),
+    "wide halves": (panel_packing.pack_halves, (16, 64), "uint8", 256, (64,)),
+    "int8": (
+        lambda codes: panel_packing.pack_int8(codes.view("int8").T),
+        (85, 44),
+        "uint8",
+        256,
+        (),
+    ),
+    "uneven int8": (
+        lambda codes: panel_packing.pack_int8(codes.view("int8").T),
+        (9, 21),
+        "uint8",
+        256,
+        (),
+    ),
+    "scales": (panel_packing.bundled_rows, (85, 70), "uint16", 1 << 16, ()),
+    "wide scales": (panel_packing.bundled_rows, (150, 3), "uint32", 1 << 32, ()),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_codes_are_packed_alike_without_the_library(native, monkeypatch, packing):
+    pack, shape, dtype, high, more = PACKINGS[packing]
+    codes = np.random.default_rng(0).integers(0, high, size=shape, dtype=dtype)
+    # Divided among threads.
+    monkeypatch.setattr(panel_packing, "LARGE", 0)
+    monkeypatch.setattr(panel_packing, "cores", lambda: 3)
     found = []
     for library in (native, None):
-        monkeypatch.setattr("mdnn.kernels.matrices.native_library", lambda own=library: own)
-        found.append(pack_int4(codes))
+        monkeypatch.setattr(panel_packing, "native_library", lambda own=library: own)
+        found.append(pack(codes, *more))
     np.testing.assert_array_equal(*found)
     assert found[0].any()
+
+
+def test_codes_of_a_file_are_those_of_bytes(native):
+    """Codes two a byte, as files hold them, make the matrix that codes one a byte make."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, 256, size=(20, 48), dtype="uint8")
+    scales = rng.normal(size=(20, 3)).astype("float16")
+    paired = Codes(pairs, scales, 4, 8.0, turned=True, paired=True)
+    single = Codes(panel_packing.single_codes(pairs, 32), scales, 4, 8.0, turned=True)
+    assert (paired.shape, paired.group) == (single.shape, single.group) == ((96, 20), 32)
+    np.testing.assert_array_equal(paired.values(), single.values())
+    # The first half of a group is in the low bits of its bytes.
+    np.testing.assert_array_equal(single.codes[:, :16], pairs[:, :16] & 15)
+    np.testing.assert_array_equal(single.codes[:, 16:32], pairs[:, :16] >> 4)
+    arrays = Arrays()
+    found = [product(native, arrays.matrix(each), np.eye(96)) for each in (paired, single)]
+    np.testing.assert_array_equal(*found)

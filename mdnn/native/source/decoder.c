@@ -319,17 +319,7 @@ MDNN_API void mdnn_product(const mdnn_matrix *m, const float *x, int32_t count, 
     if (p) pool_stop(p);
 }
 
-MDNN_API void mdnn_pack_int4(const uint8_t *codes, int32_t n_in, int32_t n_out, uint32_t *words) {
-    mdnn_matrix m = {.kind = MATRIX_INT4, .n_in = n_in, .n_out = n_out, .codes = words};
-    size_t panels = (n_out + PANEL - 1) / PANEL;
-    memset(words, 0, panels * ((n_in + 7) / 8) * PANEL * sizeof(uint32_t));
-    for (int o = 0; o < n_out; o++) {
-        uint32_t *panel = (uint32_t *)panel_start(&m, o / PANEL) + o % PANEL;
-        size_t step = (size_t)PANEL * bundle_width(&m, o / PANEL);
-        for (int i = 0; i < n_in; i++)
-            panel[i / 8 * step] |= (uint32_t)(codes[(size_t)i * n_out + o] & 15) << (4 * (i % 8));
-    }
-}
+#include "panel_packing.h"
 
 #ifdef MDNN_PYTHON_MODULE
 /* As setup.py builds it, the library is also an importable module, without contents. */

@@ -8,11 +8,22 @@ typedef struct {
     runner *run;
     const entry *entries;
     int count;
+    atomic_int next;               /* panel of a product that no thread has taken */
 } NAME(job);
 
 static void NAME(share)(int total, int number, int threads, int *from, int *to) {
     *from = (int)((int64_t)total * number / threads);
     *to = (int)((int64_t)total * (number + 1) / threads);
+}
+
+/* Takes the next panels of a product: whole bundles, so that a thread that other programs hold up
+ * takes fewer. Returns 0 after the last. */
+static int NAME(take)(atomic_int *next, const mdnn_matrix *m, int threads, int *from, int *to) {
+    const int panels = (m->n_out + PANEL - 1) / PANEL, bundles = (panels + BUNDLE - 1) / BUNDLE;
+    const int each = threads == 1 ? panels : (bundles + 8 * threads - 1) / (8 * threads) * BUNDLE;
+    *from = atomic_fetch_add_explicit(next, each, memory_order_relaxed);
+    *to = *from + each < panels ? *from + each : panels;
+    return *from < panels;
 }
 
 /* The part of an operation that one thread computes. Registers have slack for whole vectors. */
@@ -27,9 +38,9 @@ static void NAME(work)(void *context, int number, int threads) {
     float *src = run->registers[op->src] + op->src_offset;
     if (op->kind == OP_DENSE) {
         const mdnn_matrix *m = op->extra;
-        NAME(share)((m->n_out + PANEL - 1) / PANEL, number, threads, &from, &to);
-        NAME(product)(m, from, to, src, ss, count, dst, ds, op->vector, run->sums,
-                      run->scratch[number]);
+        while (NAME(take)(&job->next, m, threads, &from, &to))
+            NAME(product)(m, from, to, src, ss, count, dst, ds, op->vector, run->sums,
+                          run->scratch[number]);
         return;
     }
     if (op->kind == OP_ATTEND && count == 1) {
@@ -122,7 +133,7 @@ static void NAME(run)(runner *run, const entry *entries, int count) {
     const mdnn_plan *plan = run->plan;
     for (int k = 0; k < plan->ops; k++) {
         const mdnn_op *op = plan->op + k;
-        NAME(job) job = {op, run, entries, count};
+        NAME(job) job = {op, run, entries, count, 0};
         int64_t cost = (int64_t)op->n * count;
         if (op->kind == OP_MIX) {
             for (int t = 0; t < count; t++)
@@ -148,7 +159,9 @@ static void NAME(run)(runner *run, const entry *entries, int count) {
         } else if (op->kind == OP_POSITIONS) {
             cost *= op->n;
         }
-        if (cost < 4096) NAME(work)(&job, 0, 1);
+        /* One position is divided among threads by its outputs or heads alone. */
+        const int whole = count == 1 && op->kind != OP_DENSE && op->kind != OP_ATTEND;
+        if (cost < 4096 || whole) NAME(work)(&job, 0, 1);
         else parallel(run->pool, NAME(work), &job);
     }
 }
@@ -159,21 +172,22 @@ typedef struct {
     size_t x_stride, y_stride;
     int count;
     float *y, **scratch;
+    atomic_int next;
 } NAME(dense_job);
 
 static void NAME(dense_work)(void *context, int number, int threads) {
     NAME(dense_job) *job = context;
     int from, to;
-    NAME(share)((job->matrix->n_out + PANEL - 1) / PANEL, number, threads, &from, &to);
-    NAME(product)(job->matrix, from, to, job->x, job->x_stride, job->count, job->y, job->y_stride,
-                  job->bias, job->sums, job->scratch[number]);
+    while (NAME(take)(&job->next, job->matrix, threads, &from, &to))
+        NAME(product)(job->matrix, from, to, job->x, job->x_stride, job->count, job->y,
+                      job->y_stride, job->bias, job->sums, job->scratch[number]);
 }
 
 static void NAME(dense)(pool *pool, const mdnn_matrix *m, float *x, size_t x_stride,
                         int count, float *y, size_t y_stride, const float *bias, float *sums,
                         float **scratch) {
     NAME(prepare)(m, x, x_stride, count, sums);
-    NAME(dense_job) job = {m, x, bias, sums, x_stride, y_stride, count, y, scratch};
+    NAME(dense_job) job = {m, x, bias, sums, x_stride, y_stride, count, y, scratch, 0};
     if ((int64_t)m->n_in * m->n_out * count < 4096) NAME(dense_work)(&job, 0, 1);
     else parallel(pool, NAME(dense_work), &job);
 }

@@ -155,6 +155,15 @@ MDNN_API void mdnn_evaluate(mdnn_group *group, const int32_t *tokens, const int3
 /* Multiplies `x` `[count, n_in]` by a matrix, for tests. */
 MDNN_API void mdnn_product(const mdnn_matrix *matrix, const float *x, int32_t count, float *y,
                            int32_t threads);
+/* Packs codes of 4 bits as weights files hold them, into the words of MATRIX_INT4, which are zeros:
+ * `[n_out, n_in / group, group / 2]`, a group's first half in the low bits of its bytes, its
+ * second half in the high ones. `group`: a multiple of 16 that divides n_in. */
+MDNN_API void mdnn_pack_halves(const uint8_t *rows, int32_t n_in, int32_t n_out, int32_t group,
+                               uint32_t *words, int32_t threads);
+/* Lays out items of 2 or 4 bytes `[n_out, lines]`: scales, or words of 4 codes of 8 bits, as
+ * `[bundles, lines, panels, 16]`. `out` holds zeros. */
+MDNN_API void mdnn_pack_lines(const void *rows, int32_t size, int32_t lines, int32_t n_out,
+                              void *out, int32_t threads);
 /* Packs codes `[n_in, n_out]` of 4 bits, a byte each, into the words of MATRIX_INT4. */
 MDNN_API void mdnn_pack_int4(const uint8_t *codes, int32_t n_in, int32_t n_out, uint32_t *words);
 
