@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted((ROOT / "mdnn").rglob("*.py"))
 
 ROOMS = (
-    ("errors", "option_field"),
+    ("errors", "option_field", "encoding_guess"),
     ("text_encodings", "file_systems", "standard_streams", "keras_settings"),
     ("files",),
     ("strict_json", "machine", "runtime", "tensorflow_graphs"),

@@ -50,6 +50,7 @@ def _database():
             "tokenize = 'unicode61 remove_diacritics 2')"
         )
     except sqlite3.OperationalError as error:
+        database.close()
         raise MdnnError(
             f"searching a folder needs SQLite's FTS5: {error}; if TensorFlow was imported before "
             "sqlite3, import sqlite3 first"
@@ -79,7 +80,6 @@ class FolderIndex:
         if not self.folder.is_dir():
             raise MdnnError(f"expected a folder to search, there is none at {str(folder)!r}")
         self.lock, self.left_out = threading.Lock(), 0
-        self.database = _database()
         self.texts = {}
         for path in _paths(self.folder):
             name = path.relative_to(self.folder).as_posix()
@@ -88,10 +88,12 @@ class FolderIndex:
             text = self._read(path)
             if text is not None:
                 self.texts[name] = text
-                self._add(name, text)
         if not self.texts:
             raise MdnnError(f"no texts to search in {str(folder)!r}")
         self.names = sorted(self.texts)
+        self.database = _database()
+        for name, text in self.texts.items():
+            self._add(name, text)
 
     def _read(self, path):
         try:

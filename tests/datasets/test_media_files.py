@@ -155,7 +155,7 @@ BAD_FILES = {
     "b.png": (b"", "received an empty file"),
     "a.txt": (b"ab\xff", "is not UTF-8 text: byte 0xff at offset 2 of 3; it seems to be cp1252"),
     "a.gif": (b"GIF89a", "a truncated GIF: it ends at byte 6"),
-    "a.tif": (b"II*\0", r"expected a file \.txt, \.png, \.jpg, .*\.aif or a folder of pictures"),
+    "a.tif": (b"II*\0", r"expected a file \.txt, \.png, \.jpg, .*\.caf or a folder of pictures"),
 }
 
 

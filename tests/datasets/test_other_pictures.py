@@ -43,6 +43,19 @@ def test_pictures(tmp_path, suffix):
             read_item(path)
 
 
+def test_a_gif_that_lacks_nothing_but_its_end(tmp_path):
+    """As IDLE's icons of old; one byte less, and a film, are refused."""
+    path = save(tmp_path / "a.gif", COLOURED)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    np.testing.assert_array_equal(read_item(path).value, COLOURED)
+    film = save(tmp_path / "b.gif", COLOURED, [COLOURED[::-1].copy()], duration=100)
+    for short in (data[:-2], data[:10], film.read_bytes()[:-1]):
+        path.write_bytes(short)
+        with pytest.raises(MdnnError, match=r"a\.gif: a truncated GIF"):
+            read_item(path)
+
+
 def test_bits_and_palettes_of_bmp(tmp_path):
     for mode in ("1", "L", "P", "RGB"):
         picture = Image.fromarray(COLOURED).convert(mode)

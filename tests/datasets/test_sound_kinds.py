@@ -33,6 +33,10 @@ def make_wav(
 
 
 def extensible(kind, bits, guid=GUID, order="<"):
+    """Of RIFX the numbers of the GUID are big endian, as libsndfile and scipy have them."""
+    if order == ">" and guid == GUID:
+        guid = struct.pack(">HH", 0, 0x10) + GUID[6:]
+        return struct.pack(">HHII", 22, bits, 4, kind) + guid
     return struct.pack(f"{order}HHIH", 22, bits, 4, kind) + guid
 
 
@@ -184,7 +188,10 @@ def encoded(form, subtype, samples, rate=16_000):
 
 @pytest.mark.parametrize(
     ("suffix", "form", "subtype"),
-    [(".flac", "FLAC", "PCM_16"), (".aiff", "AIFF", "PCM_16"), (".flac", "FLAC", "PCM_24")],
+    [
+        *[(".flac", "FLAC", "PCM_16"), (".flac", "FLAC", "PCM_24"), (".aiff", "AIFF", "PCM_16")],
+        *[(".au", "AU", "PCM_16"), (".caf", "CAF", "PCM_16"), (".aifc", "AIFF", "PCM_16")],
+    ],
 )
 def test_formats_that_lose_nothing(tmp_path, suffix, form, subtype):
     path = tmp_path / f"a{suffix}"
@@ -228,7 +235,7 @@ def test_sounds_that_are_none(tmp_path, monkeypatch):
     for data in (b"", b"fLaC", b"hello" * 99, encoded("FLAC", "PCM_16", TONE)[:60]):
         path.write_bytes(data)
         with pytest.raises(
-            MdnnError, match=r"a\.flac: (no sound that can be read|a sound|a trunc)"
+            MdnnError, match=r"a\.flac: (no sound that can be read: [\w ]+\.$|a sound|a trunc)"
         ):
             read_item(path)
     monkeypatch.setattr("mdnn.datasets.media.sound_files.MAX_SAMPLES", 999)

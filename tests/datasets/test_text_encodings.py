@@ -10,8 +10,9 @@ from mdnn.datasets import open_dataset
 from mdnn.datasets.media.media_files import read_item
 from mdnn.datasets.text.text_sources import read_text
 from mdnn.datasets.text.text_splits import open_text
+from mdnn.encoding_guess import likely_encoding
 from mdnn.errors import MdnnError
-from mdnn.text_encodings import check_encoding, decode_text, likely_encoding
+from mdnn.text_encodings import check_encoding, decode_text
 
 TEXTS = {
     "German": "Über die Straße gehen schöne Mädchen, größer als früher. Ärger im Café.\r\n" * 5,
@@ -21,6 +22,24 @@ TEXTS = {
     "Chinese": "天地玄黄,宇宙洪荒。日月盈昃,辰宿列张。我们的中国语言\n" * 5,
     "Taiwanese": "天地玄黃,宇宙洪荒。日月盈昃,我們說中國語言。這個\n" * 5,
     "Korean": "다람쥐 헌 쳇바퀴에 타고파. 대한민국 만세\n" * 5,
+    "Windows Japanese": "①いろはにほへと ちりぬるを。東京は日本の首都です。髙橋さん\n",
+    "Windows Korean": "다람쥐 헌 쳇바퀴에 타고파. 똠방각하 펲시콜라 아햏햏\n",
+    "Polish": "Zażółć gęślą jaźń. W Szczebrzeszynie chrząszcz brzmi w trzcinie. Łódź.\n",
+    "Czech": "Příliš žluťoučký kůň úpěl ďábelské ódy. Řekni mi, čeho se bojíš.\n",
+    "Hungarian": "Árvíztűrő tükörfúrógép. Az őszi eső után a szőlő már érett volt.\n",
+    "Croatian": "Čađavi šešir. Žuti đak šeće kroz šumu, a ljubičice cvjetaju.\n",
+    "Romanian": "Şi aşa a început totul; în casă, lângă uşă, era o pisică. Ţara lui.\n",
+    "Turkish": "Pijamal\u0131 hasta yağ\u0131z şoföre çabucak güvendi. İstanbul'da güneşli.\n",
+    "Icelandic": "Kæmi ný öxi hér ykist þjófum nú bæði víl og ádrepa. Það er gott veður.\n",
+    "Italian": "Perché è così? La città è più bella, però non può essere già là.\n",
+    "Spanish": "¿Qué tal? El niño comió piñas y el pingüino bebió güisqui. ¡Olé!\n",
+    "Portuguese": "A ação não é fácil: coração, mãe, avó, avô, às três. Você está.\n",
+    "Swedish": "Åsa går över ån. Kött och mjölk är bra på hösten. Sjösjuka.\n",
+    "Ukrainian": "Чуєш їх, доцю, Кумедна ж ти, прощайся без ґольфів! Їжак.\n",
+    "Greek": "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία. Καλημέρα κόσμε, τι κάνεις;\n",
+    "Hebrew": "דג סקרן שט בים מאוכזב ולפתע מצא לו חברה. שלום עולם\n",
+    "Arabic": "صِف خَلقَ خَودِ كَمِثلِ الشَمسِ إِذ بَزَغَت. السلام عليكم\n",
+    "Thai": "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า กว่าบรรดาฝูงสัตว์เดรัจฉาน\n",
 }
 
 # Language, encoding, and the one that is named (cp1252 holds Latin-1's letters, too).
@@ -47,6 +66,32 @@ ENCODED = [
     ("Chinese", "utf-16", "utf-16"),
     ("Taiwanese", "big5", "big5"),
     ("Korean", "euc-kr", "euc-kr"),
+    ("Korean", "iso2022_kr", "iso2022_kr"),
+    ("Windows Korean", "cp949", "cp949"),
+    ("Windows Japanese", "cp932", "cp932"),
+    ("Polish", "cp1250", "cp1250"),
+    ("Polish", "iso-8859-2", "iso-8859-2"),
+    ("Czech", "cp1250", "cp1250"),
+    ("Czech", "iso-8859-2", "iso-8859-2"),
+    ("Hungarian", "cp1250", "cp1250"),
+    ("Croatian", "cp1250", "cp1250"),
+    ("Romanian", "cp1250", "cp1250"),
+    ("Turkish", "cp1254", "cp1254"),
+    ("Icelandic", "cp1252", "cp1252"),
+    ("Italian", "cp1252", "cp1252"),
+    ("Spanish", "mac-roman", "mac-roman"),
+    ("Spanish", "cp850", "cp850"),
+    ("German", "cp850", "cp850"),
+    ("German", "mac-roman", "mac-roman"),
+    ("Portuguese", "cp1252", "cp1252"),
+    ("Swedish", "cp1252", "cp1252"),
+    ("Swedish", "cp850", "cp850"),
+    ("Ukrainian", "cp1251", "cp1251"),
+    ("Greek", "cp1253", "cp1253"),
+    ("Greek", "iso-8859-7", "cp1253"),
+    ("Hebrew", "cp1255", "cp1255"),
+    ("Arabic", "cp1256", "cp1256"),
+    ("Thai", "cp874", "cp874"),
 ]
 
 
@@ -62,6 +107,18 @@ def test_the_refusal_names_the_encoding_that_then_reads_it(tmp_path, language, e
         assert message.endswith(f"; it seems to be {named}: data.encoding = '{named}'")
         assert read_text(source, named) == TEXTS[language]
     assert read_item(path, encoding=named).value == TEXTS[language]
+
+
+def test_seven_bit_texts_of_japan_are_not_taken_for_ascii(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXTS["Japanese"].encode("iso2022_jp"))
+    with pytest.raises(MdnnError, match=r"byte 0x1b .* seems to be iso2022_jp: data.encoding"):
+        read_text(path)
+    assert read_text(path, "iso2022_jp") == TEXTS["Japanese"]
+    # Colours and other sequences of terminals are text.
+    colours = "\x1b[31mred\x1b[0m \x1b(B \x1b$ 5\n"
+    path.write_bytes(colours.encode())
+    assert read_text(path) == colours
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])

@@ -63,7 +63,7 @@ class Picture:
 
     def likelihood(self, values):
         """The sum of the log-probabilities of all pixels, each given all the others."""
-        each = np.arange(PIXELS)
+        each, values = np.arange(PIXELS), values.astype(int)
         return self.logs(np.where(np.eye(PIXELS) > 0, -1, values))[each, each, values].sum()
 
 

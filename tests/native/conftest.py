@@ -6,11 +6,13 @@ from mdnn.native import axis_library, native_build
 
 
 @pytest.fixture(scope="session")
-def built_axes(request):
+def built_axes(request, tmp_path_factory):
     """The path of the library; it is compiled again only when its sources change."""
     if native_build.compiler() is None:
         pytest.skip("no C compiler (cc, gcc or clang) to build the native library with")
-    folder = request.config.cache.mkdir("native")
+    # Without pytest's cache (`-p no:cacheprovider`) it is compiled in each session.
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("native") if cache else tmp_path_factory.mktemp("native")
     path = folder / native_build.library_path("axes").name
     return path if path.is_file() else native_build.build_native(path, library="axes")
 

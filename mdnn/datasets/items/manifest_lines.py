@@ -5,8 +5,8 @@ import collections.abc
 
 import numpy as np
 
+from mdnn.encoding_guess import likely_encoding
 from mdnn.errors import MdnnError
-from mdnn.text_encodings import likely_encoding
 
 KEPT = 1 << 20
 """Bytes at the beginning of a manifest whose lines are kept as objects."""

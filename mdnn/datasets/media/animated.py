@@ -45,7 +45,7 @@ def decode_picture(data, form, name, convert=False):
     if form == "WEBP" and not features.check("webp"):
         raise MdnnError(f"{name}: the installed Pillow reads no WebP files")
     complete = {
-        "GIF": data.rstrip(b"\0").endswith(b";"),
+        "GIF": data.rstrip(b"\0").endswith(b";") or _is_whole_gif(data),
         "WEBP": len(data) >= 8 + int.from_bytes(data[4:8], "little"),
         "BMP": True,
     }
@@ -55,6 +55,35 @@ def decode_picture(data, form, name, convert=False):
     if form != "WEBP" and is_grey(pixels):
         pixels = pixels[..., :1]
     return pixel_item(pixels[0] if len(pixels) == 1 else pixels, name)
+
+
+def _is_whole_gif(data):
+    """Returns whether a GIF of one picture lacks nothing but the mark of its end.
+
+    Such files are in use. A film that ends with one of its frames may have had others.
+    """
+    try:
+        at, pictures = 13 + _table_bytes(data[10]), 0
+        while at < len(data):
+            kind = data[at : at + 1]
+            if kind == b",":
+                pictures += 1
+                at += 11 + _table_bytes(data[at + 9])
+            elif kind == b"!" and data[at + 1] != 0xFF:
+                at += 2
+            else:
+                return False
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+    except IndexError:
+        return False
+    return pictures == 1 and at == len(data)
+
+
+def _table_bytes(flags):
+    """Returns the bytes of the colour table that a GIF's flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 128 else 0
 
 
 def read_frames(data, form, name, convert, skip=0):

@@ -57,8 +57,9 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
             - `.txt`: a text; a byte order mark is dropped, line ends are kept.
             - `.png`, `.gif`, `.webp`: a picture; if it is animated, a film.
             - `.jpg`, `.jpeg`, `.bmp`: a picture.
-            - `.wav`: a sound; `.flac`, `.ogg`, `.oga`, `.opus`, `.mp3`, `.aiff`, `.aif`, too,
-              where the package soundfile is installed (`pip install 'mdnn[sound]'`).
+            - `.wav`: a sound; `.flac`, `.ogg`, `.oga`, `.opus`, `.mp3`, `.aiff`, `.aif`, `.aifc`,
+              `.au` and `.caf`, too, where the package soundfile is installed
+              (`pip install 'mdnn[sound]'`).
             - a folder: a film (see `read_video`).
         rate: Integer, samples per second that a sound is resampled to; `None`: its own.
         convert: Boolean, whether conversions that lose something are made.

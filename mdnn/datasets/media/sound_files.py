@@ -60,7 +60,7 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
 
 
 def decode_compressed(data, rate=None, name="a sound", convert=False):
-    """Returns the sound in the bytes of a FLAC, OGG (Vorbis, Opus), MP3 or AIFF file.
+    """Returns the sound in the bytes of a FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU or CAF file.
 
     The package soundfile decodes it. Formats that lose something themselves (Vorbis, Opus, MP3)
     are rounded to 16 bit without a word, as every player does.
@@ -103,7 +103,9 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
     except MdnnError:
         raise
     except Exception as error:  # decoders raise whatever they like on damaged files
-        raise MdnnError(f"{name}: no sound that can be read: {error}") from None
+        # without the name of the object that it was read from
+        reason = str(error).rpartition(": ")[2]
+        raise MdnnError(f"{name}: no sound that can be read: {reason}") from None
     if not len(samples):
         raise MdnnError(f"{name}: a sound without samples")
     # of MP3 the number of samples is an estimate

@@ -20,8 +20,9 @@ _NAMES = {
     255: "AAC",
 }
 
-# What follows the format's number in the GUID of WAVE_FORMAT_EXTENSIBLE.
-_GUID = bytes.fromhex("000000001000800000aa00389b71")
+# The end of the GUID of WAVE_FORMAT_EXTENSIBLE. Before it stand the format's number, of four
+# bytes, and two numbers of two bytes.
+_GUID_END = bytes.fromhex("800000aa00389b71")
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,12 @@ def _layout(body, order, name):
     kind, channels, rate, _, block, bits = struct.unpack(f"{order}HHIIHH", body[:16])
     if kind == EXTENSIBLE:
         guid = body[24:40]
-        number = struct.unpack(f"{order}H", guid[:2])[0] if len(guid) == 16 else None
-        if number is None or guid[2:] != _GUID:
+        kind = _extensible_kind(guid, order)
+        if kind is None:
             raise MdnnError(
                 f"{name}: expected a WAV file of samples, received WAVE_FORMAT_EXTENSIBLE of "
                 f"the kind {guid.hex() or 'none'}"
             )
-        kind = number
     width = (bits + 7) // 8
     widths = {PCM: range(1, 9), FLOAT: (4, 8), A_LAW: (1,), MU_LAW: (1,)}
     if kind not in widths:
@@ -121,3 +121,16 @@ def _layout(body, order, name):
             f"{name}: a damaged WAV: {bits} bit samples of {channels} channels in {block} bytes"
         )
     return kind, channels, rate, width
+
+
+def _extensible_kind(guid, order):
+    """Returns the format's number in a GUID; `None` for a GUID that holds none.
+
+    In RIFX the numbers of a GUID are big endian, too; some programs write them as in RIFF.
+    """
+    for each in dict.fromkeys((order, "<")):
+        if len(guid) == 16 and guid[8:] == _GUID_END:
+            number, low, high = struct.unpack(f"{each}IHH", guid[:8])
+            if (low, high) == (0, 0x10) and number < 2**16:
+                return number
+    return None

@@ -6,8 +6,8 @@ import stat
 import sys
 
 from mdnn.datasets.media.suffixes import PICTURES, SOUNDS
+from mdnn.encoding_guess import is_binary
 from mdnn.errors import MdnnError
-from mdnn.text_encodings import is_binary
 
 # Names of each kind of what is left out that a line tells.
 _NAMED = 3

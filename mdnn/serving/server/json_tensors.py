@@ -1,8 +1,8 @@
 """Converts between JSON and arrays as TensorFlow Serving does (its guide "RESTful API").
 
 A request holds `instances`, a list with a value (or an object of all inputs) for each row, or
-`inputs`, one tensor (or an object of them); `signature_name` says which function is asked. Bytes
-are `{"b64": "..."}`. An answer to `instances` is `predictions`, to `inputs` `outputs`.
+`inputs`, one tensor (or an object of them), and the `signature_name` of the function. Bytes are
+`{"b64": "..."}`. An answer to `instances` is `predictions`, to `inputs` `outputs`.
 """
 
 import base64
@@ -11,8 +11,10 @@ import json
 
 import numpy as np
 
+from mdnn.errors import MdnnError
 from mdnn.serving.server.request_limits import BAD, RefusalError
 from mdnn.serving.server.signatures import is_file
+from mdnn.strict_json import check_nesting
 
 DEFAULT = "serving_default"
 
@@ -25,12 +27,14 @@ MOST_AXES = 8
 def parse(body):
     """Returns the JSON object in a request's body, bytes."""
     try:
-        request = json.loads(body.decode("utf-8"))
+        text = body.decode("utf-8")
+        check_nesting(text, "the body")
+        request = json.loads(text)
     except UnicodeDecodeError as error:
         raise RefusalError(BAD, f"JSON Parse error: not UTF-8 at offset: {error.start}") from None
     except json.JSONDecodeError as error:
         raise RefusalError(BAD, f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, MdnnError) as error:
         # Numbers of thousands of digits; brackets in brackets.
         raise RefusalError(BAD, f"JSON Parse error: {error}") from None
     if not isinstance(request, dict):
@@ -216,8 +220,8 @@ def _reader(name, dtype):
     def truth(value):
         return value if isinstance(value, bool) else refuse(value)
 
-    own = {"string": text, "bool": truth}
-    return own.get(dtype, number if dtype.startswith("float") else whole)
+    readers = {"string": text, "bool": truth}
+    return readers.get(dtype, number if dtype.startswith("float") else whole)
 
 
 def write_answer(outputs, rows):
@@ -236,9 +240,8 @@ def write_answer(outputs, rows):
     outputs = {name: _readable(name, np.asarray(value)) for name, value in outputs.items()}
     numbers = sum(array.size for array in outputs.values())
     if numbers > MOST_NUMBERS:
-        raise RefusalError(
-            BAD, f"an answer of {numbers} numbers; at most {MOST_NUMBERS}: send fewer rows"
-        )
+        most = f"at most {MOST_NUMBERS}: send fewer rows"
+        raise RefusalError(BAD, f"an answer of {numbers} numbers; {most}")
     if not rows:
         values = {name: _json(array) for name, array in outputs.items()}
         return _object({"outputs": _only(values)}).encode()
@@ -288,7 +291,6 @@ def _readable(name, array):
 
 def _shown(value, most=80):
     """Returns a JSON value for an error message, truncated."""
-    # Only as much of a large one as is shown.
     if isinstance(value, (list, dict)) and len(value) > most:
         return f"{type(value).__name__} of {len(value)}"
     try:

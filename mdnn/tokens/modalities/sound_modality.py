@@ -9,7 +9,10 @@ from mdnn.tokens.modalities.item_modality import ItemModality
 ZERO = 32768
 """Offset from int16 samples to unsigned 16-bit values; silence is 32,768."""
 
-COMPRESSED_SOUNDS = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
+COMPRESSED_SOUNDS = (
+    *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".au", ".caf"),
+)
 """Ends of the names of sound files that are read through the package soundfile."""
 
 
