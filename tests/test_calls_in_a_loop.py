@@ -1,7 +1,8 @@
 """Calls in a loop leave nothing behind: memory is flat, by path and opened.
 
-`make test` makes a few calls of each public function; `make test-long` makes 400 (less where a call
-takes seconds, `MDNN_LOOP_CALLS`) and prints what stays of each.
+`make test` makes a few calls of each public function; `make test-long` makes 400
+(`MDNN_LOOP_CALLS`), 40 of those that take seconds (`MDNN_SLOW_LOOP_CALLS`), and prints what stays
+of each.
 """
 
 import functools
@@ -24,7 +25,7 @@ from mdnn.runs.inspection import inspect
 from mdnn.runs.run_folder import open_run
 
 CALLS = int(os.environ.get("MDNN_LOOP_CALLS", "400"))
-SLOW = 40
+SLOW_CALLS = int(os.environ.get("MDNN_SLOW_LOOP_CALLS", str(max(8, CALLS // 10))))
 """Calls of those that take seconds each: they train or write a whole folder."""
 
 NUMBERS = itertools.count()
@@ -200,7 +201,7 @@ def test_a_few_calls(made, name):
 @pytest.mark.parametrize("name", LIGHT | HEAVY)
 def test_many_calls(made, name):
     """Memory is flat: what stays of a call is below what any object of it would take."""
-    number = CALLS if name in LIGHT else max(8, CALLS * SLOW // 400)
-    megabytes, seconds = growth((LIGHT | HEAVY)[name], made, number, max(4, number // 8))
+    number = CALLS if name in LIGHT else SLOW_CALLS
+    megabytes, seconds = growth((LIGHT | HEAVY)[name], made, number, max(4, min(number // 8, 20)))
     print(f"\n{name}: {number} calls, {megabytes:.3f} MB stay of each, {1e3 * seconds:.0f} ms each")
     assert megabytes < (0.05 if name in LIGHT else 0.5)

@@ -25,7 +25,7 @@ PUZZLE_SIZES = {
 
 _NAME = re.compile(rf"({'|'.join(PUZZLE_SIZES)})-([0-9]+(?:x[0-9]+)*)")
 
-TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk")
+TABLES = (".csv", ".tsv", ".txt", ".sdm", ".sdk", ".ss", ".jsonl")
 """Suffixes of file names that are read as sudokus by default."""
 
 KNOWN = "sudoku-9x9, maze-9x9, prefix-sums-32, addition-20"

@@ -52,6 +52,21 @@ FORMS = {
     "underscores": f"{P.replace('0', '_')},{S}\n",
     "Project Euler": "Grid 01\n" + "\n".join(SQUARE) + "\nGrid 02\n" + "\n".join(SQUARE) + "\n",
     "squares": "\n".join(SQUARE) + "\n\n" + "\n".join(SQUARE),
+    "squares of numbers": "\n".join(",".join(row) for row in SQUARE) + "\n",
+    "squares with cells left out": "\n".join(";".join(row).replace("0", "") for row in SQUARE),
+    "Simple Sudoku": "\n".join(
+        ("*-----------*\n" if n == 0 else "|---+---+---|\n" if n % 3 == 0 else "")
+        + "|".join(["", row[:3], row[3:6], row[6:], ""]).replace("0", ".")
+        for n, row in enumerate(SQUARE)
+    )
+    + "\n*-----------*\n",
+    "SadMan": "#A somebody\n[Puzzle]\n" + "\n".join(SQUARE) + "\n[State]\n" + "\n".join(SQUARE),
+    "a column for each cell": ",".join(P) + "\n",
+    "a column for each cell, left out": ",".join(P + S).replace("0", "") + "\n",
+    "a column for each cell, a header": ",".join(f"c{n}" for n in range(81)) + "\n" + ",".join(P),
+    "Excel": f"sep=;\r\npuzzle;solution\r\n{P};{S}\r\n",
+    "JSON lines": f'{{"puzzle": "{P}", "solution": "{S}"}}\n' * 2,
+    "JSON lines, other names": f'{{"id": 1, "start": "{P}", "end": "{S}"}}\n',
     "drawn squares": "\n".join(
         line
         for n, row in enumerate(SQUARE)
@@ -76,7 +91,7 @@ def test_published_forms(tmp_path, text):
     assert {corpus.task.text(s) for s in corpus.held.solutions} == {S}
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.TSV", "a.sdm", "a.sdk", "a.csv"])
+@pytest.mark.parametrize("name", ["a.txt", "a.TSV", "a.sdm", "a.sdk", "a.ss", "a.jsonl", "a.csv"])
 def test_names_of_files(tmp_path, name):
     assert len(open_puzzles(write(tmp_path, f"{P}\n", name), validation=0.0).held.puzzles) == 1
 
@@ -112,6 +127,9 @@ def test_other_puzzles_without_a_header(tmp_path):
         (f"x,{P}\nx\n", "line 2: expected a puzzle in column 2; received 1 columns"),
         ("\n".join(SQUARE[:8]), "line 8: expected 9 lines of 9 symbols, a sudoku; received 8"),
         ("\n".join([*SQUARE[:4], "hello"]), "line 5: expected 9 lines .* from line 1 on"),
+        ('{"puzzle": "1"}\n{"b": 1}\n', r"line 2: expected an object with the keys of the first"),
+        ('{"puzzle": \n', "line 1: not JSON"),
+        ("sep=;\n", "line 1: expected a header"),
         ("Grid 01\n", "line 1: expected 9 lines of 9 symbols, a sudoku; received 0"),
     ],
 )

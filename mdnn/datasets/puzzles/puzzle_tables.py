@@ -8,7 +8,9 @@ import io
 import itertools
 import re
 
+from mdnn.datasets.puzzles.puzzle_squares import is_border, joined_cells, square_row, square_side
 from mdnn.errors import MdnnError
+from mdnn.strict_json import parse_json
 from mdnn.text_encodings import check_encoding, decode_text, undecodable
 
 PUZZLE = (
@@ -45,6 +47,9 @@ SOLUTION = (
 BLANKS = ".0_-*?xX"
 """Symbols of empty cells in sudokus."""
 
+# The first line of files that Excel is to read, which names their delimiter.
+_EXCEL = re.compile(r'"?sep=(.)"?')
+
 # Bytes at the start of a file that are used to detect its encoding.
 _LOOKED_AT = 1 << 16
 
@@ -52,18 +57,17 @@ _LOOKED_AT = 1 << 16
 _SIZES = {16: 4, 36: 6, 81: 9}
 
 _SUDOKU = re.compile(rf"[1-9{re.escape(BLANKS)}]+")
-_RULE = re.compile(r"[-+|=\s]*")
 
 
 def table_rows(path, symbols=None, sudoku=True, encoding="utf-8"):
     """Yields the rows of a table of puzzles.
 
-    Supported formats, each with or without a header: columns separated by commas, semicolons,
-    tabs, vertical bars or spaces (sudoku-exchange's bank), one puzzle per line, and sudokus as
-    squares of several lines. A header may use the column names in `PUZZLE` and `SOLUTION`;
-    otherwise the first column with the form of a puzzle is the puzzle, the second its solution.
-    Empty lines are skipped, and so are comments in files of sudokus (lines that start with "#" or
-    "//").
+    Supported formats, each with or without a header: columns separated by commas, semicolons, tabs,
+    vertical bars or spaces (sudoku-exchange's bank), one puzzle per line, a JSON object per line,
+    sudokus with a column per cell, and sudokus as squares of several lines. A header may use the
+    column names in `PUZZLE` and `SOLUTION`; otherwise the first column with the form of a puzzle is
+    the puzzle, the second its solution. Empty lines are skipped, and so are comments in files of
+    sudokus (lines that start with "#" or "//").
 
     Args:
         path: Path of the file.
@@ -124,10 +128,15 @@ class _Table:
         first = next(self._lines(), None)
         if first is None:
             raise MdnnError(f"{self.path}, line 1: {self._expected()}; received an empty file")
-        line = first.strip()
-        delimiter = next((mark for mark in ",;\t|" if mark in line), None)
-        if delimiter in (None, "|") and (size := self._side(first)):
-            yield from self._squares(first, size)
+        line, delimiter = first.strip(), None
+        if (excel := _EXCEL.fullmatch(line)) and (following := next(self._lines(), None)):
+            first, delimiter = following, excel[1]
+        delimiter = delimiter or next((mark for mark in ",;\t|" if mark in line), None)
+        if self.sudoku and (size := square_side(first, delimiter, self._sizes())):
+            yield from self._squares(first, size, delimiter)
+            return
+        if self.sudoku and line.startswith("{"):
+            yield from self._table(self._objects(first))
             return
         if delimiter is None and (not self.sudoku or len(line.split()) == 1):
             cells = ([line] for line in self._stripped(first))
@@ -139,6 +148,8 @@ class _Table:
 
     def _table(self, cells):
         """Yields `(line, puzzle, solution)` from lists of cells; the first may be a header."""
+        if self.sudoku:
+            cells = joined_cells(cells, self._symbol_counts())
         head = next(cells)
         number = self.number
         named = [word.strip().lower() for word in head]
@@ -208,26 +219,38 @@ class _Table:
         except csv.Error as error:
             raise MdnnError(f"{self.path}, line {self.number}: invalid CSV row: {error}") from None
 
-    def _side(self, line):
-        """Returns the size of a sudoku whose square starts with this line, or `None`."""
-        if not self.sudoku:
-            return None
-        line = _cell_symbols(line)
-        known = [_SIZES[self.symbols]] if self.symbols in _SIZES else list(_SIZES.values())
-        is_title = re.fullmatch(r"(grid|puzzle|sudoku|no\.?|game)\s*[#:]?\s*\d+:?", line.lower())
-        if is_title:
-            return known[-1]
-        return len(line) if len(line) in known and _SUDOKU.fullmatch(line) else None
-
-    def _squares(self, first, side):
-        """Yields sudokus written as squares of lines, with optional titles between them."""
-        rows, start = [], 0
+    def _objects(self, first):
+        """Yields the cells of JSON objects, one a line: first their keys, then their values."""
+        keys = None
         for line in itertools.chain([first], self._lines()):
-            symbols = _cell_symbols(line)
+            where = f"{self.path}, line {self.number}"
+            table = parse_json(line, where)
+            if not isinstance(table, dict) or (keys is not None and table.keys() != keys):
+                raise MdnnError(f"{where}: expected an object with the keys of the first line")
+            if keys is None:
+                keys = table.keys()
+                yield [key.lower() for key in keys]
+            yield [value if isinstance(value, str) else "" for value in table.values()]
+
+    def _sizes(self):
+        """Returns the sizes of squares that are expected."""
+        return [_SIZES[self.symbols]] if self.symbols in _SIZES else list(_SIZES.values())
+
+    def _squares(self, first, side, delimiter):
+        """Yields sudokus written as squares of lines, with optional titles between them."""
+        rows, start, is_state = [], 0, False
+        for line in itertools.chain([first], self._lines()):
+            symbols = square_row(line, delimiter)
+            # A second square of a puzzle shows how far somebody got.
+            is_state = line.strip().lower() == "[state]" or (
+                is_state and not line.lstrip().startswith("[")
+            )
+            if is_state:
+                continue
             if len(symbols) == side and _SUDOKU.fullmatch(symbols):
                 start = start if rows else self.number
                 rows.append(symbols)
-            elif rows and not _RULE.fullmatch(line):
+            elif rows and not is_border(line):
                 raise MdnnError(
                     f"{self.path}, line {self.number}: expected {side} lines of {side} symbols, a "
                     f"sudoku from line {start} on; received {line[:60]!r}"
@@ -250,17 +273,15 @@ class _Table:
         if not self.sudoku:
             return len(cell) == self.symbols
         cell = cell.strip()
-        sizes = _SIZES if self.symbols is None else (self.symbols,)
-        return len(cell) in sizes and bool(_SUDOKU.fullmatch(cell))
+        return len(cell) in self._symbol_counts() and bool(_SUDOKU.fullmatch(cell))
+
+    def _symbol_counts(self):
+        """Returns the numbers of symbols that a sudoku may have here."""
+        return tuple(_SIZES) if self.symbols is None else (self.symbols,)
 
     def _expected(self):
         kind = "a sudoku" if self.sudoku else f"a puzzle of {self.symbols} symbols"
         return f"expected a header with a column {', '.join(PUZZLE[:3])}, or {kind}"
-
-
-def _cell_symbols(line):
-    """Removes the separators of boxes and cells from a line of a square."""
-    return re.sub(r"[\s|]+", "", line) if not re.search("[A-Za-wyz]", line) else line.strip()
 
 
 def _named(header, names):
