@@ -98,13 +98,15 @@ def likely_encoding(data):
 
 
 def is_binary(data):
-    """Returns whether bytes are probably not text: over 10% control characters or zeros.
+    """Returns whether bytes are probably not text: over 5% control characters or zeros.
+
+    Random and compressed bytes have 10%.
 
     Args:
         data: Bytes; the first 64 KiB are used.
     """
     data = bytes(data[:LOOKED_AT])
-    return control_share(data) > 0.1 and likely_encoding(data) == "binary"
+    return control_share(data) > 0.05 and likely_encoding(data) == "binary"
 
 
 def control_share(data):

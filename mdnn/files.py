@@ -68,10 +68,14 @@ def _half_written(path):
 
 
 @contextlib.contextmanager
-def making(path):
+def making(path, old=None):
     """Context manager that yields a temporary folder and renames it to `path` on success.
 
     Creates missing parent folders, and removes them after an error.
+
+    Args:
+        path: the folder to make.
+        old: a folder that is removed on success, before the renaming; `None` for none.
     """
     path = Path(path)
     missing = [folder for folder in path.parents if not folder.exists()]
@@ -81,6 +85,8 @@ def making(path):
         part.mkdir()
     try:
         yield part
+        if old is not None:
+            shutil.rmtree(old)
         if path.is_dir():
             # Windows cannot rename over a folder, even if it is empty.
             with contextlib.suppress(OSError):

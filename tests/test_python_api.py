@@ -52,6 +52,23 @@ def test_further_training_is_seen(trained):
     assert mdnn.evaluate(model, tiny.TEXT)["loss"] == pytest.approx(before, rel=1e-5)
 
 
+def test_what_save_wrote_is_replaced_when_it_is_asked_for(trained):
+    model, folder = trained
+    path = mdnn.save(model, folder / "twice")
+    kept = model.get_weights()
+    model.set_weights([0.5 * values for values in kept])
+    with pytest.raises(mdnn.MdnnError, match="already exists"):
+        mdnn.save(model, path)
+    assert mdnn.save(model, path, overwrite=True) == path
+    np.testing.assert_array_equal(mdnn.load(path).get_weights()[0], 0.5 * kept[0])
+    model.set_weights(kept)
+    assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".twice")] == []
+    # What a training left is not replaced.
+    (path / "metrics.csv").touch()
+    with pytest.raises(mdnn.MdnnError, match="already exists"):
+        mdnn.save(model, path, overwrite=True)
+
+
 def test_export_of_a_network_in_memory(trained):
     import tensorflow as tf
 
@@ -82,6 +99,8 @@ def test_what_has_no_config_is_refused(trained):
         mdnn.quantize(model, "int8")
     with pytest.raises(mdnn.MdnnError):
         mdnn.save(model, folder)
+    with pytest.raises(mdnn.MdnnError, match="already exists"):
+        mdnn.save(model, folder, overwrite=True)
     assert not (folder / "other").exists()
 
 

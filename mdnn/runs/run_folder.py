@@ -10,7 +10,7 @@ from mdnn.config.growing import stage_configs
 from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder
+from mdnn.files import check_new_folder, making
 from mdnn.models.builder import build
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
@@ -238,12 +238,14 @@ def run_of(network):
     return run
 
 
-def save(network, path):
+def save(network, path, overwrite=False):
     """Writes a network as a run folder.
 
     Args:
         network: `Network`, or a `Run`.
         path: the folder to make.
+        overwrite: bool, whether a folder that this function wrote is replaced. One that
+            `mdnn.train` wrote never is.
 
     Returns:
         `Path` of the run folder.
@@ -257,12 +259,26 @@ def save(network, path):
     >>> mdnn.save(model, "runs/mine")
     """
     run, path = open_run(network), as_path(path, "path")
+    if overwrite and _is_saved(path):
+        with making(path, old=path) as part:
+            _write(run, part)
+        return path
     check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
-    if run.path is None or (run.path / ITEMS).is_file():
-        write_item_statistics(path, run.item_statistics)
-    write_run(path, run.config, run.words, run.model)
+    _write(run, path)
     return path
+
+
+def _write(run, folder):
+    if run.path is None or (run.path / ITEMS).is_file():
+        write_item_statistics(folder, run.item_statistics)
+    write_run(folder, run.config, run.words, run.model)
+
+
+def _is_saved(path):
+    """Returns whether a folder holds a run without the records of a training."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    return {CONFIG, WEIGHTS} <= names and names.isdisjoint(("checkpoints", "metrics.csv"))
 
 
 def load(run):

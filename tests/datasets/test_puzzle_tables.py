@@ -127,7 +127,10 @@ def test_other_puzzles_without_a_header(tmp_path):
         (f"x,{P}\nx\n", "line 2: expected a puzzle in column 2; received 1 columns"),
         ("\n".join(SQUARE[:8]), "line 8: expected 9 lines of 9 symbols, a sudoku; received 8"),
         ("\n".join([*SQUARE[:4], "hello"]), "line 5: expected 9 lines .* from line 1 on"),
-        ('{"puzzle": "1"}\n{"b": 1}\n', r"line 2: expected an object with the keys of the first"),
+        (
+            f'{{"puzzle": "{P}"}}\n{{"b": 1}}\n',
+            "line 2: expected an object with the keys of the first",
+        ),
         ('{"puzzle": \n', "line 1: not JSON"),
         ("sep=;\n", "line 1: expected a header"),
         ("Grid 01\n", "line 1: expected 9 lines of 9 symbols, a sudoku; received 0"),

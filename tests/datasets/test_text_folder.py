@@ -70,16 +70,41 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
             "empty.txt": "",
             "b/program": b"\x7fELF" + bytes(100),
             "archive.zip": b"PK\3\4\x14\0\0\0\x08\0" * 9,
+            # Compressed bytes have control characters and all others alike.
+            "book.docx": b"PK\3\4" + bytes(range(32, 256)) * 3 + bytes(range(1, 32)) * 2,
         },
     )
     (tmp_path / "gone").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
     text, line = left_out(tmp_path, capsys)
     assert text == "a"
     assert line == (
-        "4 hidden (.git, .hidden, b/.DS_Store, ...); 1 broken links (gone); "
-        "1 pipes and devices (pipe); 2 no text (archive.zip, b/program); 1 empty (empty.txt)"
+        "4 hidden (.git, .hidden, b/.DS_Store, ...); 2 broken links (gone, loop); "
+        "1 pipes and devices (pipe); 3 no text (archive.zip, b/program, book.docx); "
+        "1 empty (empty.txt)"
     )
+
+
+def test_links_and_folders_that_cannot_be_followed(tmp_path, monkeypatch):
+    write(tmp_path, {"a.txt": "a"})
+    (tmp_path / "b").symlink_to("a.txt")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mdnn.datasets.text.text_folder._within", lambda *paths: refuse(paths[0]))
+        with pytest.raises(MdnnError, match=r"^cannot read '.*b': Permission denied$"):
+            read_text(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("mdnn.datasets.text.text_folder._within", _recurse)
+        with pytest.raises(MdnnError, match=r": its folders are nested too deeply$"):
+            read_text(tmp_path)
+
+
+def _recurse(*paths):
+    return _recurse(*paths)
 
 
 def test_names_that_a_terminal_would_obey(tmp_path, capsys):

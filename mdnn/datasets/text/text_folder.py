@@ -1,5 +1,6 @@
 """Reads the texts of a folder and reports skipped files in one line."""
 
+import errno
 import os
 import pathlib
 import stat
@@ -68,7 +69,10 @@ def text_paths(folder, left_out, manifest):
             manifest, or there are pictures or sounds.
     """
     paths = []
-    _walk(folder, folder, os.path.realpath(folder), (), paths, left_out)
+    try:
+        _walk(folder, folder, os.path.realpath(folder), (), paths, left_out)
+    except RecursionError:
+        raise MdnnError(f"{str(folder)!r}: its folders are nested too deeply") from None
     paths.sort(key=lambda path: path.relative_to(folder).as_posix())
     if folder / manifest in paths:
         raise MdnnError(
@@ -108,18 +112,19 @@ def _walk(folder, root, inside, above, paths, left_out):
         if entry.name.startswith("."):
             left_out.add("hidden", name)
             continue
-        # Folders from elsewhere may hold a link to what nobody meant to hand over.
-        if entry.is_symlink() and not _within(os.path.realpath(path), inside):
-            raise MdnnError(
-                f"{str(path)!r} is a link that leads out of the folder {str(root)!r}: put "
-                "there what it leads to"
-            )
         try:
+            # Folders from elsewhere may hold a link to what nobody meant to hand over.
+            if entry.is_symlink() and not _within(os.path.realpath(path), inside):
+                raise MdnnError(
+                    f"{str(path)!r} is a link that leads out of the folder {str(root)!r}: put "
+                    "there what it leads to"
+                )
             status = os.stat(path)
-        except FileNotFoundError:
-            left_out.add("broken links", name)
-            continue
-        except OSError as error:  # links to links without end, too
+        except OSError as error:
+            # Links to nothing, and to each other without end.
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                left_out.add("broken links", name)
+                continue
             raise MdnnError(f"cannot read {str(path)!r}: {error.strerror}") from None
         if stat.S_ISREG(status.st_mode):
             paths.append(path)
