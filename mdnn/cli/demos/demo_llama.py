@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 import time
@@ -125,13 +126,16 @@ def measured(run):
 
 
 def resident():
-    """Returns the bytes of memory that this process holds."""
+    """Returns the bytes of memory that this process holds; NaN on systems that do not say."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             line = next(line for line in file if line.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
     except (OSError, StopIteration):
-        import resource
+        try:
+            import resource
+        except ImportError:  # Windows
+            return math.nan
 
         # The peak, for systems that do not report the current size: kilobytes, on macOS bytes.
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
