@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import pathlib
+import re
 import zlib
 
 import pytest
@@ -11,6 +13,7 @@ from mdnn.errors import MdnnError
 
 pytest.importorskip("starlette")
 
+from mdnn.serving.server import guard as guard_module
 from mdnn.serving.server.compression import decompress
 from mdnn.serving.server.guard import Guard, checked_host, checked_origin, hosts_of
 from mdnn.serving.server.request_limits import RefusalError
@@ -102,6 +105,16 @@ def test_a_browsers_question_before_it_posts(behind_proxy, closed):
     assert head["access-control-allow-methods"] == "GET, POST"
     assert head["access-control-allow-origin"] == PUBLIC
     assert ask(closed, "OPTIONS", host=HERE, origin=PUBLIC)[0] == 403
+
+
+def test_the_page_asks_below_its_own_path():
+    """A notebook's proxy puts the server below a path such as `/user/me/proxy/8501/`."""
+    page = pathlib.Path(guard_module.__file__).parent / "page"
+    html = (page / "index.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'(?:src|href)="(/?)', html)) == {""}
+    scripts = [path.read_text(encoding="utf-8") for path in sorted(page.glob("*.js"))]
+    asked = [call for script in scripts for call in re.findall(r"fetch\((\w+)", script)]
+    assert asked == ["here"] * 2
 
 
 def test_hosts():

@@ -1,5 +1,7 @@
 "use strict";
 
+// Addresses lie beside the page, below whatever path a proxy has put it.
+const here = (address) => address.replace(/^\//, "");
 const at = (id) => document.getElementById(id);
 const show = (selector, shown) => {
   for (const element of document.querySelectorAll(selector)) element.hidden = !shown;
@@ -36,7 +38,7 @@ function arrange() {
 // Shows the network of a name, or the server's first.
 async function begin(name) {
   const address = name ? `/about.json?model=${encodeURIComponent(name)}` : "/about.json";
-  about = await (await fetch(address)).json();
+  about = await (await fetch(here(address))).json();
   at("model-label").hidden = about.models.length < 2;
   if (!at("model").length) for (const each of about.models) at("model").add(new Option(each));
   for (const id of ["kind", "examples", "asked", "written"]) at(id).replaceChildren();
@@ -95,7 +97,7 @@ function headers() {
 }
 
 async function post(address, body, signal = asking.signal) {
-  const response = await fetch(address, {
+  const response = await fetch(here(address), {
     method: "POST",
     headers: headers(),
     body: JSON.stringify(body),
