@@ -94,7 +94,7 @@ class PuzzleTask(Task):
     @staticmethod
     def absolute_source(source):
         name, path = puzzle_source(source)
-        if path is None or not as_path(path, "source").exists():
+        if path is None or not as_path(path, "source").is_file():
             return source
         path = str(as_path(path, "source").resolve())
         return path if name is None else f"{name}:{path}"

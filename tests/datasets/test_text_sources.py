@@ -7,6 +7,7 @@ import pytest
 
 from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
+from mdnn.tasks.base import Task
 
 
 def one_line(error):
@@ -123,8 +124,15 @@ def test_neither_file_nor_folder(tmp_path):
     with pytest.raises(MdnnError, match="neither a text file nor a folder"):
         read_text(os.devnull)
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
-    with pytest.raises(MdnnError, match="neither a text file nor a folder"):
+    with pytest.raises(MdnnError, match=r"neither a text file nor a folder \(a broken link\)"):
         read_text(tmp_path / "broken")
+    # As a shell's `<(zcat book.gz)` gives it: a link to a pipe, whose target has no path.
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "63").symlink_to(tmp_path / "fifo")
+    source = Task.absolute_source(str(tmp_path / "63"))
+    assert source == str(tmp_path / "63")
+    with pytest.raises(MdnnError, match=r"neither .* \(a pipe, which is read only once: save it"):
+        read_text(source)
 
 
 def test_unreadable_file_and_folder(tmp_path, monkeypatch):

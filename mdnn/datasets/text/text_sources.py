@@ -121,7 +121,10 @@ def _read_folder(folder, encoding):
 def _no_such(name, path):
     """Returns the message for a source that is neither a known word nor a file or folder."""
     if os.path.lexists(path):
-        return f"{name!r} is neither a text file nor a folder"
+        kind = "" if path.exists() else " (a broken link)"
+        if path.is_fifo():
+            kind = " (a pipe, which is read only once: save it as a file)"
+        return f"{name!r} is neither a text file nor a folder{kind}"
     scheme = _SCHEME.match(name)
     if scheme:
         return (
