@@ -122,7 +122,7 @@ def in_own_process(*words, python=sys.executable, environment=None, prepare=None
         preexec_fn=prepare,
     )
     if done.returncode:
-        raise ProcessError((done.stderr.strip().splitlines() or ["no output"])[-1])
+        raise ProcessError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

@@ -120,8 +120,11 @@ def llama(options, folder):
         )
 
     print("The next greedy token, given the same text so far:")
-    for line in agreement(run["run"], options.model, options.llama, options.threads):
-        print(line, flush=True)
+    try:
+        lines = agreement(run["run"], options.model, options.llama, options.threads)
+    except ProcessError as error:
+        lines = [str(error)]
+    print("\n".join(lines), flush=True)
 
 
 def seven_billion(options, folder):
@@ -231,7 +234,10 @@ def tokens(run, engine):
             groups.decode(min(engine.chunk, TOKENS - done))
             done += min(engine.chunk, TOKENS - done)
         speeds.append(done / (time.perf_counter() - begun))
-    found = {"speed": max(speeds), "prompt": max(prompts), "held": _held() - before}
+        held = _held() - before
+        # Its caches make room for those of the next text, as llama.cpp's do.
+        del groups
+    found = {"speed": max(speeds), "prompt": max(prompts), "held": held}
     return found | {"ready": ready, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 

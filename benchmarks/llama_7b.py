@@ -1,9 +1,9 @@
 """A network of LLaMA 7B's shape with random 4-bit weights: memory and tokens per second.
 
-Writes a GGUF file of Q4_0 (3.8 GB), imports it, opens the run in a process of its own with the
-native library, and writes tokens greedily; prints the memory that the process holds, the bytes
-that a token reads, and the share of the bandwidth with which this machine reads memory. Both files
-are removed at the end. It takes 8 GB of disk and up to 12 GB of memory:
+Writes a GGUF file of Q4_0 (3.8 GB), imports it, opens the run in processes of their own with the
+engines `native` and `native-int8`, and writes tokens greedily; prints the memory that each holds,
+the bytes that a token reads, and the share of the bandwidth with which this machine reads memory.
+Both files are removed at the end. It takes 8 GB of disk and up to 12 GB of memory:
 
     python benchmarks/llama_7b.py [--threads 2] [--folder FOLDER] [--blocks 32]
 """
@@ -33,10 +33,10 @@ def main():
     parser.add_argument("--threads", type=int, help="(all cores)")
     parser.add_argument("--folder", help="where the files are written (a temporary folder)")
     parser.add_argument("--json", help="a file for all figures")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(written(options.child, options.threads)))
+        print(json.dumps(written(*options.child, options.threads)))
         return 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         figures = measured(Path(folder), options.blocks, options.threads)
@@ -58,19 +58,21 @@ def measured(folder, blocks, threads=None):
         f"imported in {time.perf_counter() - made:.0f} s",
         flush=True,
     )
-    words = ["--child", folder / "run"] + ([] if threads is None else ["--threads", threads])
+    more = [] if threads is None else ["--threads", threads]
     environment = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    found = in_own_process(__file__, *words, environment=environment)
-    figures = {"parameters": facts["parameters"], "bytes": size, **found}
-    share = figures["tokens"] * figures["weights"] / figures["bandwidth"]
-    figures["share"] = share
-    print(
-        f"opened in {found['opened']:.1f} s, holds {found['held']:,.0f} MB (most on the way "
-        f"{found['peak']:,.0f}); {found['tokens']:.2f} tokens/s, prompt {found['prompt']:.1f}; "
-        f"{found['weights'] / 1e9:.2f} GB per token, {share:.0%} of {found['bandwidth'] / 1e9:.1f} "
-        f"GB/s with {found['threads']} threads",
-        flush=True,
-    )
+    figures = {"parameters": facts["parameters"], "bytes": size}
+    for engine in ("native", "native-int8"):
+        words = ["--child", folder / "run", engine, *more]
+        found = in_own_process(__file__, *words, environment=environment)
+        share = found["share"] = found["tokens"] * found["weights"] / found["bandwidth"]
+        print(
+            f"{engine}: opened in {found['opened']:.1f} s, holds {found['held']:,.0f} MB (most on "
+            f"the way {found['peak']:,.0f}); {found['tokens']:.2f} tokens/s, prompt "
+            f"{found['prompt']:.1f}; {found['weights'] / 1e9:.2f} GB per token, {share:.0%} of "
+            f"{found['bandwidth'] / 1e9:.1f} GB/s with {found['threads']} threads",
+            flush=True,
+        )
+        figures[engine] = found
     return figures
 
 
@@ -133,8 +135,8 @@ def _blocks(draw, rows, columns):
 # === What a process of its own does ===
 
 
-def written(run, threads=None):
-    """Opens the run and writes; returns a dict of figures."""
+def written(run, engine, threads=None):
+    """Opens the run and writes with an engine; returns a dict of figures."""
     import tensorflow  # noqa: F401  # counted among the imports
 
     from mdnn.generation.engines import text_engine
@@ -142,7 +144,7 @@ def written(run, threads=None):
 
     before, begun = _memory("VmRSS"), time.perf_counter()
     run = open_run(run)
-    engine = text_engine(run, "native")
+    engine = text_engine(run, engine)
     if threads is not None:
         engine.threads = threads
     opened = time.perf_counter() - begun
