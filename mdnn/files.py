@@ -154,8 +154,12 @@ def read_text(path, most):
         ) from None
 
 
-def check_new_folder(path):
+def check_new_folder(path, resumable=False):
     """Refuses a path that exists, unless it is an empty folder.
+
+    Args:
+        path: the folder to make.
+        resumable: bool, whether what made such a folder can go on with it (`--resume`).
 
     Raises:
         MdnnError: the path is a file, or a folder that is not empty.
@@ -164,6 +168,8 @@ def check_new_folder(path):
     if path.exists() and not path.is_dir():
         raise MdnnError(f"{path} already exists and is a file: choose another folder")
     if path.is_dir() and any(not _half_written(entry) for entry in path.iterdir()):
+        if not resumable:
+            raise MdnnError(f"{path} already exists: choose another folder")
         raise MdnnError(
             f"{path} already exists. Choose another folder, or continue it: --resume, in Python "
             "resume=True"

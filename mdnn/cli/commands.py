@@ -32,7 +32,7 @@ def _train(options):
         source = _check_resumed(options.set)
     else:
         if not options.process_id:
-            check_new_folder(as_path(options.out, "--out"))
+            check_new_folder(as_path(options.out, "--out"), resumable=True)
     config = quiet_config(options.config, options.set, share_cores)
     from mdnn.training.run_training import train
 

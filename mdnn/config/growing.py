@@ -52,6 +52,10 @@ def grown_config(config, changes, free=False):
                 f"{keys[-1]}: expected a key that may change while a network is trained "
                 f"({', '.join(key.rstrip('._') for key in SETTABLE)})"
             )
+    steps = table.get("refeed", {}).get("steps")
+    if isinstance(steps, int) and steps < config.refeed.steps:
+        # Before `remade`, which would name the number of gated steps.
+        raise _too_small("refeed.steps", config.refeed.steps, steps)
     new = config.remade(table)
     check_larger(config, new)
     return _followed(config, new, keys)
@@ -103,7 +107,11 @@ def check_larger(old, new):
             )
     for key, a, b in compared_keys(old, new):
         if b < a:
-            raise MdnnError(f"{key}: growing keeps at least {a}, received {b}")
+            raise _too_small(key, a, b)
+
+
+def _too_small(key, least, received):
+    return MdnnError(f"{key}: growing keeps at least {least}, received {received}")
 
 
 def _sizes(config):

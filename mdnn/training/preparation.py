@@ -146,7 +146,7 @@ def prepare_run(config, path, resume=False, source=None, init_from=None, init_op
     else:
         if source is not None:
             raise MdnnError("source: expected only with resume; a new run takes data.source")
-        check_new_folder(path)
+        check_new_folder(path, resumable=True)
     begun = resume and checkpoint.newest(path) is not None
     stage = checkpoint.read_newest(path)[1].stage if begun and config.train.stage else 0
     if stage >= len(stage_configs(config)):

@@ -156,7 +156,7 @@ def _begin(prepared, task, training, path):
         return
     # Check again under the lock: another process may have created the folder meanwhile.
     if not prepared.resume:
-        check_new_folder(path)
+        check_new_folder(path, resumable=True)
     else:
         training.display.say(f"{path} has no checkpoint yet: it begins again")
     start = prepared.start

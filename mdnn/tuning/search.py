@@ -68,7 +68,7 @@ def search(config, choices, minutes, out, overrides=(), resume=False, show=True)
     if resume:
         _check_same(folder, described)
     else:
-        check_new_folder(folder)
+        check_new_folder(folder, resumable=True)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         study = Study(folder, choices, base.seed, base.train.num_evaluations)

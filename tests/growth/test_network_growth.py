@@ -312,6 +312,9 @@ def test_more_refeed_steps(steps):
     larger = grown(new, [f"refeed.steps={steps + 3}", "backbone.depth=2"])
     np.testing.assert_allclose(np.asarray(larger.refeed.gates), [0.5, -0.3, 0.0])
     assert difference(new, larger) < 1e-5
+    kept = f"^refeed.steps: growing keeps at least {steps + 3}, received {steps}$"
+    with pytest.raises(mdnn.MdnnError, match=kept):
+        grown(larger, [f"refeed.steps={steps}"])
     # Fewer steps are the first ones; more than were trained go on with the last gate.
     plain = np.asarray(old.scores(tokens, tokens, steps=steps))
     np.testing.assert_allclose(

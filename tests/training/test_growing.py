@@ -256,7 +256,11 @@ def test_the_command_line(tmp_path, tiny_run, capsys):
     ):
         place = out if not words else str(tmp_path / "other")
         assert main(["grow", str(tiny_run), "--out", place, *words]) == 2
-        assert message in capsys.readouterr().err
+        refused = capsys.readouterr().err
+        assert message in refused
+        assert "--resume" not in refused
+    assert main(["grow", str(tiny_run), "--out", str(tmp_path / "other")]) == 2
+    assert "grow: expected a key to change (--set)" in capsys.readouterr().err
     assert main(["grow", "nothing", "--out", str(tmp_path / "other")]) == 2
     assert "nothing is no run folder" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

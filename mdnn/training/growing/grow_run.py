@@ -48,12 +48,14 @@ def grow(run, out, overrides=()):
         contexts, relative to the largest score.
 
     Raises:
-        MdnnError: no run, `out` is not empty, an unknown key, or a change that growing cannot make;
-            then nothing is written.
+        MdnnError: no run, `out` is not empty, no key to change, an unknown one, or a change that
+            growing cannot make; then nothing is written.
     """
     path = as_path(out, "out")
     check_new_folder(path)
     run = open_run(run)
+    if not overrides:
+        raise MdnnError("grow: expected a key to change (--set)")
     state = state_of(run)
     if state is not None:
         run = dataclasses.replace(run, config=state.config).holding(state.model)
