@@ -61,7 +61,8 @@ def run_adapt(options):
         quiet_import()
         from mdnn.training.adapting.merge_run import merge
 
-        print(merge(options.run, options.merge, options.out))
+        path = str(merge(options.run, options.merge, options.out))
+        print(json.dumps({"run": path}) if options.json else f"merged; saved in {path}")
         return 0
 
     def prepare():

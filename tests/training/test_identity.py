@@ -79,8 +79,9 @@ def test_generate_inspect_and_merge(adapted, tiny_run, tmp_path, capsys):
     words = ["--prompt", "zwei ", "--length", "12", "--temperature", "0"]
     assert main(["generate", str(tiny_run), *words, "--identity", file]) == 0
     text = capsys.readouterr().out
-    assert main(["adapt", str(tiny_run), "--merge", file, "--out", str(tmp_path / "merged")]) == 0
-    capsys.readouterr()
+    out = str(tmp_path / "merged")
+    assert main(["adapt", str(tiny_run), "--merge", file, "--out", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run": out}
     merged = mdnn.load(tmp_path / "merged")
     network = with_identity(open_run(tiny_run), file).model
     for one, other in zip(merged.weights, network.weights, strict=True):
@@ -146,6 +147,14 @@ def test_lora(tiny_run, adapted, tmp_path):
     kernels = [np.asarray(model.blocks[0].dense_in.kernel) for model in (run.model, merged)]
     change = identity.arrays[f"{name}.dense_in.a"] @ identity.arrays[f"{name}.dense_in.b"]
     np.testing.assert_allclose(kernels[1] - kernels[0], change, atol=1e-5)
+    # Keras' own layer makes the same kernel of these numbers.
+    dense = keras.layers.Dense(kernels[0].shape[1], use_bias=False)
+    dense.build((None, kernels[0].shape[0]))
+    dense.kernel.assign(kernels[0])
+    dense.enable_lora(2)
+    dense.lora_kernel_a.assign(identity.arrays[f"{name}.dense_in.a"])
+    dense.lora_kernel_b.assign(identity.arrays[f"{name}.dense_in.b"])
+    np.testing.assert_allclose(np.asarray(dense.kernel), kernels[1], atol=1e-6)
     with pytest.raises(mdnn.MdnnError, match="served alone"):
         identity_table(run, [identity])
 
