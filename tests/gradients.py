@@ -16,7 +16,11 @@ def loss_and_gradients(model, loss, batch):
     Returns:
         The loss, a scalar, and a list of tensors, one per trainable variable.
     """
-    learner = LossModel(model, loss)
+    return learner_gradients(LossModel(model, loss), batch)
+
+
+def learner_gradients(learner, batch):
+    """Returns the loss that a loss model computes, and its gradients by its trainable variables."""
     batch = learner.with_target_indices(batch)
     if keras.backend.backend() == "tensorflow":
         from mdnn.training.steps.step_tensorflow import gradients_of

@@ -5,12 +5,17 @@ import math
 import numpy as np
 import pytest
 import tiny
+from backends import to_numpy
+from gradients import learner_gradients, loss_and_gradients
 from test_growing import same_runs
 from test_trainer import stop
 
 import mdnn
+from mdnn.models.loss import loss_for
 from mdnn.runs.safetensors_io import read_arrays
+from mdnn.tasks.registry import task_for
 from mdnn.training import checkpoint
+from mdnn.training.plans.trained_part import TrainedPart
 
 SETTINGS = (
     *tiny.QUICK,
@@ -75,6 +80,28 @@ def test_going_on(trained, tmp_path, monkeypatch, at):
         assert mdnn.train(config, tmp_path / "run", show=False)["steps"] == at
     mdnn.train(config, tmp_path / "run", resume=True, show=False)
     same_runs(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize("settings", [RANDOM, TOP], ids=["random", "top"])
+def test_gradients_of_a_part_are_those_of_the_whole(settings, tmp_path):
+    """On either backend, to the rounding of float32."""
+    config = tiny.load_config(tmp_path, *settings, "backbone.layer.1.dropout=0.0")
+    network, loss = mdnn.build(config), loss_for(config)
+    task = task_for(config, None).open()
+    batch = task.batches.at(0)
+    value, gradients = loss_and_gradients(network, loss, batch)
+    paths = [weight.path for weight in network.trainable_variables]
+    whole = dict(zip(paths, map(to_numpy, gradients), strict=True))
+    part = TrainedPart(config, network, task)
+    for name, one in part.networks.items():
+        group = part.number_of(name)
+        part.take(group)
+        found, gradients = learner_gradients(part.loss_model(one, loss), batch)
+        assert float(found) == pytest.approx(float(value), rel=1e-6)
+        for weight, gradient in zip(part.parts[group], gradients, strict=True):
+            expected = whole[weight.path]
+            limit = 1e-6 * abs(expected).max()
+            np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-5, atol=limit)
 
 
 def test_top_blocks(tmp_path):
