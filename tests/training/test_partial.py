@@ -82,9 +82,11 @@ def test_going_on(trained, tmp_path, monkeypatch, at):
     same_runs(run, tmp_path / "run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [RANDOM, TOP], ids=["random", "top"])
 def test_gradients_of_a_part_are_those_of_the_whole(settings, tmp_path):
     """On either backend, to the rounding of float32."""
+    # From it the weights of the two backends drift apart as fast as in ordinary training.
     config = tiny.load_config(tmp_path, *settings, "backbone.layer.1.dropout=0.0")
     network, loss = mdnn.build(config), loss_for(config)
     task = task_for(config, None).open()
