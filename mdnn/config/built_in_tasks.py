@@ -40,6 +40,11 @@ def _check_stream(config):
             f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
             f"{shares:g}"
         )
+    if config.tokens.subword_dropout and not config.tokens.subwords:
+        raise MdnnError(
+            "tokens.subword_dropout: expected 0 without tokens.subwords, received "
+            f"{config.tokens.subword_dropout:g}"
+        )
     check_memory_map(config)
     if config.context.slots:
         _check_slots(config)
@@ -167,6 +172,7 @@ TEXT_RULES = TaskRules(
         "data.memory_map",
         "tokens.subwords",
         "tokens.subword_kind",
+        "tokens.subword_dropout",
         "tokens.tied",
         "context.slots",
     ),

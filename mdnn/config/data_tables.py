@@ -99,6 +99,9 @@ class Tokens:
     # byte-level BPE; "sentencepiece": BPE over characters with bytes for rare ones.
     subwords: int = option(0, least=0, most=1 << 20)
     subword_kind: str = option("bytes", choices=("bytes", "sentencepiece"))
+    # Share of the merges that are left out of each of 8 further encodings of the training text,
+    # from which windows are drawn, too: a short text is then not learnt by heart as soon.
+    subword_dropout: float = option(0.0, least=0.0, most=0.9)
     # Whether the table of subwords is also the kernel of their head.
     tied: bool = False
     coordinates: bool = False

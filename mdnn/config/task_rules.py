@@ -37,6 +37,7 @@ TASK_KEYS = (
     "tokens.words",
     "tokens.subwords",
     "tokens.subword_kind",
+    "tokens.subword_dropout",
     "tokens.tied",
     "tokens.items",
     "tokens.answer_coordinates",

@@ -17,6 +17,7 @@ SOURCES = 0x736F75726365  # "source"
 PARTS = 0x7061727473  # "parts"
 RECALL = 0x726563616C6C  # "recall"
 WIDTHS = 0x7769647468  # "width"
+MERGES = 0x6D65726765  # "merge"
 
 
 def raw_bits(seed, step, number, stream):

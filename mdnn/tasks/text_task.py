@@ -61,6 +61,8 @@ class TextTask(Task):
             subwords=tokens.subwords,
             subword_kind=tokens.subword_kind,
             memory_map=data.memory_map,
+            subword_dropout=tokens.subword_dropout,
+            seed=self.config.seed,
         )
 
     @functools.cached_property
@@ -121,7 +123,10 @@ class TextTask(Task):
     def units_per_token(self):
         if not has_vocabulary(self.config.tokens):
             return 1.0
-        return float(self.tokenizer.lengths(self.splits.train).mean())
+        splits = self.splits
+        plain = 1 - sum(share for _, share in splits.mixed)
+        texts = [(splits.train, plain), *splits.mixed]
+        return float(sum(share * self.tokenizer.lengths(ids).mean() for ids, share in texts))
 
     @property
     def units_per_step(self):

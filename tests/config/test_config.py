@@ -516,3 +516,9 @@ def test_another_kind_of_mixer_drops_the_words_of_the_old_one(path):
     assert (mixer.kind, mixer.heads, mixer.wiring) == ("attention", 2, "causal")
     message = refused(path, *words, *kind, f"{MIXER}.groups=2")
     assert message.startswith(f"unknown key '{MIXER}.groups' of kind = 'attention'")
+
+
+def test_subword_dropout_needs_subwords(path):
+    assert refused(path, "tokens.subword_dropout=0.1") == (
+        "tokens.subword_dropout: expected 0 without tokens.subwords, received 0.1"
+    )

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from mdnn.datasets.text.subword_dropout import ENCODINGS, dropped_tokenizers
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
 from mdnn.tokens.characters import TextTokenizer
+from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
+from mdnn.tokens.subwords.subword_training import train_subwords
 
 
 @pytest.fixture
@@ -60,3 +63,38 @@ def test_names_are_handed_on():
     assert {name for name in dir(mdnn.datasets) if getattr(mdnn.datasets, name) is None} == set()
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mdnn.datasets.nothing
+
+
+@pytest.mark.parametrize("kind", ["bytes", "sentencepiece"])
+def test_subword_dropout_cuts_the_same_text_in_other_ways(source, kind):
+    options = {"subwords": 290, "subword_kind": kind}
+    plain = open_text(source, **options)
+    corpus = open_text(source, **options, subword_dropout=0.4, seed=3)
+    assert plain.mixed == ()
+    assert len(corpus.mixed) == ENCODINGS
+    np.testing.assert_array_equal(corpus.train, plain.train)
+    np.testing.assert_array_equal(corpus.validation, plain.validation)
+    encodings = {ids.tobytes() for ids, _ in corpus.mixed}
+    assert len(encodings) > 2
+    text = plain.tokenizer.text(plain.train)
+    for ids, share in corpus.mixed:
+        assert plain.tokenizer.text(ids) == text
+        assert len(ids) >= len(plain.train)
+        assert share == pytest.approx(1 / (1 + ENCODINGS))
+    again = open_text(source, **options, subword_dropout=0.4, seed=3)
+    assert encodings == {ids.tobytes() for ids, _ in again.mixed}
+    others = open_text(source, **options, subword_dropout=0.4, seed=4)
+    assert encodings != {ids.tobytes() for ids, _ in others.mixed}
+
+
+def test_subword_dropout_shares_what_further_texts_leave(source):
+    corpus = open_text(source, subwords=290, subword_dropout=0.2, mix=[(source, 0.1)])
+    shares = [share for _, share in corpus.mixed]
+    assert shares[0] == 0.1
+    assert 1 - sum(shares) == pytest.approx(shares[1]) == pytest.approx(0.9 / (1 + ENCODINGS))
+
+
+def test_subword_dropout_needs_merges():
+    tokenizer = SubwordTokenizer(train_subwords("ab", 256))
+    with pytest.raises(MdnnError, match=r"expected a vocabulary with merges, found none"):
+        next(dropped_tokenizers(tokenizer, 0.1, seed=1))

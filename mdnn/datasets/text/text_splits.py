@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdnn.datasets.text.mapped_text import mapped_text
+from mdnn.datasets.text.subword_dropout import dropped_tokenizers
 from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
@@ -22,8 +23,9 @@ class TextSplits:
         train: int32 `[tokens]`, the part to train on.
         validation: int32 `[tokens]`, the part to validate on.
         characters: Integer, characters of both parts together.
-        mixed: Tuple of pairs `(ids, share)`: the training parts of further texts, int32, and the
-            share of the training windows that is drawn from each.
+        mixed: Tuple of pairs `(ids, share)`: the training parts of further texts and further
+            encodings of this one, int32, and the share of the training windows that is drawn from
+            each.
     """
 
     source: str
@@ -52,6 +54,8 @@ def open_text(
     subwords=0,
     subword_kind="bytes",
     memory_map=False,
+    subword_dropout=0.0,
+    seed=0,
 ):
     """Reads a source, splits it by characters and turns both parts into token ids.
 
@@ -72,6 +76,10 @@ def open_text(
         memory_map: Boolean, whether to read a file piece by piece into a memory map, for files
             larger than memory; without words, subwords and further texts.
         subword_kind: String, see `mdnn.tokens.subwords.subword_training.train_subwords`.
+        subword_dropout: Float, share of the merges that further encodings of the training part
+            leave out (`mdnn.datasets.text.subword_dropout`); 0 for none of them. All encodings
+            take equal shares of the windows.
+        seed: Integer, which merges those are.
 
     Returns:
         A `TextSplits`.
@@ -107,6 +115,10 @@ def open_text(
                 f"{str(other)!r} is too short: {len(mixed[-1][0])} tokens to train, needed at "
                 f"least {at_least}"
             )
+    if subword_dropout:
+        others = list(dropped_tokenizers(tokenizer, subword_dropout, seed))
+        share = (1 - sum(share for _, share in mixed)) / (1 + len(others))
+        mixed += [(other.ids(parts[0]), share) for other in others]
     return TextSplits(str(source), tokenizer, *ids, characters=len(text), mixed=tuple(mixed))
 
 
