@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.growth.attention_kernels import grow_projections
-from mdnn.growth.origins import NEW
+from mdnn.growth.origins import NEW, placed
 
 
 def grow_keyed(old, new, around):
@@ -16,7 +16,7 @@ def grow_keyed(old, new, around):
     Args and Raises: see `mdnn.growth.axis_kernels.grow_multidim`.
     """
     where = around.where
-    for name in ("wiring", "match", "sharpness"):
+    for name in ("wiring", "match", "sharpness", "write_gate"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             raise MdnnError(
@@ -41,7 +41,14 @@ def grow_keyed(old, new, around):
     outputs = {"query": keys, "value": values}
     if old.match != "previous":
         outputs["key"] = keys
-    return grow_projections(old, new, around, outputs, values)
+    if not old.write_gate:
+        return grow_projections(old, new, around, outputs, values)
+    outputs["write"] = np.array(heads)
+    found = grow_projections(old, new, around, outputs, values)
+    before, after = old.write.bias, new.write.bias
+    initial = np.asarray(after)
+    found[id(after)] = placed(before, after, [outputs["write"]], lambda news: initial)
+    return found
 
 
 def _numbers(heads, count):

@@ -25,6 +25,10 @@ def by_formula(layer, x, causal):
         return (flat @ kernel).reshape(rows * n, heads, -1)
 
     q, v = softmax(layer.sharpness * split(kernels["query"])), split(kernels["value"])
+    gates = np.ones((rows * n, heads))
+    if layer.write_gate:
+        logits = flat @ np.asarray(layer.write.kernel) + np.asarray(layer.write.bias)
+        gates = 1 / (1 + np.exp(-logits))
     if layer.match == "previous":
         k = np.concatenate([np.zeros_like(q[:1]), q[:-1]])
         k[::n] = 0.0
@@ -33,7 +37,7 @@ def by_formula(layer, x, causal):
     y = np.zeros((rows * n, heads, h))
     for t in range(rows * n):
         for head in range(heads):
-            weights = np.array([q[t, head] @ k[s, head] for s in range(rows * n)])
+            weights = np.array([q[t, head] @ k[s, head] * gates[s, head] for s in range(rows * n)])
             if causal:
                 weights[t + 1 :] = 0.0
             y[t, head] = weights @ v[:, head] / (weights.sum() + EPSILON)
@@ -41,11 +45,14 @@ def by_formula(layer, x, causal):
 
 
 @pytest.mark.parametrize("match", ["own", "previous"])
-@pytest.mark.parametrize("wiring", ["causal", "full"])
-def test_it_is_the_formula(match, wiring):
-    layer = KeyedSum([1, 2], heads=2, wiring=wiring, sharpness=2.0, features=5, match=match)
+@pytest.mark.parametrize(("wiring", "gate"), [("causal", False), ("causal", True), ("full", True)])
+def test_it_is_the_formula(match, wiring, gate):
+    words = {"wiring": wiring, "match": match, "write_gate": gate}
+    layer = KeyedSum([1, 2], heads=2, sharpness=2.0, features=5, **words)
     x = np.random.default_rng(1).normal(size=(1, 3, 4, 6)).astype("float32")
     layer.build(x.shape)
+    if gate:
+        layer.write.bias.assign([-2.0, 1.0])
     found = ops.convert_to_numpy(layer(x))[0]
     np.testing.assert_allclose(found, by_formula(layer, x[0], wiring == "causal"), atol=1e-5)
 
@@ -77,6 +84,14 @@ def test_the_weight_of_one_key_among_512_untrained(features, sharpness, share):
     weights = q @ q.T
     own = np.diag(weights)
     assert own.mean() / (weights.sum(1) - own).mean() == pytest.approx(share, rel=0.25)
+
+
+def test_a_closed_gate_writes_nothing():
+    layer = KeyedSum([1], heads=2, write_gate=True)
+    x = np.random.default_rng(5).normal(size=(2, 6, 8)).astype("float32")
+    layer.build(x.shape)
+    layer.write.bias.assign([-100.0, -100.0])
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), 0.0)
 
 
 @pytest.mark.parametrize("rows", [3, MATRIX_ROWS + 1])

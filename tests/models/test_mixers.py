@@ -28,7 +28,8 @@ from mdnn.runs.run_folder import open_run
 
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
-VARIANTS = ({"kind": "keys", "heads": 2, "features": 3, "match": "previous"},)
+PREVIOUS = {"kind": "keys", "heads": 2, "features": 3, "match": "previous"}
+VARIANTS = (PREVIOUS, PREVIOUS | {"write_gate": True})
 PUZZLE = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
 
 

@@ -24,7 +24,7 @@ NETWORKS = {
     ),
     "previous keys": (
         (4, 2, 3),
-        [GROUPS, {"kind": "keys", "features": 3, "match": "previous"}],
+        [GROUPS, {"kind": "keys", "features": 3, "match": "previous", "write_gate": True}],
     ),
     "axes alone": ((4, 2, 3), [{"axes": [1]}, {"kind": "conv", "axes": [2], "window": 1}]),
     "each position": ((8, 3), [{"axes": [1], "sharing": "separate"}]),

@@ -32,6 +32,10 @@ class KeyedSum(RuledLayer):
     positions like itself, as induction heads do (arXiv 2209.11895), from the first step of training
     on, since like streams have like queries under any projection.
 
+    With `write_gate` each position also decides how much it counts: its weights, `q_t . k_s`, are
+    multiplied by the sigmoid of a projection of its own. In a long context, the few positions
+    worth reading then outweigh all others.
+
     Args:
         axes: List of integers, increasing: the axes to mix, one or all but the batch and the
             channels. The batch is axis 0.
@@ -41,6 +45,7 @@ class KeyedSum(RuledLayer):
         features: Integer, numbers of each head's key and query; 0: as many as its value has. The
             more, the more keys can be told apart.
         match: `"own"`: keys have a projection of their own; `"previous"`: see above.
+        write_gate: Boolean, see above.
         kernel_initializer: Initializer of the kernels of all projections, by default scaled by
             their inputs alone: keys and queries start equally sharp with any number of features.
 
@@ -66,6 +71,7 @@ class KeyedSum(RuledLayer):
         sharpness=4.0,
         features=0,
         match="own",
+        write_gate=False,
         kernel_initializer="lecun_uniform",
         **kwargs,
     ):
@@ -83,6 +89,7 @@ class KeyedSum(RuledLayer):
         self.axes, self.heads, self.wiring = [int(axis) for axis in axes], heads, wiring
         self.kv_heads, self.rotary = heads, False
         self.sharpness, self.num_features, self.match = float(sharpness), features, match
+        self.write_gate = bool(write_gate)
         self.kernel_initializer = get_initializer(kernel_initializer)
 
     def _checked_axes(self, shape):
@@ -106,10 +113,13 @@ class KeyedSum(RuledLayer):
         sizes = {"query": keyed, "key": keyed, "value": width, "result": width}
         if self.match == "previous":
             del sizes["key"]
+        if self.write_gate:
+            sizes["write"] = self.heads
         for index, (name, units) in enumerate(sizes.items()):
             dense = RuledDense(
                 units,
-                use_bias=False,
+                # That most positions count little is a matter of a bias.
+                use_bias=name == "write",
                 kernel_initializer=initializer_copy(self.kernel_initializer, index),
                 dtype=self.dtype_policy,
                 name=name,
@@ -128,17 +138,42 @@ class KeyedSum(RuledLayer):
         """The layer that projects to keys, `RuledDense`; with `match="previous"`, to queries."""
         return self.query if self.match == "previous" else self.key
 
+    @property
+    def value_size(self):
+        """Integer, numbers of each head that `project_values` returns."""
+        return self.value.units // self.heads + self.write_gate
+
+    def project_values(self, x):
+        """Projects `[..., channels]` to values, with the logits of their gates if there are any.
+
+        Returns:
+            Tensor `[..., heads, value_size]`; the logit is the last number.
+        """
+        sizes = [-1 if size is None else size for size in x.shape[:-1]]
+        h = self.value.units // self.heads
+        values = ops.reshape(self.value(x), (*sizes, self.heads, h))
+        if not self.write_gate:
+            return values
+        logits = ops.reshape(self.write(x), (*sizes, self.heads, 1))
+        return ops.concatenate([values, logits], axis=-1)
+
     def read_values(self, values):
         """Returns what the keys of a row's positions lead to, float32 `[..., n, h + 1]`.
 
         Args:
-            values: Tensor `[..., n, h]`, the values of the row.
+            values: Tensor `[..., n, value_size]`, the values of the row (`project_values`).
 
         Returns:
-            The values and a channel of ones (`with_ones`); with `match="previous"` those of the
-            next positions, and zeros for the last one: moving them is moving the keys, and cheaper.
+            The values and a channel of ones (`with_ones`), both multiplied by their gate; with
+            `match="previous"` those of the next positions, and zeros for the last one: moving them
+            is moving the keys, and cheaper.
         """
-        values = with_ones(ops.cast(values, "float32"))
+        values = ops.cast(values, "float32")
+        if self.write_gate:
+            values, logits = ops.split(values, [values.shape[-1] - 1], axis=-1)
+            values = with_ones(values) * ops.sigmoid(logits)
+        else:
+            values = with_ones(values)
         if self.match != "previous":
             return values
         _, later = ops.split(values, [1], axis=-2)
@@ -180,7 +215,8 @@ class KeyedSum(RuledLayer):
 
         q = self.features(split(self.query))
         k = q if self.match == "previous" else self.features(split(self.key))
-        v = self.read_values(split(self.value))
+        v = ops.reshape(self.project_values(x), (-1, rows, n, self.heads, self.value_size))
+        v = self.read_values(ops.transpose(v, (0, 1, 3, 2, 4)))
         sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
         if causal:
             pairs = ops.matmul(q, ops.swapaxes(k, -1, -2))
@@ -206,6 +242,7 @@ class KeyedSum(RuledLayer):
         size = math.prod(input_shape[1:])
         features = self.num_features or width // self.heads
         projections = 2 * width + (1 if self.match == "previous" else 2) * features * self.heads
+        projections += self.heads * self.write_gate
         pairs = input_shape[axes[-1]] * (width + features * self.heads) // width
         return size * (projections + pairs + 2 * features)
 
@@ -218,6 +255,7 @@ class KeyedSum(RuledLayer):
             "sharpness": self.sharpness,
             "features": self.num_features,
             "match": self.match,
+            "write_gate": self.write_gate,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 

@@ -29,6 +29,8 @@ class KeysMixer(Mixer):
     # "previous": the key of a position is the query of the one before it, so that a position reads
     # what followed positions like itself.
     match: str = option("own", choices=("own", "previous"))
+    # Whether each position decides how much it counts for those that read it.
+    write_gate: bool = False
 
     example: ClassVar[dict] = {"heads": 2}
     several_axes: ClassVar[bool] = True
@@ -62,6 +64,7 @@ class KeysMixer(Mixer):
             sharpness=self.sharpness,
             features=self.features,
             match=self.match,
+            write_gate=self.write_gate,
             name=name,
             dtype=dtype,
         )
@@ -84,7 +87,7 @@ class KeyedCache(AttentionCache):
     def __init__(self, layer, axis, grid, width, columns):
         super().__init__(layer, axis, grid, width, columns)
         self.num_features = layer.query.units // self.heads
-        self.head_sizes = {"k": self.num_features, "v": self.per_head}
+        self.head_sizes = {"k": self.num_features, "v": layer.value_size}
 
     def _project(self, dense, x, position=None):
         sizes = [-1 if size is None else size for size in x.shape[:-1]]
@@ -92,7 +95,7 @@ class KeyedCache(AttentionCache):
 
     def _keys_and_values(self, x, position):
         key = self._project(self.layer.key_projection, x)
-        return {"k": key, "v": self._project(self.layer.value, x)}
+        return {"k": key, "v": self.layer.project_values(x)}
 
     def _attend(self, q, k, v, seen):
         layer, last = self.layer, ops.sum(ops.cast(seen, "int32"), axis=-1, keepdims=True) - 1
