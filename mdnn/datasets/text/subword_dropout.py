@@ -14,8 +14,8 @@ def dropped_tokenizers(tokenizer, share, seed, count=ENCODINGS):
     """Yields tokenizers that leave a share of the merges out, each one others.
 
     A word is cut into the same pieces throughout one encoding, in which a merge is missing with
-    the probability `share`; BPE dropout (arXiv 1910.13267) draws anew at every occurrence. Token ids
-    mean the same in all of them.
+    the probability `share`; BPE dropout (arXiv 1910.13267) draws anew at every occurrence. Token
+    ids mean the same in all of them.
 
     Args:
         tokenizer: `SubwordTokenizer` of a vocabulary made by merges.
