@@ -9,7 +9,7 @@ from keras import ops
 from mdnn.errors import MdnnError
 from mdnn.layers.mixing.axis_attention import AxisAttention, rotate
 from mdnn.layers.mixing.decoding_cache import DecodingCache, set_index
-from mdnn.layers.mixing.mixer import Mixer, register_mixer, wired_causally
+from mdnn.layers.mixing.mixer import Mixer, check_heads, register_mixer, wired_causally
 from mdnn.option_field import option
 
 
@@ -37,10 +37,7 @@ class AttentionMixer(Mixer):
 
     def check(self, where, rank, width, channels):
         super().check(where, rank, width, channels)
-        if width % self.heads:
-            raise MdnnError(
-                f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
-            )
+        check_heads(self, where, width, channels)
         if self.kv_heads and self.heads % self.kv_heads:
             raise MdnnError(
                 f"{where}.kv_heads: expected a divisor of heads = {self.heads}, received "

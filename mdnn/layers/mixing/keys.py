@@ -9,7 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.layers.mixing.attention import AttentionCache, ColumnAttentionCache, RowAttentionCache
 from mdnn.layers.mixing.decoding_cache import set_index
 from mdnn.layers.mixing.keyed_sum import KeyedSum, averaged
-from mdnn.layers.mixing.mixer import Mixer, register_mixer, wired_causally
+from mdnn.layers.mixing.mixer import Mixer, check_heads, register_mixer, wired_causally
 from mdnn.option_field import option
 
 
@@ -43,10 +43,7 @@ class KeysMixer(Mixer):
 
     def check(self, where, rank, width, channels):
         super().check(where, rank, width, channels)
-        if width % self.heads:
-            raise MdnnError(
-                f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
-            )
+        check_heads(self, where, width, channels)
         if 1 < len(self.axes) < rank:
             raise MdnnError(
                 f"{where}.axes: keys mixes one axis or all {rank}, received {list(self.axes)}"

@@ -243,6 +243,14 @@ def check_groups(mixer, where, width, channels):
         )
 
 
+def check_heads(mixer, where, width, channels):
+    """Refuses a number of heads that does not divide the channels; arguments: `Mixer.check`."""
+    if width % mixer.heads:
+        raise MdnnError(
+            f"{where}.heads: expected a divisor of {channels} = {width}, received {mixer.heads}"
+        )
+
+
 def check_window_given(mixer, where):
     """Refuses a table without `window`; arguments: `Mixer.check`."""
     if mixer.window is None:

@@ -6,9 +6,8 @@ from typing import ClassVar
 
 from keras import ops
 
-from mdnn.errors import MdnnError
 from mdnn.layers.mixing.attention import AttentionCache, ColumnAttentionCache, RowAttentionCache
-from mdnn.layers.mixing.mixer import Mixer, register_mixer
+from mdnn.layers.mixing.mixer import Mixer, check_heads, register_mixer
 from mdnn.layers.mixing.stored_reading import StoredReading, reading_weights
 from mdnn.option_field import option
 
@@ -32,10 +31,7 @@ class StoredMixer(Mixer):
 
     def check(self, where, rank, width, channels):
         super().check(where, rank, width, channels)
-        if width % self.heads:
-            raise MdnnError(
-                f"{where}.heads: expected a divisor of {channels} = {width}, received {self.heads}"
-            )
+        check_heads(self, where, width, channels)
 
     def narrowed(self, width, narrow):
         # Scores are scaled by the size of a head.
