@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mdnn.layers.weight_rules import get_initializer, rules_apply
+from mdnn.layers.weight_rules import NumpyDraw, get_initializer, rules_apply
 
 # Rows per half period of the fastest wave: neighbouring rows stay similar but distinguishable.
 SHORTEST = 32
@@ -47,6 +47,37 @@ class OrderedRows(keras.initializers.Initializer):
 
     def get_config(self):
         return {"stddev": self.stddev, "seed": self._directions.get_config()["seed"]}
+
+
+@keras.saving.register_keras_serializable(package="mdnn")
+class ZeroFirstRow(keras.initializers.Initializer):
+    """Initializes a table as another initializer does, but for its first row, which is zero.
+
+    Args:
+        rows: Initializer of the other rows, or its config.
+        seed: As in Keras' initializers; `None` for that of `rows`.
+    """
+
+    def __init__(self, rows, seed=None):
+        if seed is not None:
+            # Set before it is made: without a seed Keras would draw one from Python's generator.
+            config = keras.initializers.serialize(rows) if callable(rows) else rows
+            rows = {**config, "config": {**config["config"], "seed": seed}}
+        self._rows = keras.initializers.get(rows)
+
+    def __call__(self, shape, dtype=None):
+        """Returns a table `[rows, width]`."""
+        rows = self._rows
+        seed = rows.get_config().get("seed")
+        if isinstance(seed, int) and NumpyDraw.knows(rows):
+            rows = NumpyDraw(rows, seed)
+        table = rows(shape, dtype=dtype)
+        first = ops.arange(shape[0])[:, None] == 0
+        return ops.where(first, ops.zeros_like(table), table)
+
+    def get_config(self):
+        config = keras.initializers.serialize(self._rows)
+        return {"rows": config, "seed": self._rows.get_config().get("seed")}
 
 
 def initial_kernel(stddev):

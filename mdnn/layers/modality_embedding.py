@@ -14,7 +14,7 @@ from mdnn.layers.decoding_steps import (
     token_bits,
     whole_size,
 )
-from mdnn.layers.initializers import OrderedRows, initializer_copy
+from mdnn.layers.initializers import OrderedRows, ZeroFirstRow, initializer_copy
 from mdnn.layers.table_lookup import digit_rows, sum_by_modality, sum_of_rows, take_rows
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import WIDTH
@@ -127,7 +127,7 @@ class ModalityEmbedding(RuledLayer):
             return
         self.byte_tables = {
             name: [
-                self._table(f"{name}_byte_{k + 1}", rows, self._ordered(name, k), name)
+                self._table(f"{name}_byte_{k + 1}", rows, self._start(name, k), name)
                 for k, rows in enumerate(self._byte_rows(name))
             ]
             for name in self.modalities
@@ -143,7 +143,7 @@ class ModalityEmbedding(RuledLayer):
         self.item_table = self._table("item", rows) if self.items else None
         if self.letters:
             self.letter_tables = [
-                self._table(f"letter_byte_{k + 1}", n, kind="word")
+                self._table(f"letter_byte_{k + 1}", n, self._start("text", k), "word")
                 for k, n in enumerate(modality("text").bytes)
             ]
             self.letter_place_table = self._table("letter_place", len(self.letters[0]), kind="word")
@@ -169,10 +169,15 @@ class ModalityEmbedding(RuledLayer):
         # Modalities without bytes, such as `end`, have a single token.
         return modality(name).bytes or (1,)
 
-    def _ordered(self, name, k):
-        """Returns the `OrderedRows` initializer of a byte table, or `None` for the default."""
+    def _start(self, name, k):
+        """Returns the initializer of a byte table, or `None` for that of other tables."""
         rms = modality(name).ordered_rms
-        return OrderedRows(rms[k]) if self.start == "ordered" and rms else None
+        if self.start == "ordered" and rms:
+            return OrderedRows(rms[k])
+        bytes_apart = len(self._byte_rows(name)) > 1
+        if bytes_apart and k < modality(name).leading_zeros:
+            return ZeroFirstRow(self.embeddings_initializer)
+        return None
 
     def _table(self, name, rows, initializer=None, kind=None):
         start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))

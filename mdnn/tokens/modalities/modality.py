@@ -30,6 +30,9 @@ class Modality:
             size of the network's vocabulary (`tokens.subwords`).
         ordered_rms: Tuple, the root mean square of each byte's table with
             `tokens.table_init = "ordered"`; empty for bytes that are no magnitudes.
+        leading_zeros: Number of first bytes that are 0 in most tokens. Row 0 of their tables starts
+            at zero; otherwise most tokens would share most of their vector at first, and the
+            mixer `keys` could hardly tell them apart.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Modality:
     whole_values = None
     sized_by_vocabulary = False
     ordered_rms = ()
+    leading_zeros = 0
 
     @property
     def joined(self):

@@ -32,6 +32,8 @@ class TextModality(ItemModality):
     """
 
     whole_values = 1_114_112
+    # Plane and row: 0 for ASCII and Latin-1.
+    leading_zeros = 2
     size_names = ("CHARACTERS",)
     key = "text"
     inline_key = "text"
