@@ -275,7 +275,9 @@ def sums_before(sums):
     """Returns the sums of all earlier rows, for `[batch, rows, ...]` the same shape."""
     rows, rest = sums.shape[1], sums.shape[2:]
     if rows > MATRIX_ROWS:
-        return ops.cumsum(sums, axis=1) - sums
+        # Not the sum up to a row without the row itself: a difference of large sums would lose
+        # what little an early row holds.
+        return ops.cumsum(ops.concatenate([ops.zeros_like(sums[:, :1]), sums[:, :-1]], 1), axis=1)
     # TensorFlow's cumulative sum takes several times as long on CPUs.
     row = ops.arange(rows)
     earlier = ops.cast(row[:, None] > row[None, :], sums.dtype)
