@@ -74,7 +74,6 @@ CASES = {
     "keys, previous": Case(partial(KeyedSum, [1, 2], 2, features=3, match="previous"), (2, 3, 4)),
     "keys, gated": Case(partial(KeyedSum, [1, 2], 2, match="previous", write_gate=True), (2, 3, 4)),
     "stored": Case(partial(StoredReading, 1, 2, 2), (3, 4)),
-    "stored, tied": Case(partial(StoredReading, 1, 2, 2, tied=True), (3, 4)),
     "conv": Case(partial(AxisConv, 1, 3), (4, 3)),
     "conv, causal": Case(
         partial(AxisConv, 2, 2, wiring="causal", activation="mdnn>melu", **FULL), (2, 4, 3)

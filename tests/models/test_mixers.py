@@ -29,8 +29,7 @@ from mdnn.runs.run_folder import open_run
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
 PREVIOUS = {"kind": "keys", "heads": 2, "features": 3, "match": "previous"}
-TIED = {"kind": "stored", "heads": 2, "tied": True}
-VARIANTS = (PREVIOUS, PREVIOUS | {"write_gate": True}, TIED)
+VARIANTS = (PREVIOUS, PREVIOUS | {"write_gate": True})
 PUZZLE = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
 
 
@@ -45,7 +44,7 @@ def tables(grid):
         # Of two positions one alone is read by a previous key: the other's own.
         for axis in (n for n, size in enumerate(grid, 1) if size > 2):
             yield {"axes": [axis], **table}
-        if len(grid) > 1 and MIXERS[table["kind"]].several_axes:
+        if len(grid) > 1:
             yield table
 
 

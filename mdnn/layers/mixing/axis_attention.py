@@ -158,15 +158,12 @@ class AxisAttention(RuledLayer):
         width = input_shape[-1]
         shared = width // self.heads * self.kv_heads
         self.query = self._projection(input_shape, "query", 0, width)
-        self.key = self._key_projection(input_shape, shared)
+        self.key = self._projection(input_shape, "key", 1, shared)
         self.value = self._projection(input_shape, "value", 2, shared)
         self.result = self._projection(input_shape, "result", 3, width)
         self.drop = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
         self.built = True
-
-    def _key_projection(self, input_shape, units):
-        return self._projection(input_shape, "key", 1, units)
 
     def _projection(self, input_shape, name, index, units):
         dense = RuledDense(

@@ -21,8 +21,6 @@ class StoredMixer(Mixer):
     # How many first entries of the axis are read by the others.
     stored: int = option(1, least=1)
     heads: int = option(1, least=1)
-    # Whether keys and queries are one projection: entries read stored ones like themselves.
-    tied: bool = False
 
     example: ClassVar[dict] = {"heads": 2}
     size_free = True
@@ -40,9 +38,7 @@ class StoredMixer(Mixer):
 
     def make_layer(self, rank, name, dtype=None):
         (axis,) = self.context_axes(rank)
-        return StoredReading(
-            axis, stored=self.stored, heads=self.heads, tied=self.tied, name=name, dtype=dtype
-        )
+        return StoredReading(axis, stored=self.stored, heads=self.heads, name=name, dtype=dtype)
 
     def make_caches(self, layer, grid, width, columns=True):
         (axis,) = self.context_axes(len(grid) if columns else len(grid) - 1)

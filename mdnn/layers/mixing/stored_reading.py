@@ -18,15 +18,11 @@ class StoredReading(AxisAttention):
     nothing: their result is zero. Each position of the other axes is a separate axis. The cost
     grows with the number of entries times `stored`.
 
-    With `tied` keys and queries are one projection: an entry reads stored ones like itself from the
-    first step of training on, since like streams have like queries under any projection.
-
     Args:
         axis: Integer, the axis to mix, not the last; the batch is axis 0.
         stored: Positive integer, number of first entries of the axis that are read.
         heads: Positive integer that divides the number of channels.
-        tied: Boolean, see above.
-        kernel_initializer: Initializer of the projections' kernels.
+        kernel_initializer: Initializer of the four projections' kernels.
 
     Call arguments:
         x: Float tensor, see the input shape.
@@ -42,18 +38,13 @@ class StoredReading(AxisAttention):
         ValueError: If an argument is invalid or does not match the input.
     """
 
-    def __init__(
-        self, axis, stored=1, heads=1, tied=False, kernel_initializer="glorot_uniform", **kwargs
-    ):
+    def __init__(self, axis, stored=1, heads=1, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(
             axis, heads, wiring="causal", kernel_initializer=kernel_initializer, **kwargs
         )
         if isinstance(stored, bool) or not isinstance(stored, int) or stored < 1:
             raise ValueError(f"Expected `stored` to be a positive integer. Received: {stored!r}")
-        self.stored, self.tied = stored, bool(tied)
-
-    def _key_projection(self, input_shape, units):
-        return self.query if self.tied else super()._key_projection(input_shape, units)
+        self.stored = stored
 
     def call(self, x, causal=None, training=None):
         axis = self._axis(x.shape)
@@ -88,7 +79,7 @@ class StoredReading(AxisAttention):
     def get_config(self):
         config = super().get_config()
         names = ("axis", "heads", "kernel_initializer", "name", "dtype", "trainable")
-        return {name: config[name] for name in names} | {"stored": self.stored, "tied": self.tied}
+        return {name: config[name] for name in names} | {"stored": self.stored}
 
 
 def reading_weights(scores):
