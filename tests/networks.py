@@ -25,7 +25,8 @@ def tiny(name, *settings):
     small += [f"refeed.steps={min(2, config.refeed.steps)}"]
     small += ["context.pad_to_multiple_of=1"]
     # A sentence of a needle is longer than these contexts.
-    small += ["recall.kind=pairs", "recall.pairs=1"] * (config.context.layout == "recall")
+    pairs = ["recall.kind=pairs", "recall.pairs=1", "train.stage=[]"]
+    small += pairs * (config.context.layout == "recall")
     for number, branch in enumerate(config.backbone.layer):
         here = f"backbone.layer.{number}"
         inner = [(f"{here}.block.{k}", step) for k, step in enumerate(branch.block)]
