@@ -10,6 +10,7 @@ all digits are right:
 Rows that the JSON file has are not measured again.
 """
 
+import shutil
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ def main():
         default=[4096, 16_384, 131_072, 1_048_576],
         help="lengths of contexts, multiples of a row",
     )
-    parser.add_argument("--contexts", type=int, default=32, help="of each length (default 32)")
+    parser.add_argument("--contexts", type=int, default=16, help="of each length (default 16)")
     parser.add_argument("--run", help="a run folder to train into, or that is trained already")
     options = parser.parse_args()
     from mdnn.runtime import quiet_import
@@ -67,14 +68,13 @@ def trained_run(options, run):
 
 def asked(run, positions, contexts, longer):
     """Returns the figures of a run whose context is made longer, a dict."""
-    import shutil
-
     import mdnn
 
     shutil.rmtree(longer, ignore_errors=True)
-    row = mdnn.load_config(run / "config.toml").train.stage[-1].changes["context.grid"][-1]
+    row = mdnn.load(run).config.context.grid[-1]
     changes = [f"context.grid=[{positions // row},{row}]", f"recall.contexts={contexts}"]
-    mdnn.grow(run, longer, overrides=changes)
+    # One needle among the text; in training there are several.
+    mdnn.grow(run, longer, overrides=[*changes, "recall.needles=1", "recall.queries=0"])
     start = time.perf_counter()
     figures = mdnn.evaluate(longer)
     seconds = (time.perf_counter() - start) / contexts
