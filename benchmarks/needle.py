@@ -28,8 +28,8 @@ def main():
         "--positions",
         type=int,
         nargs="+",
-        default=[4096, 16_384, 131_072, 1_048_576],
-        help="lengths of contexts, multiples of a row",
+        default=[16_384, 131_072, 1_048_576],
+        help="lengths of contexts, at least those of training, multiples of a row",
     )
     parser.add_argument("--contexts", type=int, default=16, help="of each length (default 16)")
     parser.add_argument("--run", help="a run folder to train into, or that is trained already")
