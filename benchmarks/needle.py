@@ -49,7 +49,7 @@ def main():
     for row in rows:
         print(
             f"| {row['positions']:,} | {row['right']:.0%} | {row['loss']:.3f} "
-            f"| {row['contexts']} | {row['seconds']:.1f} |"
+            f"| {row['drawn']} | {row['seconds']:.1f} |"
         )
     return 0
 
@@ -77,8 +77,9 @@ def asked(run, positions, contexts, longer):
     mdnn.grow(run, longer, overrides=[*changes, "recall.needles=1", "recall.queries=0"])
     start = time.perf_counter()
     figures = mdnn.evaluate(longer)
-    seconds = (time.perf_counter() - start) / contexts
-    return {name: figures[name] for name in ("right", "loss")} | {"seconds": seconds}
+    seconds = (time.perf_counter() - start) / figures["contexts"]
+    asked_in = {name: figures[name] for name in ("right", "loss")}
+    return asked_in | {"drawn": figures["contexts"], "seconds": seconds}
 
 
 if __name__ == "__main__":
