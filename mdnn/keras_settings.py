@@ -128,6 +128,8 @@ def _read_settings():
         settings = json.loads(path.read_text())
     except (OSError, ValueError):
         return path, {}
+    except RecursionError:
+        raise MdnnError(f"{path}: expected Keras' settings, received deeply nested JSON") from None
     if not isinstance(settings, dict):
         raise MdnnError(f"{path}: expected an object of Keras' settings, received {settings!r}")
     return path, settings

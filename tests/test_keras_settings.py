@@ -65,6 +65,7 @@ def test_the_nearest_backend_is_named(monkeypatch):
         ({"epsilon": 1}, "keras.json: epsilon: expected a float, received 1"),
         ({"image_data_format": "th"}, "image_data_format: expected channels_last or chan.*'th'"),
         ("[1]", r"keras.json: expected an object of Keras' settings, received \[1\]"),
+        ("[" * 20_000, r"keras.json: expected Keras' settings, received deeply nested JSON"),
     ],
 )
 def test_settings_files_that_are_refused(tmp_path, monkeypatch, settings, message):
