@@ -156,6 +156,8 @@ LIGHT = {
     ),
     "chat": lambda made, k: mdnn.chat_prompt(made.run, [{"role": "user", "content": f"{k}"}]),
     "save": lambda made, k: mdnn.save(made.model, made.new()),
+    "plan": lambda made, k: mdnn.plan(made.config, compile_step=False),
+    "converse": lambda made, k: mdnn.ChatSession(made.run, length=3, seed=k).say("The "),
 }
 HEAVY = {
     "train": lambda made, k: mdnn.train(made.config, made.new(), show=False),
