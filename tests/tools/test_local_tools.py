@@ -147,7 +147,9 @@ def test_folder_search(index):
             read.run(name)
 
 
-def test_folders_that_cannot_be_searched(tmp_path):
+def test_folders_that_cannot_be_searched(tmp_path, monkeypatch):
+    # No database is opened for them, which nobody would close.
+    monkeypatch.setattr("mdnn.tools.folder_search._database", None)
     for folder, said in ((tmp_path / "none", "there is none"), (tmp_path, "no texts to search")):
         with pytest.raises(MdnnError, match=said):
             FolderIndex(folder)
