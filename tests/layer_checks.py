@@ -75,7 +75,13 @@ class Case:
         """What the layer makes of arrays: a flat list of numpy arrays."""
         return [to_numpy(y) for y in tree.flatten(self.tensors(layer, arrays))]
 
-    def layer(self, **kwargs):
+    def layer(self):
+        """The layer of this case, for checks that leave it as it is: made once."""
+        if "made" not in vars(self):
+            vars(self)["made"] = self.new_layer()
+        return vars(self)["made"]
+
+    def new_layer(self, **kwargs):
         """A new layer, called on symbolic inputs, whose weights are neither zero nor equal."""
         layer = self.make(**kwargs)
         self(layer, self.symbols())
@@ -212,7 +218,7 @@ def check_half_precision(case, path):
     arrays = case.arrays(2)
     exact = case.outputs(case.layer(), arrays)
     for policy, tolerance in (("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)):
-        layer = case.layer(dtype=policy)
+        layer = case.new_layer(dtype=policy)
         assert all(w.dtype == "float32" for w in layer.weights if "float" in w.dtype)
         expected = case.float_dtype or policy.removeprefix("mixed_")
         symbolic = case(layer, case.symbols())
@@ -226,7 +232,7 @@ def check_half_precision(case, path):
 
 def check_fit(case, path):
     """One step of `fit`, compiled: a finite loss, and a change in every trainable weight."""
-    layer = case.layer()
+    layer = case.new_layer()
     symbols = case.symbols()
     y = [
         keras.layers.Flatten()(y)
