@@ -22,6 +22,10 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 """Names of the types of values, for errors."""
 
 
+# Python reads the annotations anew at each call.
+_types = functools.cache(typing.get_type_hints)
+
+
 def parse(schema, table, where=""):
     """Builds an instance of a schema from a TOML table.
 
@@ -43,7 +47,7 @@ def parse(schema, table, where=""):
         schema = _variant(schema, table, where)
         note = f" of kind = {schema.kind!r}"
     fields = {field.name: field for field in dataclasses.fields(schema)}
-    kinds = typing.get_type_hints(schema)
+    kinds = _types(schema)
     values = {}
     for key, value in table.items():
         name = f"{where}.{key}" if where else key
@@ -148,7 +152,7 @@ def type_at(schema, path):
         if typing.get_origin(found) is tuple and word.isdecimal():
             found = typing.get_args(found)[0]
         elif hasattr(found, "variants"):
-            hints = [typing.get_type_hints(kind) for kind in found.variants().values()]
+            hints = [_types(kind) for kind in found.variants().values()]
             found = next((own[word] for own in hints if word in own), None)
         elif dataclasses.is_dataclass(found):
             found = _key_types(_registered(found)).get(word)
@@ -165,7 +169,7 @@ def _key_types(schema):
     variants = schema.variants().values() if hasattr(schema, "variants") else ()
     types_of = {}
     for one in (*variants, schema):
-        types_of |= typing.get_type_hints(one)
+        types_of |= _types(one)
     return types_of
 
 
@@ -214,7 +218,7 @@ def _dump(instance, where, lines):
 
 
 def _is_list_of_tables(instance, field):
-    kind = typing.get_type_hints(type(instance))[field.name]
+    kind = _types(type(instance))[field.name]
     inner = typing.get_args(kind)
     return typing.get_origin(kind) is tuple and dataclasses.is_dataclass(inner[0])
 
