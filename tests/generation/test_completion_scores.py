@@ -22,7 +22,7 @@ from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.models.builder import build
 from mdnn.tokens.characters import CODE_POINTS, TextTokenizer
 
-PRESENCE, FREQUENCY, COUNT = 1.5, 0.7, 10
+PRESENCE, FREQUENCY, COUNT = 1.5, 0.7, 6
 NETWORKS = ["characters", "words", "full", "subwords"]
 
 

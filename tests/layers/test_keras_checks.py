@@ -73,7 +73,13 @@ def run_layer_test(case, training):
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+def one_of_each():
+    """Every case; further ones of a layer, which test_layer_checks.py has, take long here."""
+    for name in CASES:
+        yield pytest.param(name, marks=[pytest.mark.long] if "," in name else [])
+
+
+@pytest.mark.parametrize("name", list(one_of_each()))
 def test_keras_checks(name):
     run_layer_test(CASES[name], training=False)
 

@@ -392,11 +392,10 @@ def test_activation_comes_last_and_once():
     "wiring", ["full", "local", "random", "shift", "causal", "causal+shift", "causal+local+random"]
 )
 def test_outputs_start_as_large_as_inputs(wiring, sharing, execution):
-    keras.utils.set_random_seed(1)
     x = np.random.default_rng(0).normal(size=(2, 12, 12, 4)).astype("float32")
     # The middle of some layers: one with tied shift wiring draws few numbers for many products.
     deviations = []
-    for _ in range(7):
+    for _ in range(7 if sharing == "tied" else 3):
         layer = MultidimDense(
             axes=(1, 2),
             wiring=wiring,

@@ -1,10 +1,10 @@
 """MultidimDense against numpy: values and gradients of every combination of options.
 
-On one and two axes every combination runs. On three to five axes each sharing with each wiring
-meets three of the nine ways to execute and to connect a node to itself, in rotation, so that all
-pairs of options occur, and one of these at causal=False; MDNN_EXHAUSTIVE=1 runs everything there,
-too (some minutes). Four axes, which have nothing that three or five do not have, are among what
-takes long.
+On two axes every combination runs. On one axis, where all ways to execute compute the same, and on
+three to five axes each sharing with each wiring meets three of the nine ways to execute and to
+connect a node to itself, in rotation, so that all pairs of options occur, and one of these at
+causal=False; MDNN_EXHAUSTIVE=1 runs everything there, too (some minutes). All ways on one axis, and
+four axes, which have nothing that three or five do not have, are among what takes long.
 """
 
 import itertools
@@ -111,10 +111,10 @@ def double_precision():
     jax.config.update("jax_enable_x64", before)
 
 
-def ways(n, sharing, words):
+def ways(n, sharing, words, every=EXHAUSTIVE):
     """Returns tuples of execution, order, self-connection and values of `causal` to check."""
     modes = (None, False) if "causal" in words else (None,)
-    if n <= 2 or EXHAUSTIVE:
+    if n == 2 or every:
         return [(*execution, keep, modes) for execution, keep in WAYS]
     start = WIRINGS.index(words) + SHARINGS.index(sharing) + n
     return [
@@ -130,3 +130,12 @@ def test_values_and_gradients(n, sharing, words):
     rng = np.random.default_rng(n)
     for execution, order, self_connection, modes in ways(n, sharing, words):
         check(n, sharing, execution, order, words, self_connection, modes, rng)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", WIRINGS, ids=lambda words: "+".join(words) or "full")
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_one_axis_in_every_way(sharing, words):
+    rng = np.random.default_rng(1)
+    for execution, order, self_connection, modes in ways(1, sharing, words, every=True):
+        check(1, sharing, execution, order, words, self_connection, modes, rng)

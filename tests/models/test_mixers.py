@@ -1,6 +1,7 @@
 """Every registered mixer: causal, streamed as the whole pass, saved, counted, configured."""
 
 import dataclasses
+import functools
 import json
 import tomllib
 from functools import partial
@@ -148,8 +149,12 @@ def test_what_the_config_refuses(kind):
 @pytest.mark.parametrize("check", [c for c in CHECKS if c is not check_export])
 @pytest.mark.parametrize("kind", MIXERS)
 def test_layer_checks(kind, check, tmp_path):
-    table = {"kind": kind, **MIXERS[kind].example}
-    check(Case(partial(MixingBlock, [table]), (3, 4)), tmp_path)
+    check(block_of(kind), tmp_path)
+
+
+@functools.cache
+def block_of(kind):
+    return Case(partial(MixingBlock, [{"kind": kind, **MIXERS[kind].example}]), (3, 4))
 
 
 @pytest.mark.parametrize(("table", "grid"), CASES, ids=ids)
