@@ -159,7 +159,8 @@ def words_run(tmp_path_factory):
     """The run folder of a tiny network of words and characters."""
     import tiny
 
-    training = _trained_once(tmp_path_factory, "words", lambda folder: _train(folder, *tiny.WORDS))
+    settings = (*tiny.WORDS, "train.num_evaluations=0", "train.sample=0")
+    training = _trained_once(tmp_path_factory, "words", lambda folder: _train(folder, *settings))
     return pathlib.Path(training["run"])
 
 
@@ -176,6 +177,36 @@ def items_run(items_training):
     Its manifest lies beside it.
     """
     return pathlib.Path(items_training["run"])
+
+
+@pytest.fixture(scope="session")
+def opened_tiny(tiny_run):
+    """`tiny_run` opened once for all tests that only read it: what one compiles, others find."""
+    from mdnn.runs.cached_runs import cached_run
+
+    return cached_run(tiny_run)
+
+
+@pytest.fixture(scope="session")
+def completions_of_tiny(opened_tiny):
+    """Answers completions with `opened_tiny`."""
+    from mdnn.generation.completions.text_completions import TextCompletions
+
+    return TextCompletions(opened_tiny)
+
+
+@pytest.fixture(scope="session")
+def opened_words(words_run):
+    from mdnn.runs.cached_runs import cached_run
+
+    return cached_run(words_run)
+
+
+@pytest.fixture(scope="session")
+def opened_items(items_run):
+    from mdnn.runs.cached_runs import cached_run
+
+    return cached_run(items_run)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 """The README: short, its links true, its Python blocks run as people paste them."""
 
+import functools
 import gc
 import pathlib
 import re
 
 import pytest
 import tiny
+
+import mdnn
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,8 +38,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_blocks_run_one_after_another(folder, monkeypatch, capsys):
+def test_the_blocks_run_one_after_another(folder, monkeypatch, capsys, thorough):
     monkeypatch.chdir(folder)
+    # tests/serving/test_export.py has a SavedModel that XLA compiles.
+    monkeypatch.setattr(mdnn, "export", functools.partial(mdnn.export, xla=thorough))
     assert len(BLOCKS) == 2
     first, second = BLOCKS
     # The manual of Python takes minutes to read in tests: a small text stands in for it.

@@ -1,21 +1,18 @@
-"""A network with the completions of a server, compiled once for a file of tests."""
+"""A network with the completions of a server, compiled once for all tests."""
 
 import pytest
 
 from mdnn.generation.completions import completed_text
-from mdnn.generation.completions.text_completions import TextCompletions
-from mdnn.runs.run_folder import open_run
+
+
+@pytest.fixture(scope="session")
+def run(opened_tiny):
+    return opened_tiny
 
 
 @pytest.fixture(scope="module")
-def run(tiny_run):
-    return open_run(tiny_run)
-
-
-@pytest.fixture(scope="module")
-def server_completions(run):
+def server_completions(completions_of_tiny):
     """Completions as the server has them, compiled once; `mdnn.generate` takes the same."""
-    made = TextCompletions(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completed_text, "_completions", lambda model, steps: made)
-        yield made
+        patch.setattr(completed_text, "_completions", lambda model, steps: completions_of_tiny)
+        yield completions_of_tiny

@@ -8,21 +8,19 @@ import mdnn
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features, sanitize_tokens
-from mdnn.runs.run_folder import open_run
 
 POSITIONS = 8
 LONG = "The cat sat on the mat. The dog"
 
 
 @pytest.fixture(scope="module")
-def run(tiny_run):
-    """The run opened once, so that its writer is compiled once."""
-    return open_run(tiny_run)
+def run(opened_tiny):
+    return opened_tiny
 
 
 @pytest.fixture(scope="module")
-def words(words_run):
-    return open_run(words_run)
+def words(opened_words):
+    return opened_words
 
 
 def greedy(run, prompt, length):
@@ -233,10 +231,10 @@ def test_what_is_no_run(tmp_path):
         mdnn.generate(tmp_path / "none", "The ")
 
 
-def test_a_stop_text_ends_a_text(tiny_run):
-    whole = mdnn.generate(tiny_run, "The ", length=60, seed=2)
+def test_a_stop_text_ends_a_text(run):
+    whole = mdnn.generate(run, "The ", length=60, seed=2)
     stop = whole[20:22]
     pieces = []
-    found = mdnn.generate(tiny_run, "The ", length=60, seed=2, stop=stop, stream=pieces.append)
+    found = mdnn.generate(run, "The ", length=60, seed=2, stop=stop, stream=pieces.append)
     assert found == whole.partition(stop)[0] == "".join(pieces)
-    assert mdnn.generate(tiny_run, "The ", length=60, seed=2, stop=[stop, "\u2603"]) == found
+    assert mdnn.generate(run, "The ", length=60, seed=2, stop=[stop, "\u2603"]) == found

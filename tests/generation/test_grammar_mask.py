@@ -16,7 +16,6 @@ from mdnn.errors import MdnnError
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.grammar_mask import GrammarTables
 from mdnn.generation.completions.text_completions import TextCompletions
-from mdnn.runs.run_folder import open_run
 
 SCHEMA = {
     "type": "object",
@@ -35,7 +34,9 @@ pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 @pytest.fixture(scope="module", params=["tiny_run", "words_run"])
 def completions(request):
-    return TextCompletions(open_run(request.getfixturevalue(request.param)))
+    if request.param == "tiny_run":
+        return request.getfixturevalue("completions_of_tiny")
+    return TextCompletions(request.getfixturevalue("opened_words"))
 
 
 def write(completions, grammar, seeds, max_tokens=40, **settings):
@@ -120,7 +121,7 @@ def test_tables_that_are_too_large(monkeypatch):
         GrammarTables(compile_expression(parse_regex("abc")), ["a", "b"])
 
 
-def test_generate_takes_a_regex_or_a_schema(tiny_run, capsys):
+def test_generate_takes_a_regex_or_a_schema(tiny_run, server_completions, capsys):
     written = []
     text = mdnn.generate(
         tiny_run, "The ", regex="(cat|dog)s?!", temperature=5.0, stream=written.append

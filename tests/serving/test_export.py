@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import mdnn
-from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)
@@ -43,14 +42,14 @@ def generate(exported):
 
 
 @pytest.mark.parametrize("pick", [pytest.param("signature", marks=pytest.mark.long), "attribute"])
-def test_a_loaded_function_keeps_its_variables(exported, tiny_run, pick):
+def test_a_loaded_function_keeps_its_variables(exported, opened_tiny, pick):
     """As people paste it: in one expression, then inside tf.data and tf.function."""
     loaded = tf.saved_model.load(str(exported))
     generate = loaded.signatures["generate"] if pick == "signature" else loaded.generate
     del loaded
     gc.collect()
     settings = {"length": tf.constant(5), "temperature": tf.constant(0.0), "seed": tf.constant(1)}
-    expected = [p + mdnn.generate(tiny_run, p, length=5, temperature=0) for p in PROMPTS[:2]]
+    expected = [p + mdnn.generate(opened_tiny, p, length=5, temperature=0) for p in PROMPTS[:2]]
     prompts = tf.data.Dataset.from_tensor_slices(PROMPTS[:2]).batch(1)
     texts = prompts.map(lambda prompt: generate(prompt=prompt, **settings)["text"]).unbatch()
     found = [text.decode() for text in texts.as_numpy_iterator()]
@@ -186,7 +185,7 @@ for temperature, seed in asked["settings"]:
 """
 
 
-def test_the_same_text_from_a_process_without_mdnn_and_keras(exported, tiny_run):
+def test_the_same_text_from_a_process_without_mdnn_and_keras(exported, opened_tiny):
     settings = [(0.0, 0), (0.8, 7), (2.0, -1)]
     asked = {
         "ask": ask.__file__,
@@ -197,7 +196,7 @@ def test_the_same_text_from_a_process_without_mdnn_and_keras(exported, tiny_run)
     }
     # -I: no PYTHONPATH, nothing from the folder it runs in.
     first, *lines = process("-I", "-c", ALONE, json.dumps(asked)).decode("utf-8").split("\n")[:-1]
-    run, expected = open_run(tiny_run), []
+    run, expected = opened_tiny, []
     assert first == written(run, "The ", 30, 0.8, 5)
     for temperature, seed in settings:
         expected.append([written(run, p, 37, temperature, seed) for p in PROMPTS])
@@ -205,8 +204,8 @@ def test_the_same_text_from_a_process_without_mdnn_and_keras(exported, tiny_run)
     assert len({text for texts in expected for text in texts}) > 6
 
 
-def test_one_value_for_all_rows_or_one_each(generate, tiny_run):
-    run = open_run(tiny_run)
+def test_one_value_for_all_rows_or_one_each(generate, opened_tiny):
+    run = opened_tiny
     lengths, warmth, seeds = [0, 3, 21, 17], [0.0, 0.8, 1.0, 2.0], [4, 5, 6, 7]
     each = generate(PROMPTS, lengths, warmth, seeds)
     for text, *settings in zip(each, PROMPTS, lengths, warmth, seeds, strict=True):
@@ -225,8 +224,8 @@ def test_groups_share_no_lock(exported):
         assert tf.resource.as_datatype_enum not in [a.type for a in function.signature.input_arg]
 
 
-def test_more_than_a_group(generate, tiny_run):
-    run = open_run(tiny_run)
+def test_more_than_a_group(generate, opened_tiny):
+    run = opened_tiny
     prompts = [*PROMPTS, "The dog", *PROMPTS, *PROMPTS, *PROMPTS]
     lengths, warmth, seeds = [9, 0, 5, 20, 9, 8, 7, 1, 30] * 2, [0.9] * 17, [*range(17)]
     del lengths[17:]
@@ -242,8 +241,8 @@ def test_nothing_asked_for(generate):
 
 
 @pytest.mark.long
-def test_words_one_value_each(words_exported, words_run):
-    write, run = called(tf.saved_model.load(str(words_exported))), open_run(words_run)
+def test_words_one_value_each(words_exported, opened_words):
+    write, run = called(tf.saved_model.load(str(words_exported))), opened_words
     lengths = [0, 1, 30, 18]
     expected = [written(run, p, n, 1.0, 3) for p, n in zip(PROMPTS, lengths, strict=True)]
     assert write(PROMPTS, lengths, 1.0, 3) == expected
@@ -269,8 +268,8 @@ def test_what_a_signature_refuses(generate, prompts, length, temperature, messag
         generate(prompts, length, temperature)
 
 
-def test_serving_default_scores_like_the_model(generate, tiny_run):
-    run = open_run(tiny_run)
+def test_serving_default_scores_like_the_model(generate, opened_tiny):
+    run = opened_tiny
     units = run.tokenizer.ids("The cat sat on the mat. Ça ")[:24].reshape(3, POSITIONS)
     tokens = run.tokenizer.tokens(units)
     tokens[2, 5:] = 0

@@ -16,13 +16,17 @@ from mdnn.identity.identity_file import Identity, fingerprint_of, read_identity
 from mdnn.identity.identity_table import identity_table
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.runs.origin import read_origin
-from mdnn.runs.run_folder import open_run
 
 OTHER = "zwei drei vier! " * 160
 STEPS = ["--steps", "30", "--learning-rate", "0.05"]
 
 
 pytestmark = pytest.mark.usefixtures("decoded_without_xla")
+
+
+@pytest.fixture(scope="module")
+def run(opened_tiny):
+    return opened_tiny
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def random_identity(run, kind="offset", rank=0, seed=0):
     return Identity(kind, arrays, fingerprint_of(run))
 
 
-def test_an_identity_learns(adapted, tiny_run):
+def test_an_identity_learns(adapted, run, tiny_run):
     folder, facts = adapted
     network = mdnn.load(tiny_run)
     assert facts["loss"] < facts["loss_before"] - 0.1
@@ -69,11 +73,11 @@ def test_an_identity_learns(adapted, tiny_run):
     ]
     assert losses[1] < losses[0] - 0.1
     identity = read_identity(facts["identity"])
-    assert identity.network == fingerprint_of(open_run(tiny_run))
+    assert identity.network == fingerprint_of(run)
     assert identity.about["source"] == str(folder / "other.txt")
 
 
-def test_generate_inspect_and_merge(adapted, tiny_run, tmp_path, capsys):
+def test_generate_inspect_and_merge(adapted, run, tiny_run, tmp_path, capsys):
     _, facts = adapted
     file = facts["identity"]
     words = ["--prompt", "zwei ", "--length", "12", "--temperature", "0"]
@@ -83,7 +87,7 @@ def test_generate_inspect_and_merge(adapted, tiny_run, tmp_path, capsys):
     assert main(["adapt", str(tiny_run), "--merge", file, "--out", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"run": out}
     merged = mdnn.load(tmp_path / "merged")
-    network = with_identity(open_run(tiny_run), file).model
+    network = with_identity(run, file).model
     for one, other in zip(merged.weights, network.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
     assert read_origin(tmp_path / "merged")["how"] == "merged"
@@ -95,9 +99,8 @@ def test_generate_inspect_and_merge(adapted, tiny_run, tmp_path, capsys):
     assert "offset" in capsys.readouterr().out
 
 
-def test_rows_with_identities_of_their_own(tiny_run):
+def test_rows_with_identities_of_their_own(run):
     """A batch whose rows have different identities computes what each merged network does."""
-    run = open_run(tiny_run)
     identities = [random_identity(run, seed=seed) for seed in (1, 2)]
     tables = identity_table(run, identities)
     tokens = run.tokenizer.tokens(run.tokenizer.ids("The cat "))[None].repeat(3, axis=0)
@@ -117,10 +120,9 @@ def test_rows_with_identities_of_their_own(tiny_run):
 
 
 @pytest.mark.long
-def test_streams_with_identities(adapted, tiny_run):
+def test_streams_with_identities(adapted, run):
     """What the server streams for a named identity is what `generate` writes with it."""
     _, facts = adapted
-    run = open_run(tiny_run)
     stream = TextStream(run, {"other": facts["identity"]})
     pieces = list(stream.write(["zwei "] * 2, [12] * 2, [0.0] * 2, [0] * 2, ["other", ""]))
     texts = ["".join(each) for each in zip(*pieces, strict=True)]
@@ -130,9 +132,8 @@ def test_streams_with_identities(adapted, tiny_run):
 
 
 @pytest.mark.long
-def test_lora(tiny_run, adapted, tmp_path):
+def test_lora(run, adapted, tmp_path):
     folder, _ = adapted
-    run = open_run(tiny_run)
     facts = mdnn.adapt(
         run, str(folder / "other.txt"), tmp_path / "a.safetensors", steps=6, lora=2, show=False
     )

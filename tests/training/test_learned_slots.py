@@ -35,6 +35,11 @@ def with_slots(run, count, seed=0):
 
 
 @pytest.fixture(scope="module")
+def run(opened_tiny):
+    return opened_tiny
+
+
+@pytest.fixture(scope="module")
 def adapted(tiny_run, tmp_path_factory):
     """The file of an identity with two slots, and what `mdnn.adapt` said."""
     folder = tmp_path_factory.mktemp("slots")
@@ -44,9 +49,9 @@ def adapted(tiny_run, tmp_path_factory):
     return file, mdnn.adapt(tiny_run, str(folder / "other.txt"), file, **options)
 
 
-def test_slots_are_learned(adapted, tiny_run, capsys):
+def test_slots_are_learned(adapted, run, capsys):
     file, facts = adapted
-    run, identity = open_run(tiny_run), read_identity(file)
+    identity = read_identity(file)
     plain = random_identity(run)
     assert facts["numbers"] == plain.numbers + 2 * run.model.width
     assert facts["loss"] < facts["loss_before"] - 0.1
@@ -61,9 +66,8 @@ def test_slots_are_learned(adapted, tiny_run, capsys):
     assert "2 learned slots" in capsys.readouterr().out
 
 
-def test_evaluated_windows(tiny_run):
+def test_evaluated_windows(run):
     """The loss is that of the vectors before the characters, position by position."""
-    run = open_run(tiny_run)
     identity = with_slots(run, 3)
     # The network with the identity but its slots, which are put before the characters by hand.
     plain = Identity("offset", random_identity(run).arrays, identity.network)
@@ -86,9 +90,8 @@ def test_evaluated_windows(tiny_run):
     np.testing.assert_allclose(found, total / (len(ids) - 1), rtol=1e-4)
 
 
-def test_what_is_written(tiny_run):
+def test_what_is_written(run):
     """Greedy characters, over several contexts, are those of whole passes with slots first."""
-    run = open_run(tiny_run)
     identity = with_slots(run, 2)
     network = with_identity(run, identity).model.with_options(causal=True)
     window, text = list(run.tokenizer.ids("The ")), ""
@@ -105,9 +108,8 @@ def test_what_is_written(tiny_run):
     assert mdnn.generate(run, "The ", identity=identity, **WORDS) == text
 
 
-def test_streamed_rows(tiny_run):
+def test_streamed_rows(run):
     """Rows with other slots, or none, compute what each network does in a whole pass."""
-    run = open_run(tiny_run)
     identities = [with_slots(run, 3, seed=1), with_slots(run, 1, seed=2), random_identity(run)]
     tables = identity_table(run, identities)
     ids, rows = run.tokenizer.ids("The cat "), []
@@ -127,8 +129,7 @@ def test_streamed_rows(tiny_run):
 
 
 @pytest.mark.long
-def test_one_served_batch(tiny_run, tmp_path):
-    run = open_run(tiny_run)
+def test_one_served_batch(run, tmp_path):
     files = {"three": tmp_path / "3.safetensors", "none": tmp_path / "0.safetensors"}
     with_slots(run, 3, seed=1).write(files["three"])
     random_identity(run, seed=2).write(files["none"])
@@ -157,7 +158,7 @@ def test_merged(adapted, tiny_run, tmp_path, capsys):
         mdnn.grow(merged, tmp_path / "other", ["context.slots=3"])
 
 
-def test_bad_input(adapted, tiny_run, tmp_path, capsys):
+def test_bad_input(adapted, run, tiny_run, tmp_path, capsys):
     file, _ = adapted
     text, new = str(file.parent / "other.txt"), str(tmp_path / "new.safetensors")
     adapt = ["--out", new, "--steps", "1"]
@@ -173,7 +174,6 @@ def test_bad_input(adapted, tiny_run, tmp_path, capsys):
         assert message in error, error
         assert error.count("\n") == 1
     assert not (tmp_path / "new.safetensors").exists()
-    run = open_run(tiny_run)
     with pytest.raises(mdnn.MdnnError, match="expected fewer than 4"):
         with_identity(run, with_slots(run, 5))
     for name, message in [
@@ -203,11 +203,10 @@ def test_slot_tokens():
 
 @pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's")
-def test_exported(tiny_run, tmp_path):
+def test_exported(run, tmp_path):
     """A SavedModel writes the same, and scores a request's tokens behind its slots."""
     import tensorflow as tf
 
-    run = open_run(tiny_run)
     identity = with_slots(run, 3)
     folder = mdnn.export(run, tmp_path / "saved", xla=False, identity=identity)
     loaded = tf.saved_model.load(str(folder))

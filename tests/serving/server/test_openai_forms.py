@@ -23,7 +23,7 @@ import openai
 
 from mdnn.serving.openai.parameters import CHAT, COMPLETION
 from mdnn.serving.server.served_model import GENERATE, ServedModel
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_run_network
 from mdnn.tools.calculator import Calculator
 from mdnn.tools.toolbox import Toolbox
 
@@ -40,8 +40,10 @@ def closed_clients():
 
 
 @pytest.fixture(scope="module")
-def server(tiny_run):
-    with serving(open_network(tiny_run), gather=20, length=300, prompt=500, key=KEY) as client:
+def server(opened_tiny, completions_of_tiny):
+    network = open_run_network(opened_tiny)
+    network.completions = completions_of_tiny
+    with serving(network, gather=20, length=300, prompt=500, key=KEY) as client:
         yield client
 
 
@@ -77,13 +79,13 @@ def test_models(client):
     assert client.models.retrieve(NAME).id == NAME
 
 
-def test_completions(client, tiny_run):
+def test_completions(client, opened_tiny):
     answer = client.completions.create(
         model=NAME, prompt=["The ", "Ça va"], max_tokens=30, temperature=0.8, seed=5, n=2
     )
     texts = [choice.text for choice in answer.choices]
     expected = [
-        mdnn.generate(tiny_run, prompt, length=30, temperature=0.8, seed=seed)
+        mdnn.generate(opened_tiny, prompt, length=30, temperature=0.8, seed=seed)
         for prompt in ("The ", "Ça va")
         for seed in (5, 6)
     ]
@@ -96,7 +98,7 @@ def test_completions(client, tiny_run):
     create = functools.partial(
         client.completions.create, model=NAME, prompt="The ", temperature=0, max_tokens=40
     )
-    greedy = mdnn.generate(tiny_run, "The ", length=40, temperature=0.0)
+    greedy = mdnn.generate(opened_tiny, "The ", length=40, temperature=0.0)
     stop = greedy[20:23]
     answer = create(stop=[stop, "never"], echo=True).choices[0]
     assert (answer.text, answer.finish_reason) == (f"The {greedy.partition(stop)[0]}", "stop")

@@ -11,12 +11,11 @@ import pytest
 from serving_client import NAME, serving
 
 import mdnn
-from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_network, open_run_network
 
 # To make a SavedModel takes longer than all that is asked of it.
 BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=pytest.mark.long)])
@@ -27,13 +26,15 @@ pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
 @pytest.fixture(scope="module")
-def run(tiny_run):
-    return open_run(tiny_run)
+def run(opened_tiny):
+    return opened_tiny
 
 
 @pytest.fixture(scope="module")
-def client(tiny_run):
-    with serving(open_network(tiny_run), gather=30, body=20_000, prompt=500, length=1000) as client:
+def client(opened_tiny):
+    with serving(
+        open_run_network(opened_tiny), gather=30, body=20_000, prompt=500, length=1000
+    ) as client:
         yield client
 
 

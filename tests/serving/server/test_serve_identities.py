@@ -10,18 +10,17 @@ from serving_client import serving
 import mdnn
 from mdnn.identity.adapted_network import specification
 from mdnn.identity.identity_file import Identity, fingerprint_of
-from mdnn.runs.run_folder import open_run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_run_network
 
 pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
 
-def test_requests_with_identities(tiny_run, tmp_path):
-    run = open_run(tiny_run)
+def test_requests_with_identities(opened_tiny, tmp_path):
+    run = opened_tiny
     rng, arrays = np.random.default_rng(1), {}
     for name, (shape, start) in specification(run.model, "offset").items():
         arrays[name] = (float(start == "ones") + rng.normal(size=shape)).astype("float32")
@@ -31,7 +30,7 @@ def test_requests_with_identities(tiny_run, tmp_path):
         mdnn.generate(run, "The cat", length=9, temperature=0, identity=identity)
         for identity in (None, file)
     ]
-    with serving(open_network(tiny_run, identities={"other": file}), gather=30) as client:
+    with serving(open_run_network(run, identities={"other": file}), gather=30) as client:
         rows = [
             {"prompt": "The cat", "length": 9, "temperature": 0.0, "seed": 0, "identity": name}
             for name in ("", "other", "")
@@ -46,4 +45,4 @@ def test_requests_with_identities(tiny_run, tmp_path):
         assert code == 400
         assert "identity: expected other or none, received 'nobody'" in json.dumps(found)
     with pytest.raises(mdnn.MdnnError, match="belongs to the whole network"):
-        open_network(tiny_run, density=0.5, identities={"other": file})
+        open_run_network(run, density=0.5, identities={"other": file})
