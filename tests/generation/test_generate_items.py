@@ -20,7 +20,6 @@ from mdnn.generation.requests import OutputRequest, PromptContext, decoder_for, 
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.head_options import decoding
 from mdnn.models.loss import token_nll
-from mdnn.runs.run_folder import open_run
 from mdnn.tokens.items import Item
 from mdnn.tokens.packing import pack_items
 
@@ -30,9 +29,8 @@ WORDS = tuple(tiny.DIGITS)
 
 
 @pytest.fixture(scope="module")
-def run(items_run):
-    """The run opened once, so that its writers are compiled once."""
-    return open_run(items_run)
+def run(opened_items):
+    return opened_items
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import mdnn
 from mdnn.cli import main
 from mdnn.errors import MdnnError
 from mdnn.generation.sampling import guided
-from mdnn.runs.run_folder import open_run
 
 OTHERS, SCALE = ["one", "two"], 3.0
 GREEDY = {"output": "grey 4x4", "temperature": 0}
@@ -17,8 +16,8 @@ GUIDED = {**GREEDY, "guidance_scale": SCALE, "negative_prompt": OTHERS}
 
 
 @pytest.fixture(scope="module")
-def run(items_run):
-    return open_run(items_run)
+def run(opened_items):
+    return opened_items
 
 
 def moved(logs):

@@ -12,7 +12,6 @@ from mdnn.generation import item_generator
 from mdnn.generation.masked_diffusion import MaskedDiffusionDecoder
 from mdnn.layers.decoding_steps import decoding_steps
 from mdnn.models.head_options import decoding
-from mdnn.runs.run_folder import open_run
 from mdnn.tokens.packing import pack_items
 
 POSITIONS, ALIGN, PIXELS = 40, 8, 16
@@ -20,8 +19,8 @@ FACTUAL = {"output": "grey 4x4", "decoding": "parallel", "temperature": 0}
 
 
 @pytest.fixture(scope="module")
-def run(items_run):
-    return open_run(items_run)
+def run(opened_items):
+    return opened_items
 
 
 class Picture:
