@@ -174,10 +174,8 @@ class ModalityEmbedding(RuledLayer):
         rms = modality(name).ordered_rms
         if self.start == "ordered" and rms:
             return OrderedRows(rms[k])
-        bytes_apart = len(self._byte_rows(name)) > 1
-        if bytes_apart and k < modality(name).leading_zeros:
-            return ZeroFirstRow(self.embeddings_initializer)
-        return None
+        zeros = not self._is_whole(name) and k < modality(name).leading_zeros
+        return ZeroFirstRow(self.embeddings_initializer) if zeros else None
 
     def _table(self, name, rows, initializer=None, kind=None):
         start = initializer_copy(initializer or self.embeddings_initializer, len(self.weights))

@@ -1,12 +1,13 @@
 """ModalityEmbedding of pixels, sounds, blanks and ends, of the paper's own tables, and of bits."""
 
+import keras
 import numpy as np
 import pytest
 from backends import to_numpy, values
 from layer_gradients import output_and_gradients
 
 from mdnn.layers import ModalityEmbedding
-from mdnn.layers.initializers import OrderedRows
+from mdnn.layers.initializers import OrderedRows, ZeroFirstRow
 
 KINDS = ("text", "image", "grey", "video", "grey_video", "audio", "blank", "end")
 
@@ -174,6 +175,29 @@ def test_ordered_rows_config():
     np.testing.assert_array_equal(to_numpy(start((4, 2))), to_numpy(again((4, 2))))
     assert OrderedRows().get_config() == {"stddev": 0.05, "seed": None}
     assert np.isfinite(to_numpy(start((1, 2)))).all()
+
+
+def test_characters_of_one_block_share_nothing_at_first():
+    layer = ModalityEmbedding(8, ("text", "image"))
+    layer.build((None, 5, 8))
+    tables = {weight.name: to_numpy(weight) for weight in layer.weights}
+    for name, table in tables.items():
+        assert (table[0] == 0).all() == (name in ("text_byte_1", "text_byte_2")), name
+        assert table[1:].std() == pytest.approx(0.02, rel=0.2), name
+    layer = ModalityEmbedding(8, table="full")
+    layer.build((None, 5, 8))
+    assert abs(to_numpy(layer.weights[0])[0]).max() > 0
+
+
+def test_rows_that_start_at_zero_config():
+    rows = keras.initializers.RandomNormal(stddev=0.3, seed=5)
+    start = ZeroFirstRow(rows)
+    again = ZeroFirstRow.from_config(start.get_config())
+    np.testing.assert_array_equal(to_numpy(start((4, 2))), to_numpy(again((4, 2))))
+    assert (to_numpy(start((4, 2)))[0] == 0).all()
+    other = ZeroFirstRow.from_config(start.get_config() | {"seed": 6})
+    assert (to_numpy(other((4, 2))) != to_numpy(start((4, 2))))[1:].all()
+    assert ZeroFirstRow(keras.initializers.RandomNormal()).get_config()["seed"] is None
 
 
 @pytest.mark.parametrize(
