@@ -240,8 +240,8 @@ def test_guidance_and_a_second_look(server, run, decoding, more):
     prompts, words = [{"text": b"three"}, {"text": b"two"}], [["three"], ["two"]]
     settings = {"temperature": 1.0, "seed": 3, "decoding": decoding}
     python = settings | more | {"output": "grey"}
-    found = guided(server, "grey", prompts, [TWO_WORDS] * 2, guidance_scale=3.0, **settings, **more)
-    right = mdnn.generate(run, words, guidance_scale=3.0, negative_prompt=["one", "two"], **python)
+    found = guided(server, "grey", prompts, [TWO_WORDS] * 2, guidance_scale=50.0, **settings, **more)
+    right = mdnn.generate(run, words, guidance_scale=50.0, negative_prompt=["one", "two"], **python)
     assert [value("grey", raw) for raw in found] == [picture.tolist() for picture in right]
     plain = guided(server, "grey", prompts, [[], []], **settings)
     assert plain == server.answer("grey", prompts, **settings)
@@ -249,7 +249,7 @@ def test_guidance_and_a_second_look(server, run, decoding, more):
     # A row does not depend on the other rows, nor on what their negative prompts are.
     mixed = [[{"text": b"seven"}, {"text": b"x"}], TWO_WORDS]
     assert (
-        guided(server, "grey", prompts, mixed, guidance_scale=3.0, **settings, **more)[1]
+        guided(server, "grey", prompts, mixed, guidance_scale=50.0, **settings, **more)[1]
         == found[1]
     )
     if more:

@@ -93,7 +93,7 @@ SPLIT = {"type": "Split", "behavior": "Isolated", "invert": False}
         ({"pre_tokenizer": {"type": "Bert"}}, "unknown pre_tokenizer 'Bert'"),
         ({"pre_tokenizer": SPLIT | {"pattern": {"Regex": "(a+)+$"}}}, "unknown regular expression"),
         ({"pre_tokenizer": nested(9)}, "short list of parts"),
-        ({"pre_tokenizer": nested(300)}, "short list of parts"),
+        ({"pre_tokenizer": nested(200)}, "short list of parts"),
         ({"post_processor": {"type": "TemplateProcessing"}}, "cannot be used"),
         ({"added_tokens": [{"id": 1}]}, "'content'"),
     ],

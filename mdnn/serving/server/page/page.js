@@ -1,7 +1,7 @@
 "use strict";
 
 // Addresses lie beside the page, below whatever path a proxy has put it.
-const here = (address) => address.replace(/^\//, "");
+const here = (address) => (address.startsWith("/") ? address.slice(1) : address);
 const at = (id) => document.getElementById(id);
 const show = (selector, shown) => {
   for (const element of document.querySelectorAll(selector)) element.hidden = !shown;
