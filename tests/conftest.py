@@ -66,7 +66,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Marks what slow_cases.txt names as long; each line must name a test of its file."""
+    """Marks what slow_cases.txt names as long; on TensorFlow each line must name a test."""
     lines = (pathlib.Path(__file__).parent / "slow_cases.txt").read_text("utf-8").splitlines()
     names = [line for line in lines if line and not line.startswith("#")]
     idle, beginnings = set(names), [name for name in names if name.endswith("*")]
@@ -79,7 +79,9 @@ def pytest_collection_modifyitems(config, items):
             idle -= found
     files = {item.nodeid.split("::")[0] for item in items}
     idle = sorted(name for name in idle if name.split("::")[0] in files)
-    if idle and not any("::" in argument for argument in config.args):
+    # Other backends have fewer cases.
+    every = os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+    if idle and every and not any("::" in argument for argument in config.args):
         raise pytest.UsageError(f"tests/slow_cases.txt names no test: {', '.join(idle)}")
 
 
