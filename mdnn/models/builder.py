@@ -1,5 +1,7 @@
 """Builds the network of a config."""
 
+import keras
+
 from mdnn.errors import MdnnError
 from mdnn.models.float_types import float32_policy
 from mdnn.models.network import Network
@@ -32,9 +34,15 @@ def build(config, words=(), most=None):
     Raises:
         MdnnError: `tokens.words` is set but `words` is empty, a layer refuses the config, the
             network has more than `limits.parameters` weights (checked before they are
-            allocated), it does not fit in memory, or Keras' default float type is not float32.
+            allocated), it does not fit in memory, Keras' default float type is not float32, or
+            members are asked for on PyTorch.
     """
     if config.tandem.members:
+        if keras.backend.backend() == "torch":
+            # Its gradients of Keras' norms cannot be mapped over members.
+            raise MdnnError(
+                "tandem.members: expected the TensorFlow or JAX backend, Keras runs on torch"
+            )
         return _made(TandemNetwork, config, words, most)
     return _made(Network, config, words, most)
 

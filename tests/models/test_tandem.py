@@ -22,6 +22,10 @@ LAYERS = [
 ]
 MEMBERS, GRID = 3, (2, 4)
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="members need TensorFlow or JAX"
+)
+
 
 def config(**tandem):
     return make_config(*LAYERS, grid=GRID, width=8, tandem={"members": MEMBERS, **tandem})

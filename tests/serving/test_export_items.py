@@ -240,8 +240,9 @@ def test_guidance_and_a_second_look(server, run, decoding, more):
     prompts, words = [{"text": b"three"}, {"text": b"two"}], [["three"], ["two"]]
     settings = {"temperature": 1.0, "seed": 3, "decoding": decoding}
     python = settings | more | {"output": "grey"}
-    found = guided(server, "grey", prompts, [TWO_WORDS] * 2, guidance_scale=50.0, **settings, **more)
-    right = mdnn.generate(run, words, guidance_scale=50.0, negative_prompt=["one", "two"], **python)
+    scale = {"guidance_scale": 50.0}
+    found = guided(server, "grey", prompts, [TWO_WORDS] * 2, **scale, **settings, **more)
+    right = mdnn.generate(run, words, negative_prompt=["one", "two"], **scale, **python)
     assert [value("grey", raw) for raw in found] == [picture.tolist() for picture in right]
     plain = guided(server, "grey", prompts, [[], []], **settings)
     assert plain == server.answer("grey", prompts, **settings)

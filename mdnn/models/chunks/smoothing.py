@@ -48,5 +48,6 @@ def ratio_loss(strength, cut, letters):
         strength, cut: see `confident`. The first position, where every context begins, is left out.
         letters: float, N, above 1.
     """
-    f, g = ops.mean(ops.stop_gradient(cut[:, 1:])), ops.mean(strength[:, 1:])
+    cut = ops.stop_gradient(ops.convert_to_tensor(cut))
+    f, g = ops.mean(cut[:, 1:]), ops.mean(strength[:, 1:])
     return letters / (letters - 1) * ((letters - 1) * f * g + (1 - f) * (1 - g))
