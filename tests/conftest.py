@@ -181,12 +181,16 @@ def items_run(items_training):
     return pathlib.Path(items_training["run"])
 
 
+def _opened(run):
+    from mdnn.runs.cached_runs import cached_run
+
+    return cached_run(run)
+
+
 @pytest.fixture(scope="session")
 def opened_tiny(tiny_run):
     """`tiny_run` opened once for all tests that only read it: what one compiles, others find."""
-    from mdnn.runs.cached_runs import cached_run
-
-    return cached_run(tiny_run)
+    return _opened(tiny_run)
 
 
 @pytest.fixture(scope="session")
@@ -199,16 +203,12 @@ def completions_of_tiny(opened_tiny):
 
 @pytest.fixture(scope="session")
 def opened_words(words_run):
-    from mdnn.runs.cached_runs import cached_run
-
-    return cached_run(words_run)
+    return _opened(words_run)
 
 
 @pytest.fixture(scope="session")
 def opened_items(items_run):
-    from mdnn.runs.cached_runs import cached_run
-
-    return cached_run(items_run)
+    return _opened(items_run)
 
 
 @pytest.fixture(scope="session")

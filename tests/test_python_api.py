@@ -63,10 +63,12 @@ def test_what_save_wrote_is_replaced_when_it_is_asked_for(trained):
     np.testing.assert_array_equal(mdnn.load(path).get_weights()[0], 0.5 * kept[0])
     model.set_weights(kept)
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".twice")] == []
-    # What a training left is not replaced.
-    (path / "metrics.csv").touch()
-    with pytest.raises(mdnn.MdnnError, match="already exists"):
-        mdnn.save(model, path, overwrite=True)
+    # What a training left is not replaced, nor what somebody put there.
+    for name in ("metrics.csv", "notes.txt"):
+        (path / name).touch()
+        with pytest.raises(mdnn.MdnnError, match="already exists"):
+            mdnn.save(model, path, overwrite=True)
+        (path / name).unlink()
 
 
 def test_export_of_a_network_in_memory(trained):

@@ -80,18 +80,6 @@ class ZeroFirstRow(keras.initializers.Initializer):
         return {"rows": config, "seed": self._rows.get_config().get("seed")}
 
 
-def initial_kernel(stddev):
-    """Returns the initializer of a mixer's kernel by its word `init_std`.
-
-    Args:
-        stddev: Float, standard deviation of normal numbers; 0 leaves the choice to the layer.
-
-    Returns:
-        An initializer, or `None`.
-    """
-    return get_initializer("random_normal", stddev=stddev) if stddev else None
-
-
 def waves(rows):
     """Evaluates the basis functions: float32 `[rows, functions]`, mean squared norm of a row 1."""
     x = np.arange(rows) / max(rows - 1, 1)

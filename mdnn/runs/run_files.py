@@ -16,6 +16,8 @@ TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 ABOUT = "run.json"
 STAGE = "stage"
 """Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
+FILES = (CONFIG, ABOUT, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG)
+"""All that `write_run` writes."""
 FORMAT = 1
 """The format version of written run folders, and the newest that can be read."""
 

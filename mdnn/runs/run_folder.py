@@ -19,6 +19,7 @@ from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_st
 from mdnn.runs.packed_network import can_map, can_pack, packed_network
 from mdnn.runs.run_files import (
     CONFIG,
+    FILES,
     STAGE,
     WEIGHTS,
     check_format,
@@ -244,8 +245,8 @@ def save(network, path, overwrite=False):
     Args:
         network: `Network`, or a `Run`.
         path: the folder to make.
-        overwrite: bool, whether a folder that this function wrote is replaced. One that
-            `mdnn.train` wrote never is.
+        overwrite: bool, whether a run folder is replaced. One with other files than this function
+            writes, such as those of a training or of yours, never is.
 
     Returns:
         `Path` of the run folder.
@@ -276,9 +277,9 @@ def _write(run, folder):
 
 
 def _is_saved(path):
-    """Returns whether a folder holds a run without the records of a training."""
+    """Returns whether a folder holds a run, and nothing but what `save` writes."""
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    return {CONFIG, WEIGHTS} <= names and names.isdisjoint(("checkpoints", "metrics.csv"))
+    return {CONFIG, WEIGHTS} <= names <= {*FILES, ITEMS}
 
 
 def load(run):

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from networks import make_config, mix
 
 from mdnn.datasets.text.subword_dropout import ENCODINGS, dropped_tokenizers
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
+from mdnn.tasks.registry import task_for
 from mdnn.tokens.characters import TextTokenizer
 from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
 from mdnn.tokens.subwords.subword_training import train_subwords
@@ -92,6 +94,16 @@ def test_subword_dropout_shares_what_further_texts_leave(source):
     shares = [share for _, share in corpus.mixed]
     assert shares[0] == 0.1
     assert 1 - sum(shares) == pytest.approx(shares[1]) == pytest.approx(0.9 / (1 + ENCODINGS))
+
+
+def test_a_task_draws_from_all_encodings(source):
+    table = {"source": str(source), "validation": 0.3}
+    tokens = {"modalities": ["subword"], "subwords": 290, "subword_dropout": 0.4}
+    task = task_for(make_config(mix({}), data=table, tokens=tokens), None).open()
+    assert len(task.splits.mixed) == ENCODINGS
+    assert len(task.batches.ids) > (1 + ENCODINGS) * len(task.splits.train)
+    # Longer encodings have shorter tokens.
+    assert task.units_per_token < task.tokenizer.lengths(task.splits.train).mean()
 
 
 def test_subword_dropout_needs_merges():

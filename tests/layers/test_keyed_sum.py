@@ -101,6 +101,13 @@ def test_sums_before(rows):
     np.testing.assert_allclose(found, np.cumsum(sums, axis=1) - sums, atol=1e-4)
 
 
+def test_little_before_much_is_kept():
+    sums = np.full((1, MATRIX_ROWS + 1, 1, 1), 1e6, "float32")
+    sums[0, 0] = 1e-3
+    found = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(sums)))
+    assert found[0, 1, 0, 0] == np.float32(1e-3)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from mdnn.layers.arguments import axis_before_channels
-from mdnn.layers.initializers import initial_kernel
 from mdnn.layers.mixing.linear_mix_cache import LinearLayerCache
 from mdnn.layers.mixing.mixer import Mixer, check_window_given, register_mixer, wired_causally
 from mdnn.layers.mixing.taps import AxisTaps, known_sizes, sum_of_taps
@@ -173,8 +172,6 @@ class ConvMixer(Mixer):
     wiring: str = "causal"
     # Number of input positions per output, besides the output's own.
     window: int | None = option(None, least=0)
-    # Standard deviation of the initial kernel; 0 derives it from the kernel's size.
-    init_std: float = option(0.0, least=0.0)
 
     size_free = True
     example: ClassVar[dict] = {"window": 1}
@@ -191,12 +188,7 @@ class ConvMixer(Mixer):
     def make_layer(self, rank, name, dtype=None):
         (axis,) = self.context_axes(rank)
         return AxisConv(
-            axis,
-            kernel_size=self.window + 1,
-            wiring=self.wiring,
-            kernel_initializer=initial_kernel(self.init_std),
-            name=name,
-            dtype=dtype,
+            axis, kernel_size=self.window + 1, wiring=self.wiring, name=name, dtype=dtype
         )
 
     def make_caches(self, layer, grid, width, columns=True):

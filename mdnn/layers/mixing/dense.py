@@ -7,7 +7,6 @@ from typing import ClassVar
 from keras import ops
 
 from mdnn.errors import MdnnError
-from mdnn.layers.initializers import initial_kernel
 from mdnn.layers.mixing.axes_cache import AxesCache
 from mdnn.layers.mixing.decoding_cache import DecodingCache
 from mdnn.layers.mixing.dense_cache import DenseCache
@@ -19,6 +18,7 @@ from mdnn.layers.mixing.mixer import (
     wired_causally,
 )
 from mdnn.layers.multidim_dense import MultidimDense
+from mdnn.layers.weight_rules import get_initializer
 from mdnn.layers.wiring import toeplitz
 from mdnn.option_field import option
 
@@ -83,6 +83,7 @@ class DenseMixer(Mixer):
         sharing = self.sharing
         if sharing == "groups":
             sharing = (rank + 1,) if self.groups > 1 else "shared"
+        start = get_initializer("random_normal", stddev=self.init_std) if self.init_std else None
         return MultidimDense(
             axes=self.context_axes(rank),
             sharing=sharing,
@@ -93,7 +94,7 @@ class DenseMixer(Mixer):
             window=self.window,
             density=self.density,
             seed=self.seed if "random" in self.wiring else None,
-            kernel_initializer=initial_kernel(self.init_std),
+            kernel_initializer=start,
             name=name,
             dtype=dtype,
         )
