@@ -20,6 +20,10 @@ OPTIONS = {
     "set": {"action": "append", "metavar": "KEY=VALUE", "help": "a change of every config"},
     "runs": {"help": "where runs are kept"},
     "json": {"help": "a file for all figures"},
+    "processor-time": {
+        "action": "store_true",
+        "help": "count processor time, which other work on the machine changes little",
+    },
 }
 """Options that several benchmarks have, as `add_argument` takes them."""
 
@@ -38,7 +42,9 @@ def benchmark_parser(doc, *names, **defaults):
         default = defaults.get(name, words.get("default"))
         if words.get("action") == "append":
             default = []
-        if default not in (None, []):
+        if words.get("action") == "store_true":
+            default = False
+        elif default not in (None, []):
             shown = " ".join(map(str, default)) if isinstance(default, list) else default
             words["help"] += f" (default {shown})"
         elif name == "minutes":
@@ -63,6 +69,16 @@ def run_changes(source, minutes, seed, *more):
         f"seed={seed}",
         *more,
     ]
+
+
+def count_processor_time():
+    """Makes trainings count their minutes in processor seconds of all threads of this process.
+
+    On one core that is the time that a training alone on the machine would take.
+    """
+    from mdnn.training.trainer import Trainer
+
+    Trainer._now = staticmethod(time.process_time)
 
 
 def trained_once(folder, train, add=None):

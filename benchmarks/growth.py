@@ -18,6 +18,7 @@ import numpy as np
 from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
+    count_processor_time,
     run_changes,
     timed,
     trained_once,
@@ -44,7 +45,7 @@ COLOURS = {"scratch": "#1f4e8c", "depth": "#c2572b", "axis": "#3d8c40", "both": 
 def main():
     """Prints the table; returns the exit status."""
     parser = benchmark_parser(
-        __doc__, "source", "set", minutes=4.0, seeds=[1, 2, 3], runs="runs/growth"
+        __doc__, "source", "set", "processor-time", minutes=4.0, seeds=[1, 2, 3], runs="runs/growth"
     )
     parser.add_argument("--target", type=float, default=1.52, help="nats to reach (default 1.52)")
     parser.add_argument("--at", type=float, default=0.25, help="share before growing (default .25)")
@@ -54,6 +55,8 @@ def main():
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
+    if options.processor_time:
+        count_processor_time()
     rows = [learn(arm, seed, options) for seed in options.seeds for arm in options.arms]
     print(
         f"\n{Path(options.source).name}, {options.minutes:g} minutes each, "

@@ -18,6 +18,7 @@ import numpy as np
 from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
+    count_processor_time,
     run_changes,
     timed,
     trained_once,
@@ -48,12 +49,16 @@ COLOURS = {
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = benchmark_parser(__doc__, "source", "seeds", "set", minutes=2.5, runs="runs/subwords")
+    parser = benchmark_parser(
+        __doc__, "source", "seeds", "set", "processor-time", minutes=2.5, runs="runs/subwords"
+    )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
+    if options.processor_time:
+        count_processor_time()
     rows = [
         row
         for seed in options.seeds
