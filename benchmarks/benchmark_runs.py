@@ -76,9 +76,9 @@ def count_processor_time():
 
     On one core that is the time that a training alone on the machine would take.
     """
-    from mdnn.training.trainer import Trainer
+    from mdnn.training.trainer import Training
 
-    Trainer._now = staticmethod(time.process_time)
+    Training._now = staticmethod(time.process_time)
 
 
 def trained_once(folder, train, add=None):
