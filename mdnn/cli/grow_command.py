@@ -35,7 +35,7 @@ def run_grow(options):
         f"scores to {facts['difference']:.0e} of the largest; saved in {facts['run']}"
     )
     if facts["step"] is None:
-        print(f"go on: mdnn train CONFIG --out NEW --init-from {facts['run']}")
+        print(f"go on: mdnn train {facts['run']}/config.toml --out NEW --init-from {facts['run']}")
     else:
         print(
             f"go on from step {facts['step']:,}: mdnn train {facts['run']}/config.toml --out "

@@ -31,9 +31,10 @@ def run_shrink(options):
     if options.json:
         print(json.dumps(facts))
         return
+    positions = f"{facts['positions']:,} position{'s' if facts['positions'] > 1 else ''}"
     print(
         f"{facts['parameters_before']:,} parameters before, {facts['parameters']:,} now; a context "
-        f"of {facts['positions']:,} positions; saved in {facts['run']}"
+        f"of {positions}; saved in {facts['run']}"
     )
     more = "" if facts["step"] is None else " --init-optimizer"
     command = f"mdnn train {facts['run']}/config.toml --out NEW --init-from {facts['run']}{more}"

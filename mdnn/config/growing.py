@@ -100,7 +100,12 @@ def check_larger(old, new):
     """
     before, after = (_sizes(one) for one in (old, new))
     for name, size in before.items():
-        if after.get(name, 0) < size:
+        if name not in after:
+            raise MdnnError(
+                f"context.grid: growing keeps every axis, received {list(new.context.grid)} "
+                f"({', '.join(after)}) without {name!r} of {size}"
+            )
+        if after[name] < size:
             raise MdnnError(
                 f"context.grid: growing makes no axis shorter, expected at least {size} for "
                 f"{name!r}, received {list(new.context.grid)}"
@@ -153,11 +158,19 @@ def shrunk_config(config, changes):
     """
     table = tomllib.loads(dump(named(config, always=True)))
     table["train"].pop("stage", None)
+    keys = []
     for change in changes:
         set_key(type(config), table, change)
+        keys.append(change.partition("=")[0].strip())
         if ".layer." in change:
             # Densities are shares of the widths that were trained.
             table["train"].pop("density", None)
+    refeed = table.get("refeed", {})
+    steps = refeed.get("steps")
+    if isinstance(steps, int) and "refeed.gated_steps" not in keys:
+        # The steps with a gate are the last ones, which go first.
+        removed = max(0, config.refeed.steps - steps)
+        refeed["gated_steps"] = max(0, config.refeed.gated_steps - removed)
     new = config.remade(table)
     before, after = _sizes(config), _sizes(new)
     for name, size in after.items():

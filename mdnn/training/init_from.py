@@ -50,10 +50,11 @@ class Start:
         write_origin(folder, "started", self.name, self.step, self.optimizer)
 
 
-def make_start(init_from, optimizer=False):
+def make_start(config, init_from, optimizer=False):
     """Opens the run that a new run is started from.
 
     Args:
+        config: `mdnn.Config` of the new run.
         init_from: an argument of `mdnn.runs.run_folder.open_run`: a run folder, a `.keras` file, a
             `Network` or a `Run`; or `None`.
         optimizer: boolean, see `Start`.
@@ -62,22 +63,35 @@ def make_start(init_from, optimizer=False):
         `Start`; `None` without `init_from`.
 
     Raises:
-        MdnnError: no run, or one without a checkpoint if its optimizer's state is requested.
+        MdnnError: no run, or one without a checkpoint or with another optimizer if its
+            optimizer's state is requested.
     """
     if init_from is None:
         if optimizer:
             raise MdnnError("--init-optimizer takes the state of the run that --init-from names")
         return None
     start = Start(open_run(init_from), bool(optimizer))
-    if optimizer and start.step is None:
+    if not optimizer:
+        return start
+    if start.step is None:
         raise MdnnError(
             f"{start.name} has no checkpoint: --init-optimizer takes the optimizer's state from one"
+        )
+    theirs, ours = (one.train.optimizer.name for one in (start.run.config, config))
+    if theirs != ours:
+        raise MdnnError(
+            f"--init-optimizer: expected train.optimizer.name = {theirs!r} as in {start.name}, "
+            f"received {ours!r}"
         )
     return start
 
 
-def recorded_start(path):
+def recorded_start(config, path):
     """Returns the `Start` of a run folder that was killed before its first checkpoint.
+
+    Args:
+        config: `mdnn.Config` of the run.
+        path: the run folder.
 
     Raises:
         MdnnError: it was started from a network in memory, or from a run that is gone.
@@ -91,7 +105,7 @@ def recorded_start(path):
             f"{path} has no checkpoint yet and was started from {origin['run']}, which is not "
             "there: expected a new run"
         )
-    return make_start(origin["run"], origin["optimizer"])
+    return make_start(config, origin["run"], origin["optimizer"])
 
 
 def take_start(start, sections):
@@ -142,7 +156,7 @@ def check_fit(theirs, ours, name):
         rest = f"; and {more:,} more" if more > 0 else ""
         raise MdnnError(
             f"the weights of {name} do not fit this config: {'; '.join(wrong[:MOST_NAMED])}{rest}. "
-            "mdnn grow makes a run larger"
+            "mdnn grow makes a run larger, mdnn shrink smaller"
         )
 
 

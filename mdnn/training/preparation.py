@@ -152,7 +152,7 @@ def prepare_run(config, path, resume=False, source=None, init_from=None, init_op
     if stage >= len(stage_configs(config)):
         raise MdnnError(f"{path}: its checkpoint is of stage {stage}, its config has fewer")
     again = resume and not begun
-    start = recorded_start(path) if again else make_start(init_from, init_optimizer)
+    start = recorded_start(config, path) if again else make_start(config, init_from, init_optimizer)
     words = None
     if begun and has_vocabulary(config.tokens):
         words = read_vocabulary(path, config.tokens)

@@ -7,7 +7,9 @@ from growing import FEEDFORWARD, difference, grown, random_network
 from networks import make_config, mix, text_tokens
 
 import mdnn
+from mdnn.config.growing import shrunk_config
 from mdnn.config.load import Config
+from mdnn.growth.slices import take_weights, weight_slices
 from mdnn.models.loss import loss_for
 from mdnn.training.growing.grow_run import _shared_columns, largest_difference
 
@@ -196,8 +198,13 @@ REFUSED = [
         ["backbone.depth=2"],
         "start as the identity only with residual = 'pre', received 'post'",
     ),
-    ({}, {}, ["context.grid=[3]"], "growing makes no axis shorter, expected at least 2 for 'row'"),
-    ({}, {}, ["context.grid=[2, 2]"], "growing makes no axis shorter"),
+    ({}, {}, ["context.grid=[3]"], "keeps every axis, received [3] (column) without 'row' of 2"),
+    (
+        {},
+        {},
+        ["context.grid=[2, 2]"],
+        "growing makes no axis shorter, expected at least 3 for 'column'",
+    ),
     (
         {},
         {},
@@ -322,6 +329,22 @@ def test_more_refeed_steps(steps):
         np.asarray(new.scores(tokens, tokens, steps=steps)), plain, rtol=1e-5
     )
     assert np.isfinite(np.asarray(new.scores(tokens, tokens, steps=steps + 5))).all()
+
+
+@pytest.mark.parametrize(("steps", "gated"), [(5, 2), (4, 1), (3, 0), (2, 0), (1, 0)])
+def test_fewer_refeed_steps(steps, gated):
+    """Shrinking takes the last steps, those with a gate among them first."""
+    branches = mix({"wiring": "causal"}), FEEDFORWARD
+    large = text_network(*branches, grid=(2, 3), refeed={"steps": 5, "gated_steps": 2})
+    small = mdnn.build(shrunk_config(large.config, [f"refeed.steps={steps}"]))
+    take_weights(weight_slices(small, large, exact=False), small)
+    assert small.config.refeed.gated_steps == gated
+    if gated:
+        gates = np.asarray(large.refeed.gates)[:gated]
+        np.testing.assert_array_equal(np.asarray(small.refeed.gates), gates)
+    tokens = text_tokens((2, 6))
+    wanted = np.asarray(large.scores(tokens, tokens, steps=steps))
+    np.testing.assert_allclose(np.asarray(small.scores(tokens, tokens)), wanted, rtol=1e-5)
 
 
 def item_network(modalities, *settings, **tokens):

@@ -229,7 +229,7 @@ def test_shared_kernels_share_their_gradient(tiny_run):
     np.testing.assert_allclose(origin.second_moment(m, (16, 15)), np.repeat(m, 8, axis=0) / 8)
 
 
-def test_a_network_without_a_training(tmp_path, tiny_run):
+def test_a_network_without_a_training(tmp_path, tiny_run, capsys):
     """Weights alone: of a network, and of a .keras file."""
     network = mdnn.load(tiny_run)
     network.save(tmp_path / "net.keras")
@@ -239,6 +239,11 @@ def test_a_network_without_a_training(tmp_path, tiny_run):
         assert facts["difference"] < 1e-5
         assert mdnn.load(tmp_path / f"run-{number}").config.backbone.depth == 2
     assert state_of(open_run(network)) is None
+    out = tmp_path / "net"
+    words = ["grow", str(tmp_path / "net.keras"), "--out", str(out), "--set", "backbone.depth=2"]
+    assert main(words) == 0
+    hint = f"go on: mdnn train {out}/config.toml --out NEW --init-from {out}"
+    assert hint in capsys.readouterr().out
 
 
 def test_the_command_line(tmp_path, tiny_run, capsys):

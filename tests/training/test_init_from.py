@@ -155,6 +155,17 @@ def test_a_saved_network_has_no_optimizer(tmp_path, config, tiny_run):
         )
 
 
+def test_the_state_of_another_optimizer(tmp_path, tiny_run):
+    (tmp_path / "other").mkdir()
+    config = tiny.load_config(tmp_path / "other", *SHORT, "train.optimizer.name=lion")
+    wanted = (
+        r"^--init-optimizer: expected train.optimizer.name = 'adamw' as in /.*, received 'lion'$"
+    )
+    with pytest.raises(mdnn.MdnnError, match=wanted):
+        mdnn.train(config, tmp_path / "run", show=False, init_from=tiny_run, init_optimizer=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_line(tmp_path, config, tiny_run, capsys):
     path = tmp_path / "other" / "tiny.toml"
     short = [word for setting in SHORT for word in ("--set", setting)]

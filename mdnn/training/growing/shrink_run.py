@@ -1,7 +1,6 @@
 """Provides `shrink`: an ordinary smaller run, cut out of a larger one."""
 
 import dataclasses
-import functools
 
 from mdnn.config.density import check_density, narrowed_config
 from mdnn.config.growing import shrunk_config
@@ -69,8 +68,7 @@ def shrink(run, out, density=None, overrides=()):
         network, optimizer = _smaller(config, network, optimizer, density_slices)
     if overrides:
         config = shrunk_config(config, overrides)
-        slices_of = functools.partial(weight_slices, exact=False)
-        network, optimizer = _smaller(config, network, optimizer, slices_of)
+        network, optimizer = _smaller(config, network, optimizer, _cut)
     changes = [*overrides] if density is None else [f"density={density:g}", *overrides]
     name = "a network in memory" if large.path is None else large.path.resolve()
     step = None if state is None else state.progress.step
@@ -96,6 +94,17 @@ def shrink(run, out, density=None, overrides=()):
 def _name_after(config, overrides=()):
     """Returns the name of the optimizer after changes of the config."""
     return shrunk_config(config, overrides).train.optimizer.name
+
+
+def _cut(small, large):
+    """Returns the slices of a network with other sizes, as `mdnn.growth.slices.weight_slices`."""
+    try:
+        return weight_slices(small, large, exact=False)
+    except MdnnError as error:
+        # It is about growing, from the smaller network to the larger one.
+        raise MdnnError(
+            f"shrink takes away what grow adds, but the smaller network cannot grow back: {error}"
+        ) from None
 
 
 def _smaller(config, network, optimizer, slices_of):
