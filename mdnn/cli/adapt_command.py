@@ -8,6 +8,9 @@ from mdnn.file_systems import path_argument
 from mdnn.runtime import quiet_import
 from mdnn.training.signals import exit_status
 
+LEARNING = ("minutes", "steps", "learning_rate", "lora", "slots", "chat")
+"""Options of learning, which `--merge` does not do."""
+
 
 def add_adapt(commands):
     """Adds the command to the parser of all commands."""
@@ -55,9 +58,10 @@ def add_adapt(commands):
 
 def run_adapt(options):
     """Learns or merges an identity; returns the exit status."""
-    if (options.merge is None) == (options.data is None):
+    if options.merge is None and options.data is None:
         raise MdnnError("adapt: expected --data SOURCE, or --merge NAME.safetensors")
     if options.merge is not None:
+        _check_merge(options)
         quiet_import()
         from mdnn.training.adapting.merge_run import merge
 
@@ -75,8 +79,7 @@ def run_adapt(options):
 
     from mdnn.training.adapting.adapt_run import adapt
 
-    names = ("minutes", "steps", "learning_rate", "lora", "slots", "chat")
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {name: getattr(options, name) for name in LEARNING}
     facts = adapt(options.run, options.data, options.out, overrides=options.set, **chosen)
     if options.json:
         print(json.dumps(facts))
@@ -87,3 +90,11 @@ def run_adapt(options):
             f"{facts['steps']:,} steps in {facts['seconds']:.0f} s; saved in {facts['identity']}"
         )
     return exit_status(getattr(signal, facts["signal"])) if facts["stopped"] else 0
+
+
+def _check_merge(options):
+    given = [name for name in ("data", *LEARNING, "set") if getattr(options, name)]
+    if given:
+        raise MdnnError(
+            f"adapt: --merge learns nothing, expected no --{given[0].replace('_', '-')} beside it"
+        )

@@ -68,6 +68,8 @@ def read_identity(path):
     if isinstance(path, Identity):
         return path
     path = as_path(path, "identity")
+    if not path.exists():
+        raise MdnnError(f"identity: no such file: {path}")
     with opened(path) as file:
         about = file.metadata() or {}
     if about.get("format") != FORMAT or about.get("kind") not in KINDS:

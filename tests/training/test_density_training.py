@@ -127,7 +127,7 @@ def test_shrinking_other_sizes(run, tmp_path, capsys):
         (["backbone.depth=2"], "backbone.depth: shrinking makes nothing larger than 1"),
         (["backbone.width=16"], "backbone.width: shrinking keeps the stream's width"),
         (["backbone.dept=1"], "did you mean 'depth'"),
-        (["backbone.layer.1.gate=silu"], "but the smaller network cannot grow back: backbone."),
+        (["backbone.layer.1.gate=tanh"], "but the smaller network cannot grow back: backbone."),
         ([], "shrink: expected a density or a key to change"),
     ]:
         more = [word for setting in settings for word in ("--set", setting)]

@@ -169,7 +169,8 @@ def _config(config, data, minutes, steps, overrides):
 
     if minutes is not None and steps is not None:
         raise MdnnError("adapt: expected minutes or steps, received both")
-    budget = f"train.steps={steps}" if steps is not None else f"train.minutes={minutes or 1.0}"
+    minutes = 1.0 if minutes is None else minutes
+    budget = f"train.minutes={minutes}" if steps is None else f"train.steps={steps}"
     table = tomllib.loads(config.to_toml())
     for name in ("stage", "density"):
         table["train"].pop(name, None)
