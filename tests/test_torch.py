@@ -13,6 +13,7 @@ import tiny
 import mdnn
 from mdnn.errors import MdnnError
 from mdnn.tokens import TextTokenizer
+from mdnn.training.checkpoint import read_newest
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own")
 
@@ -73,6 +74,17 @@ def test_fit_learns(tmp_path):
     loaded = mdnn.load(tmp_path / "own.keras")
     for weight, other in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), other.numpy())
+
+
+def test_a_training_grows_and_shrinks_back(tmp_path, tiny_run):
+    """The state of a training on TensorFlow, whose counts of steps have 64 bits."""
+    assert mdnn.grow(tiny_run, tmp_path / "large", ["backbone.depth=2"])["step"] == 300
+    facts = mdnn.shrink(tmp_path / "large", tmp_path / "back", overrides=["backbone.depth=1"])
+    assert facts["step"] == 300
+    before, after = (read_newest(run)[0] for run in (tiny_run, tmp_path / "back"))
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(after[name], array, err_msg=name)
 
 
 def test_what_pytorch_does_not_do(tmp_path, tiny_run):

@@ -148,10 +148,21 @@ def assign_sections(sections, arrays, where):
         MdnnError: a checkpoint of a different network.
     """
     variables = _flat(sections)
+    expected = spec_of(variables)
+    arrays = {name: _as_integers(a, expected.get(name)) for name, a in arrays.items()}
     specs = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    check_arrays(specs, spec_of(variables), where)
+    check_arrays(specs, expected, where)
     for name, variable in variables.items():
         variable.assign(arrays[name])
+
+
+def _as_integers(array, spec):
+    """Returns integers in the width that the backend of Keras has for them, wrapped around.
+
+    Counts of steps have 64 bits on TensorFlow, 32 on JAX and PyTorch; seeds have a sign or none.
+    """
+    wanted = "" if spec is None else spec[0]
+    return array.astype(wanted) if array.dtype.kind in "iu" and "int" in wanted else array
 
 
 def read_newest(path):

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tiny
@@ -296,6 +297,18 @@ def test_a_checkpoint_of_another_network_changes_nothing(tmp_path, tiny_run):
         checkpoint.restore(tiny_run, checkpoint.sections_of(model, optimizer))
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_of_another_backend():
+    """Integers have another width there: the count of steps, and seeds, are read all the same."""
+    steps, seed = keras.Variable(0, dtype="int64"), keras.Variable([0, 0], dtype="uint32")
+    arrays = {"a/steps": np.array(7, "int32"), "a/seed": np.array([-2, 5], "int32")}
+    checkpoint.assign_sections({"a": {"steps": steps, "seed": seed}}, arrays, "there")
+    assert int(steps) == 7
+    np.testing.assert_array_equal(np.asarray(seed), np.array([2**32 - 2, 5], "uint32"))
+    arrays["a/steps"] = np.array(7.0, "float32")
+    with pytest.raises(mdnn.MdnnError, match="expected 'a/steps' as int64"):
+        checkpoint.assign_sections({"a": {"steps": steps, "seed": seed}}, arrays, "there")
 
 
 def test_a_damaged_checkpoint(tmp_path):
