@@ -72,7 +72,12 @@ def stage_configs(config):
     Raises:
         MdnnError: stages out of order, an unknown key, or one that may not change.
     """
-    stages = config.train.stage
+    stages, blind = config.train.stage, config.train.method == "blind"
+    if stages and blind and config.train.blind.weights == "int8":
+        raise MdnnError(
+            "train.stage: a larger matrix has another grid of int8 values; expected no stages with "
+            "train.blind.weights = 'int8'"
+        )
     plain = dataclasses.replace(config, train=dataclasses.replace(config.train, stage=()))
     configs, before = [plain], 0.0
     for number, stage in enumerate(stages):

@@ -137,6 +137,7 @@ def _make_training(prepared, task, path, show, devices, group):
         training = MeshTraining(run, task, display, config, devices, group)
     if prepared.start is not None:
         take_start(prepared.start, training.sections())
+        training.round_weights()
     return training
 
 

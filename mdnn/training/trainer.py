@@ -60,9 +60,9 @@ class Training(RunOutput):
         precision = resolved(spec.precision)
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
-        strategy = strategy_of(run.config)
+        self.strategy = strategy_of(run.config)
         divisible = task.divisible and run.config.refeed.supervision_steps == 1
-        divisible = divisible and strategy is None
+        divisible = divisible and self.strategy is None
         self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
         self.step = make_step(
             self.plan.step_networks(networks),
@@ -73,7 +73,7 @@ class Training(RunOutput):
             learner=self.plan.loss_model,
             xla=spec.xla,
             microbatches=self.microbatches,
-            strategy=strategy,
+            strategy=self.strategy,
             devices=self.devices,
         )
         self.step = self.plan.wrapped(self.step, self.optimizer)
@@ -86,10 +86,16 @@ class Training(RunOutput):
     def restore(self):
         """Restores the newest readable checkpoint of the run folder."""
         self.progress = checkpoint.restore(self.run.path, self.sections(), self.display.say)
+        self.round_weights()
         self.plan.restored(self.progress.step)
         self.feed.restored()
         done = f"{self.progress.step:,}, after {clock(self.progress.seconds)} of training"
         self.display.say(f"going on with {self.run.path} at step {done}")
+
+    def round_weights(self):
+        """Rounds int8 weights that another run or a smaller network had: their grid is another."""
+        if self.strategy is not None:
+            self.strategy.start(self.model.trainable_variables)
 
     def run_all(self):
         """Trains to the end of the budget, writes the run, and returns the final metrics.

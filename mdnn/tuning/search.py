@@ -130,6 +130,10 @@ class _Search:
         """Trains a trial to its end, or stops it; a trial stopped for time stays open."""
         values = self.study.values(trial)
         path = self.folder / "trials" / f"{trial.number:04}"
+        if path.exists():
+            # The trial of a search that was killed may still be trained.
+            with locked(path):
+                pass
         try:
             config = None if path.exists() else self.config(values)
         except MdnnError as error:

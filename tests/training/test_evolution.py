@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny
 from keras import ops
+from test_trainer import stop
 
 import mdnn
 from mdnn.training.steps.evolution import EvolutionStrategy, fan_size, grid_unit
@@ -107,11 +108,29 @@ def test_a_text_is_learnt_without_gradients(tmp_path, weights):
     result = mdnn.train(config, tmp_path / "run", show=False)
     assert result["loss"] < before - 0.3, before
     if weights == "int8":
-        for variable in mdnn.load(tmp_path / "run").trainable_variables:
-            if len(variable.shape) > 1:
-                codes = np.asarray(variable.value) / grid_unit(variable.shape)
-                assert np.abs(codes - np.round(codes)).max() < 1e-3
-                assert np.abs(codes).max() < 127.01
+        assert_on_grid(mdnn.load(tmp_path / "run"))
+
+
+def assert_on_grid(network):
+    for variable in network.trainable_variables:
+        if len(variable.shape) > 1:
+            codes = np.asarray(variable.value) / grid_unit(variable.shape)
+            assert np.abs(codes - np.round(codes)).max() < 1e-3
+            assert np.abs(codes).max() < 127.01
+
+
+def test_int8_weights_of_another_run_are_rounded(tmp_path, tiny_run, monkeypatch):
+    """Before the first step: its updates are rounded at random, the weights to the nearest."""
+    config = tiny.load_config(tmp_path, *BLIND, 'train.blind.weights="int8"')
+    stop(monkeypatch, at=0)
+    mdnn.train(config, tmp_path / "run", show=False, init_from=tiny_run)
+    network = mdnn.load(tmp_path / "run")
+    assert_on_grid(network)
+    for variable, other in zip(network.weights, mdnn.load(tiny_run).weights, strict=True):
+        if len(variable.shape) > 1:
+            unit = grid_unit(variable.shape)
+            nearest = np.clip(np.asarray(other), -127 * unit, 127 * unit)
+            assert np.abs(np.asarray(variable) - nearest).max() <= 0.501 * unit
 
 
 @pytest.mark.long
@@ -134,6 +153,10 @@ def test_a_blind_training_goes_on_to_the_same_bits(tmp_path):
         (
             ['train.blind.weights="int8"', "train.ema_decay=0.9"],
             "train.ema_decay: .*expected 0 with train.blind.weights = 'int8', received 0.9",
+        ),
+        (
+            ['train.blind.weights="int8"', "train.stage=[{at=0.5, backbone.depth=2}]"],
+            "train.stage: a larger matrix has another grid of int8 values",
         ),
         (["train.blind.pairs=0"], "train.blind.pairs: expected"),
         (['train.blind.weights="int4"'], "train.blind.weights: expected"),

@@ -12,6 +12,7 @@ import pytest
 import tiny
 
 import mdnn
+from mdnn.training.run_lock import locked
 from mdnn.tuning import search as module
 
 WIDTHS = {"backbone.width": [8, 16, 24, 32]}
@@ -128,6 +129,20 @@ def test_a_search_that_was_stopped_goes_on_with_its_trial(played, config, tmp_pa
     # There is nothing left: nothing is trained.
     mdnn.search(config, WIDTHS, 1, out, resume=True, show=False)
     assert len(played.started) == 5
+
+
+def test_a_trial_that_is_still_trained_is_left_alone(played, config, tmp_path):
+    """As after `kill -9` of the search alone: it is not marked as failed."""
+    out = tmp_path / "out"
+    played.stop_at = 0
+    mdnn.search(config, WIDTHS, 1, out, show=False)
+    path = out / "trials" / "0000"
+    with locked(path), pytest.raises(mdnn.MdnnError, match="0000") as refused:
+        mdnn.search(config, WIDTHS, 1, out, resume=True, show=False)
+    assert "\n" not in str(refused.value)
+    assert len(played.started) == 1
+    result = mdnn.search(config, WIDTHS, 1, out, resume=True, show=False)
+    assert [row["state"] for row in result["rows"]] == ["complete"] * 4
 
 
 def test_when_the_time_is_over_no_trial_goes_on(played, config, tmp_path, monkeypatch):

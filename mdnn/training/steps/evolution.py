@@ -121,6 +121,8 @@ class EvolutionStrategy:
 
     def start(self, variables):
         """Rounds the weights to the int8 grid before the first step."""
+        if not self.int8:
+            return
         for variable in variables:
             variable.assign(self.on_grid(ops.convert_to_tensor(variable), variable.shape))
 
