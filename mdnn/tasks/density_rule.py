@@ -74,7 +74,8 @@ def read_rule(run):
     if path is None or not path.is_file():
         raise MdnnError(
             "density: 'auto' needs a run of texts that was trained with train.density, whose "
-            f"{FILE} says which width is enough for which text; this run has none"
+            f"{FILE} says which width is enough for which text; this run has none (mdnn train "
+            "writes it at the end)"
         )
     table = read_json(path)
     fields = [field.name for field in dataclasses.fields(DensityRule)]

