@@ -192,8 +192,9 @@ def _check_same(folder, described):
 
 def _write_best(folder, config, best, count):
     """Writes the config of the best trial with its result in a comment at the top."""
+    trials = "1 trial" if count == 1 else f"{count} trials"
     head = (
-        f"# The best of {count} trial{'s' if count > 1 else ''}: {best['loss']:.4f} nats of validation loss after "
+        f"# The best of {trials}: {best['loss']:.4f} nats of validation loss after "
         f"{best['steps']:,} steps.\n# {', '.join(overrides_of(best['values']))}\n\n"
     ).replace("\r", " ")
     write_text(Path(folder) / BEST, head + config.to_toml())
