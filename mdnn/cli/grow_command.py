@@ -3,7 +3,8 @@
 import json
 
 from mdnn.cli.shared_options import add_json, add_set
-from mdnn.file_systems import path_argument
+from mdnn.file_systems import as_path, path_argument
+from mdnn.files import check_new_folder
 from mdnn.runtime import quiet_import
 
 
@@ -23,6 +24,7 @@ def add_grow(commands):
 
 def run_grow(options):
     """Makes the larger run and prints a summary."""
+    check_new_folder(as_path(options.out, "--out"))
     quiet_import()
     from mdnn.training.growing.grow_run import grow
 

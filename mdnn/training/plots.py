@@ -5,6 +5,8 @@ import matplotlib.figure
 from mdnn.files import replacing
 from mdnn.tasks.contact_sheet import shown_title
 
+GROWTH = "#b0603a"
+
 
 def loss_curve(metrics, path, title="", unit="character"):
     """Plots training and validation losses against seconds of training.
@@ -38,9 +40,21 @@ def loss_curve(metrics, path, title="", unit="character"):
             mode = name.removeprefix("validation_").removesuffix("_loss")
             style = {"linewidth": 1, "linestyle": "--", "label": f"validation, {mode}"}
         axes.plot(*zip(*checks, strict=True), **style)
-    for number, begin in _stages(metrics):
-        label = "the network grows" if number == 0 else None
-        axes.axvline(begin, color="#b0603a", linewidth=1, linestyle=":", label=label)
+    for stage, begin in _stages(metrics):
+        axes.axvline(begin, color=GROWTH, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"grows: stage {stage + 1}",
+            # A time and a share of the height, and 3 points beside it.
+            (begin, 0.02),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(-3, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=GROWTH,
+        )
     low = min(shown)
     axes.set(xlabel="seconds", ylabel=f"nats per {unit}")
     axes.set_title(shown_title(title), parse_math=False)
@@ -52,7 +66,7 @@ def loss_curve(metrics, path, title="", unit="character"):
 
 
 def _stages(metrics):
-    """Returns the seconds at which stages of training begin, numbered from 0."""
+    """Returns pairs of a stage of training, from 1 on, and the seconds at which it begins."""
     stages, seconds = metrics.get("stage", ()), metrics["seconds"]
-    begins = [s for s, a, b in zip(seconds, stages, stages[1:], strict=False) if a != b]
-    return list(enumerate(begins))
+    pairs = zip(seconds, stages, stages[1:], strict=False)
+    return [(int(after), begin) for begin, before, after in pairs if before != after]

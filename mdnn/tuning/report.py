@@ -4,6 +4,7 @@ import csv
 import io
 
 import matplotlib.figure
+import matplotlib.ticker
 
 from mdnn.files import replacing, write_text
 
@@ -92,6 +93,7 @@ def _draw(path, choices, rows):
     panels[0].set(xlabel="validation check", ylabel="nats per unit")
     panels[0].set_title("orange: the best; grey: stopped early", fontsize=9)
     panels[0].set_ylim(low - margin, high + 3 * margin)
+    panels[0].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     for key, axes in zip(choices, panels[1:], strict=True):
         labels = [v if len(v) <= MAX_LABEL else v[: MAX_LABEL - 1] + "…" for v in choices[key]]
         axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", parse_math=False)

@@ -29,7 +29,7 @@ class Study:
 
     def __init__(self, folder, choices, seed, num_checks):
         self.optuna = _optuna()
-        self.choices, self.seed = choices, seed
+        self.choices, self.seed, self.num_checks = choices, seed, num_checks
         optuna = self.optuna
         journal = optuna.storages.journal
         # The folder is locked by the search: a lock that any file system has is enough.
@@ -108,7 +108,8 @@ class Study:
         for check, loss in enumerate(losses):
             if check not in before:
                 trial.report(loss, check)
-        return bool(losses) and trial.should_prune()
+        # After the last check there is nothing left to save.
+        return 0 < len(losses) < self.num_checks and trial.should_prune()
 
     def finish(self, trial, loss, state, **facts):
         """Records the end of a trial.

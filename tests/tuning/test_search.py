@@ -114,6 +114,16 @@ def test_poor_trials_are_stopped_early(played, config, tmp_path):
     assert 2 <= len(early["losses"]) < 8
 
 
+def test_no_trial_is_stopped_after_its_last_check(played, config, tmp_path):
+    losses = played.losses_of
+    played.losses_of = staticmethod(lambda config: losses(config)[:2])
+    values = {"backbone.width": [32, 24, 16, 8]}
+    settings = ["train.num_evaluations=2"]
+    result = mdnn.search(config, values, 1, tmp_path / "out", settings, show=False)
+    assert [row["state"] for row in result["rows"]] == ["complete"] * 4
+    assert not played.ended
+
+
 def test_a_search_that_was_stopped_goes_on_with_its_trial(played, config, tmp_path, capsys):
     out = tmp_path / "out"
     played.stop_at = 1
