@@ -3,6 +3,8 @@
 import numpy as np
 from keras.ops import convert_to_numpy
 
+from mdnn.growth.origins import new_share
+
 
 def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
     """Sets the state of a larger network's optimizer from that of the smaller one.
@@ -24,6 +26,7 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
     numbers = {weight.path: number for number, weight in enumerate(old_weights)}
     firsts = [_list(optimizer, "_momentums", "momentums") for optimizer in (old, new)]
     seconds = [_list(optimizer, "_velocities", "adam_velocities") for optimizer in (old, new)]
+    share = new_share(float(getattr(new, "adam_beta_2", getattr(new, "beta_2", 0.0))))
     for number, weight in enumerate(new_weights):
         origin, shape = origins[weight.path], tuple(weight.shape)
         before = None if origin.source is None else numbers[origin.source.path]
@@ -37,8 +40,8 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
             # momentum: it sums gradients, of independent noise 1 / (1 - momentum ** 2) of the
             # variance.
             second = np.square(first) * (1 - float(getattr(old, "momentum", 0.0)) ** 2)
-        variable.assign(origin.second_moment(second, shape))
-    _fill_new(origins, seconds[1], new_weights)
+        variable.assign(origin.second_moment(second, shape, share))
+    _fill_new(origins, seconds[1], new_weights, share)
     if averages is not None:
         kept = new._model_variables_moving_average
         for variable, weight in zip(kept, new_weights, strict=True):
@@ -72,9 +75,9 @@ def weight_averages(optimizer, weights):
     return {w.path: np.array(convert_to_numpy(v)) for w, v in zip(weights, kept, strict=True)}
 
 
-def _fill_new(origins, seconds, weights):
-    """Sets the squared gradients of weights without an old one to the mean of all others."""
-    if seconds is None:
+def _fill_new(origins, seconds, weights, share):
+    """Sets the squared gradients of weights without an old one to a share of the others' mean."""
+    if seconds is None or not share:
         return
     known = [
         float(np.mean(convert_to_numpy(seconds[number])))
@@ -86,7 +89,7 @@ def _fill_new(origins, seconds, weights):
     mean = float(np.median([value for value in known if value]))
     for number, weight in enumerate(weights):
         if origins[weight.path].source is None and seconds[number] is not None:
-            seconds[number].assign(np.full(tuple(weight.shape), mean, "float32"))
+            seconds[number].assign(np.full(tuple(weight.shape), share * mean, "float32"))
 
 
 def _inner(optimizer):
