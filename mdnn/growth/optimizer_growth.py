@@ -26,7 +26,7 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
     numbers = {weight.path: number for number, weight in enumerate(old_weights)}
     firsts = [_list(optimizer, "_momentums", "momentums") for optimizer in (old, new)]
     seconds = [_list(optimizer, "_velocities", "adam_velocities") for optimizer in (old, new)]
-    share = new_share(float(getattr(new, "adam_beta_2", getattr(new, "beta_2", 0.0))))
+    share = _new_share(new)
     for number, weight in enumerate(new_weights):
         origin, shape = origins[weight.path], tuple(weight.shape)
         before = None if origin.source is None else numbers[origin.source.path]
@@ -49,7 +49,7 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
 
 
 def restart_moments(optimizer, numbers):
-    """Begins the state of some weights anew: first moments of 0, second ones of their mean.
+    """Begins the state of some weights anew: first moments of 0, second ones as in a grown network.
 
     Args:
         optimizer: a built Keras optimizer.
@@ -58,11 +58,12 @@ def restart_moments(optimizer, numbers):
     optimizer = _inner(optimizer)
     firsts = _list(optimizer, "_momentums", "momentums")
     seconds = _list(optimizer, "_velocities", "adam_velocities")
+    share = _new_share(optimizer)
     for number in numbers:
         if (variable := _at(firsts, number)) is not None:
             variable.assign(np.zeros(tuple(variable.shape), "float32"))
         if (variable := _at(seconds, number)) is not None:
-            mean = float(np.mean(convert_to_numpy(variable), dtype="float64"))
+            mean = share * float(np.mean(convert_to_numpy(variable), dtype="float64"))
             variable.assign(np.full(tuple(variable.shape), mean, "float32"))
 
 
@@ -90,6 +91,11 @@ def _fill_new(origins, seconds, weights, share):
     for number, weight in enumerate(weights):
         if origins[weight.path].source is None and seconds[number] is not None:
             seconds[number].assign(np.full(tuple(weight.shape), share * mean, "float32"))
+
+
+def _new_share(optimizer):
+    """Returns `new_share` of an optimizer; 0 for one without second moments."""
+    return new_share(float(getattr(optimizer, "adam_beta_2", getattr(optimizer, "beta_2", 0.0))))
 
 
 def _inner(optimizer):

@@ -233,16 +233,16 @@ def test_shared_kernels_share_their_gradient(tiny_run):
 
 @pytest.mark.parametrize("beta_2", [0.9, 0.99, 0.997, 0.999, 0.9999])
 def test_first_steps_of_new_weights(beta_2):
-    """They are at most 2.5 times the learning rate, and right soon for far smaller gradients."""
+    """They are at most 2.7 times the learning rate, and right soon for far smaller gradients."""
     for gradient, soon in ((1.0, 1), (0.05, 300)):
         m, v, steps = 0.0, new_share(beta_2), []
         for _ in range(1000):
             m = 0.9 * m + 0.1 * gradient
             v = beta_2 * v + (1 - beta_2) * gradient**2
             steps.append(m / v**0.5)
-        assert max(steps) < 2.5
+        assert max(steps) < 2.7
         if beta_2 <= 0.99:
-            assert min(steps[soon:]) > 0.6
+            assert min(steps[soon:]) > 0.4
 
 
 def test_a_network_without_a_training(tmp_path, tiny_run, capsys):
