@@ -210,7 +210,7 @@ def test_damaged_files_give_one_error_or_a_picture(form):
             "64,000,000 pixels are read, received 100000 x 100000",
         ),
         (png(width=2**32 - 1, height=2**32 - 1), "received 4294967295 x 4294967295"),
-        (png(chunk(b"IDAT", zlib.compress(b"\0\x07\x08"), 1), END), "check sum of b'IDAT'"),
+        (png(chunk(b"IDAT", zlib.compress(b"\0\x07\x08"), 1), END), "check sum of 'IDAT'"),
         # a stream that ends before the picture does
         (png(PIXELS, END, height=2), "a truncated PNG: 3 bytes of its pixels are missing"),
         (png(END), "a truncated PNG: 3 bytes"),

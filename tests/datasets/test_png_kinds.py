@@ -267,8 +267,8 @@ def header(**changed):
         (header(lace=2), "interlace 2"),
         # xdt, xhd, xcs: no pixels, wrong check sums
         (GOOD[:33] + chunk(b"IEND", b""), "a truncated PNG: 70 bytes"),
-        (GOOD[:29] + b"\0\0\0\0" + GOOD[33:], "check sum of b'IHDR'"),
-        (GOOD[:-16] + b"\0\0\0\0" + GOOD[-12:], "check sum of b'IDAT'"),
+        (GOOD[:29] + b"\0\0\0\0" + GOOD[33:], "check sum of 'IHDR'"),
+        (GOOD[:-16] + b"\0\0\0\0" + GOOD[-12:], "check sum of 'IDAT'"),
     ],
 )
 def test_corrupt_files(data, message):

@@ -163,7 +163,7 @@ def test_rf64():
         (make_wav(bytes(8))[:32] + b"\4\0" + make_wav(bytes(8))[34:], "of 1 channels in 4 bytes"),
         (make_wav(bytes(7)), "promises 3 samples, received 3"),
         (b"RIFF\0\0\0\0WAVE", "its header ends at byte 12"),
-        (make_wav(bytes(8), before=[b"LIST\xff\0\0\0"]), "the chunk b'LIST' at byte 12 leaves"),
+        (make_wav(bytes(8), before=[b"LIST\xff\0\0\0"]), "the chunk 'LIST' at byte 12 leaves"),
         (make_wav(bytes(8)).replace(b"data", b"DATA"), "no chunk with samples"),
         (b"RIFF\4\0\0\0WEBP", "expected a WAV file, received 12 bytes beginning with b'RIFF"),
         (b"FORM" + bytes(99), "expected a WAV file, received 103 bytes"),

@@ -145,7 +145,8 @@ def _png_chunks(data, name):
             raise MdnnError(f"{name}: a truncated PNG: it ends at byte {len(data)}")
         if zlib.crc32(body, zlib.crc32(tag)) != int.from_bytes(check, "big"):
             raise MdnnError(
-                f"{name}: a damaged PNG: the check sum of {tag!r} at byte {at} is wrong"
+                f"{name}: a damaged PNG: the check sum of {tag.decode('latin-1')!r} "
+                f"at byte {at} is wrong"
             )
         chunks.append((tag, body))
         at += 12 + size

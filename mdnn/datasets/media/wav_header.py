@@ -85,7 +85,7 @@ def read_wav_header(data, name):
         body = data[at : at + size]
         if len(body) < size:
             raise MdnnError(
-                f"{name}: a truncated or damaged WAV: the chunk {tag!r} at byte {at - 8} leaves "
+                f"{name}: a truncated or damaged WAV: the chunk {tag.decode('latin-1')!r} at byte {at - 8} leaves "
                 "the file"
             )
         if tag == b"fmt ":
