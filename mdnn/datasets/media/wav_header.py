@@ -85,8 +85,8 @@ def read_wav_header(data, name):
         body = data[at : at + size]
         if len(body) < size:
             raise MdnnError(
-                f"{name}: a truncated or damaged WAV: the chunk {tag.decode('latin-1')!r} at byte {at - 8} leaves "
-                "the file"
+                f"{name}: a truncated or damaged WAV: the chunk {tag.decode('latin-1')!r} "
+                f"at byte {at - 8} leaves the file"
             )
         if tag == b"fmt ":
             layout = _layout(body, order, name)
