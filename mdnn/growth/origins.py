@@ -17,10 +17,10 @@ def new_share(beta_2):
 
     Adam divides by sqrt(v). The gradients of new values are often far smaller than those of old
     ones (a far distance beside a near one; a block whose last kernel is zero), and from the old
-    mean they take steps of a tenth of their size for hundreds of steps. From v = 0 their steps
-    have the right size after a few steps and are at most 2.1 times the learning rate with
-    `beta_2 = 0.99`. A larger `beta_2` fills v more slowly: what 15 steps at 0.99 would have
-    gathered beyond it is there from the start.
+    mean they take steps of a tenth of their size for hundreds of steps. From v = 0 they take steps
+    of at most 2.1 times the learning rate with `beta_2 = 0.99`, 1.3 times after 100 steps. A larger
+    `beta_2` fills v more slowly: what 15 steps at 0.99 would have gathered beyond it is there from
+    the start.
 
     Args:
         beta_2: float, the decay of Adam's v.
