@@ -22,6 +22,11 @@ gate = "silu"
 wiring = "causal+shift"
 groups = 2
 [[backbone.layer]]
+kind = "ngrams"
+lengths = [2, 3]
+rows = 64
+width = 4
+[[backbone.layer]]
 kind = "feedforward"
 """
 
@@ -119,6 +124,10 @@ def test_shades():
         ("refeed.steps=2", "'chunks' does not support refeeding"),
         ("train.objectives.parallel=1", "needs train.objectives.autoregressive alone"),
         ("context.layout=items", "cuts the text of context.layout = 'stream'"),
+        ("backbone.layer.2.lengths=[2, 2]", "expected different numbers of characters"),
+        ("backbone.layer.2.width=0", "n-grams need channels of a row"),
+        ("backbone.layer.2.gate=silu", "not a key of kind = 'ngrams'"),
+        ("backbone.layer.0.rows=5", "only a key of ngrams, received kind = 'mix'"),
     ],
 )
 def test_what_does_not_fit(tmp_path, setting, said):

@@ -66,8 +66,8 @@ def _check_slots(config):
             "context.slots: expected a network that is trained to decode autoregressively alone, "
             "received parallel or masked_diffusion above 0"
         )
-    if any(layer.kind == "chunks" for layer in config.backbone.layer):
-        raise MdnnError("context.slots: expected layers without chunks of characters")
+    if any(layer.kind in ("chunks", "ngrams") for layer in config.backbone.layer):
+        raise MdnnError("context.slots: expected layers without chunks and n-grams")
     for key, value in (
         ("context.padding", config.context.padding != "none"),
         ("tandem.members", config.tandem.members),

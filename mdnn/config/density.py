@@ -40,7 +40,7 @@ def _narrowed(layer, width, density):
     if layer.kind == "fold":
         block = tuple(_narrowed(inner, layer.width, density) for inner in layer.block)
         return dataclasses.replace(layer, block=block)
-    if layer.kind == "linear" or not getattr(layer, "project", True):
+    if layer.kind in ("linear", "ngrams") or not getattr(layer, "project", True):
         return layer
     inner = inner_width(layer, width)
     options = {}

@@ -29,7 +29,8 @@ class LayerKeys:
     activation: str = "none"
     # feedforward: inner width; 0: twice the width of the backbone, of the fold or of the chunks.
     # mix with `project`: channels between its dense layers; 0: the width of the backbone, of the
-    # fold or of the chunks. fold: channels of a folded row. chunks: channels of a chunk.
+    # fold or of the chunks. fold: channels of a folded row. chunks: channels of a chunk. ngrams:
+    # channels of a row of a table.
     width: int = option(0, least=0)
     bias: bool = False
     dropout: float = option(0.0, least=0.0, most=0.95)
@@ -46,7 +47,7 @@ class FoldLayer(LayerKeys):
 class LayerTable(LayerKeys):
     """One layer of a block: h + f(norm(h)), or another form set by `residual`."""
 
-    kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold", "chunks"))
+    kind: str = option("mix", choices=("mix", "feedforward", "linear", "fold", "chunks", "ngrams"))
     # fold, chunks: the layers of each inner block, and the number of inner blocks. The fold turns
     # the fastest context axis into `width` channels, mixes along the slower axes and spreads again.
     # `chunks` cuts the text into chunks of `width` channels, mixes the chunks and hands the
@@ -76,6 +77,9 @@ class LayerTable(LayerKeys):
     # `learned` aims at; the weight of that loss.
     letters: float = option(6.0, least=1.1, most=1024.0)
     ratio_loss: float = option(0.03, least=0.0, most=100.0)
+    # ngrams: numbers of last characters that are looked up together, and the rows of each table.
+    lengths: tuple[int, ...] = option((3, 4, 5), least=1, most=16)
+    rows: int = option(8192, least=1, most=32_768)
 
 
 @dataclasses.dataclass(frozen=True)

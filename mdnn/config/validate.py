@@ -4,7 +4,7 @@ import dataclasses
 
 from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
-from mdnn.config.chunk_rules import check_chunks
+from mdnn.config.chunk_rules import OF_CHARACTERS
 from mdnn.config.embedding_table import check_embedding_sizes
 from mdnn.config.mesh_table import check_mesh
 from mdnn.config.network_tables import NESTED
@@ -231,13 +231,14 @@ OF_KINDS = (
             ("ratio_loss", 0.03),
         ),
     ),
+    (("ngrams",), (("lengths", (3, 4, 5)), ("rows", 8192))),
 )
 
 
 def _check_branch(where, branch, config):
     context, width = config.context, config.backbone.width
     nested = branch.kind in NESTED
-    for name, value in NOT_OF_NESTED if nested else ():
+    for name, value in NOT_OF_NESTED if nested or branch.kind == "ngrams" else ():
         if getattr(branch, name) != value:
             raise MdnnError(f"{where}.{name}: not a key of kind = {branch.kind!r}")
     for kinds, keys in OF_KINDS:
@@ -251,11 +252,11 @@ def _check_branch(where, branch, config):
     _check_mixers(where, branch, axes, width, config)
     if branch.kind == "mix" and branch.gate != "none" and not branch.project:
         raise MdnnError(f"{where}: a gate needs project = true")
+    if branch.kind in OF_CHARACTERS:
+        OF_CHARACTERS[branch.kind](where, branch, config)
     if not nested:
         return
-    if branch.kind == "chunks":
-        check_chunks(where, branch, config)
-    elif len(context.grid) < 2:
+    if branch.kind == "fold" and len(context.grid) < 2:
         raise MdnnError(
             f"{where}.kind: a fold needs a context.grid of at least two axes, one to fold and one "
             f"to mix, received {list(context.grid)}"

@@ -10,11 +10,13 @@ from mdnn.growth.channel_maps import activated, channel_map, halves
 from mdnn.growth.mixer_growth import grow_mixer
 from mdnn.growth.nested_growth import grow_chunks, grow_fold
 from mdnn.growth.new_blocks import added_block
+from mdnn.growth.origins import same
 from mdnn.growth.stream_growth import check_kept, grow_dense, grow_norm, mix_rules
 from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.chunks.chunk_block import ChunkBlock
+from mdnn.models.chunks.ngram_block import NgramBlock
 
 
 def grow_block(old, new, stream, where):
@@ -40,6 +42,7 @@ def grow_block(old, new, stream, where):
         (MixingBlock, _grow_mix),
         (RowBottleneck, functools.partial(grow_fold, grow_blocks)),
         (ChunkBlock, functools.partial(grow_chunks, grow_blocks)),
+        (NgramBlock, _grow_ngrams),
     ):
         if isinstance(new, kind):
             if type(old) is not type(new):
@@ -63,6 +66,13 @@ def _grow_linear(old, new, stream, where):
     check_kept(old, new, "activation", where)
     _check_zero(new.function, new.activation, stream, where)
     return grow_dense(old.dense, new.dense, stream.channels, stream.channels, False, True)
+
+
+def _grow_ngrams(old, new, stream, where):
+    for name in ("lengths", "rows", "width"):
+        check_kept(old, new, name, where)
+    dense = grow_dense(old.dense_out, new.dense_out, None, stream.channels, False, True)
+    return {id(new.table): same(old.table, new.table), **dense}
 
 
 def _check_zero(function, name, stream, where):

@@ -6,7 +6,7 @@ from mdnn.errors import MdnnError
 from mdnn.growth.channel_maps import channel_map
 from mdnn.growth.grid_change import GridChange
 from mdnn.growth.origins import NEW, placed, same
-from mdnn.growth.stream_growth import Stream, check_kept, grow_dense, stream_rules
+from mdnn.growth.stream_growth import Stream, check_kept, grow_dense, grow_norm, stream_rules
 
 
 def grow_fold(grow_blocks, old, new, stream, where):
@@ -95,6 +95,7 @@ def grow_chunks(grow_blocks, old, new, stream, where):
     axis = ("chunk",)
     chunks = GridChange(axis, (old.chunks,), axis, (new.chunks,))
     within = Stream(chunks, inner, old.width, stream.modes, stream.exact)
+    found |= grow_norm(old.norm_out, new.norm_out, within, f"{where}.norm")
     return found | grow_blocks(old.branches, new.branches, within, f"{where}.block")
 
 

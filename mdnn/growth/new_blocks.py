@@ -9,6 +9,7 @@ from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.models.chunks.chunk_block import ChunkBlock
+from mdnn.models.chunks.ngram_block import NgramBlock
 
 
 def added_block(block, known, grow, where):
@@ -53,7 +54,9 @@ def last_weights(block, where):
     """
     if isinstance(block, ChunkBlock):
         return [*block.dense_out.weights, block.letter_table]
-    if isinstance(block, (FeedForwardBlock, RowBottleneck)) or getattr(block, "project", False):
+    if isinstance(block, (FeedForwardBlock, NgramBlock, RowBottleneck)) or getattr(
+        block, "project", False
+    ):
         return block.dense_out.weights
     _check_zero(block, where)
     if isinstance(block, LinearBlock):

@@ -20,6 +20,7 @@ from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.blocks.residual_block import make_norm
 from mdnn.models.call_options import CallOptions
 from mdnn.models.chunks.chunk_block import ChunkBlock
+from mdnn.models.chunks.ngram_block import NgramBlock
 from mdnn.models.head_options import decoding, embedding_modalities
 from mdnn.models.parameter_limit import at_most
 from mdnn.models.slot_embedding import SlotEmbedding
@@ -284,6 +285,8 @@ def make_branch(spec, width, scale, path, layout):
         words = ("cut", "shortest", "longest", "kernels", "letters", "ratio_loss")
         more = {word: getattr(spec, word) for word in words}
         return ChunkBlock(spec.width, inner, **more, **common)
+    if spec.kind == "ngrams":
+        return NgramBlock(spec.lengths, spec.rows, spec.width, **common)
     mixers = spec.mixer
     if isinstance(spec, FoldLayer):
         return MixingBlock(

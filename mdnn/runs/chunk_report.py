@@ -9,6 +9,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.call_options import CAUSAL
 from mdnn.models.chunks.characters_of import is_letter
+from mdnn.models.chunks.chunk_block import ChunkBlock
 from mdnn.models.chunks.chunk_layout import chunk_starts
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
@@ -66,7 +67,7 @@ def inspect_text(run, text, top=20):
 
 def chunk_blocks(network):
     """Returns the blocks of a network that cut texts into chunks, a list."""
-    return [block for block in network.blocks if getattr(block, "takes_marks", False)]
+    return [block for block in network.blocks if isinstance(block, ChunkBlock)]
 
 
 def cuts_of(run, text):

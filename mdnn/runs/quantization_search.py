@@ -45,7 +45,8 @@ def turns(name, array):
     """
     if array.ndim != 2 or array.size < LEAST_CODES:
         return (False, True)
-    return (False,) if name.startswith("embedding/") else (True,)
+    is_table = name.startswith("embedding/") or name.endswith("ngram_table")
+    return (False,) if is_table else (True,)
 
 
 def quantize(array, dtype, tried=(False, True)):

@@ -268,6 +268,7 @@ def test_cases_cover_every_layer():
         "SpaceCut",
         "SurpriseCut",
         "LearnedCut",
+        "NgramBlock",
         "Members",
         "TandemHeads",
         "TandemNetwork",

@@ -25,7 +25,8 @@ SUBWORDS = {
     "longest": LONGEST,
     "block": [INNER, {"kind": "feedforward", "gate": "silu"}],
 }
-LAYERS = [mix({"wiring": "causal", "groups": 2}), SUBWORDS, {"kind": "feedforward"}]
+NGRAMS = {"kind": "ngrams", "lengths": [1, 3, 4], "rows": 50, "width": 3}
+LAYERS = [mix({"wiring": "causal", "groups": 2}), SUBWORDS, {"kind": "feedforward"}, NGRAMS]
 TEXTS = ("a bc  defg, hijklmnop qrst", "to be or not to be, or not", "abcdefghijklmnopqrstuvwxyz")
 
 

@@ -8,6 +8,7 @@ from mdnn.models.auxiliary_losses import add_auxiliary_loss
 from mdnn.models.blocks.residual_block import (
     ResidualBlock,
     ends,
+    make_norm,
     product,
     run_blocks,
     serialized_blocks,
@@ -28,11 +29,11 @@ class ChunkBlock(ResidualBlock):
 
         u_c = W_in [sum_t (a_h[t - first_c] + e_h[last_c - t]) x_t]_h
         v   = F(u)                               blocks on the grid of chunks, causal
-        y_t = p[t - first_c] + sum_h s_h[t - first_c] (W_h v_(c-1))
+        y_t = p[t - first_c] + sum_h s_h[t - first_c] (W_h N(v_(c-1)))
 
-    where c is the chunk of t: a letter receives the chunks before its own, which are complete. The
-    grid of chunks by letters is never stored: sums over a chunk are one product with the matrix of
-    chunks by positions. No position depends on later ones.
+    where N is a norm and c is the chunk of t: a letter receives the chunks before its own, which
+    are complete. The grid of chunks by letters is never stored: sums over a chunk are one product
+    with the matrix of chunks by positions. No position depends on later ones.
 
     A learned cut gets its gradients from H-Net's smoothing, confidence and ratio loss
     (`mdnn.models.chunks.smoothing`).
@@ -103,7 +104,13 @@ class ChunkBlock(ResidualBlock):
         for branch in self.branches:
             if not branch.built:
                 branch.build(chunks)
-        self.dense_out = self.make_dense(joined, "dense_out", chunks, self.scale)
+        # Chunks are normed, and hand over almost nothing at first: otherwise they drown what
+        # letters hold for 150 steps.
+        epsilon = self.branches[0].epsilon if self.branches else self.epsilon
+        self.norm_out = make_norm(self.norm, "norm_out", self.dtype_policy, epsilon)
+        if self.norm_out is not None:
+            self.norm_out.build(chunks)
+        self.dense_out = self.make_dense(joined, "dense_out", chunks, 0.01 * self.scale)
         letters = (self.kernels, self.longest)
         # The sum over a chunk of independent letters keeps about their variance.
         spread = get_initializer("random_normal", stddev=0.3)
@@ -141,7 +148,7 @@ class ChunkBlock(ResidualBlock):
         if training and self.cutter.learnt and self.ratio_loss:
             loss = ratio_loss(layout.strength, layout.cut, self.letters)
             add_auxiliary_loss(self, self.ratio_loss * loss)
-        return ops.reshape(self.handed_back(self.dense_out(v), layout), shape)
+        return ops.reshape(self.handed_back(self.results(v), layout), shape)
 
     def laid_out(self, x, marks):
         """Returns x as `[batch, positions, channels]` and its `ChunkLayout`."""
@@ -153,6 +160,10 @@ class ChunkBlock(ResidualBlock):
     def settled(self, v, layout):
         """Returns the chunks `[batch, chunks, width]` that letters receive; smoothed if learned."""
         return smoothed(v, layout.at_ends()) if self.cutter.learnt else v
+
+    def results(self, v):
+        """Returns what chunks `[..., width]` hand to letters, `[..., H * channels]`."""
+        return self.dense_out(v if self.norm_out is None else self.norm_out(v))
 
     def pooled(self, x, layout):
         """Returns the weighted sums over the letters of chunks, `[batch, chunks, H * channels]`."""

@@ -62,7 +62,7 @@ class ChunkCache(DecodingCache):
         run = self._run(ops.reshape(u, inner.shape(block.chunks, 1)))
         v, rows, _ = inner.prefill(run, inner.listed(weights), block.chunks, 1)
         v = block.settled(ops.reshape(v, (-1, block.chunks, block.width)), layout)
-        out = block.dense_out(v)
+        out = block.results(v)
         y = ops.reshape(block.handed_back(out, layout), ops.shape(x))
         chunk = ops.sum(
             ops.cast(layout.starts[:, :, None] <= ops.arange(self.positions), "int32"), 1
@@ -137,7 +137,7 @@ class ChunkCache(DecodingCache):
             kept = ops.where(self._is_chunk(chunk - 1), current["smooth"], 0)
             v = p * v + (1 - p) * ops.sum(kept, axis=1, keepdims=True)
             smooth = self._smooth(ops.where(here, v, current["smooth"]))
-        out = ops.where(here, block.dense_out(v), current["out"])
+        out = ops.where(here, block.results(v), current["out"])
         return {**current, **inner.flat(rows), "out": out, **smooth}
 
     def _smooth(self, v):
