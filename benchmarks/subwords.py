@@ -8,9 +8,12 @@ stop the program and start it again as you like.
     python benchmarks/subwords.py --source shakespeare.txt --minutes 2.5 --seeds 1 2 3 --plot a.png
     python benchmarks/subwords.py --arms characters space --minutes 0.5 --seeds 1    # a short look
 
-The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is left out.
+The arm `ngrams` is text-subwords.toml without its layer of chunks: what tables of n-grams bring
+alone. The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is
+left out.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -34,6 +37,7 @@ ARMS = {
     "space": ("text-subwords", []),
     "surprise": ("text-subwords", [f"{CUT}=surprise"]),
     "learned": ("text-subwords", [f"{CUT}=learned"]),
+    "ngrams": ("text-subwords", []),
     "bpe": ("text-bpe", []),
 }
 """The config of each arm and what is changed in it."""
@@ -43,6 +47,7 @@ COLOURS = {
     "space": "#c2572b",
     "surprise": "#b8860b",
     "learned": "#3d8c40",
+    "ngrams": "#6b7280",
     "bpe": "#7a5195",
 }
 
@@ -84,6 +89,10 @@ def learn(arm, seed, options):
             raise
         print(f"bpe is left out: {error}", file=sys.stderr)
         return None
+    if arm == "ngrams":
+        layers = tuple(layer for layer in config.backbone.layer if layer.kind != "chunks")
+        backbone = dataclasses.replace(config.backbone, layer=layers)
+        config = dataclasses.replace(config, backbone=backbone)
     folder = Path(options.runs) / f"{arm}-{options.minutes:g}-{seed}"
     result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
     return {"arm": arm, "seed": seed, **result, "curve": validation_curve(folder)}
