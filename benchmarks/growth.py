@@ -129,8 +129,9 @@ def print_table(rows, options):
 
 
 def median(times):
-    """The median; `None` if a run never reached the target."""
-    return None if not times or None in times else float(np.median(times))
+    """The median, a run that never reached the target being the slowest; `None`: it is that."""
+    middle = np.median([np.inf if time is None else time for time in times])
+    return float(middle) if np.isfinite(middle) else None
 
 
 def draw(rows, options):
