@@ -22,7 +22,7 @@ OPTIONS = {
     "json": {"help": "a file for all figures"},
     "processor-time": {
         "action": "store_true",
-        "help": "count processor time, which other work on the machine changes little",
+        "help": "count processor time in place of wall time",
     },
 }
 """Options that several benchmarks have, as `add_argument` takes them."""
@@ -74,7 +74,8 @@ def run_changes(source, minutes, seed, *more):
 def count_processor_time():
     """Makes trainings count their minutes in processor seconds of all threads of this process.
 
-    On one core that is the time that a training alone on the machine would take.
+    On one core that is about the time that a training alone on the machine would take: other work
+    makes its steps slower through caches and memory alone.
     """
     from mdnn.training.trainer import Training
 
