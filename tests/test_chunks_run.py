@@ -127,6 +127,7 @@ def test_shades():
         ("backbone.layer.2.lengths=[2, 2]", "expected different numbers of characters"),
         ("backbone.layer.2.width=0", "n-grams need channels of a row"),
         ("backbone.layer.2.gate=silu", "not a key of kind = 'ngrams'"),
+        ("backbone.layer.2.norm=layer", "not a key of kind = 'ngrams'"),
         ("backbone.layer.0.rows=5", "only a key of ngrams, received kind = 'mix'"),
     ],
 )

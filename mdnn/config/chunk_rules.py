@@ -52,6 +52,8 @@ def check_ngrams(where, layer, config):
             f"{where}.lengths: expected different numbers of characters, received "
             f"{list(layer.lengths)}"
         )
+    if layer.norm != "rms":
+        raise MdnnError(f"{where}.norm: not a key of kind = 'ngrams', whose tables are not normed")
     if not layer.width:
         raise MdnnError(f"{where}.width: n-grams need channels of a row of a table, received none")
 
