@@ -13,6 +13,7 @@ import mdnn
 from mdnn.cli import main
 from mdnn.config.growing import grown_config
 from mdnn.growth.network_growth import network_origins
+from mdnn.growth.optimizer_growth import restart_moments
 from mdnn.growth.origins import new_share
 from mdnn.runs.origin import read_origin
 from mdnn.runs.run_folder import open_run
@@ -243,6 +244,24 @@ def test_first_steps_of_new_weights(beta_2):
         assert max(steps) < 2.7
         if beta_2 <= 0.99:
             assert min(steps[soon:]) > 0.4
+
+
+@pytest.mark.parametrize("beta_2", [0.99, 0.999])
+def test_moments_that_begin_anew(tiny_run, beta_2):
+    """As in a grown network: zeros, with a slow decay a share of the mean; others are kept."""
+    network = mdnn.build(
+        mdnn.load_config(tiny_run / "config.toml", [f"train.optimizer.beta_2={beta_2}"])
+    )
+    weights = network.trainable_variables
+    optimizer = make_optimizer(network.config.train.optimizer, weights, 0.9)
+    firsts, seconds = optimizer._momentums, optimizer._velocities
+    for variable in (*firsts[:2], *seconds[:2]):
+        variable.assign(np.full(tuple(variable.shape), 3.0))
+    restart_moments(optimizer, [0])
+    assert not np.asarray(firsts[0]).any()
+    np.testing.assert_allclose(np.asarray(seconds[0]), 3 * new_share(beta_2), rtol=1e-5)
+    assert (np.asarray(firsts[1]) == 3).all()
+    assert (np.asarray(seconds[1]) == 3).all()
 
 
 def test_a_network_without_a_training(tmp_path, tiny_run, capsys):

@@ -105,15 +105,13 @@ class NgramBlock(ResidualBlock):
             Tensor `[batch, n, channels]`.
         """
         count = codes.shape[1] - self.reach + 1
-        small, number, rows = codes % MODULUS, 0, {}
-        # From the earliest character of an n-gram to the last one.
-        for length in self.lengths:
+        small, index = codes % MODULUS, []
+        for table, length in enumerate(self.lengths):
             number = 0
-            for k in reversed(range(length)):
-                start = self.reach - 1 - k
+            # From the earliest character of an n-gram to the last one.
+            for start in range(self.reach - length, self.reach):
                 number = (number * FACTOR + small[:, start : start + count]) % MODULUS
-            rows[length] = number % self.rows
-        index = [k * self.rows + rows[length] for k, length in enumerate(self.lengths)]
+            index.append(table * self.rows + number % self.rows)
         index = ops.stack(index, axis=-1)
         if training:
             found = ops.take(dense_gradient(ops.convert_to_tensor(self.table)), index, axis=0)
