@@ -15,9 +15,9 @@ FILLING = 15
 def new_share(beta_2):
     """Returns the share of an old kernel's mean squared gradient that new values begin with.
 
-    Adam divides by sqrt(v). The gradients of new values are often far smaller than those of old
-    ones (a far distance beside a near one; a block whose last kernel is zero), and from the old
-    mean they take steps of a tenth of their size for hundreds of steps. From v = 0 they take steps
+    Adam divides by sqrt(v). From the old mean, values with far smaller gradients than the old ones
+    (a far distance beside a near one; a block whose last kernel is zero) take far too small steps
+    until v has decayed. From v = 0 they take steps
     of at most 2.1 times the learning rate with `beta_2 = 0.99`, 1.3 times after 100 steps. A larger
     `beta_2` fills v more slowly: what 15 steps at 0.99 would have gathered beyond it is there from
     the start.
