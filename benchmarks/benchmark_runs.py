@@ -82,6 +82,24 @@ def count_processor_time():
     Training._now = staticmethod(time.process_time)
 
 
+def count_step_seconds(seconds_of):
+    """Makes trainings count their minutes by steps, so that other work does not change a run.
+
+    Args:
+        seconds_of: function of a stage's `mdnn.Config` that returns the seconds that a step counts.
+    """
+    from mdnn.training.trainer import Training
+
+    def now(training):
+        step = training.progress.step
+        seconds, counted = getattr(training, "_counted", (0.0, step))
+        seconds += (step - counted) * seconds_of(training.run.config)
+        training._counted = seconds, step
+        return seconds
+
+    Training._now = now
+
+
 def trained_once(folder, train, add=None):
     """Returns the result of a training, which runs unless the folder has it.
 

@@ -7,10 +7,15 @@ is first reached (a part of the validation text, 40 times on the way), the loss 
 end, and steps. A run that is there already is not trained again: stop the program and start it
 again as you like.
 
+With --step-clock the time does not depend on what else the machine does: the steps of all networks
+are measured in turns first (`step-seconds.json` beside the runs keeps the medians), and each step
+of the trainings counts as that long. Compiling and evaluating are not counted then.
+
     python benchmarks/growth.py --source shakespeare.txt --minutes 4 --seeds 1 2 3 --plot growth.png
     python benchmarks/growth.py --minutes 0.5 --seeds 1 --target 2.6      # a short look
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +24,7 @@ from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
     count_processor_time,
+    count_step_seconds,
     run_changes,
     timed,
     trained_once,
@@ -51,12 +57,18 @@ def main():
     parser.add_argument("--at", type=float, default=0.25, help="share before growing (default .25)")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--small-batch", type=int, help="examples per step before growing, by axis")
+    parser.add_argument(
+        "--step-clock", action="store_true", help="count each step as long as measured in turns"
+    )
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
     if options.processor_time:
         count_processor_time()
+    if options.step_clock:
+        seconds = step_seconds(options)
+        count_step_seconds(lambda config: seconds[network_name(config)])
     rows = [learn(arm, seed, options) for seed in options.seeds for arm in options.arms]
     print(
         f"\n{Path(options.source).name}, {options.minutes:g} minutes each, "
@@ -66,6 +78,31 @@ def main():
     if options.plot:
         draw(rows, options)
     return 0
+
+
+def network_name(config):
+    """Names the network of a stage: its grid and its depth."""
+    return f"{config.context.grid} x {config.backbone.depth}"
+
+
+def step_seconds(options):
+    """Returns the median seconds of a step of each network by its name, measured in turns."""
+    path = Path(options.runs) / "step-seconds.json"
+    if not path.is_file():
+        from compiled import medians
+        from steps import Steps
+
+        from mdnn.config.growing import stage_configs
+
+        arms = [stage_configs(config_of(arm, 1, options)) for arm in ARMS]
+        configs = {network_name(config): config for stages in arms for config in stages}
+        steps = {name: Steps(config).take for name, config in configs.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(medians(steps, 20.0), indent=1) + "\n", encoding="utf-8")
+    seconds = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in seconds.items():
+        print(f"grid {name} blocks: {1e3 * value:.1f} ms a step", file=sys.stderr)
+    return seconds
 
 
 def learn(arm, seed, options):

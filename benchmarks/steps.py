@@ -46,7 +46,8 @@ def main():
         quiet_import(None if options.whole else lambda: mdnn.configure_threads())
     from compiled import medians
 
-    steps = {Path(path).name: Steps(path, options.batch) for path in options.configs}
+    batch = [] if options.batch is None else [f"train.batch_size={options.batch}"]
+    steps = {Path(path).name: Steps(mdnn.load_config(path, batch)) for path in options.configs}
     seconds = medians({name: step.take for name, step in steps.items()}, options.seconds)
     print_heading("config | batch | parameters | ms per step | characters/s | of peak")
     rows = []
@@ -76,12 +77,11 @@ class Steps:
     """The training steps of a config.
 
     Args:
-        path: a config file.
-        batch: int, another batch than the config's; `None` for its own.
+        config: `mdnn.Config`.
     """
 
-    def __init__(self, path, batch):
-        from mdnn import build, load_config
+    def __init__(self, config):
+        from mdnn import build
         from mdnn.models.loss import loss_for
         from mdnn.runs.inspection import inspect
         from mdnn.tasks import task_for
@@ -90,7 +90,6 @@ class Steps:
         from mdnn.training.optimizers import make_optimizer
         from mdnn.training.steps.step import make_step
 
-        config = load_config(path, [] if batch is None else [f"train.batch_size={batch}"])
         self.data = task_for(config)
         model = build(config, self.data.words)
         self.rate = config.train.optimizer.learning_rate
