@@ -24,6 +24,10 @@ OPTIONS = {
         "action": "store_true",
         "help": "count processor time in place of wall time",
     },
+    "step-clock": {
+        "action": "store_true",
+        "help": "count each step as long as it takes when the networks' steps are timed in turns",
+    },
 }
 """Options that several benchmarks have, as `add_argument` takes them."""
 
@@ -98,6 +102,28 @@ def count_step_seconds(seconds_of):
         return seconds
 
     Training._now = now
+
+
+def step_seconds_in_turns(folder, configs):
+    """Returns the median seconds of a training step of each config, measured in turns.
+
+    Args:
+        folder: path; `step-seconds.json` in it keeps them, so that all runs count alike.
+        configs: dict of `mdnn.Config` by a name.
+    """
+    path = folder / "step-seconds.json"
+    seconds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if configs.keys() - seconds.keys():
+        from compiled import medians
+        from steps import Steps
+
+        steps = {name: Steps(config).take for name, config in configs.items()}
+        seconds = medians(steps, 10.0 * len(steps))
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
+    for name, value in seconds.items():
+        print(f"{name}: {1e3 * value:.1f} ms a step", file=sys.stderr)
+    return seconds
 
 
 def trained_once(folder, train, add=None):

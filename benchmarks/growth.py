@@ -15,7 +15,6 @@ of the trainings counts as that long. Compiling and evaluating are not counted t
     python benchmarks/growth.py --minutes 0.5 --seeds 1 --target 2.6      # a short look
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from benchmark_runs import (
     count_processor_time,
     count_step_seconds,
     run_changes,
+    step_seconds_in_turns,
     timed,
     trained_once,
     validation_curve,
@@ -51,15 +51,19 @@ COLOURS = {"scratch": "#1f4e8c", "depth": "#c2572b", "axis": "#3d8c40", "both": 
 def main():
     """Prints the table; returns the exit status."""
     parser = benchmark_parser(
-        __doc__, "source", "set", "processor-time", minutes=4.0, seeds=[1, 2, 3], runs="runs/growth"
+        __doc__,
+        "source",
+        "set",
+        "processor-time",
+        "step-clock",
+        minutes=4.0,
+        seeds=[1, 2, 3],
+        runs="runs/growth",
     )
     parser.add_argument("--target", type=float, default=1.52, help="nats to reach (default 1.52)")
     parser.add_argument("--at", type=float, default=0.25, help="share before growing (default .25)")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--small-batch", type=int, help="examples per step before growing, by axis")
-    parser.add_argument(
-        "--step-clock", action="store_true", help="count each step as long as measured in turns"
-    )
     parser.add_argument("--plot", help="a file for the curves, a PNG")
     options = parser.parse_args()
     # As `mdnn train` does.
@@ -86,23 +90,12 @@ def network_name(config):
 
 
 def step_seconds(options):
-    """Returns the median seconds of a step of each network by its name, measured in turns."""
-    path = Path(options.runs) / "step-seconds.json"
-    if not path.is_file():
-        from compiled import medians
-        from steps import Steps
+    """Returns the seconds of a step of each network by its name."""
+    from mdnn.config.growing import stage_configs
 
-        from mdnn.config.growing import stage_configs
-
-        arms = [stage_configs(config_of(arm, 1, options)) for arm in ARMS]
-        configs = {network_name(config): config for stages in arms for config in stages}
-        steps = {name: Steps(config).take for name, config in configs.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(medians(steps, 20.0), indent=1) + "\n", encoding="utf-8")
-    seconds = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in seconds.items():
-        print(f"grid {name} blocks: {1e3 * value:.1f} ms a step", file=sys.stderr)
-    return seconds
+    arms = [stage_configs(config_of(arm, 1, options)) for arm in ARMS]
+    configs = {network_name(config): config for stages in arms for config in stages}
+    return step_seconds_in_turns(Path(options.runs), configs)
 
 
 def learn(arm, seed, options):

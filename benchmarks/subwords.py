@@ -8,6 +8,9 @@ stop the program and start it again as you like.
     python benchmarks/subwords.py --source shakespeare.txt --minutes 2.5 --seeds 1 2 3 --plot a.png
     python benchmarks/subwords.py --arms characters space --minutes 0.5 --seeds 1    # a short look
 
+With --step-clock other work on the machine does not change a run: the steps of all arms are timed
+in turns first, and each step of the trainings counts as that long.
+
 The arm `ngrams` is text-subwords.toml without its layer of chunks: what tables of n-grams bring
 alone. The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is
 left out.
@@ -22,7 +25,9 @@ from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
     count_processor_time,
+    count_step_seconds,
     run_changes,
+    step_seconds_in_turns,
     timed,
     trained_once,
     validation_curve,
@@ -55,7 +60,14 @@ COLOURS = {
 def main():
     """Prints the table; returns the exit status."""
     parser = benchmark_parser(
-        __doc__, "source", "seeds", "set", "processor-time", minutes=2.5, runs="runs/subwords"
+        __doc__,
+        "source",
+        "seeds",
+        "set",
+        "processor-time",
+        "step-clock",
+        minutes=2.5,
+        runs="runs/subwords",
     )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--plot", help="a file for the curves, a PNG")
@@ -64,12 +76,12 @@ def main():
     quiet_import(lambda: mdnn.configure_threads())
     if options.processor_time:
         count_processor_time()
-    rows = [
-        row
-        for seed in options.seeds
-        for arm in options.arms
-        if (row := learn(arm, seed, options)) is not None
-    ]
+    configs = {arm: config_of(arm, 1, options) for arm in options.arms}
+    arms = [arm for arm, config in configs.items() if config is not None]
+    seconds = {}
+    if options.step_clock:
+        seconds = step_seconds_in_turns(Path(options.runs), {arm: configs[arm] for arm in arms})
+    rows = [learn(arm, seed, options, seconds.get(arm)) for seed in options.seeds for arm in arms]
     print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
     print_table(rows)
     if options.plot:
@@ -77,8 +89,8 @@ def main():
     return 0
 
 
-def learn(arm, seed, options):
-    """Trains one arm with one seed, or takes the run that is there; returns its figures."""
+def config_of(arm, seed, options):
+    """Returns the config of one arm with one seed; `None` for `bpe` without its vocabulary."""
     name, changes = ARMS[arm]
     more = ["train.num_evaluations=20", *options.set]
     changes = [*changes, *run_changes(options.source, options.minutes, seed, *more)]
@@ -93,6 +105,18 @@ def learn(arm, seed, options):
         layers = tuple(layer for layer in config.backbone.layer if layer.kind != "chunks")
         backbone = dataclasses.replace(config.backbone, layer=layers)
         config = dataclasses.replace(config, backbone=backbone)
+    return config
+
+
+def learn(arm, seed, options, seconds=None):
+    """Trains one arm with one seed, or takes the run that is there; returns its figures.
+
+    Args:
+        seconds: float, what each of its steps counts; `None`: what it takes.
+    """
+    if seconds:
+        count_step_seconds(lambda config: seconds)
+    config = config_of(arm, seed, options)
     folder = Path(options.runs) / f"{arm}-{options.minutes:g}-{seed}"
     result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
     return {"arm": arm, "seed": seed, **result, "curve": validation_curve(folder)}
