@@ -83,3 +83,9 @@ def randomize(layer, seed=0):
     for weight in layer.weights:
         weight.assign(rng.normal(size=weight.shape) / 2)
     return layer
+
+
+def count_nodes(network):
+    """Number of symbolic calls that a network's layers remember."""
+    layers = list(network._flatten_layers())
+    return sum(len(layer._inbound_nodes) + len(layer._outbound_nodes) for layer in layers)

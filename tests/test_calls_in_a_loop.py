@@ -1,8 +1,8 @@
 """Calls in a loop leave nothing behind: memory is flat, by path and opened.
 
 `make test` makes a few calls of each public function; `make test-long` makes 400
-(`MDNN_LOOP_CALLS`), 40 of those that take seconds (`MDNN_SLOW_LOOP_CALLS`), and prints what stays
-of each.
+(`MDNN_LOOP_CALLS`), 40 of those that take seconds (`MDNN_SLOW_LOOP_CALLS`) and 8 of `search`, and
+prints what stays of each.
 """
 
 import contextlib
@@ -29,6 +29,9 @@ from mdnn.runs.run_folder import open_run
 CALLS = int(os.environ.get("MDNN_LOOP_CALLS", "400"))
 SLOW_CALLS = int(os.environ.get("MDNN_SLOW_LOOP_CALLS", str(max(8, CALLS // 10))))
 """Calls of those that take seconds each: they train or write a whole folder."""
+
+SEARCHES = 8
+"""The most calls of `search`, whose trainings begin processes of their own."""
 
 NUMBERS = itertools.count()
 
@@ -141,6 +144,9 @@ LIGHT = {
     "evaluate by path": lambda made, k: mdnn.evaluate(made.run, TEXT),
     "evaluate opened": lambda made, k: mdnn.evaluate(made.opened, TEXT),
     "evaluate a model": lambda made, k: mdnn.evaluate(made.model, TEXT),
+    "evaluate at a density": lambda made, k: mdnn.evaluate(
+        made.nested, TEXT, density=(0.5, 1.0, "auto")[k % 3]
+    ),
     "inspect": lambda made, k: inspect(made.config),
     "open_text": lambda made, k: mdnn.open_text(made.config.data.source),
     "open_dataset": lambda made, k: mdnn.open_dataset(made.items.parent, 0.25),
@@ -176,6 +182,14 @@ HEAVY = {
     "distill": lambda made, k: mdnn.distill(
         made.tandem, made.new(), overrides=["train.steps=2", *tiny.QUICK[:2]], show=False
     ),
+    "search": lambda made, k: mdnn.search(
+        made.run / "config.toml",
+        {"backbone.depth": [1, 2]},
+        10,
+        made.new(),
+        ["train.steps=2", "train.num_evaluations=1", "train.sample=0"],
+        show=False,
+    ),
     "import": lambda made, k: mdnn.import_weights(made.foreign, made.new()),
 }
 
@@ -208,6 +222,7 @@ def test_a_few_calls(made, name):
 def test_many_calls(made, name):
     """Memory is flat: what stays of a call is below what any object of it would take."""
     number = CALLS if name in LIGHT else SLOW_CALLS
+    number = min(number, SEARCHES) if name == "search" else number
     megabytes, seconds = growth((LIGHT | HEAVY)[name], made, number, max(4, min(number // 8, 20)))
     print(f"\n{name}: {number} calls, {megabytes:.3f} MB stay of each, {1e3 * seconds:.0f} ms each")
     assert megabytes < (0.05 if name in LIGHT else 0.5)

@@ -59,3 +59,22 @@ class CallOptions:
 
 CAUSAL = CallOptions(causal=True)
 """Options of layers that decode position by position."""
+
+
+def options_for(network, causal=None, steps=None):
+    """Returns the options of a network with changes.
+
+    Args:
+        network: `mdnn.models.network.Network`.
+        causal, steps: see its `with_options`.
+
+    Raises:
+        MdnnError: `causal` with a mixer whose wiring is not causal, or fewer than one step.
+    """
+    options = network.options.changed(causal=causal, steps=steps)
+    if options.causal and not network.can_be_causal:
+        raise MdnnError(
+            "this network cannot decode autoregressively: it has mixers without 'causal' "
+            "wiring, and was trained with train.objectives.autoregressive = 0"
+        )
+    return options

@@ -28,7 +28,7 @@ def decoding(config):
     """Returns the options of the decoding steps of a config's network, a dict.
 
     They are keyword arguments of `decoding_steps`, `ModalityHeads`, `token_nll`,
-    `TokenCrossEntropy` and `nll_model`.
+    `TokenCrossEntropy` and `NetworkNLL`.
     """
     tokens = config.tokens
     return {

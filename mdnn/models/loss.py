@@ -7,11 +7,9 @@ import numpy as np
 from keras import ops
 
 from mdnn.errors import did_you_mean
-from mdnn.layers.axis_product import by_device, from_devices
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
-from mdnn.layers.slabs import count_slabs, in_slabs
-from mdnn.models.head_options import decoding, head_weights
+from mdnn.models.head_options import decoding
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import modality
 
@@ -260,42 +258,3 @@ class TokenNLL(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "modalities": self.modalities, **self.options}
-
-
-def nll_model(model, modalities, slab=0, **options):
-    """Builds a model that returns the loss of every position.
-
-    Args:
-        model: a network, as returned by `mdnn.build`.
-        modalities: names of the heads' modalities, in their order.
-        slab: int, largest number of positions whose scores are computed at once; 0: all. Only a
-            `Network` can have more positions than that.
-        **options: `table`, `places`, `base` and `digits` of the heads
-            (`mdnn.models.head_options.decoding` returns those of a config).
-
-    Returns:
-        `keras.Model` with the inputs of `model`, targets required, and the output
-        `[batch, positions]` in nats.
-    """
-    inputs = dict(zip(("targets", "tokens"), model.inputs, strict=True))
-    layer = TokenNLL(modalities, **options)
-    if count_slabs(inputs["tokens"].shape[1], slab) == 1:
-        return keras.Model(model.input, layer(inputs["targets"], model.output))
-    hidden = model.hidden(inputs["tokens"])
-    return keras.Model(model.input, _SlabNLL(model.heads, layer, slab)(hidden, inputs["targets"]))
-
-
-class _SlabNLL(keras.layers.Layer):
-    """Computes the losses `[batch, positions]` of hidden values and targets slab by slab."""
-
-    def __init__(self, heads, nll, slab, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.heads, self.nll, self.slab = heads, nll, slab
-
-    def call(self, hidden, targets):
-        def losses(hidden, targets):
-            return self.nll(targets, self.heads(hidden, targets))
-
-        arrays, weights = [by_device(hidden), by_device(targets)], head_weights(self.heads)
-        nll = in_slabs(losses, arrays, self.slab, weights=weights)
-        return from_devices(nll, hidden.shape[1])

@@ -5,9 +5,8 @@ import tomllib
 import keras
 
 from mdnn.config.load import Config
-from mdnn.errors import MdnnError
 from mdnn.models.blocks.residual_block import run_blocks
-from mdnn.models.call_options import CallOptions
+from mdnn.models.call_options import CallOptions, options_for
 from mdnn.models.chunks.characters_of import marks_of
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
@@ -148,12 +147,7 @@ class Network(keras.Model):
         Raises:
             MdnnError: `causal` with a mixer whose wiring is not causal, or fewer than one step.
         """
-        options = self.options.changed(causal=causal, steps=steps)
-        if options.causal and not self.can_be_causal:
-            raise MdnnError(
-                "this network cannot decode autoregressively: it has mixers without 'causal' "
-                "wiring, and was trained with train.objectives.autoregressive = 0"
-            )
+        options = options_for(self, causal, steps)
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 
     def hidden(self, tokens, causal=None, steps=None, states=None, training=None):

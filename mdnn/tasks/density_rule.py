@@ -175,6 +175,14 @@ class Widths:
         return (nll * counted).sum(axis=1), (lengths * counted).sum(axis=1)
 
 
+def widths_of(run):
+    """Returns the `Widths` of a run with a folder, the same object in every call."""
+    cache = vars(run).setdefault("widths", [])
+    if not cache:
+        cache.append(Widths(run))
+    return cache[0]
+
+
 def auto_metrics(run, ids, progress=None):
     """Evaluates a text whose consecutive windows get the densities that the rule gives them.
 
@@ -187,7 +195,7 @@ def auto_metrics(run, ids, progress=None):
         dict: `loss`, `bits_per_character`, `characters` as `mdnn.evaluate` returns them,
         `mean_density` and `shares`, a dict from densities to shares of the windows.
     """
-    rule, widths = read_rule(run), Widths(run)
+    rule, widths = read_rule(run), widths_of(run)
     nll, characters, counts = 0.0, 0, dict.fromkeys(widths.densities, 0)
     done = 0
     for window in _windows(run, ids):
@@ -224,11 +232,8 @@ def chosen_densities(run, prompts):
     window, lengths = encode_prompts(run.tokenizer, prompts, positions, run.config.context.slots)
     tokens = pad_features(window)
     tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
-    cache = vars(run).setdefault("widths", [])
-    if not cache:
-        cache.append(Widths(run))
     counted = np.arange(positions) < lengths[:, None]
-    return rule.density_for(cache[0].entropies(tokens, counted))
+    return rule.density_for(widths_of(run).entropies(tokens, counted))
 
 
 def run_for(run, density=None, prompt=None, identity=None):

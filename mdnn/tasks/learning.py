@@ -40,7 +40,7 @@ class Learning:
         made = {}
         for causal in {mode == "autoregressive" for mode in self.mode_shares}:
             same = steps is None and causal == model.causal
-            made[causal] = model if same else model.with_options(causal, steps)
+            made[causal] = model if same else _variant(model, causal, steps)
         return {mode: made[mode == "autoregressive"] for mode in self.mode_shares}
 
     def loss_model(self, network, loss):
@@ -80,3 +80,21 @@ class Learning:
         if self.config.tandem.exchange:
             return ExchangeFeed(self.batches, self.config.tandem, self._stale)
         return BatchFeed(self.batches)
+
+
+def _variant(model, causal, steps):
+    """Returns a network with other options, the same object while they are equal.
+
+    Each leaves its nodes in the layers that it shares, which may be kept much longer than it.
+    """
+    kept = vars(model).get("variants")
+    if kept is None:
+        kept = []
+        # Bypass Keras' attribute tracking: the variants have the same layers.
+        object.__setattr__(model, "variants", kept)
+    for options, network in kept:
+        if options == (causal, steps):
+            return network
+    network = model.with_options(causal, steps)
+    kept.append(((causal, steps), network))
+    return network

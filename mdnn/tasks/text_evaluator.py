@@ -8,7 +8,7 @@ from mdnn.datasets.batches.text_windows import windows
 from mdnn.errors import MdnnError
 from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
-from mdnn.models.loss import nll_model
+from mdnn.models.network_nll import NetworkNLL
 from mdnn.tasks.batch_evaluator import MAX_SCORES, StepCounter, compile_models, per_character
 from mdnn.tasks.positions.piece_losses import PieceLosses
 from mdnn.tasks.positions.position_losses import PositionLosses
@@ -34,7 +34,7 @@ class TextEvaluator:
     def __init__(self, networks, config, tokenizer, batch=32):
         self.models = compile_models(
             networks,
-            lambda network: nll_model(network, slab=config.backbone.slab, **decoding(config)),
+            lambda network: NetworkNLL(network, slab=config.backbone.slab, **decoding(config)),
         )
         self.pieces = None
         if 0 < config.backbone.slab < config.context.positions and "autoregressive" in networks:

@@ -7,7 +7,8 @@ from networks import make_config, mix
 
 from mdnn import build
 from mdnn.models.head_options import decoding, embedding_modalities, heads_modalities
-from mdnn.models.loss import loss_for, nll_model
+from mdnn.models.loss import loss_for
+from mdnn.models.network_nll import NetworkNLL
 
 ITEMS = {"grid": [4], "layout": "items"}
 
@@ -97,7 +98,7 @@ def test_a_network_of_several_modalities(table):
     scores = values(lambda a, b: model({"tokens": a, "targets": b}), tokens, targets)
     loss = float(values(loss_for(config), targets, scores))
     nats = np.asarray(
-        nll_model(model, **decoding(config)).predict_on_batch(
+        NetworkNLL(model, **decoding(config)).predict_on_batch(
             {"tokens": tokens, "targets": targets}
         )
     )

@@ -8,8 +8,9 @@ from networks import make_config, mix, randomize, text_tokens
 
 from mdnn import build
 from mdnn.layers import ModalityHeads
-from mdnn.models.loss import TokenCrossEntropy, TokenNLL, nll_model, token_nll
+from mdnn.models.loss import TokenCrossEntropy, TokenNLL, token_nll
 from mdnn.models.loss_model import LossModel
+from mdnn.models.network_nll import NetworkNLL
 from mdnn.tokens.modalities import Modality, modality, modality_registry
 
 # Where each step's scores lie: modality -> [(first, last), ...], and the modality step's.
@@ -157,7 +158,7 @@ def test_nats_model():
     batch = {"tokens": text_tokens((2, 4)), "targets": text_tokens((2, 4), seed=1)}
     batch["targets"][0, 1] = 0
     expected, _ = token_nll(batch["targets"], model(batch), ("text",))
-    found = to_numpy(nll_model(model, ("text",))(batch))
+    found = to_numpy(NetworkNLL(model, ("text",))(batch))
     np.testing.assert_allclose(found, to_numpy(expected), rtol=1e-5)
     assert found[0, 1] == 0
     assert (found > 0).sum() == 7
@@ -174,7 +175,7 @@ def test_a_loss_of_other_heads_is_refused():
     with pytest.raises(ValueError, match="loss: expected places=False, as the network's heads"):
         LossModel(model, TokenCrossEntropy(places=True))
     with pytest.raises(ValueError, match="takes 1043 scores per position, received 529"):
-        nll_model(model, ["text", "word"])
+        NetworkNLL(model, ["text", "word"])
     with pytest.raises(ValueError, match=r"y_true: expected tokens \[batch, positions, 8\], rec"):
         TokenCrossEntropy()(tokens[..., :4], scores)
 

@@ -9,8 +9,9 @@ from mdnn.config.load import Config
 from mdnn.datasets import ItemBatches, open_dataset
 from mdnn.models.builder import build
 from mdnn.models.head_options import decoding
-from mdnn.models.loss import loss_for, nll_model
+from mdnn.models.loss import loss_for
 from mdnn.models.loss_model import LossModel, TargetNLL, target_indices
+from mdnn.models.network_nll import NetworkNLL
 from mdnn.models.thinking.stepped_loss import SteppedLoss
 from mdnn.tokens import ItemTokenizer
 
@@ -85,7 +86,7 @@ def test_nats_are_those_of_all_scores(how):
     config, model, batches = made(**how)
     batch = batches.at(1)
     inputs = {name: batch[name] for name in ("tokens", "targets")}
-    expected = nll_model(model, **decoding(config))(inputs)
+    expected = NetworkNLL(model, **decoding(config))(inputs)
     found = TargetNLL(model).nll(**inputs)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -99,7 +100,7 @@ def test_a_variant_is_run_as_it_is_wired():
     for network in (model, model.with_options(causal=False)):
         expected = loss(batch["targets"], network(inputs), sample_weight=batch["weights"])
         np.testing.assert_allclose(LossModel(network, loss)(batch), expected, rtol=2e-5)
-        nats = nll_model(network, **decoding(config))(inputs)
+        nats = NetworkNLL(network, **decoding(config))(inputs)
         np.testing.assert_allclose(TargetNLL(network).nll(**inputs), nats, rtol=1e-4, atol=1e-5)
         found.append(float(expected))
     assert abs(found[0] - found[1]) > 1e-3
@@ -140,7 +141,7 @@ def test_a_variants_nats_are_its_own():
     batch = batches.at(0)
     inputs = {name: batch[name] for name in ("tokens", "targets")}
     whole = model.with_options(causal=False)
-    expected = nll_model(whole, **decoding(config))(inputs)
+    expected = NetworkNLL(whole, **decoding(config))(inputs)
     np.testing.assert_allclose(TargetNLL(whole).nll(**inputs), expected, rtol=1e-5, atol=1e-5)
     loss = loss_for(config)
     value = loss(batch["targets"], whole(inputs), sample_weight=batch["weights"])

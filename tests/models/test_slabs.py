@@ -11,7 +11,7 @@ import mdnn
 from mdnn.layers import MultidimDense
 from mdnn.layers.slabs import grid_in_slabs, groups_are_looped, in_slabs
 from mdnn.models.head_options import decoding
-from mdnn.models.loss import nll_model
+from mdnn.models.network_nll import NetworkNLL
 
 
 def figures(*settings):
@@ -52,7 +52,7 @@ def test_losses_of_positions():
         network = mdnn.build(tiny("text-grid"))
         tokens = text_tokens((2, network.positions + 1))
         batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
-        model = nll_model(network, slab=slab, **decoding(network.config))
+        model = NetworkNLL(network, slab=slab, **decoding(network.config))
         found.append(ops.convert_to_numpy(model(batch)))
     assert found[0].shape == (2, 6)
     assert found[0].min() > 0

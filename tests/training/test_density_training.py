@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 import tiny
+from networks import count_nodes
 
 import mdnn
 from mdnn.cli import main
 from mdnn.growth.narrowing import at_density
 from mdnn.models.loss import loss_for
+from mdnn.runs.cached_runs import cached_run
 from mdnn.runs.origin import read_origin
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.density_rule import auto_metrics, chosen_densities, read_rule
@@ -149,10 +151,14 @@ def test_auto(run):
     assert sum(metrics["shares"].values()) == pytest.approx(1)
     # With every window at one density the metrics are those of that density.
     dataclasses.replace(rule, densities=[0.5] * len(rule.densities)).write(run.path)
+    opened = cached_run(run.path)
+    nodes = count_nodes(at_density(opened, 0.5).model)
     try:
-        loss = auto_metrics(run, task_for(run.config, run.words).validation)["loss"]
+        loss = auto_metrics(opened, task_for(run.config, run.words).validation)["loss"]
     finally:
         rule.write(run.path)
+    # What measures the widths was made once: it leaves nothing more in the networks.
+    assert count_nodes(at_density(opened, 0.5).model) == nodes
     assert loss == pytest.approx(mdnn.evaluate(run.path, density=0.5)["loss"], abs=1e-5)
 
 

@@ -1,5 +1,7 @@
 """The loop's loss and gradients against finite differences in float64, and against `fit`."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -196,3 +198,7 @@ def test_steps_go_on_from_the_weights_that_are_there(tmp_path):
             variable.assign(variable * factor)
         expected, _ = loss_and_gradients(model, loss, batch)
         np.testing.assert_allclose(float(step(batch, 0.0)), float(expected), rtol=1e-6)
+    rate = float("0.125")
+    held = sys.getrefcount(rate)
+    step(batch, rate)
+    assert sys.getrefcount(rate) == held, "each step leaves its rate in memory"

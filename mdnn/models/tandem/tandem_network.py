@@ -9,7 +9,7 @@ import numpy as np
 from mdnn.config.load import Config
 from mdnn.config.tandem_tables import Tandem
 from mdnn.errors import MdnnError
-from mdnn.models.call_options import CallOptions
+from mdnn.models.call_options import CallOptions, options_for
 from mdnn.models.head_options import decoding
 from mdnn.models.network import Network
 from mdnn.models.tandem.members import Members
@@ -104,7 +104,7 @@ class TandemNetwork(keras.Model):
     def with_options(self, causal=None, steps=None):
         """Returns the same members with other default options; see `Network.with_options`."""
         # The template refuses what its wiring does not allow.
-        options = self.template.with_options(causal, steps).options
+        options = options_for(self.template, causal, steps)
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 
     def hidden(self, tokens, causal=None, steps=None, states=None, training=None):

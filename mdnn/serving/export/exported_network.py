@@ -31,15 +31,11 @@ class ExportedNetwork:
         self.run, self.xla, model = run, xla, run.model
         self.weights = SavedModelWeights(run)
         self.held = list(self.weights.variables)
-        tokens = model.input["tokens"]
-        hidden, heads = model.hidden(tokens), model.heads
-        answers = {"unit": _Likeliest(heads)(hidden)}
-        positions = int(tokens.shape[1])
-        if positions * heads.compute_output_shape(hidden.shape)[-1] <= MAX_SCORES:
-            answers["scores"] = heads(hidden)
+        positions, classes = model.output.shape[1:]
+        self.scored = positions * classes <= MAX_SCORES
+        self.likeliest = _Likeliest(model.heads, name="likeliest")
         self.slots = run.config.context.slots
         self.slots_of_all = positions - self.slots
-        self.predict = keras.Model(tokens, answers)
         subwords = getattr(model.heads, "subwords", 0)
         words = 0 if subwords else len(run.words)
         self.known = model.embedding.modalities, words, subwords
@@ -58,14 +54,26 @@ class ExportedNetwork:
     def answers(self, tokens):
         """Returns what `serving_default` does for tokens int32 `[batch, positions, 8]`."""
         if not self.slots:
-            return self.predict(tokens, training=False)
+            return self.predict(tokens)
         # The context starts with learned slots, which are no tokens of a request.
         slots = tf.constant(slot_tokens(self.slots))
         slots = tf.broadcast_to(slots, [tf.shape(tokens)[0], self.slots, WIDTH])
         places = tf.cast(tokens[..., MODALITY, None] > 0, tf.int32) * self.slots
         tokens += places * tf.cast(tf.range(WIDTH) == PLACES.start, tf.int32)
-        answers = self.predict(tf.concat([slots, tokens], 1), training=False)
+        answers = self.predict(tf.concat([slots, tokens], 1))
         return {name: answer[:, self.slots :] for name, answer in answers.items()}
+
+    def predict(self, tokens):
+        """Returns what is answered of whole contexts, int32 `[batch, positions, 8]`, a dict.
+
+        The network is called. A functional model of its layers would leave its nodes in them, with
+        each export of a run that is kept open.
+        """
+        hidden = self.run.model.hidden(tokens, training=False)
+        answers = {"unit": self.likeliest(hidden)}
+        if self.scored:
+            answers["scores"] = self.run.model.heads(hidden)
+        return answers
 
     # Name of the signature whose answers `text_stream` gives as well.
     streamed = None

@@ -9,7 +9,7 @@ from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
-from mdnn.models.loss import nll_model
+from mdnn.models.network_nll import NetworkNLL
 from mdnn.runs.run_folder import Run
 from mdnn.tasks.batch_evaluator import MAX_SCORES, compile_models, per_character
 
@@ -39,7 +39,7 @@ class ChatEvaluator:
 
     def __init__(self, networks, config, tokenizer, chat_format, batch=16):
         self.network = networks["autoregressive"]
-        self.models = compile_models(networks, lambda net: nll_model(net, **decoding(config)))
+        self.models = compile_models(networks, lambda net: NetworkNLL(net, **decoding(config)))
         self.config, self.tokenizer, self.format = config, tokenizer, chat_format
         scores = MAX_SCORES // max(1, config.tokens.subwords)
         self.batch = max(1, min(batch, scores // config.context.positions))

@@ -1,5 +1,6 @@
 """Implements the training step on TensorFlow."""
 
+import numpy as np
 import tensorflow as tf
 
 from mdnn.models.active_rows import LISTS
@@ -74,7 +75,8 @@ class TensorFlowStep(TrainingStep):
         else:
             batches = learner.microbatches(batch, self.microbatches)
         tensors = tf.nest.map_structure(tf.constant, batches)
-        value, self.fault = self.compiled[name](tensors, tf.constant(rate, tf.float32))
+        # No Python number: TensorFlow keeps each one that it makes a tensor of, for ever.
+        value, self.fault = self.compiled[name](tensors, tf.constant(np.float32(rate)))
         return value
 
     def sync(self):
