@@ -4,10 +4,9 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.generation.engines import KerasTexts, text_engine
-from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_decoding import before_end
+from mdnn.generation.text_identities import TextIdentities
 from mdnn.generation.windows import encode_prompts, pad_features
-from mdnn.identity.identity_table import identity_table, slot_counts
 
 # Numbers of tokens in the first piece, small for low latency, and in later pieces. Concurrent
 # streams alternate after each piece.
@@ -21,21 +20,20 @@ class TextStream:
         run: `mdnn.runs.run_folder.Run` of a text network trained for autoregressive decoding.
         engine: see `mdnn.generation.engines.text_engine`.
         identities: dict from names to files that `mdnn adapt` made for the network, among which
-            each text chooses; Keras runs them.
+            each text chooses, or their `TextIdentities`; Keras runs them.
     """
 
     def __init__(self, run, engine="auto", identities=None):
-        self.tokenizer, self.names = run.tokenizer, ["", *(identities or ())]
+        self.tokenizer, self.identities = run.tokenizer, None
         if not identities:
             self.engine = text_engine(run, engine, chunk=PIECE)
             return
         if engine.startswith("native"):
             raise MdnnError("engine: 'native' runs one identity at a time, Keras several")
-        words, tables = len(self.tokenizer.words), identity_table(run, list(identities.values()))
-        decoder = TextDecoder(run.model, PIECE, sampler="plain", words=words, identities=tables)
-        self.engine = KerasTexts(decoder)
-        counts = slot_counts(identities.values())
-        self.slots = [count or run.config.context.slots for count in counts]
+        if isinstance(identities, dict):
+            identities = TextIdentities(run, identities)
+        self.identities = identities
+        self.engine = KerasTexts(identities.decoder(chunk=PIECE, sampler="plain"))
 
     def write(self, prompts, lengths, temperatures, seeds, identities=None):
         """Continues texts.
@@ -61,11 +59,9 @@ class TextStream:
             "top_k": np.zeros(len(prompts), "int32"),
             "top_p": np.ones(len(prompts), "float32"),
         }
-        if len(self.names) > 1:
-            named = identities or [""] * len(prompts)
-            rows = [self.names.index(name) for name in named]
-            settings["identity"] = np.array(rows, "int32")
-            slots = [self.slots[row] for row in rows]
+        if self.identities is not None:
+            rows, slots = self.identities.rows(identities or [""] * len(prompts))
+            settings["identity"] = rows
         window, filled = encode_prompts(self.tokenizer, prompts, self.engine.positions, slots)
         groups = self.engine.start(window, filled, settings)
         left, count = list(lengths), min(FIRST_PIECE, self.engine.chunk)

@@ -34,6 +34,9 @@ TOLERANCE = 0.02
 BINS, WINDOWS, BATCH = 8, 256, 32
 """Number of difficulties, of windows that are measured, and of windows per call."""
 
+BATCH_SIZES = (1, 4, 16)
+"""Numbers of prompts that are read at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DensityRule:
@@ -227,13 +230,23 @@ def chosen_densities(run, prompts):
         run: `mdnn.runs.run_folder.Run` of a text network.
         prompts: list of str.
     """
-    rule = read_rule(run)
+    rule, found = read_rule(run), []
+    for start in range(0, len(prompts), BATCH_SIZES[-1]):
+        part = prompts[start : start + BATCH_SIZES[-1]]
+        # Compiled for few sizes of the batch only.
+        size = next(size for size in BATCH_SIZES if size >= len(part))
+        entropies = _prompt_entropies(run, widths_of(run), [*part, *part[:1] * (size - len(part))])
+        found += rule.density_for(entropies[: len(part)])
+    return found
+
+
+def _prompt_entropies(run, widths, prompts):
+    """Returns the mean entropy of each prompt at the smallest width, float64 `[n]`."""
     positions = run.config.context.positions
     window, lengths = encode_prompts(run.tokenizer, prompts, positions, run.config.context.slots)
     tokens = pad_features(window)
     tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
-    counted = np.arange(positions) < lengths[:, None]
-    return rule.density_for(widths_of(run).entropies(tokens, counted))
+    return widths.entropies(tokens, np.arange(positions) < lengths[:, None])
 
 
 def run_for(run, density=None, prompt=None, identity=None):

@@ -31,6 +31,7 @@ class CompletionRequest:
         grammar: `mdnn.generation.completions.grammar_mask.GrammarTables` of the texts that may be
             written, or `None`. A text ends at a stop text, with which every text of the grammar has
             to end.
+        identity: str, the name of the text's identity; `""`: none.
         cancelled: bool, set by the caller to end the completion early.
     """
 
@@ -47,6 +48,7 @@ class CompletionRequest:
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     grammar: object = None
+    identity: str = ""
     cancelled: bool = False
 
     @property
@@ -190,13 +192,11 @@ class CharacterCompletions:
         states = [CompletionState(request) for request in requests]
         if all(state.over for state in states):
             return
-        pieces = self.write(
-            [request.prompt for request in requests],
-            [request.max_tokens for request in requests],
-            [request.temperature for request in requests],
-            [request.seed for request in requests],
-        )
-        for texts in pieces:
+        columns = ["prompt", "max_tokens", "temperature", "seed"]
+        # Only functions of networks with identities take names of them.
+        columns += ["identity"] * any(request.identity for request in requests)
+        given = ([getattr(request, name) for request in requests] for name in columns)
+        for texts in self.write(*given):
             yield [
                 state.add(list(text or ""), ended=text is None)
                 for state, text in zip(states, texts, strict=True)

@@ -7,7 +7,7 @@ from mdnn.generation.completions.completion import CompletionPiece, CompletionSt
 from mdnn.generation.completions.grammar_mask import GrammarTables
 from mdnn.generation.completions.score_offsets import offset_tables
 from mdnn.generation.completions.top_tokens import top_tokens
-from mdnn.generation.engines import text_engine
+from mdnn.generation.engines import KerasTexts, text_engine
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.text_decoding import before_end
 from mdnn.generation.text_stream import FIRST_PIECE, PIECE
@@ -26,6 +26,8 @@ class TextCompletions:
         steps: int, number of refeed steps; `None`: as the network was built.
         engine: the engine for requests without log-probabilities, grammar, penalties, biases; see
             `mdnn.generation.engines.text_engine`; Keras answers the others.
+        identities: `mdnn.generation.text_identities.TextIdentities` among which requests choose;
+            `None`: none. Keras answers all requests of a network with identities.
 
     Attributes:
         variants, grammars, positions: see
@@ -34,10 +36,13 @@ class TextCompletions:
 
     variants = True
 
-    def __init__(self, run, steps=None, engine="auto"):
+    def __init__(self, run, steps=None, engine="auto", identities=None):
         self.run, self.tokenizer, self.steps = run, run.tokenizer, steps
-        self.engine, self.engines = engine, {}
-        self.positions = run.config.context.text_positions
+        self.engine, self.engines, self.identities = engine, {}, identities
+        context = run.config.context
+        self.positions = context.text_positions
+        if identities is not None:
+            self.positions = context.positions - max(identities.slots)
         self.grammars = True
         self.characters = isinstance(self.tokenizer, TextTokenizer)
 
@@ -59,9 +64,11 @@ class TextCompletions:
         states = [CompletionState(request) for request in requests]
         sampler, log_probabilities, grammar, offsets = requests[0].variant
         engine = self._engine(sampler, log_probabilities, grammar is not None, offsets)
-        prompts = [request.prompt for request in requests]
-        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions, engine.slots)
-        settings = {
+        prompts, slots, settings = [request.prompt for request in requests], engine.slots, {}
+        if self.identities is not None:
+            settings["identity"], slots = self.identities.rows([r.identity for r in requests])
+        window, filled = encode_prompts(self.tokenizer, prompts, engine.positions, slots)
+        settings |= {
             "seed": np.array([request.seed for request in requests], "int32"),
             "temperature": np.array([request.temperature for request in requests], "float32"),
             "top_k": np.array([request.top_k for request in requests], "int32"),
@@ -136,22 +143,24 @@ class TextCompletions:
         """Returns the decoder of a variant, made once: an engine or a `TextDecoder`."""
         if variant not in self.engines:
             sampler, log_probabilities, grammar, offsets = variant
+            options = {"chunk": PIECE, "sampler": sampler}
+            options |= {} if self.steps is None else {"steps": self.steps}
             if any(variant[1:]):
-                self.engines[variant] = TextDecoder(
-                    self.run.model,
-                    PIECE,
-                    sampler=sampler,
-                    words=len(self.tokenizer.words),
-                    steps=self.steps,
-                    return_hidden=log_probabilities,
-                    log_probabilities=log_probabilities,
-                    grammar=grammar,
-                    offsets=offsets,
-                )
+                options |= {
+                    "return_hidden": log_probabilities,
+                    "log_probabilities": log_probabilities,
+                    "grammar": grammar,
+                    "offsets": offsets,
+                }
+            if self.identities is not None:
+                decoder = self.identities.decoder(**options)
+                engine = decoder if any(variant[1:]) else KerasTexts(decoder)
+            elif any(variant[1:]):
+                words = len(self.tokenizer.words)
+                engine = TextDecoder(self.run.model, words=words, **options)
             else:
-                self.engines[variant] = text_engine(
-                    self.run, self.engine, self.steps, sampler, chunk=PIECE
-                )
+                engine = text_engine(self.run, self.engine, self.steps, sampler, chunk=PIECE)
+            self.engines[variant] = engine
         return self.engines[variant]
 
     def grammar(self, automaton):

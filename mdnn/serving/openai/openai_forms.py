@@ -45,13 +45,22 @@ def model_object(name):
 class OpenAIForms:
     """Answers requests in OpenAI's forms.
 
+    A network is a model, and with each of its identities another one, `NAME:IDENTITY`.
+
     Args:
         models: dict from names to `mdnn.serving.server.model_forms.ModelForms`.
         limits: `mdnn.serving.server.request_limits.RequestLimits`.
+
+    Attributes:
+        models: dict from the names of models to pairs of a `ModelForms` and an identity.
     """
 
     def __init__(self, models, limits):
-        self.models, self.limits = models, limits
+        self.models, self.limits = {}, limits
+        for name, model in models.items():
+            self.models[name] = model, ""
+            for identity in model.network.identities:
+                self.models[f"{name}:{identity}"] = model, identity
         self.reader = RequestReader(limits)
 
     def routes(self):
@@ -86,7 +95,7 @@ class OpenAIForms:
     async def complete(self, request, body, end):
         """Answers `/v1/completions`."""
         values = checked(body, COMPLETION, ("model", "prompt"))
-        model = self._model(values)
+        model, identity = self._model(values)
         prompts = values["prompt"]
         prompts = [prompts] if isinstance(prompts, str) else prompts
         most = values.get("max_tokens", min(DEFAULT_TOKENS, self.limits.length))
@@ -100,25 +109,27 @@ class OpenAIForms:
         requests = completion_requests(
             values, prompts, most, self.limits, stop, values.get("logprobs"), biases, grammar
         )
-        answer = TextAnswer(model.name, requests, _prompt_tokens(model, prompts))
+        answer = TextAnswer(values["model"], requests, _prompt_tokens(model, prompts))
         answer.echo = values.get("echo", False)
+        _give(requests, identity)
         return await self._answered(request, model, requests, answer, values, end)
 
     async def chat(self, request, body, end):
         """Answers `/v1/chat/completions`."""
         values = checked(body, CHAT, ("model", "messages"))
-        model = self._model(values)
+        model, identity = self._model(values)
         conversation = await run_in_threadpool(read_chat, values, model.network, self.limits)
         tokens = _prompt_tokens(model, [conversation.prompt])
-        answer = ChatAnswer(model.name, conversation, tokens)
+        answer = ChatAnswer(values["model"], conversation, tokens)
+        _give(conversation.requests, identity)
         return await self._answered(request, model, conversation.requests, answer, values, end)
 
     def _model(self, values):
-        """Returns the `ModelForms` that a request names."""
-        model = self.models[checked_model(values, self.models)]
+        """Returns the `ModelForms` that a request names, and the identity."""
+        model, identity = self.models[checked_model(values, self.models)]
         if model.network.completions is None:
             raise ApiError("this network does not continue texts", "model")
-        return model
+        return model, identity
 
     async def _answered(self, request, model, requests, answer, values, end):
         """Submits requests and returns their answer, whole or as a stream."""
@@ -163,6 +174,11 @@ class OpenAIForms:
                 yield b"data: [DONE]\n\n"
             except RefusalError as error:
                 yield _event({"error": error_object(error)})
+
+
+def _give(requests, identity):
+    for request in requests:
+        request.identity = identity
 
 
 def _prompt_tokens(model, prompts):

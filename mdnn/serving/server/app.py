@@ -50,6 +50,7 @@ class App:
 
     def __init__(self, models, limits, hosts=None, origins=(), api_key=None, toolbox=None):
         self.models, tools = models, ToolRoutes(toolbox, limits)
+        self.openai = OpenAIForms(models, limits)
         self.facts = {
             "models": list(models),
             "limits": {"prompt": limits.prompt, "length": limits.length, "body": limits.body},
@@ -59,7 +60,7 @@ class App:
         }
         self.asgi = Starlette(
             routes=[
-                *OpenAIForms(models, limits).routes(),
+                *self.openai.routes(),
                 *tools.routes(),
                 Route("/v1/{path:path}", self.rest, methods=["GET", "POST"]),
                 Route("/about.json", self.about),
@@ -95,6 +96,8 @@ class App:
             name, version, verb = asked.groups()
             if verb in VERBS:
                 return await getattr(self._find(name, version), verb)(request)
+        elif request.method in ("GET", "HEAD") and (own := self._with_identity(path)):
+            return JSONResponse(model_object(own))
         elif request.method in ("GET", "HEAD") and shown and shown[1]:
             name, version, metadata = shown.groups()
             model = self._find(name, version)
@@ -103,6 +106,11 @@ class App:
                 return JSONResponse(model_object(name))
             return JSONResponse(model.metadata() if metadata else model.status())
         raise RefusalError(BAD, f"Malformed request: {request.method} {request.url.path[:200]}")
+
+    def _with_identity(self, path):
+        """Returns the model `NAME:IDENTITY` that a path names, or `None`."""
+        name = path.removeprefix("models/")
+        return name if ":" in name and name != path and name in self.openai.models else None
 
     def _find(self, name, version=None):
         """Returns the `ModelForms` of a name and a version; `None`: the only one."""

@@ -76,12 +76,13 @@ def read_request(body, signatures):
             else "Missing 'inputs' or 'instances' key",
         )
     rows = given == ["instances"]
-    columns = (_of_rows if rows else _of_columns)(request[given[0]], signature.inputs)
+    read, value = _of_rows if rows else _of_columns, request[given[0]]
+    columns = read(value, signature.inputs, signature.defaults)
     inputs = {name: tensor(name, columns[name], spec) for name, spec in signature.inputs.items()}
     return signature, inputs, rows
 
 
-def _of_rows(instances, specs):
+def _of_rows(instances, specs, defaults):
     """Returns values by input from a list with one value, or one object, for each row."""
     if not isinstance(instances, list):
         raise RefusalError(BAD, "Expecting 'instances' to be an list/array")
@@ -96,16 +97,16 @@ def _of_rows(instances, specs):
             )
         return {next(iter(specs)): instances}
     for number, row in enumerate(instances):
-        if not _is_object(row) or row.keys() != specs.keys():
+        if not _is_object(row) or (defaults | row).keys() != specs.keys():
             raise RefusalError(
                 BAD,
                 f"Failed to process element: {number} of 'instances' list. JSON object: "
                 f"{_shown(row)} keys must be equal to: {','.join(sorted(specs))}",
             )
-    return {name: [row[name] for row in instances] for name in specs}
+    return {name: [(defaults | row)[name] for row in instances] for name in specs}
 
 
-def _of_columns(inputs, specs):
+def _of_columns(inputs, specs, defaults):
     """Returns values by input from an object of them, or from the value of the only one."""
     if not _is_object(inputs):
         if len(specs) > 1:
@@ -116,9 +117,9 @@ def _of_columns(inputs, specs):
             )
         return {next(iter(specs)): inputs}
     for name in specs:
-        if name not in inputs:
+        if name not in inputs and name not in defaults:
             raise RefusalError(BAD, f"Missing named input: {name} in 'inputs' object.")
-    return inputs
+    return defaults | inputs
 
 
 def _is_object(value):
@@ -238,8 +239,7 @@ def write_answer(outputs, rows):
         RefusalError: more than `MOST_NUMBERS`; in row form, outputs without rows.
     """
     outputs = {name: _readable(name, np.asarray(value)) for name, value in outputs.items()}
-    numbers = sum(array.size for array in outputs.values())
-    if numbers > MOST_NUMBERS:
+    if (numbers := sum(array.size for array in outputs.values())) > MOST_NUMBERS:
         most = f"at most {MOST_NUMBERS}: send fewer rows"
         raise RefusalError(BAD, f"an answer of {numbers} numbers; {most}")
     if not rows:

@@ -31,7 +31,7 @@ class ModelForms:
         self.network, self.name, self.limits, self.batcher = network, name, limits, batcher
         self.reader = RequestReader(limits)
         self.written = WITH_IDENTITY if network.identities else GENERATE
-        self.settings = SETTINGS | ({"identity": ""} if network.identities else {})
+        self.settings = SETTINGS | self.written.defaults
 
     def about(self):
         """Returns the page's description of the network, a dict."""

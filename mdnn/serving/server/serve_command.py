@@ -134,6 +134,13 @@ def serve_network(options):
     limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
     api_key = checked_key(options.api_key)
     identities = named_paths(options.identity, "--identity", "NAME=FILE")
+    if identities and options.density not in (None, 1):
+        raise MdnnError(
+            f"--identity: belongs to the whole network; received --density {options.density}"
+        )
+    for file in identities.values():
+        if not file.is_file():
+            raise MdnnError(f"--identity: no such file: {file}")
     paths = {options.name: as_path(options.run, "serve")}
     paths |= named_paths(options.model, "--model", "NAME=RUN", taken=paths)
     check_name("--name", options.name)

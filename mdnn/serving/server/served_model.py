@@ -24,9 +24,12 @@ GENERATE = Signature(
 
 
 WITH_IDENTITY = Signature(
-    "generate", GENERATE.inputs | {"identity": Spec("string", None)}, GENERATE.outputs
+    "generate",
+    GENERATE.inputs | {"identity": Spec("string", None)},
+    GENERATE.outputs,
+    defaults={"identity": ""},
 )
-"""`generate` of a network that is served with identities: the name of each text's, or ""."""
+"""`generate` of a network that is served with identities: the name of each text's; `""`: none."""
 
 # Batches of texts are padded to one of these sizes, so that functions are compiled for few sizes
 # only, before the first request.
@@ -50,7 +53,7 @@ class ServedModel:
         streams: list of functions like `write` that are warmed up in its place.
         identities: names of the identities that texts may have.
         about: dict of what the page shows of the network: `parameters`, int; `source`, the name
-            of the training data; `examples`, a list of prompts.
+            of the training data; `examples`, a list of prompts; `density`, a float or `"auto"`.
         completions: what answers completions, see `mdnn.generation.completions.completion`; `None`:
             `write`.
         chat_format: `mdnn.chat.chat_layout.ChatFormat` of conversations; `None`: the plain one.
@@ -73,7 +76,8 @@ class ServedModel:
     ):
         self.chunks = chunks
         self.identities = tuple(identities)
-        self.about = {"parameters": None, "source": None, "examples": []} | (about or {})
+        known = {"parameters": None, "source": None, "density": None, "examples": []}
+        self.about = known | (about or {})
         self.streams = list(streams) or [write] * (write is not None)
         self.version, self.write, self.resources = version, write, resources
         if completions is None and write is not None:

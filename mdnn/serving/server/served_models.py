@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
+from mdnn.generation.completions.text_completions import TextCompletions
+from mdnn.generation.text_identities import TextIdentities
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density
 from mdnn.runs.chunk_report import chunk_blocks, cuts_of, pieces
@@ -17,7 +19,7 @@ from mdnn.runs.run_files import CONFIG
 from mdnn.runs.run_folder import open_run
 from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
 from mdnn.serving.export.saved_model import exported_by_task
-from mdnn.serving.server.density_streams import DensityStreams
+from mdnn.serving.server.density_streams import DensityCompletions, DensityStreams
 from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
@@ -76,24 +78,29 @@ def open_run_network(run, engine="auto", density=None, identities=None):
         )
     exported = exported_by_task(run)
     signatures, write = exported.signatures(), exported.text_stream(engine)
+    completions = exported.text_completions(engine)
     if write is not None:
         # Whole texts are put together from the stream's pieces: never traced or compiled.
         signatures.pop(exported.streamed, None)
     several = []
     if density == AUTO:
-        streams = DensityStreams(whole, engine)
-        write, several = streams.write, [one.write for one in streams.streams.values()]
+        streams, completions = DensityStreams(whole, engine), DensityCompletions(whole, engine)
+        write = streams.write
+        several = [write, *(one.write for one in streams.streams.values())]
     if identities:
         if write is None:
             raise MdnnError(
                 "--identity: this network writes no texts; merge it: mdnn adapt --merge"
             )
-        write = TextStream(run, engine, identities).write
+        among = TextIdentities(run, identities)
+        write = TextStream(run, engine, among).write
+        completions = TextCompletions(run, engine=engine, identities=among)
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (WITH_IDENTITY if identities else GENERATE, None)
-    more = {"about": _about(run), "streams": several, "identities": identities or ()}
-    more["completions"] = exported.text_completions(engine)
+    about = _about(run) | {"density": None if density == 1 else density}
+    more = {"about": about, "streams": several, "identities": identities or ()}
+    more["completions"] = completions
     more["chat_format"] = chat_format_of(run)
     if not run.config.tandem.members and chunk_blocks(run.model):
         more["chunks"] = functools.partial(_chunks, run)

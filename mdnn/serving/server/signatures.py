@@ -1,5 +1,6 @@
 """Signatures of served functions: dtypes and shapes by name."""
 
+import base64
 import dataclasses
 
 from mdnn.tokens.modalities import item_kinds, modality
@@ -57,11 +58,13 @@ class Signature:
     Args:
         name: its name.
         inputs, outputs: dicts from names to `Spec`s.
+        defaults: dict from names of inputs that a request may leave out to strings, their values.
     """
 
     name: str
     inputs: dict
     outputs: dict
+    defaults: dict = dataclasses.field(default_factory=dict)
 
     def metadata(self):
         """Returns TensorFlow Serving's SignatureDef in JSON."""
@@ -69,7 +72,15 @@ class Signature:
             side: {name: spec.metadata(f"{self.name}_{name}:0") for name, spec in specs.items()}
             for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
         }
-        return tables | {"method_name": "tensorflow/serving/predict", "defaults": {}}
+        defaults = {name: _string_tensor(value) for name, value in self.defaults.items()}
+        return tables | {"method_name": "tensorflow/serving/predict", "defaults": defaults}
+
+
+def _string_tensor(value):
+    """Returns TensorFlow's TensorProto of a string in JSON, in which bytes are base64."""
+    data = base64.b64encode(value.encode("utf-8")).decode("ascii")
+    shape = {"dim": [], "unknown_rank": False}
+    return {"dtype": "DT_STRING", "tensor_shape": shape, "string_val": [data]}
 
 
 def is_file(name):

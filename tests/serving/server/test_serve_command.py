@@ -49,6 +49,8 @@ def refused(answer, message):
         ((".", "--model", "mdnn=."), "each name once; received 'mdnn=.'"),
         ((".", "--model", "a/b=."), "--model: expected letters, digits"),
         ((".", "--model", "b=none"), "none is no run folder or SavedModel: there is nothing there"),
+        ((".", "--identity", "a=none"), "--identity: no such file: none"),
+        ((".", "--identity", "a=file", "--density", 0.5), "the whole network; received --density"),
         ((".", "--max-body", 0), "--max-body: expected 1 to 2147483648, received 0"),
         ((".", "--max-batch", -3), "--max-batch: expected 1 to"),
         ((".", "--max-seconds", "nan"), "--max-seconds: expected 0.1 to"),

@@ -67,7 +67,7 @@ function body() {
   const system = at("system").value;
   const all = messages.map(({ message }) => message);
   const asked = {
-    model: facts.name,
+    model: at("identity").value ? `${facts.name}:${at("identity").value}` : facts.name,
     messages: system ? [{ role: "system", content: system }, ...all] : all,
     max_tokens: Math.min(number("talk-length"), facts.limits.length),
     stream: true,

@@ -41,12 +41,15 @@ async function begin(name) {
   about = await (await fetch(here(address))).json();
   at("model-label").hidden = about.models.length < 2;
   if (!at("model").length) for (const each of about.models) at("model").add(new Option(each));
-  for (const id of ["kind", "examples", "asked", "written"]) at(id).replaceChildren();
+  for (const id of ["kind", "examples", "asked", "written", "identity"]) at(id).replaceChildren();
+  at("identity-label").hidden = !about.identities.length;
+  for (const name of ["", ...about.identities]) at("identity").add(new Option(name || "none", name));
   at("examples").hidden = at("answer").hidden = true;
   say("");
   document.title = at("name").textContent = about.name;
   const facts = [`version ${about.version}`];
   if (about.parameters) facts.push(`${about.parameters.toLocaleString("en")} parameters`);
+  if (about.density) facts.push(about.density === "auto" ? "a density for each text" : `density ${about.density}`);
   if (about.source) facts.push(`trained on ${about.source}`);
   facts.push("what you type goes to this server only");
   at("about").textContent = facts.join("; ");
@@ -116,6 +119,7 @@ const number = (id) => Number(at(id).value);
 
 async function writeText() {
   const body = { prompt: at("prompt").value };
+  if (about.identities.length) body.identity = at("identity").value;
   for (const name of ["length", "temperature", "seed"]) body[name] = number(name);
   const response = await post(about.stream, body);
   at("asked").textContent = body.prompt;
