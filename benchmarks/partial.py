@@ -54,7 +54,8 @@ def learn(way, seed, options):
 
     name = way.replace(", ", "-").replace(" ", "-")
     folder = Path(options.runs) / f"{name}-{options.minutes:g}-{seed}"
-    more = [f"train.partial.every={options.every}", *WAYS[way], *options.set]
+    every = [f"train.partial.every={options.every}"] * way.startswith("random")
+    more = [*WAYS[way], *every, *options.set]
     changes = run_changes(options.source, options.minutes, seed, *more)
     config = mdnn.load_config(options.config, changes)
 

@@ -158,9 +158,7 @@ def write_answer(options):
     # Checked before anything is read or computed.
     generation = GenerationOptions(**chosen)
     if options.prompts is not None:
-        write_answer_lines(
-            run_for(run, options.density, None, options.identity), options, generation
-        )
+        write_answer_lines(run, options, generation)
         return
     several = [
         dataclasses.replace(generation, seed=generation.seed + number)

@@ -13,7 +13,8 @@ def write_answer_lines(run, options, generation):
     """Answers the prompts of a file; lines of JSON go to `--out` or the screen.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a text network.
+        run: `mdnn.runs.run_folder.Run` of a text network; `--density` and `--identity` are
+            applied to it.
         options: the command line as parsed by `mdnn.cli.parser`.
         generation: `mdnn.generation.options.GenerationOptions`.
 
@@ -23,6 +24,7 @@ def write_answer_lines(run, options, generation):
     # Imported late: they need Keras.
     from mdnn.generation.text_decoding import generate_text
     from mdnn.serving.openai.completion_answers import token_scores
+    from mdnn.tasks.density_rule import AUTO, answers_at_densities, run_for
     from mdnn.tasks.registry import task_for
     from mdnn.training.progress import Ticker
 
@@ -35,7 +37,15 @@ def write_answer_lines(run, options, generation):
     prompts = [line for line in text.splitlines() if line]
     if not prompts:
         raise MdnnError(f"--prompts: no prompts in {options.prompts!r}")
-    answers = generate_text(run, prompts, generation, progress=Ticker("answering"))
+
+    def answer(run, prompts, generation):
+        return generate_text(run, prompts, generation, progress=Ticker("answering"))
+
+    if options.density == AUTO and options.identity is None:
+        answers = answers_at_densities(run, prompts, generation, answer)
+    else:
+        run = run_for(run, options.density, None, options.identity)
+        answers = answer(run, prompts, generation)
     lines = []
     for prompt, answer in zip(prompts, answers, strict=True):
         line = {"prompt": prompt, "answer": answer}

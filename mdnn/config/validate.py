@@ -4,8 +4,8 @@ import dataclasses
 
 from mdnn.config import built_in_tasks, recall_rules  # noqa: F401 - register the tasks' rules
 from mdnn.config.axis_names import check_names
-from mdnn.config.chunk_rules import OF_CHARACTERS
 from mdnn.config.embedding_table import check_embedding_sizes
+from mdnn.config.key_rules import OF_CHARACTERS, check_idle_keys, check_layer_keys
 from mdnn.config.mesh_table import check_mesh
 from mdnn.config.network_tables import NESTED
 from mdnn.config.refeed_rules import check_refeed, trained_steps
@@ -35,6 +35,7 @@ def check(config):
     check_task(config)
     _check_tokens(config.tokens)
     check_embedding_sizes(config.tokens)
+    check_idle_keys(config)
     _check_loss(config)
     if not config.backbone.layer:
         raise MdnnError("backbone.layer: expected at least one layer, received none")
@@ -216,38 +217,10 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-# Keys with their defaults: those that nested kinds do not have, and those of some kinds alone.
-NOT_OF_NESTED = (("stack", 1), ("times", 1), ("gate", "none"), ("activation", "none"))
-OF_KINDS = (
-    (NESTED, (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))),
-    (
-        ("chunks",),
-        (
-            ("cut", "space"),
-            ("shortest", 4),
-            ("longest", 12),
-            ("kernels", 2),
-            ("letters", 6.0),
-            ("ratio_loss", 0.03),
-        ),
-    ),
-    (("ngrams",), (("lengths", (3, 4, 5)), ("rows", 8192))),
-)
-
-
 def _check_branch(where, branch, config):
     context, width = config.context, config.backbone.width
     nested = branch.kind in NESTED
-    for name, value in NOT_OF_NESTED if nested or branch.kind == "ngrams" else ():
-        if getattr(branch, name) != value:
-            raise MdnnError(f"{where}.{name}: not a key of kind = {branch.kind!r}")
-    for kinds, keys in OF_KINDS:
-        for name, value in keys if branch.kind not in kinds else ():
-            if getattr(branch, name) != value:
-                article = " or ".join("a fold" if kind == "fold" else kind for kind in kinds)
-                raise MdnnError(
-                    f"{where}.{name}: only a key of {article}, received kind = {branch.kind!r}"
-                )
+    check_layer_keys(where, branch)
     axes = len(context.grid) + (config.tokens.candidates > 0)
     _check_mixers(where, branch, axes, width, config)
     if branch.kind == "mix" and branch.gate != "none" and not branch.project:
@@ -270,6 +243,7 @@ def _check_branch(where, branch, config):
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
     for number, inner in enumerate(branch.block):
         here = f"{where}.block.{number}"
+        check_layer_keys(here, inner)
         axes = 1 if branch.kind == "chunks" else len(context.grid) - 1
         _check_mixers(here, inner, axes, branch.width, config, branch.kind)
 

@@ -14,6 +14,7 @@ from mdnn.config.density import check_density
 from mdnn.datasets.batches.text_windows import windows
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
+from mdnn.generation.completions.many_texts import seeds_of
 from mdnn.generation.token_entropy import TokenEntropy
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.growth.narrowing import at_density
@@ -247,6 +248,29 @@ def _prompt_entropies(run, widths, prompts):
     tokens = pad_features(window)
     tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
     return widths.entropies(tokens, np.arange(positions) < lengths[:, None])
+
+
+def answers_at_densities(run, prompts, options, answer):
+    """Answers texts, each with the network that its prompt needs, those of one density together.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run` of a text network.
+        prompts: list of str.
+        options: `mdnn.generation.options.GenerationOptions`.
+        answer: function of a run, prompts and options that returns a list of answers.
+
+    Returns:
+        List of the answers.
+    """
+    seeds, chosen = seeds_of(options.seed, len(prompts)), chosen_densities(run, prompts)
+    answers = [None] * len(prompts)
+    for density in sorted(set(chosen)):
+        rows = [row for row, own in enumerate(chosen) if own == density]
+        own = dataclasses.replace(options, seed=[seeds[row] for row in rows])
+        found = answer(at_density(run, density), [prompts[row] for row in rows], own)
+        for row, text in zip(rows, found, strict=True):
+            answers[row] = text
+    return answers
 
 
 def run_for(run, density=None, prompt=None, identity=None):

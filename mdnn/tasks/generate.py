@@ -2,7 +2,7 @@
 
 from mdnn.generation.options import options_of
 from mdnn.runs.cached_runs import cached_run
-from mdnn.tasks.density_rule import run_for
+from mdnn.tasks.density_rule import AUTO, answers_at_densities, run_for
 from mdnn.tasks.registry import task_for
 
 
@@ -35,7 +35,7 @@ def generate(
         stream: function called with each piece of a generated text, with each item of the answer
             to a single prompt, or with the number of steps and the current answer to a puzzle.
         density: float, a trained density (`train.density`): a narrower, faster network answers.
-            `"auto"` for texts: the density that the prompt's difficulty needs (docs/density.md).
+            `"auto"` for texts: the density that each prompt's difficulty needs (docs/density.md).
             `None`: the whole network.
         identity: a file that `mdnn.adapt` made for this network (docs/identity.md), or `None`.
         progress: function called with the completed fraction, 0 to 1, of a list of texts, or of the
@@ -62,8 +62,16 @@ def generate(
 
     >>> mdnn.generate("runs/text", "The ", length=100, preset="creative", seed=3)
     """
-    run = run_for(cached_run(run), density, prompt, identity)
+    run, more = cached_run(run), {} if progress is None else {"progress": progress}
     options = options_of({"output": output, **options})
-    task = task_for(run.config, run.words)
-    more = {} if progress is None else {"progress": progress}
-    return task.generate(run, prompt, options, stream, **more)
+    several = (
+        isinstance(prompt, (list, tuple)) and prompt and all(isinstance(p, str) for p in prompt)
+    )
+    if density == AUTO and identity is None and several:
+
+        def answer(run, prompts, options):
+            return task_for(run.config, run.words).generate(run, prompts, options, stream, **more)
+
+        return answers_at_densities(run, list(prompt), options, answer)
+    run = run_for(run, density, prompt, identity)
+    return task_for(run.config, run.words).generate(run, prompt, options, stream, **more)

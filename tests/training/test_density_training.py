@@ -10,13 +10,16 @@ from networks import count_nodes
 
 import mdnn
 from mdnn.cli import main
+from mdnn.generation import text_decoding
 from mdnn.growth.narrowing import at_density
 from mdnn.models.loss import loss_for
 from mdnn.runs.cached_runs import cached_run
 from mdnn.runs.origin import read_origin
 from mdnn.runs.run_folder import open_run
+from mdnn.tasks import density_rule
 from mdnn.tasks.density_rule import auto_metrics, chosen_densities, read_rule
 from mdnn.tasks.registry import task_for
+from mdnn.tasks.text_task import TextTask
 from mdnn.training.optimizers import make_optimizer
 from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.steps.step import make_step
@@ -184,6 +187,37 @@ def test_streams_of_several_densities(run, monkeypatch):
     texts = ["".join(each) for each in zip(*pieces, strict=True)]
     for text, length, (prompt, density) in zip(texts, lengths, chosen.items(), strict=True):
         assert text == mdnn.generate(run, prompt, length=length, temperature=0, density=density)
+
+
+def test_several_prompts_at_their_densities(run, tmp_path, monkeypatch, capsys):
+    """Each line of a file has the density of its prompt, with its own seed; the order stays."""
+    chosen = {"The cat": 0.5, "Ça va": 1.0, "mat": 0.5}
+    monkeypatch.setattr(
+        density_rule, "chosen_densities", lambda run, prompts: [chosen[p] for p in prompts]
+    )
+    asked = []
+
+    def answer(run, prompts, options, *_, **__):
+        asked.append((run, prompts, options.seed))
+        width = run.model.blocks[1].dense_in.kernel.shape[1]
+        return [f"{prompt} {width}" for prompt in prompts]
+
+    monkeypatch.setattr(TextTask, "generate", lambda self, *args, **kwargs: answer(*args, **kwargs))
+    found = mdnn.generate(run.path, list(chosen), density="auto", seed=[1, 2, 3])
+    widths = {d: at_density(run, d).model.blocks[1].dense_in.kernel.shape[1] for d in (0.5, 1.0)}
+    assert found == [f"{prompt} {widths[density]}" for prompt, density in chosen.items()]
+    assert [one[1:] for one in asked] == [(["The cat", "mat"], [1, 3]), (["Ça va"], [2])]
+    with pytest.raises(mdnn.MdnnError, match="seed: expected one or 3"):
+        mdnn.generate(run.path, list(chosen), density="auto", seed=[1])
+    monkeypatch.setattr(text_decoding, "generate_text", answer)
+    (tmp_path / "prompts.txt").write_text("\n".join(chosen), encoding="utf-8")
+    words = ["generate", str(run.path), "--prompts", str(tmp_path / "prompts.txt")]
+    assert main([*words, "--density", "auto"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["answer"] for line in lines] == found
+    assert [line["prompt"] for line in lines] == list(chosen)
+    assert main([*words, "--density", "0.5"]) == 0
+    assert capsys.readouterr().out.count(str(widths[0.5])) == 3
 
 
 def test_bad_densities(run, tiny_run, tmp_path, capsys):

@@ -22,10 +22,9 @@ SETTINGS = (
     "backbone.depth=2",
     "backbone.layer.1.dropout=0.1",
     "train.deterministic=true",
-    "train.partial.every=4",
     "train.steps=12",
 )
-RANDOM = (*SETTINGS, 'train.partial.select="random"')
+RANDOM = (*SETTINGS, 'train.partial.select="random"', "train.partial.every=4")
 TOP = (*SETTINGS, 'train.partial.select="top"')
 
 

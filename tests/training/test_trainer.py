@@ -262,7 +262,11 @@ def test_what_is_there_stays_untouched(tmp_path):
         (("data.source=/no/such/text",), tiny.TEXT, "no such file or folder: '/no/such/text'"),
         (("data.validation=0",), tiny.TEXT, "validation must lie between 0 and 1"),
         ((*tiny.WORDS, "tokens.words=1"), "the " * 19, "is too short"),
-        (("backbone.layer.0.activation=glu",), tiny.TEXT, "activation"),
+        (
+            ("backbone.layer.0.gate=none", "backbone.layer.0.activation=glu"),
+            tiny.TEXT,
+            "activation",
+        ),
     ],
 )
 def test_what_cannot_be_trained_leaves_no_folder(tmp_path, settings, text, message):

@@ -33,7 +33,7 @@ def generate_texts(run, prompts, length, options, settings, progress=None):
     """
     if settings.top_k or settings.top_p < 1:
         raise MdnnError("top_k, top_p: expected one prompt, received several")
-    seeds = _seeds(options.seed, len(prompts))
+    seeds = seeds_of(options.seed, len(prompts))
     write = _writer(run, length, options, settings)
     # Prompts of similar length share a batch, in which all are read at once.
     order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
@@ -67,8 +67,12 @@ def _writer(run, length, options, settings):
     return write
 
 
-def _seeds(seed, count):
-    """Returns the seeds of prompts: those of a list, or one for all."""
+def seeds_of(seed, count):
+    """Returns the seeds of prompts: those of a list, or one for all.
+
+    Raises:
+        MdnnError: a list with another number of seeds than `count`, that of the prompts.
+    """
     if not isinstance(seed, (list, tuple)):
         return [check_seed(seed)] * count
     if len(seed) != count:

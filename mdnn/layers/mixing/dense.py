@@ -75,6 +75,16 @@ class DenseMixer(Mixer):
                 f"sharing = {self.sharing!r}"
             )
         check_groups(self, where, width, channels)
+        if self.order != "ascending" and self.execution == "parallel":
+            raise MdnnError(
+                f"{where}.order: an order of axes needs execution = 'sequential', received "
+                f"order = {self.order!r} and execution = 'parallel'"
+            )
+        if self.seed and "random" not in self.wiring.split("+"):
+            raise MdnnError(
+                f"{where}.seed: expected 0 without 'random' wiring, received {self.seed} and "
+                f"wiring = {self.wiring!r}"
+            )
 
     def narrowed(self, width, narrow):
         return narrowed_groups(self, width, narrow) if self.kernels > 1 else self
