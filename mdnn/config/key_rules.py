@@ -123,11 +123,6 @@ def check_layer_keys(where, layer):
             f"{where}.activation: the gate is the nonlinearity of this layer: expected 'none' with "
             f"gate = {layer.gate!r}, received {layer.activation!r}"
         )
-    if layer.kind == "mix" and layer.bias and not getattr(layer, "project", True):
-        raise MdnnError(
-            f"{where}.bias: belongs to the dense layers of project = true: expected false with "
-            "project = false, received true"
-        )
 
 
 def check_chunks(where, layer, config):

@@ -86,7 +86,6 @@ MIX = {"kind": "mix", "mixer": [{}]}
             ".activation: the gate is the nonlinearity of this layer: expected 'none' with gate = "
             "'silu', received 'relu'",
         ),
-        ({**MIX, "bias": True, "project": False}, ".bias: belongs to the dense layers of project"),
         (
             {**MIX, "mixer": [{"order": "descending"}]},
             ".mixer.0.order: an order of axes needs execution = 'sequential'",
