@@ -122,3 +122,8 @@ def test_a_gate_and_an_activation_of_several_runs():
     layer = {**MIX, "gate": "silu", "activation": "relu", "times": 2}
     backbone = {"width": 8, "layer": [layer]}
     assert Config.from_dict({"backbone": backbone, "train": {"steps": 1}}).backbone.layer
+
+
+def test_the_top_blocks_take_no_turns():
+    with pytest.raises(mdnn.MdnnError, match=r"every: changes nothing without .* = 'random'"):
+        load("", "train.partial.select=top", "train.partial.every=5")
