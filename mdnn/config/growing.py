@@ -87,6 +87,11 @@ def stage_configs(config):
                 f"after another; received {stage.at} after {before}"
             )
         before = stage.at
+        if not stage.changes:
+            raise MdnnError(
+                f"train.stage.{number}: expected keys that change from {stage.at} of the budget "
+                "on, received none"
+            )
         try:
             configs.append(grown_config(configs[-1], stage.changes))
         except MdnnError as error:

@@ -91,6 +91,7 @@ def test_tables_can_be_added_to_what_is_written():
     """No `name = []` stands in the way of a `[[name]]` behind it."""
     config = Config.from_dict({"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}})
     text = config.to_toml() + '[[data.mix]]\nsource = "a"\n[[train.stage]]\nat = 0.5\n'
+    text += "limits.layers = 20_000\n"
     found = Config.from_dict(tomllib.loads(text))
     assert [mixed.source for mixed in found.data.mix] == ["a"]
     assert [stage.at for stage in found.train.stage] == [0.5]

@@ -108,6 +108,7 @@ def test_stages_and_a_stop_at_their_border(tmp_path, monkeypatch, capsys):
             "train.stage.0.at: expected a share of the budget",
         ),
         ("[[train.stage]]\nat = 1.0\nbackbone.depth = 2\n", "train.stage.0.at: expected shares"),
+        ("[[train.stage]]\nat = 0.4\n", "train.stage.0: expected keys that change from 0.4 of the"),
         ("[[train.stage]]\nat = 0.4\nseed = 2\n", "train.stage.0: seed: expected a key that may"),
         (
             "[[train.stage]]\nat = 0.4\nbackbone.layer = [{kind = 'mix'}]\n",
