@@ -18,6 +18,23 @@ MAX_SCORES = 1 << 27
 """Most scores that are computed at once, 0.5 GB: large vocabularies are evaluated in smaller
 batches."""
 
+MAX_POSITIONS = 1 << 17
+"""Most positions that are computed at once: long contexts are evaluated few at a time."""
+
+
+def contexts_at_once(config, most):
+    """Returns the number of contexts to evaluate in one call, an int of at least 1.
+
+    Members in tandem are computed side by side: they share what one network takes.
+
+    Args:
+        config: `mdnn.Config`.
+        most: int, the number for short contexts of one network.
+    """
+    positions = min(MAX_POSITIONS, MAX_SCORES // max(1, config.tokens.subwords))
+    contexts = min(most, positions // config.context.positions)
+    return max(1, contexts // max(1, config.tandem.members))
+
 
 class BatchEvaluator:
     """Computes the mean loss of the targets in batches, for each decoding mode.

@@ -9,15 +9,17 @@ from mdnn.errors import MdnnError
 from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.network_nll import NetworkNLL
-from mdnn.tasks.batch_evaluator import MAX_SCORES, StepCounter, compile_models, per_character
+from mdnn.tasks.batch_evaluator import (
+    StepCounter,
+    compile_models,
+    contexts_at_once,
+    per_character,
+)
 from mdnn.tasks.positions.piece_losses import PieceLosses
 from mdnn.tasks.positions.position_losses import PositionLosses
 
 # Maximum number of tokens in a quick evaluation, spread over the text.
 QUICK_TOKENS = 8192
-
-# Maximum number of positions of a call: long contexts are evaluated few at a time.
-MAX_POSITIONS = 1 << 17
 
 
 class TextEvaluator:
@@ -45,8 +47,7 @@ class TextEvaluator:
         self.config, self.tokenizer = config, tokenizer
         self.positions, self.slots = config.context.positions, config.context.slots
         self.room = config.context.text_positions
-        scores = MAX_SCORES // max(1, config.tokens.subwords)
-        self.batch = max(1, min(batch, min(MAX_POSITIONS, scores) // self.positions))
+        self.batch = contexts_at_once(config, batch)
 
     def metrics(self, ids, progress=None, sliding=False, by_position=False):
         """Returns the metrics of a text, as in `mdnn.evaluate`.

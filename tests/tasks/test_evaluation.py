@@ -6,7 +6,7 @@ import pytest
 import mdnn
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks import batch_evaluator
-from mdnn.tasks.batch_evaluator import per_character
+from mdnn.tasks.batch_evaluator import contexts_at_once, per_character
 from mdnn.tasks.positions.position_losses import PositionLosses, format_positions
 
 POSITIONS = 8
@@ -64,6 +64,20 @@ def test_nats_of_characters(tiny_run, stride):
     np.testing.assert_allclose(result[f"loss{end}"], expected.mean(), rtol=1e-5)
     bits = expected.mean() / np.log(2)
     np.testing.assert_allclose(result[f"bits_per_character{end}"], bits, rtol=1e-5)
+
+
+def test_memory_limits_the_contexts_of_a_call():
+    """Long contexts, large vocabularies and members in tandem are evaluated fewer at a time."""
+    for changes, contexts in (
+        ([], 32),
+        (["tandem.members=10"], 3),
+        (["tandem.members=64"], 1),
+        (["context.grid=[64, 512]"], 4),
+        (["context.grid=[64, 512]", "tandem.members=2"], 2),
+    ):
+        assert contexts_at_once(mdnn.load_config("text-grid", changes), 32) == contexts
+    subwords = mdnn.load_config("text-bpe", ["tokens.subwords=32000"])
+    assert contexts_at_once(subwords, 32) == 2**27 // 32_000 // 256
 
 
 def test_losses_by_position(tiny_run, words_run):

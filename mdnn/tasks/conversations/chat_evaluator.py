@@ -11,7 +11,7 @@ from mdnn.models.compiling import predicted
 from mdnn.models.head_options import decoding
 from mdnn.models.network_nll import NetworkNLL
 from mdnn.runs.run_folder import Run
-from mdnn.tasks.batch_evaluator import MAX_SCORES, compile_models, per_character
+from mdnn.tasks.batch_evaluator import compile_models, contexts_at_once, per_character
 
 QUICK_EXAMPLES = 64
 """Examples of a quick evaluation."""
@@ -41,8 +41,7 @@ class ChatEvaluator:
         self.network = networks["autoregressive"]
         self.models = compile_models(networks, lambda net: NetworkNLL(net, **decoding(config)))
         self.config, self.tokenizer, self.format = config, tokenizer, chat_format
-        scores = MAX_SCORES // max(1, config.tokens.subwords)
-        self.batch = max(1, min(batch, scores // config.context.positions))
+        self.batch = contexts_at_once(config, batch)
         self.completions = None
 
     def metrics(self, examples, progress=None, calls=EVALUATED_CALLS, grammar=False):

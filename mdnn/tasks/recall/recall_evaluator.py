@@ -10,9 +10,6 @@ from mdnn.tasks.positions.piece_losses import PieceReader
 QUICK_CONTEXTS = 32
 """Contexts of a quick evaluation."""
 
-MAX_POSITIONS = 1 << 17
-"""Positions that are evaluated at once, of contexts that are shorter."""
-
 
 class RecallEvaluator:
     """Compares answers with a network's likeliest predictions; compiled once.

@@ -7,7 +7,8 @@ from mdnn.datasets.recall.recall_batches import RecallBatches
 from mdnn.datasets.recall.recall_examples import RecallExamples
 from mdnn.errors import MdnnError
 from mdnn.tasks.base import Task
-from mdnn.tasks.recall.recall_evaluator import MAX_POSITIONS, RecallEvaluator
+from mdnn.tasks.batch_evaluator import MAX_POSITIONS
+from mdnn.tasks.recall.recall_evaluator import RecallEvaluator
 from mdnn.tasks.text_task import TextTask
 
 OF_TEXT = ("needle", "passages")
