@@ -76,6 +76,29 @@ def test_smallest_mesh_that_fits(counted):
     assert smallest(sizes[8, 8] - 1) is None
 
 
+def test_members_in_tandem():
+    """Four members cost four times as much as one, and are divided among the devices."""
+    settings = ["train.batch_size=2", "context.grid=[4, 8]", "backbone.depth=1"]
+    one = CountedCost(mdnn.load_config("text-grid", settings))
+    alone = one.step(Mesh())
+    counted = {}
+    for words in ((), ("tandem.exchange=1",), ("tandem.exchange=1", "tandem.stale=10")):
+        config = mdnn.load_config("text-grid", [*settings, "tandem.members=4", *words])
+        cost = CountedCost(config)
+        counted[words] = cost.step(Mesh((("members", 2),)))
+        assert cost.parameters == 4 * one.parameters
+        assert cost.step(Mesh((("members", 4),)))["bytes"] < counted[words]["bytes"]
+    alone_in_tandem, exact, stale = counted.values()
+    assert alone_in_tandem["operations"] == exact["operations"] == 2 * alone["operations"]
+    # A step is three forward passes of each of two members; each device adds one of all four.
+    assert stale["operations"] == 2 * alone["operations"] + 4 * alone["operations"] // 3
+    assert alone_in_tandem["exchanged"] == 0
+    assert exact["exchanged"] == 4 * one.classes * 2 * 32
+    assert stale["exchanged"] == round(4 * 4 * one.parameters / 10)
+    plan = mdnn.plan(config, memory=stale["bytes"] / 1e9, compile_step=False)
+    assert plan["smallest"] == {"batch": 1, "members": 2}
+
+
 def test_command(tmp_path, capsys):
     path = str(tiny.write_config(tmp_path))
     words = ["plan", path, "--no-compile", "--mesh", "batch=2,row=2", "--set", "context.grid=[4,4]"]
@@ -93,6 +116,9 @@ def test_command(tmp_path, capsys):
         mdnn.plan(path, memory=-1)
 
 
+OF_MEMBERS = ("context.grid=[16,16]", "train.batch_size=4", "tandem.members=4")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
@@ -100,6 +126,9 @@ def test_command(tmp_path, capsys):
         ("context.grid=[16,16]", "train.batch_size=4", "mesh.row=8"),
         ("context.grid=[16,16]", "train.batch_size=4", "mesh.batch=2", "mesh.row=4"),
         ("context.grid=[8,8,8]", "train.batch_size=2", "mesh.batch=2", "mesh.plane=4"),
+        (*OF_MEMBERS, "mesh.members=4", "tandem.exchange=1", "tandem.stale=10"),
+        (*OF_MEMBERS, "mesh.members=2", "mesh.batch=2", "tandem.exchange=1"),
+        (*OF_MEMBERS, "mesh.members=4"),
     ],
 )
 def test_counted_is_near_compiled(settings):
@@ -111,6 +140,11 @@ def test_counted_is_near_compiled(settings):
     plan = mdnn.plan(config, seconds=200)
     assert plan["fits"]
     assert "reason" not in plan["compiled"], plan["compiled"]
-    for key, factor in (("operations", 1.1), ("exchanged", 2), ("bytes", 2)):
+    factors = {"operations": 1.1, "exchanged": 2, "bytes": 2}
+    if "mesh.members=4" in settings:
+        # Members' weights are gathered outside the step; members alone tell each other nothing.
+        factors.pop("exchanged")
+        assert plan["compiled"]["exchanged"] < 10_000
+    for key, factor in factors.items():
         ratio = plan["compiled"][key] / plan["step"][key]
         assert 1 / factor < ratio < factor, (key, ratio)

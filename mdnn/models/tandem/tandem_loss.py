@@ -24,7 +24,7 @@ class TandemLoss(LossModel):
 
     Call arguments:
         batch: see `LossModel`; and `exchange`, float32 `[batch]`, the same number for every
-            example.
+            example. Without it each member learns alone.
     """
 
     def __init__(self, model, loss, divided=False, stale=None, **kwargs):
@@ -35,7 +35,7 @@ class TandemLoss(LossModel):
         self.whole_members = None
 
     def call(self, batch, training=None):
-        self.exchange = batch["exchange"][0] if "exchange" in batch else 0.0
+        self.exchange = batch["exchange"][0] if "exchange" in batch else None
         if self.stale is not None:
             # Read once: TensorFlow recomputes no function that reads variables inside a loop.
             self.stale_values = self.stale.values()
@@ -63,14 +63,17 @@ class TandemLoss(LossModel):
             logs = ops.log_softmax(heads.member_scores(step, own, answers), axis=-1)
             target = ops.one_hot(answers[step.name], step.classes, dtype=logs.dtype)
             total = total - weight * ops.sum(logs * target[:, None], axis=-1)
+            if self.exchange is None:
+                continue
             p = ops.exp(logs) if self.stale is None else self._stale(step, taught, answers)
             others = (ops.sum(p, axis=1, keepdims=True) - p) / (count - 1)
             pull = pull - weight * ops.sum(ops.stop_gradient(others) * logs, axis=-1)
         if self.divided:
             example = ops.arange(ops.shape(rows)[0]) // self.network.positions
             total = total * ops.one_hot(example % count, count, dtype=total.dtype) * count
-        pull = self.exchange * (pull - ops.stop_gradient(pull))
-        return ops.mean(total + pull, axis=1)
+        if self.exchange is not None:
+            total = total + self.exchange * (pull - ops.stop_gradient(pull))
+        return ops.mean(total, axis=1)
 
     def _stale(self, step, taught, answers):
         """Returns the stale members' probabilities of a step, `[..., members, classes]`."""

@@ -1,7 +1,9 @@
 """Counts the cost of training and decoding on each device of a mesh, without compiling."""
 
+import dataclasses
 import math
 
+from mdnn.config.tandem_tables import Tandem
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.layers.slabs import count_slabs
 from mdnn.models.builder import build
@@ -19,21 +21,23 @@ PASSES = 3
 
 
 class CountedCost:
-    """Counts the cost of one network on meshes of devices.
+    """Counts the cost of a network, or of networks in tandem, on meshes of devices.
 
     Args:
         config: `mdnn.Config`; its own mesh is not used.
 
     Attributes:
-        parameters: int, weights.
+        members: int, networks that are trained side by side.
+        parameters: int, weights of all of them; the counts below are of one.
         operations, values: ints, multiply-adds of a context and values that its layers write.
         classes: int, scores of a position.
     """
 
     def __init__(self, config):
-        self.config = config
-        self.network = build(config, placeholder_words(config))
-        self.parameters = self.network.count_params()
+        self.config, self.members = config, max(1, config.tandem.members)
+        one = dataclasses.replace(config, tandem=Tandem())
+        self.network = build(one, placeholder_words(one))
+        self.parameters = self.members * self.network.count_params()
         self.operations, self.values = counted(self.network)
         self.classes = self.network.output.shape[-1]
         self.item = BYTES[resolved(config.train.precision)]
@@ -50,30 +54,44 @@ class CountedCost:
           forwards and two backwards (two more with `backbone.remat`), and sums of the gradients
           over the shares of the batch and of the axis.
 
+        A device has its share of members in tandem. Their exact exchange sums the probabilities of
+        all positions over the devices. With `tandem.stale` each device also holds a copy of all
+        members' weights, which it gathers every `stale` steps, and runs all members forwards.
+
         Args:
             mesh: `mdnn.config.mesh_table.Mesh`.
 
         Returns:
             Dict of ints.
         """
-        config = self.config
+        config, members = self.config, self.members / mesh.members
         examples = config.train.batch_size / mesh.batch
         share = examples / mesh.axis_shares
         remat = config.backbone.remat
         passes = PASSES + remat
         states = 2 if config.train.optimizer.name in ("adamw", "adam", "muon") else 1
         states += config.train.ema_decay > 0
-        weights = 4 * self.parameters * (2 * (1 + states) + 1)
+        held = self.parameters / mesh.members
+        weights = 4 * held * (2 * (1 + states) + 1)
         stored = self.item * self._stored_values(remat) * share
         stored += 4 * WITH_GRADIENTS * self.classes * self._scored_positions(mesh)
         exchanged = self.item * self._divided_values() * share * (4 + 2 * remat)
         exchanged = exchanged if mesh.axis is not None else 0
         sums = (mesh.batch > 1) + (mesh.axis is not None)
-        gradients = 4 * self.parameters * sums
+        gradients = 4 * held * sums
+        operations, opinions = passes * members * self.operations * share, 0
+        if config.tandem.exchange and config.tandem.stale:
+            weights += 4 * self.parameters
+            weights += 4 * self.members * self.classes * self._scored_positions(mesh)
+            operations += self.members * self.operations * share
+            opinions = 4 * self.parameters / config.tandem.stale
+        elif config.tandem.exchange:
+            opinions = 4 * self.classes * config.context.positions * share
+        opinions = opinions if mesh.members > 1 else 0
         return {
-            "bytes": round(weights + stored + self._batch_bytes() * share),
-            "operations": round(2 * passes * self.operations * share),
-            "exchanged": round(exchanged + gradients),
+            "bytes": round(weights + members * stored + self._batch_bytes() * share),
+            "operations": round(2 * operations),
+            "exchanged": round(members * exchanged + gradients + opinions),
         }
 
     def writing(self, mesh):
@@ -87,14 +105,15 @@ class CountedCost:
             mesh: `mdnn.config.mesh_table.Mesh`.
 
         Returns:
-            Dict of ints; `bytes` holds the weights and the caches of one context.
+            Dict of ints; `bytes` holds the weights and the caches of one context, of all members in
+            tandem.
         """
         positions = self.config.context.positions
         caches = self.item * sum(math.prod(shape) for shape in self._mixed_shapes())
         exchanged = self.item * self._divided_values() / positions
         return {
-            "bytes": round(4 * self.parameters + caches / mesh.axis_shares),
-            "operations": round(2 * self.operations / positions),
+            "bytes": round(4 * self.parameters + self.members * caches / mesh.axis_shares),
+            "operations": round(2 * self.members * self.operations / positions),
             "exchanged": round(exchanged) if mesh.axis is not None else 0,
         }
 

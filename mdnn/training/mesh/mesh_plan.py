@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from mdnn.config.load import load_config
-from mdnn.config.mesh_table import BATCH, Mesh, check_mesh, parse_mesh
+from mdnn.config.mesh_table import BATCH, MEMBERS, Mesh, check_mesh, parse_mesh
 from mdnn.errors import MdnnError
 from mdnn.training.mesh.compiled_cost import compiled_cost
 from mdnn.training.mesh.counted_cost import CountedCost
@@ -54,10 +54,6 @@ def plan(config, mesh=None, memory=MEMORY, compile_step=True, seconds=COMPILE_SE
     if mesh is not None:
         config = dataclasses.replace(config, mesh=parse_mesh(mesh))
         check_mesh(config)
-    if config.tandem.members:
-        raise MdnnError(
-            f"tandem.members: one network is counted, expected 0, received {config.tandem.members}"
-        )
     if not memory > 0:
         raise MdnnError(f"memory: expected 10^9 bytes above 0, received {memory}")
     counted = CountedCost(config)
@@ -96,6 +92,8 @@ def smallest_mesh(config, counted, memory):
         least; `None` if no mesh fits.
     """
     axis, size = config.context.axis_names[0], config.context.grid[0]
+    if config.tandem.members:
+        axis, size = MEMBERS, config.tandem.members
     meshes = [
         Mesh(((BATCH, b), (axis, r)))
         for b in _divisors(config.train.batch_size)

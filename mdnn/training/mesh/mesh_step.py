@@ -109,6 +109,8 @@ class MeshStep(JaxStep):
         }
         if config.train.objectives.whole:
             batch["weights"] = spec(shape, "float32", sharding=devices.positions)
+        if config.tandem.exchange:
+            batch["exchange"] = spec(shape[:1], "float32", sharding=devices.examples)
         rate = spec((), "float32", sharding=devices.whole)
         control = spec((config.mesh.devices, 2), "float32", sharding=devices.each)
         (compiled, *_) = self.compiled.values()
