@@ -140,7 +140,7 @@ def test_counted_is_near_compiled(settings):
     plan = mdnn.plan(config, seconds=200)
     assert plan["fits"]
     assert "reason" not in plan["compiled"], plan["compiled"]
-    factors = {"operations": 1.1, "exchanged": 2, "bytes": 2}
+    factors = {"operations": 1.25, "exchanged": 2, "bytes": 2}
     if "mesh.members=4" in settings:
         # Members' weights are gathered outside the step; members alone tell each other nothing.
         factors.pop("exchanged")
