@@ -88,6 +88,15 @@ def gradients(learner, batch):
     ]
 
 
+def computed_opinions(network, loss, stale, batch):
+    """How many steps of a loss compute what the other members predict."""
+    learner, computed = TandemLoss(network, loss, stale=stale), []
+    own = learner._stale
+    learner._stale = lambda *arguments: computed.append(1) or own(*arguments)
+    learner(batch)
+    return len(computed)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients by a tape")
 def test_loss_and_gradients(network, batch):
     loss = loss_for(network.config)
@@ -119,6 +128,9 @@ def test_loss_and_gradients(network, batch):
         stacked.assign(copy)
     learner = TandemLoss(network, loss, stale=stale)
     same, pulled = gradients(learner, batch | {"exchange": weight})
+    assert computed_opinions(network, loss, stale, batch | {"exchange": weight})
+    # Members that learn alone compute nothing for an exchange.
+    assert not computed_opinions(network, loss, stale, batch)
     assert same == pytest.approx(value, rel=1e-6)
     scores = [to_numpy(other.member(k).scores(batch["tokens"], batch["targets"])) for k in range(3)]
     q = [to_numpy(ops.softmax(each[..., -256:])) for each in scores]
