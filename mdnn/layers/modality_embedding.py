@@ -15,7 +15,7 @@ from mdnn.layers.decoding_steps import (
     whole_size,
 )
 from mdnn.layers.initializers import OrderedRows, ZeroFirstRow, initializer_copy
-from mdnn.layers.table_lookup import digit_rows, sum_by_modality, sum_of_rows, take_rows
+from mdnn.layers.table_lookup import digit_rows, sum_by_modality, sum_of_letters, take_rows
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
 from mdnn.tokens.features import WIDTH
 from mdnn.tokens.modalities import MODALITIES, modality
@@ -272,12 +272,8 @@ class ModalityEmbedding(RuledLayer):
     def _letters(self, number):
         """Sums the rows of a word's letters and of their positions in the word."""
         points = ops.take(ops.convert_to_tensor(self.letters, dtype="int32"), number, axis=0)
-        present = ops.cast(points >= 0, self.compute_dtype)[..., None]
-        points = ops.maximum(points, 0)
-        planes = (points // 65_536, points // 256 % 256, points % 256)
-        letters = sum_of_rows(self.letter_tables, planes)
-        places = ops.cast(ops.convert_to_tensor(self.letter_place_table), letters.dtype)
-        return ops.sum((letters + places) * present, axis=-2)
+        tables, places = self.letter_tables, self.letter_place_table
+        return sum_of_letters(points, tables, places, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.width)

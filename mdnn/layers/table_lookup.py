@@ -28,6 +28,25 @@ def sum_of_rows(tables, rows):
     return ops.sum(ops.take(joined, ops.stack(rows, axis=-1), axis=0), axis=-2)
 
 
+def sum_of_letters(points, tables, places, dtype):
+    """Sums the rows of the letters of words and of the letters' positions in the word.
+
+    Args:
+        points: Integer tensor `[..., letters]`, code points; negative after a word's last letter.
+        tables: List of the tables of a code point's plane, row and cell, `[n_k, width]`.
+        places: Table `[letters, width]`, a row per position in the word.
+        dtype: The dtype of the sum.
+
+    Returns:
+        Tensor `[..., width]`.
+    """
+    present = ops.cast(points >= 0, dtype)[..., None]
+    points = ops.maximum(points, 0)
+    letters = sum_of_rows(tables, (points // 65_536, points // 256 % 256, points % 256))
+    places = ops.cast(ops.convert_to_tensor(places), letters.dtype)
+    return ops.sum((letters + places) * present, axis=-2)
+
+
 def sum_by_modality(kind, groups, rows_of):
     """Sums one row of a table per group with a single look-up in the concatenated tables.
 

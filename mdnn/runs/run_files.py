@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import mdnn
+from mdnn.config.growing import stage_configs
+from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
 from mdnn.files import read_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack
@@ -63,6 +65,26 @@ def write_about(path, config, words):
             write_text(Path(path) / name, text)
     elif words:
         write_text(Path(path) / WORDS, json.dumps(list(words), ensure_ascii=False))
+
+
+def read_config(path):
+    """Returns the config of a run folder: that of the stage its weights file belongs to.
+
+    Args:
+        path: `Path` of the run folder.
+
+    Raises:
+        MdnnError: the config is wrong, or the weights file names a stage that it does not have.
+    """
+    config, file = load_config(path / CONFIG), path / WEIGHTS
+    if not config.train.stage:
+        return config
+    with opened(file) as weights:
+        stage = (weights.metadata() or {}).get(STAGE, "0")
+    configs = stage_configs(config)
+    if not stage.isdecimal() or int(stage) >= len(configs):
+        raise MdnnError(f"{file}: expected a stage below {len(configs)}, received {stage[:20]!r}")
+    return configs[int(stage)]
 
 
 def read_vocabulary(path, tokens):

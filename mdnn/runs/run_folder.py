@@ -6,8 +6,7 @@ from pathlib import Path
 
 import keras
 
-from mdnn.config.growing import stage_configs
-from mdnn.config.load import Config, load_config
+from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import check_new_folder, making
@@ -20,9 +19,9 @@ from mdnn.runs.packed_network import can_map, can_pack, packed_network
 from mdnn.runs.run_files import (
     CONFIG,
     FILES,
-    STAGE,
     WEIGHTS,
     check_format,
+    read_config,
     read_vocabulary,
     read_weights,
     weights_dtype,
@@ -199,20 +198,8 @@ def open_run(run):
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise MdnnError(f"{path} is no run folder: it has no {name}")
-    config = load_config(path / CONFIG)
-    if config.train.stage:
-        config = _config_of_stage(config, path / WEIGHTS)
+    config = read_config(path)
     return Run(path, config, read_vocabulary(path, config.tokens))
-
-
-def _config_of_stage(config, file):
-    """Returns the config of the stage of training that a weights file belongs to."""
-    with opened(file) as weights:
-        stage = (weights.metadata() or {}).get(STAGE, "0")
-    configs = stage_configs(config)
-    if not stage.isdecimal() or int(stage) >= len(configs):
-        raise MdnnError(f"{file}: expected a stage below {len(configs)}, received {stage[:20]!r}")
-    return configs[int(stage)]
 
 
 def run_of(network):
