@@ -83,7 +83,7 @@ class Steps:
     def __init__(self, config):
         from mdnn import build
         from mdnn.models.loss import loss_for
-        from mdnn.runs.inspection import inspect
+        from mdnn.runs.inspection import network_facts
         from mdnn.tasks import task_for
         from mdnn.training.microbatches import num_microbatches
         from mdnn.training.mixed_precision import resolved
@@ -103,7 +103,7 @@ class Steps:
         self.characters = self.data.units_per_step
         positions = config.train.batch_size * config.context.positions
         # A multiply-add is two operations; the way back takes two passes' worth.
-        about = inspect(config, self.data.words, model)
+        about = network_facts(config, self.data.words, model)
         self.operations = 3 * 2 * positions * about["operations_per_position"]
         self.about = {"batch": config.train.batch_size, "parameters": about["parameters"]}
 

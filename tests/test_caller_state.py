@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import keras
 import numpy as np
@@ -136,6 +137,12 @@ def chat_prompt(prepared):
         mdnn.chat_prompt(imported(prepared), "Hello")
 
 
+def serve(prepared):
+    """Asks a server that is stopped again."""
+    with mdnn.serve(prepared.run, port=0, max_batch=1, show=False) as server:
+        urllib.request.urlopen(f"{server.address}v1/models/mdnn", timeout=60).close()
+
+
 CALLS = {
     "ChatSession": lambda prepared: mdnn.ChatSession(prepared.run, length=3).say("The "),
     "adapt": adapt,
@@ -166,6 +173,7 @@ CALLS = {
     "export": lambda prepared: mdnn.export(prepared.run, prepared.new()),
     "generate": lambda prepared: mdnn.generate(prepared.run, "The ", length=3),
     "grow": lambda prepared: mdnn.grow(prepared.run, prepared.new(), ["backbone.depth=2"]),
+    "inspect": lambda prepared: mdnn.inspect(prepared.run),
     "load": lambda prepared: mdnn.load(prepared.run),
     "load_config": lambda prepared: mdnn.load_config(prepared.run / "config.toml"),
     "open_text": lambda prepared: mdnn.open_text(prepared.config.data.source),
@@ -174,6 +182,7 @@ CALLS = {
     "quantize": lambda prepared: mdnn.quantize(prepared.run, out=prepared.new()),
     "read_item": write_and_read,
     "search": search,
+    "serve": serve,
     "save": lambda prepared: mdnn.save(mdnn.build(prepared.config), prepared.new()),
     "train": train,
     "write_item": write_and_read,
@@ -206,7 +215,7 @@ def is_here(name):
     """Whether the backend has what a call needs."""
     if ON_TORCH and (name.startswith(("train", "fail")) or name == "resume"):
         return False
-    return ON_TENSORFLOW or name != "export"
+    return ON_TENSORFLOW or name not in ("export", "serve")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ import tiny
 from puzzle_networks import load_sudoku
 
 import mdnn
-from mdnn.runs.inspection import inspect
 from mdnn.runs.run_folder import open_run
 
 CALLS = int(os.environ.get("MDNN_LOOP_CALLS", "400"))
@@ -147,7 +146,7 @@ LIGHT = {
     "evaluate at a density": lambda made, k: mdnn.evaluate(
         made.nested, TEXT, density=(0.5, 1.0, "auto")[k % 3]
     ),
-    "inspect": lambda made, k: inspect(made.config),
+    "inspect": lambda made, k: mdnn.inspect((made.config, made.run, made.opened)[k % 3]),
     "open_text": lambda made, k: mdnn.open_text(made.config.data.source),
     "open_dataset": lambda made, k: mdnn.open_dataset(made.items.parent, 0.25),
     "open_puzzles": lambda made, k: mdnn.open_puzzles("sudoku-4x4").train.at(k, 2),
@@ -170,6 +169,9 @@ LIGHT = {
     "converse": lambda made, k: mdnn.ChatSession(made.run, length=3, seed=k).say("The "),
 }
 HEAVY = {
+    "serve": lambda made, k: mdnn.serve(
+        (made.run, made.opened)[k % 2], port=0, max_batch=1, show=False
+    ).stop(),
     "train": lambda made, k: mdnn.train(made.config, made.new(), show=False),
     "export": lambda made, k: mdnn.export(made.run, made.new()),
     "grow": lambda made, k: mdnn.grow(made.run, made.new(), ["backbone.depth=2"]),

@@ -6,7 +6,7 @@ import tiny
 
 import mdnn
 from mdnn.cli import main
-from mdnn.runs.inspection import inspect
+from mdnn.runs.inspection import network_facts
 from mdnn.runs.run_folder import open_run
 
 
@@ -38,7 +38,7 @@ def test_all_and_one(run):
 
 def test_costs_are_those_of_all_members(run):
     config, one = run[0].config, run[0].member(0).config
-    all_of_them, alone = inspect(config, model=run[0].model), inspect(one)
+    all_of_them, alone = network_facts(config, model=run[0].model), network_facts(one)
     assert all_of_them["parameters"] == 3 * alone["parameters"]
     assert all_of_them["operations_per_position"] == 3 * alone["operations_per_position"]
     assert all_of_them["receptive_field"] == alone["receptive_field"]

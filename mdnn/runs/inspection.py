@@ -11,7 +11,7 @@ MEASURED_OPERATIONS = 3 * 10**11
 """Multiply-adds that measuring the receptive field may take: some seconds."""
 
 
-def inspect(config, words=(), model=None):
+def network_facts(config, words=(), model=None):
     """Returns facts about a network.
 
     Args:

@@ -10,12 +10,15 @@ from mdnn.errors import MdnnError
 from mdnn.files import read_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack
 from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
+from mdnn.safety.saved_model_ops import is_saved_model
 from mdnn.strict_json import MAX_JSON_BYTES, read_json
 
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 """Files of the tokenizer of subwords, as the package `tokenizers` and Hugging Face name them."""
 ABOUT = "run.json"
+KERAS_FILE = ".keras"
+"""How the name of a network ends that Keras saved."""
 STAGE = "stage"
 """Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
 FILES = (CONFIG, ABOUT, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG)
@@ -33,6 +36,11 @@ def write_run(path, config, words, model, stage=0):
     write_about(path, config, words)
     about = {STAGE: str(stage)} if stage else None
     write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
+
+
+def is_exported(path):
+    """Returns whether a folder holds a SavedModel and no run."""
+    return not (Path(path) / CONFIG).exists() and is_saved_model(path)
 
 
 def check_format(path):

@@ -5,7 +5,7 @@ import pytest
 from networks import make_config, mix, tiny
 
 from mdnn import build
-from mdnn.runs.inspection import inspect, receptive_field
+from mdnn.runs.inspection import network_facts, receptive_field
 
 # 5 positions, 8 channels, 2 groups, inner width 12.
 POSITIONS, WIDTH, INNER, CLASSES = 5, 8, 12, 17 + 256 + 256
@@ -23,7 +23,7 @@ def by_name(facts):
 def test_a_network_of_two_branches():
     mixing = mix({"wiring": "causal+shift", "groups": 2}, gate="silu")
     feeding = {"kind": "feedforward", "gate": "silu", "width": INNER}
-    facts = inspect(make_config(mixing, feeding, grid=(POSITIONS,), width=WIDTH))
+    facts = network_facts(make_config(mixing, feeding, grid=(POSITIONS,), width=WIDTH))
     layers = by_name(facts)
     assert list(facts) == [
         "grid",
@@ -72,8 +72,8 @@ def test_a_network_of_two_branches():
 
 
 def test_refeeding_costs_by_the_step():
-    once = inspect(tiny("text"))
-    thrice = inspect(tiny("text", "refeed.steps=3"))
+    once = network_facts(tiny("text"))
+    thrice = network_facts(tiny("text", "refeed.steps=3"))
     assert (once["steps"], thrice["steps"]) == (1, 3)
     assert thrice["parameters"] == once["parameters"]
     backbone = once["operations_per_position"] - HEADS // POSITIONS
@@ -93,7 +93,7 @@ def test_refeeding_costs_by_the_step():
 )
 def test_mixers_are_counted(mixer, operations):
     config = make_config(mix(mixer, project=False, times=2), width=6)
-    assert by_name(inspect(config))["block_0_mix"]["operations"] == 2 * operations
+    assert by_name(network_facts(config))["block_0_mix"]["operations"] == 2 * operations
 
 
 LOCAL = {"kind": "local", "window": 2}
@@ -115,11 +115,11 @@ LOCAL = {"kind": "local", "window": 2}
     ids=str,
 )
 def test_reach(branch, grid, expected):
-    assert inspect(make_config(branch, grid=grid))["receptive_field"] == expected
+    assert network_facts(make_config(branch, grid=grid))["receptive_field"] == expected
 
 
 def test_reach_of_two_blocks():
-    assert inspect(make_config(mix(LOCAL), grid=(9,), depth=2))["receptive_field"] == 5
+    assert network_facts(make_config(mix(LOCAL), grid=(9,), depth=2))["receptive_field"] == 5
 
 
 FOLD = {"kind": "fold", "width": 6, "block": [mix({})]}
@@ -127,16 +127,16 @@ FOLD = {"kind": "fold", "width": 6, "block": [mix({})]}
 
 def test_a_fold():
     config = make_config(FOLD, mix({"axes": [2]}), grid=(3, 2))
-    facts = inspect(config)
+    facts = network_facts(config)
     # 3 rows of 8 values: folded, mixed inside (two dense layers and the rows), moved on, spread.
     inner = 3 * 2 * 6 * 6 + 3 * 3 * 6
     assert by_name(facts)["block_0_fold"]["operations"] == 3 * (8 * 6 + 6 * 6 + 6 * 8) + inner
     assert by_name(facts)["block_0_fold"]["shape"] == [3, 2, 4]
     assert facts["receptive_field"] == 6
     # Nothing of the last position's own row but itself.
-    assert inspect(make_config(FOLD, grid=(3, 2)))["receptive_field"] == 5
+    assert network_facts(make_config(FOLD, grid=(3, 2)))["receptive_field"] == 5
     whole = {"steps": 1, "objectives": {"autoregressive": 0, "masked_diffusion": 1}}
-    facts = inspect(make_config(FOLD, grid=(3, 2), train=whole))
+    facts = network_facts(make_config(FOLD, grid=(3, 2), train=whole))
     assert by_name(facts)["block_0_fold"]["operations"] == 3 * (96 + 2 * 36) + inner
     assert facts["receptive_field"] == 6
 
@@ -147,7 +147,7 @@ def test_reach_of_other_modalities(modality):
         "tokens": {"modalities": [modality]},
         "context": {"grid": [9], "layout": "items"},
     }
-    assert inspect(make_config(mix(LOCAL), **tables))["receptive_field"] == 3
+    assert network_facts(make_config(mix(LOCAL), **tables))["receptive_field"] == 3
 
 
 def test_reach_of_a_long_context_is_sampled():
@@ -160,15 +160,15 @@ def test_reach_of_a_long_context_is_sampled():
 
 def test_words_are_made_up_where_there_are_none():
     config = tiny("text", "tokens.modalities=['text', 'word']", "tokens.words=120")
-    facts = inspect(config)
+    facts = network_facts(config)
     words = ("the", "cat")
-    assert facts["parameters"] - inspect(config, words)["parameters"] == 118 * WIDTH
+    assert facts["parameters"] - network_facts(config, words)["parameters"] == 118 * WIDTH
     model = build(config, words)
-    assert inspect(config, words, model)["parameters"] == model.count_params()
+    assert network_facts(config, words, model)["parameters"] == model.count_params()
 
 
 def test_numbers_are_plain():
-    facts = inspect(tiny("text"))
+    facts = network_facts(tiny("text"))
     assert {type(value) for value in facts.values()} == {int, list}
     numbers = [n for layer in facts["layers"] for n in (layer["parameters"], *layer["shape"])]
     assert all(isinstance(n, int) and not isinstance(n, np.integer) for n in numbers)

@@ -37,7 +37,7 @@ def read_chat(values, network, limits):
     Args:
         values: dict, the checked parameters of the request.
         network: `mdnn.serving.server.served_model.ServedModel`.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
 
     Raises:
         ApiError: a parameter that is out of range or not supported.

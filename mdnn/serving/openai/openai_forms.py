@@ -24,10 +24,10 @@ from mdnn.serving.openai.parameters import (
     includes_usage,
     stop_texts,
 )
+from mdnn.serving.requests.json_tensors import parse
+from mdnn.serving.requests.request_limits import BAD, FAILED, RefusalError
+from mdnn.serving.requests.request_reading import NO_BUFFERS, RequestReader
 from mdnn.serving.server.batcher import Job
-from mdnn.serving.server.json_tensors import parse
-from mdnn.serving.server.request_limits import BAD, FAILED, RefusalError
-from mdnn.serving.server.request_reading import NO_BUFFERS, RequestReader
 from mdnn.serving.server.served_model import COMPLETE
 from mdnn.serving.server.waiting import Waiting
 
@@ -49,7 +49,7 @@ class OpenAIForms:
 
     Args:
         models: dict from names to `mdnn.serving.server.model_forms.ModelForms`.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
 
     Attributes:
         models: dict from the names of models to pairs of a `ModelForms` and an identity.

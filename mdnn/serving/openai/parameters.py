@@ -8,7 +8,7 @@ from mdnn.errors import did_you_mean, shown
 from mdnn.generation.completions.completion import CompletionRequest
 from mdnn.generation.options.option_words import MAX_ALTERNATIVES
 from mdnn.generation.options.token_offsets import MAX_PENALTY
-from mdnn.serving.server.request_limits import BAD, NOT_FOUND, RefusalError
+from mdnn.serving.requests.request_limits import BAD, NOT_FOUND, RefusalError
 
 MAX_STOPS = 4
 """Largest number of stop texts, as in OpenAI's API."""
@@ -218,7 +218,7 @@ def completion_requests(
         values: dict, checked parameters.
         prompts: list of str.
         max_tokens: int.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
         stop: tuple of str.
         scores: int, how many alternatives to each token are reported beside its log-probability;
             `None`: no log-probabilities.

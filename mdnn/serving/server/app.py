@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mdnn.serving.openai.openai_forms import OpenAIForms, model_object
+from mdnn.serving.requests.request_limits import BAD, FAILED, NOT_FOUND, RefusalError
 from mdnn.serving.server.api_key import ApiKey
 from mdnn.serving.server.guard import Guard
-from mdnn.serving.server.request_limits import BAD, FAILED, NOT_FOUND, RefusalError
 from mdnn.serving.server.tool_routes import ToolRoutes
 from mdnn.tokens.modalities import item_kinds, modality
 
@@ -41,7 +41,7 @@ class App:
     Args:
         models: dict from names in addresses to `mdnn.serving.server.model_forms.ModelForms`; the
             first one is what the page shows at first.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
         hosts: names that the header Host may have; `None`: any.
         origins: origins of other pages that may ask.
         api_key: str, the key that requests must have; `None`: none.

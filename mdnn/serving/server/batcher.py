@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 
-from mdnn.serving.server.request_limits import FAILED, UNAVAILABLE, RefusalError
+from mdnn.serving.requests.request_limits import FAILED, UNAVAILABLE, RefusalError
 
 # After a request has waited for PATIENCE seconds, a batch of its own begins beside the running
 # ones, and they take turns step by step; at most BATCHES run at once.
@@ -68,7 +68,7 @@ class Batcher:
 
     Args:
         run: generator function of a list of jobs of one key: answers them, step by step.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
     """
 
     def __init__(self, run, limits):

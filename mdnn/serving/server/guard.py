@@ -123,7 +123,7 @@ def checked_origin(origin):
     """
     if (found := _normal_origin(origin)) is None:
         raise MdnnError(
-            f"--allow-origin: expected an origin such as https://write.example.org, received "
+            f"allow-origin: expected an origin such as https://write.example.org, received "
             f"{origin!r}"
         )
     return found
@@ -141,9 +141,7 @@ def checked_host(host):
     name = host.lower()
     name = f"[{name}]" if ":" in name and not name.startswith("[") else name
     if not re.fullmatch(r"\[[0-9a-f:]+[0-9a-f:.]*\]|[a-z0-9._-]+", name):
-        raise MdnnError(
-            f"--allow-host: expected a name such as write.example.org, received {host!r}"
-        )
+        raise MdnnError(f"allow-host: expected a name such as write.example.org, received {host!r}")
     return name
 
 

@@ -6,10 +6,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from mdnn.errors import MdnnError
-from mdnn.serving.server.json_tensors import parse, read_request, tensor, write_answer
-from mdnn.serving.server.request_limits import BAD, RefusalError
-from mdnn.serving.server.request_reading import NO_BUFFERS, RequestReader
-from mdnn.serving.server.request_validation import as_job, check_identities
+from mdnn.serving.requests.json_tensors import parse, read_request, tensor, write_answer
+from mdnn.serving.requests.request_limits import BAD, RefusalError
+from mdnn.serving.requests.request_reading import NO_BUFFERS, RequestReader
+from mdnn.serving.requests.request_validation import as_job, check_identities
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
 from mdnn.serving.server.waiting import Waiting
 
@@ -23,7 +23,7 @@ class ModelForms:
     Args:
         network: `mdnn.serving.server.served_model.ServedModel`.
         name: str, the model's name in addresses.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
         batcher: `mdnn.serving.server.batcher.Batcher` that runs the network.
     """
 

@@ -3,26 +3,21 @@
 import asyncio
 import contextlib
 import dataclasses
-import errno
-import ipaddress
 import os
-import socket
 import sys
 import time
-from importlib.util import find_spec
 
 from mdnn.config.density import density_argument
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
 from mdnn.generation.options import ENGINE_NAMES
 from mdnn.runtime import quiet_import
-from mdnn.serving.server.request_limits import RequestLimits
+from mdnn.serving.requests.request_limits import RequestLimits
+from mdnn.serving.server.listening import address_of, listen
+from mdnn.serving.server.serve_settings import KEY_VARIABLE, ServeSettings
 from mdnn.standard_streams import say
 from mdnn.tools.tool_options import add_tools, toolbox_of
 from mdnn.tools.toolbox import Toolbox
-
-KEY_VARIABLE = "MDNN_API_KEY"
-"""Environment variable of the key that requests must have."""
 
 
 def add_serve(commands):
@@ -130,55 +125,16 @@ def serve_network(options):
         MdnnError: no run folder or SavedModel, an address that cannot be listened at, a limit
             below its least, packages that are missing.
     """
-    names = [field.name for field in dataclasses.fields(RequestLimits)]
-    limits = RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names})
-    api_key = checked_key(options.api_key)
-    identities = named_paths(options.identity, "--identity", "NAME=FILE")
-    if identities and options.density not in (None, 1):
-        raise MdnnError(
-            f"--identity: belongs to the whole network; received --density {options.density}"
-        )
-    for file in identities.values():
-        if not file.is_file():
-            raise MdnnError(f"--identity: no such file: {file}")
-    paths = {options.name: as_path(options.run, "serve")}
-    paths |= named_paths(options.model, "--model", "NAME=RUN", taken=paths)
-    check_name("--name", options.name)
-    for name in [*paths][1:]:
-        check_name("--model", name)
-    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
-        raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
-    # imported late: starlette is an extra
-    from mdnn.serving.server.guard import checked_host, checked_origin
-
-    hosts = [checked_host(host) for host in options.allow_host]
-    origins = [checked_origin(origin) for origin in options.allow_origin]
-    for path in paths.values():
-        if not path.is_dir():
-            what = "a file" if path.exists() else "nothing"
-            raise MdnnError(f"{path} is no run folder or SavedModel: there is {what} there")
+    settings = _settings_of(options)
     with (
         contextlib.closing(listen(options.host, options.port)) as listening,
         contextlib.closing(toolbox_of(options) or Toolbox([])) as toolbox,
     ):
         quiet_import()
-        # imported late: TensorFlow takes seconds, and uvicorn is an extra
-        from mdnn.serving.server.served_models import open_network
-        from mdnn.serving.server.uvicorn_server import StoppableServer
-
-        begun, networks = time.monotonic(), {}
-        own = (options.member, options.density, identities)
-        for name, path in paths.items():
-            networks[name] = open_network(path, options.engine, *(() if networks else own))
-            say(f"mdnn: {path} is read; getting ready")
-            for rows in networks[name].warm_up():
-                if rows >= limits.rows:
-                    break
-        server = StoppableServer(networks, limits, options.host, hosts, origins, api_key, toolbox)
-        host, port = listening.getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
+        begun = time.monotonic()
+        server = settings.server(settings.open(say), toolbox)
         print(
-            f"mdnn: serving {', '.join(networks)} at http://{host}:{port}/ after "
+            f"mdnn: serving {', '.join(settings.networks)} at {address_of(listening)} after "
             f"{time.monotonic() - begun:.1f} s; Ctrl-C stops it",
             flush=True,
         )
@@ -190,21 +146,22 @@ def serve_network(options):
             os._exit(0)
 
 
-def checked_key(key):
-    """Returns the key that requests must have; `None` without one.
-
-    Args:
-        key: the value of `--api-key`, or `None` for the environment variable.
-
-    Raises:
-        MdnnError: a key that a header cannot hold as it is.
-    """
-    where = "--api-key"
-    if key is None:
-        key, where = os.environ.get(KEY_VARIABLE) or None, KEY_VARIABLE
-    if key is not None and not (key.isascii() and key.isprintable() and " " not in key and key):
-        raise MdnnError(f"{where}: expected visible ASCII characters without spaces")
-    return key
+def _settings_of(options):
+    """Returns the `ServeSettings` of the command line."""
+    names = [field.name for field in dataclasses.fields(RequestLimits)]
+    networks = {options.name: options.run}
+    return ServeSettings(
+        networks | named_paths(options.model, "--model", "NAME=RUN", taken=networks),
+        options.density,
+        named_paths(options.identity, "--identity", "NAME=FILE"),
+        options.member,
+        options.engine,
+        options.host,
+        options.allow_host,
+        options.allow_origin,
+        options.api_key,
+        RequestLimits(**{name: getattr(options, f"limit_{name}") for name in names}),
+    )
 
 
 def named_paths(words, option, form, taken=()):
@@ -223,56 +180,3 @@ def named_paths(words, option, form, taken=()):
             raise MdnnError(f"{option}: expected {form}, each name once; received {word!r}")
         found[name] = as_path(file, option)
     return found
-
-
-def check_name(option, name):
-    """Refuses a model's name that an address cannot hold as it is."""
-    if not name or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):
-        raise MdnnError(f"{option}: expected letters, digits, '.', '_' and '-', received {name!r}")
-
-
-def listen(host, port):
-    """Returns a socket that listens at an address.
-
-    Raises:
-        MdnnError: no such port or host, or one that cannot be had.
-    """
-    if not 0 <= port <= 65_535:
-        raise MdnnError(f"--port: expected 0 (any that is free) to 65535, received {port}")
-    family, address = _resolved(host, port)
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # On Windows SO_REUSEADDR lets two programs listen at one port.
-        word = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
-        listening.setsockopt(socket.SOL_SOCKET, word, 1)
-        listening.bind(address)
-        # Who comes before the network is read waits.
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        if error.errno == errno.EADDRINUSE:
-            raise MdnnError(
-                f"--port: {port} of {host} is taken by another program; take another one"
-            ) from None
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise MdnnError(f"--host: {host} is no address of this computer") from None
-        raise MdnnError(f"cannot listen at port {port} of {host}: {error.strerror}") from None
-    return listening
-
-
-def _resolved(host, port):
-    """Returns the family and the address of a host."""
-    try:
-        # An address is looked up nowhere.
-        version = ipaddress.ip_address(host).version
-        return (socket.AF_INET6 if version == 6 else socket.AF_INET), (host, port)
-    except ValueError:
-        pass
-    try:
-        # All addresses are `0.0.0.0`, not an empty word.
-        family, *_, address = socket.getaddrinfo(host or "?", port, type=socket.SOCK_STREAM)[0]
-        return family, address
-    except (socket.gaierror, UnicodeError):
-        raise MdnnError(
-            f"--host: expected this computer's name or address, received {host!r}"
-        ) from None

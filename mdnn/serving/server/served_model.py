@@ -4,7 +4,7 @@ import numpy as np
 
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.generation.completions.completion import CharacterCompletions
-from mdnn.serving.server.request_limits import RefusalError
+from mdnn.serving.requests.request_limits import RefusalError
 from mdnn.serving.server.signatures import Signature, Spec
 
 COMPLETE = "complete"

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import re
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from mdnn.generation.text_identities import TextIdentities
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density
 from mdnn.runs.chunk_report import chunk_blocks, cuts_of, pieces
-from mdnn.runs.run_files import CONFIG
+from mdnn.runs.run_files import is_exported
 from mdnn.runs.run_folder import open_run
-from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model, is_saved_model
+from mdnn.safety.saved_model_ops import OWN_WEIGHTS, inspect_saved_model
 from mdnn.serving.export.saved_model import exported_by_task
+from mdnn.serving.requests.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.density_streams import DensityCompletions, DensityStreams
-from mdnn.serving.server.request_limits import BAD, UNAVAILABLE, RefusalError
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 from mdnn.serving.server.text_streams import SavedTexts
@@ -32,8 +33,9 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
     """Returns the `Network` of a run folder or of a SavedModel.
 
     Args:
-        path: a run folder; or a SavedModel, or a folder of numbered ones, of which the newest is
-            taken. A SavedModel is a program: before it is loaded its ops are looked at.
+        path: a run folder, a `.keras` file, an opened run or a network; or a SavedModel, or a
+            folder of numbered ones, of which the newest is taken. A SavedModel is a program: before
+            it is loaded its ops are looked at.
         engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
             brings its own.
         member: int, of a run of networks in tandem the member to serve; `None` for all.
@@ -43,18 +45,18 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
             that run other code, use the network or other files than its own.
     """
-    saved = not (Path(path) / CONFIG).exists() and is_saved_model(path)
-    if not saved:
+    named = isinstance(path, (str, os.PathLike))
+    if not (named and is_exported(path)):
         run = open_run(path).member(member)
         return open_run_network(run, engine, density, identities)
     if member is not None:
-        raise MdnnError("--member: a SavedModel has no members: mdnn export RUN DIR --member N")
+        raise MdnnError("member: a SavedModel has no members: mdnn export RUN DIR --member N")
     if engine.startswith("native"):
-        raise MdnnError("--engine: 'native' continues the texts of run folders, not of SavedModels")
+        raise MdnnError("engine: 'native' continues the texts of run folders, not of SavedModels")
     if identities:
-        raise MdnnError("--identity: a SavedModel has one; mdnn export --identity makes it")
+        raise MdnnError("identity: a SavedModel has one; mdnn export --identity makes it")
     if density is not None:
-        raise MdnnError("--density: a SavedModel has one density; mdnn export --density makes it")
+        raise MdnnError("density: a SavedModel has one density; mdnn export --density makes it")
     return _open_saved(path)
 
 
@@ -69,7 +71,7 @@ def open_run_network(run, engine="auto", density=None, identities=None):
         identities: dict from names to files that `mdnn adapt` made: each text may name one.
     """
     if identities and density not in (None, 1):
-        raise MdnnError(f"--identity: belongs to the whole network; received density {density!r}")
+        raise MdnnError(f"identity: belongs to the whole network; received density {density!r}")
     whole = open_run(run)
     run = at_density(whole, None if density == AUTO else density)
     if keras.backend.backend() != "tensorflow":
@@ -89,9 +91,7 @@ def open_run_network(run, engine="auto", density=None, identities=None):
         several = [write, *(one.write for one in streams.streams.values())]
     if identities:
         if write is None:
-            raise MdnnError(
-                "--identity: this network writes no texts; merge it: mdnn adapt --merge"
-            )
+            raise MdnnError("identity: this network writes no texts; merge it: mdnn adapt --merge")
         among = TextIdentities(run, identities)
         write = TextStream(run, engine, among).write
         completions = TextCompletions(run, engine=engine, identities=among)

@@ -5,9 +5,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from mdnn.chat.messages import ToolCall
-from mdnn.serving.server.json_tensors import parse
-from mdnn.serving.server.request_limits import BAD, RefusalError
-from mdnn.serving.server.request_reading import RequestReader
+from mdnn.serving.requests.json_tensors import parse
+from mdnn.serving.requests.request_limits import BAD, RefusalError
+from mdnn.serving.requests.request_reading import RequestReader
 
 
 class ToolRoutes:
@@ -15,7 +15,7 @@ class ToolRoutes:
 
     Args:
         toolbox: `mdnn.tools.toolbox.Toolbox`; `None`: no tools.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
     """
 
     def __init__(self, toolbox, limits):

@@ -19,12 +19,19 @@ GRACE, TOLD = 5.0, 2.0
 CONNECTIONS = 512
 
 
+class QuietConfig(uvicorn.Config):
+    """Leaves loggers as they are: they belong to the program that serves."""
+
+    def configure_logging(self):
+        """Changes nothing."""
+
+
 class StoppableServer(uvicorn.Server):
     """The server of one network or several.
 
     Args:
         networks: dict from names in addresses to `mdnn.serving.server.served_model.ServedModel`.
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
         host: what is listened at.
         hosts: more names that the header Host may have, see `guard.hosts_of`.
         origins: origins of other pages that may ask.
@@ -40,7 +47,7 @@ class StoppableServer(uvicorn.Server):
             for name, network in networks.items()
         }
         app = App(models, limits, hosts_of(host, hosts), origins, api_key, toolbox)
-        config = uvicorn.Config(
+        config = QuietConfig(
             app,
             # The one that needs nothing compiled, and is strict.
             http="h11",
@@ -48,7 +55,6 @@ class StoppableServer(uvicorn.Server):
             loop="asyncio",
             lifespan="off",
             interface="asgi3",
-            log_level="warning",
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -7,8 +7,8 @@ import json
 import socket
 import threading
 
-from mdnn.serving.server.request_limits import RequestLimits
-from mdnn.serving.server.serve_command import listen
+from mdnn.serving.requests.request_limits import RequestLimits
+from mdnn.serving.server.listening import listen
 from mdnn.serving.server.uvicorn_server import StoppableServer
 
 NAME = "tiny"

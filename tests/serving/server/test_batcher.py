@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from mdnn.serving.requests.request_limits import BAD, RefusalError, RequestLimits
+from mdnn.serving.requests.request_validation import as_job, is_own
 from mdnn.serving.server import served_model as networks
 from mdnn.serving.server.batcher import Batcher, Job
-from mdnn.serving.server.request_limits import BAD, RefusalError, RequestLimits
-from mdnn.serving.server.request_validation import as_job, is_own
 from mdnn.serving.server.served_model import GENERATE, ServedModel
 from mdnn.serving.server.signatures import Signature, Spec
 

@@ -12,7 +12,7 @@ import json
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.serving.server.request_limits import BAD, RefusalError
+from mdnn.serving.requests.request_limits import BAD, RefusalError
 from mdnn.serving.server.signatures import is_file
 from mdnn.strict_json import check_nesting
 

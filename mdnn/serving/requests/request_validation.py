@@ -3,8 +3,8 @@
 import numpy as np
 
 from mdnn.serving.export.guided_contexts import PREFIX
+from mdnn.serving.requests.request_limits import BAD, RefusalError
 from mdnn.serving.server.batcher import Job
-from mdnn.serving.server.request_limits import BAD, RefusalError
 from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY
 
 MOST_TEMPERATURE = 100

@@ -5,8 +5,8 @@ import contextlib
 
 from starlette.concurrency import run_in_threadpool
 
-from mdnn.serving.server.compression import decompress
-from mdnn.serving.server.request_limits import TOO_LARGE, TOO_LATE, RefusalError
+from mdnn.serving.requests.compression import decompress
+from mdnn.serving.requests.request_limits import TOO_LARGE, TOO_LATE, RefusalError
 
 NO_BUFFERS = {"X-Accel-Buffering": "no"}
 """What keeps nginx from collecting a stream before it hands it on."""
@@ -16,7 +16,7 @@ class RequestReader:
     """Reads bodies and watches deadlines.
 
     Args:
-        limits: `mdnn.serving.server.request_limits.RequestLimits`.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
     """
 
     def __init__(self, limits):

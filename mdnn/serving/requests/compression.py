@@ -2,7 +2,7 @@
 
 import zlib
 
-from mdnn.serving.server.request_limits import BAD, TOO_LARGE, UNSUPPORTED, RefusalError
+from mdnn.serving.requests.request_limits import BAD, TOO_LARGE, UNSUPPORTED, RefusalError
 
 # zlib's numbers for the heads of gzip files and of zlib streams ("deflate").
 _HEADS = {"gzip": 31, "x-gzip": 31, "deflate": 15}

@@ -63,7 +63,10 @@ class RequestLimits:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, about = getattr(self, field.name), field.metadata
+            if isinstance(value, bool) or not isinstance(value, (int, field.type)):
+                kind = "a number" if field.type is float else "a whole number"
+                raise MdnnError(f"{about['option']}: expected {kind}, received {value!r}")
             if not about["least"] <= value <= 2**31:
                 raise MdnnError(
-                    f"--{about['option']}: expected {about['least']} to {2**31}, received {value}"
+                    f"{about['option']}: expected {about['least']} to {2**31}, received {value}"
                 )

@@ -1,0 +1,1 @@
+"""Facts about networks, SavedModels and identities: what `mdnn inspect` prints."""
