@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mdnn.serving.openai.openai_forms import OpenAIForms, model_object
+from mdnn.serving.openai.parameters import checked_model
 from mdnn.serving.requests.request_limits import BAD, FAILED, NOT_FOUND, RefusalError
 from mdnn.serving.server.api_key import ApiKey
 from mdnn.serving.server.guard import Guard
@@ -108,9 +109,11 @@ class App:
         raise RefusalError(BAD, f"Malformed request: {request.method} {request.url.path[:200]}")
 
     def _with_identity(self, path):
-        """Returns the model `NAME:IDENTITY` that a path names, or `None`."""
-        name = path.removeprefix("models/")
-        return name if ":" in name and name != path and name in self.openai.models else None
+        """Returns the model `NAME:IDENTITY` that a path names, or `None` for another path."""
+        name, models = path.removeprefix("models/"), self.openai.models
+        if name == path or ":" not in name or models.keys() == self.models.keys():
+            return None
+        return checked_model({"model": name}, models)
 
     def _find(self, name, version=None):
         """Returns the `ModelForms` of a name and a version; `None`: the only one."""

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from mdnn.serving.requests import json_tensors
 from mdnn.serving.requests.json_tensors import read_request, tensor, write_answer
 from mdnn.serving.requests.request_limits import RefusalError
-from mdnn.serving.server import json_tensors
 from mdnn.serving.server.signatures import Signature, Spec
 
 TWO = Signature(

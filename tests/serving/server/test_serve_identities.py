@@ -26,7 +26,11 @@ def check_openai_forms(client, expected):
     listed = client.get("/v1/models")[1]["data"]
     assert [model["id"] for model in listed] == names
     assert client.get(f"/v1/models/{NAME}:other")[1]["id"] == names[1]
-    assert client.get(f"/v1/models/{NAME}:nobody")[0] == 400
+    status, error = client.get(f"/v1/models/{NAME}:nobody")
+    assert (status, error["error"]) == (
+        404,
+        f"model: expected '{NAME}' or '{NAME}:other', received '{NAME}:nobody'",
+    )
     before = sum(client.batcher.sizes.values())
 
     def complete(name, **more):
