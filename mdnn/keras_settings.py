@@ -14,6 +14,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 TRAINING_BACKENDS = ("tensorflow", "jax")
 """Backends that `mdnn.train` supports; `model.fit` supports all of them."""
 
+KERAS_FILE = ".keras"
+"""How the name of a file ends that Keras saved."""
+
 
 def import_keras():
     """Imports Keras and checks that mdnn supports its settings.

@@ -7,6 +7,7 @@ from mdnn.cli.native_command import format_engine, format_layers
 from mdnn.cli.shared_options import chosen
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
+from mdnn.keras_settings import KERAS_FILE
 from mdnn.runtime import quiet_import
 
 
@@ -15,7 +16,7 @@ def run_inspect(options):
     from mdnn.config.load import check_keys
 
     path = as_path(options.what, "inspect")
-    folder, file = path.is_dir(), path.suffix in (".safetensors", ".keras")
+    folder, file = path.is_dir(), path.suffix in (".safetensors", KERAS_FILE)
     if (folder or file) and options.set:
         raise MdnnError("--set changes a config; everything else is inspected as it is")
     if options.text is not None and not folder:

@@ -17,8 +17,6 @@ CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 """Files of the tokenizer of subwords, as the package `tokenizers` and Hugging Face name them."""
 ABOUT = "run.json"
-KERAS_FILE = ".keras"
-"""How the name of a network ends that Keras saved."""
 STAGE = "stage"
 """Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
 FILES = (CONFIG, ABOUT, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.generation.options import ENGINE_NAMES
-from mdnn.runs.run_files import KERAS_FILE
+from mdnn.keras_settings import KERAS_FILE
 from mdnn.serving.requests.request_limits import RequestLimits
 
 KEY_VARIABLE = "MDNN_API_KEY"

@@ -6,9 +6,10 @@ from mdnn.config.load import Config, load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.identity.identity_file import SUFFIX, identity_facts
+from mdnn.keras_settings import KERAS_FILE
 from mdnn.runs.inspection import network_facts
 from mdnn.runs.origin import read_origin
-from mdnn.runs.run_files import KERAS_FILE, is_exported
+from mdnn.runs.run_files import is_exported
 from mdnn.runs.run_folder import Run, open_run
 from mdnn.safety.saved_model_ops import inspect_saved_model
 from mdnn.tasks.facts.engine_facts import engine_facts, layer_facts
