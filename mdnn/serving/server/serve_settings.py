@@ -11,6 +11,7 @@ from mdnn.file_systems import as_path
 from mdnn.generation.options import ENGINE_NAMES
 from mdnn.keras_settings import KERAS_FILE
 from mdnn.serving.requests.request_limits import RequestLimits
+from mdnn.tensorflow_graphs import forgetting_gradients
 
 KEY_VARIABLE = "MDNN_API_KEY"
 """Environment variable of the key that requests must have."""
@@ -75,6 +76,7 @@ class ServeSettings:
         )
         self.networks = {name: _existing(network) for name, network in self.networks.items()}
 
+    @forgetting_gradients()
     def open(self, tell):
         """Opens the networks and compiles what texts need.
 
