@@ -10,7 +10,7 @@ from networks import make_config, mix, randomize, text_tokens
 from mdnn.errors import MdnnError
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.models.builder import build
-from mdnn.models.chunks.characters_of import is_letter
+from mdnn.models.chunks.characters_of import OTHERS, is_letter
 from mdnn.models.chunks.chunk_layout import ChunkLayout, chunk_starts, num_chunks
 from mdnn.models.chunks.cuts import SpaceCut
 from mdnn.models.chunks.smoothing import confident, ratio_loss, smoothed
@@ -87,6 +87,13 @@ def test_cuts_stand_where_words_end():
     ]
     letters = to_numpy(is_letter(np.array([ord(c) for c in "aZ09'\u2019é漢_-\u00d7“ \n"], "int32")))
     assert letters.tolist() == [True] * 8 + [False] * 6
+    # Every code point: ASCII as Python has it, from U+00C0 on all but spaces, punctuation, symbols.
+    codes = np.arange(0x110000, dtype="int32")
+    expected = codes >= 0xC0
+    for first, last in OTHERS:
+        expected &= (codes < first) | (codes > last)
+    expected[:128] = [chr(code).isalnum() or chr(code) == "'" for code in range(128)]
+    assert (to_numpy(is_letter(codes)) == expected).all()
 
 
 def test_no_position_sees_later_ones_and_cuts_do_not_either(network):

@@ -1,11 +1,17 @@
 """Reads characters out of tokens inside a network: code points, and which of them are letters."""
 
+import functools
+
+import numpy as np
 from keras import ops
 
 from mdnn.tokens.modalities import modality
 
 SPACE, ANY_LETTER = 32, 97
 """The code points that stand for padding and for a whole word."""
+
+LETTERS = ((39, 39), (48, 57), (65, 90), (97, 122))
+"""First and last code points of ASCII's letters, digits and apostrophe."""
 
 OTHERS = (
     (0x00D7, 0x00D7),
@@ -21,6 +27,9 @@ OTHERS = (
     (0xFF1A, 0xFF20),
 )
 """First and last code points of ranges above U+00BF that are spaces, punctuation and symbols."""
+
+MAX_LISTED = OTHERS[-1][1] + 1
+"""A code point from which on all are letters."""
 
 
 def code_points(tokens):
@@ -47,16 +56,17 @@ def is_letter(code):
     Returns:
         Boolean `[...]`.
     """
+    # One look-up: 40 comparisons of some thousand numbers take longer than mixing them.
+    return ops.take(_letters(), ops.clip(code, 0, MAX_LISTED), axis=0)
 
-    def between(first, last):
-        return ops.logical_and(code >= first, code <= last)
 
-    letter = ops.logical_or(between(97, 122), between(65, 90))
-    letter = ops.logical_or(letter, ops.logical_or(between(48, 57), ops.equal(code, 39)))
-    above = code >= 0x00C0
-    for first, last in OTHERS:
-        above = ops.logical_and(above, ops.logical_not(between(first, last)))
-    return ops.logical_or(letter, above)
+@functools.cache
+def _letters():
+    """Returns a table of code points, boolean numpy `[MAX_LISTED + 1]`: which are letters."""
+    table = np.arange(MAX_LISTED + 1) >= 0x00C0
+    for first, last in (*LETTERS, *OTHERS):
+        table[first : last + 1] = (first, last) in LETTERS
+    return table
 
 
 def marks_of(network, tokens):

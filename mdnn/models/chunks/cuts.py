@@ -33,9 +33,9 @@ class SpaceCut(RuledLayer):
             codes: int32 `[batch, positions]`, code points.
             x: `[batch, positions, channels]`, the normed stream.
         """
-        letter = is_letter(codes)
-        before = is_letter(ops.pad(codes[:, :-1], [[0, 0], [1, 0]], constant_values=SPACE))
-        return ops.cast(ops.logical_and(before, ops.logical_not(letter)), x.dtype)
+        letter = is_letter(ops.pad(codes, [[0, 0], [1, 0]], constant_values=SPACE))
+        ended = ops.logical_and(letter[:, :-1], ops.logical_not(letter[:, 1:]))
+        return ops.cast(ended, x.dtype)
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
