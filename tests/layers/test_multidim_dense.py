@@ -383,7 +383,7 @@ def test_activation_comes_last_and_once():
         plain = build((3, 3), execution=execution, use_bias=True, bias_initializer="ones")
         active = build((3, 3), execution=execution, use_bias=True, activation="relu")
         active.set_weights(plain.get_weights())
-        np.testing.assert_array_equal(active(x), np.maximum(plain(x), 0))
+        np.testing.assert_array_equal(active(x), np.maximum(np.asarray(plain(x)), 0))
 
 
 @pytest.mark.parametrize("execution", ["parallel", "sequential"])
