@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted((ROOT / "mdnn").rglob("*.py"))
 
 ROOMS = (
-    ("errors", "option_field", "encoding_guess"),
+    ("errors", "option_field", "encoding_guess", "recently_used"),
     ("text_encodings", "file_systems", "standard_streams", "keras_settings"),
     ("files",),
     ("strict_json", "machine", "runtime", "tensorflow_graphs"),

@@ -13,6 +13,10 @@ from mdnn.models.blocks.feed_forward import FeedForwardBlock, LinearBlock
 from mdnn.models.blocks.fold import RowBottleneck
 from mdnn.models.blocks.mixing_block import MixingBlock
 from mdnn.models.builder import build
+from mdnn.recently_used import recently_used
+
+MAX_RUNS = 4
+"""Most runs with identities that a run keeps; each has a network of its own."""
 
 
 def dense_pair(block):
@@ -163,14 +167,16 @@ def with_identity(run, identity):
     identity, key = read_identity(identity), identity
     cache = vars(run).setdefault("identity_runs", {})
     # A file may be replaced, and a network in memory may be trained.
-    state = fingerprint_of(run), identity.network, digest(identity)
-    if str(key) not in cache or cache[str(key)][0] != state:
+    state = str(key), fingerprint_of(run), identity.network, digest(identity)
+
+    def make():
         check_belongs(run, identity, key)
         network = adapted_network(run, identity.kind, identity.slots)
         for variable, value in adapted_weights(network, identity.kind, identity.arrays):
             variable.assign(ops.convert_to_numpy(value))
-        cache[str(key)] = state, run.holding(network, network.config)
-    return cache[str(key)][1]
+        return run.holding(network, network.config)
+
+    return recently_used(cache, state, make, MAX_RUNS)
 
 
 def digest(identity):

@@ -8,13 +8,17 @@ from mdnn.kernels.matrices import Codes
 from mdnn.kernels.native_texts import NativeDecoder
 from mdnn.kernels.network_plan import NativePlan, check_single
 from mdnn.machine import return_free_memory
+from mdnn.recently_used import recently_used
 from mdnn.runs.mapped_arrays import MappedArrays
 from mdnn.runs.quantization import read_stored
 from mdnn.runs.run_files import WEIGHTS
 
+MAX_DECODERS = 4
+"""Most decoders of a run that are kept; each has its weights."""
+
 
 def run_decoder(run, steps=None, overlap=1, rounded=False):
-    """Returns the `NativeDecoder` of a run, made once for each number of steps and rounding.
+    """Returns the `NativeDecoder` of a run, the same while number of steps and rounding are equal.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read anew in
@@ -29,9 +33,11 @@ def run_decoder(run, steps=None, overlap=1, rounded=False):
         words = len(run.tokenizer.words)
         return NativeDecoder(NativePlan(run.model, steps, overlap, words, rounded=rounded))
     made, key = vars(run).setdefault("native_decoders", {}), (steps, rounded)
-    if key not in made:
-        made[key] = NativeDecoder(_plan_of_folder(run, steps, overlap, rounded))
-    return made[key]
+
+    def make():
+        return NativeDecoder(_plan_of_folder(run, steps, overlap, rounded))
+
+    return recently_used(made, key, make, MAX_DECODERS)
 
 
 def _plan_of_folder(run, steps, overlap, rounded):

@@ -2,11 +2,13 @@
 
 import logging
 import threading
+import weakref
 
 import keras
 from keras.src.trainers.trainer import model_supports_jit
 
 from mdnn.runtime import quiet_logger
+from mdnn.tensorflow_graphs import forget_with
 
 
 def without_xla(model):
@@ -50,9 +52,22 @@ def predicted(model, inputs):
     key = model.traced_for(inputs) if hasattr(model, "traced_for") else None
     with quiet_logger("tensorflow", logging.ERROR):
         if key is None or keras.backend.backend() != "tensorflow":
-            return model.predict_on_batch(inputs)
-        found = _function_for(model, key)([(inputs,)])
+            found = model.predict_on_batch(inputs)
+            _note_traces(model, getattr(model, "predict_function", None))
+            return found
+        function = _function_for(model, key)
+        found = function([(inputs,)])
+        _note_traces(model, function)
     return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
+
+
+def _note_traces(model, function):
+    """Lets TensorFlow forget the graphs of a function with it, if it was traced since."""
+    count = getattr(function, "experimental_get_tracing_count", int)()
+    known = vars(model).setdefault("traces_noted", weakref.WeakKeyDictionary())
+    if count and known.get(function) != count:
+        known[function] = count
+        forget_with(function)
 
 
 _MAKING = threading.Lock()

@@ -10,6 +10,7 @@ from mdnn.models.call_options import CallOptions, options_for
 from mdnn.models.chunks.characters_of import marks_of
 from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
+from mdnn.models.shared_layers import add_own_node, without_nodes
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.tokens.features import WIDTH
 
@@ -92,9 +93,12 @@ class Network(keras.Model):
         shape = (self.positions, WIDTH)
         tokens = keras.Input(shape, dtype="int32", name="tokens")
         targets = keras.Input(shape, dtype="int32", name="targets", optional=True)
-        scores = self.scores(tokens, targets)
-        inputs = {"tokens": tokens, "targets": targets}
-        super().__init__(inputs=inputs, outputs=scores, name=name, **kwargs)
+        with without_nodes(shared):
+            scores = self.scores(tokens, targets)
+            inputs = {"tokens": tokens, "targets": targets}
+            super().__init__(inputs=inputs, outputs=scores, name=name, **kwargs)
+        if shared is not None:
+            add_own_node(self)
 
     @property
     def positions(self):

@@ -9,8 +9,12 @@ from mdnn.models.tandem.stale_members import StaleMembers
 from mdnn.models.tandem.tandem_loss import TandemLoss
 from mdnn.models.thinking.carried_states import CarriedStates
 from mdnn.models.thinking.stepped_loss import SteppedLoss
+from mdnn.recently_used import recently_used
 from mdnn.runs.run_folder import open_run
 from mdnn.tasks.feed import BatchFeed, ExchangeFeed, SampledDepthFeed, SupervisedBatches
+
+MAX_VARIANTS = 4
+"""Most networks with other options that a network keeps; each has symbolic calls of all layers."""
 
 
 class Learning:
@@ -83,18 +87,8 @@ class Learning:
 
 
 def _variant(model, causal, steps):
-    """Returns a network with other options, the same object while they are equal.
-
-    Each leaves its nodes in the layers that it shares, which may be kept much longer than it.
-    """
-    kept = vars(model).get("variants")
-    if kept is None:
-        kept = []
-        # Bypass Keras' attribute tracking: the variants have the same layers.
-        object.__setattr__(model, "variants", kept)
-    for options, network in kept:
-        if options == (causal, steps):
-            return network
-    network = model.with_options(causal, steps)
-    kept.append(((causal, steps), network))
-    return network
+    """Returns a network with other options, the same object while they are equal."""
+    # Not as an attribute of a Keras model: the variants have the same layers.
+    kept = vars(model).setdefault("variants", {})
+    options = causal, steps
+    return recently_used(kept, options, lambda: model.with_options(*options), MAX_VARIANTS)

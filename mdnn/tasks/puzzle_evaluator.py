@@ -10,10 +10,13 @@ from mdnn.models.thinking.recurrent_inference import (
     check_restarts,
     steps_by_length,
 )
+from mdnn.recently_used import recently_used
 from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
 
 # Maximum number of puzzles in a quick evaluation.
 QUICK_PUZZLES = 256
+# Most sizes of puzzles for which a compiled network is kept.
+MAX_SIZES = 8
 
 
 def check_size(kind, config):
@@ -53,12 +56,14 @@ class PuzzleEvaluator:
 
     def solver(self, kind):
         """Returns the cached `RecurrentInference` for the size of a kind of puzzles."""
-        if kind.shape not in self.solvers:
+
+        def make():
             model, config = self.model, self.config
             if not fits(kind, config):
                 model, config = at_grid_size(model, config, PuzzleName.of(kind.name))
-            self.solvers[kind.shape] = RecurrentInference(model, config)
-        solver = self.solvers[kind.shape]
+            return RecurrentInference(model, config)
+
+        solver = recently_used(self.solvers, kind.shape, make, MAX_SIZES)
         if solver.network is not self.model:
             # A copy for another size: the network may have been trained since.
             solver.network.set_weights(self.model.get_weights())

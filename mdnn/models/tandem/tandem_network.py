@@ -12,6 +12,7 @@ from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions, options_for
 from mdnn.models.head_options import decoding
 from mdnn.models.network import Network
+from mdnn.models.shared_layers import add_own_node, without_nodes
 from mdnn.models.tandem.members import Members
 from mdnn.models.tandem.tandem_decoder import TandemDecoder
 from mdnn.models.tandem.tandem_heads import TandemHeads
@@ -73,9 +74,12 @@ class TandemNetwork(keras.Model):
         shape = (self.positions, WIDTH)
         tokens = keras.Input(shape, dtype="int32", name="tokens")
         targets = keras.Input(shape, dtype="int32", name="targets", optional=True)
-        scores = self.scores(tokens, targets)
-        inputs = {"tokens": tokens, "targets": targets}
-        super().__init__(inputs=inputs, outputs=scores, name=name, **kwargs)
+        with without_nodes(shared):
+            scores = self.scores(tokens, targets)
+            inputs = {"tokens": tokens, "targets": targets}
+            super().__init__(inputs=inputs, outputs=scores, name=name, **kwargs)
+        if shared is not None:
+            add_own_node(self)
 
     @property
     def positions(self):
