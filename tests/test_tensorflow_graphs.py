@@ -1,6 +1,7 @@
 """TensorFlow keeps no custom gradients of what mdnn traced, and those of the caller stay."""
 
 import sys
+import threading
 
 import keras
 import pytest
@@ -44,6 +45,30 @@ def test_only_those_of_the_block_are_forgotten():
     with forgetting_gradients():
         assert traced() == 6.0
         assert names() > before
+    assert names() == before
+
+
+def test_nothing_is_forgotten_that_another_thread_may_differentiate():
+    """A training in another thread differentiates what it traced; both forget in the end."""
+    before, begun, end = names(), threading.Event(), threading.Event()
+
+    def train():
+        with forgetting_gradients():
+            assert traced() == 6.0
+            begun.set()
+            end.wait(60)
+
+    with forgetting_gradients():
+        assert traced() == 6.0
+        thread = threading.Thread(target=train)
+        thread.start()
+        assert begun.wait(60)
+        inside = names()
+        with forgetting_gradients():
+            assert traced() == 6.0
+    assert names() > inside > before
+    end.set()
+    thread.join()
     assert names() == before
 
 
