@@ -1,4 +1,4 @@
-"""What is made around a network that is kept open stays bounded, and leaves nothing in its layers."""
+"""What is made around a network that is kept open is bounded and leaves nothing in its layers."""
 
 import gc
 import types
@@ -99,8 +99,12 @@ def test_compiled_functions_take_their_gradients_with_them():
     """TensorFlow would hold the graph of each for ever: here that of a loop in a function."""
 
     class Loop(keras.Model):
+        def __init__(self, key):
+            super().__init__()
+            self.key = key
+
         def traced_for(self, inputs):
-            return key
+            return self.key
 
         def call(self, x):
             return keras.ops.fori_loop(0, 3, lambda _, x: keras.ops.silu(x), x)
@@ -108,7 +112,7 @@ def test_compiled_functions_take_their_gradients_with_them():
     gc.collect()
     before = names()
     for key, xla in ((None, False), (1, False), (None, True)):
-        model = Loop()
+        model = Loop(key)
         model.jit_compile = xla
         predicted(model, np.ones((2, 3), "float32"))
         assert len(names()) > len(before)
