@@ -35,14 +35,15 @@ class KerasTexts:
 
 
 @functools.lru_cache(maxsize=4)
-def keras_texts(model, words=0, steps=None, sampler="plain", chunk=256):
+def keras_texts(model, words=0, steps=None, sampler="plain", chunk=256, xla=True):
     """Returns a cached `KerasTexts`; compiling takes longer than generating many pages of text.
 
     Args:
         model: a network as returned by `mdnn.build`.
-        words, steps, sampler, chunk: see `TextDecoder`.
+        words, steps, sampler, chunk, xla: see `TextDecoder`.
     """
-    return KerasTexts(TextDecoder(model, chunk, words=words, steps=steps, sampler=sampler))
+    decoder = TextDecoder(model, chunk, words=words, steps=steps, sampler=sampler, xla=xla)
+    return KerasTexts(decoder)
 
 
 def _keras(run, steps, sampler, chunk):

@@ -121,7 +121,7 @@ def check_text(prompt):
         raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
 
 
-def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
+def stream_text(model, tokenizer, prompt, length, settings=None, seed=0, xla=True):
     """Continues a text autoregressively with Keras and returns an iterator over its pieces.
 
     Args:
@@ -131,9 +131,12 @@ def stream_text(model, tokenizer, prompt, length, settings=None, seed=0):
         length: int, number of characters to generate.
         settings: `mdnn.generation.options.SamplingSettings`; `None`: the defaults.
         seed: int.
+        xla: bool, whether XLA compiles the decoder on TensorFlow: some seconds for the first text,
+            and memory that TensorFlow never gives back, for later ones in a quarter of the time.
     """
     settings = settings or GenerationOptions().settings
-    engine = keras_texts(model, len(tokenizer.words), settings.steps, _sampler(settings))
+    words, sampler = len(tokenizer.words), _sampler(settings)
+    engine = keras_texts(model, words, settings.steps, sampler, xla=xla)
     tokens = _continue(engine, tokenizer, prompt, length, settings, seed)
     return _truncate(tokens, tokenizer, length)
 

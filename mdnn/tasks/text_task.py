@@ -241,7 +241,8 @@ class TextTask(Task):
         train = self.config.train
         if "autoregressive" not in self.mode_shares:
             return
-        written = stream_text(run.model, self.tokenizer, train.prompt, train.sample)
+        # A training writes two texts: XLA would take longer to compile than they take.
+        written = stream_text(run.model, self.tokenizer, train.prompt, train.sample, xla=False)
         text = train.prompt + "".join(written)
         folder = run.path / "samples"
         folder.mkdir(exist_ok=True)

@@ -11,6 +11,8 @@ import pytest
 import tiny
 
 import mdnn
+from mdnn.generation import text_decoder
+from mdnn.models.compiling import without_xla
 from mdnn.runs.safetensors_io import read_arrays
 from mdnn.tasks.batch_evaluator import per_character
 from mdnn.tasks.text_task import TextTask
@@ -322,3 +324,18 @@ def test_a_damaged_checkpoint(tmp_path):
         (tmp_path / CHECKPOINT).write_bytes(damaged)
         with pytest.raises(mdnn.MdnnError, match="is no readable safetensors file"):
             checkpoint.restore(tmp_path, {"model": {v.path: v for v in model.weights}})
+
+
+def test_samples_are_written_without_xla(tmp_path, monkeypatch):
+    """XLA would take longer to compile than two short texts take, and keeps what it compiled."""
+    asked = []
+
+    def record(model, xla):
+        asked.append(xla)
+        without_xla(model)
+
+    monkeypatch.setattr(text_decoder, "compile_with_xla", record)
+    config = tiny.load_config(tmp_path, "train.steps=1", "train.num_evaluations=1")
+    mdnn.train(config, tmp_path / "run", show=False)
+    assert asked == [False]
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
