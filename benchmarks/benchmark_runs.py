@@ -235,9 +235,16 @@ def wall_seconds():
 
 
 def refusing(main):
-    """Runs a benchmark's `main`; returns its exit status, 2 after an error that one line says."""
+    """Runs a benchmark's `main`; returns its exit status.
+
+    That is 2 after an error, which one line says, and 130 for one that a person has stopped.
+    """
     try:
         return main()
+    except KeyboardInterrupt:
+        name = Path(sys.argv[0]).name
+        print(f"\nbenchmarks/{name}: stopped; what is done is kept", file=sys.stderr)
+        return 130
     except Exception as error:
         # By name: programs that measure other libraries run where mdnn is not installed.
         names = [kind.__name__ for kind in type(error).__mro__]
