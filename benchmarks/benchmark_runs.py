@@ -243,7 +243,7 @@ def refusing(main):
         return main()
     except KeyboardInterrupt:
         name = Path(sys.argv[0]).name
-        print(f"\nbenchmarks/{name}: stopped; what is done is kept", file=sys.stderr)
+        print(f"\nbenchmarks/{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         # By name: programs that measure other libraries run where mdnn is not installed.
