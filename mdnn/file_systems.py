@@ -47,7 +47,7 @@ def as_path(path, name="path"):
     except TypeError:
         text = None
     if not isinstance(text, str):
-        raise MdnnError(f"{name}: expected a path, received {path!r}")
+        raise MdnnError(f"{name}: expected a path, received {path!r:.100}")
     if not text:
         raise MdnnError(f"{name}: expected a path, received an empty text")
     if "\0" in text:

@@ -75,6 +75,8 @@ def test_an_identity(opened_tiny, tmp_path, capsys):
         ("folder", {}, "folder is no run folder: it has no config.toml"),
         ("folder", {"changes": ["seed=2"]}, "changes: expected the path of a config"),
         ("none.safetensors", {"changes": ["seed=2"]}, "changes: expected the path of a config"),
+        ("config.toml", {"changes": "seed=2"}, "changes: expected a list of KEY=VALUE"),
+        ("config.toml", {"changes": [5]}, "changes: expected a list of KEY=VALUE"),
         ("config.toml", {"member": 0}, "member: expected a run of networks in tandem"),
         ("run", {"member": 0}, "member: this run holds one network"),
     ],

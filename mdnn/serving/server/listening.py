@@ -33,7 +33,7 @@ def listen(host, port):
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise MdnnError(
-                f"port: {port} of {host} is taken by another program; take another one"
+                f"port: {port} of {host} is taken, by another program or server; take another one"
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise MdnnError(f"host: {host} is no address of this computer") from None
@@ -50,6 +50,8 @@ def address_of(listening):
 def _resolved(host, port):
     """Returns the family and the address of a host."""
     try:
+        if not isinstance(host, str):
+            raise ValueError
         # An address is looked up nowhere.
         version = ipaddress.ip_address(host).version
         return (socket.AF_INET6 if version == 6 else socket.AF_INET), (host, port)

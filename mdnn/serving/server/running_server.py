@@ -4,13 +4,15 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
+import inspect
 import threading
 
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.serving.requests.request_limits import RequestLimits
 from mdnn.serving.server.listening import address_of, listen
-from mdnn.serving.server.serve_settings import ServeSettings
+from mdnn.serving.server.serve_settings import ServeSettings, check_name
 from mdnn.standard_streams import say
+from mdnn.tools.toolbox import Toolbox
 
 START = 0.01
 """Seconds between two looks whether the server has started."""
@@ -40,8 +42,8 @@ def serve(
     OpenAI's (`/v1/completions`, `/v1/chat/completions`) and a page at `/` (docs/serving.md).
 
     Args:
-        run: a run folder, a SavedModel, a `.keras` file, the `Run` of an opened run, or a
-            `Network`. Do not train an opened one meanwhile.
+        run: a run folder, a SavedModel, a `.keras` file, a `Network` (`mdnn.load`), or a `Run`
+            (`mdnn.runs.run_folder.open_run`). Do not train an opened one meanwhile.
         port: int; 0: any that is free.
         host: str, the address to listen at; `"0.0.0.0"`: other computers may ask.
         name: str, the network's name in addresses.
@@ -52,8 +54,8 @@ def serve(
         member: int, of networks in tandem the one that is served; `None`: all.
         engine: str, what writes texts: `"auto"`, `"native"`, `"native-int8"` or `"keras"`.
         toolbox: `mdnn.tools.toolbox.Toolbox` of the tools that the page may run; `None`: none.
-        allow_hosts, allow_origins: lists of str, names that the header Host may have, and origins
-            whose pages may ask, behind a proxy.
+        allow_hosts, allow_origins: str or lists of str, names that the header Host may have, and
+            origins whose pages may ask, behind a proxy.
         api_key: str, answer only requests that bring it; `None`: the environment variable
             `MDNN_API_KEY`, or none.
         show: bool, whether to say on standard error what is read and where it is served.
@@ -61,7 +63,8 @@ def serve(
             `batch_timeout_ms`: numbers, see `mdnn serve --help`.
 
     Returns:
-        `Server`.
+        `Server`, with `address`, `names`, `answered`, `is_running`, `wait()` and `stop()`; it is a
+        context manager that stops at the end of its block.
 
     Raises:
         MdnnError: no run, a port or host that cannot be had, an invalid limit, missing packages; a
@@ -73,6 +76,9 @@ def serve(
     ...     print(server.address)
     >>> mdnn.serve("runs/mine").wait()  # until Ctrl-C
     """
+    check_name(name)
+    if toolbox is not None and not isinstance(toolbox, Toolbox):
+        raise MdnnError(f"toolbox: expected a Toolbox of mdnn.tools, received {toolbox!r:.80}")
     settings = ServeSettings(
         {name: run} | _further(models, name),
         density,
@@ -128,6 +134,8 @@ class Server:
         return f"<mdnn server of {', '.join(self.names)} {state} {self.address}>"
 
     def __enter__(self):
+        if not self.is_running:
+            raise MdnnError("this server is stopped: call mdnn.serve again")
         return self
 
     def __exit__(self, *error):
@@ -185,11 +193,10 @@ class Server:
 
 def _further(models, name):
     models = {} if models is None else models
-    if not isinstance(models, dict) or name in models:
-        raise MdnnError(
-            f"models: expected a dict from names other than {name!r} to networks, received "
-            f"{models!r:.80}"
-        )
+    if not isinstance(models, dict):
+        raise MdnnError(f"models: expected a dict from names to networks, received {models!r:.80}")
+    if name in models:
+        raise MdnnError(f"models: {name!r} is the name of the first network; expected others")
     return models
 
 
@@ -201,9 +208,10 @@ def _limits_of(given):
     }
     for name in given:
         if name not in fields:
+            known = [*list(inspect.signature(serve).parameters)[:-1], *fields]
             raise MdnnError(
-                f"{name}: no argument of serve{did_you_mean(name, fields)}; limits: "
-                f"{', '.join(fields)}"
+                f"{name}: no argument of serve{did_you_mean(name, known)}; arguments: "
+                f"{', '.join(known)}"
             )
     return RequestLimits(**{fields[name]: value for name, value in given.items()})
 

@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import os
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from mdnn.generation.options import ENGINE_NAMES
 from mdnn.keras_settings import KERAS_FILE
 from mdnn.serving.requests.request_limits import RequestLimits
 from mdnn.tensorflow_graphs import forgetting_gradients
+
+SILENT = 3.0
+"""Seconds of compiling after which people are told how far it is."""
 
 KEY_VARIABLE = "MDNN_API_KEY"
 """Environment variable of the key that requests must have."""
@@ -60,10 +64,10 @@ class ServeSettings:
             raise MdnnError(
                 f"identity: belongs to the whole network; received density {self.density!r}"
             )
-        self.identities = {
-            name: _file_of(name, file) for name, file in _named(self.identities, "identity").items()
-        }
-        for name in _named(self.networks, "model"):
+        for name in _named(self.identities, "identity"):
+            check_name(name, "identity")
+        self.identities = {name: _file_of(name, file) for name, file in self.identities.items()}
+        for name in self.networks:
             check_name(name)
         if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
             raise MdnnError(f"serve needs {' and '.join(missing)}: pip install 'mdnn[serve]'")
@@ -95,11 +99,15 @@ class ServeSettings:
         opened, own = {}, (self.member, self.density, self.identities)
         for name, network in self.networks.items():
             opened[name] = open_network(network, self.engine, *(() if opened else own))
-            which = network if isinstance(network, Path) else name
+        for name, network in self.networks.items():
+            which = network if isinstance(network, Path) else f"the network {name!r}"
             tell(f"mdnn: {which} is read; getting ready")
+            said = time.monotonic()
             for rows in opened[name].warm_up():
                 if rows >= self.limits.rows:
                     break
+                if time.monotonic() - said > SILENT:
+                    tell(f"mdnn: compiled for {rows} texts at once, of {self.limits.rows}")
         return opened
 
     def server(self, opened, toolbox=None):
@@ -132,11 +140,13 @@ def checked_key(key):
     return key
 
 
-def check_name(name):
-    """Refuses a model's name that an address cannot hold as it is."""
+def check_name(name, what="name"):
+    """Refuses a name of a model or an identity that an address cannot hold as it is."""
     text = isinstance(name, str) and name
     if not text or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):
-        raise MdnnError(f"name: expected letters, digits, '.', '_' and '-', received {name!r}")
+        raise MdnnError(
+            f"{what}: expected letters, digits, '.', '_' and '-', received {name!r:.80}"
+        )
 
 
 def _named(table, name):
@@ -147,8 +157,9 @@ def _named(table, name):
 
 def _listed(values, name):
     """Returns a list of texts; one text alone is a list of it."""
-    values = [values] if isinstance(values, str) else list(values)
-    if not all(isinstance(value, str) for value in values):
+    values = [values] if isinstance(values, str) else values
+    listed = isinstance(values, (list, tuple, set, frozenset))
+    if not listed or not all(isinstance(value, str) for value in values):
         raise MdnnError(f"{name}: expected texts, received {values!r:.80}")
     return values
 

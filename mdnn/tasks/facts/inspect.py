@@ -19,20 +19,21 @@ def inspect(what, changes=(), member=None):
     """Returns facts about a network, a SavedModel or an identity, as `mdnn inspect` prints them.
 
     Args:
-        what: a run folder, a `.keras` file, the `Run` of an opened run or a `Network`; a config,
-            its path, or a shipped config's name; the folder of a SavedModel, which is not loaded;
+        what: a run folder, a `.keras` file, a `Network` or a `Run`; a config, its path, or a
+            shipped config's name; the folder of a SavedModel, which is not loaded;
             or an identity's file.
-        changes: list of `KEY=VALUE`, changes of a config that is given by its path.
+        changes: list of `KEY=VALUE`, changes of a config that is given by its path or name.
         member: int, of networks in tandem the one to inspect; `None`: all.
 
     Returns:
         dict. Of a network: `grid`, `positions`, `width`, `parameters`, `steps`,
         `operations_per_position`, `bytes_per_position`, `receptive_field` and `layers`, see
-        `mdnn.runs.inspection.network_facts`; of a run also `origin` (what its weights were started,
-        grown or cut from, or `None`), `texts` and `native_layers` (what runs them here, see
-        `mdnn.tasks.facts.engine_facts`). Of an identity: `kind`, `numbers`, `slots`, `network` (the
-        fingerprint of the network that it belongs to), `arrays` (their shapes) and what is known of
-        its training. Of a SavedModel: see `mdnn.safety.saved_model_ops.inspect_saved_model`.
+        `mdnn.runs.inspection.network_facts`; of a run, a `.keras` file or a `Network` also `origin`
+        (what its weights were started, grown or cut from, or `None`), `texts` and `native_layers`
+        (what runs them here, see `mdnn.tasks.facts.engine_facts`). Of an identity: `kind`,
+        `numbers`, `slots`, `network` (the fingerprint of the network that it belongs to), `arrays`
+        (their shapes) and what is known of its training. Of a SavedModel: see
+        `mdnn.safety.saved_model_ops.inspect_saved_model`.
 
     Raises:
         MdnnError: none of these, or one that is damaged; changes of something other than a config's
@@ -43,6 +44,8 @@ def inspect(what, changes=(), member=None):
     >>> mdnn.inspect("runs/mine")["receptive_field"]
     >>> mdnn.inspect("pepys.safetensors")["numbers"]
     """
+    if not isinstance(changes, (list, tuple)) or not all(isinstance(c, str) for c in changes):
+        raise MdnnError(f"changes: expected a list of KEY=VALUE, received {changes!r:.80}")
     if isinstance(what, Config):
         _refuse(changes, member)
         return network_facts(what)

@@ -15,6 +15,7 @@ import pytest
 
 import mdnn
 from mdnn.errors import MdnnError
+from mdnn.tools.toolbox import Toolbox
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
@@ -43,11 +44,12 @@ def test_serves_until_it_is_stopped(tiny_run, capfd):
         assert repr(server) == f"<mdnn server of cat at {server.address}>"
         assert (server.is_running, server.names) == (True, ("cat",))
         assert complete(server, "cat") == expected
-        assert server.answered == 1
     assert (server.is_running, server.answered) == (False, 1)
     assert repr(server) == f"<mdnn server of cat stopped, was at {server.address}>"
     server.stop()
     server.wait()
+    with pytest.raises(MdnnError, match="this server is stopped"), server:
+        pass
     with pytest.raises(urllib.error.URLError):
         ask(server.address, "v1/models")
     out, err = capfd.readouterr()
@@ -76,7 +78,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
     settings = "mdnn.serving.server.serve_settings.ServeSettings"
     monkeypatch.setattr(f"{settings}.open", lambda self, tell: "opened")
     monkeypatch.setattr(f"{settings}.server", server)
-    file = tmp_path / "a.safetensors"
+    file, toolbox = tmp_path / "a.safetensors", Toolbox([])
     file.write_bytes(b"")
     with pytest.raises(StoppedError):
         mdnn.serve(
@@ -89,7 +91,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
             identities={"i": str(file)},
             member=2,
             engine="keras",
-            toolbox="tools",
+            toolbox=toolbox,
             allow_hosts="Write.Example.org",
             allow_origins=["https://write.example.org:443"],
             api_key="secret",
@@ -98,7 +100,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
             batch_timeout_ms=2.5,
         )
     found = seen["settings"]
-    assert (seen["opened"], seen["toolbox"]) == ("opened", "tools")
+    assert (seen["opened"], seen["toolbox"]) == ("opened", toolbox)
     assert found.networks["a"] is opened_tiny
     assert [str(path) for path in (found.networks["b"], found.identities["i"])] == [".", str(file)]
     assert (found.density, found.member, found.engine) == (1, 2, "keras")
@@ -117,8 +119,19 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
         (".", {"port": 70_000}, "port: expected 0"),
         (".", {"host": None}, "host: expected this computer's name or address, received None"),
         (".", {"name": "a/b"}, "name: expected letters, digits"),
-        (".", {"models": ["b"]}, "models: expected a dict from names other than 'mdnn'"),
-        (".", {"models": {"mdnn": "."}}, "models: expected a dict from names other than 'mdnn'"),
+        (".", {"host": 5}, "host: expected this computer's name or address, received 5"),
+        (".", {"name": ["x"]}, "name: expected letters, digits"),
+        (".", {"toolbox": "calculator"}, "toolbox: expected a Toolbox of mdnn.tools"),
+        (".", {"models": ["b"]}, "models: expected a dict from names to networks"),
+        (".", {"models": {"mdnn": "."}}, "models: 'mdnn' is the name of the first network"),
+        (".", {"identities": {"": "x"}}, "identity: expected letters, digits"),
+        (".", {"identities": {"a:b": "x"}}, "identity: expected letters, digits"),
+        (
+            ".",
+            {"allow_host": "a"},
+            "no argument of serve (did you mean 'allow_hosts'?); arguments",
+        ),
+        (".", {"allow_hosts": 5}, "allow-host: expected texts"),
         (".", {"models": {"b": "none"}}, "none is no run folder or SavedModel"),
         (".", {"identities": "a.safetensors"}, "identity: expected a dict from names to paths"),
         (".", {"identities": {"a": "none"}}, "identity: no such file: none"),
@@ -150,7 +163,7 @@ def test_bad_input(tmp_path, monkeypatch, run, options, message):
 def test_a_port_that_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(MdnnError, match=f"port: {port} of 127.0.0.1 is taken by another"):
+        with pytest.raises(MdnnError, match=f"port: {port} of 127.0.0.1 is taken, by another"):
             mdnn.serve(tmp_path, port)
 
 
