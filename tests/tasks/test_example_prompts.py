@@ -1,5 +1,6 @@
 """Prompts that a network may be tried with, and what the server's page shows of a network."""
 
+import keras
 import pytest
 import tiny
 
@@ -24,6 +25,7 @@ def test_a_text_without_prose_has_none(tmp_path):
     assert task_for(config).example_prompts() == []
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone serves")
 def test_what_the_page_shows(tiny_run):
     about = open_run_network(tiny_run).about
     assert about["source"] == "text.txt"
