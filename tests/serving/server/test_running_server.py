@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -175,6 +176,17 @@ def test_from_a_running_event_loop(opened_tiny):
             return await asyncio.to_thread(complete, server)
 
     assert len(asyncio.run(cell())) == 9
+
+
+def test_loggers_stay_as_the_program_has_them(opened_tiny):
+    logger = logging.getLogger("uvicorn.error")
+    kept, logger.level = logger.level, 7
+    try:
+        with mdnn.serve(opened_tiny, show=False, **SMALL):
+            assert (logger.level, logger.handlers) == (7, [])
+            assert logging.getLogger("uvicorn").handlers == []
+    finally:
+        logger.level = kept
 
 
 def test_what_ends_the_server_is_told(opened_tiny, monkeypatch):

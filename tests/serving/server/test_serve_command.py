@@ -7,7 +7,10 @@ import pytest
 import tensorflow as tf
 
 from mdnn.cli import main
-from mdnn.serving.server import listening, serve_settings
+from mdnn.errors import MdnnError
+from mdnn.serving.requests.request_limits import RequestLimits
+from mdnn.serving.server import listening, serve_command, serve_settings
+from mdnn.serving.server.serve_settings import ServeSettings
 
 
 @pytest.fixture
@@ -105,3 +108,23 @@ def test_packages_that_are_missing(call, tmp_path, monkeypatch):
     spec = importlib.machinery.ModuleSpec("starlette", None)
     monkeypatch.setattr(serve_settings, "find_spec", {"starlette": spec}.get)
     refused(call(tmp_path), "serve needs uvicorn: ")
+
+
+def test_each_option_reaches_its_setting(call, monkeypatch):
+    class SeenError(MdnnError):
+        pass
+
+    def record(*values):
+        seen.append(ServeSettings(*values))
+        raise SeenError("seen")
+
+    seen, words = [], ["--name", "a", "--model", "b=.", "--density", 0.5, "--member", 2]
+    words += ["--engine", "keras", "--host", "::1", "--api-key", "key", "--max-batch", 3]
+    words += ["--allow-host", "x.example.org", "--allow-origin", "https://y.example.org"]
+    monkeypatch.setattr(serve_command, "ServeSettings", record)
+    refused(call(".", *words), "seen")
+    (found,) = seen
+    assert (list(found.networks), found.density, found.member) == (["a", "b"], 0.5, 2)
+    assert (found.engine, found.host, found.api_key) == ("keras", "::1", "key")
+    assert (found.hosts, found.origins) == (("x.example.org",), ("https://y.example.org",))
+    assert found.limits == RequestLimits(rows=3)
