@@ -1,5 +1,6 @@
 """Lines of a manifest: held as text, turned into objects at each access."""
 
+import array
 import codecs
 import collections.abc
 
@@ -30,25 +31,20 @@ class ManifestLines(collections.abc.Sequence):
 
     def __init__(self, data, parse):
         self.data, self.parse = data, parse
-        self._kept, spans, start, number = {}, [], 0, 0
-        starts, stops, numbers = [], [], []
+        self._kept, start, number = {}, 0, 0
+        # An array, not lists: Python's integers take nine times the memory.
+        spans = array.array("i")
         while start < len(data):
             stop = data.find(b"\n", start)
             stop, number = len(data) if stop < 0 else stop, number + 1
             line = parse(data[start:stop], number)
             if line is not None:
                 if stop <= KEPT or stop - start > LONG:
-                    self._kept[len(starts) + sum(map(len, spans))] = line
-                starts.append(start)
-                stops.append(stop)
-                numbers.append(number)
-                if len(starts) == 1 << 16:
-                    # Lists of Python's integers take four times the memory.
-                    spans.append(_spans(starts, stops, numbers))
-                    starts, stops, numbers = [], [], []
+                    self._kept[len(spans) // 3] = line
+                spans.extend((start, stop, number))
             start = stop + 1
-        spans.append(_spans(starts, stops, numbers))
-        self._spans = np.concatenate(spans)
+        # int32 [lines, 3]: the offsets of lines, and their numbers
+        self._spans = np.array(spans, np.int32).reshape(-1, 3)
 
     def __len__(self):
         return len(self._spans)
@@ -65,11 +61,6 @@ class ManifestLines(collections.abc.Sequence):
             return line
         start, stop, number = self._spans[index].tolist()
         return self.parse(self.data[start:stop], number)
-
-
-def _spans(starts, stops, numbers):
-    """Returns int32 `[lines, 3]`: the offsets of lines, and their numbers."""
-    return np.array([starts, stops, numbers], np.int32).reshape(3, -1).T
 
 
 def decoded(line, path, number):
