@@ -9,7 +9,7 @@ from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
 from mdnn.files import read_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack
-from mdnn.runs.safetensors_io import assign, named, opened, read_arrays, spec_of, write_arrays
+from mdnn.runs.safetensors_io import StoredArrays, assign, opened, spec_of, write_arrays
 from mdnn.safety.saved_model_ops import is_saved_model
 from mdnn.strict_json import MAX_JSON_BYTES, read_json
 
@@ -33,7 +33,7 @@ def write_run(path, config, words, model, stage=0):
     """
     write_about(path, config, words)
     about = {STAGE: str(stage)} if stage else None
-    write_arrays(Path(path) / WEIGHTS, named(model.weights), about)
+    write_arrays(Path(path) / WEIGHTS, {weight.path: weight for weight in model.weights}, about)
 
 
 def is_exported(path):
@@ -142,5 +142,6 @@ def read_weights(variables, path):
     expected = spec_of({variable.path: variable for variable in variables})
     with opened(path) as file:
         small = packed_dtype(file.metadata() or {}) != "float32"
-    arrays, about = read_arrays(path, None if small else expected)
-    assign(variables, unpack(arrays, about, path, expected), path)
+    with StoredArrays(path, None if small else expected) as arrays:
+        values = unpack(dict(arrays), arrays.about, path, expected) if small else arrays
+        assign(variables, values, path)

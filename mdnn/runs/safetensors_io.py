@@ -1,18 +1,17 @@
 """Reads and writes arrays in safetensors files, with check sums and shape checks."""
 
+import collections
 import contextlib
 import json
+import math
 import os
-import re
 import zlib
 
 import keras
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from mdnn.errors import MdnnError
-from mdnn.file_systems import UNSUPPORTED
 from mdnn.files import replacing
 
 CHECK = "crc32"
@@ -27,33 +26,84 @@ def named(variables):
 def write_arrays(path, arrays, about=None):
     """Writes arrays as one safetensors file, atomically.
 
+    Variables are copied one at a time, twice each: for the check sum, which stands before them in
+    the file, and for their values. So a checkpoint takes the memory of its largest variable.
+
     Args:
         path: the file.
-        arrays: dict from names to arrays.
+        arrays: dict from names to arrays or variables, which nobody changes meanwhile.
         about: dict of strings, the metadata; `None` for none.
 
     Raises:
         OSError: the file cannot be written; an existing file stays unchanged.
     """
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    arrays = _Copies(arrays)
     about = dict(about or {})
     about[CHECK] = check_sum(arrays, about)
     with replacing(path) as part:
-        try:
-            safetensors.numpy.save_file(arrays, part, metadata=about)
-        except safetensors.SafetensorError as error:
-            # The library's message contains the number of the system's error.
-            if found := re.search(r"os error (\d+)", str(error)):
-                number = int(found[1])
-                if os.name == "nt":
-                    # A Windows error number, which Python converts to an errno.
-                    raise OSError(0, str(error), str(path), number) from None
-                if number not in UNSUPPORTED:
-                    raise OSError(number, os.strerror(number), str(path)) from None
-                # The library renames a temporary file, which object-store mounts do not support.
-                part.write_bytes(safetensors.numpy.save(arrays, metadata=about))
-                return
-            raise
+        write_file(part, arrays, about)
+
+
+class _Copies(collections.abc.Mapping):
+    """Makes arrays of variables when they are asked for, and keeps none.
+
+    Args:
+        values: dict from names to arrays or variables.
+
+    Attributes:
+        specs: dict from the names that were asked for to `(dtype, shape)`.
+    """
+
+    def __init__(self, values):
+        self.values_by_name, self.specs = values, {}
+
+    def __getitem__(self, name):
+        value = self.values_by_name[name]
+        if not isinstance(value, (np.ndarray, np.generic)):
+            value = keras.ops.convert_to_numpy(value)
+        array = np.asarray(value, order="C")
+        self.specs[name] = str(array.dtype), array.shape
+        return array
+
+    def __iter__(self):
+        return iter(self.values_by_name)
+
+    def __len__(self):
+        return len(self.values_by_name)
+
+
+def write_file(path, arrays, about):
+    """Writes a safetensors file as the package does, array by array.
+
+    Args:
+        path: the file.
+        arrays: `_Copies`, whose `specs` are known.
+        about: dict of strings, the metadata.
+    """
+    stored = {dtype: code for code, dtype in _DTYPES.items()}
+    sizes = {
+        name: np.dtype(dtype).itemsize * math.prod(shape)
+        for name, (dtype, shape) in arrays.specs.items()
+    }
+    # Large numbers first: so each is stored at a multiple of its size.
+    order = sorted(arrays, key=lambda name: (-np.dtype(arrays.specs[name][0]).itemsize, name))
+    header, end = {"__metadata__": about}, 0
+    for name in order:
+        dtype, shape = arrays.specs[name]
+        offsets = [end, end + sizes[name]]
+        header[name] = {"dtype": stored[dtype], "shape": shape, "data_offsets": offsets}
+        end += sizes[name]
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    with open(path, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(bytes_of(arrays[name]))
+
+
+def bytes_of(array):
+    """Returns the bytes of an array as they are stored, without a copy where they lie in order."""
+    return np.ascontiguousarray(array).reshape(-1).view("uint8")
 
 
 def read_arrays(path, expected=None):
@@ -74,18 +124,71 @@ def read_arrays(path, expected=None):
         MdnnError: the file does not exist, is no complete safetensors file, its check sum is
             missing or wrong, or its arrays differ from the expected ones.
     """
-    with opened(path) as file:
-        about = file.metadata() or {}
-        names = list(file.keys())
-        if expected is not None:
-            found = {name: _spec(file.get_slice(name)) for name in names}
-            check_arrays(found, expected, path)
-        arrays = {name: file.get_tensor(name) for name in names}
-    check = about.pop(CHECK, None)
-    if check != check_sum(arrays, about):
-        state = "missing" if check is None else "wrong"
-        raise MdnnError(f"{path} is damaged: its check sum is {state}")
-    return arrays, about
+    with StoredArrays(path, expected) as arrays:
+        return dict(arrays), arrays.about
+
+
+class StoredArrays(collections.abc.Mapping):
+    """The arrays of a safetensors file, each of which is read when it is asked for.
+
+    The file stays open, so that it may be replaced or removed meanwhile.
+
+    Args:
+        path, expected: see `read_arrays`.
+
+    Attributes:
+        specs: dict from names to `(dtype, shape)`.
+        about: dict of strings, the metadata.
+
+    Raises:
+        MdnnError: see `read_arrays`.
+    """
+
+    def __init__(self, path, expected=None):
+        with opened(path) as file:
+            # The package checks the header: sizes, offsets, shapes.
+            self.about = file.metadata() or {}
+            self.specs = {name: _spec(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+            if expected is not None:
+                check_arrays(self.specs, expected, path)
+            for dtype, _ in self.specs.values():
+                np.dtype(dtype)
+            self.path, self._file = path, open(path, "rb")  # noqa: SIM115 - closed by `close`
+        try:
+            size = int.from_bytes(self._file.read(8), "little")
+            header = json.loads(self._file.read(size))
+            self._starts = {name: 8 + size + header[name]["data_offsets"][0] for name in self.specs}
+            check = self.about.pop(CHECK, None)
+            if check != check_sum(self, self.about):
+                state = "missing" if check is None else "wrong"
+                raise MdnnError(f"{path} is damaged: its check sum is {state}")
+        except BaseException:
+            self.close()
+            raise
+
+    def __getitem__(self, name):
+        dtype, shape = self.specs[name]
+        array = np.empty(shape, dtype)
+        self._file.seek(self._starts[name])
+        if self._file.readinto(bytes_of(array)) != array.nbytes:
+            raise MdnnError(f"{self.path} is damaged: it ends in {name!r}")
+        return array
+
+    def __iter__(self):
+        return iter(self.specs)
+
+    def __len__(self):
+        return len(self.specs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Closes the file."""
+        self._file.close()
 
 
 @contextlib.contextmanager
@@ -136,14 +239,30 @@ def check_arrays(found, expected, where):
 def assign(variables, arrays, where):
     """Assigns arrays to the variables whose paths are their names.
 
+    Args:
+        variables: list of variables.
+        arrays: dict from names to arrays, or `StoredArrays`.
+        where: the file, for errors.
+
     Raises:
         MdnnError: a name, shape or dtype does not fit; then nothing is assigned.
     """
-    found = {name: (str(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
+    found = specs_of(arrays)
     variables = {variable.path: variable for variable in variables}
     check_arrays(found, spec_of(variables), where)
     for name, variable in variables.items():
         variable.assign(arrays[name])
+
+
+def specs_of(arrays):
+    """Returns a dict from the names of arrays to `(dtype, shape)`.
+
+    Args:
+        arrays: dict from names to arrays, or `StoredArrays`, of which none is read.
+    """
+    if isinstance(arrays, StoredArrays):
+        return arrays.specs
+    return {name: (str(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
 
 
 _DTYPES = {
@@ -167,5 +286,5 @@ def check_sum(arrays, about):
         array = arrays[name]
         head = f"{name} {array.dtype} {array.shape}"
         total = zlib.crc32(head.encode("utf-8", "surrogatepass"), total)
-        total = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("uint8"), total)
+        total = zlib.crc32(bytes_of(array), total)
     return f"{total:08x}"

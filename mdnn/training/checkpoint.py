@@ -10,10 +10,8 @@ import contextlib
 import dataclasses
 import json
 
-from keras.ops import convert_to_numpy as to_numpy
-
 from mdnn.errors import MdnnError
-from mdnn.runs.safetensors_io import check_arrays, named, read_arrays, spec_of, write_arrays
+from mdnn.runs.safetensors_io import StoredArrays, check_arrays, spec_of, specs_of, write_arrays
 from mdnn.strict_json import parse_json
 
 FOLDER = "checkpoints"
@@ -74,9 +72,8 @@ def save(path, sections, progress, keep=1):
         OSError: full disk or unwritable folder; earlier checkpoints are left in place.
     """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
-    arrays = {name: to_numpy(variable) for name, variable in _flat(sections).items()}
     about = {"progress": json.dumps(dataclasses.asdict(progress), allow_nan=False)}
-    write_arrays(path / FOLDER / f"step-{progress.step:09}.safetensors", arrays, about)
+    write_arrays(path / FOLDER / f"step-{progress.step:09}.safetensors", _flat(sections), about)
     kept = [file for step, file in _found(path) if step <= progress.step][:keep]
     # Later checkpoints belong to an abandoned continuation of the run.
     for _, file in _found(path):
@@ -97,7 +94,7 @@ def save_best(path, model, step, loss):
     """
     (path / FOLDER).mkdir(parents=True, exist_ok=True)
     about = {"step": str(step), "validation_loss": repr(loss)}
-    write_arrays(path / BEST, named(model.weights), about)
+    write_arrays(path / BEST, {weight.path: weight for weight in model.weights}, about)
 
 
 def newest(path):
@@ -125,11 +122,12 @@ def restore(path, sections, say=None):
         raise MdnnError(f"{path} has no checkpoint to resume: there is none in {FOLDER}")
     for _, file in found:
         try:
-            arrays, progress = _read(file)
+            arrays, progress = _open(file)
         except MdnnError as error:
             damaged = damaged or error
             continue
-        assign_sections(sections, arrays, file)
+        with arrays:
+            assign_sections(sections, arrays, file)
         if damaged and say is not None:
             say(f"{damaged}; going on from {file.name}, the one before")
         return progress
@@ -141,7 +139,7 @@ def assign_sections(sections, arrays, where):
 
     Args:
         sections: as for `save`.
-        arrays: dict from flattened names to arrays.
+        arrays: dict from flattened names to arrays, or `StoredArrays`, read one by one.
         where: the file, for errors.
 
     Raises:
@@ -149,20 +147,15 @@ def assign_sections(sections, arrays, where):
     """
     variables = _flat(sections)
     expected = spec_of(variables)
-    arrays = {name: _as_integers(a, expected.get(name)) for name, a in arrays.items()}
-    specs = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    check_arrays(specs, expected, where)
+    found = {}
+    for name, (dtype, shape) in specs_of(arrays).items():
+        wanted, _ = expected.get(name, (dtype, shape))
+        found[name] = (wanted if "int" in wanted and "int" in dtype else dtype), shape
+    check_arrays(found, expected, where)
     for name, variable in variables.items():
-        variable.assign(arrays[name])
-
-
-def _as_integers(array, spec):
-    """Returns integers in the width that the backend of Keras has for them, wrapped around.
-
-    Counts of steps have 64 bits on TensorFlow, 32 on JAX and PyTorch; seeds have a sign or none.
-    """
-    wanted = "" if spec is None else spec[0]
-    return array.astype(wanted) if array.dtype.kind in "iu" and "int" in wanted else array
+        # Integers are wrapped around to the width that the backend of Keras has for them: counts of
+        # steps have 64 bits on TensorFlow, 32 on JAX and PyTorch; seeds have a sign or none.
+        variable.assign(arrays[name].astype(expected[name][0], copy=False))
 
 
 def read_newest(path):
@@ -181,14 +174,26 @@ def read_newest(path):
     damaged = None
     for _, file in _found(path):
         try:
-            return _read(file)
+            arrays, progress = _open(file)
         except MdnnError as error:
             damaged = damaged or error
+            continue
+        with arrays:
+            return dict(arrays), progress
     raise damaged or MdnnError(f"{path} has no checkpoint: {FOLDER} has none")
 
 
-def _read(file):
-    arrays, about = read_arrays(file)
+def _open(file):
+    """Returns the `StoredArrays` of a checkpoint, which the caller closes, and its `Progress`."""
+    arrays = StoredArrays(file)
+    try:
+        return arrays, _progress(file, arrays.about)
+    except BaseException:
+        arrays.close()
+        raise
+
+
+def _progress(file, about):
     where = f"{file}: progress"
     table = parse_json(about.get("progress", ""), where)
     fields = {field.name: field for field in dataclasses.fields(Progress)}
@@ -200,7 +205,7 @@ def _read(file):
     for name, value in table.items():
         if not _KINDS[name](value):
             raise MdnnError(f"{where}: {name}: received {str(value)[:40]!r}")
-    return arrays, Progress(**table)
+    return Progress(**table)
 
 
 def _count(value):

@@ -8,25 +8,47 @@ from keras.ops import convert_to_numpy
 
 @contextlib.contextmanager
 def swapped_in(optimizer, variables):
-    """Replaces variables by their moving averages inside the context.
+    """Exchanges variables and their moving averages inside the context.
 
-    Has no effect if the optimizer keeps no averages.
+    The optimizer holds the variables' own values meanwhile, so that nothing is held twice. Has no
+    effect if the optimizer keeps no averages, or before its first step.
 
     Args:
-        optimizer: a Keras optimizer that has taken at least one step; with `use_ema` it keeps
-            averages.
+        optimizer: a Keras optimizer; with `use_ema` it keeps averages.
         variables: the trainable variables that it was built on.
     """
-    if not _of(optimizer).use_ema:
+    optimizer = _of(optimizer)
+    if not optimizer.use_ema or not int(optimizer.iterations):
         yield
         return
-    own = [np.array(convert_to_numpy(variable)) for variable in variables]
-    take_averages(optimizer, variables)
+    averages = optimizer._model_variables_moving_average
+    pairs = [pair for pair in zip(variables, averages, strict=True) if pair[1] is not None]
+    # Number of exchanged pairs, and the values of the one that is being exchanged, if any: a second
+    # signal takes effect at once, and what is trained must not stay half exchanged.
+    state = 0, None
     try:
+        for number, pair in enumerate(pairs):
+            values = [_copied(variable) for variable in pair]
+            state = number, values
+            _assign(pair, reversed(values))
+            state = number + 1, None
         yield
     finally:
-        for variable, value in zip(variables, own, strict=True):
-            variable.assign(value)
+        number, values = state
+        if values is not None:
+            _assign(pairs[number], values)
+        for pair in pairs[:number]:
+            _assign(pair, [_copied(variable) for variable in reversed(pair)])
+
+
+def _assign(pair, values):
+    for variable, value in zip(pair, values, strict=True):
+        variable.assign(value)
+
+
+def _copied(variable):
+    # A copy: on JAX an assigned array would be shared, and `predict` donates those of variables.
+    return np.array(convert_to_numpy(variable))
 
 
 def take_averages(optimizer, variables):
@@ -38,9 +60,8 @@ def take_averages(optimizer, variables):
     optimizer = _of(optimizer)
     if optimizer.use_ema and int(optimizer.iterations):
         optimizer.finalize_variable_values(variables)
-        # Copy: on JAX the variables would share the optimizer's arrays, which `predict` donates.
         for variable in variables:
-            variable.assign(np.array(convert_to_numpy(variable)))
+            variable.assign(_copied(variable))
 
 
 def _of(optimizer):

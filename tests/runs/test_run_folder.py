@@ -6,12 +6,12 @@ import os
 import keras
 import numpy as np
 import pytest
-import safetensors.numpy
 from backends import to_numpy
 from networks import make_config, mix, randomize, text_tokens
 
 import mdnn
 from mdnn import MdnnError, build
+from mdnn.runs import safetensors_io
 from mdnn.runs.cached_runs import MAX_OPENED, cached_run
 from mdnn.runs.run_files import read_weights, write_run
 from mdnn.runs.run_folder import Run, open_run
@@ -224,11 +224,11 @@ def test_no_arrays(tmp_path):
 def test_a_write_that_fails_leaves_the_old_weights(run, model, monkeypatch):
     old = (run / "model.safetensors").read_bytes()
 
-    def fail(arrays, path, metadata=None):
+    def fail(path, arrays, about):
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", fail)
+    monkeypatch.setattr(safetensors_io, "write_file", fail)
     with pytest.raises(OSError, match="no space left"):
         write_run(run, CONFIG, (), model)
     assert (run / "model.safetensors").read_bytes() == old

@@ -83,9 +83,9 @@ def arm(kind, number):
 
         setattr(os, name, counted)
     if kind == "byte":
-        save, calls = arrays.safetensors.numpy.save_file, []
+        write, calls = arrays.write_file, []
 
-        def limited(given, path, metadata=None):
+        def limited(path, given, about):
             calls.append(path)
             if len(calls) == 1 + number % 5:
                 # The kernel ends the process at this byte of any file.
@@ -94,9 +94,9 @@ def arm(kind, number):
                 limit = number * 7919 % size
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
                 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            return save(given, path, metadata=metadata)
+            return write(path, given, about)
 
-        arrays.safetensors.numpy.save_file = limited
+        arrays.write_file = limited
 
 
 def attempt(config, folder, kind, draw):
