@@ -11,9 +11,9 @@ stop the program and start it again as you like.
 With --step-clock other work on the machine does not change a run: the steps of all arms are timed
 in turns first, and each step of the trainings counts as that long.
 
-The arm `ngrams` is text-subwords.toml without its layer of chunks: what tables of n-grams bring
-alone. The arm `bpe` needs a vocabulary of subword tokens (`tokens.subwords`); without it, it is
-left out.
+The arm `blocks` is text-subwords.toml without its layer of chunks: what chunks bring. The arm
+`ngrams` has tables of the last 2 to 5 characters in front. The arm `bpe` needs a vocabulary of
+subword tokens (`tokens.subwords`); without it, it is left out.
 """
 
 import dataclasses
@@ -34,25 +34,31 @@ from benchmark_runs import (
 )
 
 import mdnn
+from mdnn.config.network_tables import LayerTable
 from mdnn.runtime import quiet_import
 
-CUT = "backbone.layer.1.cut"
+CUT = "backbone.layer.2.cut"
 ARMS = {
     "characters": ("text-grid", []),
     "space": ("text-subwords", []),
     "surprise": ("text-subwords", [f"{CUT}=surprise"]),
     "learned": ("text-subwords", [f"{CUT}=learned"]),
+    "blocks": ("text-subwords", []),
     "ngrams": ("text-subwords", []),
     "bpe": ("text-bpe", []),
 }
 """The config of each arm and what is changed in it."""
+
+TABLES = LayerTable(kind="ngrams", lengths=(2, 3, 4, 5), rows=8192, width=32, dropout=0.2)
+"""What the arm `ngrams` has before the layers of text-subwords.toml."""
 
 COLOURS = {
     "characters": "#1f4e8c",
     "space": "#c2572b",
     "surprise": "#b8860b",
     "learned": "#3d8c40",
-    "ngrams": "#6b7280",
+    "blocks": "#6b7280",
+    "ngrams": "#a3a847",
     "bpe": "#7a5195",
 }
 
@@ -101,11 +107,13 @@ def config_of(arm, seed, options):
             raise
         print(f"bpe is left out: {error}", file=sys.stderr)
         return None
-    if arm == "ngrams":
-        layers = tuple(layer for layer in config.backbone.layer if layer.kind != "chunks")
-        backbone = dataclasses.replace(config.backbone, layer=layers)
-        config = dataclasses.replace(config, backbone=backbone)
-    return config
+    layers = config.backbone.layer
+    if arm == "blocks":
+        layers = tuple(layer for layer in layers if layer.kind != "chunks")
+    elif arm == "ngrams":
+        layers = (TABLES, *layers)
+    backbone = dataclasses.replace(config.backbone, layer=layers)
+    return dataclasses.replace(config, backbone=backbone)
 
 
 def learn(arm, seed, options, seconds=None):
