@@ -28,8 +28,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 # Tests write with Keras, whatever library is installed or in this user's cache; tests/kernels
-# builds one.
-os.environ["MDNN_CACHE"] = os.path.join(tempfile.gettempdir(), "mdnn-without-a-native-library")
+# builds one. No other tests, before these or beside them, use the same folder.
+os.environ["MDNN_CACHE"] = os.path.join(tempfile.gettempdir(), f"mdnn-no-library-{os.getpid()}")
 native_build.packaged_libraries = list
 native_build.packaged_axis_libraries = list
 

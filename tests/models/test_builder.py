@@ -28,7 +28,6 @@ MOST_PARAMETERS = {
     "digits-samples": 2_000_000,
     "text-10min": 2_000_000,
 }
-MOST_PARAMETERS |= {"text-subwords": 1_700_000}
 
 
 def same_weights(one, other):
