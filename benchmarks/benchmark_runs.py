@@ -118,7 +118,7 @@ def step_seconds_in_turns(folder, configs):
         from steps import Steps
 
         steps = {name: Steps(config).take for name, config in configs.items()}
-        seconds = medians(steps, 10.0)
+        seconds |= medians(steps, 10.0)
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
     for name, value in seconds.items():

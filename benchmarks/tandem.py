@@ -5,6 +5,9 @@ long again. Prints the loss on the whole validation text of each member (their m
 best), of the ensemble and of the student, and the size on disk. A run that is there already is not
 trained again, and one that was stopped goes on.
 
+With --step-clock other work on the machine does not change a run: the steps of all arms are timed
+in turns first, and each step of the trainings counts as that long.
+
     python benchmarks/tandem.py --source shakespeare.txt --minutes 10 --seeds 1 2 3 --plot a.png
     python benchmarks/tandem.py --arms one four --minutes 2 --seeds 1
     python benchmarks/tandem.py --size --source shakespeare.txt     # ten members: disk, memory
@@ -18,8 +21,10 @@ import numpy as np
 from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
+    count_step_seconds,
     print_heading,
     run_changes,
+    step_seconds_in_turns,
     timed,
     trained_once,
 )
@@ -28,7 +33,7 @@ from tandem_size import print_sizes
 import mdnn
 from mdnn.runtime import quiet_import
 
-SMALL = ["backbone.width=48", "backbone.depth=3", "backbone.layer.1.width=96"]
+SMALL = ["backbone.width=32", "backbone.layer.1.width=64"]
 ARMS = {
     "one": [],
     "four": ["tandem.members=4", "tandem.exchange=1"],
@@ -41,7 +46,9 @@ ARMS = {
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = benchmark_parser(__doc__, "source", "seeds", "set", minutes=10.0, runs="runs/tandem")
+    parser = benchmark_parser(
+        __doc__, "source", "seeds", "set", "step-clock", minutes=10.0, runs="runs/tandem"
+    )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--no-student", action="store_true", help="train no student of the four")
     parser.add_argument("--size", action="store_true", help="only the sizes of the largest config")
@@ -52,7 +59,8 @@ def main():
     if options.size:
         print_sizes(options.source, options.runs, options.set)
         return 0
-    rows = [measured(arm, seed, options) for seed in options.seeds for arm in options.arms]
+    clock = StepClock(options) if options.step_clock else None
+    rows = [measured(arm, seed, options, clock) for seed in options.seeds for arm in options.arms]
     print(f"\n{Path(options.source).name}, {options.minutes:g} minutes each\n")
     print_heading("arm | seed | weights | members, mean | best | together | student | steps")
     for row in rows:
@@ -67,13 +75,48 @@ def main():
     return 0
 
 
-def measured(arm, seed, options):
-    """Returns the figures of one arm with one seed; trains what is not there."""
+def config_of(arm, seed, options):
+    """Returns the config of one arm with one seed."""
+    changes = run_changes(options.source, options.minutes, seed, *ARMS[arm], *options.set)
+    return mdnn.load_config(CONFIGS / "text-grid.toml", changes)
+
+
+class StepClock:
+    """Counts each step of a training as long as it takes when steps are timed in turns.
+
+    Args:
+        options: the command's options; `step-seconds.json` in `--runs` keeps the seconds.
+    """
+
+    def __init__(self, options):
+        self.options, self.folder = options, Path(options.runs)
+        configs = {arm: config_of(arm, 1, options) for arm in options.arms}
+        self.seconds = step_seconds_in_turns(self.folder, configs)
+
+    def count(self, arm):
+        """Makes the trainings that follow count the seconds of an arm's steps."""
+        count_step_seconds(lambda config: self.seconds[arm])
+
+    def count_student(self, teacher):
+        """Does so for a student of the run folder `teacher`."""
+        if "student" not in self.seconds:
+            from mdnn.training.adapting.distill_run import student_config
+
+            self.seconds |= step_seconds_in_turns(self.folder, {"student": student_config(teacher)})
+        self.count("student")
+
+
+def measured(arm, seed, options, clock=None):
+    """Returns the figures of one arm with one seed; trains what is not there.
+
+    Args:
+        clock: `StepClock`; `None`: trainings count the time that they take.
+    """
     folder = Path(options.runs) / f"{arm.replace(' ', '-')}-{options.minutes:g}-{seed}"
     budget = [f"train.minutes={options.minutes}"]
-    more = [*ARMS[arm], *options.set]
-    changes = run_changes(options.source, options.minutes, seed, *more)
-    config = mdnn.load_config(CONFIGS / "text-grid.toml", changes)
+    config = config_of(arm, seed, options)
+    if clock:
+        clock.count(arm)
     result = trained_once(folder, lambda resume: mdnn.train(config, folder, resume=resume))
     file = folder / "members.json"
     if not file.is_file():
@@ -86,6 +129,8 @@ def measured(arm, seed, options):
     student = None
     if arm == "four" and not options.no_student:
         path = folder.with_name(f"{folder.name}-student")
+        if clock:
+            clock.count_student(folder)
 
         def teach(resume):
             if resume:

@@ -112,6 +112,12 @@ def test_streamed_equals_whole_inside_a_fold(kind):
     streamed_equals_whole(randomize(build(config)), 12)
 
 
+def test_previous_keys_inside_a_fold():
+    fold = {"kind": "fold", "width": 4, "block": [mix(VARIANTS[1])]}
+    config = make_config(fold, mix({"axes": [3]}), grid=(2, 3, 2), width=4)
+    streamed_equals_whole(randomize(build(config)), 12)
+
+
 def streamed_equals_whole(network, positions):
     tokens = text_tokens((2, positions))
     whole = ops.convert_to_numpy(network.hidden(tokens, True))

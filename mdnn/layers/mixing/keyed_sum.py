@@ -168,16 +168,26 @@ class KeyedSum(RuledLayer):
             `match="previous"` those of the next positions, and zeros for the last one: moving them
             is moving the keys, and cheaper.
         """
-        values = ops.cast(values, "float32")
-        if self.write_gate:
-            values, logits = ops.split(values, [values.shape[-1] - 1], axis=-1)
-            values = with_ones(values) * ops.sigmoid(logits)
-        else:
-            values = with_ones(values)
+        values = self.gated_values(values)
         if self.match != "previous":
             return values
         _, later = ops.split(values, [1], axis=-2)
         return ops.concatenate([later, ops.zeros_like(values[..., :1, :])], axis=-2)
+
+    def gated_values(self, values):
+        """Returns values (`project_values`) and a channel of ones, both multiplied by their gate.
+
+        Args:
+            values: Tensor `[..., value_size]`.
+
+        Returns:
+            float32 tensor `[..., h + 1]`.
+        """
+        values = ops.cast(values, "float32")
+        if not self.write_gate:
+            return with_ones(values)
+        values, logits = ops.split(values, [values.shape[-1] - 1], axis=-1)
+        return with_ones(values) * ops.sigmoid(logits)
 
     def reads(self, position, other):
         """Returns whether a position reads by the key of another one, where no later one is."""

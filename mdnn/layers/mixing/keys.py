@@ -70,6 +70,8 @@ class KeysMixer(Mixer):
         axes = self.context_axes(len(grid) if columns else len(grid) - 1)
         if len(axes) > 1:
             kind = RunningSumCache if columns else SummedRowsCache
+            if not columns and self.match == "previous":
+                kind = FollowersCache
             return [kind(layer, axes, grid, width, columns)]
         kind = RowKeysCache if columns and axes[0] == len(grid) else ColumnKeysCache
         return [kind(layer, axes[0], grid, width, columns)]
@@ -178,6 +180,61 @@ class SummedRowsCache(KeyedCache):
         """Returns the sums of rows, `[..., heads, features, h + 1]`, of `[..., heads, n, h]`."""
         k = ops.swapaxes(self.layer.features(k), -1, -2)
         return ops.matmul(k, self.layer.read_values(v))
+
+
+class FollowersCache(SummedRowsCache):
+    """Caches, inside a fold, what the key of each position's predecessor leads to.
+
+    A row of the cache is one position of the layer, whose own rows are those of its fastest axis:
+    the first position of such a row follows none. `sums` `[batch, rows, heads, features, h + 1]`
+    is the product of the predecessor's key with the position's value, `keys`
+    `[batch, rows, heads, features]` the position's key.
+    """
+
+    def empty_rows(self, batch, dtype):
+        keys = ops.zeros((batch, self.num_rows, self.heads, self.num_features), "float32")
+        return {**super().empty_rows(batch, dtype), "keys": keys}
+
+    def start_row(self, weights, past_rows, row):
+        return {**super().start_row(weights, past_rows, row), "key": self._key(past_rows, row)}
+
+    def step(self, weights, row_context, current_row, column, x):
+        new = self._keys_and_values(x, None)
+        current_row = {name: set_index(current_row[name], column, y) for name, y in new.items()}
+        q = self.layer.features(self._project(self.layer.query, x))
+        sums = row_context["sums"] + self._led_to(row_context["key"], new["v"])
+        return self._result(ops.matmul(q[:, :, None], sums)[:, :, 0]), current_row
+
+    def finish_row(self, weights, past_rows, row, current_row):
+        k, v = (current_row[name][0] for name in ("k", "v"))
+        sums, key = self._led_to(self._key(past_rows, row), v), self.layer.features(k)
+        return {
+            "sums": ops.where(self.is_row(row, after=3), sums[:, None], past_rows["sums"]),
+            "keys": ops.where(self.is_row(row, after=2), key[:, None], past_rows["keys"]),
+        }
+
+    def prefill(self, weights, x):
+        shape = -1, self.num_rows, self.num_columns
+        y = self.layer(ops.reshape(x, (-1, *self.layer_grid, self.width)), causal=True)
+        new = self._keys_and_values(ops.reshape(x, (-1, self.num_rows, self.width)), None)
+        keys = self.layer.features(new["k"])
+        before = ops.pad(keys[:, :-1], [[0, 0], [1, 0], [0, 0], [0, 0]])
+        follows = self._follows(ops.arange(self.num_rows, dtype="int32"))[:, None, None]
+        sums = self._led_to(before * follows, new["v"])
+        return ops.reshape(y, (*shape, self.width)), {"sums": sums, "keys": keys}
+
+    def _follows(self, row):
+        """Returns 1 for a position behind another one of its row in the layer, otherwise 0."""
+        return ops.cast(row % self.layer_grid[-1] > 0, "float32")
+
+    def _key(self, past_rows, row):
+        """Returns the key `[batch, heads, features]` of the predecessor; zeros if there is none."""
+        keys = ops.where(self.is_row(row - 1, after=2), past_rows["keys"], 0.0)
+        return ops.sum(keys, axis=1) * self._follows(row)[:, None, None]
+
+    def _led_to(self, key, v):
+        """Returns the products of keys `[..., features]` with the values `[..., value_size]`."""
+        return key[..., :, None] * self.layer.gated_values(v)[..., None, :]
 
 
 class RunningSumCache(SummedRowsCache):
