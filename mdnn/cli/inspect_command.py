@@ -64,7 +64,7 @@ def _print_network(facts):
         f"({grid}), run {facts['steps']} time{'s' if facts['steps'] > 1 else ''}\n"
         f"{facts['operations_per_position']:,} multiply-adds and {facts['bytes_per_position']:,} "
         "bytes per position\n"
-        f"reach: the last position's answer depends on {facts['receptive_field']:,} of "
+        f"receptive field: the last position's answer depends on {facts['receptive_field']:,} of "
         f"{facts['positions']:,} positions"
     )
     if facts.get("origin"):
