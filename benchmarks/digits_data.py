@@ -6,7 +6,7 @@ import numpy as np
 from judges import trimmed
 
 from mdnn import MdnnError
-from mdnn.datasets.items.digits import WORDS, to_grey
+from mdnn.datasets.items.digits import WORDS, grey_levels
 from mdnn.datasets.media.media_files import resample, write_item
 from mdnn.tokens import Item
 
@@ -66,7 +66,7 @@ def pictures():
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    return to_grey(data.images), data.target
+    return grey_levels(data.images), data.target
 
 
 def split(count, seed, share=TEST):

@@ -10,7 +10,7 @@ import json
 import numpy as np
 from digits_data import RATE, Digits
 
-from mdnn.datasets.items.digits import LEVELS, WORDS, to_grey
+from mdnn.datasets.items.digits import LEVELS, WORDS, grey_levels
 from mdnn.datasets.media.media_files import item_bytes
 from mdnn.tokens import Item
 
@@ -59,8 +59,8 @@ def changed(picture, instruction):
         picture: uint8 `[8, 8]`, of the 17 values of `to_grey`.
         instruction: a key of `RULES`.
     """
-    levels = np.searchsorted(to_grey(np.arange(LEVELS + 1)), picture)
-    return to_grey(RULES[instruction](levels))
+    levels = np.searchsorted(grey_levels(np.arange(LEVELS + 1)), picture)
+    return grey_levels(RULES[instruction](levels))
 
 
 class Instructions(Digits):

@@ -110,10 +110,10 @@ def in_keras(run, mode):
 def weights_bytes(run, keras_mode):
     """Bytes of the weights file; of what Keras quantises, of its variables."""
     from mdnn.runs.run_files import WEIGHTS
-    from mdnn.runs.safetensors_io import named
+    from mdnn.runs.safetensors_io import arrays_by_path
 
     if keras_mode:
-        return sum(array.nbytes for array in named(run.model.weights).values())
+        return sum(array.nbytes for array in arrays_by_path(run.model.weights).values())
     return (run.path / WEIGHTS).stat().st_size
 
 
@@ -202,7 +202,7 @@ def layer_row(shape, vectors):
     import keras
     import tensorflow as tf
 
-    from mdnn.runs.quantization import expand, pack, read_stored
+    from mdnn.runs.quantization import expand, pack_weights, read_stored
 
     rng = np.random.default_rng(0)
     kernel = (rng.normal(size=shape) / math.sqrt(shape[0])).astype("float32")
@@ -215,7 +215,7 @@ def layer_row(shape, vectors):
             layer.quantize(mode)
         functions[f"keras-{mode}" if mode else "float32"] = tf.function(layer)
     for mode in ("int8", "int4"):
-        packed, about = pack({"kernel": kernel}, mode)
+        packed, about = pack_weights({"kernel": kernel}, mode)
         stored = read_stored(packed, about, "")
         held = {name: tf.Variable(array) for name, array in packed.items()}
         functions[f"unpacked {mode}"] = tf.function(

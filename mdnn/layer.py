@@ -18,7 +18,7 @@ from mdnn.errors import MdnnError
 from mdnn.paper.kernel_init import LineageUniform
 from mdnn.paper.paper_layers import LineageLayer
 from mdnn.paper.roll import LineageRollLayer
-from mdnn.paper.weight_checks import check_size, check_word
+from mdnn.paper.weight_checks import known_word, positive_size
 from mdnn.paper.weights import double, load_weights, save_weights
 
 __all__ = [
@@ -63,7 +63,7 @@ def multidimensional_layer(
     >>> {axis: kernel.shape for axis, kernel in layer.kernels.items()}
     {-2: (2, 3, 2), -1: (2, 3, 3)}
     """
-    check_word("execution", execution, ("parallel", "sequential"))
+    known_word("execution", execution, ("parallel", "sequential"))
     for name in ("initializer", "regularizer", "constraint"):
         if name in weight_arguments and f"kernel_{name}" in weight_arguments:
             raise MdnnError(f"Expected one of `{name}` and `kernel_{name}`. Received: both")
@@ -87,7 +87,7 @@ def resizing_layer(shape, axis, output_shape, spatial_sharing):
     Raises:
         ValueError: If an argument is invalid.
     """
-    check_size("output_shape", output_shape)
+    positive_size("output_shape", output_shape)
     mode = "shared" if spatial_sharing else "separate"
     return LineageLayer(shape, mode, "single", single_axis=axis, axis_output=output_shape)
 

@@ -93,5 +93,5 @@ def test_blocks():
 
 
 def test_what_a_network_wrote_does_nothing_to_the_terminal():
-    assert demo_digits.printable("se\x1b[2Jven") == "se\ufffd[2Jven"
-    assert demo_digits.printable("") == "(nothing)"
+    assert demo_digits.replace_unprintable("se\x1b[2Jven") == "se\ufffd[2Jven"
+    assert demo_digits.replace_unprintable("") == "(nothing)"

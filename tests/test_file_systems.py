@@ -170,7 +170,7 @@ def test_checkpoints_metrics_and_locks(tmp_path):
             parts["model"]["a"].value = np.float32([step, 2])
             metrics.write({"step": str(step), "train_loss": "2.0", "seconds": "1.0"})
             sync(tmp_path)
-            checkpoint.save(tmp_path, parts, checkpoint.Progress(step=step), keep=2)
+            checkpoint.write_checkpoint(tmp_path, parts, checkpoint.Progress(step=step), keep=2)
     assert len(list((tmp_path / checkpoint.FOLDER).iterdir())) == 2
     assert read_metrics(tmp_path)["step"] == [1, 2, 3]
     parts["model"]["a"].value = None
@@ -219,7 +219,7 @@ def test_an_old_checkpoint_that_is_open_elsewhere(tmp_path, monkeypatch):
                 raise refusal(errno.EACCES, self)
 
             monkeypatch.setattr(pathlib.Path, "unlink", refuse)
-        checkpoint.save(tmp_path, {}, checkpoint.Progress(step=step), keep=1)
+        checkpoint.write_checkpoint(tmp_path, {}, checkpoint.Progress(step=step), keep=1)
     assert checkpoint.newest(tmp_path).name == "step-000000003.safetensors"
 
 

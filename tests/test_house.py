@@ -117,13 +117,26 @@ def test_no_folder_holds_more_than_twenty_files():
     assert {str(folder): n for folder, n in counts.items() if n > 20} == {}
 
 
-def test_no_two_classes_of_one_name():
+def public_names(kinds):
+    """Names of the definitions at the top of files, each with its files."""
     names = collections.defaultdict(list)
     for path in FILES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, kinds) and not node.name.startswith("_"):
                 names[node.name].append(path.name)
+    return names
+
+
+def test_no_two_classes_of_one_name():
+    names = public_names(ast.ClassDef)
     assert {name: files for name, files in names.items() if len(files) > 1} == {}
+
+
+def test_no_two_functions_of_one_name():
+    """But programs' `main`, and what one library loads for each backend."""
+    names = public_names(ast.FunctionDef)
+    twice = {name: files for name, files in names.items() if len(files) > 1}
+    assert twice.keys() == {"main", "load_calls"}, twice
 
 
 def test_tasks_are_told_apart_in_their_room_alone():
@@ -146,10 +159,8 @@ def test_tensorflow_is_imported_where_it_may_be():
             "datasets",
             "training",
             "serving",
-            "tasks",
             "runtime.py",
             "safety",
-            "kernels",
             "native",
         )
     ]

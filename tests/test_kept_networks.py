@@ -144,9 +144,9 @@ def test_native_decoders(monkeypatch, tmp_path):
     monkeypatch.setattr(run_plan, "_plan_of_folder", lambda *arguments: object())
     monkeypatch.setattr(run_plan, "NativeDecoder", lambda plan: plan)
     run = types.SimpleNamespace(path=tmp_path)
-    found = [run_plan.run_decoder(run, steps) for steps in (1, 2, 1, *range(3, 9))]
+    found = [run_plan.decoder_of_run(run, steps) for steps in (1, 2, 1, *range(3, 9))]
     assert found[0] is found[2]
-    assert run_plan.run_decoder(run, 8) is found[-1]
+    assert run_plan.decoder_of_run(run, 8) is found[-1]
     assert len(run.native_decoders) == run_plan.MAX_DECODERS
 
 

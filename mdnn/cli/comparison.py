@@ -60,7 +60,7 @@ def speeds(runs, data=None, rounds=ROUNDS):
     return [statistics.median(seconds) for seconds in measured]
 
 
-def table(rows, unit="character"):
+def comparison_table(rows, unit="character"):
     """Returns rows of `figures`, each with its `speed`, as lines; the first is the reference."""
     line = "{:<8} {:>11} {:>7} {:<16} {:>14} {:>8} {:>13}".format
     lines = [line("weights", "bytes", "of it", "mode", f"nats/{unit}", "cost", f"{unit}s/s")]

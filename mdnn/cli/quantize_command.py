@@ -2,7 +2,7 @@
 
 import json
 
-from mdnn.cli.comparison import figures, speeds, table
+from mdnn.cli.comparison import comparison_table, figures, speeds
 from mdnn.cli.shared_options import chosen
 from mdnn.runs.quantize_run import check_quantize, quantize
 from mdnn.runs.run_folder import open_run
@@ -34,5 +34,5 @@ def write_small(options):
     if options.json:
         print(json.dumps({"run": str(out), "rows": rows}))
         return
-    print("\n".join(table(rows, task.unit)))
+    print("\n".join(comparison_table(rows, task.unit)))
     print(f"saved in {out}")

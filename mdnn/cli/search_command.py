@@ -62,7 +62,7 @@ def run_search(options):
         choices[key] = values
     check_keys(options.config, options.set)
     quiet_import()
-    from mdnn.tuning.report import table
+    from mdnn.tuning.report import trial_table
     from mdnn.tuning.search import search
 
     result = search(
@@ -71,7 +71,7 @@ def run_search(options):
     if options.json:
         print(json.dumps(result))
     elif result["rows"]:
-        print("\n".join(table(choices, result["rows"])))
+        print("\n".join(trial_table(choices, result["rows"])))
         if result["best"]:
             print(f"the best config: {result['out']}/best.toml")
     if result["left"]:

@@ -58,7 +58,7 @@ def numbered(config):
     return _changed(config, lambda where, axis, rows: _number(where, axis, names, rows))
 
 
-def named(config, always=False):
+def with_axis_names(config, always=False):
     """Returns a config with mixers' axes named, if `context.axes` is set; else unchanged.
 
     Args:

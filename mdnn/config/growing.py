@@ -3,7 +3,7 @@
 import dataclasses
 import tomllib
 
-from mdnn.config.axis_names import named
+from mdnn.config.axis_names import with_axis_names
 from mdnn.config.network_tables import NESTED
 from mdnn.config.overrides import set_key
 from mdnn.config.schema import dump
@@ -41,7 +41,7 @@ def grown_config(config, changes, free=False):
     Raises:
         MdnnError: an unknown key, a value that is not allowed, or a key that may not change.
     """
-    table = tomllib.loads(dump(named(config, always=True)))
+    table = tomllib.loads(dump(with_axis_names(config, always=True)))
     table["train"].pop("stage", None)
     keys = []
     for change in changes:
@@ -166,7 +166,7 @@ def shrunk_config(config, changes):
     Raises:
         MdnnError: an unknown key, a value that is not allowed, or one that makes something larger.
     """
-    table = tomllib.loads(dump(named(config, always=True)))
+    table = tomllib.loads(dump(with_axis_names(config, always=True)))
     table["train"].pop("stage", None)
     keys = []
     for change in changes:

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import tomllib
 
-from mdnn.config.axis_names import named, numbered
+from mdnn.config.axis_names import numbered, with_axis_names
 from mdnn.config.data_tables import Context, Data, Tokens
 from mdnn.config.density import check_densities
 from mdnn.config.growing import stage_configs
@@ -89,7 +89,7 @@ class Config:
 
     def to_toml(self):
         """Returns the config as TOML text."""
-        return dump(named(self))
+        return dump(with_axis_names(self))
 
 
 def _load_named_modalities(table):

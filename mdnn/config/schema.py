@@ -211,7 +211,7 @@ def _dump(instance, where, lines):
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
             tables += [(f"[[{name}]]", item, name) for item in value]
         else:
-            lines.append(f"{field.name} = {literal(value)}")
+            lines.append(f"{field.name} = {toml_literal(value)}")
     for head, value, name in tables:
         lines += ["", head]
         _dump(value, name, lines)
@@ -223,7 +223,7 @@ def _is_list_of_tables(instance, field):
     return typing.get_origin(kind) is tuple and dataclasses.is_dataclass(inner[0])
 
 
-def literal(value):
+def toml_literal(value):
     """Returns a value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -235,5 +235,5 @@ def literal(value):
             + '"'
         )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(literal, value)) + "]"
+        return "[" + ", ".join(map(toml_literal, value)) + "]"
     return repr(value)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mdnn.config.schema import literal, option, with_keys
+from mdnn.config.schema import option, toml_literal, with_keys
 from mdnn.errors import MdnnError
 from mdnn.tokens.modalities import item_modalities
 
@@ -212,7 +212,7 @@ class Stage:
     def to_lines(self):
         """Returns the keys of the table as lines of TOML."""
         pairs = (change.partition("=") for change in self.changes)
-        return [f"at = {literal(self.at)}", *(f"{key} = {value}" for key, _, value in pairs)]
+        return [f"at = {toml_literal(self.at)}", *(f"{key} = {value}" for key, _, value in pairs)]
 
 
 def _flat(value, key, where):
@@ -223,7 +223,7 @@ def _flat(value, key, where):
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         raise MdnnError(f"{where}.{key}: expected single keys such as {key}.0.width = 64")
     else:
-        yield f"{key}={literal(value)}"
+        yield f"{key}={toml_literal(value)}"
 
 
 @dataclasses.dataclass(frozen=True)

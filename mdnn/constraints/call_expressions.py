@@ -2,7 +2,14 @@
 
 import json
 
-from mdnn.constraints.expressions import EMPTY, Repeat, TextUntil, choice, literal, sequence
+from mdnn.constraints.expressions import (
+    EMPTY,
+    Repeat,
+    TextUntil,
+    choice,
+    literal_expression,
+    sequence,
+)
 from mdnn.constraints.json_schemas import schema_expression
 
 
@@ -33,7 +40,7 @@ def answer_expression(tools, chat_format, must_call=False, most_calls=None):
         must_call: bool, whether the turn consists of calls alone.
         most_calls: int, maximum number of calls; `None`: any.
     """
-    call, end = call_expression(tools), literal(chat_format.end)
+    call, end = call_expression(tools), literal_expression(chat_format.end)
     one = sequence(call, chat_format.call_end)
     more = Repeat(
         sequence(chat_format.call_start, one), 0, None if most_calls is None else most_calls - 1

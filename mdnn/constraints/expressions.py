@@ -82,15 +82,15 @@ def chars(ranges):
     Args:
         ranges: iterable of pairs of ints, first and last; in any order, they may overlap.
     """
-    return Chars(_without(merged(ranges), (SURROGATES,)))
+    return Chars(_without(merged_ranges(ranges), (SURROGATES,)))
 
 
 def other_chars(ranges):
     """Returns `Chars` of all characters but those of ranges."""
-    return Chars(_without(((0, LAST),), merged([*ranges, SURROGATES])))
+    return Chars(_without(((0, LAST),), merged_ranges([*ranges, SURROGATES])))
 
 
-def merged(ranges):
+def merged_ranges(ranges):
     """Returns ranges in order and disjoint, a tuple of pairs."""
     result = []
     for first, last in sorted(ranges):
@@ -116,7 +116,7 @@ def _without(ranges, others):
     return tuple(result)
 
 
-def literal(text):
+def literal_expression(text):
     """Returns the expression of one text."""
     return Sequence(tuple(Chars(((ord(c), ord(c)),)) for c in text))
 
@@ -125,12 +125,14 @@ def sequence(*items):
     """Returns expressions one after another; nothing if one of them is nothing."""
     if any(is_nothing(item) for item in items):
         return NOTHING
-    return Sequence(tuple(literal(item) if isinstance(item, str) else item for item in items))
+    return Sequence(
+        tuple(literal_expression(item) if isinstance(item, str) else item for item in items)
+    )
 
 
 def choice(*items):
     """Returns one of several expressions, those that are nothing left out."""
-    items = [literal(item) if isinstance(item, str) else item for item in items]
+    items = [literal_expression(item) if isinstance(item, str) else item for item in items]
     items = tuple(item for item in items if not is_nothing(item))
     return items[0] if len(items) == 1 else Choice(items)
 

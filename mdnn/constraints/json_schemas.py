@@ -8,7 +8,7 @@ from mdnn.constraints.expressions import (
     Repeat,
     choice,
     is_nothing,
-    literal,
+    literal_expression,
     sequence,
 )
 from mdnn.constraints.json_texts import (
@@ -28,7 +28,7 @@ from mdnn.constraints.schema_references import (
     ANNOTATIONS,
     checked_count,
     checked_list,
-    merged,
+    merged_schemas,
     referred,
 )
 from mdnn.errors import MdnnError, did_you_mean, shown
@@ -121,7 +121,9 @@ class _SchemaReader:
                 return self._any_of(schema[key], rest, f"{where}.{key}", depths)
         if "allOf" in schema:
             rest = {k: v for k, v in schema.items() if k != "allOf"}
-            return self.value(merged(self.root, rest, schema["allOf"], where), where, depths)
+            return self.value(
+                merged_schemas(self.root, rest, schema["allOf"], where), where, depths
+            )
         if "const" in schema:
             return json_literal(schema["const"], f"{where}.const")
         if "enum" in schema:
@@ -160,12 +162,22 @@ class _SchemaReader:
             return self._string(schema, where)
         if kind == "integer":
             return self._integer(schema, where)
-        return {"number": NUMBER, "boolean": choice("true", "false"), "null": literal("null")}[kind]
+        return {
+            "number": NUMBER,
+            "boolean": choice("true", "false"),
+            "null": literal_expression("null"),
+        }[kind]
 
     def any_value(self, depth=MAX_DEPTH):
         """Returns the expression of any value with at most `depth` levels."""
         if depth not in self.any_values:
-            simple = [STRING, NUMBER, literal("true"), literal("false"), literal("null")]
+            simple = [
+                STRING,
+                NUMBER,
+                literal_expression("true"),
+                literal_expression("false"),
+                literal_expression("null"),
+            ]
             if depth:
                 value = self.any_value(depth - 1)
                 member = sequence(STRING, COLON, value)
@@ -190,7 +202,7 @@ class _SchemaReader:
         for number, schema in enumerate(schemas):
             place = f"{where}[{number}]"
             if rest:
-                schema = merged(self.root, rest, [schema], place)
+                schema = merged_schemas(self.root, rest, [schema], place)
             options.append(self.value(schema, place, depths))
         return choice(*options)
 
@@ -206,7 +218,7 @@ class _SchemaReader:
             properties = properties if name in properties else {**properties, name: more}
         if not properties:
             if more is False:
-                return literal("{}")
+                return literal_expression("{}")
             value = (
                 self.any_value()
                 if more is True
@@ -216,7 +228,7 @@ class _SchemaReader:
         members = []
         for name, inner in properties.items():
             value = self.value(inner, f"{where}.properties.{name}", depths)
-            key = literal(json.dumps(name, ensure_ascii=False))
+            key = literal_expression(json.dumps(name, ensure_ascii=False))
             members.append((sequence(key, COLON, value), name in required))
         return sequence("{", members_expression(members), "}")
 

@@ -13,13 +13,16 @@ from mdnn.constraints.expressions import (
     chars,
     choice,
     is_nothing,
-    literal,
+    literal_expression,
     optional,
     sequence,
 )
 from mdnn.errors import MdnnError
 
-COMMA, COLON = sequence(",", optional(literal(" "))), sequence(":", optional(literal(" ")))
+COMMA, COLON = (
+    sequence(",", optional(literal_expression(" "))),
+    sequence(":", optional(literal_expression(" "))),
+)
 _HEX = chars([(48, 57), (65, 70), (97, 102)])
 _ESCAPE = sequence(
     "\\",
@@ -65,7 +68,7 @@ def json_literal(value, where):
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
-        return literal(text)
+        return literal_expression(text)
     except (ValueError, TypeError):
         raise MdnnError(f"{where}: expected values of JSON") from None
 
@@ -108,7 +111,7 @@ def escaped(expression):
         for first, last in expression.ranges:
             for code in [c for c in (*range(32), 0x22, 0x5C) if first <= c <= last]:
                 text = json.dumps(chr(code))[1:-1]
-                options.append(literal(text))
+                options.append(literal_expression(text))
             for low, high in ((0x20, 0x21), (0x23, 0x5B), (0x5D, LAST)):
                 if max(first, low) <= min(last, high):
                     plain.append((max(first, low), min(last, high)))

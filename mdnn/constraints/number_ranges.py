@@ -5,7 +5,7 @@ from mdnn.constraints.expressions import (
     Repeat,
     chars,
     choice,
-    literal,
+    literal_expression,
     optional,
     sequence,
 )
@@ -18,7 +18,7 @@ LIMIT = 10**MAX_DIGITS - 1
 _DIGIT = chars([(48, 57)])
 _WHOLE = choice("0", sequence(chars([(49, 57)]), Repeat(_DIGIT, 0, MAX_DIGITS - 1)))
 
-INTEGER = sequence(optional(literal("-")), _WHOLE)
+INTEGER = sequence(optional(literal_expression("-")), _WHOLE)
 """A whole number."""
 
 NUMBER = sequence(

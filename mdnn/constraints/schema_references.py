@@ -39,7 +39,7 @@ def referred(root, name, where):
     return target
 
 
-def merged(root, schema, others, where):
+def merged_schemas(root, schema, others, where):
     """Merges schemas that a value must satisfy together (`allOf`) into one.
 
     Args:

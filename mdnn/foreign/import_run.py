@@ -12,7 +12,7 @@ from mdnn.foreign.gguf_model import GgufModel
 from mdnn.foreign.hugging_face_model import HuggingFaceModel
 from mdnn.foreign.llama2c_model import Llama2cModel
 from mdnn.foreign.stored_rows import joined_rows
-from mdnn.runs.quantization import Stored, check_dtype, pack, stored_about
+from mdnn.runs.quantization import Stored, check_dtype, pack_weights, stored_about
 from mdnn.runs.run_files import WEIGHTS, write_about
 from mdnn.runs.safetensors_io import write_arrays
 from mdnn.tokens.subwords.subword_tokenizer import SubwordTokenizer
@@ -149,7 +149,7 @@ def stored_arrays(model, to, progress):
             if to in (None, FLOAT):
                 arrays[path] = values
                 continue
-            packed, about = pack({path: values}, to)
+            packed, about = pack_weights({path: values}, to)
             arrays |= packed
             stored |= json.loads(about["stored"])
             continue

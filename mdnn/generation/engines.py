@@ -15,7 +15,7 @@ from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import overlap_length
 from mdnn.kernels.lowering import NotLoweredError
 from mdnn.kernels.native_library import native_library
-from mdnn.kernels.run_plan import run_decoder as native_decoder
+from mdnn.kernels.run_plan import decoder_of_run
 
 
 class KerasTexts:
@@ -55,7 +55,7 @@ def _native(run, steps, sampler, chunk, rounded=False):
     if native_library() is None:
         raise MdnnError(f"engine: {name!r} needs the native library: mdnn build-native")
     try:
-        return native_decoder(run, steps, overlap_length(run.config.context.grid), rounded)
+        return decoder_of_run(run, steps, overlap_length(run.config.context.grid), rounded)
     except NotLoweredError as error:
         raise NotLoweredError(f"engine: {name!r} does not run {error}") from None
 
@@ -101,7 +101,7 @@ def why_not_native(run, steps=None):
     if native_library() is None:
         return "the native library is not built: mdnn build-native"
     try:
-        native_decoder(run, steps, overlap_length(run.config.context.grid))
+        decoder_of_run(run, steps, overlap_length(run.config.context.grid))
     except NotLoweredError as error:
         return str(error)
     return None

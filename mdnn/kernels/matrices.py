@@ -14,7 +14,7 @@ from mdnn.kernels.panel_packing import (
     pack_int8,
     single_codes,
 )
-from mdnn.kernels.weight_memory import aligned
+from mdnn.kernels.weight_memory import aligned_zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +98,15 @@ class Arrays:
     def vector(self, values, pad=True):
         """Returns the address of a float32 copy of a vector, padded to whole panels."""
         values = np.asarray(values, "float32").reshape(-1)
-        out = aligned((-(-len(values) // c.PANEL) * c.PANEL if pad else len(values),), "float32")
+        out = aligned_zeros(
+            (-(-len(values) // c.PANEL) * c.PANEL if pad else len(values),), "float32"
+        )
         out[: len(values)] = values
         return self.pointer(out)
 
     def array(self, values):
         """Returns the address of a contiguous float32 copy of an array."""
-        out = aligned(np.shape(values), "float32")
+        out = aligned_zeros(np.shape(values), "float32")
         out[...] = values
         return self.pointer(out)
 
@@ -195,6 +197,6 @@ def _scales(scales, turned, dtype):
     """Lays out scales as source/plan.h says, from `[outer, groups]`."""
     if turned:
         return bundled_rows(scales.astype(dtype, copy=False))
-    out = aligned(scales.T.shape, dtype)
+    out = aligned_zeros(scales.T.shape, dtype)
     out[...] = scales.T
     return out

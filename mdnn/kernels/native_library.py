@@ -59,11 +59,11 @@ def floats(array):
     return array.ctypes.data_as(_FLOATS)
 
 
-def integers(array):
+def int32_pointer(array):
     """Returns the pointer to a contiguous int32 array."""
     return array.ctypes.data_as(_INTS)
 
 
-def octets(array):
+def byte_pointer(array):
     """Returns the pointer to a contiguous array of bytes."""
     return array.ctypes.data_as(_BYTES)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 from mdnn.kernels import structures as c
-from mdnn.kernels.native_library import floats, integers, native_library, octets
+from mdnn.kernels.native_library import byte_pointer, floats, int32_pointer, native_library
 from mdnn.kernels.network_plan import NativePlan
 from mdnn.machine import cores
 
@@ -73,13 +73,13 @@ class NativeDecoder:
         group, count = _NativeGroup(self, 1, self.threads, chunk), len(tokens)
         hidden = np.zeros((count, self.plan.width), "float32")
         if targets is None:
-            group.evaluate(integers(tokens), None, count, floats(hidden), None, 0)
+            group.evaluate(int32_pointer(tokens), None, count, floats(hidden), None, 0)
             return hidden, None
         targets = np.ascontiguousarray(targets, "int32")
         scores = np.zeros((count, self.plan.classes), "float32")
         group.evaluate(
-            integers(tokens),
-            integers(targets),
+            int32_pointer(tokens),
+            int32_pointer(targets),
             count,
             floats(hidden),
             floats(scores),
@@ -127,7 +127,7 @@ class _Texts:
                 group.library.mdnn_text_start(
                     group.pointer,
                     number,
-                    integers(tokens),
+                    int32_pointer(tokens),
                     int(filled[text]),
                     ctypes.byref(sampling),
                 )
@@ -151,7 +151,9 @@ class _Texts:
             chosen = np.ascontiguousarray(active[members], "uint8")
             out = np.zeros((len(members), count, c.TOKEN_BYTES), "int32")
             if chosen.any():
-                group.library.mdnn_group_write(group.pointer, count, octets(chosen), integers(out))
+                group.library.mdnn_group_write(
+                    group.pointer, count, byte_pointer(chosen), int32_pointer(out)
+                )
             return out
 
         several = len(self.groups) > 1

@@ -3,8 +3,8 @@
 import numpy as np
 
 from mdnn.kernels import structures as c
-from mdnn.kernels.native_library import native_library, octets
-from mdnn.kernels.weight_memory import aligned
+from mdnn.kernels.native_library import byte_pointer, native_library
+from mdnn.kernels.weight_memory import aligned_zeros
 from mdnn.machine import cores
 
 LARGE = 1 << 20
@@ -15,7 +15,7 @@ def bundled(values, dtype):
     """Lays out `[lines, outputs]` as bundles `[lines, panels, 16]` one after another, flat."""
     lines, outputs = values.shape
     panels = -(-outputs // c.PANEL)
-    out = aligned((panels * lines * c.PANEL,), dtype)
+    out = aligned_zeros((panels * lines * c.PANEL,), dtype)
     for first in range(0, panels, c.BUNDLE):
         width = min(c.BUNDLE, panels - first) * c.PANEL
         some = values[:, first * c.PANEL : first * c.PANEL + width]
@@ -32,7 +32,7 @@ def bundled_rows(rows):
         return bundled(rows.T, rows.dtype)
     rows = np.ascontiguousarray(rows)
     outputs, lines = rows.shape
-    out = aligned((-(-outputs // c.PANEL) * lines * c.PANEL,), rows.dtype)
+    out = aligned_zeros((-(-outputs // c.PANEL) * lines * c.PANEL,), rows.dtype)
     places = rows.ctypes.data, rows.itemsize, lines, outputs, out.ctypes.data
     library.mdnn_pack_lines(*places, _threads(rows))
     return out
@@ -61,9 +61,9 @@ def pack_int4(codes):
         padded.reshape(-1, n_out)[:n_in] = codes
         shifts = np.arange(0, 32, 4, dtype="uint32")[:, None]
         return bundled(np.bitwise_or.reduce(padded << shifts, axis=1), "uint32")
-    words = aligned((-(-n_out // c.PANEL) * -(-n_in // 8) * c.PANEL,), "uint32")
+    words = aligned_zeros((-(-n_out // c.PANEL) * -(-n_in // 8) * c.PANEL,), "uint32")
     address = words.ctypes.data_as(library.mdnn_pack_int4.argtypes[3])
-    library.mdnn_pack_int4(octets(codes), n_in, n_out, address)
+    library.mdnn_pack_int4(byte_pointer(codes), n_in, n_out, address)
     return words
 
 
@@ -79,7 +79,7 @@ def pack_halves(codes, group):
         return pack_int4(single_codes(codes, group).T)
     codes = np.ascontiguousarray(codes)
     n_out, n_in = codes.shape[0], 2 * codes.shape[1]
-    words = aligned((-(-n_out // c.PANEL) * (n_in // 8) * c.PANEL,), "uint32")
+    words = aligned_zeros((-(-n_out // c.PANEL) * (n_in // 8) * c.PANEL,), "uint32")
     places = codes.ctypes.data, n_in, n_out, group, words.ctypes.data
     library.mdnn_pack_halves(*places, _threads(codes))
     return words

@@ -17,7 +17,7 @@ MAX_DECODERS = 4
 """Most decoders of a run that are kept; each has its weights."""
 
 
-def run_decoder(run, steps=None, overlap=1, rounded=False):
+def decoder_of_run(run, steps=None, overlap=1, rounded=False):
     """Returns the `NativeDecoder` of a run, the same while number of steps and rounding are equal.
 
     Args:

@@ -49,7 +49,7 @@ def _mapped(size):
 _BLOCKS = _Blocks()
 
 
-def aligned(shape, dtype):
+def aligned_zeros(shape, dtype):
     """Returns zeros that begin at a multiple of 64 bytes.
 
     Args:

@@ -7,7 +7,13 @@ from keras import ops
 from mdnn.errors import MdnnError
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.multidim_dense import MultidimDense
-from mdnn.paper.weight_checks import check_axis, check_grid, check_size, check_weights, check_word
+from mdnn.paper.weight_checks import (
+    check_axis,
+    check_grid,
+    check_weights,
+    known_word,
+    positive_size,
+)
 
 
 class GridLayer(keras.layers.Layer):
@@ -95,9 +101,9 @@ class LineageLayer(GridLayer):
         **kwargs,
     ):
         super().__init__(shape, **kwargs)
-        check_word("execution", execution, ("parallel", "sequential", "single"))
-        check_word("sequential_order", sequential_order, ("ascending", "descending"))
-        check_word("self_connection", self_connection, ("each", "once", "none"))
+        known_word("execution", execution, ("parallel", "sequential", "single"))
+        known_word("sequential_order", sequential_order, ("ascending", "descending"))
+        known_word("self_connection", self_connection, ("each", "once", "none"))
         self.mode = list(mode) if isinstance(mode, (list, tuple)) else [mode]
         self.execution = execution
         self.sequential_order = sequential_order
@@ -122,7 +128,7 @@ class LineageLayer(GridLayer):
         """Validates `mode` and returns one word per axis."""
         n = len(self.shape)
         for word in self.mode:
-            check_word("mode", word, ("separate", "shared"))
+            known_word("mode", word, ("separate", "shared"))
         if len(self.mode) not in (1, n):
             raise MdnnError(
                 f"Expected `mode` to be one word or a list of 1 or {n} words for {n} axes. "
@@ -134,7 +140,7 @@ class LineageLayer(GridLayer):
         """Validates `single_axis` and `axis_output`; returns the mixed axes, negative numbers."""
         if self.execution == "single":
             if self.axis_output is not None:
-                self.axis_output = check_size("axis_output", self.axis_output)
+                self.axis_output = positive_size("axis_output", self.axis_output)
             return [check_axis(self.single_axis, len(self.shape), "single_axis")]
         for name in ("single_axis", "axis_output"):
             if getattr(self, name) is not None:

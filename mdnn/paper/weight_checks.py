@@ -7,14 +7,14 @@ import numpy as np
 from mdnn.errors import MdnnError
 
 
-def check_word(name, word, words):
+def known_word(name, word, words):
     """Returns `word`, or raises `MdnnError` if it is not one of `words`."""
     if not isinstance(word, str) or word not in words:
         raise MdnnError(f"Expected `{name}` to be one of {', '.join(words)}. Received: {word!r}")
     return word
 
 
-def check_size(name, size):
+def positive_size(name, size):
     """Returns a positive size as an int, or raises `MdnnError`."""
     try:
         number = 0 if isinstance(size, bool) else index(size)

@@ -34,7 +34,7 @@ def network_facts(config, words=(), model=None):
     model = model or build(config, words or placeholder_words(config))
     positions = config.context.positions
     layers = [_layer(layer) for layer in model.layers]
-    operations, values = counted(model)
+    operations, values = operations_and_values(model)
     return {
         "grid": list(config.context.grid),
         "positions": positions,
@@ -55,7 +55,7 @@ def placeholder_words(config):
     ]
 
 
-def counted(model):
+def operations_and_values(model):
     """Returns the multiply-adds of a network for one context, and the values that it writes."""
     operations = sum(_layer(layer)["operations"] for layer in model.layers)
     return operations, sum(_values(layer) for layer in model.layers)
@@ -68,13 +68,13 @@ def _affordable(operations):
 
 def _layer(layer):
     shape = _shape(layer)
-    counted = hasattr(layer, "operations")
+    operations_and_values = hasattr(layer, "operations")
     return {
         "name": layer.name,
         "kind": type(layer).__name__,
         "shape": list(shape[1:]),
         "parameters": layer.count_params(),
-        "operations": int(layer.operations(_input_shape(layer))) if counted else 0,
+        "operations": int(layer.operations(_input_shape(layer))) if operations_and_values else 0,
     }
 
 

@@ -20,7 +20,7 @@ from keras import ops
 
 from mdnn.config.schema import option, parse
 from mdnn.errors import MdnnError, did_you_mean
-from mdnn.runs.quantization_search import quantize, storage_format, turns
+from mdnn.runs.quantization_search import best_codes, storage_format, turns
 from mdnn.runs.safetensors_io import check_arrays
 
 DTYPES = ("int8", "int4", "float16")
@@ -78,7 +78,7 @@ def check_dtype(dtype):
         raise MdnnError(f"--to: unknown {dtype!r}{known}")
 
 
-def pack(arrays, dtype):
+def pack_weights(arrays, dtype):
     """Quantizes the arrays of a weights file.
 
     Args:
@@ -104,7 +104,7 @@ def pack(arrays, dtype):
         if own == "float16":
             packed[name] = array.astype("float16")
         else:
-            packed[name], packed[f"{name}:scales"], turned = quantize(
+            packed[name], packed[f"{name}:scales"], turned = best_codes(
                 array, own, turns(name, array)
             )
         stored[name] = Stored(own, tuple(array.shape), turned).to_dict()
@@ -133,7 +133,7 @@ def packed_dtype(about):
     return about.get(_DTYPE, "float32")
 
 
-def unpack(arrays, about, where, expected=None):
+def unpack_weights(arrays, about, where, expected=None):
     """Expands the arrays stored by `pack` to float32; other arrays are returned unchanged.
 
     Args:

@@ -49,7 +49,7 @@ def turns(name, array):
     return (False,) if is_table else (True,)
 
 
-def quantize(array, dtype, tried=(False, True)):
+def best_codes(array, dtype, tried=(False, True)):
     """Returns codes, scales and `turned` with the smaller squared error among `tried`."""
     candidates = []
     for turned in tried:

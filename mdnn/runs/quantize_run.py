@@ -6,10 +6,10 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.files import making
 from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
-from mdnn.runs.quantization import check_dtype, pack
+from mdnn.runs.quantization import check_dtype, pack_weights
 from mdnn.runs.run_files import WEIGHTS, write_about
 from mdnn.runs.run_folder import open_run
-from mdnn.runs.safetensors_io import named, write_arrays
+from mdnn.runs.safetensors_io import arrays_by_path, write_arrays
 
 
 def quantize(run, to="int8", out=None):
@@ -33,7 +33,7 @@ def quantize(run, to="int8", out=None):
             do not fit its config, or `out` already exists.
     """
     run, out = check_quantize(run, to, out)
-    arrays, about = pack(named(run.model.weights), to)
+    arrays, about = pack_weights(arrays_by_path(run.model.weights), to)
     statistics = None
     if run.path is not None and (Path(run.path) / ITEMS).is_file():
         statistics = read_item_statistics(run.path)

@@ -8,7 +8,7 @@ from mdnn.config.growing import stage_configs
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
 from mdnn.files import read_text, write_text
-from mdnn.runs.quantization import packed_dtype, unpack
+from mdnn.runs.quantization import packed_dtype, unpack_weights
 from mdnn.runs.safetensors_io import StoredArrays, assign, opened, spec_of, write_arrays
 from mdnn.safety.saved_model_ops import is_saved_model
 from mdnn.strict_json import MAX_JSON_BYTES, read_json
@@ -143,5 +143,5 @@ def read_weights(variables, path):
     with opened(path) as file:
         small = packed_dtype(file.metadata() or {}) != "float32"
     with StoredArrays(path, None if small else expected) as arrays:
-        values = unpack(dict(arrays), arrays.about, path, expected) if small else arrays
+        values = unpack_weights(dict(arrays), arrays.about, path, expected) if small else arrays
         assign(variables, values, path)

@@ -18,7 +18,7 @@ CHECK = "crc32"
 """Metadata key of the check sum over all other contents of the file."""
 
 
-def named(variables):
+def arrays_by_path(variables):
     """Returns variables as a dict from their paths to numpy arrays."""
     return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
 

@@ -1,6 +1,6 @@
 """Draws a network's answers to a few item prompts as one picture."""
 
-from mdnn.datasets.items.example import load
+from mdnn.datasets.items.example import load_item
 from mdnn.datasets.random_bits import VALIDATION, raw_bits
 from mdnn.tokens.items import Item
 from mdnn.tokens.modalities import modality
@@ -56,7 +56,9 @@ def sample_draws(lines, prompts, seed, order):
         bits = raw_bits(seed, number, line.draws, VALIDATION)
         if line.order_of(order) == "pairs":
             parts = [line.parts[part] for part in line.pairs[number % len(line.pairs)]]
-            drawn.append([load(part[int(bits[k]) % len(part)]) for k, part in enumerate(parts)])
+            drawn.append(
+                [load_item(part[int(bits[k]) % len(part)]) for k, part in enumerate(parts)]
+            )
         else:
             drawn.append(line.draw(bits, order)[0])
     return drawn

@@ -12,7 +12,7 @@ import numpy as np
 from mdnn.config.built_in_tasks import ITEM_RULES
 from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.batches.item_batches import ItemBatches, item_windows
-from mdnn.datasets.items.example import load
+from mdnn.datasets.items.example import load_item
 from mdnn.datasets.items.item_splits import open_dataset
 from mdnn.datasets.text.text_sources import DIGITS
 from mdnn.errors import MdnnError
@@ -107,7 +107,9 @@ class ItemTask(Task):
         size = self.config.tokens.words
         if self._words is not None or not size:
             return tuple(self._words or ())
-        items = (load(entry) for line in self.splits.train for part in line.parts for entry in part)
+        items = (
+            load_item(entry) for line in self.splits.train for part in line.parts for entry in part
+        )
         text = "\n".join(item.value for item in items if isinstance(item.value, str))
         return tuple(word_table(text, size))
 
@@ -243,7 +245,7 @@ def item_statistics(lines, tokenizer):
         from kinds of pictures and videos to lists of shapes, most frequent first.
     """
     longest, shapes = {}, {}
-    for item in (load(entry) for line in lines for part in line.parts for entry in part):
+    for item in (load_item(entry) for line in lines for part in line.parts for entry in part):
         longest[item.kind] = max(longest.get(item.kind, 0), tokenizer.count(item))
         if not modality(item.kind).flat:
             shape = modality(item.kind).token_shape(item.value, tokenizer)

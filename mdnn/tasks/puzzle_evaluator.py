@@ -19,7 +19,7 @@ QUICK_PUZZLES = 256
 MAX_SIZES = 8
 
 
-def check_size(kind, config):
+def check_puzzle_size(kind, config):
     """Refuses puzzles of a size that the network does not support.
 
     Args:
@@ -115,7 +115,7 @@ class PuzzleEvaluator:
             unknown position) and `mean_steps` (mean number of refeed steps).
         """
         answers, nll, taken = self.answers(data, progress, adaptive)
-        return counted(*data, answers, nll) | {"mean_steps": float(taken.mean())}
+        return puzzle_metrics(*data, answers, nll) | {"mean_steps": float(taken.mean())}
 
     def quick(self, data):
         """Returns the loss on the first puzzles.
@@ -164,7 +164,7 @@ class PuzzleEvaluator:
                 change[stiller] = moved[stiller]
         return [
             {"steps": steps}
-            | counted(kind, puzzles, solutions, answers, nll)
+            | puzzle_metrics(kind, puzzles, solutions, answers, nll)
             | {"change": float(change.mean())}
             for steps, (answers, nll, change) in best.items()
         ]
@@ -189,7 +189,7 @@ def read(kind, puzzles, solutions, scores):
     return np.where(asked, chosen, puzzles).astype(puzzles.dtype), nll
 
 
-def counted(kind, puzzles, solutions, answers, nll):
+def puzzle_metrics(kind, puzzles, solutions, answers, nll):
     """Returns the metrics of answers; see `PuzzleEvaluator.metrics`."""
     asked = kind.asked(puzzles)
     return {

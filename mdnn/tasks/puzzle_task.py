@@ -14,7 +14,7 @@ from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
 from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
 from mdnn.tasks.base import Task
 from mdnn.tasks.batch_evaluator import cached_evaluator
-from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_size
+from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_puzzle_size
 from mdnn.tasks.puzzle_feed import CarriedPuzzles, VariableDepthPuzzles
 from mdnn.tokens.symbols import puzzle_source
 
@@ -54,7 +54,7 @@ class PuzzleTask(Task):
             data.loops,
             encoding=data.encoding,
         )
-        check_size(corpus.task, self.config)
+        check_puzzle_size(corpus.task, self.config)
         return corpus
 
     @functools.cached_property
@@ -80,7 +80,7 @@ class PuzzleTask(Task):
         options = (data.givens, data.loops) if same else ((), 0.0)
         share = data.validation if path is None else 0.0
         corpus = open_puzzles(source, share, 0, *options, expected, data.encoding)
-        check_size(corpus.task, self.config)
+        check_puzzle_size(corpus.task, self.config)
         return corpus.task, *corpus.held.different(data.validation_size if path is None else 10**9)
 
     def check_data(self, data):

@@ -59,7 +59,7 @@ def sections_of(model, optimizer):
     }
 
 
-def save(path, sections, progress, keep=1):
+def write_checkpoint(path, sections, progress, keep=1):
     """Writes a checkpoint into a run folder, then removes superseded checkpoints.
 
     Args:

@@ -6,7 +6,7 @@ import pathlib
 from mdnn.errors import MdnnError
 from mdnn.runs.origin import read_origin, write_origin
 from mdnn.runs.run_folder import Run, open_run
-from mdnn.runs.safetensors_io import named, spec_of
+from mdnn.runs.safetensors_io import arrays_by_path, spec_of
 from mdnn.training import checkpoint
 
 MOST_NAMED = 3
@@ -39,7 +39,7 @@ class Start:
     def arrays(self):
         """Returns the values to start with: a dict from names as in `sections_of`, flattened."""
         if not self.optimizer:
-            values = named(self.run.model.weights)
+            values = arrays_by_path(self.run.model.weights)
             return {f"model/{name}": array for name, array in values.items()}
         arrays, _ = checkpoint.read_newest(self.run.path)
         wanted = ("model/", "optimizer/")
@@ -123,7 +123,7 @@ def take_start(start, sections):
     variables = {
         f"{part}/{name}": variable for part in wanted for name, variable in sections[part].items()
     }
-    check_fit(
+    check_shapes(
         {name: tuple(array.shape) for name, array in arrays.items()},
         {name: shape for name, (_, shape) in spec_of(variables).items()},
         start.name,
@@ -132,7 +132,7 @@ def take_start(start, sections):
         variable.assign(arrays[name])
 
 
-def check_fit(theirs, ours, name):
+def check_shapes(theirs, ours, name):
     """Refuses weights that do not fit.
 
     Args:

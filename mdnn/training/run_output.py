@@ -56,7 +56,7 @@ class RunOutput:
         self.step.sync()
         sync(self.run.path)
         keep = self.run.config.train.checkpoints.keep
-        checkpoint.save(self.run.path, self.sections(), self.progress, keep)
+        checkpoint.write_checkpoint(self.run.path, self.sections(), self.progress, keep)
 
     def _sample(self, title):
         """Generates a sample into `samples/` if `train.sample` is set."""

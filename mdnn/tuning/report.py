@@ -24,7 +24,7 @@ def trial_words(row):
     return f"{values}: {row['loss']:.4f} nats, {row['state']} after {row['seconds']:.0f} s"
 
 
-def table(choices, rows):
+def trial_table(choices, rows):
     """Returns the rows as lines of a table, best first.
 
     Args:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import mdnn
 from mdnn.cli import comparison
-from mdnn.cli.comparison import speeds, table
+from mdnn.cli.comparison import comparison_table, speeds
 from mdnn.tasks.text_task import TextTask
 
 
@@ -52,11 +52,11 @@ def test_table():
             "speed": 1234.5,
         },
     ]
-    assert table(rows) == [
+    assert comparison_table(rows) == [
         "weights        bytes   of it mode             nats/character     cost  characters/s",
         "float32    3,000,000  100.0% autoregressive           1.2500                     99",
         "                             parallel                 2.0000",
         "int4         500,000   16.7% autoregressive           1.2600   +0.80%         1,234",
         "                             parallel                 1.9900   -0.50%",
     ]
-    assert table(rows[:1], "unit")[0].split()[-2:] == ["cost", "units/s"]
+    assert comparison_table(rows[:1], "unit")[0].split()[-2:] == ["cost", "units/s"]

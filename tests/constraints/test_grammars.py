@@ -11,7 +11,7 @@ from mdnn.chat.tool_specs import ToolSpec
 from mdnn.constraints import automaton as automata
 from mdnn.constraints.automaton import compile_expression
 from mdnn.constraints.call_expressions import answer_expression
-from mdnn.constraints.expressions import EMPTY, TextUntil, literal
+from mdnn.constraints.expressions import EMPTY, TextUntil, literal_expression
 from mdnn.constraints.json_schemas import schema_expression
 from mdnn.constraints.number_ranges import integers
 from mdnn.constraints.regular_expressions import parse_regex
@@ -256,7 +256,9 @@ def test_schemas_that_are_nested_too_deeply():
 
 
 def test_a_text_up_to_a_mark():
-    automaton = compile_expression(TextUntil((("<end>", EMPTY), ("<<call", literal("!")))))
+    automaton = compile_expression(
+        TextUntil((("<end>", EMPTY), ("<<call", literal_expression("!"))))
+    )
     for text, fits in (
         ("<end>", True),
         ("a<en<end>", True),

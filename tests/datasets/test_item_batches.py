@@ -7,7 +7,7 @@ import pytest
 
 from mdnn.config.data_tables import Context
 from mdnn.config.training_tables import Objectives
-from mdnn.datasets.batches.item_batches import ItemBatches, check_fit, item_windows
+from mdnn.datasets.batches.item_batches import ItemBatches, check_lengths, item_windows
 from mdnn.datasets.batches.item_contexts import SPARE
 from mdnn.datasets.items.example import Example
 from mdnn.errors import MdnnError
@@ -319,7 +319,7 @@ def test_cut_items(objectives):
 
 def test_the_longest_of_each_kind():
     context = Context((64,))
-    assert check_fit(LINES, TOKENIZER, context) == {"text": 5, "grey": 6, "audio": 7}
+    assert check_lengths(LINES, TOKENIZER, context) == {"text": 5, "grey": 6, "audio": 7}
 
 
 @pytest.mark.parametrize(

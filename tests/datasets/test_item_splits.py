@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mdnn.datasets import open_dataset
-from mdnn.datasets.items.digits import WORDS, to_grey
+from mdnn.datasets.items.digits import WORDS, grey_levels
 from mdnn.datasets.items.example import Example
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
@@ -114,7 +114,9 @@ def test_digits_are_all_there_once():
         assert len(held.parts[1]) == round(count * 0.2)
         assert len(train.parts[1]) == count - len(held.parts[1])
         pictures += [(item.value.tobytes(), digit) for item in train.parts[1] + held.parts[1]]
-    expected = zip((to_grey(image).tobytes() for image in data.images), data.target, strict=True)
+    expected = zip(
+        (grey_levels(image).tobytes() for image in data.images), data.target, strict=True
+    )
     assert collections.Counter(pictures) == collections.Counter(expected)
 
 
@@ -133,8 +135,8 @@ def test_the_seed_chooses_the_split():
 
 def test_grey_levels():
     levels = np.arange(17.0)
-    assert to_grey(levels).dtype == np.uint8
-    assert (to_grey(levels)[0], to_grey(levels)[16]) == (0, 255)
+    assert grey_levels(levels).dtype == np.uint8
+    assert (grey_levels(levels)[0], grey_levels(levels)[16]) == (0, 255)
 
 
 def test_digits_without_scikit_learn(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mdnn.datasets import open_dataset, read_text
-from mdnn.datasets.items.example import FileItem, load
+from mdnn.datasets.items.example import FileItem, load_item
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.errors import MdnnError
 from mdnn.tokens.items import Item
@@ -76,7 +76,7 @@ def refused(folder, *lines):
 def only(folder, part):
     """Returns the items of a manifest's only part."""
     (line,) = read_manifest(write(folder, items(part)))
-    return [load(entry) for entry in line.parts[0].entries]
+    return [load_item(entry) for entry in line.parts[0].entries]
 
 
 def test_every_kind_of_part(folder):
@@ -150,7 +150,7 @@ def test_files_are_read_when_first_needed_and_kept(folder):
     Image.fromarray(GREY).save(folder / "a.png")
     item = entry.read()
     (folder / "a.png").unlink()
-    assert entry.read() is load(entry) is item
+    assert entry.read() is load_item(entry) is item
 
 
 def test_sounds_are_resampled(folder):

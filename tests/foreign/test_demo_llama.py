@@ -11,7 +11,7 @@ def test_table():
         "float16": {"file": 200e6, "memory": 800e6, "speed": 10.0},
         "int4": {"file": 50e6, "memory": 200e6, "speed": 30.0},
     }
-    assert demo_llama.table(rows) == [
+    assert demo_llama.format_table(rows) == [
         "                     file           memory         tokens/s",
         "float16     200 MB (1.00)    800 MB (1.00)      10.0 (1.00)",
         "int4         50 MB (0.25)    200 MB (0.25)      30.0 (3.00)",

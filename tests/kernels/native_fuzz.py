@@ -15,7 +15,7 @@ from native_networks import NETWORKS, text_network
 import mdnn
 from mdnn.generation.windows import encode_prompts, overlap_length
 from mdnn.kernels.native_texts import native_decoder
-from mdnn.kernels.run_plan import run_decoder
+from mdnn.kernels.run_plan import decoder_of_run
 from mdnn.runs.run_folder import open_run
 from mdnn.tokens.characters import TextTokenizer
 
@@ -42,7 +42,7 @@ def fuzz(seconds, seed):
             dtype = str(rng.choice(["float16", "int8", "int4"]))
             run = open_run(mdnn.quantize(network, dtype, out=pathlib.Path(folder) / "small"))
             decoders += [
-                run_decoder(run, overlap=overlap_length(network.grid), rounded=rounded)
+                decoder_of_run(run, overlap=overlap_length(network.grid), rounded=rounded)
                 for rounded in (False, True)
             ]
         # Building a network takes longer than what is checked of it.

@@ -114,15 +114,15 @@ def test_the_verdict(tmp_path):
 
 def test_a_targets_answer_is_right(tmp_path):
     """Of scores that say the solution every puzzle is exact."""
-    from mdnn.models.thinking.deep_supervision import exact
+    from mdnn.models.thinking.deep_supervision import solved
 
     _, batch, _ = made(tmp_path)
     scores = keras.ops.one_hot(batch["targets"][..., 1], 32)
-    assert (to_numpy(exact(batch, scores)) == 1).all()
+    assert (to_numpy(solved(batch, scores)) == 1).all()
     position = np.argmax(batch["asked"][3])
     wrong = np.array(to_numpy(scores))
     wrong[3, position] = np.roll(wrong[3, position], 1)
-    assert to_numpy(exact(batch, keras.ops.convert_to_tensor(wrong))).tolist() == [
+    assert to_numpy(solved(batch, keras.ops.convert_to_tensor(wrong))).tolist() == [
         float(k != 3) for k in range(8)
     ]
 

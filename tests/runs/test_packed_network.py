@@ -16,7 +16,7 @@ from mdnn.runs.packed_words import (
     rows_product,
 )
 from mdnn.runs.quantization import Stored, expanded
-from mdnn.runs.quantization_search import quantize
+from mdnn.runs.quantization_search import best_codes
 from mdnn.runs.run_folder import open_run
 
 pytestmark = pytest.mark.skipif(
@@ -37,7 +37,7 @@ def test_products_of_codes(dtype, turned, offsets):
     if offsets and dtype == "int8":
         return
     array = RNG.standard_normal((128, 64)).astype("float32")
-    codes, scales, _ = quantize(array, dtype, (turned,))
+    codes, scales, _ = best_codes(array, dtype, (turned,))
     arrays = [codes, scales]
     if offsets:
         arrays.append(RNG.standard_normal(scales.shape).astype("float32"))

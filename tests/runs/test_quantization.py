@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdnn import MdnnError
-from mdnn.runs.quantization import DTYPES, check_dtype, pack, packed_dtype, unpack
+from mdnn.runs.quantization import DTYPES, check_dtype, pack_weights, packed_dtype, unpack_weights
 from mdnn.runs.quantization_search import GROUP
 
 
@@ -15,8 +15,8 @@ def normal(*shape, seed=0, scale=1.0):
 
 
 def there_and_back(arrays, dtype):
-    packed, about = pack(arrays, dtype)
-    found = unpack(packed, about, "file")
+    packed, about = pack_weights(arrays, dtype)
+    found = unpack_weights(packed, about, "file")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
@@ -41,7 +41,7 @@ def test_each_weight_is_within_half_a_step(dtype):
     """Of 8 bits always; of 4 bits unless its group's scale was searched into clipping it."""
     array = normal(128, 64)
     packed, found = there_and_back({"kernel": array}, dtype)
-    stored = json.loads(pack({"kernel": array}, dtype)[1]["stored"])["kernel"]
+    stored = json.loads(pack_weights({"kernel": array}, dtype)[1]["stored"])["kernel"]
     turned = stored["turned"]
     steps = np.abs(packed["kernel:scales"].astype("float32"))
     errors, values = (
@@ -58,10 +58,10 @@ def test_groups_run_where_weights_are_alike():
     """Outputs of very different sizes, then inputs: each has scales of its own."""
     sizes = np.geomspace(0.01, 10, 64, dtype="float32")
     by_output, by_input = normal(64, 64) * sizes, normal(64, 64) * sizes[:, None]
-    packed, about = pack({"a": by_output, "b": by_input}, "int4")
+    packed, about = pack_weights({"a": by_output, "b": by_input}, "int4")
     stored = json.loads(about["stored"])
     assert [stored[name]["turned"] for name in "ab"] == [True, False]
-    found = unpack(packed, about, "file")
+    found = unpack_weights(packed, about, "file")
     for name, array, axis in (("a", by_output, 0), ("b", by_input, 1)):
         error = np.square(found[name] - array).sum(axis) / np.square(array).sum(axis)
         assert np.sqrt(error).max() < 0.15
@@ -95,7 +95,7 @@ def test_zeros(dtype):
 
 @pytest.mark.parametrize(("dtype", "bits"), [("float16", 16), ("int8", 8.25), ("int4", 4.5)])
 def test_bytes(dtype, bits):
-    packed, _ = pack({"kernel": normal(128, 256)}, dtype)
+    packed, _ = pack_weights({"kernel": normal(128, 256)}, dtype)
     assert sum(array.nbytes for array in packed.values()) == 128 * 256 * bits / 8
 
 
@@ -114,7 +114,7 @@ def test_what_is_stored_how():
     }
     of_dtype = {}
     for dtype in DTYPES:
-        _, about = pack(arrays, dtype)
+        _, about = pack_weights(arrays, dtype)
         assert packed_dtype(about) == dtype
         stored = json.loads(about["stored"])
         of_dtype[dtype] = [stored[name]["dtype"] if name in stored else None for name in arrays]
@@ -130,15 +130,15 @@ def test_what_is_stored_how():
 def test_weights_as_they_are():
     arrays = {"kernel": normal(64, 64)}
     assert packed_dtype({}) == "float32"
-    assert unpack(arrays, {"step": "7"}, "file") == arrays
+    assert unpack_weights(arrays, {"step": "7"}, "file") == arrays
 
 
 def test_many_groups(monkeypatch):
     """A large array is worked on in parts, which give what the whole gives."""
     array = normal(90, 70)
-    whole, _ = pack({"kernel": array}, "int4")
+    whole, _ = pack_weights({"kernel": array}, "int4")
     monkeypatch.setattr("mdnn.runs.quantization_search._ROWS", 7)
-    parts, _ = pack({"kernel": array}, "int4")
+    parts, _ = pack_weights({"kernel": array}, "int4")
     for name, stored in whole.items():
         np.testing.assert_array_equal(parts[name], stored)
 
@@ -150,7 +150,7 @@ def test_unknown_dtypes():
         "--to: unknown 'in4' (did you mean 'int4'?); known: int8, int4, float16"
     )
     with pytest.raises(MdnnError, match="unknown 7; known"):
-        pack({}, 7)
+        pack_weights({}, 7)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -158,7 +158,7 @@ def test_no_finite_numbers(value):
     array = normal(64, 64)
     array[3, 5] = value
     with pytest.raises(MdnnError, match="'a/kernel' holds values that are not finite"):
-        pack({"a/kernel": array}, "int8")
+        pack_weights({"a/kernel": array}, "int8")
 
 
 FOUND = "found uint8 (128, 16) with scales float16 (128,)"
@@ -202,11 +202,11 @@ def said(**other):
     ],
 )
 def test_arrays_that_are_not_as_is_said(change, message):
-    arrays, about = pack({"kernel": normal(64, 64)}, "int4")
+    arrays, about = pack_weights({"kernel": normal(64, 64)}, "int4")
     stored = json.loads(about["stored"])
     change(arrays, stored)
     with pytest.raises(MdnnError) as error:
-        unpack(arrays, about | {"stored": json.dumps(stored)}, "file")
+        unpack_weights(arrays, about | {"stored": json.dumps(stored)}, "file")
     assert str(error.value).startswith("file")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -222,25 +222,27 @@ def test_arrays_that_are_not_as_is_said(change, message):
     ],
 )
 def test_damaged_metadata(other, message):
-    arrays, about = pack({"kernel": normal(64, 64)}, "int8")
+    arrays, about = pack_weights({"kernel": normal(64, 64)}, "int8")
     with pytest.raises(MdnnError) as error:
-        unpack(arrays, about | other, "file")
+        unpack_weights(arrays, about | other, "file")
     assert str(error.value).startswith(message)
 
 
 def test_no_metadata():
-    arrays, about = pack({"kernel": normal(64, 64)}, "int8")
+    arrays, about = pack_weights({"kernel": normal(64, 64)}, "int8")
     del about["stored"]
     with pytest.raises(MdnnError, match="does not say how"):
-        unpack(arrays, about, "file")
+        unpack_weights(arrays, about, "file")
 
 
 def test_what_is_not_expected_is_refused_before_it_is_made(monkeypatch):
-    packed, about = pack({"kernel": np.ones((64, 64), "float32")}, "int8")
+    packed, about = pack_weights({"kernel": np.ones((64, 64), "float32")}, "int8")
     right = {"kernel": ("float32", (64, 64))}
-    np.testing.assert_allclose(unpack(packed, about, "file", right)["kernel"], 1.0, rtol=0.02)
+    np.testing.assert_allclose(
+        unpack_weights(packed, about, "file", right)["kernel"], 1.0, rtol=0.02
+    )
     monkeypatch.setattr("mdnn.runs.quantization.expand", None)
     with pytest.raises(MdnnError, match=r"file: expected 'kernel' as float32 \(64, 32\), found"):
-        unpack(packed, about, "file", {"kernel": ("float32", (64, 32))})
+        unpack_weights(packed, about, "file", {"kernel": ("float32", (64, 32))})
     with pytest.raises(MdnnError, match="file lacks weight 'other'"):
-        unpack(packed, about, "file", right | {"other": ("float32", (1,))})
+        unpack_weights(packed, about, "file", right | {"other": ("float32", (1,))})

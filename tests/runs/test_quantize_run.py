@@ -12,10 +12,10 @@ from networks import make_config, mix, randomize
 import mdnn
 from mdnn import MdnnError, build
 from mdnn.runs.item_statistics import write_item_statistics
-from mdnn.runs.quantization import DTYPES, pack, unpack
+from mdnn.runs.quantization import DTYPES, pack_weights, unpack_weights
 from mdnn.runs.run_files import weights_dtype, write_run
 from mdnn.runs.run_folder import open_run
-from mdnn.runs.safetensors_io import named, read_arrays, write_arrays
+from mdnn.runs.safetensors_io import arrays_by_path, read_arrays, write_arrays
 
 WORDS = ("the", "naïve", "日本")
 CONFIG = make_config(
@@ -57,11 +57,11 @@ def test_a_small_run_is_its_model_packed(run, model, dtype):
     assert (weights_dtype(run), weights_dtype(small)) == ("float32", dtype)
     opened = open_run(small)
     assert (opened.config, opened.words, opened.dtype) == (CONFIG, WORDS, dtype)
-    packed, about = pack(named(model.weights), dtype)
+    packed, about = pack_weights(arrays_by_path(model.weights), dtype)
     assert read_arrays(small / "model.safetensors")[0].keys() == packed.keys()
-    expected = unpack(packed, about, "")
-    found = named(opened.model.weights)
-    assert found.keys() == expected.keys() == named(model.weights).keys()
+    expected = unpack_weights(packed, about, "")
+    found = arrays_by_path(opened.model.weights)
+    assert found.keys() == expected.keys() == arrays_by_path(model.weights).keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
     kernel = next(name for name in packed if name.endswith("feedforward/dense_in/kernel"))

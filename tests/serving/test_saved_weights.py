@@ -8,7 +8,7 @@ import mdnn
 from mdnn.runs.quantization import DTYPES
 from mdnn.runs.run_files import WEIGHTS
 from mdnn.runs.run_folder import open_run
-from mdnn.runs.safetensors_io import named, read_arrays
+from mdnn.runs.safetensors_io import arrays_by_path, read_arrays
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are TensorFlow's", allow_module_level=True)
@@ -41,7 +41,7 @@ def test_the_network_is_run_with_what_is_held(small):
     tokens[:, :5] = small.tokenizer.tokens(small.tokenizer.ids("The c"))
     # The network's own weights are not looked at: they are put out of the way.
     scores = np.asarray(small.model({"tokens": tokens, "targets": None}))
-    own = list(named(small.model.weights).values())
+    own = list(arrays_by_path(small.model.weights).values())
     for weight in small.model.weights:
         weight.assign(weight * np.nan)
     assert np.isnan(small.model({"tokens": tokens, "targets": None})).all()

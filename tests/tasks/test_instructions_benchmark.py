@@ -37,19 +37,19 @@ def benchmarks(monkeypatch):
 def test_the_rules():
     from instructions_data import INSTRUCTIONS, RULES, SPOKEN, changed
 
-    from mdnn.datasets.items.digits import WORDS, to_grey
+    from mdnn.datasets.items.digits import WORDS, grey_levels
 
     levels = np.random.default_rng(0).integers(0, 17, (8, 8))
     levels[0, :3] = 3, 9, 4
-    found = {name: changed(to_grey(levels), name) for name in RULES}
-    assert (found["mirror"][0, -3:] == to_grey(np.array([4, 9, 3]))).all()
+    found = {name: changed(grey_levels(levels), name) for name in RULES}
+    assert (found["mirror"][0, -3:] == grey_levels(np.array([4, 9, 3]))).all()
     # Clockwise: the first row becomes the last column.
-    assert (found["turn"][:3, -1] == to_grey(np.array([3, 9, 4]))).all()
-    assert (found["invert"] == to_grey(16 - levels)).all()
-    assert (found["bolder"][0, :3] == to_grey(np.array([3, 9, 9]))).all()
+    assert (found["turn"][:3, -1] == grey_levels(np.array([3, 9, 4]))).all()
+    assert (found["invert"] == grey_levels(16 - levels)).all()
+    assert (found["bolder"][0, :3] == grey_levels(np.array([3, 9, 9]))).all()
     for name in RULES:
         assert (found[name].dtype, found[name].shape) == ("uint8", (8, 8))
-        assert set(np.unique(found[name])) <= set(to_grey(np.arange(17)))
+        assert set(np.unique(found[name])) <= set(grey_levels(np.arange(17)))
     assert [WORDS[SPOKEN[name]] for name in INSTRUCTIONS] == ["one", "two", "three", "four", "five"]
 
 

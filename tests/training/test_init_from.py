@@ -90,7 +90,9 @@ def test_it_learns_the_new_text(tmp_path, config, tiny_run):
 def test_killed_before_the_first_checkpoint(tmp_path, monkeypatch, config, tiny_run):
     """The record says where to begin again; without that run, one line does."""
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            checkpoint, "write_checkpoint", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             mdnn.train(config, tmp_path / "run", show=False, init_from=tiny_run)
     assert checkpoint.newest(tmp_path / "run") is None

@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import sys
 
-from mdnn.cli.demos.demo_text import TRAINED, command, failed, missing, new_run, shown
+from mdnn.cli.demos.demo_text import TRAINED, command, failed, missing, new_run, run_and_report
 
 CONFIG = "digits-small"
 SHEET = "answers.png"
@@ -36,7 +36,7 @@ def main(config=CONFIG, folder="runs"):
     if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
     print(f"\nThe loss curve is a picture: {run / 'loss.png'}", flush=True)
-    if status := shown(_show, run):
+    if status := run_and_report(_show, run):
         return status
     print(
         f"""
@@ -84,7 +84,9 @@ def _show(run):
         part = slice(start, start + SHOWN)
         print(_side_by_side(firsts[part]))
         for mode, answers in named.items():
-            print(_labels(f"{printable(answer)}, {MODES[mode]}" for answer in answers[part]))
+            print(
+                _labels(f"{replace_unprintable(answer)}, {MODES[mode]}" for answer in answers[part])
+            )
         print()
     print("The network is given a word; its pictures, and one written by hand:\n")
     heads = [*(MODES[mode] for mode in modes), "by hand"]
@@ -143,7 +145,7 @@ def _labels(words):
     return GAP.join(f"{word:16.16}" for word in words).rstrip()
 
 
-def printable(text):
+def replace_unprintable(text):
     """Returns a generated text with unprintable characters replaced by U+FFFD."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text) or "(nothing)"
 

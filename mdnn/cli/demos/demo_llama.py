@@ -56,7 +56,7 @@ def main(path=None, folder="runs"):
             sys.stderr.buffer.write(measured.stderr)
             return failed(f"{other} could not be measured", 1)
         rows[name] = json.loads(measured.stdout.splitlines()[-1])
-    print("\n".join(table(rows)))
+    print("\n".join(format_table(rows)))
     print(
         f"""
 What to try next:
@@ -81,7 +81,7 @@ def weights_file():
     raise MdnnError(f"expected {FILE} in the package {PACKAGE}: make demo-llama installs it")
 
 
-def table(rows):
+def format_table(rows):
     """Returns the lines of the table of formats.
 
     Args:

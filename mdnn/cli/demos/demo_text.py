@@ -111,7 +111,7 @@ def new_run(name, folder="runs"):
     return Path(folder) / time.strftime(f"{name}-%Y%m%d-%H%M%S")
 
 
-def shown(show, run):
+def run_and_report(show, run):
     """Calls `show(run)`, prints its errors and returns the exit status, like `mdnn.cli.main`."""
     try:
         show(run)

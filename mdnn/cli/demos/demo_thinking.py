@@ -5,7 +5,7 @@
 
 import sys
 
-from mdnn.cli.demos.demo_text import TRAINED, command, missing, new_run, shown
+from mdnn.cli.demos.demo_text import TRAINED, command, missing, new_run, run_and_report
 
 CONFIG = "sudoku-4x4"
 PICTURE = "steps.png"
@@ -26,7 +26,7 @@ def main(config=CONFIG, folder="runs"):
     )
     if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status
-    if status := shown(_show, run):
+    if status := run_and_report(_show, run):
         return status
     print(
         f"""

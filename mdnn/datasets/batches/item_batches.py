@@ -8,7 +8,7 @@ from mdnn.datasets.batches.item_contexts import WORDS, ItemContexts, positions_n
 from mdnn.datasets.batches.objectives import OBJECTIVES, normalised, objective_at, objective_weights
 from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.items.augment import DRAWS as VARY_DRAWS
-from mdnn.datasets.items.example import load
+from mdnn.datasets.items.example import load_item
 from mdnn.datasets.items.example_sequence import remembered
 from mdnn.datasets.random_bits import BATCH, MASKS, VALIDATION, VARIED, raw_bits
 from mdnn.errors import MdnnError
@@ -85,7 +85,7 @@ class ItemBatches(StepBatches):
         if not prompt_weight >= 0:
             raise MdnnError(f"prompt_weight must be at least 0; received {prompt_weight}")
         objective_weights(objectives)
-        longest = check_fit(lines, tokenizer, context, order, cut)
+        longest = check_lengths(lines, tokenizer, context, order, cut)
         steps = steps or max(1, sum(map(_rounds, lines)) // batch)
         parts = max(len(line.parts) for line in lines)
         super().__init__(steps, first_step, repeat, **kwargs)
@@ -177,7 +177,7 @@ def item_windows(
     for name, value in (("batch", batch), ("most", most)):
         if value is not None and value < 1:
             raise MdnnError(f"{name} must be at least 1; received {value}")
-    longest = check_fit(lines, tokenizer, context, order, cut)
+    longest = check_lengths(lines, tokenizer, context, order, cut)
     contexts = ItemContexts(tokenizer, context, cut, hide=hide, longest=longest)
     plan = planned_contexts(lines, order)
     numbers = range(len(plan))
@@ -197,7 +197,7 @@ def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
             if line.order_of(order) == "any":
                 pair = np.argsort(words[WORDS + contexts.positions :], kind="stable").tolist()
             parts = [line.parts[part] for part in pair]
-            drawn.append([load(part[turn % len(part)]) for part in parts])
+            drawn.append([load_item(part[turn % len(part)]) for part in parts])
         bits = np.array(bits)
         tokens, targets, weights = contexts.fill(
             drawn, objective, bits[:, :WORDS], bits[:, WORDS:], padding="none"
@@ -216,7 +216,7 @@ def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
         }
 
 
-def check_fit(lines, tokenizer, context, order="given", cut=False):
+def check_lengths(lines, tokenizer, context, order="given", cut=False):
     """Counts the tokens of all items and refuses examples that do not fit the context.
 
     Args:
@@ -238,7 +238,7 @@ def check_fit(lines, tokenizer, context, order="given", cut=False):
 
 
 def _longest_items(lines, tokenizer, context, order, cut):
-    """Implements `check_fit`; same arguments and result."""
+    """Implements `check_lengths`; same arguments and result."""
     if not lines:
         raise MdnnError("expected at least one example; received none")
     longest = {}
@@ -271,7 +271,7 @@ def _largest(part, tokenizer, longest):
     """Returns the token count and the item of a part's longest alternative; updates `longest`."""
     most, largest = -1, None
     for entry in part:
-        item = load(entry)
+        item = load_item(entry)
         count = tokenizer.count(item)
         if item.rate not in (None, tokenizer.rate):
             tokenizer.tokens(item)  # raises the error about the sample rate

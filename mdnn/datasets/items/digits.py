@@ -14,7 +14,7 @@ LEVELS = 16
 """The highest value of a pixel in scikit-learn's arrays; the lowest is 0."""
 
 
-def to_grey(values):
+def grey_levels(values):
     """Returns uint8 pixels from 0 to 255 for scikit-learn's values from 0 to 16."""
     return (np.asarray(values).astype(np.int64) * 255 // LEVELS).astype(np.uint8)
 
@@ -32,7 +32,7 @@ def digit_lines():
             f"{DIGITS!r} needs scikit-learn ({error}): pip install 'mdnn[digits]'"
         ) from None
     data = load_digits()
-    pictures = to_grey(data.images)
+    pictures = grey_levels(data.images)
     lines = []
     for digit, word in enumerate(WORDS):
         entries = tuple(

@@ -84,7 +84,7 @@ class FileItem:
         return self._item
 
 
-def load(entry):
+def load_item(entry):
     """Returns the `Item` of a line's entry: itself, or read from its file."""
     return entry if isinstance(entry, Item) else entry.read()
 
@@ -192,5 +192,7 @@ class Example:
             chosen = np.argsort(bits[number : 2 * number], kind="stable").tolist()
         else:
             chosen = self.pairs[int(bits[number]) % len(self.pairs)]
-        items = [load(self.parts[part][int(bits[part]) % len(self.parts[part])]) for part in chosen]
+        items = [
+            load_item(self.parts[part][int(bits[part]) % len(self.parts[part])]) for part in chosen
+        ]
         return items, len(items) - 1

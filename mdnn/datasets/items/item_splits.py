@@ -8,7 +8,7 @@ import pathlib
 from dataclasses import dataclass
 
 from mdnn.datasets.items.digits import digit_lines
-from mdnn.datasets.items.example import Example, FileItem, load
+from mdnn.datasets.items.example import Example, FileItem, load_item
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.items.train_validation_split import split_lines
 from mdnn.datasets.text.text_sources import DIGITS, MANIFEST, PYTHON_DOCS, TFDS
@@ -16,7 +16,7 @@ from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.tokens.items import accepted_item, check_kind
 
-__all__ = ["DatasetSplits", "Example", "FileItem", "load", "open_dataset"]
+__all__ = ["DatasetSplits", "Example", "FileItem", "load_item", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ class DeepSupervisionLoss(SteppedLoss):
 
     def supervise(self, batch, answer, finite):
         hidden, scores = answer
-        loss, right = 0.0, exact(batch, scores)
+        loss, right = 0.0, solved(batch, scores)
         stop = ops.zeros_like(right)
         if self.halt is not None:
             stop = self.halt.stop(hidden)
@@ -59,7 +59,7 @@ class DeepSupervisionLoss(SteppedLoss):
         return loss
 
 
-def exact(batch, scores):
+def solved(batch, scores):
     """Returns 1 for each puzzle solved in all unknown positions, else 0, float32 `[batch]`."""
     answers = ops.cast(ops.argmax(scores, axis=-1), "int32")
     right = answers == ops.cast(batch["targets"], "int32")[..., BYTES.start]

@@ -6,7 +6,7 @@ from keras import ops
 from mdnn.layers.weight_rules import RuledLayer
 from mdnn.models.blocks.residual_block import run_blocks, serialized_blocks
 from mdnn.models.thinking.gradient_free import run_without_gradient
-from mdnn.models.thinking.refeed_checks import check_refeed, check_steps
+from mdnn.models.thinking.refeed_checks import check_refeed_arguments, check_steps
 from mdnn.models.thinking.state_noise import StateNoise
 from mdnn.models.thinking.stopping import run_until_stopped
 
@@ -103,7 +103,7 @@ class Refeed(RuledLayer):
         )
         self.gated_steps, self.gates = gated_steps, None
         self.seed, self.echo, self.halts, self.first = seed, None, None, None
-        check_refeed(self)
+        check_refeed_arguments(self)
         self.generator = None
         if initial_state == "random" or noise:
             self.generator = keras.random.SeedGenerator(seed)

@@ -1,7 +1,7 @@
 """Checks of the arguments of `mdnn.models.thinking.recurrence.Refeed`."""
 
 
-def check_refeed(refeed):
+def check_refeed_arguments(refeed):
     """Refuses arguments that are out of range or exclude each other.
 
     Args:

@@ -24,7 +24,7 @@ from mdnn.serving.openai.parameters import (
     includes_usage,
     stop_texts,
 )
-from mdnn.serving.requests.json_tensors import parse
+from mdnn.serving.requests.json_tensors import parse_body
 from mdnn.serving.requests.request_limits import BAD, FAILED, RefusalError
 from mdnn.serving.requests.request_reading import NO_BUFFERS, RequestReader
 from mdnn.serving.server.batcher import Job
@@ -82,7 +82,7 @@ class OpenAIForms:
             end = self.reader.end()
             try:
                 async with self.reader.in_time(end):
-                    body = parse(await self.reader.body(request))
+                    body = parse_body(await self.reader.body(request))
                 return await answer(request, body, end)
             except ClientDisconnect:
                 return Response(status_code=BAD)

@@ -24,7 +24,7 @@ MOST_NUMBERS = 2**22
 MOST_AXES = 8
 
 
-def parse(body):
+def parse_body(body):
     """Returns the JSON object in a request's body, bytes."""
     try:
         text = body.decode("utf-8")
@@ -56,7 +56,7 @@ def read_request(body, signatures):
     Raises:
         RefusalError: not such a request.
     """
-    request = parse(body)
+    request = parse_body(body)
     name = request.get("signature_name", DEFAULT)
     if not isinstance(name, str):
         raise RefusalError(
@@ -225,7 +225,7 @@ def _reader(name, dtype):
     return readers.get(dtype, number if dtype.startswith("float") else whole)
 
 
-def write_answer(outputs, rows):
+def answer_json(outputs, rows):
     """Returns the JSON of an answer.
 
     Args:

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from mdnn.errors import MdnnError
-from mdnn.serving.requests.json_tensors import parse, read_request, tensor, write_answer
+from mdnn.serving.requests.json_tensors import answer_json, parse_body, read_request, tensor
 from mdnn.serving.requests.request_limits import BAD, RefusalError
 from mdnn.serving.requests.request_reading import NO_BUFFERS, RequestReader
 from mdnn.serving.requests.request_validation import as_job, check_identities
@@ -77,7 +77,7 @@ class ModelForms:
             if outputs is None:
                 # Nobody is there.
                 return Response(status_code=BAD)
-            text = await run_in_threadpool(write_answer, outputs, rows)
+            text = await run_in_threadpool(answer_json, outputs, rows)
         return Response(text, media_type="application/json")
 
     async def stream(self, request):
@@ -91,7 +91,7 @@ class ModelForms:
         if self.network.write is None:
             raise RefusalError(BAD, "this network does not continue texts")
         async with self.reader.in_time(end):
-            body = parse(await self.reader.body(request))
+            body = parse_body(await self.reader.body(request))
         if unknown := sorted(body.keys() - self.settings.keys()):
             raise RefusalError(
                 BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(self.settings)}"
@@ -116,7 +116,7 @@ class ModelForms:
         if self.network.chunks is None:
             raise RefusalError(BAD, "this network cuts no text into chunks")
         async with self.reader.in_time(self.reader.end()):
-            body = parse(await self.reader.body(request))
+            body = parse_body(await self.reader.body(request))
             text = body.get("text")
             if body.keys() != {"text"} or not isinstance(text, str):
                 raise RefusalError(BAD, "expected an object of text")

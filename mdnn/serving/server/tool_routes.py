@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from mdnn.chat.messages import ToolCall
-from mdnn.serving.requests.json_tensors import parse
+from mdnn.serving.requests.json_tensors import parse_body
 from mdnn.serving.requests.request_limits import BAD, RefusalError
 from mdnn.serving.requests.request_reading import RequestReader
 
@@ -43,7 +43,7 @@ class ToolRoutes:
     async def call(self, request):
         """Runs a call, `{"name": ..., "arguments": {...}}`, that the person has approved."""
         async with self.reader.in_time(self.reader.end()):
-            body = parse(await self.reader.body(request))
+            body = parse_body(await self.reader.body(request))
         name, arguments = body.get("name"), body.get("arguments")
         if body.keys() != {"name", "arguments"} or not isinstance(name, str):
             raise RefusalError(BAD, "expected an object of name and arguments")

@@ -7,7 +7,7 @@ import time
 import keras
 
 from mdnn.config.overrides import set_key
-from mdnn.config.schema import literal
+from mdnn.config.schema import toml_literal
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.identity.adapted_network import (
@@ -175,7 +175,7 @@ def _config(config, data, minutes, steps, overrides):
     for name in ("stage", "density"):
         table["train"].pop(name, None)
     table["data"].pop("mix", None)
-    for change in (f"data.source={literal(data)}", budget, *overrides):
+    for change in (f"data.source={toml_literal(data)}", budget, *overrides):
         if not change.startswith(("data.", "train.")):
             raise MdnnError(f"adapt changes keys of data and train alone, received {change!r}")
         set_key(type(config), table, change)

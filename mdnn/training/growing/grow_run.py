@@ -83,7 +83,7 @@ def grow(run, out, overrides=()):
         write_origin(part, "grown", name, facts["step"], optimizer is not None, overrides)
         if optimizer is not None:
             progress = dataclasses.replace(state.progress, best=None, stage=0)
-            checkpoint.save(part, checkpoint.sections_of(network, optimizer), progress)
+            checkpoint.write_checkpoint(part, checkpoint.sections_of(network, optimizer), progress)
             take_averages(optimizer, network.trainable_variables)
         write_run(part, config, run.words, network)
     return facts | {"run": str(path)}

@@ -79,7 +79,7 @@ def shrink(run, out, density=None, overrides=()):
         if state is not None:
             copy_about(large, part, config)
             progress = dataclasses.replace(state.progress, best=None, stage=0)
-            checkpoint.save(part, checkpoint.sections_of(network, optimizer), progress)
+            checkpoint.write_checkpoint(part, checkpoint.sections_of(network, optimizer), progress)
             take_averages(optimizer, network.trainable_variables)
         write_run(part, config, large.words, network)
     return {

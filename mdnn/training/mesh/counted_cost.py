@@ -7,7 +7,7 @@ from mdnn.config.tandem_tables import Tandem
 from mdnn.layers.multidim_dense import MultidimDense
 from mdnn.layers.slabs import count_slabs
 from mdnn.models.builder import build
-from mdnn.runs.inspection import counted, placeholder_words
+from mdnn.runs.inspection import operations_and_values, placeholder_words
 from mdnn.training.mixed_precision import resolved
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -38,7 +38,7 @@ class CountedCost:
         one = dataclasses.replace(config, tandem=Tandem())
         self.network = build(one, placeholder_words(one))
         self.parameters = self.members * self.network.count_params()
-        self.operations, self.values = counted(self.network)
+        self.operations, self.values = operations_and_values(self.network)
         self.classes = self.network.output.shape[-1]
         self.item = BYTES[resolved(config.train.precision)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdnn.serving.requests import json_tensors
-from mdnn.serving.requests.json_tensors import read_request, tensor, write_answer
+from mdnn.serving.requests.json_tensors import answer_json, read_request, tensor
 from mdnn.serving.requests.request_limits import RefusalError
 from mdnn.serving.server.signatures import Signature, Spec
 
@@ -69,7 +69,7 @@ def answer(rows, **outputs):
         name: np.array(value, object if isinstance(value[0], bytes) else None)
         for name, value in outputs.items()
     }
-    return json.loads(write_answer(outputs, rows))
+    return json.loads(answer_json(outputs, rows))
 
 
 def test_answers():
@@ -89,10 +89,10 @@ def test_answers():
 
 def test_numbers_are_the_shortest_that_are_right():
     values = np.array([0.1, 1 / 3, 1e-30, 1.0, np.nan, np.inf, -np.inf], "float32")
-    text = write_answer({"y": values}, False).decode()
+    text = answer_json({"y": values}, False).decode()
     assert text == '{"outputs": [0.1, 0.33333334, 1e-30, 1.0, NaN, Infinity, -Infinity]}'
     many = np.random.default_rng(0).normal(size=1000).astype("float32")
-    again = np.array(json.loads(write_answer({"y": many}, True))["predictions"], "float32")
+    again = np.array(json.loads(answer_json({"y": many}, True))["predictions"], "float32")
     np.testing.assert_array_equal(again, many)
 
 
