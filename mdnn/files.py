@@ -135,7 +135,7 @@ def read_bytes(path, limit, name=None):
         raise MdnnError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
-def read_text(path, most):
+def read_small_text(path, most):
     """Returns the text of a small file, UTF-8, without a byte order mark at its beginning.
 
     Args:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.files import read_text
+from mdnn.files import read_small_text
 
 MAX_JSON_BYTES = 1 << 26
 """Largest size in bytes of a JSON file in a run folder."""
@@ -90,4 +90,4 @@ def check_nesting(text, where):
 
 def read_json(path, most=MAX_JSON_BYTES):
     """Parses a JSON file of at most `most` bytes; raises `MdnnError` naming the file."""
-    return parse_json(read_text(path, most), path)
+    return parse_json(read_small_text(path, most), path)

@@ -23,7 +23,7 @@ from mdnn.datasets.fingerprint import Fingerprint, source_change
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.media.media_files import read_item
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
-from mdnn.datasets.text.text_sources import read_source
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
 from mdnn.paper.weights import load_weights
 from mdnn.runs.item_statistics import read_item_statistics
@@ -438,7 +438,7 @@ def kinds(folder):
         Kind(
             "b.txt",
             "naïve text".encode(),
-            read_source,
+            read_text,
             {"empty": b"", "no UTF-8": b"\xff", "half a character": b"\xed\xa0\x80"},
         ),
         Kind(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.errors import MdnnError
-from mdnn.files import read_text, write_text
+from mdnn.files import read_small_text, write_text
 from mdnn.strict_json import read_json
 
 CHAT, TEMPLATE = "chat.json", "chat_template.jinja"
@@ -48,7 +48,7 @@ def read_chat_format(path):
     ):
         raise MdnnError(f"{marks}: expected an object of the texts {', '.join(sorted(names))}")
     if template.is_file():
-        values["template"] = read_text(template, MAX_BYTES)
+        values["template"] = read_small_text(template, MAX_BYTES)
     return ChatFormat(**values)
 
 

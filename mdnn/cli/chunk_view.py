@@ -18,10 +18,10 @@ def print_chunks(run, file, as_json):
         file: str, the path of a text file.
         as_json: bool, whether to print JSON with all chunks.
     """
-    from mdnn.datasets.text.text_sources import read_source
+    from mdnn.datasets.text.text_sources import read_text
     from mdnn.runs.chunk_report import inspect_text
 
-    facts = inspect_text(run, read_source(file, run.config.data.encoding))
+    facts = inspect_text(run, read_text(file, run.config.data.encoding))
     if as_json:
         print(json.dumps(facts))
         return

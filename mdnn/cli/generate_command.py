@@ -10,7 +10,7 @@ from mdnn.cli.shared_options import add_density, add_identity, add_member
 from mdnn.cli.shared_options import chosen as chosen_member
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path, path_argument
-from mdnn.files import read_text
+from mdnn.files import read_small_text
 from mdnn.generation.options import GenerationOptions
 from mdnn.tokens.modalities import modality
 
@@ -207,7 +207,7 @@ def _from_file(option, value):
     if (option, value) != ("--prompt", "-") and option != "--prompt-file":
         return option, value
     if value != "-":
-        text = read_text(as_path(value, option), MAX_PROMPT_BYTES)
+        text = read_small_text(as_path(value, option), MAX_PROMPT_BYTES)
     else:
         data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
         if len(data) > MAX_PROMPT_BYTES:

@@ -4,7 +4,7 @@ import json
 
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import read_text, write_text
+from mdnn.files import read_small_text, write_text
 
 MAX_PROMPTS_BYTES = 1 << 28
 
@@ -33,7 +33,7 @@ def write_answer_lines(run, options, generation):
             raise MdnnError(f"--prompts: expected no {name} beside it, received both")
     if not task_for(run.config, run.words).streams_text:
         raise MdnnError("--prompts: expected a network of text")
-    text = read_text(as_path(options.prompts, "--prompts"), MAX_PROMPTS_BYTES)
+    text = read_small_text(as_path(options.prompts, "--prompts"), MAX_PROMPTS_BYTES)
     prompts = [line for line in text.splitlines() if line]
     if not prompts:
         raise MdnnError(f"--prompts: no prompts in {options.prompts!r}")

@@ -22,7 +22,7 @@ from mdnn.config.task_tables import refuse_other_tasks, schema_for
 from mdnn.config.training_tables import Loss, RefeedTable, Train
 from mdnn.config.validate import check
 from mdnn.errors import MdnnError
-from mdnn.files import read_text
+from mdnn.files import read_small_text
 from mdnn.tokens.modalities import load_modalities
 
 MAX_BYTES, MAX_DOTS = 1 << 20, 100
@@ -156,7 +156,7 @@ def _without_mixers(value):
 def _read(path):
     """Returns the path of a config file and its table."""
     path = find_config(path)
-    text = read_text(path, MAX_BYTES)
+    text = read_small_text(path, MAX_BYTES)
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS and not _ONE_TEXT.fullmatch(line):
             raise MdnnError(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mdnn.errors import MdnnError, shown
-from mdnn.files import read_text
+from mdnn.files import read_small_text
 from mdnn.foreign.gguf_weights import check_matrix
 from mdnn.foreign.llama_shape import LlamaShape
 from mdnn.foreign.stored_rows import StoredRows
@@ -109,12 +109,12 @@ class HuggingFaceModel:
         file = self.path / TOKENIZER
         if not file.is_file():
             raise MdnnError(f"{self.path}: expected its tokenizer in {TOKENIZER}, there is no file")
-        text = read_text(file, MAX_JSON_BYTES)
+        text = read_small_text(file, MAX_JSON_BYTES)
         read_tokenizer(text, file)
         about = {}
         if (self.path / TOKENIZER_CONFIG).is_file():
             about = parse_json(
-                read_text(self.path / TOKENIZER_CONFIG, MAX_JSON_BYTES), TOKENIZER_CONFIG
+                read_small_text(self.path / TOKENIZER_CONFIG, MAX_JSON_BYTES), TOKENIZER_CONFIG
             )
         about = about if isinstance(about, dict) else {}
         names = ("bos_token", "eos_token", "chat_template")

@@ -7,7 +7,7 @@ import mdnn
 from mdnn.config.growing import stage_configs
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
-from mdnn.files import read_text, write_text
+from mdnn.files import read_small_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack_weights
 from mdnn.runs.safetensors_io import StoredArrays, assign, opened, spec_of, write_arrays
 from mdnn.safety.saved_model_ops import is_saved_model
@@ -105,9 +105,9 @@ def read_vocabulary(path, tokens):
         tokenizer_config.json; empty for a vocabulary of characters.
     """
     if tokens.subwords:
-        texts = [read_text(path / TOKENIZER, MAX_JSON_BYTES)]
+        texts = [read_small_text(path / TOKENIZER, MAX_JSON_BYTES)]
         about = path / TOKENIZER_CONFIG
-        texts.append(read_text(about, MAX_JSON_BYTES) if about.exists() else "{}")
+        texts.append(read_small_text(about, MAX_JSON_BYTES) if about.exists() else "{}")
         return tuple(texts)
     return read_words(path) if tokens.words else ()
 

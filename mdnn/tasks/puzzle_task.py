@@ -8,7 +8,7 @@ from mdnn.datasets.puzzles.board_text import drawn, side_by_side
 from mdnn.datasets.puzzles.puzzle_splits import open_puzzles
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import read_text, write_text
+from mdnn.files import read_small_text, write_text
 from mdnn.generation.puzzle_solving import solve_puzzles
 from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
 from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
@@ -178,7 +178,7 @@ class PuzzleTask(Task):
                 # Accept real line breaks, and \\n as typed in a shell.
                 puzzles.append(value.replace("\\n", "\n"))
             else:
-                text = read_text(as_path(value, option), MAX_PROMPT_BYTES)
+                text = read_small_text(as_path(value, option), MAX_PROMPT_BYTES)
                 puzzles += [line for line in text.splitlines() if line]
         return puzzles
 

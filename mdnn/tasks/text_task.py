@@ -8,7 +8,7 @@ import numpy as np
 
 from mdnn.config.built_in_tasks import TEXT_RULES
 from mdnn.datasets.batches.text_batches import TextBatches
-from mdnn.datasets.text.text_sources import PYTHON_DOCS, read_source
+from mdnn.datasets.text.text_sources import PYTHON_DOCS, read_text
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.errors import MdnnError
 from mdnn.files import write_text
@@ -98,7 +98,7 @@ class TextTask(Task):
         return self.splits.validation
 
     def open_source(self, source):
-        return read_source(source, self.config.data.encoding)
+        return read_text(source, self.config.data.encoding)
 
     def check_data(self, data):
         if isinstance(data, str):

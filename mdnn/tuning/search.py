@@ -8,7 +8,7 @@ from pathlib import Path
 from mdnn.config.load import load_config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, read_text, write_text
+from mdnn.files import check_new_folder, read_small_text, write_text
 from mdnn.standard_streams import say
 from mdnn.training.preparation import anchored
 from mdnn.training.progress import clock
@@ -181,7 +181,7 @@ def _check_same(folder, described):
     if not path.is_file():
         raise MdnnError(f"{folder} is not a search folder: it has no {SEARCH}")
     try:
-        before = json.loads(read_text(path, MAX_BYTES))
+        before = json.loads(read_small_text(path, MAX_BYTES))
     except ValueError:
         raise MdnnError(f"{path}: expected JSON as a search writes it") from None
     for name, value in described.items():

@@ -8,7 +8,7 @@ import pytest
 from mdnn.config.load import Config, load_config
 from mdnn.datasets import open_dataset
 from mdnn.datasets.media.media_files import read_item
-from mdnn.datasets.text.text_sources import read_source
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.datasets.text.text_splits import open_text
 from mdnn.encoding_guess import likely_encoding
 from mdnn.errors import MdnnError
@@ -101,11 +101,11 @@ def test_the_refusal_names_the_encoding_that_then_reads_it(tmp_path, language, e
     path.write_bytes(TEXTS[language].encode(encoding))
     for source in (path, tmp_path):
         with pytest.raises(MdnnError) as error:
-            read_source(source)
+            read_text(source)
         message = str(error.value)
         assert message.startswith(f"{str(path)!r} is not UTF-8 text: byte 0x")
         assert message.endswith(f"; it seems to be {named}: data.encoding = '{named}'")
-        assert read_source(source, named) == TEXTS[language]
+        assert read_text(source, named) == TEXTS[language]
     assert read_item(path, encoding=named).value == TEXTS[language]
 
 
@@ -113,12 +113,12 @@ def test_seven_bit_texts_of_japan_are_not_taken_for_ascii(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS["Japanese"].encode("iso2022_jp"))
     with pytest.raises(MdnnError, match=r"byte 0x1b .* seems to be iso2022_jp: data.encoding"):
-        read_source(path)
-    assert read_source(path, "iso2022_jp") == TEXTS["Japanese"]
+        read_text(path)
+    assert read_text(path, "iso2022_jp") == TEXTS["Japanese"]
     # Colours and other sequences of terminals are text.
     colours = "\x1b[31mred\x1b[0m \x1b(B \x1b$ 5\n"
     path.write_bytes(colours.encode())
-    assert read_source(path) == colours
+    assert read_text(path) == colours
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
@@ -126,7 +126,7 @@ def test_marks_at_the_start_are_dropped_once(tmp_path, encoding):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffa\ufeffb".encode(encoding.removesuffix("-sig")))
     reading = "utf-8" if encoding == "utf-8-sig" else encoding
-    assert read_source(path, reading) == "a\ufeffb"
+    assert read_text(path, reading) == "a\ufeffb"
 
 
 def test_utf_16_of_a_known_order_may_have_a_mark():

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mdnn.datasets.text.text_sources import read_source
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.errors import MdnnError
 
 
@@ -17,7 +17,7 @@ def write(folder, names):
 
 def left_out(folder, capsys):
     """The text of a folder, and the line that says what is left out of it."""
-    text = read_source(folder)
+    text = read_text(folder)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") <= 1
@@ -52,10 +52,10 @@ def test_links_that_lead_out_are_refused(tmp_path, kind):
     target = tmp_path / "other" / ("b.txt" if kind == "file" else "")
     (tmp_path / "texts" / "more").symlink_to(target)
     with pytest.raises(MdnnError, match=r"texts/more' is a link that leads out of the folder"):
-        read_source(tmp_path / "texts")
+        read_text(tmp_path / "texts")
     # the folder itself may be reached by one
     (tmp_path / "way").symlink_to(tmp_path / "other")
-    assert read_source(tmp_path / "way") == "b"
+    assert read_text(tmp_path / "way") == "b"
 
 
 def test_what_is_left_out_is_said(tmp_path, capsys):
@@ -96,11 +96,11 @@ def test_links_and_folders_that_cannot_be_followed(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("mdnn.datasets.text.text_folder._within", lambda *paths: refuse(paths[0]))
         with pytest.raises(MdnnError, match=r"^cannot read '.*b': Permission denied$"):
-            read_source(tmp_path)
+            read_text(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("mdnn.datasets.text.text_folder._within", _recurse)
         with pytest.raises(MdnnError, match=r": its folders are nested too deeply$"):
-            read_source(tmp_path)
+            read_text(tmp_path)
 
 
 def _recurse(*paths):
@@ -116,7 +116,7 @@ def test_texts_in_another_encoding_are_refused_not_left_out(tmp_path):
     for encoding, named in (("cp1252", "cp1252"), ("utf-16-le", "utf-16-le")):
         write(tmp_path, {"a.txt": "a", "b.txt": ("Grüße\n" * 9).encode(encoding)})
         with pytest.raises(MdnnError, match=rf"b\.txt' is not UTF-8 .* seems to be {named}: data"):
-            read_source(tmp_path)
+            read_text(tmp_path)
 
 
 def test_folders_without_a_text_say_what_they_have(tmp_path):
@@ -124,11 +124,11 @@ def test_folders_without_a_text_say_what_they_have(tmp_path):
     with pytest.raises(
         MdnnError, match=r"no text in the folder .*1 hidden \(\.a\); 1 no text \(b\)"
     ):
-        read_source(tmp_path)
+        read_text(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.wav", "c.GIF", "d.flac", "e.webp"])
 def test_pictures_and_sounds_want_a_manifest(tmp_path, name):
     write(tmp_path, {"a.txt": "a", name: b"\x89PNG"})
     with pytest.raises(MdnnError, match=r"is no text: a folder of pictures and sounds needs a man"):
-        read_source(tmp_path)
+        read_text(tmp_path)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mdnn.datasets.text.text_sources import read_source
+from mdnn.datasets.text.text_sources import read_text
 from mdnn.datasets.tfds import tfds_sets
 from mdnn.errors import MdnnError
 
@@ -97,7 +97,7 @@ def error_line(source):
     """Returns the error of a source, which must be one line and come soon."""
     start = time.monotonic()
     with pytest.raises(MdnnError) as error:
-        read_source(source)
+        read_text(source)
     assert time.monotonic() - start < 30
     message = str(error.value)
     assert "\n" not in message
@@ -126,11 +126,11 @@ def test_prepared_sets_load_without_a_network(tfds, sets, data_dir, monkeypatch,
     prepare(tfds, name.partition(":")[0], data_dir)
     monkeypatch.setattr(tfds_sets, "_prepare", lambda *_: pytest.fail("is prepared"))
     # TFDS stores examples in an order of its own
-    assert sorted(read_source(f"tfds:{name}")) == sorted(text)
+    assert sorted(read_text(f"tfds:{name}")) == sorted(text)
     if name != "mdnn_many":
-        assert read_source(f"tfds:{name}") == text
+        assert read_text(f"tfds:{name}") == text
     else:
-        assert read_source(f"tfds:{name}").endswith("\n\nthree")
+        assert read_text(f"tfds:{name}").endswith("\n\nthree")
 
 
 def test_text_that_is_not_utf_8(tfds, sets, data_dir):
@@ -140,7 +140,7 @@ def test_text_that_is_not_utf_8(tfds, sets, data_dir):
 
 
 def test_a_set_is_prepared_where_it_is_not_there(sets, data_dir, capsys):
-    assert read_source("tfds:mdnn_whole") == "ab\r\ncdéef"
+    assert read_text("tfds:mdnn_whole") == "ab\r\ncdéef"
     assert (data_dir / "mdnn_whole" / "1.0.0" / "dataset_info.json").is_file()
     # standard output is for results
     assert capsys.readouterr().out == ""

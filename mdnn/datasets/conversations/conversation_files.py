@@ -6,7 +6,7 @@ from mdnn.chat.messages import Message, parse_messages
 from mdnn.chat.tool_specs import ToolSpec, parse_tools
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.file_systems import as_path
-from mdnn.files import read_text
+from mdnn.files import read_small_text
 from mdnn.strict_json import parse_json
 
 MAX_FILE_BYTES = 1 << 31
@@ -56,7 +56,7 @@ def read_conversations(source):
             f"{str(source)!r}"
         )
     conversations = []
-    for number, text in enumerate(read_text(path, MAX_FILE_BYTES).split("\n"), 1):
+    for number, text in enumerate(read_small_text(path, MAX_FILE_BYTES).split("\n"), 1):
         if text.strip():
             conversations.append(_conversation(text, f"{path.name}, line {number}"))
     if not any(conversation.has_answers for conversation in conversations):

@@ -30,7 +30,7 @@ MAX_BYTES = 1 << 31
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def read_source(source, encoding="utf-8"):
+def read_text(source, encoding="utf-8"):
     """Returns the text of a source, character for character.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mdnn.datasets.text.mapped_text import mapped_text
 from mdnn.datasets.text.subword_dropout import dropped_tokenizers
-from mdnn.datasets.text.text_sources import read_source, split
+from mdnn.datasets.text.text_sources import read_text, split
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
 from mdnn.tokens.characters import TextTokenizer
@@ -63,7 +63,7 @@ def open_text(
     so figures per character can be compared.
 
     Args:
-        source: String, as `mdnn.datasets.text.text_sources.read_source` takes it.
+        source: String, as `mdnn.datasets.text.text_sources.read_text` takes it.
         validation: Float, the share at the end that validates.
         tokenizer: A `TextTokenizer`, such as a trained network's own; `None` makes one.
         words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
@@ -95,7 +95,7 @@ def open_text(
     name = repr(str(source))
     if memory_map:
         return _mapped(source, validation, at_least, encoding, name)
-    text = read_source(source, encoding)
+    text = read_text(source, encoding)
     parts = split(text, validation, at_least, name)
     if tokenizer is None:
         tokenizer = learnt_tokenizer(parts[0], words, subwords, subword_kind)
@@ -108,7 +108,7 @@ def open_text(
             )
     mixed = []
     for other, share in mix:
-        train, _ = split(read_source(other, encoding), validation, 1, repr(str(other)))
+        train, _ = split(read_text(other, encoding), validation, 1, repr(str(other)))
         mixed.append((tokenizer.ids(train), share))
         if len(mixed[-1][0]) < at_least:
             raise MdnnError(
