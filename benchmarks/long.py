@@ -111,18 +111,18 @@ def network_worker(length, options, config, settings):
     corpus = mdnn.open_text(options.text)
     batches = mdnn.TextBatches(corpus.train, corpus.tokenizer, length, batch=1, seed=1)
     network = mdnn.build(config)
-    learner = LossModel(network, loss_for(config))
+    loss_model = LossModel(network, loss_for(config))
     weights = [variable.value for variable in network.trainable_variables]
     batch = {name: tf.constant(values) for name, values in batches.at(0).items()}
 
     @tf.function(autograph=False)
     def forward():
-        return learner(batch, training=False)
+        return loss_model(batch, training=False)
 
     @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
-            loss = learner(batch, training=True)
+            loss = loss_model(batch, training=True)
         return loss, tf.linalg.global_norm(tape.gradient(loss, weights))
 
     before = memory("VmRSS")

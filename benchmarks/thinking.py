@@ -148,11 +148,11 @@ def learn(name, seed, options, out, asked, single="", changes=(), resume=False):
     run = open_run(result["run"])
     task = task_for(run.config)
     rows = []
-    for source, refeeds in asked.items():
+    for source, step_counts in asked.items():
         cases = task.open_source(source)
-        restarts = 1 if single else options.num_starts
+        num_starts = 1 if single else options.num_starts
         progress = Ticker(f"asking {source}")
-        curve = evaluate(run, cases, list(refeeds), progress, num_starts=restarts)["curve"]
+        curve = evaluate(run, cases, list(step_counts), progress, num_starts=num_starts)["curve"]
         rows.append(
             {
                 "proof": name,
@@ -187,13 +187,13 @@ def print_proof(name, rows):
         own = sorted(
             (row for row in rows if row["source"] == source), key=lambda row: row["single"]
         )
-        refeeds = [point["steps"] for point in own[0]["curve"]]
-        print(f"| {source} | parameters | " + " | ".join(f"{n:,}" for n in refeeds) + " |")
-        print("|---" * (len(refeeds) + 2) + "|")
+        step_counts = [point["steps"] for point in own[0]["curve"]]
+        print(f"| {source} | parameters | " + " | ".join(f"{n:,}" for n in step_counts) + " |")
+        print("|---" * (len(step_counts) + 2) + "|")
         for row in own:
             title = ", ".join(filter(None, (row["single"], f"seed {row['seed']}")))
             shares = [f"{point['exact']:.1%}" for point in row["curve"]]
-            shares += [""] * (len(refeeds) - len(shares))
+            shares += [""] * (len(step_counts) - len(shares))
             steps = f"{row['steps']:,} training steps"
             print(f"| {title}, {steps} | {row['parameters']:,} | {' | '.join(shares)} |")
         print(flush=True)
@@ -213,32 +213,32 @@ def text(options, folder):
             result = train(config, folder / f"text-{depth}-{steps}-{seed}")
             kept = ("loss", "parameters", "steps", "seconds")
             row = {name: result[name] for name in kept}
-            rows.append({"proof": "text", "seed": seed, "depth": depth, "steps": steps, **row})
+            rows.append({"proof": "text", "seed": seed, "depth": depth, "refeeding": steps, **row})
     return rows
 
 
 def print_text(rows):
     """Prints nats of the rows of text."""
     print("\ntext: nats per character after equal time\n")
-    print_heading("blocks | refeeds | seed | nats | parameters | training steps")
+    print_heading("blocks | refeed steps | seed | nats | parameters | training steps")
     for row in rows:
         print(
-            f"| {row['depth']} | {row['steps']} | {row['seed']} | {row['loss']:.3f} | "
+            f"| {row['depth']} | {row['refeeding']} | {row['seed']} | {row['loss']:.3f} | "
             f"{row['parameters']:,} | {row['steps']:,} |"
         )
     print(flush=True)
 
 
 def extreme(options, folder):
-    """Trains on Sudoku-Extreme, or goes on; asks its tests after 16 and after 64 segments."""
+    """Trains on Sudoku-Extreme, or goes on; tests it with 16 and with 64 supervision steps."""
     from mdnn import load_config
 
     config = load_config(CONFIGS / "sudoku-extreme.toml", options.set)
-    segment = config.refeed.steps
+    per_step = config.refeed.steps
     source = json.dumps(f"sudoku-9x9:{options.sudoku_extreme}")
     asked = {
         f"sudoku-9x9:{options.tests or options.sudoku_extreme}": [
-            segment * n for n in (1, 4, 16, 64)
+            per_step * n for n in (1, 4, 16, 64)
         ]
     }
     changes = (f"data.source={source}",)

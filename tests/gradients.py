@@ -17,19 +17,19 @@ def loss_and_gradients(model, loss, batch):
     Returns:
         The loss, a scalar, and a list of tensors, one per trainable variable.
     """
-    return learner_gradients(LossModel(model, loss), batch)
+    return loss_model_gradients(LossModel(model, loss), batch)
 
 
-def learner_gradients(learner, batch):
+def loss_model_gradients(loss_model, batch):
     """Returns the loss that a loss model computes, and its gradients by its trainable variables."""
     if keras.backend.backend() == "torch":
         pytest.skip("the loop's gradients are taken on TensorFlow and JAX")
-    batch = learner.with_target_indices(batch)
+    batch = loss_model.with_target_indices(batch)
     if keras.backend.backend() == "tensorflow":
         from mdnn.training.steps.step_tensorflow import gradients_of
 
-        return gradients_of(learner, [batch])
+        return gradients_of(loss_model, [batch])
     from mdnn.training.steps.step_jax import gradient_function, values_of
 
-    (_, (value, _)), gradients = gradient_function(learner)(*values_of(learner), batch)
+    (_, (value, _)), gradients = gradient_function(loss_model)(*values_of(loss_model), batch)
     return value, gradients

@@ -36,7 +36,7 @@ class Recall:
     # Contexts to validate on.
     contexts: int = option(256, least=1)
 
-    def asked(self, grid):
+    def num_answers(self, grid):
         """Returns the number of answers of a context of a grid."""
         if self.kind == "passages":
             return max(1, grid[0] - self.stored)

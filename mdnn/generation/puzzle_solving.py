@@ -14,7 +14,7 @@ from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
     check_halts,
-    check_restarts,
+    check_num_starts,
     steps_by_length,
 )
 from mdnn.tokens.symbols import PuzzleName, puzzle_source, to_tokens
@@ -58,7 +58,7 @@ def solve_puzzles(run, prompt, options, stream=None):
         raise MdnnError(
             f"decoding has no effect on puzzle models; remove it (got {options.decoding!r})"
         )
-    check_restarts(options.num_starts, run.config)
+    check_num_starts(options.num_starts, run.config)
     if options.adaptive:
         if options.steps is not None:
             raise MdnnError("adaptive: expected no steps beside it, received both")
@@ -72,15 +72,15 @@ def solve_puzzles(run, prompt, options, stream=None):
 
 def _solve(run, puzzle, options, stream=None):
     task, symbols = read_puzzle(run.config, puzzle)
-    solver, asked = _solver(run, task), task.asked(symbols[None])
+    solver, unknown = _solver(run, task), task.unknown_mask(symbols[None])
     tokens, stillest, best = to_tokens(symbols[None], task.shape), math.inf, None
     tell = stream if options.num_starts == 1 else None
     seed = check_seed(options.seed)
     for start in range(seed, seed + options.num_starts):
         each = tell is not None
-        for steps, state in _iterate(solver, tokens, asked, start, options, each):
+        for steps, state in _iterate(solver, tokens, unknown, start, options, each):
             chosen = state["scores"][0, :, : len(task.alphabet)].argmax(axis=-1)
-            answer = _format(task, np.where(asked[0], chosen, symbols), puzzle)
+            answer = _format(task, np.where(unknown[0], chosen, symbols), puzzle)
             if tell is not None:
                 tell(steps, answer)
         if best is None or state["change"][0] < stillest:
@@ -149,7 +149,7 @@ def _compiled_solver(model, config, name):
     return RecurrentInference(model, config, batch=1)
 
 
-def _iterate(solver, tokens, asked, seed, options, each):
+def _iterate(solver, tokens, unknown, seed, options, each):
     """Yields the number of refeed steps and the solver's state.
 
     With `each` after every step; with `options.adaptive` after every `refeed.steps` steps until the
@@ -158,7 +158,7 @@ def _iterate(solver, tokens, asked, seed, options, each):
     refeed, states, done = solver.refeed, solver.begin([0], seed), 0
     most = options.steps
     if most is None and refeed.step_schedule == "length":
-        most = int(steps_by_length(refeed.steps_by_length, asked)[0])
+        most = int(steps_by_length(refeed.steps_by_length, unknown)[0])
     most = most or refeed.steps * refeed.supervision_steps
     while done < most:
         count = 1 if each else refeed.steps if options.adaptive else most

@@ -258,7 +258,7 @@ class Network(keras.Model):
         """
         options = options or self.options
         recurrence = self._recurrence(options)
-        return recurrence.think(x, states, steps, no_grad_steps, options, training, mix)
+        return recurrence.iterate(x, states, steps, no_grad_steps, options, training, mix)
 
     def decoder(self, steps=None):
         """Returns the `IncrementalDecoder` that runs this network position by position."""

@@ -1,7 +1,7 @@
 """Provides `evaluate`, the metrics of a trained network on the data of its task."""
 
 from mdnn.errors import MdnnError
-from mdnn.models.thinking.recurrent_inference import check_refeeds
+from mdnn.models.thinking.recurrent_inference import check_step_counts
 from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.density_rule import AUTO, auto_metrics, read_rule, run_for
 from mdnn.tasks.registry import task_for
@@ -66,7 +66,7 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
         return auto_metrics(run, ids, progress)
     run = run_for(run, density, identity=identity)
     task = task_for(run.config, run.words)
-    step_counts = None if steps is None else check_refeeds(steps)
+    step_counts = None if steps is None else check_step_counts(steps)
     metrics = task.evaluate(run.model, data, step_counts, progress, **options)
     if steps is None:
         return metrics

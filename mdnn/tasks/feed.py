@@ -96,7 +96,9 @@ class SampledDepthFeed(BatchFeed):
         batch = super().batch(step)
         # One copy per example, because a batch may be split into microbatches.
         return batch | {
-            "free": np.repeat(sampled_free_steps(self.config, step), len(batch["tokens"]))
+            "no_grad_steps": np.repeat(
+                sampled_no_grad_steps(self.config, step), len(batch["tokens"])
+            )
         }
 
 
@@ -113,20 +115,20 @@ class SupervisedBatches(BatchFeed):
         self.repeats = repeats
 
     def follow(self, step):
-        self.carried = next(iter(step.learners.values())).carried
+        self.carried = next(iter(step.loss_models.values())).carried
 
     def objective(self, step):
         return self.batches.objective(step // self.repeats)
 
     def batch(self, step):
         batch = self.batches.at(step // self.repeats)
-        return batch | {"fresh": np.full(len(batch["tokens"]), step % self.repeats == 0)}
+        return batch | {"reset": np.full(len(batch["tokens"]), step % self.repeats == 0)}
 
     def state(self):
         return {"carried": {variable.path: variable for variable in self.carried}}
 
 
-def sampled_free_steps(config, step):
+def sampled_no_grad_steps(config, step):
     """Samples the number of refeed steps without gradient for a training step.
 
     The total number of refeed steps is uniformly distributed from `refeed.bptt_steps` to

@@ -7,7 +7,7 @@ from mdnn.models.thinking.grid_resizing import at_grid_size, check_size_free
 from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
     check_halts,
-    check_restarts,
+    check_num_starts,
     steps_by_length,
 )
 from mdnn.recently_used import recently_used
@@ -87,9 +87,9 @@ class PuzzleEvaluator:
         refeed = self.config.refeed
         if adaptive:
             check_halts(self.config)
-        asked = kind.asked(puzzles)
+        unknown = kind.unknown_mask(puzzles)
         if refeed.step_schedule == "length":
-            steps = steps_by_length(refeed.steps_by_length, asked)
+            steps = steps_by_length(refeed.steps_by_length, unknown)
         else:
             steps = np.full(len(puzzles), refeed.steps * refeed.supervision_steps)
         answers, nll = puzzles.copy(), np.zeros(puzzles.shape)
@@ -142,7 +142,7 @@ class PuzzleEvaluator:
             fraction of its norm, averaged over the puzzles.
         """
         kind, puzzles, solutions = data
-        check_restarts(num_starts, self.config)
+        check_num_starts(num_starts, self.config)
         tokens = to_tokens(puzzles, kind.shape)
         best = {
             steps: (puzzles.copy(), np.zeros(puzzles.shape), np.full(len(puzzles), np.inf))
@@ -181,20 +181,20 @@ def read(kind, puzzles, solutions, scores):
         Answers, uint8 `[n, positions]`, and nats, float64 `[n, positions]`; see
         `PuzzleEvaluator.answers`.
     """
-    asked, right = kind.asked(puzzles), solutions.astype(np.int64)
+    unknown, right = kind.unknown_mask(puzzles), solutions.astype(np.int64)
     scores = scores.astype("float64")
     chosen = scores[..., : len(kind.alphabet)].argmax(axis=-1)
     right_score = np.take_along_axis(scores, right[..., None], axis=-1)[..., 0]
-    nll = np.where(asked, np.logaddexp.reduce(scores, axis=-1) - right_score, 0.0)
-    return np.where(asked, chosen, puzzles).astype(puzzles.dtype), nll
+    nll = np.where(unknown, np.logaddexp.reduce(scores, axis=-1) - right_score, 0.0)
+    return np.where(unknown, chosen, puzzles).astype(puzzles.dtype), nll
 
 
 def puzzle_metrics(kind, puzzles, solutions, answers, nll):
     """Returns the metrics of answers; see `PuzzleEvaluator.metrics`."""
-    asked = kind.asked(puzzles)
+    unknown = kind.unknown_mask(puzzles)
     return {
         "puzzles": len(puzzles),
         "exact": float(exact(kind, puzzles, solutions, answers).mean()),
-        "right": float((answers == solutions)[asked].mean()),
-        "loss": float(nll.sum() / max(1, asked.sum())),
+        "right": float((answers == solutions)[unknown].mean()),
+        "loss": float(nll.sum() / max(1, unknown.sum())),
     }

@@ -5,9 +5,9 @@ import numpy as np
 
 from mdnn.datasets.batches.puzzle_batches import puzzle_batch
 from mdnn.datasets.random_bits import EXPLORE, raw_bits
-from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.thinking.deep_supervision import CORRECT, FINITE, HALT_LOGIT
 from mdnn.models.thinking.recurrent_inference import steps_by_length
-from mdnn.tasks.feed import BatchFeed, sampled_free_steps
+from mdnn.tasks.feed import BatchFeed, sampled_no_grad_steps
 from mdnn.tokens.symbols import to_symbols
 
 
@@ -25,19 +25,21 @@ class VariableDepthPuzzles(BatchFeed):
         self.config, self.kind = config, kind
 
     def batch(self, step):
-        batch = with_asked(self.batches.at(step), self.kind)
+        batch = with_unknown_mask(self.batches.at(step), self.kind)
         refeed = self.config.refeed
         if refeed.step_schedule == "sampled":
-            batch["free"] = sampled_free_steps(self.config, step)
+            batch["no_grad_steps"] = sampled_no_grad_steps(self.config, step)
         if refeed.step_schedule == "length":
-            steps = int(steps_by_length(refeed.steps_by_length, batch["asked"]).max())
-            batch["free"] = np.array([max(0, steps - (refeed.bptt_steps or 1))], dtype="int32")
+            steps = int(steps_by_length(refeed.steps_by_length, batch["unknown_mask"]).max())
+            batch["no_grad_steps"] = np.array(
+                [max(0, steps - (refeed.bptt_steps or 1))], dtype="int32"
+            )
         return batch
 
 
-def with_asked(batch, kind):
-    """Adds `asked` to a batch of puzzles: bool `[batch, positions]`, the unknown positions."""
-    return batch | {"asked": kind.asked(to_symbols(batch["tokens"]))}
+def with_unknown_mask(batch, kind):
+    """Adds `unknown_mask` to a batch of puzzles: bool `[batch, positions]`, what is to solve."""
+    return batch | {"unknown_mask": kind.unknown_mask(to_symbols(batch["tokens"]))}
 
 
 class CarriedPuzzles(BatchFeed):
@@ -70,27 +72,27 @@ class CarriedPuzzles(BatchFeed):
 
     def follow(self, step):
         self.training_step = step
-        (self.learner,) = step.learners.values()
+        (self.loss_model,) = step.loss_models.values()
 
     def batch(self, step):
         self.step = step
         cases = self.batches.cases.take(self.number)
         batch = puzzle_batch(self.kind, *cases, self.batches.given_weight)
-        self.asked = self.kind.asked(cases[0])
-        return batch | {"asked": self.asked, "fresh": self.age == 0}
+        self.unknown = self.kind.unknown_mask(cases[0])
+        return batch | {"unknown_mask": self.unknown, "reset": self.age == 0}
 
     def update(self):
         refeed = self.config.refeed
-        verdict = self.training_step.read(self.learner.verdict)
+        verdict = self.training_step.read(self.loss_model.verdict)
         self.age += 1
         stopped = self.age >= refeed.supervision_steps
         if refeed.step_schedule == "halt":
-            stopped |= (verdict[STOP] > 0) & (self.age >= self.least)
+            stopped |= (verdict[HALT_LOGIT] > 0) & (self.age >= self.least)
         if refeed.step_schedule == "length":
-            steps = steps_by_length(refeed.steps_by_length, self.asked)
+            steps = steps_by_length(refeed.steps_by_length, self.unknown)
             stopped |= self.age * refeed.steps >= steps
-        stopped |= verdict[SOUND] == 0
-        self.right = verdict[RIGHT]
+        stopped |= verdict[FINITE] == 0
+        self.right = verdict[CORRECT]
         self._replace(np.flatnonzero(stopped))
 
     def _replace(self, rows):
@@ -116,7 +118,7 @@ class CarriedPuzzles(BatchFeed):
         values = {"number": self.number, "age": self.age, "least": self.least, "next": self.next}
         for name, variable in self.variables.items():
             variable.assign(np.asarray(values[name], dtype="int32"))
-        carried = {variable.path: variable for variable in self.learner.carried}
+        carried = {variable.path: variable for variable in self.loss_model.carried}
         return {"carried": carried | self.variables}
 
     def restored(self):

@@ -11,7 +11,7 @@ from mdnn.file_systems import as_path
 from mdnn.files import read_small_text, write_text
 from mdnn.generation.puzzle_solving import solve_puzzles
 from mdnn.models.thinking.deep_supervision import DeepSupervisionLoss
-from mdnn.models.thinking.recurrent_inference import check_halts, check_restarts
+from mdnn.models.thinking.recurrent_inference import check_halts, check_num_starts
 from mdnn.tasks.base import Task
 from mdnn.tasks.batch_evaluator import cached_evaluator
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator, check_puzzle_size
@@ -102,7 +102,7 @@ class PuzzleTask(Task):
     @functools.cached_property
     def units_per_step(self):
         kind, puzzles, _ = self.validation
-        return self.config.train.batch_size * float(kind.asked(puzzles).sum(1).mean())
+        return self.config.train.batch_size * float(kind.unknown_mask(puzzles).sum(1).mean())
 
     # === Learning ===
 
@@ -136,7 +136,7 @@ class PuzzleTask(Task):
             check_halts(self.config)
         if step_counts is None and num_starts != 1:
             raise MdnnError(f"num_starts: expected steps, too, received num_starts = {num_starts}")
-        check_restarts(num_starts, self.config)
+        check_num_starts(num_starts, self.config)
         data = self.validation if data is None else self.check_data(data)
         evaluator = cached_evaluator(self, model)
         if step_counts is None:
@@ -161,7 +161,7 @@ class PuzzleTask(Task):
 
         def solve():
             evaluator.answers((kind, puzzles, solutions))
-            return int(kind.asked(puzzles).sum())
+            return int(kind.unknown_mask(puzzles).sum())
 
         return solve
 

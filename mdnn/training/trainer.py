@@ -70,7 +70,7 @@ class Training(RunOutput):
             self.optimizer,
             self.batches,
             precision=precision,
-            learner=self.plan.loss_model,
+            loss_model=self.plan.loss_model,
             xla=spec.xla,
             microbatches=self.microbatches,
             strategy=self.strategy,

@@ -41,7 +41,7 @@ def test_pictures(name, tmp_path):
     puzzle, solution = (cases[0] for cases in task.draw_some(1, 0, 4))
     boards = [("puzzle", puzzle), ("answer", solution)]
     picture(task, boards, tmp_path / "right.png", puzzle, solution)
-    state = np.where(task.asked(puzzle), (solution + 1) % len(task.alphabet), solution)
+    state = np.where(task.unknown_mask(puzzle), (solution + 1) % len(task.alphabet), solution)
     picture(task, [boards[0], ("answer", state)], tmp_path / "wrong.png", puzzle, solution)
     right, wrong = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("right", "wrong"))
     assert right.shape == wrong.shape

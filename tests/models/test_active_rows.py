@@ -74,15 +74,15 @@ def test_the_loss_is_that_of_all_rows(branches, how, padded):
     loss, data = loss_for(config), batches(config)
     for causal in (True, False):
         network = model.with_options(causal)
-        learner, whole = LossModel(network, loss), LossModel(network, loss)
+        loss_model, whole = LossModel(network, loss), LossModel(network, loss)
         whole.rows = None
         for step in range(2):
             batch = data.at(step)
-            chosen = learner.with_target_indices(batch, padded)
+            chosen = loss_model.with_target_indices(batch, padded)
             for name in ("answering", "filled"):
                 number = (chosen[name] >= 0).sum()
                 assert 0 < number < len(chosen[f"{name}_at"])
-            found = learner(chosen)
+            found = loss_model(chosen)
             np.testing.assert_allclose(found, whole(whole.with_target_indices(batch)), rtol=1e-5)
             scores = network({name: batch[name] for name in ("tokens", "targets")})
             expected = loss(batch["targets"], scores, sample_weight=batch["weights"])

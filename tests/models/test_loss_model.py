@@ -71,14 +71,16 @@ WEIGHTS = {"modality": {"text": 5.0, "end": 0.5}, "step": {"byte_3": 0.25, "plac
 def test_the_value_is_that_of_the_loss(how, padded):
     config, model, batches = made(**how)
     loss = loss_for(config)
-    learner = LossModel(model, loss)
-    assert learner.uses_target_indices == (how.get("table") != "bits")
+    loss_model = LossModel(model, loss)
+    assert loss_model.uses_target_indices == (how.get("table") != "bits")
     for step in range(3):
         batch = batches.at(step)
         scores = model({name: batch[name] for name in ("tokens", "targets")})
         expected = loss(batch["targets"], scores, sample_weight=batch["weights"])
-        batch["target_indices"] = target_indices(batch["targets"], learner.heads.modalities, padded)
-        np.testing.assert_allclose(learner(batch), expected, rtol=2e-5)
+        batch["target_indices"] = target_indices(
+            batch["targets"], loss_model.heads.modalities, padded
+        )
+        np.testing.assert_allclose(loss_model(batch), expected, rtol=2e-5)
 
 
 @pytest.mark.parametrize("how", [{"places": True}, {"table": "bits"}], ids=["places", "bits"])
@@ -108,8 +110,8 @@ def test_a_variant_is_run_as_it_is_wired():
 
 def test_variables_are_the_networks():
     config, model, _ = made()
-    learner = LossModel(model, loss_for(config))
-    assert list(map(id, learner.variables)) == list(map(id, model.variables))
+    loss_model = LossModel(model, loss_for(config))
+    assert list(map(id, loss_model.variables)) == list(map(id, model.variables))
 
 
 def test_every_target_is_picked_once():
@@ -145,14 +147,14 @@ def test_a_variants_nats_are_its_own():
     np.testing.assert_allclose(TargetNLL(whole).nll(**inputs), expected, rtol=1e-5, atol=1e-5)
     loss = loss_for(config)
     value = loss(batch["targets"], whole(inputs), sample_weight=batch["weights"])
-    learner = LossModel(whole, loss)
-    found = learner(
-        batch | {"target_indices": target_indices(batch["targets"], learner.heads.modalities)}
+    loss_model = LossModel(whole, loss)
+    found = loss_model(
+        batch | {"target_indices": target_indices(batch["targets"], loss_model.heads.modalities)}
     )
     np.testing.assert_allclose(found, value, rtol=2e-5)
 
 
-@pytest.mark.parametrize("free", [0, 3])
+@pytest.mark.parametrize("no_grad_steps", [0, 3])
 def test_steps_of_a_batch(free):
     """As many as the batch says, before those that gradients go through."""
     config = make_config(
@@ -162,7 +164,7 @@ def test_steps_of_a_batch(free):
     model = randomize(build(config))
     tokens = text_tokens((3, 4))
     batch = {"tokens": tokens, "targets": text_tokens((3, 4), seed=1)}
-    learner = SteppedLoss(model, loss_for(config), config)
-    found = learner(batch | {"free": np.full(3, free, "int32")})
+    loss_model = SteppedLoss(model, loss_for(config), config)
+    found = loss_model(batch | {"no_grad_steps": np.full(3, free, "int32")})
     expected = LossModel(model.with_options(steps=2 + free), loss_for(config))(batch)
     np.testing.assert_allclose(float(found), float(expected), rtol=1e-5)

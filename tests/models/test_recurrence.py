@@ -89,14 +89,14 @@ def test_steps_and_state_in_the_call():
 
 
 @pytest.mark.parametrize("start", ["zeros", "learned"])
-@pytest.mark.parametrize("backprop", [0, 1, 2, 3])
-def test_gradients(backprop, start):
-    layer = make_refeed(SHAPE, 3, bptt_steps=backprop, initial_state=start)
+@pytest.mark.parametrize("bptt_steps", [0, 1, 2, 3])
+def test_gradients(bptt_steps, start):
+    layer = make_refeed(SHAPE, 3, bptt_steps=bptt_steps, initial_state=start)
     found = gradients(layer, layer)
-    assert_same(found, gradients(layer, lambda x: loop_layer(layer, x, backprop or 3)))
+    assert_same(found, gradients(layer, lambda x: loop_layer(layer, x, bptt_steps or 3)))
     full = gradients(layer, lambda x: loop_layer(layer, x, 3))
     assert all(abs(gradient).max() > 0.01 for gradient in full.values())
-    if backprop in (0, 3):
+    if bptt_steps in (0, 3):
         assert_same(found, full)
     else:
         for path, gradient in full.items():
@@ -123,11 +123,11 @@ def loop_layer(layer, x, last):
     return Loop()(x)
 
 
-@pytest.mark.parametrize("backprop", [0, 2])
-def test_remat_has_the_same_values_and_gradients(backprop):
+@pytest.mark.parametrize("bptt_steps", [0, 2])
+def test_remat_has_the_same_values_and_gradients(bptt_steps):
     """What is computed twice is counted, too: the insides of a step run again for gradients."""
     kept, again = (
-        make_refeed(SHAPE, 3, bptt_steps=backprop, remat=remat) for remat in (False, True)
+        make_refeed(SHAPE, 3, bptt_steps=bptt_steps, remat=remat) for remat in (False, True)
     )
     again.set_weights(kept.get_weights())
     x = normal(2, *SHAPE)
@@ -144,7 +144,7 @@ def test_remat_with_dropout():
         Refeed([branch], 2, remat=True)
 
 
-def test_fewer_steps_than_backprop_in_the_call():
+def test_fewer_steps_than_bptt_steps_in_the_call():
     layer = make_refeed(SHAPE, 3, bptt_steps=2)
     found = gradients(layer, lambda x: layer(x, steps=1))
     assert_same(found, gradients(layer, lambda x: loop(layer, x, 1)))

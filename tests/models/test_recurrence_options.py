@@ -32,10 +32,10 @@ def written_out(layer, x, steps, inner, d):
     return y
 
 
-@pytest.mark.parametrize("backprop", [0, 1])
+@pytest.mark.parametrize("bptt_steps", [0, 1])
 @pytest.mark.parametrize(("inner", "damping"), [(2, 0.0), (0, 0.25), (1, 0.25)])
-def test_inner_steps_and_damping(inner, damping, backprop):
-    layer = make_refeed(SHAPE, 7, inner_steps=inner, damping=damping, bptt_steps=backprop)
+def test_inner_steps_and_damping(inner, damping, bptt_steps):
+    layer = make_refeed(SHAPE, 7, inner_steps=inner, damping=damping, bptt_steps=bptt_steps)
     x = normal(2, *SHAPE)
     expected = values(lambda x: written_out(layer, x, 7, inner, damping), x)
     np.testing.assert_allclose(values(layer, x), expected, rtol=1e-4, atol=1e-5)
@@ -44,21 +44,21 @@ def test_inner_steps_and_damping(inner, damping, backprop):
 
 
 @pytest.mark.parametrize("inner", [0, 2])
-@pytest.mark.parametrize(("steps", "backprop"), [(6, 2), (3, 1), (4, 4)])
-def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inner):
+@pytest.mark.parametrize(("steps", "bptt_steps"), [(6, 2), (3, 1), (4, 4)])
+def test_gradients_of_the_last_steps_are_finite_differences(steps, bptt_steps, inner):
     """The gradient by the input is that of the last K steps from a fixed state."""
-    layer = make_refeed(SHAPE, steps, bptt_steps=backprop, inner_steps=inner)
+    layer = make_refeed(SHAPE, steps, bptt_steps=bptt_steps, inner_steps=inner)
     x, w = normal(1, *SHAPE), normal(1, *SHAPE, seed=6)
     found = gradient(lambda x: ops.sum(w * layer(x)), x)
 
-    before = steps - backprop
+    before = steps - bptt_steps
     states = layer.first_states(x)
     if before:
-        states = layer.think(x, states, before)
+        states = layer.iterate(x, states, before)
     states = [None if state is None else to_numpy(state) for state in states]
 
     def last(x):
-        (y, *_) = layer.think(ops.convert_to_tensor(x), tuple(states), backprop)
+        (y, *_) = layer.iterate(ops.convert_to_tensor(x), tuple(states), bptt_steps)
         return float(np.sum(w.astype("float64") * to_numpy(y)))
 
     size, difference = 1e-2, np.zeros_like(x)
@@ -74,9 +74,9 @@ def test_gradients_of_the_last_steps_are_finite_differences(steps, backprop, inn
 def test_carried_states_are_two_runs_of_one():
     layer = make_refeed(SHAPE, 3, inner_steps=2)
     x = normal(2, *SHAPE)
-    half = layer.think(x, layer.first_states(x), 2)
+    half = layer.iterate(x, layer.first_states(x), 2)
     assert len(half) == 2
-    (y, _) = layer.think(x, half, 1)
+    (y, _) = layer.iterate(x, half, 1)
     np.testing.assert_allclose(to_numpy(y), values(layer, x), rtol=1e-4, atol=1e-5)
 
 
@@ -85,8 +85,8 @@ def test_the_compiled_step_grows_with_backprop_alone():
     """What a step keeps for gradients is in its graph: as large for 8 steps as for 80."""
     import tensorflow as tf
 
-    def operations(steps, backprop):
-        layer = make_refeed(SHAPE, steps, bptt_steps=backprop)
+    def operations(steps, bptt_steps):
+        layer = make_refeed(SHAPE, steps, bptt_steps=bptt_steps)
 
         @tf.function
         def gradients(x):
@@ -143,7 +143,7 @@ def test_noise_in_a_loop_is_another_at_every_turn():
     layer.step = step
     for free in (4, 5, 6):
         layer.generator.state.assign([7, 0])
-        drawn.append(to_numpy(layer.think(x, layer.first_states(x), 0, free, None, True)[0]))
+        drawn.append(to_numpy(layer.iterate(x, layer.first_states(x), 0, free, None, True)[0]))
     turns = [drawn[1] - drawn[0], drawn[2] - drawn[1]]
     assert abs(turns[0] - turns[1]).min() > 1e-4
     assert 0.2 < np.std(turns) < 0.9

@@ -14,7 +14,7 @@ from mdnn.models.thinking.grid_resizing import at_grid_size
 from mdnn.models.thinking.halting import CERTAIN
 from mdnn.models.thinking.recurrent_inference import (
     RecurrentInference,
-    check_refeeds,
+    check_step_counts,
     steps_by_length,
 )
 from mdnn.tasks.puzzle_evaluator import PuzzleEvaluator
@@ -150,4 +150,4 @@ def test_steps_by_length():
 @pytest.mark.parametrize("steps", [0, -1, 1.5, True, [1, 0], [], ["2"]])
 def test_numbers_of_steps(steps):
     with pytest.raises(MdnnError, match="steps: expected"):
-        check_refeeds(steps if isinstance(steps, list) else [steps])
+        check_step_counts(steps if isinstance(steps, list) else [steps])

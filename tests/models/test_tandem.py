@@ -76,12 +76,12 @@ def test_the_ensemble_averages_probabilities(network, batch):
     assert float(LossModel(network, loss)(batch)) < float(TandemLoss(network, loss)(batch))
 
 
-def gradients(learner, batch):
+def gradients(loss_model, batch):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        value = learner(batch)
-    variables = [v.value for v in learner.trainable_variables]
+        value = loss_model(batch)
+    variables = [v.value for v in loss_model.trainable_variables]
     zero = tf.UnconnectedGradients.ZERO
     return float(value), [
         to_numpy(g) for g in tape.gradient(value, variables, unconnected_gradients=zero)
@@ -90,10 +90,10 @@ def gradients(learner, batch):
 
 def computed_opinions(network, loss, stale, batch):
     """How many steps of a loss compute what the other members predict."""
-    learner, computed = TandemLoss(network, loss, stale=stale), []
-    own = learner._stale
-    learner._stale = lambda *arguments: computed.append(1) or own(*arguments)
-    learner(batch)
+    loss_model, computed = TandemLoss(network, loss, stale=stale), []
+    own = loss_model._stale
+    loss_model._stale = lambda *arguments: computed.append(1) or own(*arguments)
+    loss_model(batch)
     return len(computed)
 
 
@@ -126,8 +126,8 @@ def test_loss_and_gradients(network, batch):
     for copy, stacked in zip(stale.copies, other.members.stacked, strict=True):
         copy.assign(rng.normal(size=copy.shape) / 3)
         stacked.assign(copy)
-    learner = TandemLoss(network, loss, stale=stale)
-    same, pulled = gradients(learner, batch | {"exchange": weight})
+    loss_model = TandemLoss(network, loss, stale=stale)
+    same, pulled = gradients(loss_model, batch | {"exchange": weight})
     assert computed_opinions(network, loss, stale, batch | {"exchange": weight})
     # Members that learn alone compute nothing for an exchange.
     assert not computed_opinions(network, loss, stale, batch)

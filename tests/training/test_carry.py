@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 import mdnn
 from mdnn import cli
-from mdnn.models.thinking.deep_supervision import RIGHT, SOUND, STOP
+from mdnn.models.thinking.deep_supervision import CORRECT, FINITE, HALT_LOGIT
 from mdnn.tasks import task_for
 from mdnn.tasks.puzzle_feed import CarriedPuzzles
 from mdnn.training import trainer as loop
@@ -20,8 +20,8 @@ class Told:
 
     def __init__(self, size):
         self.verdict = np.zeros((3, size), dtype="float32")
-        self.verdict[SOUND] = 1
-        self.learners = {None: self}
+        self.verdict[FINITE] = 1
+        self.loss_models = {None: self}
         self.carried = []
 
     def read(self, verdict):
@@ -40,24 +40,24 @@ def test_what_has_stopped_makes_room(tmp_path):
         tmp_path, "refeed.step_schedule=halt", "refeed.halt_exploration_prob=0.0"
     )
     first = thinking.batch(0)
-    assert first["fresh"].all()
-    told.verdict[STOP] = [-1, 2, -1, -1]
-    told.verdict[RIGHT] = [0, 1, 0, 0]
+    assert first["reset"].all()
+    told.verdict[HALT_LOGIT] = [-1, 2, -1, -1]
+    told.verdict[CORRECT] = [0, 1, 0, 0]
     thinking.update()
     assert thinking.number.tolist() == [0, 4, 2, 3]
     second = thinking.batch(1)
-    assert second["fresh"].tolist() == [False, True, False, False]
+    assert second["reset"].tolist() == [False, True, False, False]
     np.testing.assert_array_equal(second["tokens"][[0, 2, 3]], first["tokens"][[0, 2, 3]])
     assert (second["tokens"][1] != first["tokens"][1]).any()
-    told.verdict[STOP] = -1
+    told.verdict[HALT_LOGIT] = -1
     thinking.update()
     thinking.batch(2)
-    # After three segments a puzzle is done, whatever the head says.
+    # After three supervision steps a puzzle is done, whatever the head says.
     thinking.update()
     assert thinking.number.tolist() == [5, 4, 6, 7]
     assert thinking.age.tolist() == [0, 2, 0, 0]
     # A state that is no number begins anew, with another puzzle.
-    told.verdict[SOUND] = [1, 0, 1, 1]
+    told.verdict[FINITE] = [1, 0, 1, 1]
     thinking.batch(3)
     thinking.update()
     assert thinking.number.tolist() == [5, 8, 6, 7]
@@ -65,7 +65,7 @@ def test_what_has_stopped_makes_room(tmp_path):
 
 def test_without_a_head_nothing_stops_early(tmp_path):
     thinking, told = carried(tmp_path)
-    told.verdict[STOP] = 9
+    told.verdict[HALT_LOGIT] = 9
     for step, number in enumerate((0, 0, 4)):
         thinking.batch(step)
         thinking.update()
@@ -77,7 +77,7 @@ def test_exploring_puzzles_have_to_go_on(tmp_path):
         tmp_path, "refeed.step_schedule=halt", "refeed.halt_exploration_prob=1.0"
     )
     assert set(thinking.least) <= {2, 3}
-    told.verdict[STOP] = 9
+    told.verdict[HALT_LOGIT] = 9
     thinking.batch(0)
     thinking.update()
     assert thinking.number.tolist() == [0, 1, 2, 3]
@@ -91,22 +91,22 @@ def test_steps_by_length(tmp_path):
     )
     thinking, _ = carried(tmp_path, *settings, "data.givens=[6, 8]")
     batch = thinking.batch(0)
-    wanted = np.clip(np.ceil(0.5 * batch["asked"].sum(1)), 2, 5)
+    wanted = np.clip(np.ceil(0.5 * batch["unknown_mask"].sum(1)), 2, 5)
     assert wanted.max() > 3
     thinking.update()
     assert (thinking.age == np.where(wanted <= 1, 0, 1)).all()
     drawn = load_sudoku(tmp_path, *settings, "data.givens=[6, 8]")
     batch = task_for(drawn).feed().batch(0)
-    longest = np.clip(np.ceil(0.5 * batch["asked"].sum(1)), 2, 5).max()
-    assert batch["free"].tolist() == [longest - 1]
+    longest = np.clip(np.ceil(0.5 * batch["unknown_mask"].sum(1)), 2, 5).max()
+    assert batch["no_grad_steps"].tolist() == [longest - 1]
 
 
 def test_sampled_steps(tmp_path):
     config = load_free(tmp_path, "prefix-sums-12", [12])
     thinking = task_for(config).feed()
-    free = [int(thinking.batch(step)["free"][0]) for step in range(60)]
+    free = [int(thinking.batch(step)["no_grad_steps"][0]) for step in range(60)]
     assert set(free) == set(range(5))
-    assert free == [int(thinking.batch(step)["free"][0]) for step in range(60)]
+    assert free == [int(thinking.batch(step)["no_grad_steps"][0]) for step in range(60)]
 
 
 def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(tmp_path, monkeypatch):
@@ -152,7 +152,7 @@ def test_a_state_that_is_no_number_ends_training(tmp_path, monkeypatch, capsys):
 
     def batch(self, step):
         if step == 4:
-            self.learner.carried[0].assign(np.full(self.learner.carried[0].shape, np.inf))
+            self.loss_model.carried[0].assign(np.full(self.loss_model.carried[0].shape, np.inf))
             self.age[:] = 1
         return real(self, step)
 

@@ -81,7 +81,7 @@ def test_a_step_at_a_width_is_a_step_of_the_narrow_network(run):
     before = {weight.path: np.asarray(weight).copy() for weight in network.weights}
     optimizer = make_optimizer(config.train.optimizer, network.trainable_variables, 0.0)
     networks = task.networks(network) | widths.networks
-    step = make_step(networks, loss, optimizer, learner=widths.loss_model)
+    step = make_step(networks, loss, optimizer, loss_model=widths.loss_model)
     value = float(step(batch, 0.1, name))
     step.sync()
     # Dropout makes the difference.

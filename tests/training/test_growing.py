@@ -18,10 +18,12 @@ from mdnn.growth.origins import new_share
 from mdnn.runs.origin import read_origin
 from mdnn.runs.run_folder import open_run
 from mdnn.runs.safetensors_io import read_arrays
-from mdnn.training import checkpoint, trainer
+from mdnn.training import checkpoint
 from mdnn.training.growing.run_state import state_of
 from mdnn.training.growing.training_state import grow_state
 from mdnn.training.optimizers import make_optimizer
+
+STATE = "mdnn.training.growing.stages.grow_state"
 
 STAGES = """
 [[train.stage]]
@@ -75,7 +77,7 @@ def test_stages_and_a_stop_at_their_border(tmp_path, monkeypatch, capsys):
     # Stopped while the network grows; then before the first step behind it; then gone on with.
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "grow_state", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(STATE, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert mdnn.train(config, parts, show=False)["steps"] == 3
     assert mdnn.load(parts).grid == (1,)
     stop(monkeypatch, at=0)

@@ -314,8 +314,8 @@ def test_lengths_of_picks_are_foreseen(tmp_path):
 
     config = tiny.load_items(tmp_path)
     batches, model = task_for(config).batches, mdnn.build(config)
-    learner = LossModel(model, loss_for(config))
-    (sizes,) = foreseen_sizes(dict.fromkeys(OBJECTIVES, learner), batches).values()
+    loss_model = LossModel(model, loss_for(config))
+    (sizes,) = foreseen_sizes(dict.fromkeys(OBJECTIVES, loss_model), batches).values()
     assert {"text", "grey", "audio", "end"} <= set(sizes)
     for step in range(FORESEEN):
         kinds = batches.at(step)["targets"][..., 0]

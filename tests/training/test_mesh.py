@@ -36,10 +36,10 @@ task = task_for(config).open()
 
 def losses(devices):
     model = mdnn.build(config)
-    learner = {None: LossModel(model, loss_for(config))}
+    loss_model = {None: LossModel(model, loss_for(config))}
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
     more = () if devices is None else (devices,)
-    step = (MeshStep if more else JaxStep)(learner, optimizer, "float32", None, None, *more)
+    step = (MeshStep if more else JaxStep)(loss_model, optimizer, "float32", None, None, *more)
     values = [float(step(task.batches.at(k), 0.01)) for k in range(3)]
     step.sync()
     return values, [np.asarray(v.value) for v in model.weights], step

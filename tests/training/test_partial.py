@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 from backends import to_numpy
-from gradients import learner_gradients, loss_and_gradients
+from gradients import loss_and_gradients, loss_model_gradients
 from test_growing import same_runs
 from test_trainer import stop
 
@@ -97,7 +97,7 @@ def test_gradients_of_a_part_are_those_of_the_whole(settings, tmp_path):
     for name, one in part.networks.items():
         group = part.number_of(name)
         part.take(group)
-        found, gradients = learner_gradients(part.loss_model(one, loss), batch)
+        found, gradients = loss_model_gradients(part.loss_model(one, loss), batch)
         assert float(found) == pytest.approx(float(value), rel=1e-6)
         for weight, gradient in zip(part.parts[group], gradients, strict=True):
             expected = whole[weight.path]

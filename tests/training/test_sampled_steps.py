@@ -4,7 +4,7 @@ import numpy as np
 import tiny
 
 import mdnn
-from mdnn.tasks.feed import SampledDepthFeed, sampled_free_steps
+from mdnn.tasks.feed import SampledDepthFeed, sampled_no_grad_steps
 
 SAMPLED = ("refeed.steps=4", "refeed.bptt_steps=1", "refeed.step_schedule=sampled")
 
@@ -13,9 +13,9 @@ def test_a_text_network_learns_with_drawn_steps(tmp_path):
     config = tiny.load_config(tmp_path, *tiny.QUICK, *SAMPLED, "refeed.damping=0.2")
     run = mdnn.train(config, tmp_path / "run", show=False)
     assert run["steps"] == 20
-    drawn = [int(sampled_free_steps(config, step)[0]) for step in range(100)]
+    drawn = [int(sampled_no_grad_steps(config, step)[0]) for step in range(100)]
     assert set(drawn) == {0, 1, 2, 3}
-    assert drawn == [int(sampled_free_steps(config, step)[0]) for step in range(100)]
+    assert drawn == [int(sampled_no_grad_steps(config, step)[0]) for step in range(100)]
     assert mdnn.generate(tmp_path / "run", "The ", length=8, temperature=0)
 
 
@@ -26,4 +26,6 @@ def test_every_example_of_a_batch_has_its_number(tmp_path):
 
     config = tiny.load_config(tmp_path, *SAMPLED)
     batch = SampledDepthFeed(Batches(), config).batch(7)
-    np.testing.assert_array_equal(batch["free"], np.repeat(sampled_free_steps(config, 7), 5))
+    np.testing.assert_array_equal(
+        batch["no_grad_steps"], np.repeat(sampled_no_grad_steps(config, 7), 5)
+    )

@@ -88,7 +88,7 @@ def heads_loss(hidden, weights, targets):
     return nats.mean()
 
 
-def loss_of_weights(model, tokens, targets, backprop):
+def loss_of_weights(model, tokens, targets, bptt_steps):
     """The loss as a function of a dict of weights, in which they act in the last steps alone.
 
     The state after the first steps is computed once, from the model's own weights.
@@ -96,11 +96,11 @@ def loss_of_weights(model, tokens, targets, backprop):
     embedded = model.embed(model.input["tokens"])
     refeed = model.get_layer("refeed")
     start = keras.Input(embedded.shape[1:], dtype="float64")
-    state = refeed(embedded, steps=backprop, state=start)
+    state = refeed(embedded, steps=bptt_steps, state=start)
     late = keras.Model([model.input["tokens"], start], model.read_out(state))
     call = as_function(late)
-    if backprop < refeed.steps:
-        early = keras.Model(model.input["tokens"], refeed(embedded, steps=4 - backprop))
+    if bptt_steps < refeed.steps:
+        early = keras.Model(model.input["tokens"], refeed(embedded, steps=4 - bptt_steps))
         kept = np.asarray(early(tokens))
     else:
         kept = np.zeros((len(tokens), *embedded.shape[1:]))
@@ -122,9 +122,9 @@ def slope(loss, weights, direction):
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("backprop", [4, 2, 1])
-def test_gradients_are_the_slopes_of_the_loss(tmp_path, backprop):
-    setting = "refeed.bptt_steps=0" if backprop == 4 else f"refeed.bptt_steps={backprop}"
+@pytest.mark.parametrize("bptt_steps", [4, 2, 1])
+def test_gradients_are_the_slopes_of_the_loss(tmp_path, bptt_steps):
+    setting = "refeed.bptt_steps=0" if bptt_steps == 4 else f"refeed.bptt_steps={bptt_steps}"
     if keras.backend.backend() == "jax":
         # There Keras computes norms in float32, whatever the policy; without, values grow.
         config, model, batch = made(tmp_path, setting, *NO_NORMS, spread=0.05)
@@ -138,7 +138,7 @@ def test_gradients_are_the_slopes_of_the_loss(tmp_path, backprop):
         v.path: keras.ops.convert_to_numpy(g)
         for v, g in zip(model.trainable_variables, gradients, strict=True)
     }
-    loss = loss_of_weights(model, batch["tokens"], batch["targets"], backprop)
+    loss = loss_of_weights(model, batch["tokens"], batch["targets"], bptt_steps)
     np.testing.assert_allclose(value, loss(weights), rtol=1e-6)
     rng = np.random.default_rng(1)
     directions = [
@@ -152,20 +152,20 @@ def test_gradients_are_the_slopes_of_the_loss(tmp_path, backprop):
     ]
     # Scores are float32 whatever the policy: that is what limits the agreement.
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    if backprop < 4:
+    if bptt_steps < 4:
         # Through all steps the slopes are others: the check can tell.
         through_all = loss_of_weights(model, batch["tokens"], batch["targets"], 4)
         full = [slope(through_all, weights, direction) for direction in directions]
         assert np.abs(np.subtract(full, expected)).max() > 1e-3
 
 
-@pytest.mark.parametrize("backprop", [0, 2])
-def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, backprop):
+@pytest.mark.parametrize("bptt_steps", [0, 2])
+def test_a_step_of_the_loop_is_a_step_of_fit(tmp_path, bptt_steps):
     plain = [
         f"train.optimizer.{key}"
         for key in ('name="sgd"', "beta_1=0", "weight_decay=0", "clip_norm=0")
     ]
-    config, model, batch = made(tmp_path, f"refeed.bptt_steps={backprop}", *plain)
+    config, model, batch = made(tmp_path, f"refeed.bptt_steps={bptt_steps}", *plain)
     loss = TokenCrossEntropy(config.tokens.modalities)
     start = model.get_weights()
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)

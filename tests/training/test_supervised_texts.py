@@ -30,7 +30,7 @@ PROGRESSIVE = (
 )
 
 
-def learner_of(config, batch_size=3):
+def loss_model_of(config, batch_size=3):
     model = randomize(build(config))
     memory = CarriedStates(batch_size, model) if config.refeed.supervision_steps > 1 else None
     return SteppedLoss(model, loss_for(config), config, memory)
@@ -45,23 +45,23 @@ def test_states_are_carried_on():
     config = make_config(
         mix({"groups": 2}), refeed={"steps": 2, "supervision_steps": 3, "inner_steps": 1}
     )
-    learner = learner_of(config)
-    model = learner.network
+    loss_model = loss_model_of(config)
+    model = loss_model.network
     assert model.steps == 6
-    assert not learner.divisible
+    assert not loss_model.divisible
 
     def expected(steps):
         return float(LossModel(model.with_options(steps=steps), loss_for(config))(batch_of()))
 
     for fresh, steps in ((True, 2), (False, 4), (False, 6), (True, 2)):
-        found = float(learner(batch_of(fresh=np.full(3, fresh))))
+        found = float(loss_model(batch_of(fresh=np.full(3, fresh))))
         assert found == pytest.approx(expected(steps), rel=1e-5)
 
 
 def test_the_halting_head_learns_where_the_answer_is_right():
     refeed = {"steps": 1, "supervision_steps": 2, "step_schedule": "halt", "halt_weight": 1.0}
-    learner = learner_of(make_config(mix({"groups": 2}), refeed=refeed))
-    network, batch = learner.network, batch_of(fresh=np.ones(3, bool))
+    loss_model = loss_model_of(make_config(mix({"groups": 2}), refeed=refeed))
+    network, batch = loss_model.network, batch_of(fresh=np.ones(3, bool))
     batch["targets"][0, 2:] = 0
     hidden = network.hidden(batch["tokens"], steps=1)
     # Half of the targets are what the network would write.
@@ -74,8 +74,8 @@ def test_the_halting_head_learns_where_the_answer_is_right():
     stop = to_numpy(network.halt.stop(hidden))
     chance = np.where(right > 0, stop, -stop)
     wrong = (np.logaddexp(0, -chance) * counted).sum() / 10
-    plain = float(LossModel(network.with_options(steps=1), learner.loss_function)(batch))
-    assert float(learner(batch)) == pytest.approx(plain + wrong, rel=1e-4)
+    plain = float(LossModel(network.with_options(steps=1), loss_model.loss_function)(batch))
+    assert float(loss_model(batch)) == pytest.approx(plain + wrong, rel=1e-4)
 
 
 def test_a_progressive_loss():
@@ -83,13 +83,13 @@ def test_a_progressive_loss():
         mix({"groups": 2}),
         refeed={"steps": 4, "bptt_steps": 1, "step_schedule": "sampled", "progressive": 0.25},
     )
-    learner = learner_of(config)
+    loss_model = loss_model_of(config)
 
     def after(steps):
-        model = learner.network.with_options(steps=steps)
+        model = loss_model.network.with_options(steps=steps)
         return float(LossModel(model, loss_for(config))(batch_of()))
 
-    found = float(learner(batch_of(free=np.full(3, 1, "int32"))))
+    found = float(loss_model(batch_of(no_grad_steps=np.full(3, 1, "int32"))))
     assert found == pytest.approx(0.25 * after(2) + 0.75 * after(4), rel=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_a_batch_stays_for_its_supervision_steps():
     feed = SupervisedBatches(Batches(), 3)
     batches = [feed.batch(step) for step in range(7)]
     assert [int(batch["tokens"].max()) for batch in batches] == [0, 0, 0, 1, 1, 1, 2]
-    assert [bool(batch["fresh"].all()) for batch in batches] == [True, False, False] * 2 + [True]
+    assert [bool(batch["reset"].all()) for batch in batches] == [True, False, False] * 2 + [True]
     assert [feed.objective(step) for step in (2, 3, 6)] == [
         "autoregressive",
         "parallel",
@@ -119,7 +119,7 @@ def losses_of(config, steps):
     optimizer = keras.optimizers.Adam(1e-2)
     optimizer.build(model.trainable_variables)
     step = make_step(
-        task.networks(model), loss_for(config), optimizer, task.batches, learner=task.loss_model
+        task.networks(model), loss_for(config), optimizer, task.batches, loss_model=task.loss_model
     )
     feed, losses = task.feed(), []
     feed.follow(step)

@@ -36,10 +36,10 @@ from mdnn.training.steps.step_jax import JaxStep
 
 def trained(config, devices=None):
     task, model = task_for(config).open(), mdnn.build(config)
-    learner = {None: task.loss_model(model, loss_for(config))}
+    loss_model = {None: task.loss_model(model, loss_for(config))}
     optimizer = make_optimizer(config.train.optimizer, model.trainable_variables)
     more = () if devices is None else (devices,)
-    step = (MeshStep if more else JaxStep)(learner, optimizer, "float32", None, None, *more)
+    step = (MeshStep if more else JaxStep)(loss_model, optimizer, "float32", None, None, *more)
     feed = task.feed()
     feed.follow(step)
     losses = [float(step(feed.batch(k), 0.01)) for k in range(5)]

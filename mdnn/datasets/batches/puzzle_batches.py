@@ -70,7 +70,7 @@ def puzzle_batch(task, puzzles, solutions, given_weight=1.0):
         puzzles, solutions: uint8 `[n, positions]`.
         given_weight: As in `PuzzleBatches`.
     """
-    weights = np.where(task.asked(puzzles), 1.0, given_weight)
+    weights = np.where(task.unknown_mask(puzzles), 1.0, given_weight)
     targets = to_tokens(solutions, task.shape) * (weights > 0)[..., None]
     return {
         "tokens": to_tokens(puzzles, task.shape),
@@ -89,4 +89,4 @@ def exact(task, puzzles, solutions, answers):
     Returns:
         Boolean `[n]`.
     """
-    return ((answers == solutions) | ~task.asked(puzzles)).all(axis=1)
+    return ((answers == solutions) | ~task.unknown_mask(puzzles)).all(axis=1)

@@ -30,30 +30,30 @@ def picture(task, boards, path, puzzle=None, solution=None):
     side = 2.4 / min(max(rows, columns), 12)
     size = (layout[1] * max(1.6, side * columns), layout[0] * (side * rows + 0.4))
     figure = matplotlib.figure.Figure(figsize=size, dpi=120, layout="constrained")
-    asked = np.zeros((rows, columns), dtype=bool)
+    unknown = np.zeros((rows, columns), dtype=bool)
     if puzzle is not None:
-        asked = task.asked(np.asarray(puzzle)).reshape(rows, columns)
+        unknown = task.unknown_mask(np.asarray(puzzle)).reshape(rows, columns)
     axes_of = figure.subplots(*layout, squeeze=False).reshape(-1)
     for axes, (title, symbols) in zip(axes_of, boards, strict=True):
-        wrong = np.zeros_like(asked)
+        wrong = np.zeros_like(unknown)
         # The puzzle itself is not marked as wrong.
         if solution is not None and not np.array_equal(symbols, puzzle):
-            wrong = asked & (np.asarray(symbols) != solution).reshape(rows, columns)
+            wrong = unknown & (np.asarray(symbols) != solution).reshape(rows, columns)
         symbols = np.asarray(symbols).reshape(rows, columns)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=9, parse_math=False)
-        (_maze if isinstance(task, Maze) else _board)(axes, task, symbols, asked, wrong)
+        (_maze if isinstance(task, Maze) else _board)(axes, task, symbols, unknown, wrong)
     with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
-def _maze(axes, task, symbols, asked, wrong):
+def _maze(axes, task, symbols, unknown, wrong):
     shown = np.where(wrong, len(COLOURS) - 1, symbols)
     colours = matplotlib.colors.ListedColormap(COLOURS)
     axes.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(COLOURS) - 0.5, interpolation="nearest")
 
 
-def _board(axes, task, symbols, asked, wrong):
+def _board(axes, task, symbols, unknown, wrong):
     rows, columns = symbols.shape
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
     if isinstance(task, Sudoku):
@@ -66,5 +66,5 @@ def _board(axes, task, symbols, asked, wrong):
         symbol = task.alphabet[index]
         if isinstance(task, Sudoku) and index == 0:
             continue
-        colour = WRONG if wrong[row, column] else RIGHT if asked[row, column] else GIVEN
+        colour = WRONG if wrong[row, column] else RIGHT if unknown[row, column] else GIVEN
         axes.text(column + 0.5, row + 0.5, symbol, color=colour, **style)

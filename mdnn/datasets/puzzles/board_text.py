@@ -24,7 +24,7 @@ def drawn(task, symbols, puzzle=None, solution=None):
     symbols = np.asarray(symbols).reshape(grid_of(task))
     wrong = np.zeros(symbols.shape, dtype=bool)
     if puzzle is not None and solution is not None:
-        differ = (symbols.reshape(-1) != solution) & task.asked(np.asarray(puzzle))
+        differ = (symbols.reshape(-1) != solution) & task.unknown_mask(np.asarray(puzzle))
         wrong = differ.reshape(symbols.shape)
     lines = []
     for row in range(len(symbols)):

@@ -32,7 +32,7 @@ class PrefixSums(Puzzle):
         """Computes the parities of the prefixes of bits `[n, length]`."""
         return (np.cumsum(puzzles, axis=1, dtype=np.int64) % 2).astype(np.uint8)
 
-    def asked(self, puzzles):
+    def unknown_mask(self, puzzles):
         return np.ones(np.shape(puzzles), dtype=bool)
 
     def solve(self, puzzles):

@@ -80,7 +80,7 @@ class Puzzle:
         """
         return puzzles, solutions
 
-    def asked(self, puzzles):
+    def unknown_mask(self, puzzles):
         """Returns a mask of the positions to predict, boolean `[n, positions]`."""
         return np.asarray(puzzles) == 0
 
@@ -98,7 +98,7 @@ class Puzzle:
 
         The base class checks that solutions keep the given symbols; subclasses check more.
         """
-        differ = (puzzles != solutions) & ~self.asked(puzzles)
+        differ = (puzzles != solutions) & ~self.unknown_mask(puzzles)
         return {
             int(
                 number

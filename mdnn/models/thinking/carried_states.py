@@ -31,17 +31,17 @@ class CarriedStates(keras.layers.Layer):
             )
         self.built = True
 
-    def resumed(self, fresh, first, x):
+    def resumed(self, reset, first, x):
         """Returns the states to go on from.
 
         Args:
-            fresh: boolean `[batch]`, true for examples that start anew.
+            reset: boolean `[batch]`, true for examples that start anew.
             first: tuple of their first states; `None` stands for zeros.
             x: tensor of the shape and dtype of the states.
         """
-        fresh = ops.reshape(fresh, (-1, *[1] * (len(x.shape) - 1)))
+        reset = ops.reshape(reset, (-1, *[1] * (len(x.shape) - 1)))
         return tuple(
-            ops.where(fresh, 0.0 if start is None else start, ops.cast(state, x.dtype))
+            ops.where(reset, 0.0 if start is None else start, ops.cast(state, x.dtype))
             for start, state in zip(first, self.states, strict=True)
         )
 

@@ -7,7 +7,7 @@ from mdnn.models.thinking.stepped_loss import SteppedLoss
 from mdnn.tokens.features import BYTES, MODALITY
 
 # Rows of `DeepSupervisionLoss.verdict`.
-RIGHT, STOP, SOUND = range(3)
+CORRECT, HALT_LOGIT, FINITE = range(3)
 
 
 class DeepSupervisionLoss(SteppedLoss):
@@ -19,8 +19,8 @@ class DeepSupervisionLoss(SteppedLoss):
         config: its `mdnn.Config`.
 
     Call arguments:
-        batch: see `SteppedLoss`; `weights` are required, and `asked`, boolean `[batch, positions]`,
-            true for the positions to solve.
+        batch: see `SteppedLoss`; `weights` are required, and `unknown_mask`, boolean
+            `[batch, positions]`, true for the positions to solve.
 
     Attributes:
         verdict: variable `[3, batch]`, set by a call: 1 for puzzles with an exact answer, the
@@ -63,5 +63,7 @@ def solved(batch, scores):
     """Returns 1 for each puzzle solved in all unknown positions, else 0, float32 `[batch]`."""
     answers = ops.cast(ops.argmax(scores, axis=-1), "int32")
     right = answers == ops.cast(batch["targets"], "int32")[..., BYTES.start]
-    asked = ops.logical_and(ops.cast(batch["asked"], "bool"), batch["targets"][..., MODALITY] > 0)
-    return ops.cast(ops.all(ops.logical_or(right, ops.logical_not(asked)), axis=-1), "float32")
+    unknown = ops.logical_and(
+        ops.cast(batch["unknown_mask"], "bool"), batch["targets"][..., MODALITY] > 0
+    )
+    return ops.cast(ops.all(ops.logical_or(right, ops.logical_not(unknown)), axis=-1), "float32")

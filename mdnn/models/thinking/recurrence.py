@@ -135,9 +135,9 @@ class Refeed(RuledLayer):
         if options is not None and options.adaptive:
             return run_until_stopped(self, x, states, steps, limits, options, training)[0][0]
         last = min(self.bptt_steps or self.steps, steps)
-        return self.think(x, states, last, steps - last, options, training)[0]
+        return self.iterate(x, states, last, steps - last, options, training)[0]
 
-    def think(self, x, states, steps, free=0, options=None, training=None, mix=None):
+    def iterate(self, x, states, steps, no_grad_steps=0, options=None, training=None, mix=None):
         """Runs steps from given states.
 
         Args:
@@ -145,7 +145,7 @@ class Refeed(RuledLayer):
             states: tuple of `self.states` tensors of the shape of x, y first; `None` stands for
                 zeros.
             steps: int, number of steps with gradient.
-            free: int, or an integer scalar tensor if no layer has dropout: number of steps
+            no_grad_steps: int, or an integer scalar tensor if no layer has dropout: number of steps
                 without gradient, taken before the others.
             options, training: see the call arguments.
             mix: see `mdnn.models.blocks.residual_block.run_blocks`.
@@ -158,17 +158,23 @@ class Refeed(RuledLayer):
             return run_blocks(self.branches, y, options, training, mix)
 
         noise = self.noise_of(training)
-        ungated = free if self.gates is None else min(free, self.steps - self.gated_steps)
-        if not isinstance(free, int) or ungated:
+        ungated = (
+            no_grad_steps
+            if self.gates is None
+            else min(no_grad_steps, self.steps - self.gated_steps)
+        )
+        if not isinstance(no_grad_steps, int) or ungated:
             states = run_without_gradient(self, x, states, ungated, run, noise)
-        for number in range(ungated, free) if self.gates is not None else ():
+        for number in range(ungated, no_grad_steps) if self.gates is not None else ():
             states = self._gated(number, x, states, self.step(x, states, run, noise))
             states = tuple(ops.stop_gradient(state) for state in states)
         if self.remat:
             run = keras.remat(run)
         for number in range(steps):
             new = self.step(x, states, run, noise)
-            states = new if self.gates is None else self._gated(free + number, x, states, new)
+            states = (
+                new if self.gates is None else self._gated(no_grad_steps + number, x, states, new)
+            )
         return states
 
     def _gated(self, number, x, old, new):
@@ -188,7 +194,7 @@ class Refeed(RuledLayer):
         """Returns the states after one step.
 
         Args:
-            x, states: see `think`.
+            x, states: see `iterate`.
             run: function that computes F.
             noise: `StateNoise` or `None`.
         """

@@ -27,8 +27,8 @@ class RecurrentInference:
         self.network, self.refeed = model, config.refeed
         positions = max(1, config.tokens.candidates) * config.context.positions
         self.batch = batch or max(1, min(256, CALL_SLOTS // positions))
-        self.thought = _Thought(model)
-        without_xla(self.thought)
+        self.answered_steps = _AnsweredSteps(model)
+        without_xla(self.answered_steps)
 
     def begin(self, numbers, seed=0):
         """Returns the states before the first step.
@@ -73,7 +73,7 @@ class RecurrentInference:
             "states": [_filled(state, more) for state in states],
             "steps": np.array([steps], dtype="int32"),
         }
-        found = predicted(self.thought, inputs)
+        found = predicted(self.answered_steps, inputs)
         found["states"] = [np.asarray(state)[:count] for state in found["states"]]
         return {
             name: value if name == "states" else np.asarray(value)[:count]
@@ -125,15 +125,15 @@ class RecurrentInference:
         rows = np.arange(size)
         states, used = self.begin(rows, seed), np.zeros(size, dtype=int)
         following, done = size, 0
-        segment = self.refeed.steps if halts else np.inf
+        period = self.refeed.steps if halts else np.inf
         while rows.size:
-            left = np.minimum(wanted[rows] - used, segment - used % segment if halts else segment)
+            left = np.minimum(wanted[rows] - used, period - used % period if halts else period)
             steps = int(left.min())
             found = self.advance(tokens[rows], states, steps)
             used = used + steps
             over = used >= wanted[rows]
             if halts:
-                over |= (used % segment == 0) & (found["stop"] > CERTAIN)
+                over |= (used % period == 0) & (found["stop"] > CERTAIN)
             for row in np.flatnonzero(over):
                 yield rows[row], int(used[row]), found["scores"][row]
             done += int(over.sum())
@@ -163,7 +163,7 @@ def steps_by_length(length, asked):
     return np.clip(np.ceil(steps), length.least, most).astype("int64")
 
 
-def check_refeeds(steps):
+def check_step_counts(steps):
     """Returns numbers of steps as an increasing list without duplicates.
 
     Args:
@@ -183,7 +183,7 @@ def check_refeeds(steps):
     return sorted(set(listed))
 
 
-def check_restarts(num_starts, config):
+def check_num_starts(num_starts, config):
     """Refuses several starts that would all have the same initial state.
 
     Raises:
@@ -227,12 +227,12 @@ def _filled(array, more):
     )
 
 
-class _Thought(keras.Model):
+class _AnsweredSteps(keras.Model):
     """Maps a dict of `tokens`, `states` and `steps` to the result of
     `RecurrentInference.advance`."""
 
     def __init__(self, network):
-        super().__init__(name="thought", dtype="float32")
+        super().__init__(name="answered_steps", dtype="float32")
         self.network = network
         self.built = True
 

@@ -25,10 +25,10 @@ class SteppedLoss(LossModel):
             decoding modes share; `None` if no states are carried.
 
     Call arguments:
-        batch: see `LossModel`. In addition, if states are carried, `fresh`, boolean `[batch]`, true
-            for examples that start anew; if the number of steps varies between batches, `free`,
-            int32 `[batch or 1]`, the number of steps without gradient before the last
-            `refeed.bptt_steps`, equal for all examples.
+        batch: see `LossModel`. In addition, if states are carried, `reset`, boolean `[batch]`, true
+            for examples that start anew; if the number of steps varies between batches,
+            `no_grad_steps`, int32 `[batch or 1]`, the number of steps without gradient before the
+            last `refeed.bptt_steps`, equal for all examples.
 
     Attributes:
         carried: list of variables, the carried states.
@@ -51,10 +51,10 @@ class SteppedLoss(LossModel):
         x = network.embed(batch["tokens"])
         states = network.first_states(x, training)
         if self.carried:
-            states = self.memory.resumed(batch["fresh"], states, x)
-        last = spec.bptt_steps or (1 if "free" in batch else spec.steps)
-        free = batch["free"][0] if "free" in batch else spec.steps - last
-        found = network.iterate(x, states, last, free, options, training)
+            states = self.memory.resumed(batch["reset"], states, x)
+        last = spec.bptt_steps or (1 if "no_grad_steps" in batch else spec.steps)
+        no_grad_steps = batch["no_grad_steps"][0] if "no_grad_steps" in batch else spec.steps - last
+        found = network.iterate(x, states, last, no_grad_steps, options, training)
         loss, answer = self.loss_after(found[0], batch)
         if spec.progressive < 1:
             (whole, *_) = network.iterate(x, states, spec.steps, 0, options, training)

@@ -17,7 +17,7 @@ def run_until_stopped(refeed, x, states, steps, limits=None, options=None, train
     Args:
         refeed: `mdnn.models.thinking.recurrence.Refeed`.
         x: `[batch, t1, ..., tk, channels]`.
-        states: tuple of states, see `Refeed.think`.
+        states: tuple of states, see `Refeed.iterate`.
         steps: int, the largest number of steps.
         limits: int32 `[batch or 1, t1, ..., tk, 1]`, at least 1; `None` for `steps`.
         options: `mdnn.models.call_options.CallOptions` or `None`.

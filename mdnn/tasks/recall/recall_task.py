@@ -81,7 +81,7 @@ class RecallTask(TextTask):
 
     @property
     def units_per_step(self):
-        answers = self.config.recall.asked(self.config.context.grid)
+        answers = self.config.recall.num_answers(self.config.context.grid)
         return float(self.config.train.batch_size * answers)
 
     def measure_for(self, model):

@@ -226,7 +226,7 @@ class _Learning:
             make_optimizer(spec, variables, precision=precision),
             task.batches,
             precision=precision,
-            learner=loss_model,
+            loss_model=loss_model,
             xla=train.xla,
             microbatches=num_microbatches(train.batch_size) if task.divisible else 1,
         )

@@ -76,10 +76,10 @@ def step_cost(config):
     task, spec = task_for(config), config.train
     optimizer = make_optimizer(spec.optimizer, model.trainable_variables, spec.ema_decay)
     (network, *_) = task.networks(model).values()
-    learner = task.loss_model(network, loss_for(config))
-    if learner.uses_target_indices:
+    loss_model = task.loss_model(network, loss_for(config))
+    if loss_model.uses_target_indices:
         return {"reason": "networks of several modalities are counted alone"}
-    step = MeshStep({None: learner}, optimizer, resolved(spec.precision), None, None, devices)
+    step = MeshStep({None: loss_model}, optimizer, resolved(spec.precision), None, None, devices)
     compiled = step.lower(config).compile()
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
     kinds = exchanged(compiled)

@@ -19,11 +19,11 @@ class MeshStep(JaxStep):
     whether one received a signal; what they agreed on is known one step later.
 
     Args:
-        learners, optimizer, precision, batches, strategy: see `JaxStep`.
+        loss_models, optimizer, precision, batches, strategy: see `JaxStep`.
         devices: `mdnn.training.mesh.device_mesh.DeviceMesh`.
     """
 
-    def __init__(self, learners, optimizer, precision, batches, strategy, devices):
+    def __init__(self, loss_models, optimizer, precision, batches, strategy, devices):
         self.devices = devices
         self.begun = time.perf_counter()
         self.leads = jax.process_index() == 0
@@ -31,10 +31,10 @@ class MeshStep(JaxStep):
         # What the processes agreed on: seconds and signal, in flight and known.
         self.agreed, self.known = collections.deque(), (0.0, 0)
         if devices.table.members > 1:
-            for learner in learners.values():
-                learner.whole_members = devices.whole_members
+            for loss_model in loss_models.values():
+                loss_model.whole_members = devices.whole_members
         self.gather = jax.jit(lambda arrays: arrays, out_shardings=devices.whole)
-        super().__init__(learners, optimizer, precision, batches, strategy)
+        super().__init__(loss_models, optimizer, precision, batches, strategy)
 
     def jitted(self, step):
         def shared(trainable, fixed, state, batch, rate, control):
@@ -77,10 +77,10 @@ class MeshStep(JaxStep):
 
     def shared_batch(self, batch, name=None):
         """Returns a batch, as the feed supplies it, on the devices."""
-        learner = self.learners[name]
+        loss_model = self.loss_models[name]
         if isinstance(batch["tokens"], jax.Array):
             return batch
-        batch = learner.with_target_indices(batch, padded=True, sizes=self.sizes[id(learner)])
+        batch = loss_model.with_target_indices(batch, padded=True, sizes=self.sizes[id(loss_model)])
         return self.devices.place_batch(batch)
 
     def read_values(self):

@@ -18,8 +18,8 @@ class PartStep:
         self.step, self.part, self.optimizer = step, part, optimizer
 
     @property
-    def learners(self):
-        return self.step.learners
+    def loss_models(self):
+        return self.step.loss_models
 
     @property
     def fault(self):

@@ -33,11 +33,11 @@ class EvolutionStrategy:
         self.pairs, self.sigma, self.rank, self.seed = pairs, sigma, rank, seed
         self.int8 = weights == "int8"
 
-    def __call__(self, learner, trainable, fixed, batch, step):
+    def __call__(self, loss_model, trainable, fixed, batch, step):
         """Returns the loss and the estimated gradients.
 
         Args:
-            learner: `mdnn.models.loss_model.LossModel`.
+            loss_model: `mdnn.models.loss_model.LossModel`.
             trainable: list of tensors, the weights.
             fixed: list of tensors, the non-trainable values.
             batch: dict for the loss model.
@@ -55,7 +55,7 @@ class EvolutionStrategy:
                 self.on_grid(w + sign * self.sigma * size * e, w.shape)
                 for w, size, e in zip(trainable, sizes, noise, strict=True)
             ]
-            value, _ = learner.stateless_call(weights, fixed, batch, training=False)
+            value, _ = loss_model.stateless_call(weights, fixed, batch, training=False)
             return ops.cast(value, "float32")
 
         def add_pair(pair, carried):

@@ -12,7 +12,7 @@ def make_step(
     optimizer,
     batches=None,
     precision="float32",
-    learner=LossModel,
+    loss_model=LossModel,
     xla=False,
     microbatches=1,
     strategy=None,
@@ -29,7 +29,7 @@ def make_step(
             `mdnn.training.steps.step_jax.JaxStep`), or `None`.
         precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`; weights, optimizer and
             loss are float32.
-        learner: function from a model and the loss to a `LossModel`.
+        loss_model: function from a model and the loss to a `LossModel`.
         xla: bool, whether to compile the step with XLA on TensorFlow. JAX always does.
         microbatches: int, a divisor of the batch size: number of microbatches that TensorFlow
             computes in parallel (see `mdnn.training.microbatches`). Ignored with XLA and for loss
@@ -49,8 +49,8 @@ def make_step(
     check_training_backend(keras.backend.backend())
     if not isinstance(models, dict):
         models = {None: models}
-    made = {id(model): learner(model, loss) for model in models.values()}
-    learners = {name: made[id(model)] for name, model in models.items()}
+    made = {id(model): loss_model(model, loss) for model in models.values()}
+    loss_models = {name: made[id(model)] for name, model in models.items()}
     first, *others = made.values()
     for other in others:
         if list(map(id, other.variables)) != list(map(id, first.variables)):
@@ -63,11 +63,11 @@ def make_step(
 
         if xla or strategy is not None or not first.divisible:
             microbatches = 1
-        return TensorFlowStep(learners, optimizer, precision, xla, microbatches, strategy)
+        return TensorFlowStep(loss_models, optimizer, precision, xla, microbatches, strategy)
     if devices is not None:
         from mdnn.training.mesh.mesh_step import MeshStep
 
-        return MeshStep(learners, optimizer, precision, batches, strategy, devices)
+        return MeshStep(loss_models, optimizer, precision, batches, strategy, devices)
     from mdnn.training.steps.step_jax import JaxStep
 
-    return JaxStep(learners, optimizer, precision, batches, strategy)
+    return JaxStep(loss_models, optimizer, precision, batches, strategy)

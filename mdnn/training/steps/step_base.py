@@ -10,7 +10,7 @@ class TrainingStep(abc.ABC):
     """Takes one optimizer step per call; compiled once for each loss model.
 
     Args:
-        learners: dict from names to `LossModel`s that share their variables; a loss model may
+        loss_models: dict from names to `LossModel`s that share their variables; a loss model may
             have several names.
         optimizer: a Keras optimizer, built on their trainable variables.
         precision: compute dtype: `"float32"`, `"bfloat16"` or `"float16"`.
@@ -25,21 +25,21 @@ class TrainingStep(abc.ABC):
         The loss, a scalar. If the loss or a gradient is not finite, no variable is updated.
 
     Attributes:
-        learners: as above.
+        loss_models: as above.
         fault: pair of scalars for the last call: `(-1, 0)` after a valid step; after a non-finite
             loss or gradient, the index of the trainable variable with the largest gradient and the
             largest absolute value of that gradient.
     """
 
-    def __init__(self, learners, optimizer, precision):
-        self.learners, self.optimizer, self.precision = learners, optimizer, precision
-        self.first = next(iter(learners.values()))
+    def __init__(self, loss_models, optimizer, precision):
+        self.loss_models, self.optimizer, self.precision = loss_models, optimizer, precision
+        self.first = next(iter(loss_models.values()))
         self.fault = None
-        compiled = {id(learner): self.compile(learner) for learner in learners.values()}
-        self.compiled = {name: compiled[id(learner)] for name, learner in learners.items()}
+        compiled = {id(loss_model): self.compile(loss_model) for loss_model in loss_models.values()}
+        self.compiled = {name: compiled[id(loss_model)] for name, loss_model in loss_models.items()}
 
     @abc.abstractmethod
-    def compile(self, learner):
+    def compile(self, loss_model):
         """Returns the compiled function of one loss model."""
 
     @abc.abstractmethod

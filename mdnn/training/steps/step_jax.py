@@ -16,7 +16,7 @@ class JaxStep(TrainingStep):
     """Takes one optimizer step per call; holds the values of all variables until `sync`.
 
     Args:
-        learners, optimizer, precision: see `TrainingStep`.
+        loss_models, optimizer, precision: see `TrainingStep`.
         batches: the training batches, a `mdnn.datasets.batches.step_batches.StepBatches`, whose
             `objective` returns the name of a loss model; or `None`. A sample of them determines
             the padded lengths of the target indices, which avoids recompilation when a later batch
@@ -24,16 +24,16 @@ class JaxStep(TrainingStep):
         strategy: see `mdnn.training.steps.step.make_step`.
     """
 
-    def __init__(self, learners, optimizer, precision, batches=None, strategy=None):
+    def __init__(self, loss_models, optimizer, precision, batches=None, strategy=None):
         self.strategy = strategy
-        super().__init__(learners, optimizer, precision)
+        super().__init__(loss_models, optimizer, precision)
         # [trainable, non-trainable, optimizer state]: current values, shared by all loss models.
         self.values = []
-        self.sizes = foreseen_sizes(learners, batches)
+        self.sizes = foreseen_sizes(loss_models, batches)
 
-    def compile(self, learner):
+    def compile(self, loss_model):
         optimizer, strategy = self.optimizer, self.strategy
-        gradients_of = gradient_function(learner)
+        gradients_of = gradient_function(loss_model)
         rate_at = [v is optimizer.learning_rate for v in optimizer.variables].index(True)
         number_at = [v is optimizer.iterations for v in optimizer.variables].index(True)
         scales = [v is loss_scale_of(optimizer) for v in optimizer.variables]
@@ -41,12 +41,12 @@ class JaxStep(TrainingStep):
         def step(trainable, fixed, state, batch, rate):
             scale = state[scales.index(True)] if any(scales) else None
             factor = () if scale is None else (scale,)
-            with compute_dtype_scope(learner, self.precision), native_graphs(strategy is None):
+            with compute_dtype_scope(loss_model, self.precision), native_graphs(strategy is None):
                 if strategy is None:
                     (_, (value, fixed)), gradients = gradients_of(trainable, fixed, batch, *factor)
                 else:
                     number = state[number_at]
-                    value, gradients = strategy(learner, trainable, fixed, batch, number)
+                    value, gradients = strategy(loss_model, trainable, fixed, batch, number)
             state = [rate if k == rate_at else v for k, v in enumerate(state)]
 
             def learn():
@@ -73,8 +73,8 @@ class JaxStep(TrainingStep):
         # `predict` donates the arrays that they hold.
         if not self.values:
             self.values = [*values_of(self.first), [v.value for v in self.optimizer.variables]]
-        learner = self.learners[name]
-        batch = learner.with_target_indices(batch, padded=True, sizes=self.sizes[id(learner)])
+        loss_model = self.loss_models[name]
+        batch = loss_model.with_target_indices(batch, padded=True, sizes=self.sizes[id(loss_model)])
         rate = jax.numpy.float32(rate)
         value, self.fault, *self.values = self.compiled[name](*self.values, batch, rate)
         return value
@@ -100,13 +100,13 @@ class JaxStep(TrainingStep):
         return np.asarray(self.values[1][number])
 
 
-def values_of(learner):
+def values_of(loss_model):
     """Returns the values of a loss model's trainable and non-trainable variables, two lists."""
-    trainable = [v.value for v in learner.trainable_variables]
-    return trainable, [v.value for v in learner.non_trainable_variables]
+    trainable = [v.value for v in loss_model.trainable_variables]
+    return trainable, [v.value for v in loss_model.non_trainable_variables]
 
 
-def gradient_function(learner):
+def gradient_function(loss_model):
     """Builds the function that computes the loss of a batch and its gradients.
 
     Returns:
@@ -115,30 +115,30 @@ def gradient_function(learner):
     """
 
     def compute(trainable, fixed, batch, scale=1.0):
-        value, fixed = learner.stateless_call(trainable, fixed, batch, training=True)
+        value, fixed = loss_model.stateless_call(trainable, fixed, batch, training=True)
         return value * scale, (value, fixed)
 
     return jax.value_and_grad(compute, has_aux=True)
 
 
-def foreseen_sizes(learners, batches):
+def foreseen_sizes(loss_models, batches):
     """Estimates the padded lengths of target indices from the first `FORESEEN` batches.
 
     Args:
-        learners: dict from names to loss models.
+        loss_models: dict from names to loss models.
         batches: see `JaxStep`; `None`: the inner dicts stay empty.
 
     Returns:
         Dict from the ids of the loss models to dicts from modalities (or the names in
         `mdnn.models.active_rows.LISTS`) to lengths.
     """
-    sizes = {id(learner): {} for learner in learners.values()}
+    sizes = {id(loss_model): {} for loss_model in loss_models.values()}
     for step in range(FORESEEN if batches is not None else 0):
         # Steps of parts of the weights have other names.
-        learner = learners.get(batches.objective(step))
-        if learner is not None and learner.uses_target_indices:
-            known = sizes[id(learner)]
-            batch = learner.with_target_indices(batches.at(step))
+        loss_model = loss_models.get(batches.objective(step))
+        if loss_model is not None and loss_model.uses_target_indices:
+            known = sizes[id(loss_model)]
+            batch = loss_model.with_target_indices(batches.at(step))
             rows = {name: batch[name] for name in LISTS if name in batch}
             for name, index in (batch["target_indices"] | rows).items():
                 known[name] = max(known.get(name, 0), int(MORE * len(index)))

@@ -13,7 +13,7 @@ class TensorFlowStep(TrainingStep):
     """Takes one optimizer step per call, optionally with several microbatches in parallel.
 
     Args:
-        learners, optimizer, precision: see `TrainingStep`.
+        loss_models, optimizer, precision: see `TrainingStep`.
         xla: bool, whether to compile the step with XLA. On a CPU with 2 cores a step of
             configs/text.toml takes 224 ms with XLA and 45 ms without; a step of configs/maze.toml
             with 128 puzzles takes 484 ms with XLA and 934 ms without.
@@ -21,24 +21,24 @@ class TensorFlowStep(TrainingStep):
         strategy: see `mdnn.training.steps.step.make_step`.
     """
 
-    def __init__(self, learners, optimizer, precision, xla=False, microbatches=1, strategy=None):
+    def __init__(self, loss_models, optimizer, precision, xla=False, microbatches=1, strategy=None):
         self.xla, self.microbatches, self.strategy = xla, microbatches, strategy
-        super().__init__(learners, optimizer, precision)
+        super().__init__(loss_models, optimizer, precision)
 
-    def compile(self, learner):
+    def compile(self, loss_model):
         optimizer, strategy = self.optimizer, self.strategy
 
         @tf.function(jit_compile=self.xla, autograph=False)
         def step(batches, rate):
             optimizer.learning_rate.assign(rate)
-            with compute_dtype_scope(learner, self.precision), native_graphs(strategy is None):
+            with compute_dtype_scope(loss_model, self.precision), native_graphs(strategy is None):
                 if strategy is None:
-                    value, gradients = gradients_of(learner, batches, optimizer.scale_loss)
+                    value, gradients = gradients_of(loss_model, batches, optimizer.scale_loss)
                 else:
                     value, gradients = strategy(
-                        learner,
-                        [v.value for v in learner.trainable_variables],
-                        [v.value for v in learner.non_trainable_variables],
+                        loss_model,
+                        [v.value for v in loss_model.trainable_variables],
+                        [v.value for v in loss_model.non_trainable_variables],
                         batches[0],
                         optimizer.iterations.value,
                     )
@@ -48,9 +48,9 @@ class TensorFlowStep(TrainingStep):
 
             def learn():
                 step_number = tf.identity(optimizer.iterations.value)
-                optimizer.apply(gradients, learner.trainable_variables)
+                optimizer.apply(gradients, loss_model.trainable_variables)
                 if strategy is not None:
-                    for index, variable in enumerate(learner.trainable_variables):
+                    for index, variable in enumerate(loss_model.trainable_variables):
                         variable.assign(strategy.settle(index, variable.value, step_number))
                 return tf.constant(-1), tf.constant(0.0)
 
@@ -69,11 +69,11 @@ class TensorFlowStep(TrainingStep):
         return run
 
     def __call__(self, batch, rate, name=None):
-        learner = self.learners[name]
+        loss_model = self.loss_models[name]
         if self.microbatches == 1:
-            batches = [learner.with_target_indices(batch)]
+            batches = [loss_model.with_target_indices(batch)]
         else:
-            batches = learner.microbatches(batch, self.microbatches)
+            batches = loss_model.microbatches(batch, self.microbatches)
         tensors = tf.nest.map_structure(tf.constant, batches)
         # No Python number: TensorFlow keeps each one that it makes a tensor of, for ever.
         value, self.fault = self.compiled[name](tensors, tf.constant(np.float32(rate)))
@@ -96,11 +96,11 @@ def _spec_of(batch):
     return spec
 
 
-def gradients_of(learner, batches, scaled=lambda value: value):
+def gradients_of(loss_model, batches, scaled=lambda value: value):
     """Returns the loss of a batch, given as microbatches, and its gradients.
 
     Args:
-        learner: `mdnn.models.loss_model.LossModel`.
+        loss_model: `mdnn.models.loss_model.LossModel`.
         batches: list of dicts, the microbatches.
         scaled: function that scales the loss; the gradients are those of the scaled loss.
 
@@ -109,9 +109,9 @@ def gradients_of(learner, batches, scaled=lambda value: value):
         variable that the loss does not depend on.
     """
     with tf.GradientTape() as tape:
-        weights = zip(batches, learner.shares(batches), strict=True)
-        value = sum(learner(batch, training=True) * weight for batch, weight in weights)
+        weights = zip(batches, loss_model.shares(batches), strict=True)
+        value = sum(loss_model(batch, training=True) * weight for batch, weight in weights)
         large = scaled(value)
-    variables = [v.value for v in learner.trainable_variables]
+    variables = [v.value for v in loss_model.trainable_variables]
     zero = tf.UnconnectedGradients.ZERO
     return value, tape.gradient(large, variables, unconnected_gradients=zero)
