@@ -6,7 +6,7 @@ from mdnn.errors import MdnnError
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import answer_start, max_open_tokens, modalities_of
 from mdnn.generation.requests import OutputRequest, PromptContext
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.items import accepted_item, check_kind
 from mdnn.tokens.modalities import kinds_of, modality
 
@@ -35,7 +35,7 @@ class ItemPlanner:
         Raises:
             MdnnError: an item of a kind that the network does not have, or no room for an answer.
         """
-        tokens, stop = np.zeros((self.positions, WIDTH), "int32"), 0
+        tokens, stop = np.zeros((self.positions, NUM_FEATURES), "int32"), 0
         kinds = kinds_of(self.modalities)
         items = [accepted_item(item, kinds) for item in items]
         for number, item in enumerate(items):

@@ -10,7 +10,7 @@ from mdnn.generation.sampling import uniform
 from mdnn.generation.token_decoder import TokenDecoder, at_positions
 from mdnn.layers.decoding_steps import is_any
 from mdnn.models.loss import token_nll
-from mdnn.tokens.features import MODALITY, PLACES
+from mdnn.tokens.features import COORDINATES, MODALITY
 
 _NEVER = -1e30
 
@@ -119,7 +119,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         positions = inputs["first"][:, None] + number
         hidden = at_positions(self._hidden(tokens, stays, number <= end, inputs), positions - 1)
         decoded = self.decode(hidden, inputs, positions, number, step)
-        new = self.with_coordinates(decoded, inputs["masks"][..., PLACES], inputs)
+        new = self.with_coordinates(decoded, inputs["masks"][..., COORDINATES], inputs)
         tokens = ops.where(stays[..., None], tokens, new)
         certain = certainty
         if self.revises or not self.parallel:
@@ -166,7 +166,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
             hidden = self._hidden(tokens, shown, number <= end, inputs)
             # The random numbers differ from those of all denoising steps.
             new = self.decode(at_positions(hidden, positions - 1), fixed, positions, index, -1 - k)
-            new = self.with_coordinates(new, at_positions(tokens, index)[..., PLACES], fixed)
+            new = self.with_coordinates(new, at_positions(tokens, index)[..., COORDINATES], fixed)
             here = ops.logical_and(here, (k < count)[:, None])
             return k + 1, ops.where(here[..., None], new, tokens)
 

@@ -10,7 +10,7 @@ from mdnn.generation.autoregressive import AutoregressiveDecoder
 from mdnn.generation.output_spec import OutputSpec
 from mdnn.generation.planning import coordinate_strides, num_masked
 from mdnn.models.compiling import predicted
-from mdnn.tokens.features import MODALITY, WIDTH
+from mdnn.tokens.features import MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 END = modality("end").index
@@ -102,7 +102,7 @@ class OutputRequest:
         """
         count, spec = self.num_masked(positions), self.spec
         if self.hidden or self.decoded:
-            masks = np.zeros((count, WIDTH), "int32")
+            masks = np.zeros((count, NUM_FEATURES), "int32")
             masks[:, MODALITY] = MASK
             return masks
         if spec.flat:
@@ -149,7 +149,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
     autoregressive = isinstance(decoder, AutoregressiveDecoder)
     modalities, positions = decoder.heads.modalities, decoder.positions
     inputs = {
-        "tokens": np.zeros((size, positions, WIDTH), "int32"),
+        "tokens": np.zeros((size, positions, NUM_FEATURES), "int32"),
         "first": np.ones(size, "int32"),
         "answer": np.ones((size, len(modalities)), "int32"),
         "allowed": np.ones((size, len(modalities)), "int32"),
@@ -164,7 +164,7 @@ def _run_batch(decoder, contexts, requests, tokenizer, settings, size):
     if autoregressive:
         inputs |= {name: np.ones((size, 3), "int32") for name in ("steps", "sizes")}
     else:
-        inputs["masks"] = np.zeros((size, decoder.max_tokens, WIDTH), "int32")
+        inputs["masks"] = np.zeros((size, decoder.max_tokens, NUM_FEATURES), "int32")
         inputs["num_masked"] = np.zeros(size, "int32")
         steps = settings.num_denoising_steps
         inputs["num_denoising_steps"] = np.full(size, steps, "int32")

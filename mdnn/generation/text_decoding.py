@@ -17,7 +17,7 @@ from mdnn.generation.output_spec import parse_output
 from mdnn.generation.requests import decoder_for
 from mdnn.generation.windows import encode_prompts, pad_features
 from mdnn.models.compiling import predicted
-from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import BYTES, COORDINATES, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 FIRST_CHUNK = 16
@@ -216,17 +216,17 @@ def _fill(run, ids, limit, decoding, settings, seed):
     }
     numbers = {"least": 0, "item": 0, "decoded": 0, "top_k": settings.top_k}
     numbers |= {name: getattr(settings, name) for name in ("num_denoising_steps", "revise")}
-    masks = np.zeros((positions, WIDTH), "int32")
+    masks = np.zeros((positions, NUM_FEATURES), "int32")
     masks[:, MODALITY] = modality("blank").index
     masks[:, BYTES.start] = modality("text").index
-    masks[:, PLACES.start] = np.arange(positions)
+    masks[:, COORDINATES.start] = np.arange(positions)
     written = 0
     while written < limit:
         # Fill whole contexts, as in training: keep the end of the prompt in the first piece, then
         # the last half of a context.
         room = positions - 1 if written == 0 else positions // 2
         before = ids[-max(1, min(room, positions - min(positions // 2, limit - written))) :]
-        tokens = np.zeros((1, positions, WIDTH), "int32")
+        tokens = np.zeros((1, positions, NUM_FEATURES), "int32")
         tokens[0, : len(before)] = tokenizer.tokens(before)
         count = positions - len(before)
         # Use a different seed for each piece, because the positions repeat.

@@ -7,7 +7,7 @@ from keras import ops
 from mdnn.generation.sampling import guided, sample, uniform
 from mdnn.generation.windows import TOKEN_BYTES, sanitize_tokens
 from mdnn.models.compiling import without_xla
-from mdnn.tokens.features import MODALITY, PLACES
+from mdnn.tokens.features import COORDINATES, MODALITY
 from mdnn.tokens.modalities import modality
 
 
@@ -144,7 +144,7 @@ class TokenDecoder(keras.Model):
             int32 `[n, tokens, 8]`.
         """
         decoded = inputs["decoded"][:, None, None] > 0
-        coordinates = ops.where(decoded, tokens[..., PLACES], coordinates)
+        coordinates = ops.where(decoded, tokens[..., COORDINATES], coordinates)
         item = ops.zeros_like(tokens[..., :1]) + inputs["item"][:, None, None]
         return ops.concatenate([tokens[..., :TOKEN_BYTES], coordinates, item], axis=-1)
 

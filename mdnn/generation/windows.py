@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.tokens.context_slots import SLOT, slot_tokens
-from mdnn.tokens.features import COLUMNS, MODALITY, WIDTH
+from mdnn.tokens.features import MODALITY, NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 TOKEN_BYTES = 4
@@ -34,7 +34,9 @@ def with_coordinates(tokens, start=0):
     """Extends tokens int32 `[batch, n, 4]` to `[batch, n, 8]` with coordinates from `start`."""
     coordinate = ops.arange(tokens.shape[1], dtype="int32")[None, :, None] + start
     coordinate = coordinate * ops.cast(tokens[:, :, :1] > 0, "int32")
-    rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[:, :, : WIDTH - TOKEN_BYTES - 1]
+    rest = ops.zeros_like(ops.concatenate([tokens] * 2, axis=-1))[
+        :, :, : NUM_FEATURES - TOKEN_BYTES - 1
+    ]
     return ops.concatenate([tokens, coordinate, rest], axis=-1)
 
 
@@ -96,5 +98,5 @@ def encode_prompts(tokenizer, texts, positions, slots=0):
 
 def pad_features(tokens):
     """Extends tokens `[..., 4]` to int32 `[..., 8]` with zeros."""
-    rest = np.zeros((*tokens.shape[:-1], len(COLUMNS) - TOKEN_BYTES), "int32")
+    rest = np.zeros((*tokens.shape[:-1], len(TOKEN_FEATURES) - TOKEN_BYTES), "int32")
     return np.concatenate([tokens, rest], axis=-1)

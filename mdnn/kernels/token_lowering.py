@@ -9,7 +9,7 @@ from mdnn.layers import ModalityEmbedding, ModalityHeads
 from mdnn.layers.table_lookup import digit_rows
 from mdnn.models.slot_embedding import SlotEmbedding
 from mdnn.tokens.context_slots import SLOT
-from mdnn.tokens.features import COLUMNS
+from mdnn.tokens.features import TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 TEXT_KINDS = ("text", "word", "subword")
@@ -109,7 +109,7 @@ def _step(lowering, heads, step):
     made = c.CStep(
         classes=step.classes,
         given=len(step.given),
-        column=COLUMNS.index(step.column),
+        column=TOKEN_FEATURES.index(step.column),
         joined=step.joined,
         kernel=kernel,
         bias=arrays.vector(numbers(heads.biases[step.name])),

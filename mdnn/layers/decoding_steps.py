@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.features import COLUMNS
+from mdnn.tokens.features import TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 TABLES = ("bytes", "full", "bits")
@@ -53,8 +53,8 @@ class DecodingStep:
     @property
     def columns(self):
         """Names of the columns that the step predicts."""
-        first = COLUMNS.index(self.column)
-        return COLUMNS[first : first + self.joined]
+        first = TOKEN_FEATURES.index(self.column)
+        return TOKEN_FEATURES[first : first + self.joined]
 
     def answer(self, tokens):
         """Returns the target class of each token: `[..., 8]` to int32 `[...]`."""
@@ -93,8 +93,8 @@ class DecodingStep:
 
 
 def column(tokens, name):
-    """Returns one column of tokens `[..., 8]` by its name in `COLUMNS`: `[...]`."""
-    return tokens[..., COLUMNS.index(name)]
+    """Returns one column of tokens `[..., 8]` by its name in `TOKEN_FEATURES`: `[...]`."""
+    return tokens[..., TOKEN_FEATURES.index(name)]
 
 
 def is_any(kind, names):

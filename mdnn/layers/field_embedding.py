@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import BYTES, WIDTH
+from mdnn.tokens.features import BYTES, NUM_FEATURES
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -39,9 +39,9 @@ class FieldEmbedding(RuledLayer):
         self.supports_masking = False
 
     def build(self, input_shape):
-        if input_shape[-1] != WIDTH:
+        if input_shape[-1] != NUM_FEATURES:
             raise ValueError(
-                f"{self.name}: expected tokens [batch, positions, {WIDTH}], "
+                f"{self.name}: expected tokens [batch, positions, {NUM_FEATURES}], "
                 f"received shape {tuple(input_shape)}"
             )
         self.table = self.add_weight(

@@ -17,7 +17,7 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.initializers import OrderedRows, ZeroFirstRow, initializer_copy
 from mdnn.layers.table_lookup import digit_rows, sum_by_modality, sum_of_letters, take_rows
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.modalities import MODALITIES, modality
 
 
@@ -53,7 +53,7 @@ class ModalityEmbedding(RuledLayer):
         embeddings_initializer: Initializer of the other tables.
 
     Input shape:
-        Integer tensor of tokens `[batch, positions, 8]` (columns: `mdnn.tokens.COLUMNS`).
+        Integer tensor of tokens `[batch, positions, 8]` (features: `mdnn.tokens.TOKEN_FEATURES`).
 
     Output shape:
         `[batch, positions, width]`, in the layer's compute dtype.
@@ -112,9 +112,9 @@ class ModalityEmbedding(RuledLayer):
         self.supports_masking = False
 
     def build(self, input_shape):
-        if input_shape[-1] != WIDTH:
+        if input_shape[-1] != NUM_FEATURES:
             raise ValueError(
-                f"{self.name}: expected tokens [batch, positions, {WIDTH}], "
+                f"{self.name}: expected tokens [batch, positions, {NUM_FEATURES}], "
                 f"received shape {tuple(input_shape)}"
             )
         if self.table == "bits":

@@ -16,7 +16,7 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import COLUMNS, WIDTH
+from mdnn.tokens.features import NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 
@@ -141,9 +141,9 @@ class ModalityHeads(RuledLayer):
             ]
 
     def call(self, hidden, targets=None):
-        if targets is not None and targets.shape[-1] != WIDTH:
+        if targets is not None and targets.shape[-1] != NUM_FEATURES:
             raise ValueError(
-                f"{self.name}: expected targets [batch, positions, {WIDTH}], received "
+                f"{self.name}: expected targets [batch, positions, {NUM_FEATURES}], received "
                 f"{tuple(targets.shape)}"
             )
         if self.table == "bits":
@@ -252,7 +252,7 @@ class ModalityHeads(RuledLayer):
             columns = {}
             step.write(columns, ops.cast(choose(score, number - 1), "int32"))
             index = columns["modality"]
-        token = {name: ops.zeros(shape, "int32") for name in COLUMNS}
+        token = {name: ops.zeros(shape, "int32") for name in TOKEN_FEATURES}
         for name in names:
             steps = [step for step in self.chosen_steps if step.kinds == (name,)]
             columns = {key: ops.zeros(shape, "int32") for step in steps for key in step.columns}
@@ -268,7 +268,7 @@ class ModalityHeads(RuledLayer):
         # With a base that is not a power of two the digits may overflow 32 bits.
         for key in ("place_1", "place_2", "place_3"):
             token[key] = ops.where(token[key] < 0, LARGEST, token[key])
-        return ops.stack([token[key] for key in COLUMNS], axis=-1)
+        return ops.stack([token[key] for key in TOKEN_FEATURES], axis=-1)
 
     def operations(self, input_shape):
         """Counts the multiply-adds for one example."""

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from mdnn.models.blocks.fold import RowBottleneck
-from mdnn.tokens.features import MODALITY, WIDTH
+from mdnn.tokens.features import MODALITY, NUM_FEATURES
 
 LISTS = ("answering", "filled")
 """Keys of `ActiveRows.with_target_indices` whose arrays differ in length between batches."""
@@ -84,7 +84,7 @@ class ActiveRows:
             row.
         """
         network, options = self.network, self.network.options
-        tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, network.row, WIDTH))
+        tokens = ops.reshape(ops.cast(batch["tokens"], "int32"), (-1, network.row, NUM_FEATURES))
         # One row of padding, at index 0, stands for all of them.
         tokens = ops.pad(tokens, [[1, 0], [0, 0], [0, 0]])
         tokens = ops.take(tokens, ops.pad(ops.maximum(batch["filled"], 0), [[1, 0]]), axis=0)

@@ -10,7 +10,7 @@ from mdnn.errors import did_you_mean
 from mdnn.layers.decoding_steps import check_modalities, column, decoding_steps, is_any
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.models.head_options import decoding
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 # Groups of decoding steps that can be weighted.
@@ -148,9 +148,9 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         rows = ops.cast(y_true, "int32")
-        if rows.shape[-1] not in (None, WIDTH):
+        if rows.shape[-1] not in (None, NUM_FEATURES):
             raise ValueError(
-                f"y_true: expected tokens [batch, positions, {WIDTH}], received the shape "
+                f"y_true: expected tokens [batch, positions, {NUM_FEATURES}], received the shape "
                 f"{tuple(rows.shape)}"
             )
         # Keras casts both to float32, which is exact only up to 2 ** 24: pass 16-bit halves.
@@ -159,8 +159,8 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         rows = ops.cast(y_true, "int32")
-        if rows.shape[-1] == 2 * WIDTH:
-            rows = rows[..., :WIDTH] * 65_536 + rows[..., WIDTH:]
+        if rows.shape[-1] == 2 * NUM_FEATURES:
+            rows = rows[..., :NUM_FEATURES] * 65_536 + rows[..., NUM_FEATURES:]
         nll, weight = token_nll(rows, y_pred, self.modalities, self.step_weights, **self.options)
         if any(value != 1 for value in self.modality_weights.values()):
             weight = self.weights(rows)

@@ -12,7 +12,7 @@ from mdnn.models.incremental import IncrementalDecoder
 from mdnn.models.network_layers import default_options, make_layers
 from mdnn.models.shared_layers import add_own_node, without_nodes
 from mdnn.models.thinking.recurrence import Refeed
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -90,7 +90,7 @@ class Network(keras.Model):
         }
         for key, value in own.items():
             object.__setattr__(self, key, value)
-        shape = (self.positions, WIDTH)
+        shape = (self.positions, NUM_FEATURES)
         tokens = keras.Input(shape, dtype="int32", name="tokens")
         targets = keras.Input(shape, dtype="int32", name="targets", optional=True)
         with without_nodes(shared):

@@ -22,7 +22,7 @@ from mdnn.models.thinking.answer_feedback import AnswerFeedback
 from mdnn.models.thinking.halting import HaltHead, HaltingPositions
 from mdnn.models.thinking.recurrence import Refeed
 from mdnn.models.thinking.step_limits import StepLimits
-from mdnn.tokens import WIDTH, TextTokenizer
+from mdnn.tokens import NUM_FEATURES, TextTokenizer
 
 # Keys of `[refeed]` that the layer takes; the others concern training.
 OF_RECURRENCE = (
@@ -79,7 +79,7 @@ def _made(config, words):
     grid = (fields,) * (fields > 0) + context.grid
     positions = max(1, fields) * context.positions
     embedding = make_embedding(config, words)
-    embedding.build((None, context.positions, WIDTH))
+    embedding.build((None, context.positions, NUM_FEATURES))
     blocks = make_branches(config)
     for block in blocks:
         block.build((None, *grid, width))

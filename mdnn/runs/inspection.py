@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from mdnn.models.builder import build
-from mdnn.tokens.features import COLUMNS, MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import COORDINATES, MODALITY, NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 MEASURED_OPERATIONS = 3 * 10**11
@@ -115,14 +115,14 @@ def receptive_field(model, config, most=256, batch=32):
     positions = config.context.positions
     # Skip words, whose table may be too short; a config with words also has text.
     kind = next(modality(n) for n in config.tokens.modalities if modality(n).kind in (n, None))
-    changing = COLUMNS.index(f"byte_{len(kind.bytes)}")
+    changing = TOKEN_FEATURES.index(f"byte_{len(kind.bytes)}")
     draw = np.random.RandomState(0)
-    base = np.zeros((positions, WIDTH), "int32")
+    base = np.zeros((positions, NUM_FEATURES), "int32")
     base[:, MODALITY] = kind.index
     low, high, more = kind.probe
     base[:, changing] = draw.randint(low, high, positions)
-    base[:, PLACES.start] = np.arange(positions)
-    tokens = keras.Input((positions, WIDTH), dtype="int32")
+    base[:, COORDINATES.start] = np.arange(positions)
+    tokens = keras.Input((positions, NUM_FEATURES), dtype="int32")
     hidden = keras.Model(tokens, model.hidden(tokens))
 
     batch = min(batch, most)

@@ -15,7 +15,7 @@ from mdnn.strict_json import MAX_JSON_BYTES, parse_json
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 
-PLACES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+MODULES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 """Modules of Keras from which a file may name a class."""
 
 CLASSES = {
@@ -104,7 +104,7 @@ def _known(value):
         return registered in keras.saving.get_custom_objects()
     if registered not in (None, name):
         return False
-    return (module, name) in CLASSES or module in PLACES
+    return (module, name) in CLASSES or module in MODULES
 
 
 def _line(error):

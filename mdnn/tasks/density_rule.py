@@ -23,7 +23,7 @@ from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.loss_model import TargetNLL
 from mdnn.strict_json import read_json
 from mdnn.tasks.batch_evaluator import per_character
-from mdnn.tokens.features import MODALITY, PLACES
+from mdnn.tokens.features import COORDINATES, MODALITY
 
 FILE = "density.json"
 """Name of the file of a run folder with its rule."""
@@ -246,7 +246,7 @@ def _prompt_entropies(run, widths, prompts):
     positions = run.config.context.positions
     window, lengths = encode_prompts(run.tokenizer, prompts, positions, run.config.context.slots)
     tokens = pad_features(window)
-    tokens[..., PLACES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
+    tokens[..., COORDINATES.start] = np.arange(positions) * (tokens[..., MODALITY] > 0)
     return widths.entropies(tokens, np.arange(positions) < lengths[:, None])
 
 

@@ -1,8 +1,8 @@
 """Tokenizers: texts, pictures, films, sounds and puzzles as int32 tokens `[n, 8]`."""
 
 from mdnn.tokens.characters import TextTokenizer as TextTokenizer
-from mdnn.tokens.features import COLUMNS as COLUMNS
-from mdnn.tokens.features import WIDTH as WIDTH
+from mdnn.tokens.features import NUM_FEATURES as NUM_FEATURES
+from mdnn.tokens.features import TOKEN_FEATURES as TOKEN_FEATURES
 from mdnn.tokens.item_tokenizer import END_ROW as END_ROW
 from mdnn.tokens.item_tokenizer import ItemTokenizer as ItemTokenizer
 from mdnn.tokens.items import Item as Item

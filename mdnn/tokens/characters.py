@@ -165,7 +165,7 @@ class TextTokenizer:
                 Coordinates increase by one along the last axis.
 
         Returns:
-            int32 `[..., T, 8]`, the columns named in `mdnn.tokens.features.COLUMNS`.
+            int32 `[..., T, 8]`, the columns named in `mdnn.tokens.features.TOKEN_FEATURES`.
 
         Raises:
             MdnnError: If `ids` is a scalar or a token id is out of range.
@@ -175,7 +175,7 @@ class TextTokenizer:
             raise MdnnError(f"expected token ids [..., T]; received the scalar {ids}")
         self._check(ids, lowest=-1)
         coordinate = np.arange(ids.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
-        rows = np.zeros((*ids.shape, table.WIDTH), dtype=np.int32)
+        rows = np.zeros((*ids.shape, table.NUM_FEATURES), dtype=np.int32)
         rows[..., 0] = TEXT
         rows[..., 1] = ids >> 16
         rows[..., 2] = (ids >> 8) & 255
@@ -207,8 +207,8 @@ class TextTokenizer:
             MdnnError: If a token is neither text, word nor padding, or its id is out of range.
         """
         tokens = np.asarray(tokens)
-        if tokens.shape[-1:] != (table.WIDTH,):
-            raise MdnnError(f"expected tokens [..., {table.WIDTH}]; received {tokens.shape}")
+        if tokens.shape[-1:] != (table.NUM_FEATURES,):
+            raise MdnnError(f"expected tokens [..., {table.NUM_FEATURES}]; received {tokens.shape}")
         kind, high, middle, low = (tokens[..., column].astype(np.int32) for column in range(4))
         # -1 marks padding; the default -2 marks tokens that are not text.
         ids = np.select(

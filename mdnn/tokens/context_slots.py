@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.tokens.features import BYTES, MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import BYTES, COORDINATES, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import MAX_MODALITIES
 
 SLOT = MAX_MODALITIES
@@ -12,7 +12,7 @@ it. The first byte is the number of the slot."""
 
 def slot_tokens(count):
     """Returns the tokens of `count` slots, int32 `[count, 8]`."""
-    tokens = np.zeros((count, WIDTH), "int32")
+    tokens = np.zeros((count, NUM_FEATURES), "int32")
     tokens[:, MODALITY], tokens[:, BYTES.start] = SLOT, np.arange(count)
     return tokens
 
@@ -31,6 +31,6 @@ def behind_slots(rows, count, targets=False):
     if not count:
         return rows
     moved = np.array(rows)
-    moved[..., PLACES.start] += count * (moved[..., MODALITY] > 0)
-    slots = np.zeros((count, WIDTH), "int32") if targets else slot_tokens(count)
-    return np.concatenate([np.broadcast_to(slots, (len(rows), count, WIDTH)), moved], axis=1)
+    moved[..., COORDINATES.start] += count * (moved[..., MODALITY] > 0)
+    slots = np.zeros((count, NUM_FEATURES), "int32") if targets else slot_tokens(count)
+    return np.concatenate([np.broadcast_to(slots, (len(rows), count, NUM_FEATURES)), moved], axis=1)

@@ -1,13 +1,13 @@
 """Names the eight integers of a token."""
 
-COLUMNS = ("modality", "byte_1", "byte_2", "byte_3", "place_1", "place_2", "place_3", "item")
+TOKEN_FEATURES = ("modality", "byte_1", "byte_2", "byte_3", "place_1", "place_2", "place_3", "item")
 """Names of a token's integers. A token of zeros is padding."""
 
-WIDTH = len(COLUMNS)
+NUM_FEATURES = len(TOKEN_FEATURES)
 """Number of integers in a token (8)."""
 
 # Indices and slices for the last axis: tokens[..., BYTES].
-MODALITY = COLUMNS.index("modality")
-BYTES = slice(COLUMNS.index("byte_1"), COLUMNS.index("byte_3") + 1)
-PLACES = slice(COLUMNS.index("place_1"), COLUMNS.index("place_3") + 1)
-ITEM = COLUMNS.index("item")
+MODALITY = TOKEN_FEATURES.index("modality")
+BYTES = slice(TOKEN_FEATURES.index("byte_1"), TOKEN_FEATURES.index("byte_3") + 1)
+COORDINATES = slice(TOKEN_FEATURES.index("place_1"), TOKEN_FEATURES.index("place_3") + 1)
+ITEM = TOKEN_FEATURES.index("item")

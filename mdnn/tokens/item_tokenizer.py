@@ -12,7 +12,7 @@ from mdnn.tokens.token_rows import checked_number, checked_shape, new_tokens
 
 _PADDING, _MASK, _END = (modality(name).index for name in ("padding", "blank", "end"))
 
-END_ROW = np.zeros(table.WIDTH, dtype=np.int32)
+END_ROW = np.zeros(table.NUM_FEATURES, dtype=np.int32)
 """int32 `[8]`: the end token, which follows the last token of a context's items."""
 END_ROW[table.MODALITY] = _END
 END_ROW.flags.writeable = False
@@ -183,19 +183,19 @@ class ItemTokenizer:
         """
         check_known(kind)
         form = modality(kind)
-        token = np.zeros(table.WIDTH, dtype=np.int32)
+        token = np.zeros(table.NUM_FEATURES, dtype=np.int32)
         token[table.MODALITY] = _MASK
         token[table.BYTES.start] = form.index
-        token[table.PLACES.start] = checked_shape(form, shape)[0]
+        token[table.COORDINATES.start] = checked_shape(form, shape)[0]
         token[table.ITEM] = checked_number(number)
         return token
 
 
 def _checked_rows(rows):
     rows = np.asarray(rows)
-    if rows.ndim != 2 or rows.shape[1] != table.WIDTH or rows.dtype.kind not in "iu":
+    if rows.ndim != 2 or rows.shape[1] != table.NUM_FEATURES or rows.dtype.kind not in "iu":
         raise MdnnError(
-            f"expected tokens, integers [n, {table.WIDTH}]; received {rows.dtype} "
+            f"expected tokens, integers [n, {table.NUM_FEATURES}]; received {rows.dtype} "
             f"{list(rows.shape)}"
         )
     # int64 avoids overflow in sums of bytes and products of coordinates.

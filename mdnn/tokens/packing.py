@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import ITEM, MODALITY, WIDTH
+from mdnn.tokens.features import ITEM, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 _END = modality("end").index
@@ -86,13 +86,13 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         raise MdnnError(f"align must be at least 1; received {align}")
     if offset < 0 or offset % align:
         raise MdnnError(f"offset must be a multiple of align = {align}; received {offset}")
-    context = np.zeros((length, WIDTH), dtype=np.int32)
+    context = np.zeros((length, NUM_FEATURES), dtype=np.int32)
     spans, stop = [], offset
     for number, item in enumerate(rows):
         item = np.asarray(item)
-        if item.ndim != 2 or item.shape[1] != WIDTH:
+        if item.ndim != 2 or item.shape[1] != NUM_FEATURES:
             called = _called(names, number, rows)
-            raise MdnnError(f"{called}: expected tokens [n, {WIDTH}]; received {item.shape}")
+            raise MdnnError(f"{called}: expected tokens [n, {NUM_FEATURES}]; received {item.shape}")
         start = aligned(stop, align)
         stop = start + len(item)
         last = number == len(rows) - 1

@@ -134,13 +134,13 @@ def to_tokens(symbols, shape):
         axis.
     """
     symbols = np.asarray(symbols)
-    rows = np.zeros((*symbols.shape, table.WIDTH), dtype=np.int32)
+    rows = np.zeros((*symbols.shape, table.NUM_FEATURES), dtype=np.int32)
     rows[..., table.MODALITY] = _SYMBOL.index
     rows[..., table.BYTES.start] = symbols
     columns = shape[-1]
     position = np.arange(symbols.shape[-1])
-    rows[..., table.PLACES.start] = position // columns
-    rows[..., table.PLACES.start + 1] = position % columns
+    rows[..., table.COORDINATES.start] = position // columns
+    rows[..., table.COORDINATES.start + 1] = position % columns
     return rows
 
 

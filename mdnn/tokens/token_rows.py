@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import BYTES, ITEM, MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import BYTES, COORDINATES, ITEM, MODALITY, NUM_FEATURES
 
 LARGEST = 2**31 - 1
 """Largest value of a token's integers (int32)."""
@@ -52,10 +52,10 @@ def new_tokens(modality, shape, number=0):
     Raises:
         MdnnError: If `number` is out of range.
     """
-    tokens = np.zeros((math.prod(shape), WIDTH), dtype=np.int32)
+    tokens = np.zeros((math.prod(shape), NUM_FEATURES), dtype=np.int32)
     tokens[:, MODALITY] = modality.index
     coordinates = np.indices(shape, dtype=np.int32)
-    tokens[:, PLACES][:, : len(shape)] = coordinates.reshape(len(shape), -1).T
+    tokens[:, COORDINATES][:, : len(shape)] = coordinates.reshape(len(shape), -1).T
     tokens[:, ITEM] = checked_number(number)
     return tokens
 
@@ -115,7 +115,7 @@ def arrangement(tokens, modality, called):
         MdnnError: If a coordinate is negative, repeated or missing; the message names it.
     """
     names = modality.coordinates
-    coordinates = tokens[:, PLACES][:, : len(names)].astype(np.int64)
+    coordinates = tokens[:, COORDINATES][:, : len(names)].astype(np.int64)
 
     def formatted(coordinate):
         return ", ".join(f"{name} {int(at)}" for name, at in zip(names, coordinate, strict=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-COLUMNS = ("step", "rate", "train_loss", "validation_loss")
+METRIC_COLUMNS = ("step", "rate", "train_loss", "validation_loss")
 
 
 class ModeLosses:
@@ -21,7 +21,7 @@ class ModeLosses:
         """Returns the column names of metrics.csv; several modes have a column each."""
         several = self.shares if len(self.shares) > 1 else ()
         stage = ["stage"] * self.staged
-        return [*COLUMNS, *stage, *(f"validation_{mode}_loss" for mode in several)]
+        return [*METRIC_COLUMNS, *stage, *(f"validation_{mode}_loss" for mode in several)]
 
     def row(self, progress, rate, checked):
         """Returns a row of metrics.csv and times.csv, a dict from columns to strings.

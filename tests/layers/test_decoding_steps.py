@@ -5,7 +5,7 @@ import pytest
 from backends import to_numpy
 
 from mdnn.layers.decoding_steps import bit_channels, column, decoding_steps, number_bits
-from mdnn.tokens.features import COLUMNS
+from mdnn.tokens.features import TOKEN_FEATURES
 from mdnn.tokens.modalities import MODALITIES, modality
 
 ALL = ("text", "word", "image", "grey", "video", "grey_video", "audio", "end")
@@ -125,7 +125,7 @@ def test_bit_steps_are_shared_by_all_modalities():
 def test_answers_say_all_of_a_unit(table, base, digits, most):
     """A row that is written from its answers is the row."""
     rows = some_rows(ALL, most)
-    found = {name: np.zeros(len(rows), "int32") for name in COLUMNS}
+    found = {name: np.zeros(len(rows), "int32") for name in TOKEN_FEATURES}
     for step in decoding_steps(ALL, table, True, base, digits):
         answer = to_numpy(step.answer(rows))
         has = to_numpy(step.has(rows)) > 0
@@ -134,8 +134,10 @@ def test_answers_say_all_of_a_unit(table, base, digits, most):
         before = dict(found)
         step.write(found, answer)
         # Only the rows whose unit has the step.
-        found = {name: np.where(has, to_numpy(found[name]), before[name]) for name in COLUMNS}
-    np.testing.assert_array_equal(np.stack([found[name] for name in COLUMNS], axis=-1), rows)
+        found = {
+            name: np.where(has, to_numpy(found[name]), before[name]) for name in TOKEN_FEATURES
+        }
+    np.testing.assert_array_equal(np.stack([found[name] for name in TOKEN_FEATURES], axis=-1), rows)
 
 
 def test_larger_places_wrap_around():
@@ -166,7 +168,7 @@ def test_parts(place, part):
 
 def test_columns():
     row = np.arange(8)
-    assert [column(row, name) for name in COLUMNS] == list(range(8))
+    assert [column(row, name) for name in TOKEN_FEATURES] == list(range(8))
 
 
 def test_no_such_table():

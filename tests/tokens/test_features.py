@@ -4,8 +4,8 @@ from mdnn.tokens import features as units
 
 
 def test_a_row_has_eight_named_columns():
-    assert units.WIDTH == len(units.COLUMNS) == 8
-    assert units.COLUMNS[units.MODALITY] == "modality"
-    assert units.COLUMNS[units.BYTES] == ("byte_1", "byte_2", "byte_3")
-    assert units.COLUMNS[units.PLACES] == ("place_1", "place_2", "place_3")
-    assert units.COLUMNS[units.ITEM] == "item"
+    assert units.NUM_FEATURES == len(units.TOKEN_FEATURES) == 8
+    assert units.TOKEN_FEATURES[units.MODALITY] == "modality"
+    assert units.TOKEN_FEATURES[units.BYTES] == ("byte_1", "byte_2", "byte_3")
+    assert units.TOKEN_FEATURES[units.COORDINATES] == ("place_1", "place_2", "place_3")
+    assert units.TOKEN_FEATURES[units.ITEM] == "item"

@@ -174,7 +174,7 @@ def test_the_blank_where_an_end_may_come(kind, shape, place):
 def test_places_that_only_fit_many_bits_allocate_nothing():
     tokenizer = ItemTokenizer()
     rows = tokenizer.tokens(ITEMS["video"])
-    rows[-1, table.PLACES] = 2**31 - 1
+    rows[-1, table.COORDINATES] = 2**31 - 1
     with pytest.raises(MdnnError, match="no token at the coordinates t 0, y 0, x 4"):
         tokenizer.item(rows)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
 from mdnn.datasets.items.augment import augment
-from mdnn.tokens.features import ITEM, MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import COORDINATES, ITEM, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import aligned, pack_items
 
@@ -134,7 +134,7 @@ class ItemContexts:
             MdnnError: If an item does not fit and `cut` is `False`.
         """
         padded = (padding or self.padding) == "random"
-        right = np.zeros((len(drawn), self.positions, WIDTH), dtype=np.int32)
+        right = np.zeros((len(drawn), self.positions, NUM_FEATURES), dtype=np.int32)
         first, stop = [], []
         for number, items in enumerate(drawn):
             own = None if varied is None else varied[number]
@@ -191,8 +191,10 @@ class ItemContexts:
             more = self._more(items[-1].kind, end - first[number], stop[number], bits[number])
             behind = slice(end, end + 1 + more)
             filler[number, end + 1 : end + 1 + more] = True
-            coordinate = int(right[number, end - 1, PLACES.start]) + 1 if end > first[number] else 0
-            asked[number, behind, PLACES.start] = coordinate + np.arange(1 + more)
+            coordinate = (
+                int(right[number, end - 1, COORDINATES.start]) + 1 if end > first[number] else 0
+            )
+            asked[number, behind, COORDINATES.start] = coordinate + np.arange(1 + more)
             asked[number, behind, ITEM] = len(items) - 1
         return asked, filler
 

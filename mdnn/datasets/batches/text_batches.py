@@ -13,7 +13,7 @@ from mdnn.datasets.batches.step_batches import StepBatches
 from mdnn.datasets.random_bits import BATCH, MASKS, SOURCES, raw_bits
 from mdnn.errors import MdnnError
 from mdnn.tokens.context_slots import behind_slots
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.modalities import modality
 from mdnn.tokens.packing import random_runs
 
@@ -172,7 +172,7 @@ class TextBatches(StepBatches):
     @property
     def shapes(self):
         """Shapes of a batch's arrays, a dict, without `weights`."""
-        shape = (self.batch, self.slots + self.length, WIDTH)
+        shape = (self.batch, self.slots + self.length, NUM_FEATURES)
         return {"tokens": shape, "targets": shape}
 
     def part_at(self, step, examples, positions):

@@ -16,7 +16,7 @@ from mdnn.models.shared_layers import add_own_node, without_nodes
 from mdnn.models.tandem.members import Members
 from mdnn.models.tandem.tandem_decoder import TandemDecoder
 from mdnn.models.tandem.tandem_heads import TandemHeads
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -71,7 +71,7 @@ class TandemNetwork(keras.Model):
         }
         for key, value in own.items():
             object.__setattr__(self, key, value)
-        shape = (self.positions, WIDTH)
+        shape = (self.positions, NUM_FEATURES)
         tokens = keras.Input(shape, dtype="int32", name="tokens")
         targets = keras.Input(shape, dtype="int32", name="targets", optional=True)
         with without_nodes(shared):

@@ -7,7 +7,7 @@ from mdnn.generation.windows import TOKEN_BYTES
 from mdnn.serving.export.saved_weights import SavedModelWeights
 from mdnn.serving.export.token_checks import validate_tokens
 from mdnn.tokens.context_slots import slot_tokens
-from mdnn.tokens.features import MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import COORDINATES, MODALITY, NUM_FEATURES
 
 MAX_SCORES = 2**26
 """The most scores of a context that are returned: more would exhaust a server's memory."""
@@ -42,7 +42,7 @@ class ExportedNetwork:
 
     def signatures(self):
         """Returns the functions that are served, by name."""
-        spec = tf.TensorSpec([None, self.slots_of_all, WIDTH], tf.int32, "tokens")
+        spec = tf.TensorSpec([None, self.slots_of_all, NUM_FEATURES], tf.int32, "tokens")
 
         @tf.function(input_signature=[spec], autograph=False)
         def serving_default(tokens):
@@ -57,9 +57,9 @@ class ExportedNetwork:
             return self.predict(tokens)
         # The context starts with learned slots, which are no tokens of a request.
         slots = tf.constant(slot_tokens(self.slots))
-        slots = tf.broadcast_to(slots, [tf.shape(tokens)[0], self.slots, WIDTH])
+        slots = tf.broadcast_to(slots, [tf.shape(tokens)[0], self.slots, NUM_FEATURES])
         places = tf.cast(tokens[..., MODALITY, None] > 0, tf.int32) * self.slots
-        tokens += places * tf.cast(tf.range(WIDTH) == PLACES.start, tf.int32)
+        tokens += places * tf.cast(tf.range(NUM_FEATURES) == COORDINATES.start, tf.int32)
         answers = self.predict(tf.concat([slots, tokens], 1))
         return {name: answer[:, self.slots :] for name, answer in answers.items()}
 
@@ -99,7 +99,7 @@ class ExportedNetwork:
 
     def examples(self):
         """Returns requests to warm up with: pairs of a signature's name and its inputs."""
-        tokens = tf.zeros([1, self.slots_of_all, WIDTH], tf.int32)
+        tokens = tf.zeros([1, self.slots_of_all, NUM_FEATURES], tf.int32)
         return [("serving_default", {"tokens": tokens})]
 
 

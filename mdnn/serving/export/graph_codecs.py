@@ -9,7 +9,7 @@ import math
 import tensorflow as tf
 
 from mdnn.serving.export.graph_files import png, png_rows, wav, wav_rows
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 
@@ -68,14 +68,14 @@ class GraphCodec:
         Returns:
             Ragged int32 `[batch, (tokens), 7]`.
         """
-        nothing = tf.zeros([0, WIDTH - 1], tf.int32)
+        nothing = tf.zeros([0, NUM_FEATURES - 1], tf.int32)
 
         def one(row):
             return tf.cond(row[1] == "", lambda: nothing, lambda: self.file_tokens(row[1], row[0]))
 
         # One more that is empty: of no prompts at all `map_fn` makes no ragged rows.
         data = tf.concat([data, [""]], axis=0)
-        spec = tf.RaggedTensorSpec([None, WIDTH - 1], tf.int32, ragged_rank=0)
+        spec = tf.RaggedTensorSpec([None, NUM_FEATURES - 1], tf.int32, ragged_rank=0)
         return tf.map_fn(one, (tf.range(tf.size(data)), data), fn_output_signature=spec)[:-1]
 
     def file_tokens(self, data, number):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mdnn.serving.export.graph_files import require
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.packing import aligned
 
 PROMPT = ("text", "image", "audio")
@@ -52,7 +52,7 @@ class PromptContexts:
         """
         text = prompt["text"]
         batch = tf.shape(text)[0]
-        tokens = tf.zeros([batch, self.positions, WIDTH], tf.int32)
+        tokens = tf.zeros([batch, self.positions, NUM_FEATURES], tf.int32)
         stop = item = tf.zeros([batch], tf.int32)
         for name in self.inputs:
             rows = self._rows(name, prompt[name])
@@ -90,4 +90,4 @@ class PromptContexts:
         )
         with tf.control_dependencies([absent]):
             lengths = tf.zeros_like(tf.strings.length(data))
-        return tf.RaggedTensor.from_row_lengths(tf.zeros([0, WIDTH - 1], tf.int32), lengths)
+        return tf.RaggedTensor.from_row_lengths(tf.zeros([0, NUM_FEATURES - 1], tf.int32), lengths)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mdnn.layers.decoding_steps import column
 from mdnn.serving.export.graph_files import require
-from mdnn.tokens.features import BYTES, COLUMNS, MODALITY, WIDTH
+from mdnn.tokens.features import BYTES, MODALITY, NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality, modality_at
 from mdnn.tokens.token_rows import LARGEST
 
@@ -38,17 +38,17 @@ def validate_tokens(tokens, modalities, words=0, subwords=0):
             most = _at_most(most, tokens, kind == modality(name).index, last)
     is_known = tf.reduce_any(column(tokens, "modality")[..., None] == indices, axis=-1)
     good = (tokens >= 0) & (tokens <= most)
-    good &= is_known[..., None] | (np.arange(WIDTH) != MODALITY)
+    good &= is_known[..., None] | (np.arange(NUM_FEATURES) != MODALITY)
     # The first that is not; one more entry, so that there is one where all are good.
     at = tf.argmax(tf.concat([tf.reshape(~good, [-1]), [True]], 0), output_type=tf.int32)
     received, most = (tf.concat([tf.reshape(x, [-1]), [0]], 0)[at] for x in (tokens, most))
     expected = tf.where(
-        at % WIDTH == MODALITY,
+        at % NUM_FEATURES == MODALITY,
         f"expected {', '.join(modality_at(index).name for index in indices)} "
         f"({', '.join(map(str, indices))})",
         tf.strings.join(["expected 0 to ", tf.as_string(most)]),
     )
-    position = at // WIDTH
+    position = at // NUM_FEATURES
     fine = require(
         tf.reduce_all(good),
         "tokens: row ",
@@ -56,7 +56,7 @@ def validate_tokens(tokens, modalities, words=0, subwords=0):
         ", position ",
         position % tokens.shape[1] + 1,
         ": ",
-        tf.gather(COLUMNS, at % WIDTH),
+        tf.gather(TOKEN_FEATURES, at % NUM_FEATURES),
         ": ",
         expected,
         ", received ",
@@ -78,7 +78,7 @@ def _at_most(most, tokens, is_kind, last):
         last: list of ints, the bytes of the last number, most significant first.
     """
     for k, byte in enumerate(last):
-        is_column = np.arange(WIDTH) == BYTES.start + k
+        is_column = np.arange(NUM_FEATURES) == BYTES.start + k
         most = tf.where(is_kind[..., None] & is_column, byte, most)
         is_kind &= column(tokens, f"byte_{k + 1}") == byte
     return most
@@ -89,7 +89,7 @@ def _most():
 
     What a modality leaves empty is a byte at most, as it is in any other.
     """
-    most = np.full((MAX_MODALITIES, WIDTH), LARGEST, "int32")
+    most = np.full((MAX_MODALITIES, NUM_FEATURES), LARGEST, "int32")
     most[:, MODALITY] = MAX_MODALITIES - 1
     most[:, BYTES] = 255
     for each in MODALITIES.values():

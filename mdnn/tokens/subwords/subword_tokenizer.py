@@ -173,7 +173,7 @@ class SubwordTokenizer:
         ids = np.asarray(ids)
         self._check(ids, lowest=-1)
         coordinate = np.arange(ids.shape[-1], dtype=np.int32) + np.asarray(first_place)[..., None]
-        rows = np.zeros((*ids.shape, table.WIDTH), dtype=np.int32)
+        rows = np.zeros((*ids.shape, table.NUM_FEATURES), dtype=np.int32)
         rows[..., 0] = SUBWORD
         rows[..., 1] = ids >> 16
         rows[..., 2] = (ids >> 8) & 255

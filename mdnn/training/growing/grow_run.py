@@ -16,7 +16,7 @@ from mdnn.runs.origin import write_origin
 from mdnn.runs.run_files import write_run
 from mdnn.runs.run_folder import open_run
 from mdnn.tensorflow_graphs import forgetting_gradients
-from mdnn.tokens.features import MODALITY, PLACES, WIDTH
+from mdnn.tokens.features import COORDINATES, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
 from mdnn.training import checkpoint
 from mdnn.training.ema import take_averages
@@ -103,7 +103,7 @@ def largest_difference(old, new, contexts=2, seed=0):
     change, config = grid_change(old, new), old.config
     rng = np.random.default_rng(seed)
     kind = modality(next(name for name in config.tokens.modalities if name != "word"))
-    small = np.zeros((contexts, config.context.positions, WIDTH), "int32")
+    small = np.zeros((contexts, config.context.positions, NUM_FEATURES), "int32")
     small[..., MODALITY] = kind.index
     first = MODALITY + 1
     for byte in range(len(kind.bytes)):
@@ -111,12 +111,12 @@ def largest_difference(old, new, contexts=2, seed=0):
         last = byte == len(kind.bytes) - 1 or kind.name != "text"
         if last:
             small[..., first + byte] = rng.integers(0, most, small.shape[:2])
-    small[..., PLACES.start] = np.arange(config.context.positions)
+    small[..., COORDINATES.start] = np.arange(config.context.positions)
     places = change.positions()
     candidates = config.tokens.candidates
     if candidates:
         places = places.reshape(candidates, -1)[0]
-    large = np.zeros((contexts, new.config.context.positions, WIDTH), "int32")
+    large = np.zeros((contexts, new.config.context.positions, NUM_FEATURES), "int32")
     large[:, places] = small
     worst = 0.0
     for causal in sorted(modes_of(config)):

@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from mdnn.tokens.features import WIDTH
+from mdnn.tokens.features import NUM_FEATURES
 from mdnn.training.steps.step_jax import JaxStep
 
 
@@ -104,7 +104,7 @@ class MeshStep(JaxStep):
         ]
         shape = (config.train.batch_size, config.context.positions)
         batch = {
-            name: spec((*shape, WIDTH), "int32", sharding=devices.positions)
+            name: spec((*shape, NUM_FEATURES), "int32", sharding=devices.positions)
             for name in ("tokens", "targets")
         }
         if config.train.objectives.whole:
