@@ -90,7 +90,7 @@ def test_a_small_run_is_a_run(call, folder, tiny_run):
     assert (status, out) == (2, "")
     assert err == (
         "mdnn: error: small has int4 weights, which cannot be trained: expected the "
-        "run that it was made from\n"
+        "run from which they were made\n"
     )
     assert files(folder) == before
 

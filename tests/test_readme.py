@@ -29,6 +29,11 @@ def test_every_link_leads_somewhere():
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_every_benchmark_is_in_the_index():
+    index = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert [f.name for f in (ROOT / "benchmarks").glob("*.py") if f.name not in index] == []
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a small config and text under the names that the README uses."""

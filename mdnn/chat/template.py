@@ -97,7 +97,7 @@ def _environment():
 
 
 def _count_written(value):
-    """Adds a value that is written to the characters of this rendering, and returns it."""
+    """Returns a value as it is written; counts its characters and refuses too long an output."""
     written = _WRITTEN.get(None)
     if written is not None:
         value = value if isinstance(value, str) else str(value)

@@ -19,10 +19,13 @@ BETWEEN = "---"
 """The line between several texts on the screen."""
 
 _GROUPS = {
-    "output": "What comes back",
-    "decoding": "How texts and items are decoded",
+    "answer": "The answer",
     "sampling": "How tokens are sampled",
-    "puzzles": "Puzzles",
+    "decoding": "How texts and items are decoded",
+    "texts": "Networks of texts",
+    "items": "Networks of items",
+    "puzzles": "Networks of puzzles",
+    "network": "The network",
 }
 
 
@@ -87,29 +90,29 @@ def add_generate(commands):
         if group is None:
             continue
         if about.get("action") != "store_true":
-            about.setdefault("metavar", "N" if "type" in about else "WORD")
+            about.setdefault("metavar", "N")
         flag = f"--{field.name.replace('_', '-')}"
         groups[group].add_argument(flag, default=field.default, **about)
         if field.name == "temperature":
             groups[group].add_argument(
                 "--greedy", action="store_true", help="the same as --temperature 0"
             )
-    groups["output"].add_argument(
+    groups["answer"].add_argument(
         "--samples",
         metavar="N",
         type=int,
         default=1,
         help="several answers, each with the next seed (1)",
     )
-    groups["output"].add_argument(
+    groups["answer"].add_argument(
         "--out",
         metavar="FILE",
         type=path_argument,
         help="the output file: .txt, .png, .wav or, of a film, .gif; several are numbered",
     )
-    add_density(groups["decoding"])
-    add_identity(groups["decoding"])
-    add_member(command)
+    add_density(groups["network"])
+    add_identity(groups["network"])
+    add_member(groups["network"])
     command.set_defaults(run_command=_run)
 
 

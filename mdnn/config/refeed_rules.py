@@ -48,7 +48,7 @@ def check_refeed(config):
     if refeed.remat and _has_dropout(config):
         raise MdnnError(
             "refeed.remat: recomputing a step would draw other dropout: expected "
-            "backbone.layer.*.dropout = 0, received another"
+            "backbone.layer.*.dropout = 0 in every layer"
         )
     if refeed.initial_state == "learned" and 0 < refeed.bptt_steps < refeed.steps:
         raise MdnnError(
@@ -135,7 +135,7 @@ def _check_rule(refeed, config):
     if rule in ("sampled", "length") and _has_dropout(config):
         raise MdnnError(
             f"refeed.step_schedule: {rule!r} takes steps without gradient, which have no dropout: "
-            "expected backbone.layer.*.dropout = 0, received another"
+            "expected backbone.layer.*.dropout = 0 in every layer"
         )
     if rule == "sampled" and refeed.supervision_steps > 1:
         raise MdnnError(

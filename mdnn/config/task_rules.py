@@ -123,7 +123,7 @@ def register_rules(name, rules):
         MdnnError: the name is registered with other rules.
     """
     if RULES.setdefault(name, rules) is not rules:
-        raise MdnnError(f"a task {name!r} is registered already")
+        raise MdnnError(f"a task {name!r} is already registered")
 
 
 def rules_of(config):

@@ -168,7 +168,7 @@ def _check_limits(config):
     if (positions := context.positions) > limits.positions:
         raise MdnnError(
             f"limits.positions: expected at most {limits.positions:,} positions in a grid, "
-            f"received {_number(positions)}; raise the limit if that is meant"
+            f"received {_number(positions)}; raise the limit if this is intended"
         )
     one = sum(
         branch.stack * branch.times + branch.depth * len(branch.block) for branch in backbone.layer
@@ -179,7 +179,7 @@ def _check_limits(config):
         raise MdnnError(
             f"limits.layers: expected at most {limits.layers:,} layers in a pass "
             "(refeed.steps and inner, backbone.depth, stack, times, a fold's depth), received "
-            f"{_number(branches)}; raise the limit if that is meant"
+            f"{_number(branches)}; raise the limit if this is intended"
         )
     for branch in backbone.layer:
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
@@ -199,7 +199,7 @@ def _check_matrices(mixers, sizes, width, limits):
             raise MdnnError(
                 f"limits.parameters: expected at most {limits.parameters:,} weights, received "
                 f"{_number(weights)} in the matrices of one mixer on the grid {list(sizes)[:9]}; "
-                "raise the limit if that is meant"
+                "raise the limit if this is intended"
             )
 
 

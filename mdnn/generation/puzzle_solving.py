@@ -61,7 +61,7 @@ def solve_puzzles(run, prompt, options, stream=None):
     check_num_starts(options.num_starts, run.config)
     if options.adaptive:
         if options.steps is not None:
-            raise MdnnError("adaptive: expected no steps beside it, received both")
+            raise MdnnError("adaptive: cannot be combined with steps; received both")
         check_halts(run.config)
     if not isinstance(prompt, (list, tuple)):
         return _solve(run, prompt, options, stream)

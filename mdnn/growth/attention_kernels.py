@@ -25,8 +25,8 @@ def grow_attention(old, new, around):
     whole = old.wiring == "full" or False in around.modes
     if whole and around.exact and name in around.grid.longer:
         raise MdnnError(
-            f"{where}.wiring: attention that sees later positions takes in the new ones of "
-            f"{name!r}; the old scores would change"
+            f"{where}.wiring: attention that sees later positions would read the new ones of "
+            f"{name!r}, which changes the old scores"
         )
     width = len(around.channels)
     size, longer = around.width // old.heads, width // new.heads

@@ -18,8 +18,8 @@ def grow_conv(old, new, around):
         raise MdnnError(f"{around.where}.wiring: growing keeps {old.wiring!r}")
     if around.exact and old.wiring == "full" and name in around.grid.longer:
         raise MdnnError(
-            f"{around.where}.wiring: a convolution that sees later positions takes in the new ones "
-            f"of {name!r}; the old scores would change"
+            f"{around.where}.wiring: a convolution that sees later positions would read the new "
+            f"ones of {name!r}, which changes the old scores"
         )
     past = [
         (layer.kernel_size - 1) // 2 if layer.wiring == "full" else layer.kernel_size - 1

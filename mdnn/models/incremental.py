@@ -199,7 +199,7 @@ class IncrementalDecoder:
         return self.caches.prefill(run, weights, rows, columns, row, past_rows, first)
 
     def _marks(self, tokens, shape):
-        """Returns the network's marks of tokens in the layout of an input shape, or `None`."""
+        """Returns `Network.marks` of tokens, reshaped to an input shape; `None` without marks."""
         marks = self.network.marks(tokens)
         return None if marks is None else ops.reshape(marks, shape[:-1])
 

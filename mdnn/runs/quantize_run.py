@@ -51,7 +51,8 @@ def check_quantize(run, to, out=None):
     run = open_run(run)
     if run.dtype != "float32":
         raise MdnnError(
-            f"{run.path} has {run.dtype} weights already: expected the run that it was made from"
+            f"{run.path} has {run.dtype} weights already: expected the run from which they were "
+            "made"
         )
     if out is None:
         if run.path is None:

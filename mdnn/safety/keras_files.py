@@ -90,7 +90,7 @@ def _check(value, path):
         waiting += [part for key, part in value.items() if key != "compile_config"]
         if "class_name" in value and not _known(value):
             name = f"{value.get('module')}.{value['class_name']}"[:99]
-            raise MdnnError(f"{path} names {name!r}, which is no layer that mdnn knows")
+            raise MdnnError(f"{path} names {name!r}, which is not a layer that mdnn can load")
 
 
 def _known(value):

@@ -132,7 +132,7 @@ class PuzzleTask(Task):
         """
         if adaptive:
             if step_counts is not None:
-                raise MdnnError("adaptive: expected no steps beside it, received both")
+                raise MdnnError("adaptive: cannot be combined with steps; received both")
             check_halts(self.config)
         if step_counts is None and num_starts != 1:
             raise MdnnError(f"num_starts: expected steps, too, received num_starts = {num_starts}")

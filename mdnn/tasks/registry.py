@@ -41,7 +41,7 @@ def register_task(name, task):
     if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]{0,63}", name):
         raise MdnnError(f"task: expected a name of lower-case letters, received {name!r}")
     if TASKS.get(name, task) is not task:
-        raise MdnnError(f"a task {name!r} is registered already")
+        raise MdnnError(f"a task {name!r} is already registered")
     with_tables(Config, task.rules.tables)
     register_rules(name, task.rules)
     TASKS[name] = task

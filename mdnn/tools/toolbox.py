@@ -6,7 +6,7 @@ from mdnn.errors import MdnnError, did_you_mean
 from mdnn.tools.tool import ToolError
 
 MAX_RESULT = 8000
-"""Characters of a result that the network is told."""
+"""Characters of a result that are passed to the network."""
 
 MAX_SECONDS = 30.0
 """Seconds that a call may take."""

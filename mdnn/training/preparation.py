@@ -52,7 +52,7 @@ def resumed_config(config, path, source=None):
         if dtype != "float32":
             raise MdnnError(
                 f"{path} has {dtype} weights, which cannot be trained: expected the "
-                "run that it was made from"
+                "run from which they were made"
             )
         raise MdnnError(f"{path} has no checkpoint to resume: there is none in {checkpoint.FOLDER}")
     own = load_config(path / CONFIG)

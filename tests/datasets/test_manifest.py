@@ -279,7 +279,7 @@ def test_links_within_the_folder_are_taken(folder):
         ('{"items": [{"video": [["a.png"], 7]}]}', "item 1: video: expected a film's pictures"),
         (
             '{"items": [{"image": "a.png", "label": 7}]}',
-            "item 1: image: a label goes with tfds:NAME, received 'a.png'",
+            "item 1: image: a label needs tfds:NAME, received 'a.png'",
         ),
     ],
 )

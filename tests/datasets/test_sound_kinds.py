@@ -235,7 +235,7 @@ def test_sounds_that_are_none(tmp_path, monkeypatch):
     for data in (b"", b"fLaC", b"hello" * 99, encoded("FLAC", "PCM_16", TONE)[:60]):
         path.write_bytes(data)
         with pytest.raises(
-            MdnnError, match=r"a\.flac: (no sound that can be read: [\w ]+\.$|a sound|a trunc)"
+            MdnnError, match=r"a\.flac: (cannot be read as a sound: [\w ]+\.$|a sound|a trunc)"
         ):
             read_item(path)
     monkeypatch.setattr("mdnn.datasets.media.sound_files.MAX_SAMPLES", 999)

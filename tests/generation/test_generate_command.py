@@ -96,8 +96,9 @@ def test_help_groups_every_option(capsys):
     with pytest.raises(SystemExit):
         main(["generate", "--help"])
     out = capsys.readouterr().out
-    titles = ["The prompt:", "What comes back:", "How texts and items are decoded:"]
-    titles += ["How tokens are sampled:", "Puzzles:"]
+    titles = ["The prompt:", "The answer:", "How tokens are sampled:"]
+    titles += ["How texts and items are decoded:", "Networks of texts:", "Networks of items:"]
+    titles += ["Networks of puzzles:", "The network:"]
     assert [out.index(title) for title in titles] == sorted(out.index(title) for title in titles)
     for field in dataclasses.fields(GenerationOptions):
         if field.metadata["group"]:

@@ -83,7 +83,7 @@ def test_bad_puzzles(sudoku_run, puzzle, message):
             {"num_starts": 2},
             "num_starts: expected a network that was trained with refeed.initial_state",
         ),
-        ({"steps": 2, "adaptive": True}, "adaptive: expected no steps beside it"),
+        ({"steps": 2, "adaptive": True}, "adaptive: cannot be combined with steps"),
         ({"output": "text"}, "output has no effect on puzzle models; remove it"),
     ],
 )

@@ -99,7 +99,7 @@ def test_what_is_refused(run):
     assert sorted(run.parent.rglob("*")) == files
     small = mdnn.quantize(run)
     assert refused(small, "int4") == (
-        f"{small} has int8 weights already: expected the run that it was made from"
+        f"{small} has int8 weights already: expected the run from which they were made"
     )
     assert refused(run) == f"{small} already exists: choose another folder (--out)"
 

@@ -34,7 +34,7 @@ def test_a_name_is_registered_once(tables):
     register_task("offered", Offered)
     register_task("offered", Offered)
     for name in ("offered", "stream"):
-        with pytest.raises(mdnn.MdnnError, match=f"a task '{name}' is registered already"):
+        with pytest.raises(mdnn.MdnnError, match=f"a task '{name}' is already registered"):
             register_task(name, type("Other", (Offered,), {}))
 
 

@@ -72,8 +72,8 @@ def test_unknown_modality_names_the_known_ones():
     [
         (("Note", 12), "expected a name of lower-case letters, received 'Note'"),
         (("note", 16), "'note': expected a number from 0 to 15, received 16"),
-        (("note", 7), "'note': 'audio' with the number 7 is registered already"),
-        (("audio", 12), "'audio': 'audio' with the number 7 is registered already"),
+        (("note", 7), "'note': 'audio' with the number 7 is already registered"),
+        (("audio", 12), "'audio': 'audio' with the number 7 is already registered"),
         (("seed", 12), "'seed': the name is reserved for an input of SavedModels"),
         (("note", 12, (2, 2, 2, 2)), "at most three bytes and three coordinates"),
         (("note", 12, (257,)), r"expected 2 to 256 values of each byte, received \[257\]"),

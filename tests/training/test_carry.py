@@ -178,7 +178,7 @@ def test_refeeds_of_a_run(tmp_path, capsys):
         ("--steps", "0"): "steps: expected whole numbers from 1 to 1,000,000, received 0",
         ("--steps", "-2"): "received -2",
         ("--steps", "1,x"): "--steps: expected numbers as 1,2,4; received '1,x'",
-        ("--steps", "4", "--adaptive"): "adaptive: expected no steps beside it, received both",
+        ("--steps", "4", "--adaptive"): "adaptive: cannot be combined with steps; received both",
         ("--steps", "4", "--num-starts", "3"): "trained with refeed.initial_state = 'random'",
         (
             "--num-starts",

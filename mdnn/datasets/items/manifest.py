@@ -66,7 +66,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     path = as_path(path, "manifest")
     # looked at without reading: a pipe would wait for ever
     if path.exists() and not path.is_file():
-        raise MdnnError(f"cannot read {str(path)!r}: it is no file")
+        raise MdnnError(f"cannot read {str(path)!r}: it is not a file")
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -171,7 +171,7 @@ class _ManifestReader:
         if isinstance(value, str) and value.startswith(TFDS) and form.inline_key is None:
             return self.set(form.key, value, table.get("label"), split, where)
         if "label" in table:
-            raise MdnnError(f"{where}: a label goes with {TFDS}NAME, received {shown(value)}")
+            raise MdnnError(f"{where}: a label needs {TFDS}NAME, received {shown(value)}")
         inline = key == form.inline_key
         # A film's pictures, or numbers: one entry is a list, several are a list of lists.
         lists = form.list_entries and isinstance(value, list) and value

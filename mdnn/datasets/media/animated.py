@@ -58,7 +58,7 @@ def decode_picture(data, form, name, convert=False):
 
 
 def _is_whole_gif(data):
-    """Returns whether a GIF of one picture lacks nothing but the mark of its end.
+    """Returns whether a GIF of one picture is complete but for the mark of its end.
 
     Such files are in use. A film that ends with one of its frames may have had others.
     """

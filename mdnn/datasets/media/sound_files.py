@@ -105,7 +105,7 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
     except Exception as error:  # decoders raise whatever they like on damaged files
         # without the name of the object that it was read from
         reason = str(error).rpartition(": ")[2]
-        raise MdnnError(f"{name}: no sound that can be read: {reason}") from None
+        raise MdnnError(f"{name}: cannot be read as a sound: {reason}") from None
     if not len(samples):
         raise MdnnError(f"{name}: a sound without samples")
     # of MP3 the number of samples is an estimate

@@ -54,7 +54,7 @@ def text_paths(folder, left_out, manifest):
 
     Links are followed as long as they stay within the folder. Left out are hidden files and
     folders (their names begin with "."), links to a folder that holds them, pipes and devices,
-    empty files and files that are no text; `left_out` is told.
+    empty files and files that are not text; these are reported to `left_out`.
 
     Args:
         folder: Path.

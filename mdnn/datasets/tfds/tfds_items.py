@@ -56,7 +56,7 @@ def read_items(name, rate=None, data_dir=None):
         An `ItemSet`.
 
     Raises:
-        MdnnError: If the set cannot be had (as `mdnn.datasets.tfds.tfds_sets.open_set`), has
+        MdnnError: If the set cannot be opened (as `mdnn.datasets.tfds.tfds_sets.open_set`), has
             nothing that makes an item, or its values cannot be written.
     """
     with open_set(name, data_dir, check=_features) as (tfds, builder):

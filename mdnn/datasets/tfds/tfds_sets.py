@@ -1,4 +1,4 @@
-"""Sets of TensorFlow Datasets (TFDS), with one clear line where they cannot be had."""
+"""Opens sets of TensorFlow Datasets (TFDS); raises one clear line if that is impossible."""
 
 import contextlib
 import logging

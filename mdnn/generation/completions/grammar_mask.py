@@ -201,7 +201,7 @@ class GrammarMask:
 
 
 def _gather(values, index):
-    """Returns `values` `[batch, n]` at `index` int32 `[batch, k]`, `[batch, k]`."""
+    """Gathers `values` `[batch, n]` at `index`, int32 `[batch, k]`; returns `[batch, k]`."""
     # Not `take_along_axis`: its 64-bit integers cause oneDNN warnings on many computers.
     batch, size = ops.shape(values)[0], ops.shape(values)[1]
     start = ops.arange(batch, dtype="int32")[:, None] * size

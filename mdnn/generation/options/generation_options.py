@@ -60,7 +60,7 @@ class GenerationOptions:
             log-probabilities from those given the negative prompts
             (`mdnn.generation.sampling.guided`).
         negative_prompt: an item, or a list of prompts, each an item or a list of items, such as all
-            words that were not asked for; needed with another `guidance_scale` than 1.
+            words that the answer should not be; needed with another `guidance_scale` than 1.
         engine: `"native"`, the native library; `"keras"`; or `"auto"`, the faster one that is there
             and runs the network. These write the same texts. `"native-int8"`: the library with
             inputs of products rounded to 8 bits, faster for weights of 8 and 4 bits.
@@ -83,33 +83,44 @@ class GenerationOptions:
     """
 
     output: object = _option(
-        "output",
+        "items",
         "kind of the answer: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
         "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
         action="append",
+        metavar="KIND",
     )
     length: int | None = _option(
-        "output",
+        "answer",
         f"characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
         type=int,
     )
     stop: object = _option(
-        "output", "end the text before this one (several times for several)", action="append"
+        "texts",
+        "end the text before this one (several times for several)",
+        action="append",
+        metavar="TEXT",
     )
-    regex: str | None = _option("output", "the text matches this regular expression")
-    schema: object = _option("output", "the text is JSON of this JSON schema, given as JSON")
+    regex: str | None = _option(
+        "texts", "the text matches this regular expression", metavar="REGEX"
+    )
+    schema: object = _option(
+        "texts", "the text is JSON of this JSON schema, given as JSON", metavar="JSON"
+    )
     logprobs: int | None = _option(
-        "output",
-        "texts: report the log-probability of each token beside so many of the likeliest, 0 to 20",
+        "texts",
+        "report the log-probability of each token beside so many of the likeliest, 0 to 20",
         type=int,
     )
     decoding: str | None = _option(
         "decoding",
         "autoregressive: one token after another; parallel: all at once; masked_diffusion: over "
-        "several passes, the most confident first (default: the first that was trained)",
+        "several denoising steps, the most confident first (default: the first that was trained)",
+        metavar="MODE",
     )
     num_denoising_steps: int | None = _option(
-        "decoding", f"passes of masked_diffusion ({DEFAULTS.num_denoising_steps})", type=int
+        "decoding",
+        f"denoising steps of masked_diffusion ({DEFAULTS.num_denoising_steps})",
+        type=int,
     )
     revise: int = _option(
         "decoding",
@@ -119,24 +130,28 @@ class GenerationOptions:
         type=int,
     )
     guidance_scale: float = _option(
-        "decoding",
+        "items",
         "above 1: away from what the negative prompts make likely (1: no guidance)",
         1.0,
         type=float,
     )
     negative_prompt: object = _option(
-        "decoding", "a text that is not asked for (several times for several)", action="append"
+        "items",
+        "a text that the answer should not resemble (several times for several)",
+        action="append",
+        metavar="TEXT",
     )
     steps: int | None = _option(
-        "decoding", "runs of the network on its own output (as in training)", type=int
+        "network", "runs of the network on its own output (as in training)", type=int
     )
     engine: str = _option(
-        "decoding",
-        "engine for texts: native (see mdnn build-native), native-int8 (rounds activations: "
+        "texts",
+        "native (see mdnn build-native), native-int8 (rounds activations: "
         "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
         "auto",
+        metavar="NAME",
     )
-    preset: str | None = _option("sampling", "factual, creative or reasoning")
+    preset: str | None = _option("sampling", "factual, creative or reasoning", metavar="NAME")
     temperature: float | None = _option(
         "sampling", f"0: greedy; higher: more random ({DEFAULTS.temperature})", type=float
     )
@@ -145,17 +160,17 @@ class GenerationOptions:
         "sampling", "sample from the likeliest of this probability (1: all)", type=float
     )
     presence_penalty: float = _option(
-        "sampling",
-        "texts: lower the scores of tokens that were written, -2 to 2 (0)",
+        "texts",
+        "lower the scores of tokens that were written, -2 to 2 (0)",
         0.0,
         type=float,
     )
     frequency_penalty: float = _option(
-        "sampling", "texts: the same for each time that they were, -2 to 2 (0)", 0.0, type=float
+        "texts", "the same for each time that they were, -2 to 2 (0)", 0.0, type=float
     )
     logit_bias: object = _option(
-        "sampling",
-        "texts: add to the score of a token, -100 to 100, by its number, of a character its code "
+        "texts",
+        "add to the score of a token, -100 to 100, by its number, of a character its code "
         "point: 101=-100 (several times for several)",
         action="append",
         type=bias_of,

@@ -152,7 +152,7 @@ class OpenAIForms:
         with waiting:
             async with self.reader.in_time(end):
                 if not await waiting.collect(request.receive, answer.add):
-                    # Nobody is there.
+                    # The client has disconnected.
                     return Response(status_code=BAD)
         return JSONResponse(answer.whole())
 

@@ -267,7 +267,7 @@ def completion_requests(
 
 def _check_prompt(prompt, limits):
     if not isinstance(prompt, str):
-        raise ApiError("prompt: expected a text or texts; numbers of tokens are not supported")
+        raise ApiError("prompt: expected a text or texts; token ids are not supported")
     if any("\ud800" <= character <= "\udfff" for character in prompt):
         raise ApiError("prompt: expected a text of Unicode characters", "prompt")
     if not prompt:

@@ -18,7 +18,7 @@ def as_job(signature, inputs, limits, tell, write=False):
         inputs: dict of arrays.
         limits: `RequestLimits`.
         tell: see `Job`.
-        write: whether a text is handed on as it is written.
+        write: whether a text is passed on as it is written.
 
     Raises:
         RefusalError: more than the limits allow, no prompt, settings beyond their limits.

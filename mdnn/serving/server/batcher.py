@@ -135,7 +135,7 @@ class Batcher:
             if not all(job.over for job in jobs):
                 next(steps)
                 return True
-            # Nobody waits for the rest.
+            # All clients have disconnected.
             steps.close()
         except StopIteration:
             pass

@@ -16,7 +16,7 @@ def listen(host, port):
         port: int; 0: any that is free.
 
     Raises:
-        MdnnError: no such port or host, or one that cannot be had.
+        MdnnError: no such port or host, or a port that is in use.
     """
     if type(port) is not int or not 0 <= port <= 65_535:
         raise MdnnError(f"port: expected 0 (any that is free) to 65535, received {port!r}")
@@ -33,7 +33,7 @@ def listen(host, port):
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise MdnnError(
-                f"port: {port} of {host} is taken, by another program or server; take another one"
+                f"port: {port} of {host} is in use by another program or server; choose another"
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise MdnnError(f"host: {host} is no address of this computer") from None

@@ -75,7 +75,7 @@ class ModelForms:
             with self._submitted(signature, inputs, write) as waiting:
                 outputs = await waiting.outputs(request.receive)
             if outputs is None:
-                # Nobody is there.
+                # The client has disconnected.
                 return Response(status_code=BAD)
             text = await run_in_threadpool(answer_json, outputs, rows)
         return Response(text, media_type="application/json")

@@ -67,7 +67,7 @@ def serve(
         context manager that stops at the end of its block.
 
     Raises:
-        MdnnError: no run, a port or host that cannot be had, an invalid limit, missing packages; a
+        MdnnError: no run, a port or host that cannot be used, an invalid limit, missing packages; a
             Keras backend other than TensorFlow.
 
     Example:
@@ -156,7 +156,7 @@ class Server:
         """Waits until another thread stops the server, or Ctrl-C (a notebook's Stop), which does.
 
         Raises:
-            Exception: what ended the server, if nobody did.
+            Exception: the error that ended the server.
         """
         # Waiting in pieces lets Ctrl-C through on Windows.
         with contextlib.suppress(KeyboardInterrupt):
@@ -196,7 +196,7 @@ def _further(models, name):
     if not isinstance(models, dict):
         raise MdnnError(f"models: expected a dict from names to networks, received {models!r:.80}")
     if name in models:
-        raise MdnnError(f"models: {name!r} is the name of the first network; expected others")
+        raise MdnnError(f"models: {name!r} is the name of the first network; choose another name")
     return models
 
 
@@ -217,4 +217,4 @@ def _limits_of(given):
 
 
 def _silent(line):
-    """Tells nobody."""
+    """Does nothing: there is nobody to inform."""

@@ -58,8 +58,8 @@ def register_modality(modality):
     for other in MODALITIES.values():
         if other != modality and (other.name == name or other.index == index):
             raise MdnnError(
-                f"modality {name!r}: {other.name!r} with the number {other.index} is registered "
-                "already"
+                f"modality {name!r}: {other.name!r} with the number {other.index} is already "
+                "registered"
             )
     MODALITIES.setdefault(name, modality)
     return modality

@@ -78,7 +78,7 @@ def adapt(
 
     Returns:
         dict: `identity` (the path), `kind`, `numbers`, `share` (of the network's weights),
-        `loss_before`, `loss` (nats per unit, on a sample of the data's validation part), `steps`,
+        `loss_before`, `loss` (nats per token, on a sample of the data's validation part), `steps`,
         `seconds`, `stopped` and `signal`.
 
     Raises:

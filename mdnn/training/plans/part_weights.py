@@ -22,7 +22,7 @@ class PartWeights(keras.layers.Layer):
         self.built = True
 
     def load(self, weights):
-        """Takes the values of a part."""
+        """Copies the values of a part's weights into these variables."""
         for own, weight in zip(self.parts, weights, strict=True):
             own.assign(ops.convert_to_numpy(weight))
 

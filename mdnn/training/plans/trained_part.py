@@ -72,7 +72,7 @@ class TrainedPart:
             self.weights.store(self.parts[self.current])
 
     def restored(self, step):
-        """Takes the weights that were trained last, after a checkpoint was restored.
+        """Loads the group of weights that was trained last, after a checkpoint was restored.
 
         Args:
             step: int, number of steps that were taken.

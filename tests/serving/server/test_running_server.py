@@ -164,7 +164,7 @@ def test_bad_input(tmp_path, monkeypatch, run, options, message):
 def test_a_port_that_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(MdnnError, match=f"port: {port} of 127.0.0.1 is taken, by another"):
+        with pytest.raises(MdnnError, match=f"port: {port} of 127.0.0.1 is in use by another"):
             mdnn.serve(tmp_path, port)
 
 

@@ -82,7 +82,7 @@ def test_hosts_that_are_unknown(call, tmp_path, monkeypatch, host):
 
 
 def test_a_port_that_is_taken(call, tmp_path, busy):
-    refused(call(tmp_path, "--port", busy), f"port: {busy} of 127.0.0.1 is taken, by another")
+    refused(call(tmp_path, "--port", busy), f"port: {busy} of 127.0.0.1 is in use by another")
 
 
 def test_programs_that_are_not_served(call, tmp_path):
