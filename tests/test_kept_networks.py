@@ -147,7 +147,7 @@ def test_native_decoders(monkeypatch, tmp_path):
     found = [run_plan.decoder_of_run(run, steps) for steps in (1, 2, 1, *range(3, 9))]
     assert found[0] is found[2]
     assert run_plan.decoder_of_run(run, 8) is found[-1]
-    assert len(run.native_decoders) == run_plan.MAX_DECODERS
+    assert len(run.cache["native_decoders"]) == run_plan.MAX_DECODERS
 
 
 def test_identities(monkeypatch, kept):
@@ -163,7 +163,7 @@ def test_identities(monkeypatch, kept):
         made += [adapted_network.with_identity(run, identity) for _ in range(2)]
         assert made[-1] is made[-2]
     assert len(set(map(id, made))) == len(made) / 2
-    assert len(vars(run)["identity_runs"]) == adapted_network.MAX_RUNS
+    assert len(run.cache["identity_runs"]) == adapted_network.MAX_RUNS
 
 
 def test_sizes_of_puzzles(monkeypatch, kept):

@@ -26,7 +26,7 @@ def at_density(run, density):
     run = open_run(run)
     if density is None or check_density(run.config, density) == 1:
         return run
-    cache = vars(run).setdefault("narrowed_runs", {})
+    cache = run.cache.setdefault("narrowed_runs", {})
     if density not in cache:
         network = narrowed(run.unpacked, density)
         cache[density] = run.holding(network, network.config)

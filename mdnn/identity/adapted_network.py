@@ -165,7 +165,7 @@ def with_identity(run, identity):
     if identity is None:
         return run
     identity, key = read_identity(identity), identity
-    cache = vars(run).setdefault("identity_runs", {})
+    cache = run.cache.setdefault("identity_runs", {})
     # A file may be replaced, and a network in memory may be trained.
     state = str(key), fingerprint_of(run), identity.network, digest(identity)
 

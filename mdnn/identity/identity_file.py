@@ -19,6 +19,9 @@ KINDS = ("offset", "lora")
 SLOTS = "slots"
 """Name of the array of learned slots."""
 
+FINGERPRINT = "network_fingerprint"
+"""Key of `Run.cache` for the result of `fingerprint_of`."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Identity:
@@ -110,7 +113,7 @@ def fingerprint_of(run):
     Args:
         run: `mdnn.runs.run_folder.Run`.
     """
-    known = vars(run).get("network_fingerprint")
+    known = run.cache.get(FINGERPRINT)
     if known is None or run.path is None:
         digest = hashlib.sha256()
         for weight in sorted(run.unpacked.weights, key=lambda weight: weight.path):
@@ -118,5 +121,5 @@ def fingerprint_of(run):
             digest.update(f"{weight.path} {array.shape} {array.dtype}".encode())
             digest.update(array.tobytes())
         known = digest.hexdigest()[:32]
-        vars(run)["network_fingerprint"] = known
+        run.cache[FINGERPRINT] = known
     return known

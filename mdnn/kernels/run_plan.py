@@ -32,7 +32,7 @@ def decoder_of_run(run, steps=None, overlap=1, rounded=False):
     if run.path is None:
         words = len(run.tokenizer.words)
         return NativeDecoder(NativePlan(run.model, steps, overlap, words, rounded=rounded))
-    made, key = vars(run).setdefault("native_decoders", {}), (steps, rounded)
+    made, key = run.cache.setdefault("native_decoders", {}), (steps, rounded)
 
     def make():
         return NativeDecoder(_plan_of_folder(run, steps, overlap, rounded))
@@ -50,7 +50,7 @@ def _plan_of_folder(run, steps, overlap, rounded):
     with contextlib.suppress(MdnnError):
         run.tokenizer.ids("a")
     # The model of a run of float32 may have other weights than the file: those of an identity.
-    in_memory = run.dtype == "float32" and "model" in vars(run)
+    in_memory = run.dtype == "float32" and run.has_model
     weights = None if in_memory else _StoredWeights(run.path / WEIGHTS)
     network = run.model if weights is None else run.outline(weights.file)
     plan = NativePlan(network, steps, overlap, len(run.tokenizer.words), weights, rounded)

@@ -46,6 +46,8 @@ class Run:
     path: Path | None
     config: Config
     words: tuple[str, ...] = ()
+    # What other rooms made of this run, by their names for it; a copy begins without.
+    cache: dict = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
     @functools.cached_property
     def model(self):
@@ -57,6 +59,11 @@ class Run:
         """The network with all weights in float32, for code that reads individual weights."""
         return self.opened() if can_pack(self.dtype) else self.model
 
+    @property
+    def has_model(self):
+        """Whether the network has been read or is given."""
+        return "model" in vars(self)
+
     def outline(self, mapped):
         """Returns a network to be read block by block, not to be run: the model, or a new one.
 
@@ -66,8 +73,7 @@ class Run:
         Args:
             mapped: `mdnn.runs.mapped_arrays.MappedArrays` of the weights file.
         """
-        model = vars(self).get("model")
-        return self.opened(can_map(), mapped) if model is None else model
+        return self.model if self.has_model else self.opened(can_map(), mapped)
 
     def opened(self, packed=False, mapped=None):
         """Returns a new network with the weights of the run folder.
@@ -167,6 +173,12 @@ class Run:
         """
         run = dataclasses.replace(self, config=self.config if config is None else config)
         vars(run).update(model=model, dtype="float32")
+        return run
+
+    def with_config(self, config):
+        """Returns a run of the same network with another config; nothing is read again."""
+        run, known = dataclasses.replace(self, config=config), ("model", "unpacked", "dtype")
+        vars(run).update({name: value for name, value in vars(self).items() if name in known})
         return run
 
 

@@ -181,10 +181,9 @@ class Widths:
 
 def widths_of(run):
     """Returns the `Widths` of a run with a folder, the same object in every call."""
-    cache = vars(run).setdefault("widths", [])
-    if not cache:
-        cache.append(Widths(run))
-    return cache[0]
+    if "widths" not in run.cache:
+        run.cache["widths"] = Widths(run)
+    return run.cache["widths"]
 
 
 def auto_metrics(run, ids, progress=None):

@@ -60,7 +60,7 @@ def test_large_weights_stay_in_the_file(native, folders, monkeypatch, dtype):
     for weight, own in zip(outline.weights, run.opened().weights, strict=True):
         np.testing.assert_array_equal(np.asarray(weight.value), np.asarray(own.value))
     mapped = text_engine(run, "native")
-    assert "model" not in vars(run)
+    assert not run.has_model
     tokens = run.tokenizer.tokens(run.tokenizer.ids("The cats"))[:, :4]
     for a, b in zip(whole.scores(tokens, tokens), mapped.scores(tokens, tokens), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -155,7 +155,7 @@ def test_a_variants_nats_are_its_own():
 
 
 @pytest.mark.parametrize("no_grad_steps", [0, 3])
-def test_steps_of_a_batch(free):
+def test_steps_of_a_batch(no_grad_steps):
     """As many as the batch says, before those that gradients go through."""
     config = make_config(
         mix({"groups": 2}),
@@ -165,6 +165,6 @@ def test_steps_of_a_batch(free):
     tokens = text_tokens((3, 4))
     batch = {"tokens": tokens, "targets": text_tokens((3, 4), seed=1)}
     loss_model = SteppedLoss(model, loss_for(config), config)
-    found = loss_model(batch | {"no_grad_steps": np.full(3, free, "int32")})
-    expected = LossModel(model.with_options(steps=2 + free), loss_for(config))(batch)
+    found = loss_model(batch | {"no_grad_steps": np.full(3, no_grad_steps, "int32")})
+    expected = LossModel(model.with_options(steps=2 + no_grad_steps), loss_for(config))(batch)
     np.testing.assert_allclose(float(found), float(expected), rtol=1e-5)

@@ -5,9 +5,7 @@ import tomllib
 
 from mdnn.chat.format_files import chat_format_of, is_for_chat
 from mdnn.errors import MdnnError
-
-_SAME_NETWORK = ("model", "unpacked", "dtype", "network_fingerprint")
-"""Cached attributes of a `Run` that do not depend on what it is trained on."""
+from mdnn.identity.identity_file import FINGERPRINT
 
 
 def for_chat(run):
@@ -40,6 +38,8 @@ def for_chat(run):
     table["context"]["layout"] = "chat"
     table["chat"] = dataclasses.asdict(chat_format_of(run))
     table["data"].pop("mix", None)
-    other = dataclasses.replace(run, config=config.remade(table))
-    vars(other).update({name: vars(run)[name] for name in _SAME_NETWORK if name in vars(run)})
+    other = run.with_config(config.remade(table))
+    # The same network has the same identities.
+    if FINGERPRINT in run.cache:
+        other.cache[FINGERPRINT] = run.cache[FINGERPRINT]
     return other
