@@ -66,7 +66,9 @@ class GgufModel:
 
         experts, scaling = metadata.get("llama.expert_count"), "llama.rope.scaling.type"
         if experts:
-            raise MdnnError(f"{self.path}: networks of experts (llama.expert_count) are not known")
+            raise MdnnError(
+                f"{self.path}: networks of experts (llama.expert_count) are not supported"
+            )
         if metadata.get(scaling, "none") != "none":
             raise MdnnError(f"{self.path}: unknown {scaling} {shown(metadata[scaling])}")
         width, heads = number("embedding_length"), number("attention.head_count")

@@ -54,7 +54,7 @@ def _decoded(page):
 
 
 def _tidy(text):
-    """Returns a text with single spaces, no characters that cannot be seen, and few line breaks."""
+    """Returns a text with single spaces, without invisible characters, with few line breaks."""
     text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
     lines = [" ".join(line.split()) for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

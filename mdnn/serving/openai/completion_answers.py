@@ -205,7 +205,7 @@ class ChatAnswer(CompletionAnswer):
             yield self._delta(number, {"role": "assistant", "content": ""})
 
     def choice_chunks(self, number, piece):
-        """Yields the chunks of a piece; a call comes whole, when the answer has ended."""
+        """Yields the chunks of a piece; a call is sent whole, once the answer has ended."""
         scores = piece.log_probabilities if self.requests[number].log_probabilities else None
         content = piece.text
         if self.conversation.tools:
