@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 # Module of each public name. Modules are imported on first use, so that `mdnn --help` and errors
 # in a config do not wait for TensorFlow.
-_PLACES = {
+_MODULE_OF = {
     "ChatSession": "mdnn.assistant.session",
     "adapt": "mdnn.training.adapting.adapt_run",
     "TextBatches": "mdnn.datasets.batches.text_batches",
@@ -50,12 +50,12 @@ _PLACES = {
 }
 _ROOMS = ("activations", "datasets", "generation", "layer", "layers", "models", "serving", "tokens")
 
-__all__ = [*_PLACES, *_ROOMS, "training"]
+__all__ = [*_MODULE_OF, *_ROOMS, "training"]
 
 
 def __getattr__(name):
-    if name in _PLACES:
-        return getattr(_import(_PLACES[name]), name)
+    if name in _MODULE_OF:
+        return getattr(_import(_MODULE_OF[name]), name)
     if name in __all__:
         return _import(f"mdnn.{name}")
     raise AttributeError(f"module 'mdnn' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 import importlib
 
 # Imported when first used: batches import Keras, which takes seconds.
-_PLACES = {
+_MODULE_OF = {
     "TextBatches": "mdnn.datasets.batches.text_batches",
     "TextSplits": "mdnn.datasets.text.text_splits",
     "ItemBatches": "mdnn.datasets.batches.item_batches",
@@ -23,12 +23,12 @@ _PLACES = {
     "write_item": "mdnn.datasets.media.media_files",
 }
 
-__all__ = [*_PLACES]
+__all__ = [*_MODULE_OF]
 
 
 def __getattr__(name):
-    if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'mdnn.datasets' has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@ beside their layers, are read without Keras.
 
 import importlib
 
-_PLACES = {
+_MODULE_OF = {
     "AxisAttention": "mixing.axis_attention",
     "AxisConv": "mixing.conv",
     "AxisDense": "axis_dense",
@@ -20,17 +20,17 @@ _PLACES = {
     "RandomOffsetPadding": "random_offset_padding",
 }
 
-__all__ = [*_PLACES]
+__all__ = [*_MODULE_OF]
 
 
 def __getattr__(name):
-    if name not in _PLACES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'mdnn.layers' has no attribute {name!r}")
     from mdnn.keras_settings import import_keras
 
     # Before a layer imports Keras itself: its settings are refused in one line.
     import_keras()
-    return getattr(importlib.import_module(f"mdnn.layers.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"mdnn.layers.{_MODULE_OF[name]}"), name)
 
 
 def __dir__():
