@@ -107,7 +107,7 @@ def restore(path, sections, say=None):
 
     Args:
         path: `pathlib.Path` of the run folder.
-        sections: as for `save`; the saved values are assigned to its variables.
+        sections: as for `write_checkpoint`; the saved values are assigned to its variables.
         say: function called with one line of text when a damaged checkpoint was skipped.
 
     Returns:
@@ -138,7 +138,7 @@ def assign_sections(sections, arrays, where):
     """Assigns the arrays of a checkpoint to variables: all, or none.
 
     Args:
-        sections: as for `save`.
+        sections: as for `write_checkpoint`.
         arrays: dict from flattened names to arrays, or `StoredArrays`, read one by one.
         where: the file, for errors.
 

@@ -56,7 +56,7 @@ def test_other_programs_are_refused(tmp_path, layer, monkeypatch):
     inputs = keras.Input((3,))
     keras.Model(inputs, layer(inputs)).save(tmp_path / "other.keras")
     monkeypatch.delenv("MDNN_WAS_RUN", raising=False)
-    with pytest.raises(mdnn.MdnnError, match=r"other\.keras names '.*', which is no layer"):
+    with pytest.raises(mdnn.MdnnError, match=r"other\.keras names '.*', which is not a layer"):
         mdnn.load(tmp_path / "other.keras")
     assert "MDNN_WAS_RUN" not in os.environ
 

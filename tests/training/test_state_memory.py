@@ -60,7 +60,14 @@ def values(variables):
 
 
 def test_a_checkpoint_is_written_and_read_variable_by_variable(variables, tmp_path):
-    assert copies(lambda: checkpoint.save(tmp_path, sections(variables), checkpoint.Progress())) < 4
+    assert (
+        copies(
+            lambda: checkpoint.write_checkpoint(
+                tmp_path, sections(variables), checkpoint.Progress()
+            )
+        )
+        < 4
+    )
     expected = values(variables)
     for variable in variables:
         variable.assign(np.zeros(SIZE, "float32"))

@@ -103,9 +103,7 @@ class GenerationOptions:
     regex: str | None = _option(
         "texts", "the text matches this regular expression", metavar="REGEX"
     )
-    schema: object = _option(
-        "texts", "the text is JSON of this JSON schema, given as JSON", metavar="JSON"
-    )
+    schema: object = _option("texts", "the text is JSON of this JSON schema", metavar="JSON")
     logprobs: int | None = _option(
         "texts",
         "report the log-probability of each token beside so many of the likeliest, 0 to 20",
