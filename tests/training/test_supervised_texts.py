@@ -41,7 +41,7 @@ def batch_of(**more):
 
 
 def test_states_are_carried_on():
-    """Two calls of R steps are one of 2 R, and `fresh` begins anew."""
+    """Two calls of R steps are one of 2 R, and `reset` begins anew."""
     config = make_config(
         mix({"groups": 2}), refeed={"steps": 2, "supervision_steps": 3, "inner_steps": 1}
     )
@@ -54,14 +54,14 @@ def test_states_are_carried_on():
         return float(LossModel(model.with_options(steps=steps), loss_for(config))(batch_of()))
 
     for fresh, steps in ((True, 2), (False, 4), (False, 6), (True, 2)):
-        found = float(loss_model(batch_of(fresh=np.full(3, fresh))))
+        found = float(loss_model(batch_of(reset=np.full(3, fresh))))
         assert found == pytest.approx(expected(steps), rel=1e-5)
 
 
 def test_the_halting_head_learns_where_the_answer_is_right():
     refeed = {"steps": 1, "supervision_steps": 2, "step_schedule": "halt", "halt_weight": 1.0}
     loss_model = loss_model_of(make_config(mix({"groups": 2}), refeed=refeed))
-    network, batch = loss_model.network, batch_of(fresh=np.ones(3, bool))
+    network, batch = loss_model.network, batch_of(reset=np.ones(3, bool))
     batch["targets"][0, 2:] = 0
     hidden = network.hidden(batch["tokens"], steps=1)
     # Half of the targets are what the network would write.
