@@ -143,7 +143,7 @@ def test_native_decoders(monkeypatch, tmp_path):
     """Each number of steps has a plan with all weights."""
     monkeypatch.setattr(run_plan, "_plan_of_folder", lambda *arguments: object())
     monkeypatch.setattr(run_plan, "NativeDecoder", lambda plan: plan)
-    run = types.SimpleNamespace(path=tmp_path)
+    run = types.SimpleNamespace(path=tmp_path, cache={})
     found = [run_plan.decoder_of_run(run, steps) for steps in (1, 2, 1, *range(3, 9))]
     assert found[0] is found[2]
     assert run_plan.decoder_of_run(run, 8) is found[-1]
