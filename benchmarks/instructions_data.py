@@ -56,7 +56,7 @@ def changed(picture, instruction):
     """Returns the picture that an instruction makes of one, uint8 `[8, 8]`.
 
     Args:
-        picture: uint8 `[8, 8]`, of the 17 values of `to_grey`.
+        picture: uint8 `[8, 8]`, of the 17 values of `grey_levels`.
         instruction: a key of `RULES`.
     """
     levels = np.searchsorted(grey_levels(np.arange(LEVELS + 1)), picture)
