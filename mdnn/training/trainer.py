@@ -5,6 +5,7 @@ import time
 
 from mdnn.config.growing import stage_configs
 from mdnn.errors import MdnnError
+from mdnn.machine import return_free_memory
 from mdnn.models.loss import loss_for
 from mdnn.training import checkpoint
 from mdnn.training.ema import swapped_in, take_averages
@@ -50,6 +51,7 @@ class Training(RunOutput):
     def _set_up(self, run, task):
         """Makes the step, the optimizer and everything else that belongs to one network."""
         self.run, self.model, self.task = run, run.model, task
+        self.checked = False
         self.batches = task.batches
         staged = len(self.stages) > 1
         self.mode_losses = ModeLosses(task.mode_shares, task.units_per_token, staged)
@@ -182,6 +184,7 @@ class Training(RunOutput):
                     # Exclude first steps, which compile, from the measured speed.
                     compiled.add(mode)
                     self.display.compiled(mode, self.microbatches, time.perf_counter() - traced)
+                    return_free_memory()
                     warm, first = now, progress.step
                 spent = self._spent()
                 check = spec.num_evaluations and spent * spec.num_evaluations >= checks + 1
@@ -238,6 +241,10 @@ class Training(RunOutput):
         self.step.sync()
         with swapped_in(self.optimizer, self.model.trainable_variables):
             self._check_weights()
+        if not self.checked:
+            # What tracing the evaluation needed.
+            self.checked = True
+            return_free_memory()
 
     def _check_weights(self):
         """Evaluates the current weights and saves them if their validation loss is the lowest."""

@@ -1,5 +1,7 @@
 """Networks in tandem: each as if it were alone, their loss, the ensemble, decoded in turn."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -95,6 +97,34 @@ def computed_opinions(network, loss, stale, batch):
     loss_model._stale = lambda *arguments: computed.append(1) or own(*arguments)
     loss_model(batch)
     return len(computed)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients by a tape")
+def test_gradients_recompute_the_blocks(batch):
+    """To the same gradients, with the same dropout, and the insides of blocks are not kept."""
+    import tensorflow as tf
+
+    layer, found, sigmoids = {"kind": "feedforward", "gate": "silu", "dropout": 0.5}, [], []
+    made = make_config(layer, grid=GRID, width=8, tandem={"members": 2})
+    for remat in (False, True):
+        backbone = dataclasses.replace(made.backbone, remat=remat)
+        one, rng = build(dataclasses.replace(made, backbone=backbone)), np.random.default_rng(0)
+        for weight in one.weights:
+            weight.assign(rng.normal(size=weight.shape) / 3)
+
+        @tf.function
+        def step(one=one):
+            with tf.GradientTape() as tape:
+                loss = ops.sum(ops.square(one.hidden(batch["tokens"], training=True)))
+            zero = tf.UnconnectedGradients.ZERO
+            return loss, *tape.gradient(loss, [v.value for v in one.members.stacked], None, zero)
+
+        found.append(step())
+        used = [one.type for one in step.get_concrete_function().graph.get_operations()]
+        sigmoids.append(used.count("Sigmoid"))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+    assert sigmoids[1] == 2 * sigmoids[0]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients by a tape")

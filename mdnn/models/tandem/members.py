@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from mdnn.models.blocks.residual_block import run_blocks
+
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class Members(keras.layers.Layer):
@@ -63,28 +65,80 @@ class Members(keras.layers.Layer):
             *mapped: nested structures of tensors `[members, ...]`; each call gets its member's.
             training: boolean, whether dropout draws numbers.
         """
-        seeds = []
-        if training and self.seeds:
-            # The same numbers for all members: they are drawn once.
-            drawn = self.generator.next()
-            seeds = [(seed, ops.cast(drawn, seed.dtype) + k) for k, seed in enumerate(self.seeds)]
+        values = [ops.convert_to_tensor(variable) for variable in self.stacked]
+        return self._each(function, self.template.weights, values, self._drawn(training), mapped)
+
+    def _drawn(self, training):
+        """Returns pairs of the template's seeds and their values in one pass over the network."""
+        if not training or not self.seeds:
+            return []
+        # The same numbers for all members: they are drawn once.
+        drawn = self.generator.next()
+        return [(seed, ops.cast(drawn, seed.dtype) + k) for k, seed in enumerate(self.seeds)]
+
+    def _each(self, function, weights, values, seeds, mapped):
+        """Runs a function for all members; see `each`.
+
+        Args:
+            function, mapped: see `each`.
+            weights: list of those weights of the template that the function uses.
+            values: list of their values, `[members, *shape]`.
+            seeds: result of `_drawn`.
+        """
 
         def one(elements):
             values, arguments = elements
-            pairs = [*zip(self.template.weights, values, strict=True), *seeds]
+            pairs = [*zip(weights, values, strict=True), *seeds]
             with keras.StatelessScope(state_mapping=pairs):
                 return function(*arguments)
 
-        values = [ops.convert_to_tensor(variable) for variable in self.stacked]
         return ops.vectorized_map(one, (values, mapped))
 
     def call(self, tokens, options=None, training=None):
-        options = options or self.template.options
+        options, training = options or self.template.options, bool(training)
+        if training and self.recomputes:
+            return self.joined(self._recomputed(tokens, options))
 
         def hidden():
-            return self.template.hidden(tokens, options.causal, training=bool(training))
+            return self.template.hidden(tokens, options.causal, training=training)
 
-        return self.joined(self.each(hidden, training=bool(training)))
+        return self.joined(self.each(hidden, training=training))
+
+    @property
+    def recomputes(self):
+        """Boolean, whether gradients recompute the blocks of all members here.
+
+        TensorFlow vectorizes operation by operation, so that nothing is recomputed inside; other
+        backends keep what the template's blocks do themselves with `backbone.remat`.
+        """
+        remat = self.template.config.backbone.remat
+        return remat and keras.backend.backend() == "tensorflow"
+
+    def _recomputed(self, tokens, options):
+        """Returns the members' inputs of the heads; gradients recompute the inside of each block.
+
+        Args:
+            tokens, options: see the call arguments.
+        """
+        template, seeds = self.template, self._drawn(True)
+        options = template.options.changed(causal=options.causal)
+        place = {id(weight): k for k, weight in enumerate(template.weights)}
+        x = self.each(lambda: template.embed(tokens))
+        for block in template.blocks:
+            # An argument, not the loop's variable, which is another one when it is recomputed.
+            def run(values, x, block=block):
+                def one(x):
+                    marks = template.marks(tokens)
+                    return run_blocks([block], x, options, True, marks=marks)
+
+                return self._each(one, block.weights, values, seeds, (x,))
+
+            stacked = [self.stacked[place[id(weight)]] for weight in block.weights]
+            # Read here: TensorFlow recomputes no function that reads variables. Without the product
+            # it counts gradients twice where it runs without a graph.
+            values = [ops.convert_to_tensor(variable) * 1 for variable in stacked]
+            x = keras.remat(run)(values, x)
+        return self.each(template.read_out, x)
 
     def joined(self, hidden):
         """Joins the members' channels: `[members, ..., width]` to `[..., members * width]`."""

@@ -173,7 +173,10 @@ def _start(config, words, count):
             f"limits.parameters: expected at most {config.limits.parameters:,} weights, received "
             f"{size:,} of {count} members"
         )
-    all_weights = [first.get_weights()]
-    for number in range(1, count):
-        all_weights.append(Network(one_of(config, number), words).get_weights())
-    return first, [np.stack(arrays) for arrays in zip(*all_weights, strict=True)]
+    # Filled member by member: lists of all members' weights would be a second copy.
+    arrays = [np.empty((count, *weight.shape), weight.dtype) for weight in first.get_weights()]
+    for number in range(count):
+        member = Network(one_of(config, number), words) if number else first
+        for array, values in zip(arrays, member.get_weights(), strict=True):
+            array[number] = values
+    return first, arrays
