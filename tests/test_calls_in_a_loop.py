@@ -18,6 +18,7 @@ import pytest
 from loop_calls import HEAVY, LIGHT, WITHOUT_WORK, Made
 
 import mdnn
+from mdnn.generation import engines
 
 CALLS = int(os.environ.get("MDNN_LOOP_CALLS", "400"))
 SLOW_CALLS = int(os.environ.get("MDNN_SLOW_LOOP_CALLS", str(max(8, CALLS // 10))))
@@ -43,7 +44,10 @@ def resident():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny_run, items_run):
-    return Made(tmp_path_factory.mktemp("loop"), tiny_run, items_run)
+    with pytest.MonkeyPatch.context() as patch:
+        # XLA compiles in the first call, not once a network has written a thousand characters.
+        patch.setattr(engines, "SHORT", 0)
+        yield Made(tmp_path_factory.mktemp("loop"), tiny_run, items_run)
 
 
 def growth(call, made, number, warm):

@@ -8,6 +8,7 @@ All engines write the same texts, but `"native-int8"`, which rounds.
 """
 
 import functools
+import weakref
 
 from mdnn.errors import MdnnError
 from mdnn.generation.batch_groups import BatchGroups
@@ -46,8 +47,20 @@ def keras_texts(model, words=0, steps=None, sampler="plain", chunk=256, xla=True
     return KerasTexts(decoder)
 
 
-def _keras(run, steps, sampler, chunk):
-    return keras_texts(run.model, len(run.tokenizer.words), steps, sampler, chunk)
+SHORT = 1_000
+"""Number of characters that Keras writes with a network before XLA compiles its decoder."""
+
+_WRITTEN = weakref.WeakKeyDictionary()
+"""Numbers of characters that were asked for, by network."""
+
+
+def _keras(run, steps, sampler, chunk, length=None):
+    model = run.model
+    if length is not None:
+        _WRITTEN[model] = _WRITTEN.get(model, 0) + length
+    # XLA takes longer to compile than short texts take, and twice the memory.
+    xla = length is None or _WRITTEN[model] > SHORT
+    return keras_texts(model, len(run.tokenizer.words), steps, sampler, chunk, xla)
 
 
 def _native(run, steps, sampler, chunk, rounded=False):
@@ -74,7 +87,7 @@ ENGINES = {"native": _native, "native-int8": _native_int8, "keras": _keras}
 """Engines by name, the faster first: functions `(run, steps, sampler, chunk)`."""
 
 
-def text_engine(run, name="auto", steps=None, sampler="plain", chunk=256):
+def text_engine(run, name="auto", steps=None, sampler="plain", chunk=256, length=None):
     """Returns the decoder of a run.
 
     Args:
@@ -85,13 +98,16 @@ def text_engine(run, name="auto", steps=None, sampler="plain", chunk=256):
         steps: int, refeed steps; `None` for the network's own.
         sampler: one of `mdnn.generation.sampling.SAMPLERS`.
         chunk: int, largest number of tokens per call of Keras.
+        length: int, number of characters of the one text that is asked for: XLA compiles Keras'
+            decoder on TensorFlow once a network has written `SHORT` of them. `None`: at once.
 
     Raises:
         MdnnError: the engine that was named cannot run the network.
     """
     if name == "auto":
         name = "keras" if why_not_native(run, steps) else "native"
-    return ENGINES[name](run, steps, sampler, chunk)
+    more = {"length": length} if name == "keras" else {}
+    return ENGINES[name](run, steps, sampler, chunk, **more)
 
 
 def why_not_native(run, steps=None):

@@ -65,7 +65,7 @@ def generate_text(run, prompt, options, stream=None, progress=None):
         pieces = (piece for (piece,) in texts if piece)
     elif decoding == "autoregressive":
         sampler = _sampler(settings)
-        engine = text_engine(run, options.engine, settings.steps, sampler)
+        engine = text_engine(run, options.engine, settings.steps, sampler, length=length)
         tokens = _continue(engine, run.tokenizer, prompt, length, settings, seed, progress)
         pieces = _truncate(tokens, run.tokenizer, length)
     else:

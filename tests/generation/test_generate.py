@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mdnn
+from mdnn.generation import engines
 from mdnn.generation.batch_groups import BatchGroups
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.generation.windows import encode_prompts, pad_features, sanitize_tokens
@@ -238,3 +239,23 @@ def test_a_stop_text_ends_a_text(run):
     found = mdnn.generate(run, "The ", length=60, seed=2, stop=stop, stream=pieces.append)
     assert found == whole.partition(stop)[0] == "".join(pieces)
     assert mdnn.generate(run, "The ", length=60, seed=2, stop=[stop, "\u2603"]) == found
+
+
+def test_the_first_short_texts_are_written_without_xla(run, monkeypatch):
+    """XLA would take longer to compile than they take, and keeps what it compiled."""
+    asked = []
+    monkeypatch.setattr(engines, "keras_texts", lambda *arguments: asked.append(arguments[-1]))
+    monkeypatch.setattr(engines, "SHORT", 10)
+    monkeypatch.setattr(engines, "_WRITTEN", {})
+    for length in (4, 6, 1, None):
+        engines.text_engine(run, "keras", length=length)
+    assert asked == [False, False, True, True]
+    engines._WRITTEN.clear()
+    engines.text_engine(run, "keras", length=11)
+    engines.text_engine(run, "keras")
+    assert asked[4:] == [True, True]
+    # The length of a text is what counts.
+    engines._WRITTEN.clear()
+    with pytest.raises(AttributeError):
+        mdnn.generate(run, "T", length=7, engine="keras")
+    assert list(engines._WRITTEN.values()) == [7]
