@@ -123,7 +123,7 @@ def test_rows_with_identities_of_their_own(run):
 def test_streams_with_identities(adapted, run):
     """What the server streams for a named identity is what `generate` writes with it."""
     _, facts = adapted
-    stream = TextStream(run, {"other": facts["identity"]})
+    stream = TextStream(run, identities={"other": facts["identity"]})
     pieces = list(stream.write(["zwei "] * 2, [12] * 2, [0.0] * 2, [0] * 2, ["other", ""]))
     texts = ["".join(each) for each in zip(*pieces, strict=True)]
     for text, identity in zip(texts, (facts["identity"], None), strict=True):
