@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve()
 CASES = (
     "step:text",
     "step:text-grid",
-    "step:digits",
+    "step:digits-small",
     "step:sudoku-6x6",
     "write:text",
     "write:text-grid",
