@@ -310,17 +310,29 @@ def environment():
     return {k: v for k, v in os.environ.items() if not k.startswith("TF_")} | paths
 
 
-def test_as_a_program(tiny_run, environment):
-    """Standard output is the result alone, standard error is empty: no greetings."""
+def program(environment, *words):
+    """Runs `python -m mdnn.cli`; returns its standard output. Nothing else is written."""
     done = subprocess.run(
-        [sys.executable, "-m", "mdnn.cli", "evaluate", str(tiny_run), "--json"],
+        [sys.executable, "-m", "mdnn.cli", *words],
         capture_output=True,
         text=True,
         check=False,
         env=environment,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == pytest.approx(mdnn.evaluate(tiny_run), rel=1e-5)
+    return done.stdout
+
+
+def test_as_a_program(tiny_run, environment):
+    """Standard output is the result alone, standard error is empty: no greetings."""
+    shown = json.loads(program(environment, "evaluate", str(tiny_run), "--json"))
+    assert shown == pytest.approx(mdnn.evaluate(tiny_run), rel=1e-5)
+
+
+def test_a_short_text_from_a_program(tiny_run, environment):
+    """Keras writes it without XLA; TensorFlow's words about its libraries are not shown."""
+    words = ["generate", str(tiny_run), "--prompt", "The ", "--length", "20"]
+    assert program(environment, *words).startswith("The ")
 
 
 def test_a_reader_that_has_enough(tiny_run, environment):
