@@ -249,7 +249,7 @@ def test_nothing_of_the_callers_is_changed(prepared, name):
 def test_nothing_is_changed_from_another_thread(prepared, name):
     """Neither afterwards nor meanwhile: other threads of the caller go on.
 
-    While TensorFlow writes a SavedModel its loggers have a filter more.
+    Meanwhile TensorFlow's loggers have a filter more, which drops records of that thread alone.
     """
     failures, seen, before = [], [], snapshot()
 

@@ -62,7 +62,7 @@ class LayerTable(LayerKeys):
     project: bool = True
     # fold, chunks: added to the mean square in the norms of the inner blocks; smaller after
     # `mdnn grow`.
-    norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
+    norm_epsilon: float = option(1e-5, least=1e-12, most=1.0)
     # chunks: where chunks are cut. "space": where a word ends, before the gap behind it.
     # "surprise": where the entropy of the next character rises. "learned": where the vectors of
     # neighbouring characters differ.
@@ -92,7 +92,7 @@ class Backbone:
     final_norm: str = option("rms", choices=NORMS)
     # Added to the mean square (`rms`) or variance in all norms; smaller after `mdnn grow`, which
     # takes the mean over more channels.
-    norm_epsilon: float = option(1e-5, least=0.0, most=1.0)
+    norm_epsilon: float = option(1e-5, least=1e-12, most=1.0)
     # Largest number of positions for which functions of single positions (dense layers over the
     # channels, heads, loss) are computed at once; longer contexts are computed slab by slab, and
     # gradients recompute each slab. 0: all positions at once.

@@ -522,3 +522,11 @@ def test_subword_dropout_needs_subwords(path):
     assert refused(path, "tokens.subword_dropout=0.1") == (
         "tokens.subword_dropout: expected 0 without tokens.subwords, received 0.1"
     )
+
+
+@pytest.mark.parametrize("key", ["backbone", "backbone.layer.0"])
+@pytest.mark.parametrize("value", ["0", "1e-250"])
+def test_norms_need_an_epsilon_that_float32_holds(key, value):
+    """Without one, a position whose channels are all zero has no norm: the loss is not a number."""
+    with pytest.raises(MdnnError, match="norm_epsilon: expected between 1e-12"):
+        load_config("text-grid", [f"{key}.norm_epsilon={value}"])
