@@ -103,7 +103,7 @@ def answers(run, update, talk):
     """Prints how a conversation begins, and what both networks answer; returns these texts."""
     import mdnn
     from mdnn.runs.run_folder import open_run
-    from mdnn.tokens.subwords.chat_prompt import chat_prompt
+    from mdnn.tasks.conversations.chat_prompt import chat_prompt
 
     run, question = open_run(run), talk["messages"][0]["content"]
     prompt = chat_prompt(run, question)

@@ -22,7 +22,7 @@ _MODULE_OF = {
     "PuzzleBatches": "mdnn.datasets.batches.puzzle_batches",
     "TokenCrossEntropy": "mdnn.models.loss",
     "build": "mdnn.models.builder",
-    "chat_prompt": "mdnn.tokens.subwords.chat_prompt",
+    "chat_prompt": "mdnn.tasks.conversations.chat_prompt",
     "distill": "mdnn.training.adapting.distill_run",
     "evaluate": "mdnn.tasks.evaluate",
     "export": "mdnn.serving.export.saved_model",

@@ -8,6 +8,7 @@ import urllib.request
 import foreign_files
 import networks
 import numpy as np
+import pytest
 import tiny
 from puzzle_networks import load_sudoku
 
@@ -134,6 +135,12 @@ def write_and_read(made, k):
     mdnn.read_item(made.folder / "a.png")
 
 
+def question(made, k):
+    """Asks a network without a template, which refuses."""
+    with pytest.raises(mdnn.MdnnError):
+        mdnn.chat_prompt(made.run, f"{k}")
+
+
 def tokenize(made, k):
     tokenizer = mdnn.ItemTokenizer()
     tokenizer.item(tokenizer.tokens(mdnn.Item("text", f"abc {k}")))
@@ -213,9 +220,7 @@ LIGHT = {
     "TokenCrossEntropy": loss,
     "ItemTokenizer": tokenize,
     "read_item of what write_item wrote": write_and_read,
-    "chat_prompt": lambda made, k: mdnn.chat_prompt(
-        made.run, [{"role": "user", "content": f"{k}"}]
-    ),
+    "chat_prompt": question,
     "ChatSession": lambda made, k: mdnn.ChatSession(made.run, length=3, seed=k).say("The "),
     "save": lambda made, k: mdnn.save(made.model, made.new()),
     "plan": lambda made, k: mdnn.plan(made.config, compile_step=False),

@@ -133,8 +133,9 @@ def inspect_text(prepared):
 
 def chat_prompt(prepared):
     """Lays out a question for a network without a template."""
-    with pytest.raises(MdnnError):
-        mdnn.chat_prompt(imported(prepared), "Hello")
+    for run in (imported(prepared), imported(prepared).path):
+        with pytest.raises(MdnnError):
+            mdnn.chat_prompt(run, "Hello")
 
 
 def serve(prepared):

@@ -198,7 +198,7 @@ def write_answer(options):
 def _chat(run, prompt):
     """Returns a question in the chat template of a network of subwords."""
     # Imported late: few networks have one.
-    from mdnn.tokens.subwords.chat_prompt import chat_prompt
+    from mdnn.tasks.conversations.chat_prompt import chat_prompt
 
     if not run.config.tokens.subwords:
         raise MdnnError("--chat: expected a network of subwords with a chat template")

@@ -3,6 +3,7 @@
 from mdnn.chat.messages import parse_messages
 from mdnn.chat.template import render
 from mdnn.errors import MdnnError
+from mdnn.runs.run_folder import open_run
 
 
 def chat_prompt(run, messages):
@@ -12,7 +13,7 @@ def chat_prompt(run, messages):
     untrusted: Jinja's sandbox runs it, with limits (`mdnn.chat.template.render`).
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of a network of subwords.
+        run: a run folder, an opened run or a network, of subwords.
         messages: a question, str; or a list of dicts of `role` (`"system"`, `"user"` or
             `"assistant"`) and `content`.
 
@@ -27,7 +28,7 @@ def chat_prompt(run, messages):
     >>> mdnn.generate(run, chat_prompt(run, "What is the capital of France?"), temperature=0)
     'The capital of France is Paris.'
     """
-    tokenizer = run.tokenizer
+    tokenizer = open_run(run).tokenizer
     if not tokenizer.chat_template:
         raise MdnnError(
             "--chat: this network has no chat template, it continues texts: expected a run of "
