@@ -84,7 +84,8 @@ def _native_int8(run, steps, sampler, chunk):
 
 
 ENGINES = {"native": _native, "native-int8": _native_int8, "keras": _keras}
-"""Engines by name, the faster first: functions `(run, steps, sampler, chunk)`."""
+"""Engines by name, the faster first: functions `(run, steps, sampler, chunk)`; that of Keras also
+takes the `length` of `text_engine`."""
 
 
 def text_engine(run, name="auto", steps=None, sampler="plain", chunk=256, length=None):
