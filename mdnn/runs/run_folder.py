@@ -132,6 +132,9 @@ class Run:
         Args:
             number: int from 0; `None` for all members together, this run.
 
+        Returns:
+            `Run`; that of a run folder is the same object in every call.
+
         Raises:
             MdnnError: the run holds one network, or there is no such member.
         """
@@ -139,7 +142,13 @@ class Run:
             return self
         if not self.config.tandem.members:
             raise MdnnError("member: this run holds one network, expected tandem.members")
-        return self._of(self.model.member(number))
+        if self.path is None:
+            # The members may have been trained since.
+            return self._of(self.model.member(number))
+        members = self.cache.setdefault("members", {})
+        if number not in members:
+            members[number] = self._of(self.model.member(number))
+        return members[number]
 
     def first_members(self, count):
         """Returns a run of the first members alone; `count` 0 for all.

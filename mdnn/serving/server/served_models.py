@@ -15,6 +15,8 @@ from mdnn.generation.completions.text_completions import TextCompletions
 from mdnn.generation.text_identities import TextIdentities
 from mdnn.generation.text_stream import TextStream
 from mdnn.growth.narrowing import at_density
+from mdnn.kernels.native_library import native_library
+from mdnn.runs.cached_runs import cached_run
 from mdnn.runs.chunk_report import chunk_blocks, cuts_of, pieces
 from mdnn.runs.run_files import is_exported
 from mdnn.runs.run_folder import open_run
@@ -27,6 +29,12 @@ from mdnn.serving.server.signatures import Signature, Spec
 from mdnn.serving.server.text_streams import SavedTexts
 from mdnn.tasks.density_rule import AUTO
 from mdnn.tasks.registry import task_for
+
+WRITERS = "served_writers"
+"""Key of `Run.cache` for the results of `_writers`, by their arguments."""
+
+MAX_WRITERS = 4
+"""Largest number of them that a run keeps; the oldest is dropped."""
 
 
 def open_network(path, engine="auto", member=None, density=None, identities=None):
@@ -47,7 +55,7 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
     """
     named = isinstance(path, (str, os.PathLike))
     if not (named and is_exported(path)):
-        run = open_run(path).member(member)
+        run = cached_run(path).member(member)
         return open_run_network(run, engine, density, identities)
     if member is not None:
         raise MdnnError("member: a SavedModel has no members: mdnn export RUN DIR --member N")
@@ -78,6 +86,50 @@ def open_run_network(run, engine="auto", density=None, identities=None):
         raise MdnnError(
             f"serve needs the TensorFlow backend, Keras runs on {keras.backend.backend()}"
         )
+    made = _kept_writers(whole, run, engine, density, identities)
+    about = _about(run) | {"density": None if density == 1 else density}
+    more = {"about": about, "identities": identities or (), "chat_format": chat_format_of(run)}
+    if not run.config.tandem.members and chunk_blocks(run.model):
+        more["chunks"] = functools.partial(_chunks, run)
+    return ServedModel("1", **made, **more)
+
+
+def _kept_writers(whole, run, engine, density, identities):
+    """Returns the result of `_writers`, made once: a server that follows another compiles nothing.
+
+    XLA keeps what it compiles, some 70 MB for each writer of a small network.
+    """
+    if identities and run.path is None:
+        # The network may have been trained since: reading its identities checks that.
+        return _writers(whole, run, engine, density, identities)
+    files = tuple(_file_key(name, file) for name, file in (identities or {}).items())
+    key = engine, density, native_library() is None, files
+    kept = whole.cache.setdefault(WRITERS, {})
+    if key not in kept:
+        kept[key] = _writers(whole, run, engine, density, identities)
+        for old in list(kept)[:-MAX_WRITERS]:
+            del kept[old]
+    return kept[key]
+
+
+def _file_key(name, file):
+    """Returns what changes when a file is replaced."""
+    try:
+        about = os.stat(file)
+    except OSError:
+        # Reading it says what is wrong.
+        return name, str(file)
+    return name, os.path.abspath(file), about.st_mtime_ns, about.st_size, about.st_ino
+
+
+def _writers(whole, run, engine, density, identities):
+    """Returns the arguments of `ServedModel` that run the network, a dict.
+
+    Args:
+        whole: the `Run`.
+        run: the `Run` at the density.
+        engine, density, identities: see `open_run_network`.
+    """
     exported = exported_by_task(run)
     signatures, write = exported.signatures(), exported.text_stream(engine)
     completions = exported.text_completions(engine)
@@ -98,13 +150,13 @@ def open_run_network(run, engine="auto", density=None, identities=None):
     functions = _functions(signatures)
     if write is not None:
         functions[GENERATE.name] = (WITH_IDENTITY if identities else GENERATE, None)
-    about = _about(run) | {"density": None if density == 1 else density}
-    more = {"about": about, "streams": several, "identities": identities or ()}
-    more["completions"] = completions
-    more["chat_format"] = chat_format_of(run)
-    if not run.config.tandem.members and chunk_blocks(run.model):
-        more["chunks"] = functools.partial(_chunks, run)
-    return ServedModel("1", functions, write, resources=exported, **more)
+    return {
+        "functions": functions,
+        "write": write,
+        "completions": completions,
+        "streams": several,
+        "resources": exported,
+    }
 
 
 def _chunks(run, text):
