@@ -31,7 +31,6 @@ NASTY = (
 WORDS = {
     "NAME",
     "TEXT",
-    "WORD",
     "KIND",
     "MODE",
     "REGEX",

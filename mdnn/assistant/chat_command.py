@@ -35,7 +35,7 @@ def add_chat(commands):
     """Adds `mdnn chat` to the subparsers of the command line."""
     command = commands.add_parser(
         "chat",
-        help="a conversation with a network",
+        help="talk with a network",
         description="Talks with a network of texts or conversations. Lines from standard input "
         "are messages; /help lists commands.",
     )
@@ -54,9 +54,11 @@ def add_chat(commands):
         if field.name in _OPTIONS:
             about = dict(field.metadata)
             about.pop("group")
-            about["metavar"] = "N" if "type" in about else "WORD"
+            about["metavar"] = "N" if "type" in about else "NAME"
             if field.name == "length":
-                about["help"] = "the most characters, words or subwords of an answer (1,000)"
+                about["help"] = (
+                    "largest number of characters, words or subwords of an answer (1,000)"
+                )
             command.add_argument(
                 f"--{field.name.replace('_', '-')}", default=field.default, **about
             )

@@ -14,7 +14,7 @@ LEARNING = ("minutes", "steps", "learning_rate", "lora", "slots", "chat")
 
 def add_adapt(commands):
     """Adds the command to the parser of all commands."""
-    adapt = commands.add_parser("adapt", help="an identity: a few numbers for another text")
+    adapt = commands.add_parser("adapt", help="learn an identity: a few numbers for another text")
     adapt.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     adapt.add_argument(
         "--data", metavar="SOURCE", type=path_argument, help="the data to learn, as data.source"
@@ -24,32 +24,37 @@ def add_adapt(commands):
         metavar="NAME.safetensors",
         type=path_argument,
         required=True,
-        help="the output file; with --merge the output run folder",
+        help="the file to write; with --merge the run folder to make",
     )
-    adapt.add_argument("--minutes", type=float, help="minutes of training (1)")
-    adapt.add_argument("--steps", type=int, help="steps of training, in place of minutes")
+    adapt.add_argument("--minutes", metavar="N", type=float, help="train for N minutes (1)")
     adapt.add_argument(
-        "--learning-rate", type=float, help="(10 times that of the run; with --lora the same)"
+        "--steps", metavar="N", type=int, help="train for N steps, in place of minutes"
+    )
+    adapt.add_argument(
+        "--learning-rate",
+        metavar="RATE",
+        type=float,
+        help="the learning rate (10 times that of the run; with --lora that of the run)",
     )
     adapt.add_argument(
         "--lora",
         metavar="RANK",
         type=int,
-        help="matrices of this rank per dense layer, in place of an offset and a gain per block",
+        help="learn matrices of rank RANK per dense layer, not an offset and a gain per block",
     )
     adapt.add_argument(
         "--slots",
         metavar="N",
         type=int,
         default=0,
-        help="beside them, N learned vectors that take the first positions of a text's context (0)",
+        help="learn N vectors as well, which take the first positions of a text's context (0)",
     )
     add_chat_data(adapt)
     adapt.add_argument(
         "--merge",
         metavar="NAME.safetensors",
         type=path_argument,
-        help="make an ordinary run of RUN and this identity; learn nothing",
+        help="make an ordinary run of RUN and this identity, without training",
     )
     add_set(adapt, "change a key of data or train: train.batch_size=4")
     add_json(adapt)

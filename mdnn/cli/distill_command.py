@@ -9,17 +9,21 @@ from mdnn.runtime import quiet_import
 def add_distill(commands):
     """Adds the command to the parser of all commands."""
     distill = commands.add_parser(
-        "distill", help="one network that learns the probabilities of another, or of several"
+        "distill", help="train one network on the probabilities of another, or of several"
     )
     distill.add_argument("run", metavar="RUN", type=path_argument, help="the teacher's run folder")
     distill.add_argument(
         "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
     )
     distill.add_argument(
-        "--members", metavar="N", type=int, default=0, help="the first N members teach (all)"
+        "--members", metavar="N", type=int, default=0, help="learn from the first N members (all)"
     )
     distill.add_argument(
-        "--weight", type=float, default=0.7, help="share of the teacher in the loss (0.7)"
+        "--weight",
+        metavar="N",
+        type=float,
+        default=0.7,
+        help="weight of the teacher in the loss, 0 to 1 (0.7)",
     )
     add_set(distill, "a key of the student's config: train.minutes=10, backbone.width=96")
     add_json(distill)

@@ -33,7 +33,7 @@ def add_generate(commands):
     """Adds `mdnn generate` to the subparsers of the command line."""
     command = commands.add_parser(
         "generate",
-        help="texts, pictures and sounds from a network",
+        help="write texts, pictures and sounds with a network",
         description="Answers a prompt with a network: continues a text, answers items with items, "
         "or solves puzzles.",
     )
@@ -44,8 +44,8 @@ def add_generate(commands):
         metavar="TEXT",
         dest="items",
         action=_PromptItem,
-        help="a text to continue, one item of the prompt, or a puzzle; options --prompt and --item "
-        "keep their order",
+        help="a text to continue, one item of the prompt, or a puzzle; --prompt and --item may be "
+        "repeated and keep their order",
     )
     prompt.add_argument(
         "--prompt-file",
@@ -53,15 +53,15 @@ def add_generate(commands):
         type=path_argument,
         dest="items",
         action=_PromptItem,
-        help="a --prompt from a text file, without its last line end; - is standard input, as it "
-        "is for --prompt",
+        help="a --prompt from a text file, without its final line break; - is standard input, as "
+        "it is for --prompt",
     )
     prompt.add_argument(
         "--prompts",
         metavar="FILE",
         type=path_argument,
-        help="a text file with a prompt in each line, thousands if need be; the answers come back "
-        "as lines of JSON",
+        help="a text file with a prompt in each line, thousands if need be; the answers are "
+        "printed as lines of JSON",
     )
     prompt.add_argument(
         "--item",
@@ -75,13 +75,13 @@ def add_generate(commands):
     prompt.add_argument(
         "--chat",
         action="store_true",
-        help="the prompt is a question: it is put into the network's own chat template",
+        help="put the prompt, a question, into the network's own chat template",
     )
     prompt.add_argument(
         "--convert",
         action="store_true",
-        help="convert --item files where that loses something: transparency, 16 bit pixels, "
-        "colours for a grey network, stereo, 24 bit samples",
+        help="convert --item files even where that loses something: transparency, 16-bit pixels, "
+        "colors for a grey network, stereo, 24-bit samples",
     )
     groups = {name: command.add_argument_group(title) for name, title in _GROUPS.items()}
     for field in dataclasses.fields(GenerationOptions):
@@ -102,13 +102,13 @@ def add_generate(commands):
         metavar="N",
         type=int,
         default=1,
-        help="several answers, each with the next seed (1)",
+        help="write N answers, each with the next seed (1)",
     )
     groups["answer"].add_argument(
         "--out",
         metavar="FILE",
         type=path_argument,
-        help="the output file: .txt, .png, .wav or, of a film, .gif; several are numbered",
+        help="the output file: .txt, .png, .wav or, for a film, .gif; several answers are numbered",
     )
     add_density(groups["network"])
     add_identity(groups["network"])

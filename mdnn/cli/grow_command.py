@@ -10,7 +10,7 @@ from mdnn.runtime import quiet_import
 
 def add_grow(commands):
     """Adds the command to the parser of all commands."""
-    grow = commands.add_parser("grow", help="a larger network that computes the same")
+    grow = commands.add_parser("grow", help="make a larger network that computes the same")
     grow.add_argument(
         "run", metavar="RUN", type=path_argument, help="a run folder or a .keras file"
     )

@@ -9,7 +9,9 @@ from mdnn.runtime import quiet_import
 
 def add_import(commands):
     """Adds the command to the parser of all commands."""
-    parser = commands.add_parser("import", help="a run from GGUF, Hugging Face or llama2.c files")
+    parser = commands.add_parser(
+        "import", help="make a run from GGUF, Hugging Face or llama2.c files"
+    )
     parser.add_argument(
         "path",
         metavar="FILE|FOLDER",
@@ -23,10 +25,12 @@ def add_import(commands):
         "--context",
         metavar="POSITIONS",
         type=int,
-        help="positions of the context (the network's own, at most 2048)",
+        help="positions of the context (the network's own number, at most 2048)",
     )
     parser.add_argument(
-        "--to", metavar="DTYPE", help="float32, float16, int8 or int4 (default: as they are)"
+        "--to",
+        metavar="DTYPE",
+        help="float32, float16, int8 or int4 for the weights (default: as they are)",
     )
     parser.add_argument(
         "--tokenizer",

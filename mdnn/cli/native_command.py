@@ -13,9 +13,9 @@ def add_build_native(commands):
         "build-native",
         help="compile the libraries that continue texts and run layers faster than Keras",
         description="Compiles two native libraries with the C compiler at hand (cc, gcc or clang; "
-        "CC names another one) into the user's cache. Text networks are then continued by the "
-        "first where it runs them; training computes multidimensional layers with separate "
-        "kernels by the second. mdnn inspect RUN says what is used.",
+        "CC names another one) into the user's cache. The first then continues texts, of the "
+        "networks that it runs; the second computes multidimensional layers with separate "
+        "kernels in training. mdnn inspect RUN says what is used.",
     )
     add_json(build)
     build.set_defaults(run_command=run_build_native)

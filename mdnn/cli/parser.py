@@ -122,7 +122,7 @@ def parser():
     train.add_argument(
         "--init-optimizer",
         action="store_true",
-        help="take the state of the optimizer from the newest checkpoint of OTHER as well",
+        help="take the optimizer's state from the newest checkpoint of OTHER as well",
     )
     add_processes(train)
     add_set(train)
@@ -132,25 +132,27 @@ def parser():
     add_generate(commands)
     add_chat(commands)
 
-    evaluate = commands.add_parser("evaluate", help="nats per token and bits per character")
+    evaluate = commands.add_parser("evaluate", help="measure nats per token and bits per character")
     evaluate.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     evaluate.add_argument(
         "--data",
         metavar="SOURCE",
         type=path_argument,
-        help="a whole text: a file, a folder, tfds:NAME or python-docs; of items: digits, a "
-        "folder with a manifest or tfds:NAME; of puzzles: maze-25x25 and the like, or FILE.csv "
+        help="texts: a file, a folder, tfds:NAME or python-docs, read whole; items: digits, a "
+        "folder with a manifest or tfds:NAME; puzzles: maze-25x25 and the like, or FILE.csv "
         "(default: the run's own validation part)",
     )
     evaluate.add_argument(
         "--steps",
         metavar="LIST",
-        help="runs of the network on its own output, several for a table: 1,2,4,8",
+        help="runs of the network on its own output; several, as in 1,2,4,8, make a table",
     )
     evaluate.add_argument(
         "--num-starts",
+        metavar="N",
         type=int,
-        help="puzzles: random initial states; the one whose state changes least answers (1)",
+        help="puzzles: try N random initial states; the one whose state changes least gives the "
+        "answer (1)",
     )
     evaluate.add_argument(
         "--adaptive", action="store_true", help="puzzles: run each until the halting head stops it"
@@ -164,7 +166,7 @@ def parser():
         "--plot",
         metavar="FILE",
         type=path_argument,
-        help="a picture (.png) or a table (.csv) of the loss by the position in the context",
+        help="write a picture (.png) or a table (.csv) of the loss by the position in the context",
     )
     add_chat_data(evaluate)
     add_member(evaluate)
@@ -173,7 +175,7 @@ def parser():
     add_json(evaluate)
     evaluate.set_defaults(run_command=run_evaluate)
 
-    export = commands.add_parser("export", help="a SavedModel for serving")
+    export = commands.add_parser("export", help="write a SavedModel for serving")
     export.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     export.add_argument(
         "directory", metavar="DIR", type=path_argument, help="the output folder; DIR/1 is made"
@@ -181,19 +183,21 @@ def parser():
     export.add_argument(
         "--no-xla",
         action="store_true",
-        help="a SavedModel that writes texts without XLA, for servers that have none (slower)",
+        help="make a SavedModel that generates texts without XLA, for servers without it (slower)",
     )
     add_member(export)
     add_density(export, None)
     add_identity(export)
     export.set_defaults(run_command=run_export)
 
-    quantize = commands.add_parser("quantize", help="a run with small weights, and their cost")
+    quantize = commands.add_parser(
+        "quantize", help="make a run with small weights, and measure what they cost"
+    )
     quantize.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     quantize.add_argument("--to", metavar="DTYPE", required=True, help="int8, int4 or float16")
     quantize.add_argument(
         "--out",
-        metavar="RUN",
+        metavar="RUN2",
         type=path_argument,
         help="the run folder to make (default: RUN-int8, ...)",
     )
@@ -216,7 +220,9 @@ def parser():
     add_search(commands)
     add_build_native(commands)
 
-    inspect = commands.add_parser("inspect", help="layers, parameters, cost and receptive field")
+    inspect = commands.add_parser(
+        "inspect", help="show layers, parameters, cost and receptive field"
+    )
     inspect.add_argument(
         "what",
         metavar="CONFIG|RUN|SAVED",
@@ -228,20 +234,20 @@ def parser():
         "--text",
         metavar="FILE",
         type=path_argument,
-        help="show the chunks into which a run with a layer of chunks cuts a text",
+        help="show the chunks into which a run with a layer of chunks divides a text",
     )
     add_member(inspect)
     add_set(inspect)
     add_json(inspect)
     inspect.set_defaults(run_command=run_inspect)
-    configs = commands.add_parser("configs", help="the configs that come with mdnn")
+    configs = commands.add_parser("configs", help="list the configs that come with mdnn")
     configs.add_argument(
         "name", metavar="NAME", nargs="?", help="print this one: mdnn configs text > mine.toml"
     )
     add_json(configs)
     configs.set_defaults(run_command=run_configs)
 
-    demo = commands.add_parser("demo", help="trains for some minutes and shows what it learnt")
+    demo = commands.add_parser("demo", help="train for some minutes and show what was learned")
     demo.add_argument(
         "name",
         metavar="NAME",

@@ -9,14 +9,19 @@ from mdnn.file_systems import path_argument
 def add_plan(commands):
     """Adds `mdnn plan` to the commands of a parser."""
     command = commands.add_parser(
-        "plan", help="estimate memory, operations and exchange of training on many devices"
+        "plan", help="estimate the cost of training on many devices: memory, operations, exchange"
     )
-    command.add_argument("config", metavar="CONFIG", type=path_argument, help="a config")
+    command.add_argument(
+        "config",
+        metavar="CONFIG",
+        type=path_argument,
+        help="a config file (.toml), or the name of one that comes with mdnn",
+    )
     command.add_argument(
         "--mesh",
         metavar="SHARES",
-        help="shares of the batch and of the slowest axis of the grid: batch=8,row=128 (default: "
-        "the config's own)",
+        help="devices that divide the batch and the slowest axis of the grid: batch=8,row=128 "
+        "(default: the config's own)",
     )
     command.add_argument(
         "--memory",
@@ -26,7 +31,7 @@ def add_plan(commands):
         help="memory of a device, 10^9 bytes (80)",
     )
     command.add_argument(
-        "--no-compile", action="store_true", help="only count; do not compile the step with JAX"
+        "--no-compile", action="store_true", help="only count, without compiling the step with JAX"
     )
     add_set(command)
     add_json(command)

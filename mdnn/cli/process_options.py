@@ -12,18 +12,18 @@ def add_processes(command):
         "--num-processes",
         metavar="N",
         type=int,
-        help="train with N processes, on JAX; without --process-id all are started here",
+        help="train with N processes, on JAX; without --process-id all of them start here",
     )
     command.add_argument(
         "--process-id",
         metavar="K",
         type=int,
-        help="start process K of them alone, from 0; the others are started on other machines",
+        help="start only process K of them, from 0; the others are started on other machines",
     )
     command.add_argument(
         "--coordinator",
         metavar="ADDRESS:PORT",
-        help="address of process 0 for all processes: 192.168.0.10:12321",
+        help="address of process 0, the same for all processes: 192.168.0.10:12321",
     )
 
 

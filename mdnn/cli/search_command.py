@@ -21,7 +21,7 @@ def add_search(commands):
         "config",
         metavar="CONFIG",
         type=path_argument,
-        help="a config file, or a shipped one's name",
+        help="a config file (.toml), or the name of one that comes with mdnn",
     )
     command.add_argument(
         "--try",
@@ -29,20 +29,21 @@ def add_search(commands):
         dest="choices",
         action="append",
         required=True,
-        help="values of a config key, for each key once: backbone.depth=4,6",
+        help="values of a config key to try, as in backbone.depth=4,6 (once for each key)",
     )
     command.add_argument(
         "--minutes",
+        metavar="N",
         type=float,
         required=True,
-        help="limit of the whole search; train.minutes or train.steps limits each trial",
+        help="minutes of the whole search; train.minutes or train.steps limits each trial",
     )
     command.add_argument(
         "--out", metavar="DIR", type=path_argument, required=True, help="the folder to make"
     )
     add_set(command, "change a config key for all trials: train.minutes=1")
     command.add_argument(
-        "--resume", action="store_true", help="continue the search in DIR for --minutes more"
+        "--resume", action="store_true", help="continue the search in DIR for another --minutes"
     )
     add_json(command)
     command.set_defaults(run_command=run_search)

@@ -19,7 +19,7 @@ def add_member(command):
     """Adds `--member N` and `--ensemble`, of runs of networks in tandem."""
     which = command.add_mutually_exclusive_group()
     which.add_argument(
-        "--member", metavar="N", type=int, help="networks in tandem: use only this member, from 0"
+        "--member", metavar="N", type=int, help="networks in tandem: use only member N, from 0"
     )
     which.add_argument(
         "--ensemble",
@@ -45,7 +45,7 @@ def chosen(run, options):
 
 def add_json(command):
     """Adds `--json` to a command."""
-    command.add_argument("--json", action="store_true", help="the result as one JSON object")
+    command.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def add_density(command, auto="auto: the one that the text needs"):

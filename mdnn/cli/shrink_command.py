@@ -10,7 +10,7 @@ from mdnn.runtime import quiet_import
 
 def add_shrink(commands):
     """Adds the command to the parser of all commands."""
-    shrink = commands.add_parser("shrink", help="a smaller run, cut out of a trained one")
+    shrink = commands.add_parser("shrink", help="cut a smaller run out of a trained one")
     shrink.add_argument(
         "run", metavar="RUN", type=path_argument, help="a run folder or a .keras file"
     )
@@ -18,7 +18,7 @@ def add_shrink(commands):
         "--out", metavar="RUN2", type=path_argument, required=True, help="the run folder to make"
     )
     add_density(shrink, None)
-    add_set(shrink, "what is taken away: context.grid=[32], backbone.depth=2")
+    add_set(shrink, "what shrinks: context.grid=[32], backbone.depth=2")
     add_json(shrink)
     shrink.set_defaults(run_command=run_shrink)
 

@@ -22,7 +22,7 @@ def add_tools(command):
         metavar="NAME",
         action="append",
         default=[],
-        help=f"{', '.join(SIMPLE)} (several times for several)",
+        help=f"{', '.join(SIMPLE)} (may be repeated)",
     )
     group.add_argument(
         "--folder",
@@ -36,26 +36,26 @@ def add_tools(command):
         action="append",
         default=[],
         help="open pages of a host: open_page, follow_link; docs.python.org, or .python.org for "
-        "all below it (several times for several)",
+        "python.org and its subdomains (may be repeated)",
     )
     group.add_argument(
         "--web-search",
         metavar="ADDRESS",
-        help="search the web through an address that answers with SearXNG's JSON: web_search",
+        help="search the web through an address that answers in SearXNG's JSON: web_search",
     )
     group.add_argument(
         "--mcp",
         metavar="COMMAND",
         action="append",
         default=[],
-        help="the tools of an MCP server, started by its command (several times for several)",
+        help="use the tools of an MCP server that COMMAND starts (may be repeated)",
     )
     group.add_argument(
         "--allow-tool",
         metavar="NAME",
         action="append",
         default=[],
-        help="run calls of this tool without asking (several times for several; '*': all)",
+        help="run calls of this tool without asking; '*': of all tools (may be repeated)",
     )
 
 

@@ -85,28 +85,25 @@ class GenerationOptions:
     output: object = _option(
         "items",
         "kind of the answer: text, 'text 5', 'grey 8x8', 'image 16x16', audio, 'audio 800', "
-        "'spectrum 32x32', 'video 4x8x8'; several times for several (default: the network decides)",
+        "'spectrum 32x32', 'video 4x8x8'; may be repeated (default: the network decides)",
         action="append",
         metavar="KIND",
     )
     length: int | None = _option(
         "answer",
-        f"characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
+        f"number of characters ({DEFAULT_LENGTH}), or the largest number of tokens of an item",
         type=int,
     )
     stop: object = _option(
-        "texts",
-        "end the text before this one (several times for several)",
-        action="append",
-        metavar="TEXT",
+        "texts", "end the answer before TEXT (may be repeated)", action="append", metavar="TEXT"
     )
     regex: str | None = _option(
-        "texts", "the text matches this regular expression", metavar="REGEX"
+        "texts", "write a text that matches this regular expression", metavar="REGEX"
     )
-    schema: object = _option("texts", "the text is JSON of this JSON schema", metavar="JSON")
+    schema: object = _option("texts", "write JSON of this JSON schema", metavar="JSON")
     logprobs: int | None = _option(
         "texts",
-        "report the log-probability of each token beside so many of the likeliest, 0 to 20",
+        "report the log-probability of each token and of the N likeliest alternatives, 0 to 20",
         type=int,
     )
     decoding: str | None = _option(
@@ -117,35 +114,35 @@ class GenerationOptions:
     )
     num_denoising_steps: int | None = _option(
         "decoding",
-        f"denoising steps of masked_diffusion ({DEFAULTS.num_denoising_steps})",
+        f"number of denoising steps of masked_diffusion ({DEFAULTS.num_denoising_steps})",
         type=int,
     )
     revise: int = _option(
         "decoding",
-        "decide so many of the least certain tokens again, each given all the others; of parallel "
-        "and masked_diffusion (0)",
+        "decide the N least certain tokens again, each given all the others; with parallel and "
+        "masked_diffusion (0)",
         0,
         type=int,
     )
     guidance_scale: float = _option(
         "items",
-        "above 1: away from what the negative prompts make likely (1: no guidance)",
+        "above 1: move the answer away from what the negative prompts make likely (1: no guidance)",
         1.0,
         type=float,
     )
     negative_prompt: object = _option(
         "items",
-        "a text that the answer should not resemble (several times for several)",
+        "a text that the answer should not resemble (may be repeated)",
         action="append",
         metavar="TEXT",
     )
     steps: int | None = _option(
-        "network", "runs of the network on its own output (as in training)", type=int
+        "network", "run the network N times on its own output (as in training)", type=int
     )
     engine: str = _option(
         "texts",
-        "native (see mdnn build-native), native-int8 (rounds activations: "
-        "faster, other texts), keras, or auto: the faster exact one that is there (auto)",
+        "native (see mdnn build-native), native-int8 (rounds activations: faster, other texts), "
+        "keras, or auto: the fastest exact one available (auto)",
         "auto",
         metavar="NAME",
     )
@@ -153,32 +150,34 @@ class GenerationOptions:
     temperature: float | None = _option(
         "sampling", f"0: greedy; higher: more random ({DEFAULTS.temperature})", type=float
     )
-    top_k: int | None = _option("sampling", "sample from the k likeliest (0: all)", type=int)
+    top_k: int | None = _option("sampling", "sample from the N likeliest tokens (0: all)", type=int)
     top_p: float | None = _option(
-        "sampling", "sample from the likeliest of this probability (1: all)", type=float
+        "sampling",
+        "sample from the likeliest tokens whose probabilities add up to N (1: all)",
+        type=float,
     )
     presence_penalty: float = _option(
         "texts",
-        "lower the scores of tokens that were written, -2 to 2 (0)",
+        "subtract N from the score of each token in the answer so far, -2 to 2 (0)",
         0.0,
         type=float,
     )
     frequency_penalty: float = _option(
-        "texts", "the same for each time that they were, -2 to 2 (0)", 0.0, type=float
+        "texts", "the same for each time that the token is there, -2 to 2 (0)", 0.0, type=float
     )
     logit_bias: object = _option(
         "texts",
-        "add to the score of a token, -100 to 100, by its number, of a character its code "
-        "point: 101=-100 (several times for several)",
+        "add BIAS (-100 to 100) to the score of token NUMBER; for characters, its code point: "
+        "101=-100 (may be repeated)",
         action="append",
         type=bias_of,
         metavar="NUMBER=BIAS",
     )
-    seed: object = _option("sampling", "another seed, another answer (0)", 0, type=int)
+    seed: object = _option("sampling", "seed of the random choices (0)", 0, type=int)
     batch_size: int = _option(None, "", 32)
     num_starts: int = _option(
         "puzzles",
-        "random initial states; the one whose state changes least answers (1)",
+        "try N random initial states; the one whose state changes least gives the answer (1)",
         1,
         type=int,
     )

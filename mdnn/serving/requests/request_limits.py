@@ -45,18 +45,20 @@ class RequestLimits:
         MdnnError: a number below its least.
     """
 
-    body: int = _limit(1 << 20, "max-body", "bytes of a request")
-    prompt: int = _limit(10_000, "max-prompt", "characters of a prompt")
-    length: int = _limit(10_000, "max-length", "characters of an answer")
+    body: int = _limit(1 << 20, "max-body", "largest number of bytes of a request")
+    prompt: int = _limit(10_000, "max-prompt", "largest number of characters of a prompt")
+    length: int = _limit(10_000, "max-length", "largest number of characters of an answer")
     seconds: float = _limit(
-        60.0, "max-seconds", "from a request to the end of its answer", least=0.1
+        60.0, "max-seconds", "seconds from a request to the end of its answer, at most", least=0.1
     )
-    rows: int = _limit(16, "max-batch", "prompts that are answered together, and of one request")
-    waiting: int = _limit(256, "max-queue", "requests that wait for their turn")
+    rows: int = _limit(
+        16, "max-batch", "largest number of prompts in a request, and answered together"
+    )
+    waiting: int = _limit(256, "max-queue", "largest number of requests that wait for their turn")
     gather: float = _limit(
         5.0,
         "batch-timeout-ms",
-        "milliseconds that an idle server waits for requests to answer with the first",
+        "milliseconds that an idle server waits for more requests to answer with the first",
         least=0,
     )
 

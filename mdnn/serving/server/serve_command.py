@@ -24,55 +24,67 @@ def add_serve(commands):
     """Adds `mdnn serve` to the subparsers of the command line."""
     serve = commands.add_parser(
         "serve",
-        help="a network behind HTTP: TensorFlow Serving's and OpenAI's forms, and a page",
+        help="serve a network over HTTP: TensorFlow Serving's and OpenAI's forms, and a page",
         description="Serves a network: TensorFlow Serving's REST forms (GET /v1/models/NAME, "
         "POST /v1/models/NAME:predict), OpenAI's (GET /v1/models, POST /v1/completions, POST "
-        "/v1/chat/completions), POST /v1/models/NAME:stream, a text as it is written, and "
-        "a page at / to type prompts into. A SavedModel is a program: one whose ops run other "
-        "code, use the network or other files than its own is refused (mdnn inspect lists them).",
+        "/v1/chat/completions), POST /v1/models/NAME:stream, which sends a text as it is "
+        "written, and a page at / to type prompts into. A SavedModel is a program: one whose ops "
+        "run other code, use the network or use other files than its own is refused (mdnn "
+        "inspect lists them).",
     )
     serve.add_argument(
         "run", metavar="RUN", type=path_argument, help="a run folder, or an exported SavedModel"
     )
-    serve.add_argument("--port", type=int, default=8501, help="(8501); 0: any that is free")
+    serve.add_argument(
+        "--port",
+        metavar="PORT",
+        type=int,
+        default=8501,
+        help="the port to listen at; 0: any that is free (8501)",
+    )
     serve.add_argument(
         "--host",
         metavar="ADDRESS",
         default="127.0.0.1",
-        help="the address to listen at (127.0.0.1: this computer alone may ask); 0.0.0.0: every "
-        "computer that reaches this one may",
+        help="the address to listen at; 0.0.0.0: any computer that reaches this one may send "
+        "requests (127.0.0.1: only this computer may)",
     )
     serve.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
         default=[],
-        help="a name that requests may have in their header Host: that of a proxy in front of the "
-        "server that hands it on (several times for several)",
+        help="a name that requests may have in their Host header, such as that of a proxy in front "
+        "of the server that passes it on (may be repeated)",
     )
     serve.add_argument(
         "--allow-origin",
         metavar="ORIGIN",
         action="append",
         default=[],
-        help="an origin whose pages may ask, such as https://write.example.org: the address that "
-        "people see where a proxy stands in front of the server (several times for several)",
+        help="an origin whose pages may send requests, such as https://write.example.org: the "
+        "address that people see where a proxy stands in front of the server (may be repeated)",
     )
     serve.add_argument(
         "--api-key",
         metavar="KEY",
         help="answer only requests with the header 'Authorization: Bearer KEY' (default: the "
         f"environment variable {KEY_VARIABLE}, which other users of the computer do not see; "
-        "without either: all)",
+        "without either, every request is answered)",
     )
-    serve.add_argument("--name", metavar="NAME", default="mdnn", help="NAME in addresses (mdnn)")
+    serve.add_argument(
+        "--name",
+        metavar="NAME",
+        default="mdnn",
+        help="the name of RUN in requests and in addresses such as /v1/models/NAME (mdnn)",
+    )
     serve.add_argument(
         "--model",
         metavar="NAME=RUN",
         action="append",
         default=[],
         help="another run folder or SavedModel, and the name by which requests and the page choose "
-        "it (several times for several); --density, --identity and --member are RUN's alone",
+        "it (may be repeated); --density, --identity and --member apply to RUN alone",
     )
     serve.add_argument(
         "--density",
@@ -87,15 +99,15 @@ def add_serve(commands):
         action="append",
         default=[],
         help="a file that mdnn adapt made for this network, and the name by which requests choose "
-        "it (several times for several)",
+        "it (may be repeated)",
     )
     serve.add_argument(
         "--engine",
-        metavar="WORD",
+        metavar="NAME",
         default="auto",
         choices=ENGINE_NAMES,
         help="engine for the texts of a run folder: native (see mdnn build-native), "
-        "native-int8 (rounds activations), keras, or auto: the faster exact one that is there "
+        "native-int8 (rounds activations), keras, or auto: the fastest exact one available "
         "(auto)",
     )
     for field in dataclasses.fields(RequestLimits):
@@ -109,7 +121,7 @@ def add_serve(commands):
             help=f"{field.metadata['help']} ({default})",
         )
     serve.add_argument(
-        "--member", metavar="N", type=int, help="networks in tandem: use only this member, from 0"
+        "--member", metavar="N", type=int, help="networks in tandem: use only member N, from 0"
     )
     add_tools(serve)
     serve.set_defaults(run_command=serve_network)
