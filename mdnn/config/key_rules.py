@@ -46,7 +46,7 @@ NEEDS = (
         lambda config: config.tokens.subwords > 0,
     ),
 )
-"""Keys, what they need, and a function of a config that returns whether it is there."""
+"""Tuples of keys, the setting they need (as errors name it), and a test for it: config to bool."""
 
 OF_KINDS = (
     (NESTED, (("block", ()), ("depth", 1), ("norm_epsilon", 1e-5))),

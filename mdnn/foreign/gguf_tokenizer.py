@@ -41,8 +41,11 @@ def gguf_tokenizer(metadata, where):
         metadata: dict, that of `mdnn.foreign.gguf_header.GgufHeader`.
         where: the file, for errors.
 
+    Returns:
+        Tuple of two strings, the contents of the files.
+
     Raises:
-        MdnnError: a damaged tokenizer, or one that is not known, which is named.
+        MdnnError: a damaged tokenizer, or an unknown one, which is named.
     """
 
     def read(name, kind, default=None):

@@ -51,7 +51,7 @@ SHORT = 1_000
 """Number of characters that Keras writes with a network before XLA compiles its decoder."""
 
 _WRITTEN = weakref.WeakKeyDictionary()
-"""Numbers of characters that were asked for, by network."""
+"""Number of characters requested so far, by network."""
 
 
 def _keras(run, steps, sampler, chunk, length=None):

@@ -38,7 +38,7 @@ class GridChange:
 
     @property
     def changed(self):
-        """Names of axes that have more positions than before."""
+        """Names of the axes that have grown."""
         return [name for name, size in self.new.items() if self.old.get(name, 1) < size]
 
     @property

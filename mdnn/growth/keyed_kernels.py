@@ -52,7 +52,7 @@ def grow_keyed(old, new, around):
 
 
 def _numbers(heads, count):
-    """Returns the old indices of the numbers of heads, `count` each."""
+    """Returns the old index of each of the `count` channels of every head; `NEW` in new heads."""
     return np.concatenate(
         [np.full(count, NEW) if head == NEW else head * count + np.arange(count) for head in heads]
     )

@@ -51,7 +51,7 @@ class Lowering:
         return int(np.prod(self.grid[:-1], dtype="int64"))
 
     def register(self, size):
-        """Returns the number of a register of `size` floats that holds nothing needed."""
+        """Allocates a free register of `size` floats; returns its number."""
         size = int(size)
         if self._free.get(size):
             number = self._free[size].pop()
@@ -103,7 +103,7 @@ class Lowering:
         return self._matrices[id(table)]
 
     def shared(self, key, make):
-        """Returns what `make()` returned when it was first called for a key."""
+        """Returns `make()`, cached by key."""
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]

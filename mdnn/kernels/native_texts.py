@@ -16,7 +16,7 @@ PROMPT_CHUNK = 64
 """Positions of a prompt that run as one product."""
 
 SECONDS, BYTES_PER_SECOND = 0.2, 8e9
-"""Longest time of one call, and how fast weights are read: a call cannot be interrupted."""
+"""Longest time of a call, which cannot be interrupted, and the assumed speed of reading weights."""
 
 SMALL = 1 << 18
 """Bytes of weights up to which a second thread costs more than it computes."""

@@ -51,6 +51,7 @@ class ModalityEmbedding(RuledLayer):
             to one length. A word is embedded as the sum of its own row, the rows of its letters
             and the rows of the letters' positions in the word, as in the paper.
         embeddings_initializer: Initializer of the other tables.
+        subwords: Integer, size of the vocabulary of the modality `"subword"`; 0 without it.
 
     Input shape:
         Integer tensor of tokens `[batch, positions, 8]` (features: `mdnn.tokens.TOKEN_FEATURES`).

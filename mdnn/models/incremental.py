@@ -87,8 +87,8 @@ class IncrementalDecoder:
     def start_row(self, weights, past_rows, row):
         """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts.
 
-        The last entries are that row of the random initial states, `[columns, batch, width]`, and
-        of the limits of steps, `[columns, batch]`.
+        The last entries are the row's random initial states, `[columns, batch, width]`, and its
+        limits on the number of steps, `[columns, batch]`, if there are any.
         """
         own, states = self._split(weights)
         rows = [ops.take(state["state"], row, axis=0) for state in states]
@@ -102,7 +102,7 @@ class IncrementalDecoder:
         return self.caches.finish_row(self._split(weights)[0], past_rows, row, current_row)
 
     def _split(self, values):
-        """Splits a list into the entries of the uses and those of the random initial states."""
+        """Splits a list into the entries of the caches and those of the random initial states."""
         count = len(self.caches.uses)
         return values[:count], [value for value in values[count:] if IDENTITY not in value]
 
@@ -111,7 +111,7 @@ class IncrementalDecoder:
         return self.options.changed(identity=weights[-1].get(IDENTITY) if weights else None)
 
     def _embed(self, tokens, weights):
-        """Embeds tokens int32 `[batch, n, 8]`, those of slots with the identities in `weights`."""
+        """Embeds int32 `[batch, n, 8]` tokens; slots hold the identities in `weights`."""
         return slotted(self.network.embedding(tokens), tokens, self._options(weights))
 
     def empty_rows(self, tokens):

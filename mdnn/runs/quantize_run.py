@@ -17,8 +17,9 @@ def quantize(run, to="int8", out=None):
 
     The folder lacks the checkpoints, the loss curve and the samples, and training cannot be
     resumed from it. It can be opened, used for generation, evaluated and exported like the
-    original. Weights are expanded to float32 when it is opened (see docs/architecture.md), so that
-    speed and memory are those of the original.
+    original. On TensorFlow, matrices of 262,144 weights and more stay quantized in memory when it
+    is opened; all other weights are expanded to float32 (see "Small weights" in
+    docs/architecture.md).
 
     Args:
         run: a run folder, or a result of `mdnn.runs.run_folder.open_run`.

@@ -6,7 +6,7 @@ from mdnn.datasets.items.example_sequence import remembered
 
 
 def planned_contexts(lines, order):
-    """Returns the `ContextPlan` of examples, made once for sequences that remember it."""
+    """Returns the `ContextPlan` of examples, cached on the sequence where possible."""
     return remembered(lines, ("contexts", order), lambda: ContextPlan(lines, order))
 
 

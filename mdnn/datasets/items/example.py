@@ -96,8 +96,9 @@ class Example:
     Args:
         parts: Tuple of parts, each a tuple of alternatives of one kind: `Item`s, or `FileItem`s
             that are read when first needed. A context has one alternative of a part.
-        name: What errors call the line.
-        order: The order that this line always has, whichever is asked for; `None`: that one.
+        name: The example's label in error messages.
+        order: Fixed order of this example, overriding the requested one; `None`: the requested
+            one.
 
     Raises:
         MdnnError: If there is no part, a part without alternatives, or an unknown order.

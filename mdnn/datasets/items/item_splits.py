@@ -21,12 +21,12 @@ __all__ = ["DatasetSplits", "Example", "FileItem", "load_item", "open_dataset"]
 
 @dataclass(frozen=True, eq=False)
 class DatasetSplits:
-    """A source's lines in two parts.
+    """The training and validation examples of a source.
 
     Args:
-        source: String, what `open_dataset` was asked for.
-        train: Sequence of `Example`, those to train on.
-        validation: Sequence of `Example`, those to validate on: other lines, or the same ones with
+        source: String, the argument of `open_dataset`.
+        train: Sequence of the training `Example`s.
+        validation: Sequence of the validation `Example`s: other lines, or the same ones with
             other alternatives (see `mdnn.datasets.items.train_validation_split.split_lines`).
     """
 

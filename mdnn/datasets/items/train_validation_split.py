@@ -37,7 +37,7 @@ class SourceExample:
 
     Args:
         parts: Tuple of `SourcePart`.
-        name: What errors call it.
+        name: Its label in error messages.
         split: `"train"` or `"validation"`, the side the line is on; `None`: see `split_lines`.
         order: As of `mdnn.datasets.items.example.Example`.
     """
@@ -49,22 +49,22 @@ class SourceExample:
 
 
 def split_lines(lines, validation, seed, name):
-    """Returns the lines that train and those that validate.
+    """Splits lines into training and validation examples.
 
     - A line with a side is on that side, whole.
     - A line all of whose parts have one alternative and no side is on one side: a share
       `validation` of such lines, at least one, chosen by the seed, validates.
-    - Any other line is on both sides, its alternatives divided: those of a part with a side
-      are all there; those of which the source says the side are there; of the others a share
-      `validation`, at least one, chosen by the seed, validates. A part with a single
-      alternative, such as a word, is on both sides. A line of which one part is left where it
-      had several is left out.
+    - Any other line is on both sides, and its alternatives are divided. A part or an alternative
+      to which the source assigns a side is on that side. Of the other alternatives of a part, a
+      share `validation`, at least one, chosen by the seed, validates. A part with a single
+      alternative, such as a word, is on both sides. On a side where a line of several parts
+      would have fewer than two, it is left out.
 
     Args:
         lines: Sequence of `SourceExample`.
-        validation: Float from 0 to 1: the share; 0: only what has its side validates.
+        validation: Float from 0 to 1: the share; 0: only what the source assigns validates.
         seed: Integer.
-        name: What errors call the source.
+        name: Label of the source in error messages.
 
     Returns:
         `(train, validation)`, `mdnn.datasets.items.example_sequence.ExampleSequence`s in the order
@@ -115,11 +115,11 @@ class _Split:
         self.there[:, aside] = [[False], [True]]
 
     def train(self, number, line):
-        """Returns the `Example` of a line that trains."""
+        """Returns the training `Example` of a line."""
         return self._example(number, line, 0)
 
     def validation(self, number, line):
-        """Returns the `Example` of a line that validates."""
+        """Returns the validation `Example` of a line."""
         return self._example(number, line, 1)
 
     def _example(self, number, line, side):
@@ -146,7 +146,7 @@ def _is_single(line):
 
 
 def _divide(part, validation, seed, line, index):
-    """Returns a part's alternatives that train, and those that validate."""
+    """Returns the training and the validation alternatives of a part."""
     if part.split is not None:
         return tuple(part.entries if part.split == side else () for side in SPLITS)
     splits = part.splits or (None,) * len(part.entries)

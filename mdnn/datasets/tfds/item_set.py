@@ -89,7 +89,7 @@ class SetExamples(collections.abc.Sequence):
         self.items = writer.items(self.names.item)
 
     def side(self, example):
-        """Returns the side of an example as the set defines it, or `None`."""
+        """Returns the split that the set assigns to an example: train, validation or `None`."""
         return self.sides[self.names.codes[example]]
 
     def __len__(self):

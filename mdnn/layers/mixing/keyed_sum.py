@@ -158,15 +158,15 @@ class KeyedSum(RuledLayer):
         return ops.concatenate([values, logits], axis=-1)
 
     def read_values(self, values):
-        """Returns what the keys of a row's positions lead to, float32 `[..., n, h + 1]`.
+        """Returns the value stored under each key of a row, float32 `[..., n, h + 1]`.
 
         Args:
             values: Tensor `[..., n, value_size]`, the values of the row (`project_values`).
 
         Returns:
             The values and a channel of ones (`with_ones`), both multiplied by their gate; with
-            `match="previous"` those of the next positions, and zeros for the last one: moving them
-            is moving the keys, and cheaper.
+            `match="previous"` those of the next positions, and zeros for the last one: shifting
+            the values has the same result as shifting the keys, and is cheaper.
         """
         values = self.gated_values(values)
         if self.match != "previous":
@@ -190,7 +190,7 @@ class KeyedSum(RuledLayer):
         return with_ones(values) * ops.sigmoid(logits)
 
     def reads(self, position, other):
-        """Returns whether a position reads by the key of another one, where no later one is."""
+        """Returns whether a causal sum at `position` includes the key of position `other`."""
         return position > other if self.match == "previous" else position >= other
 
     def call(self, x, causal=None):

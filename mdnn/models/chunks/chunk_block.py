@@ -162,7 +162,7 @@ class ChunkBlock(ResidualBlock):
         return smoothed(v, layout.at_ends()) if self.cutter.learnt else v
 
     def results(self, v):
-        """Returns what chunks `[..., width]` hand to letters, `[..., H * channels]`."""
+        """Projects chunk vectors `[..., width]` to per-letter results `[..., H * channels]`."""
         return self.dense_out(v if self.norm_out is None else self.norm_out(v))
 
     def pooled(self, x, layout):

@@ -15,7 +15,7 @@ from mdnn.models.chunks.surprise_cut import SurpriseCut
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class SpaceCut(RuledLayer):
-    """Wants a cut where a word ends: before the gap that precedes the next word.
+    """Proposes a cut where a word ends: before the gap that precedes the next word.
 
     The rule of SpaceByte (arXiv 2404.14408): the first letter of a word, the hardest to predict, is
     predicted with all earlier words at hand.
@@ -40,7 +40,7 @@ class SpaceCut(RuledLayer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LearnedCut(RuledLayer):
-    """Wants a cut where neighbouring characters differ: H-Net's rule (arXiv 2507.07955).
+    """Proposes a cut where neighbouring characters differ: H-Net's rule (arXiv 2507.07955).
 
     `p_t = (1 - cos(Q x_t, K x_(t-1))) / 2`, with Q and K the identity at first.
     """

@@ -14,13 +14,13 @@ ORDER, ROWS, BASE = 3, 32_749, 127
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class SurpriseCut(RuledLayer):
-    """Wants a cut where the entropy of the next character rises: BLT's rule (arXiv 2412.09871).
+    """Proposes a cut where the next character's entropy rises: BLT's rule (arXiv 2412.09871).
 
     The entropy is that of a small model, the counts of what follows three characters in the
     training text. It is measured once (`measure`) and stored with the weights, a number per row of
     a table in which three characters are looked up by their number modulo its rows; so a network
-    cuts any text alike, position by position, too. A cut is wanted where the entropy before a
-    character is above that before the last one by more than a threshold.
+    cuts any text the same way, also position by position. A cut is proposed where the entropy
+    before a character is above that before the last one by more than a threshold.
     """
 
     reach, learnt = ORDER + 2, False
@@ -46,7 +46,7 @@ class SurpriseCut(RuledLayer):
 
         Args:
             codes: int32 `[n]`, code points of the training text.
-            letters: float, mean number of characters between wanted cuts.
+            letters: float, mean number of characters between proposed cuts.
 
         Raises:
             MdnnError: the text is too short.

@@ -178,7 +178,7 @@ class Refeed(RuledLayer):
         return states
 
     def _gated(self, number, x, old, new):
-        """Returns the states after the step of a number, from 0, with its gate if it has one."""
+        """Applies the gate of refeed step `number` (from 0), if any, to the new states."""
         gate = number - (self.steps - self.gated_steps)
         if gate < 0:
             return new

@@ -42,23 +42,23 @@ def export(run, directory, xla=True, density=None, identity=None):
       rate), `[batch]` each, are the prompt, in this order, `""` where there is none; `seed` int32,
       `temperature` float32 and `decoding` string (`"autoregressive"`, `"parallel"` or
       `"masked_diffusion"`, those that were trained), one value or `[batch]`.
-      To these, of sounds, `samples` int32, 0 for the network's own length; unless one shape alone
-      was trained, of pictures `height` and `width`, of sounds as grids `moments`, int32. To
-      `text`, UTF-8, `image`, PNG, or `audio`, WAV, string `[batch]`. Films are neither taken nor
-      answered.
+      Signatures that answer sounds also take `samples` (int32; 0: the network chooses the
+      length). Picture signatures take `height` and `width`, spectrum signatures `moments` (all
+      int32), unless only one shape was trained. The output is `text` (UTF-8), `image` (PNG) or
+      `audio` (WAV), string `[batch]`. Films are neither accepted nor answered.
     - `guided_text`, `guided_image` and so on: the same with `guidance_scale` float32, one value or
       `[batch]`, 1 for none, and the negative prompts `negative_text`, `negative_image` and
       `negative_audio`, string `[batch, negatives]` each, those without columns empty; of a network
       that was trained for masked diffusion also `revise` int32, one value or `[batch]`.
 
     Answers are those of `mdnn.generate` for the same prompt, options and seed. Quantized weights
-    (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. What is refused is
-    an InvalidArgumentError. All but `guided_*` are warmed up by
+    (see `mdnn.quantize`) are as small in the SavedModel as in the run folder. Invalid inputs raise
+    InvalidArgumentError. All signatures but `guided_*` are warmed up by
     `assets.extra/tf_serving_warmup_requests`.
 
     Args:
         run: a run folder.
-        directory: where to; made where it is not there.
+        directory: output folder, created if missing.
         xla: whether XLA compiles `generate` of a network of texts. Without it, it runs anywhere,
             and more slowly.
         density: float, a trained density (`train.density`), at which the network is exported;

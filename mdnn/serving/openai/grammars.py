@@ -140,7 +140,7 @@ def text_grammar(network, form, end):
 
 @functools.lru_cache(maxsize=CACHED)
 def _tables(completions, form, described, must_call, most_calls, layout):
-    """Returns the `GrammarTables` of a grammar, the same object in every call."""
+    """Returns the cached `GrammarTables` of a grammar."""
     param = "response_format" if form else "tools"
     try:
         tools = parse_tools(json.loads(described))

@@ -146,10 +146,10 @@ def checked_host(host):
 
 
 def hosts_of(host, allowed=()):
-    """Returns the names that Host may have where a server is bound to an address.
+    """Returns the host names that the Host header may contain.
 
     Args:
-        host: the address or name, as the command has it.
+        host: the address or name that the server is bound to, as given to the command.
         allowed: other names, as `checked_host` writes them.
 
     Returns:

@@ -37,7 +37,7 @@ BATCH_SIZES = tuple(4**power for power in range(16))
 
 
 def size(rows):
-    """Returns the size of the batch that so many rows are computed in."""
+    """Returns the padded batch size for `rows` examples."""
     return next(size for size in BATCH_SIZES if size >= rows)
 
 
@@ -87,7 +87,7 @@ class ServedModel:
         self.signatures = {name: signature for name, (signature, _) in functions.items()}
 
     def run(self, jobs):
-        """Answers jobs of one key: a generator, one step after another."""
+        """Answers jobs that may share a batch; a generator that yields between steps."""
         name = jobs[0].key[0]
         if name == "write":
             yield from self._write(jobs)

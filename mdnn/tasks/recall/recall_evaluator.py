@@ -74,7 +74,7 @@ class RecallEvaluator:
         return {"autoregressive": float(np.concatenate(nats).mean())}
 
     def _answers(self, batch, answers, progress=None):
-        """Returns what `AnswerScores.of` does, of long contexts in pieces."""
+        """Like `AnswerScores.of`, computed in pieces for long contexts."""
         if self.reader is None:
             return self.model.of(batch, answers)
         flat = answers.reshape(len(answers), -1)
@@ -129,16 +129,15 @@ class AnswerScores(keras.Model):
         return {"nats": total, "better": better}
 
     def of(self, batch, answers):
-        """Returns nats, float `[batch, answers, length]`, and numbers of likelier bytes.
+        """Returns nats, float `[batch, answers, length]`, and counts of likelier bytes.
 
-        The numbers, int32 of the same shape, are those of the byte of each character that has the
-        most.
+        The counts are int32 of the same shape: for each character the largest count of its bytes.
         """
         flat = answers.reshape(len(answers), -1)
         return self._shaped(predicted(self, batch | {"answers": flat}), answers.shape)
 
     def scored(self, hidden, targets, shape):
-        """Returns what `of` does, of the inputs of the heads at the answers.
+        """Like `of`, computed from the inputs of the heads at the answers.
 
         Args:
             hidden: float `[batch, n, width]`.

@@ -164,7 +164,7 @@ class DeviceMesh:
 
 
 def _cached(read):
-    """Returns a function of two slices that reads each pair of them once."""
+    """Returns `read` with a cache of its results by its two slices."""
     results = {}
 
     def cached(examples, positions):

@@ -67,7 +67,7 @@ class TrainedWidths:
         return name
 
     def restored(self, step):
-        """Follows a restored checkpoint; `step` is the number of steps that were taken."""
+        """Updates nothing after a checkpoint was restored: a step's number decides its width."""
 
     def name(self, mode, step):
         """Returns the name of the step that trains a decoding mode at a drawn width.
