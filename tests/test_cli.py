@@ -83,8 +83,8 @@ def test_train(call, folder):
     status, out, _ = call("train", "tiny.toml", "--out", "runs/a", "--resume", *more)
     assert status == 0
     assert re.fullmatch(
-        r"\d\.\d{4} nats, \d\.\d{4} bits per character, as one guess among \d+\.\d "
-        r"\(259 characters, consecutive windows of 8\)\n"
+        r"\d\.\d{4} nats, \d\.\d{4} bits per character: each character is guessed as well as "
+        r"one of \d+\.\d equally likely ones \(259 characters, consecutive windows of 8\)\n"
         rf"{result['parameters']:,} parameters, 25 steps in \d+ s "
         r"\(\d+ s since the command began\); saved in runs/a\n",
         out,
@@ -133,9 +133,9 @@ def test_evaluate(call, folder, tiny_run):
     expected = mdnn.evaluate(tiny_run, "The dog sat. Ça va?")
     assert status == 0
     assert out == (
-        f"{expected['loss']:.4f} nats, {expected['bits_per_character']:.4f} bits per character, "
-        f"as one guess among {math.exp(expected['loss']):.1f} (18 characters, consecutive "
-        "windows of 8)\n"
+        f"{expected['loss']:.4f} nats, {expected['bits_per_character']:.4f} bits per character: "
+        f"each character is guessed as well as one of {math.exp(expected['loss']):.1f} equally "
+        "likely ones (18 characters, consecutive windows of 8)\n"
         f"{expected['loss_sliding']:.4f} nats, {expected['bits_per_character_sliding']:.4f} bits "
         "per character (sliding window: at least 4 positions before each counted character)\n"
     )

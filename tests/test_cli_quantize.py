@@ -131,7 +131,7 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
 
 
 BAD = [
-    (("RUN", "--to", "int6"), "--to: unknown 'int6' (did you mean 'int"),
+    (("RUN", "--to", "int6"), "to: unknown 'int6' (did you mean 'int"),
     (("none", "--to", "int8"), "none is no run folder: there is nothing there"),
     ((".", "--to", "int8"), ". is no run folder: it has no config.toml"),
     (("damaged", "--to", "int8"), "is no readable safetensors file"),

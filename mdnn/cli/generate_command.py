@@ -267,7 +267,7 @@ def _save(items, out, rate):
     from mdnn.files import replacing
 
     if not items:
-        raise MdnnError("the network answers nothing")
+        raise MdnnError("the answer is empty: the network ended it at once")
     if out is None:
         for item in items:
             if not modality(item.kind).printable:

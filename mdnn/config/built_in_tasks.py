@@ -67,13 +67,18 @@ def _check_slots(config):
             "received parallel or masked_diffusion above 0"
         )
     if any(layer.kind in ("chunks", "ngrams") for layer in config.backbone.layer):
-        raise MdnnError("context.slots: expected layers without chunks and n-grams")
-    for key, value in (
-        ("context.padding", config.context.padding != "none"),
-        ("tandem.members", config.tandem.members),
+        raise MdnnError(
+            "context.slots does not work with chunks or ngrams layers; set it to 0 or remove them"
+        )
+    for key, value, default in (
+        ("context.padding", config.context.padding, "none"),
+        ("tandem.members", config.tandem.members, 0),
     ):
-        if value:
-            raise MdnnError(f"{key}: expected its default beside context.slots = {slots}")
+        if value != default:
+            raise MdnnError(
+                f"{key}: expected its default, {default!r}, with context.slots = {slots}, received "
+                f"{value!r}"
+            )
 
 
 def check_memory_map(config):

@@ -181,7 +181,10 @@ def check_ngrams(where, layer, config):
 def _check_characters(where, kind, verb, config):
     """Refuses contexts that are no texts of characters, read from the beginning."""
     if not rules_of(config).has_chunks:
-        raise MdnnError(f"{where}.kind: {kind!r} {verb} the text of context.layout = 'stream'")
+        raise MdnnError(
+            f"{where}.kind: {kind!r} {verb} the text of context.layout = 'stream', received "
+            f"{config.context.layout!r}"
+        )
     if others := [name for name in config.tokens.modalities if name not in ("text", "word")]:
         raise MdnnError(
             f"{where}.kind: {kind!r} {verb} characters and words, received {others[0]!r} in "

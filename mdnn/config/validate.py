@@ -62,7 +62,10 @@ def _check_context(config):
 def _check_train(config):
     train = config.train
     if (train.minutes is None) == (train.steps is None):
-        raise MdnnError("train: expected one of train.minutes and train.steps")
+        received = "neither" if train.minutes is None else "both"
+        raise MdnnError(
+            f"train: expected one of train.minutes and train.steps, received {received}"
+        )
     if train.sample and not train.prompt:
         raise MdnnError("train.prompt: expected at least one character, or train.sample = 0")
     if not (train.objectives.autoregressive or train.objectives.whole):

@@ -46,7 +46,10 @@ def grow_block(old, new, stream, where):
     ):
         if isinstance(new, kind):
             if type(old) is not type(new):
-                raise MdnnError(f"{where}.kind: growing keeps the kind of a layer")
+                raise MdnnError(
+                    f"{where}.kind: growing cannot change the kind of a layer, from "
+                    f"{type(old).__name__} to {type(new).__name__}"
+                )
             return found | grow(old, new, stream, where)
     raise MdnnError(f"{where}.kind: no growth rule for a {type(new).__name__}")
 

@@ -53,7 +53,10 @@ def network_origins(old, new, exact=True):
     modes = modes_of(old.config) | modes_of(new.config)
     stream = Stream(change, channels, before.width, modes, exact)
     if before.final_norm != after.final_norm:
-        raise MdnnError(f"backbone.final_norm: growing keeps {before.final_norm!r}")
+        raise MdnnError(
+            f"backbone.final_norm: growing cannot change {before.final_norm!r} to "
+            f"{after.final_norm!r}"
+        )
     found = {
         **grow_embedding(old.embedding, new.embedding, stream),
         **grow_blocks(old.blocks, new.blocks, stream, "backbone.layer"),

@@ -116,7 +116,7 @@ def _rows(before, after, old, new, name):
     """Maps the rows of a table; tables of digits may have more digits."""
     digits = "_place_" in name or name == "item"
     if digits and old.base != new.base:
-        raise MdnnError(f"tokens.base: growing keeps {old.base}, received {new.base}")
+        raise MdnnError(f"tokens.base: growing cannot change {old.base} to {new.base}")
     if after.shape[0] < before.shape[0] or (after.shape[0] > before.shape[0] and not digits):
         raise MdnnError(
             f"tokens: the table {name!r} has {before.shape[0]} rows before growing and "
@@ -166,7 +166,7 @@ def _classes(before, after):
     if before.values is not None and after.values is not None:
         known = {value: number for number, value in enumerate(before.values)}
         if not set(known) <= set(after.values):
-            raise MdnnError("tokens.modalities: growing keeps every modality")
+            raise MdnnError("tokens.modalities: growing cannot remove a modality")
         return np.array([known.get(value, NEW) for value in after.values])
     if before.classes != after.classes:
         raise MdnnError(
@@ -188,7 +188,9 @@ def _same_form(old, new, names, where):
 def grow_halt(old, new, stream):
     """Returns the origins of the halting head's weights; see `grow_embedding`."""
     if (old is None) != (new is None):
-        raise MdnnError("refeed.step_schedule: growing keeps the halting head")
+        raise MdnnError(
+            "refeed.step_schedule: growing cannot add or remove the halting head ('halt')"
+        )
     if not isinstance(new, HaltHead):
         return {}
     if stream.exact and stream.grid.changed and not new.each_position:

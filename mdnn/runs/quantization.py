@@ -75,7 +75,7 @@ def check_dtype(dtype):
     """
     if dtype not in DTYPES:
         known = f"{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
-        raise MdnnError(f"--to: unknown {dtype!r}{known}")
+        raise MdnnError(f"to: unknown {dtype!r}{known}")
 
 
 def pack_weights(arrays, dtype):

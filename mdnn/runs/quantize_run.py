@@ -17,8 +17,8 @@ def quantize(run, to="int8", out=None):
 
     The folder lacks the checkpoints, the loss curve and the samples, and training cannot be
     resumed from it. It can be opened, used for generation, evaluated and exported like the
-    original. On TensorFlow, matrices of 262,144 weights and more stay quantized in memory when it
-    is opened; all other weights are expanded to float32 (see "Small weights" in
+    original. On TensorFlow, 8-bit and 4-bit matrices of 262,144 weights and more stay quantized in
+    memory when it is opened; all other weights are expanded to float32 (see "Small weights" in
     docs/architecture.md).
 
     Args:
@@ -64,8 +64,8 @@ def check_quantize(run, to, out=None):
         out = path.with_name(f"{path.name}-{to}")
     out = as_path(out, "out")
     if out.exists() or out.is_symlink():
-        raise MdnnError(f"{out} already exists: choose another folder (--out)")
+        raise MdnnError(f"out: {out} already exists; choose another folder")
     above = next(folder for folder in out.parents if folder.exists())
     if not above.is_dir():
-        raise MdnnError(f"{above} is a file, expected a folder to make {out.name} in (--out)")
+        raise MdnnError(f"out: {above} is a file, expected a folder to make {out.name} in")
     return run, out

@@ -93,7 +93,7 @@ class ItemTask(Task):
     def check_data(self, data):
         if isinstance(data, str) or not isinstance(data, collections.abc.Sequence):
             raise MdnnError(
-                "a network of items is evaluated on a list of lines, received "
+                "data: expected a list of Example (mdnn.open_dataset), received "
                 f"{type(data).__name__}"
             )
         return data

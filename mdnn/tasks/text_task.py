@@ -173,7 +173,7 @@ class TextTask(Task):
         )
         lines = [
             f"{one['loss']:.4f} nats, {one['bits_per_character']:.4f} bits per character "
-            f"({mode}: {one['characters']:,} characters that are blank in windows of {positions})"
+            f"({mode}: {one['characters']:,} masked characters in windows of {positions})"
             for mode, one in modes.items()
             if mode != "autoregressive"
         ]
@@ -185,9 +185,10 @@ class TextTask(Task):
         if "autoregressive" not in modes:
             return lines
         lines.append(
-            f"{metrics['loss']:.4f} nats, {metrics['bits_per_character']:.4f} bits per character, "
-            f"as one guess among {math.exp(metrics['loss']):.1f} ({metrics['characters']:,} "
-            f"characters, consecutive windows of {positions})"
+            f"{metrics['loss']:.4f} nats, {metrics['bits_per_character']:.4f} bits per character: "
+            f"each character is guessed as well as one of {math.exp(metrics['loss']):.1f} equally "
+            f"likely ones ({metrics['characters']:,} characters, consecutive windows of "
+            f"{positions})"
         )
         if "loss_sliding" in metrics:
             lines.append(

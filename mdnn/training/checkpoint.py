@@ -201,10 +201,11 @@ def _progress(file, about):
         # Checkpoints written before there were stages have none.
         table = {"stage": 0} | table
     if not isinstance(table, dict) or set(table) != set(fields):
-        raise MdnnError(f"{file} lacks the progress of its run")
+        raise MdnnError(f"{where}: expected a table of {', '.join(fields)}")
     for name, value in table.items():
-        if not _KINDS[name](value):
-            raise MdnnError(f"{where}: {name}: received {str(value)[:40]!r}")
+        expected, is_valid = _KINDS[name]
+        if not is_valid(value):
+            raise MdnnError(f"{where}: {name}: expected {expected}, received {str(value)[:40]!r}")
     return Progress(**table)
 
 
@@ -216,20 +217,29 @@ def _nats(value):
     return isinstance(value, dict) and all(isinstance(loss, float) for loss in value.values())
 
 
-_KINDS = {
-    "step": _count,
-    "seconds": lambda value: isinstance(value, (int, float)) and value >= 0,
-    "skipped": _count,
-    "running": _count,
-    "stage": _count,
-    "best": lambda value: value is None or isinstance(value, float),
-    "validation": _nats,
-    "train_loss": _nats,
-    "losses": lambda value: (
+def _pairs(value):
+    return (
         isinstance(value, list)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
         and all(isinstance(loss, float) for _, loss in value)
+    )
+
+
+_COUNT = "a whole number of at least 0", _count
+_LOSSES = "a dict of floats", _nats
+_KINDS = {
+    "step": _COUNT,
+    "seconds": (
+        "a number of at least 0",
+        lambda value: isinstance(value, (int, float)) and value >= 0,
     ),
+    "skipped": _COUNT,
+    "running": _COUNT,
+    "stage": _COUNT,
+    "best": ("a float or null", lambda value: value is None or isinstance(value, float)),
+    "validation": _LOSSES,
+    "train_loss": _LOSSES,
+    "losses": ("a list of pairs with a float", _pairs),
 }
 
 

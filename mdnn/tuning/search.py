@@ -56,11 +56,11 @@ def search(config, choices, minutes, out, overrides=(), resume=False, show=True)
     folder = as_path(out, "out")
     choices = value_texts(choices)
     if not minutes > 0:
-        raise MdnnError(f"expected minutes above 0, received {minutes}")
+        raise MdnnError(f"minutes: expected a number above 0, received {minutes}")
     base = load_config(config, overrides)
     if not base.train.num_evaluations:
         raise MdnnError(
-            "a search compares validation losses: expected train.num_evaluations of at least 1, "
+            "train.num_evaluations: expected at least 1 (a search compares validation losses), "
             "received 0"
         )
     check_choices(config, overrides, choices)

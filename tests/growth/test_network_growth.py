@@ -263,7 +263,7 @@ REFUSED = [
     ({}, {"activation": "sigmoid", "project": False}, ["backbone.width=8"], "sigmoid of zero is"),
     ({}, {}, [f"{MIXER}.execution=sequential"], "expected 'parallel' as before growing"),
     ({}, {}, ["tokens.table=full", "tokens.heads=full"], "growing keeps table = 'bytes'"),
-    ({}, {}, ["backbone.final_norm=none"], "growing keeps 'rms'"),
+    ({}, {}, ["backbone.final_norm=none"], "growing cannot change 'rms' to 'none'"),
 ]
 
 

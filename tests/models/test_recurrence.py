@@ -194,13 +194,16 @@ def test_check(check, tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"steps": 0}, "expected steps of at least 1, received 0"),
-        ({"steps": 1.5}, "expected steps of at least 1, received 1.5"),
-        ({"steps": 2, "bptt_steps": 3}, r"from 0 \(all\) to steps = 2, received 3"),
-        ({"steps": 2, "bptt_steps": -1}, r"from 0 \(all\) to steps = 2, received -1"),
+        ({"steps": 0}, "steps: expected at least 1, received 0"),
+        ({"steps": 1.5}, "steps: expected at least 1, received 1.5"),
+        ({"steps": 2, "bptt_steps": 3}, r"bptt_steps: expected 0 \(all\) to steps = 2, received 3"),
+        (
+            {"steps": 2, "bptt_steps": -1},
+            r"bptt_steps: expected 0 \(all\) to steps = 2, received -1",
+        ),
         (
             {"steps": 2, "initial_state": "ones"},
-            "expected initial_state to be one of zeros, learned, random, received 'ones'",
+            "initial_state: expected one of zeros, learned, random, received 'ones'",
         ),
     ],
 )
@@ -210,5 +213,5 @@ def test_errors(kwargs, message):
 
 
 def test_no_steps_in_the_call():
-    with pytest.raises(ValueError, match="expected steps of at least 1, received 0"):
+    with pytest.raises(ValueError, match="steps: expected at least 1, received 0"):
         make_refeed(SHAPE, 2)(normal(2, *SHAPE), steps=0)

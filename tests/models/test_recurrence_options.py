@@ -172,18 +172,18 @@ def test_answers_are_fed_back(what):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"inner_steps": -1}, "expected inner_steps of at least 0, received -1"),
+        ({"inner_steps": -1}, "inner_steps: expected at least 0, received -1"),
         (
             {"inner_steps": 1, "feedback": "both"},
-            "expected feedback='state' with inner steps, received 'both'",
+            "feedback: expected 'state' with inner steps, received 'both'",
         ),
         (
             {"feedback": "words"},
-            "expected feedback to be one of state, answer, both, received 'words'",
+            "feedback: expected one of state, answer, both, received 'words'",
         ),
         (
             {"damping": 1.0},
-            "expected damping from 0 up to 1 and noise of at least 0, received damping=1",
+            "damping of at least 0 and below 1 and noise of at least 0, received damping=1",
         ),
         ({"noise": -0.1}, "noise of at least 0, received damping=0.0, noise=-0.1"),
     ],

@@ -147,7 +147,7 @@ def test_unknown_dtypes():
     with pytest.raises(MdnnError) as error:
         check_dtype("in4")
     assert str(error.value) == (
-        "--to: unknown 'in4' (did you mean 'int4'?); known: int8, int4, float16"
+        "to: unknown 'in4' (did you mean 'int4'?); known: int8, int4, float16"
     )
     with pytest.raises(MdnnError, match="unknown 7; known"):
         pack_weights({}, 7)

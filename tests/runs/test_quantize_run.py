@@ -90,18 +90,18 @@ def test_where_it_is_made(run, monkeypatch):
 
 def test_what_is_refused(run):
     files = sorted(run.parent.rglob("*"))
-    assert refused(run, "in4").startswith("--to: unknown 'in4' (did you mean 'int4'?)")
+    assert refused(run, "in4").startswith("to: unknown 'in4' (did you mean 'int4'?)")
     where = run.parent / "none"
     assert refused(where) == f"{where} is no run folder: there is nothing there"
-    assert refused(run, "int8", run) == f"{run} already exists: choose another folder (--out)"
+    assert refused(run, "int8", run) == f"out: {run} already exists; choose another folder"
     file = run / "config.toml"
-    assert refused(run, "int8", file) == f"{file} already exists: choose another folder (--out)"
+    assert refused(run, "int8", file) == f"out: {file} already exists; choose another folder"
     assert sorted(run.parent.rglob("*")) == files
     small = mdnn.quantize(run)
     assert refused(small, "int4") == (
         f"{small} has int8 weights already: expected the run from which they were made"
     )
-    assert refused(run) == f"{small} already exists: choose another folder (--out)"
+    assert refused(run) == f"out: {small} already exists; choose another folder"
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])

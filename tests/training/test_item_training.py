@@ -154,7 +154,7 @@ def test_other_lines(items_run):
     assert (
         result["modes"]["parallel"]["loss"] != mdnn.evaluate(items_run)["modes"]["parallel"]["loss"]
     )
-    with pytest.raises(mdnn.MdnnError, match="evaluated on a list of lines, received str"):
+    with pytest.raises(mdnn.MdnnError, match=r"data: expected a list of Example .*, received str"):
         mdnn.evaluate(items_run, "a text")
 
 

@@ -187,9 +187,11 @@ def test_a_trial_that_is_refused_is_named_and_the_search_goes_on(played, config,
 
 def test_searches_that_cannot_be_are_refused(played, config, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(mdnn.MdnnError, match="expected minutes above 0, received 0"):
+    with pytest.raises(mdnn.MdnnError, match="minutes: expected a number above 0, received 0"):
         mdnn.search(config, WIDTHS, 0, out)
-    with pytest.raises(mdnn.MdnnError, match=r"train\.num_evaluations of at least 1, received 0"):
+    with pytest.raises(
+        mdnn.MdnnError, match=r"train\.num_evaluations: expected at least 1 \(a search"
+    ):
         mdnn.search(config, WIDTHS, 1, out, ["train.num_evaluations=0"])
     with pytest.raises(mdnn.MdnnError, match=r"is not a search folder: it has no search\.json"):
         mdnn.search(config, WIDTHS, 1, out, resume=True)

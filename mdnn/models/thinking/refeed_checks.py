@@ -12,24 +12,26 @@ def check_refeed_arguments(refeed):
     """
     steps, gated_steps, inner_steps = refeed.steps, refeed.gated_steps, refeed.inner_steps
     if not isinstance(gated_steps, int) or not 0 <= gated_steps < max(steps, 1):
-        raise ValueError(f"expected gated_steps below steps = {steps}, received {gated_steps!r}")
+        raise ValueError(
+            f"gated_steps: expected fewer than steps = {steps}, received {gated_steps!r}"
+        )
     check_steps(steps, refeed.bptt_steps)
     for name, known in _WORDS.items():
         if (word := getattr(refeed, name)) not in known:
-            raise ValueError(f"expected {name} to be one of {', '.join(known)}, received {word!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, received {word!r}")
     if not isinstance(inner_steps, int) or inner_steps < 0:
-        raise ValueError(f"expected inner_steps of at least 0, received {inner_steps!r}")
+        raise ValueError(f"inner_steps: expected at least 0, received {inner_steps!r}")
     if inner_steps and refeed.feedback != "state":
         raise ValueError(
-            f"expected feedback='state' with inner steps, received {refeed.feedback!r}"
+            f"feedback: expected 'state' with inner steps, received {refeed.feedback!r}"
         )
     if not 0 <= refeed.damping < 1 or not refeed.noise >= 0:
         raise ValueError(
-            "expected damping from 0 up to 1 and noise of at least 0, received "
-            f"damping={refeed.damping}, noise={refeed.noise}"
+            "damping, noise: expected damping of at least 0 and below 1 and noise of at least 0, "
+            f"received damping={refeed.damping}, noise={refeed.noise}"
         )
     if refeed.remat and any(branch.dropout is not None for branch in refeed.branches):
-        raise ValueError("expected layers without dropout: remat would draw other dropout")
+        raise ValueError("remat: expected layers without dropout, which would be drawn anew")
 
 
 def check_steps(steps, bptt_steps):
@@ -43,10 +45,10 @@ def check_steps(steps, bptt_steps):
         ValueError: fewer than one step, or more steps with gradient than steps.
     """
     if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"expected steps of at least 1, received {steps!r}")
+        raise ValueError(f"steps: expected at least 1, received {steps!r}")
     if not isinstance(bptt_steps, int) or not 0 <= bptt_steps <= steps:
         raise ValueError(
-            f"expected bptt_steps from 0 (all) to steps = {steps}, received {bptt_steps!r}"
+            f"bptt_steps: expected 0 (all) to steps = {steps}, received {bptt_steps!r}"
         )
 
 

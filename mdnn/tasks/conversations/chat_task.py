@@ -125,8 +125,9 @@ class ChatTask(TextTask):
     def format_metrics(self, metrics):
         lines = [
             f"{metrics['loss']:.4f} nats, {metrics['bits_per_character']:.4f} bits per character "
-            f"of the assistant's turns, as one guess among {math.exp(metrics['loss']):.1f} "
-            f"({metrics['characters']:,} characters)"
+            "of the assistant's turns: each character is guessed as well as one of "
+            f"{math.exp(metrics['loss']):.1f} equally likely ones ({metrics['characters']:,} "
+            "characters)"
         ]
         if "calls" in metrics:
             lines.append(

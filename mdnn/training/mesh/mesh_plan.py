@@ -55,7 +55,7 @@ def plan(config, mesh=None, memory=MEMORY, compile_step=True, seconds=COMPILE_SE
         config = dataclasses.replace(config, mesh=parse_mesh(mesh))
         check_mesh(config)
     if not memory > 0:
-        raise MdnnError(f"memory: expected 10^9 bytes above 0, received {memory}")
+        raise MdnnError(f"memory: expected gigabytes (10^9 bytes) above 0, received {memory}")
     counted = CountedCost(config)
     step = counted.step(config.mesh)
     compiled = {"reason": "not asked for"}
