@@ -39,7 +39,7 @@ def absolute(x):
     """Computes `|x|` elementwise.
 
     Args:
-        x: Tensor of any shape.
+        x: tensor of any shape.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -56,7 +56,7 @@ def melu(x):
     continuous at 0.
 
     Args:
-        x: Float tensor of any shape.
+        x: float tensor of any shape.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -74,13 +74,13 @@ def sort2(x):
     arXiv 1811.05381).
 
     Args:
-        x: Tensor `[..., n]` with `n` even and known.
+        x: tensor `[..., n]` with `n` even and known.
 
     Returns:
         Tensor of the shape and dtype of `x`.
 
     Raises:
-        ValueError: If `n` is odd or unknown. (`Partial(sort2, 1.0)` passes an odd last value on.)
+        ValueError: `n` is odd or unknown. (`Partial(sort2, 1.0)` passes an odd last value on.)
     """
     x = ops.convert_to_tensor(x)
     size = _last_size(x, "sort2")
@@ -107,10 +107,10 @@ class Partial:
 
     Args:
         activation: Any value that `get` accepts.
-        fraction: Float in `[0, 1]`, the activated share of the last axis.
+        fraction: float in `[0, 1]`, the activated share of the last axis.
 
     Raises:
-        ValueError: If `fraction` is outside `[0, 1]`, or the activation is unknown.
+        ValueError: `fraction` is outside `[0, 1]`, or the activation is unknown.
 
     Example:
 
@@ -193,7 +193,7 @@ def get(identifier):
         A callable from a tensor to a tensor of the same shape.
 
     Raises:
-        ValueError: If the activation is unknown; the message suggests the closest name.
+        ValueError: the activation is unknown; the message suggests the closest name.
     """
     if identifier is None:
         return keras.activations.linear
@@ -213,7 +213,7 @@ def serialize(activation):
     """Converts an activation to the simplest config that `get` accepts.
 
     Args:
-        activation: A callable, or any other value that `get` accepts.
+        activation: a callable, or any other value that `get` accepts.
 
     Returns:
         The activation's name, if it has one (`"melu"`, `"silu"`, `"partial(melu, 0.75)"`), else

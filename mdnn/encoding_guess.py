@@ -75,7 +75,7 @@ def likely_encoding(data):
         data: Bytes; the first 64 KiB are used.
 
     Returns:
-        String; `"binary"` for bytes that are probably not text; `None` if no encoding fits.
+        str; `"binary"` for bytes that are probably not text; `None` if no encoding fits.
     """
     data = bytes(data[:LOOKED_AT])
     for mark, encoding in _MARKS:

@@ -34,7 +34,7 @@ def as_path(path, name="path"):
 
     Args:
         path: a string or `os.PathLike`.
-        name: string, the name of the argument in errors.
+        name: str, the name of the argument in errors.
 
     Returns:
         `pathlib.Path`.
@@ -62,10 +62,10 @@ def path_argument(text):
     a path is taken as it is: spaces, `$`, `%`, quotes and any script.
 
     Args:
-        text: string, a path or a source such as `tfds:NAME`.
+        text: str, a path or a source such as `tfds:NAME`.
 
     Returns:
-        string.
+        str.
     """
     return os.path.expanduser(text)
 

@@ -114,7 +114,7 @@ def read_bytes(path, limit, name=None):
     Args:
         path: the file.
         limit: int, largest size in bytes.
-        name: string, the name of the file in errors; `None` for its path.
+        name: str, the name of the file in errors; `None` for its path.
 
     Raises:
         MdnnError: the file cannot be read, is no regular file, or is too large.

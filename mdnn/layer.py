@@ -43,8 +43,8 @@ def multidimensional_layer(
     """Builds the layer of April 2025, which mixes every axis in parallel or in sequence.
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
-        view: The argument `mode` of `LineageLayer`.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
+        view: the argument `mode` of `LineageLayer`.
         execution: `"parallel"` or `"sequential"`.
         sequential_order: `"ascending"` (first axis first) or `"descending"`.
         **weight_arguments: `initializer`, `regularizer` and `constraint` of every kernel, or
@@ -55,7 +55,7 @@ def multidimensional_layer(
         A `LineageLayer`.
 
     Raises:
-        ValueError: If an argument is invalid.
+        ValueError: an argument is invalid.
 
     Example:
 
@@ -76,16 +76,16 @@ def resizing_layer(shape, axis, output_shape, spatial_sharing):
     """Builds a layer that mixes and resizes one axis (April 2025).
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
-        axis: Integer, the axis to resize, as an index into `shape`.
-        output_shape: Integer, the new size of that axis.
-        spatial_sharing: Boolean, whether all positions of the other axes share one kernel.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
+        axis: int, the axis to resize, as an index into `shape`.
+        output_shape: int, the new size of that axis.
+        spatial_sharing: bool, whether all positions of the other axes share one kernel.
 
     Returns:
         A `LineageLayer`.
 
     Raises:
-        ValueError: If an argument is invalid.
+        ValueError: an argument is invalid.
     """
     positive_size("output_shape", output_shape)
     mode = "shared" if spatial_sharing else "separate"
@@ -108,14 +108,14 @@ def multidimensional_layer_shared(shape, use_bias=False):
     """Builds a sequence of shared dense passes, last axis first (April 2025).
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
-        use_bias: Boolean, whether each pass adds a bias of its axis's size, initially zero.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
+        use_bias: bool, whether each pass adds a bias of its axis's size, initially zero.
 
     Returns:
         A `LineageLayer`.
 
     Raises:
-        ValueError: If `shape` is invalid.
+        ValueError: `shape` is invalid.
     """
     return LineageLayer(shape, "shared", "sequential", "descending", use_bias=use_bias)
 
@@ -171,11 +171,11 @@ def MNN(  # noqa: N802
     """Builds the layer of June 2025, a `LineageLayer` with the initializer `LineageUniform`.
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
         backend: `"tf"`, `"tensorflow"` or `"keras"` for the backend that Keras runs on; `"jax"` if
             Keras runs on JAX.
         mode: As in `LineageLayer`.
-        execution_order: The argument `execution` of `LineageLayer`.
+        execution_order: the argument `execution` of `LineageLayer`.
         sequential_order: As in `LineageLayer`.
         single_axis: As in `LineageLayer`.
         axis_output: As in `LineageLayer`.
@@ -186,7 +186,7 @@ def MNN(  # noqa: N802
         A `LineageLayer`.
 
     Raises:
-        ValueError: If the backend is not supported, or an argument of `LineageLayer` is invalid.
+        ValueError: the backend is not supported, or an argument of `LineageLayer` is invalid.
     """
     supported = ("tf", "tensorflow", "keras", "jax")
     if backend not in supported:

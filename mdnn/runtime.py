@@ -77,7 +77,7 @@ def quiet_logger(name, level):
     The level of the logger and records of other threads are unchanged.
 
     Args:
-        name: string, the name of the logger.
+        name: str, the name of the logger.
         level: int, a level of the module `logging`.
     """
     logger, thread = logging.getLogger(name), threading.get_ident()

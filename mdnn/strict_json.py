@@ -23,7 +23,7 @@ def parse_json(text, where):
     """Parses a JSON text.
 
     Args:
-        text: string.
+        text: str.
         where: the name of the text in errors.
 
     Returns:
@@ -67,7 +67,7 @@ def check_nesting(text, where):
     """Refuses JSON that is nested deeper than `MAX_NESTING`.
 
     Args:
-        text: string; it need not be valid.
+        text: str; it need not be valid.
         where: the name of the text in errors.
 
     Raises:

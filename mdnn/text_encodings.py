@@ -18,11 +18,11 @@ def check_encoding(name, where="data.encoding"):
     """Returns an encoding's name as Python spells it.
 
     Args:
-        name: String, such as `"utf-8"`, `"cp1252"` or `"utf-16"`.
-        where: String, the name of the setting in errors.
+        name: str, such as `"utf-8"`, `"cp1252"` or `"utf-16"`.
+        where: str, the name of the setting in errors.
 
     Raises:
-        MdnnError: If Python has no such encoding of text files.
+        MdnnError: Python has no such encoding of text files.
     """
     try:
         info = codecs.lookup(name)
@@ -42,11 +42,11 @@ def decode_text(data, encoding, name):
 
     Args:
         data: Bytes.
-        encoding: String, see `check_encoding`.
-        name: String, the name of the file in errors.
+        encoding: str, see `check_encoding`.
+        name: str, the name of the file in errors.
 
     Raises:
-        MdnnError: If the bytes are not valid text in this encoding. The message names the byte,
+        MdnnError: the bytes are not valid text in this encoding. The message names the byte,
             its offset and the likely encoding of the file.
     """
     encoding = check_encoding(encoding)
@@ -74,12 +74,12 @@ def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
     """Returns the error for bytes that are not valid text in an encoding.
 
     Args:
-        name: String, the name of the file in the error.
+        name: str, the name of the file in the error.
         data: Bytes of the file, all or the first ones.
-        encoding: String.
-        offset: Integer, offset of the first invalid byte.
-        size: Integer, size of the whole file in bytes; `None` for the size of `data`.
-        key: String, the config key that sets the encoding; `None` if it is always UTF-8.
+        encoding: str.
+        offset: int, offset of the first invalid byte.
+        size: int, size of the whole file in bytes; `None` for the size of `data`.
+        key: str, the config key that sets the encoding; `None` if it is always UTF-8.
     """
     size = len(data) if size is None else size
     byte = f"byte 0x{data[offset]:02x}" if offset < len(data) else "a byte"

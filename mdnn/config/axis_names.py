@@ -63,7 +63,7 @@ def with_axis_names(config, always=False):
 
     Args:
         config: `mdnn.Config`.
-        always: boolean, whether to name them although `context.axes` is empty.
+        always: bool, whether to name them although `context.axes` is empty.
     """
     if not config.context.axes and not always:
         return config

@@ -36,7 +36,7 @@ def grown_config(config, changes, free=False):
     Args:
         config: `mdnn.Config`.
         changes: strings `KEY=VALUE`.
-        free: boolean, whether any key may change (`mdnn.grow`), not only those of `SETTABLE`.
+        free: bool, whether any key may change (`mdnn.grow`), not only those of `SETTABLE`.
 
     Raises:
         MdnnError: an unknown key, a value that is not allowed, or a key that may not change.

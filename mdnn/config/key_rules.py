@@ -100,7 +100,7 @@ def check_layer_keys(where, layer):
     """Refuses keys of a layer that belong to layers of another kind, or change nothing.
 
     Args:
-        where: string, the layer's name for error messages.
+        where: str, the layer's name for error messages.
         layer: `mdnn.config.network_tables.LayerTable`, or `FoldLayer`.
 
     Raises:
@@ -129,7 +129,7 @@ def check_chunks(where, layer, config):
     """Refuses a layer of chunks that the rest of a config does not allow.
 
     Args:
-        where: string, the layer's name for error messages.
+        where: str, the layer's name for error messages.
         layer: `mdnn.config.network_tables.LayerTable` of kind "chunks".
         config: `mdnn.Config`.
 

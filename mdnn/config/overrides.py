@@ -32,7 +32,7 @@ def set_key(schema, table, text):
     Args:
         schema: the dataclass of the whole table.
         table: dict of tables and lists, changed in place.
-        text: string `KEY=VALUE`.
+        text: str `KEY=VALUE`.
 
     Raises:
         MdnnError: no `KEY=VALUE`, or a key below a value.

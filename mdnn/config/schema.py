@@ -179,7 +179,7 @@ def without_other_words(schema, table, kind):
     Args:
         schema: a schema; without `variants` the table is returned unchanged.
         table: dict.
-        kind: string, the new value of the table's key `kind`.
+        kind: str, the new value of the table's key `kind`.
     """
     if not hasattr(schema, "variants") or kind not in schema.variants():
         return table

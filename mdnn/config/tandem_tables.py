@@ -45,7 +45,7 @@ def check_tandem(config, always_recurrent):
 
     Args:
         config: `mdnn.Config`.
-        always_recurrent: boolean, whether the config's task refeeds its networks.
+        always_recurrent: bool, whether the config's task refeeds its networks.
 
     Raises:
         MdnnError: names the first key that does not fit.

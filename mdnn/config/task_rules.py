@@ -65,17 +65,17 @@ class TaskRules:
         check: function of a config that raises `MdnnError` for incompatible keys.
         is_source: function of `data.source` that returns whether the source belongs to this task;
             other tasks refuse such a source.
-        has_end: boolean, whether an `end` token follows the answer.
-        has_mask: boolean, whether masked positions hold the modality `blank` (the mask token) if a
+        has_end: bool, whether an `end` token follows the answer.
+        has_mask: bool, whether masked positions hold the modality `blank` (the mask token) if a
             decoding mode with masks is trained; otherwise the task has its own empty symbol.
-        always_recurrent: boolean, whether the backbone is built for refeeding under every value
+        always_recurrent: bool, whether the backbone is built for refeeding under every value
             of `refeed.steps`.
         tables: dict from names of config tables to frozen dataclasses, the keys that this task
             brings (see `mdnn.config.schema.option` for limits). A new name is a further table,
             `config.NAME`; the name of a table of every config, such as `data`, needs a subclass of
             its schema with further fields. Configs of other tasks refuse these keys.
-        has_chunks: boolean, whether a context is one text, which layers of kind "chunks" may cut.
-        stops_examples: boolean, whether `refeed.step_schedule` stops whole examples; otherwise each
+        has_chunks: bool, whether a context is one text, which layers of kind "chunks" may cut.
+        stops_examples: bool, whether `refeed.step_schedule` stops whole examples; otherwise each
             position of a context stops alone.
 
     Example:

@@ -100,7 +100,7 @@ class Objectives:
 
     @property
     def whole(self):
-        """Boolean, true if a mode that sees the whole context is trained."""
+        """bool, true if a mode that sees the whole context is trained."""
         return self.parallel > 0 or self.masked_diffusion > 0
 
 

@@ -28,8 +28,8 @@ class Fingerprint:
     """Length and hash by which a source is recognized.
 
     Args:
-        length: Integer, bytes of all that was read.
-        hash: String, 32 hexadecimal digits.
+        length: int, bytes of all that was read.
+        hash: str, 32 hexadecimal digits.
     """
 
     length: int
@@ -43,10 +43,10 @@ def fingerprint(contents):
     them. Of a file of more than 64 KiB the two ends of 32 KiB are hashed, with its size.
 
     Args:
-        contents: Iterable of arrays, strings, bytes and `pathlib.Path`s of files.
+        contents: iterable of arrays, strings, bytes and `pathlib.Path`s of files.
 
     Raises:
-        MdnnError: If a file cannot be read.
+        MdnnError: a file cannot be read.
     """
     total, digest = 0, hashlib.blake2b(digest_size=16)
     for content in contents:
@@ -99,14 +99,14 @@ def source_change(folder, found):
     """Returns a line that says how a run's source changed, or `None`.
 
     Args:
-        folder: The run folder.
+        folder: the run folder.
         found: `Fingerprint` of the source as it is now, or `None`.
 
     Returns:
-        String; `None` if it is what it was, or the run folder does not say what it was.
+        str; `None` if it is what it was, or the run folder does not say what it was.
 
     Raises:
-        MdnnError: If the run folder's file says no fingerprint.
+        MdnnError: the run folder's file says no fingerprint.
     """
     path = Path(folder) / SOURCE
     if found is None or not path.exists():

@@ -26,10 +26,10 @@ def raw_bits(seed, step, number, stream):
     They come from Philox's raw stream, which numpy keeps the same between versions.
 
     Args:
-        seed: Integer.
-        step: Integer from 0.
-        number: Integer, or a tuple of integers: the shape.
-        stream: Integer, what they are for: one of this module's constants.
+        seed: int.
+        step: int from 0.
+        number: int, or a tuple of ints: the shape.
+        stream: int, what they are for: one of this module's constants.
 
     Returns:
         uint64 of the shape.

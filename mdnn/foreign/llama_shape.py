@@ -22,7 +22,7 @@ class LlamaShape:
         heads, kv_heads: ints, attention heads, and heads of keys and values.
         context: int, positions that it was trained with.
         rotary_base, epsilon: floats.
-        tied: boolean, whether the embedding is also the head.
+        tied: bool, whether the embedding is also the head.
     """
 
     vocabulary: int

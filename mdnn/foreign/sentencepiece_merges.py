@@ -15,7 +15,7 @@ def sentencepiece_json(tokens, scores, space_before=True):
     Args:
         tokens: list of distinct strings, spaces written as U+2581; `<0x00>` to `<0xFF>` are bytes.
         scores: list of numbers, one per token.
-        space_before: boolean, whether a space is put before each text.
+        space_before: bool, whether a space is put before each text.
     """
     numbers = {token: number for number, token in enumerate(tokens)}
     merges = []

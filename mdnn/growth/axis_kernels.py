@@ -17,13 +17,13 @@ class Surroundings:
     """The facts on which the growth of a mixing layer depends.
 
     Args:
-        where: string, the layer, for errors.
+        where: str, the layer, for errors.
         grid: `GridChange` of its input.
         channels: the channel map of its input.
         width: int, old number of channels.
-        silent: boolean, whether new channels hold zeros (see `channel_matrix`).
+        silent: bool, whether new channels hold zeros (see `channel_matrix`).
         modes: the values of `causal` that the network is called with, a set of booleans.
-        exact: boolean, whether a change of the scores at old positions is refused.
+        exact: bool, whether a change of the scores at old positions is refused.
     """
 
     where: str

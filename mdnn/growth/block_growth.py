@@ -25,7 +25,7 @@ def grow_block(old, new, stream, where):
     Args:
         old, new: blocks of the same name.
         stream: `Stream`.
-        where: string, the config key of the block's layer, for errors.
+        where: str, the config key of the block's layer, for errors.
 
     Returns:
         Dict from the ids of the new variables to `Origin`s.
@@ -127,7 +127,7 @@ def grow_blocks(old, new, stream, where):
     Args:
         old, new: lists of blocks named `block_<number>_<label>`.
         stream: `Stream`.
-        where: string, the config key of the layers, for errors.
+        where: str, the config key of the layers, for errors.
     """
     known = {block.name: block for block in old}
     if missing := [name for name in known if name not in {block.name for block in new}]:

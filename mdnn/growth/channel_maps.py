@@ -59,7 +59,7 @@ class Activated:
 
     Args:
         function: the activation.
-        name: string, its name.
+        name: str, its name.
     """
 
     function: object
@@ -104,7 +104,7 @@ class Fixed:
     """Channels keep their numbers.
 
     Args:
-        reason: string, why.
+        reason: str, why.
     """
 
     reason: str
@@ -131,7 +131,7 @@ def channel_map(old, new, rules, where):
     Args:
         old, new: int, widths.
         rules: list of `Groups`, `Activated` and `Fixed`.
-        where: string, what is widened, for errors.
+        where: str, what is widened, for errors.
 
     Raises:
         MdnnError: narrower than before, or no map keeps to the rules.

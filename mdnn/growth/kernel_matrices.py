@@ -17,7 +17,7 @@ def longer_matrix(old, new, old_shift=False, new_shift=False):
 
     Args:
         old, new: int, sizes of the axis.
-        old_shift, new_shift: boolean, whether the kernel holds one entry per distance.
+        old_shift, new_shift: bool, whether the kernel holds one entry per distance.
 
     Returns:
         int64 `[new, new]`, or `[2 * new - 1]` with `new_shift`: flat indices into the old kernel,
@@ -47,7 +47,7 @@ def channel_matrix(source, width, silent):
     Args:
         source: the channel map (see `mdnn.growth.channel_maps`).
         width: int, old number of channels.
-        silent: boolean; `True`: new channels hold zeros, so that nothing old may reach them, and
+        silent: bool; `True`: new channels hold zeros, so that nothing old may reach them, and
             what they reach is free; `False`: new channels are read by nobody behind the kernel, so
             that they may reach nothing old.
 

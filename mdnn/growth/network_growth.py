@@ -32,7 +32,7 @@ def network_origins(old, new, exact=True):
 
     Args:
         old, new: `mdnn.models.network.Network`, the new one with its initial weights.
-        exact: boolean; `False` (for `mdnn.growth.narrowing`) also describes changes of the grid
+        exact: bool; `False` (for `mdnn.growth.narrowing`) also describes changes of the grid
             after which the scores would differ.
 
     Returns:

@@ -19,7 +19,7 @@ def added_block(block, known, grow, where):
         block: the new block, `block_<number>_<label>`.
         known: dict from names to the old blocks.
         grow: function of an old and a new block that returns the origins of the new one's weights.
-        where: string, the config key of its layer, for errors.
+        where: str, the config key of its layer, for errors.
 
     Returns:
         Dict from the ids of its variables to `mdnn.growth.origins.Origin`s.

@@ -39,7 +39,7 @@ class Origin:
             `None` for the larger network's initial values.
         factor: float, by which old values are multiplied.
         parts: int, number of new weights among which the gradient of an old one is divided.
-        fresh_state: boolean, whether the optimizer's state begins anew although values are copied.
+        fresh_state: bool, whether the optimizer's state begins anew although values are copied.
     """
 
     source: Any

@@ -58,7 +58,7 @@ def weight_slices(small, large, exact=True):
 
     Args:
         small, large: `mdnn.models.network.Network`.
-        exact: boolean; `False` also takes weights out where `mdnn grow` could not put them back
+        exact: bool; `False` also takes weights out where `mdnn grow` could not put them back
             so that the scores stay the same.
 
     Returns:

@@ -108,8 +108,8 @@ def grow_dense(old, new, rows, columns, silent_rows=False, silent_columns=False)
     Args:
         old, new: built dense layers.
         rows, columns: maps of its inputs and outputs; `None`: unchanged.
-        silent_rows: boolean, whether the weights of new inputs are zero.
-        silent_columns: boolean, whether the weights of new outputs are zero.
+        silent_rows: bool, whether the weights of new inputs are zero.
+        silent_columns: bool, whether the weights of new outputs are zero.
     """
     initial = np.asarray(new.kernel)
 

@@ -33,7 +33,7 @@ class Identity:
         arrays: dict from names to float32 arrays: `BLOCK.offset` and `BLOCK.gain`, or
             `BLOCK.DENSE.a` and `BLOCK.DENSE.b`; perhaps `slots` `[slots, width]`, the vectors of
             the first positions of a context.
-        network: string, the fingerprint of its network.
+        network: str, the fingerprint of its network.
         about: dict of what is known of its training: `source`, `steps`, `loss_before`, `loss`.
     """
 

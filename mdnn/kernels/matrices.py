@@ -28,9 +28,9 @@ class Codes:
         bits: int, 8 or 4.
         offset: float, subtracted from codes of 4 bits.
         minima: the same for the values added to the products, or `None`.
-        turned: boolean, whether the weight `[inputs, outputs]` is the transpose of the codes:
+        turned: bool, whether the weight `[inputs, outputs]` is the transpose of the codes:
             groups are then of inputs, otherwise of outputs.
-        paired: boolean, see `codes`.
+        paired: bool, see `codes`.
     """
 
     codes: np.ndarray

@@ -14,15 +14,15 @@ def normalize_axis(axis, ndim, name="axis"):
     """Converts one axis of a `[batch, d1, ..., dn]` array to its non-negative number.
 
     Args:
-        axis: Integer, an axis of the array other than the batch; negative from the end.
-        ndim: Integer, the number of axes of the array, including the batch.
-        name: String, the argument's name in error messages.
+        axis: int, an axis of the array other than the batch; negative from the end.
+        ndim: int, the number of axes of the array, including the batch.
+        name: str, the argument's name in error messages.
 
     Returns:
         An int in `1 .. ndim - 1`.
 
     Raises:
-        ValueError: If `axis` is not an integer, is out of range or is the batch axis.
+        ValueError: `axis` is not an integer, is out of range or is the batch axis.
     """
     try:
         if isinstance(axis, bool):
@@ -48,15 +48,15 @@ def normalize_axes(axes, ndim, name="axes"):
     """Converts axes of a `[batch, d1, ..., dn]` array to a tuple of non-negative numbers.
 
     Args:
-        axes: Integer, or iterable of integers in any order, or `None` for all but the batch.
-        ndim: Integer, the number of axes of the array, including the batch.
-        name: String, the argument's name in error messages.
+        axes: int, or iterable of integers in any order, or `None` for all but the batch.
+        ndim: int, the number of axes of the array, including the batch.
+        name: str, the argument's name in error messages.
 
     Returns:
         A tuple of ints in `1 .. ndim - 1`, in the order of `axes`.
 
     Raises:
-        ValueError: If an axis is not an integer, out of range, the batch axis or repeated.
+        ValueError: an axis is not an integer, out of range, the batch axis or repeated.
     """
     if axes is None:
         return tuple(range(1, ndim))
@@ -75,7 +75,7 @@ def check_axes(axes):
     """Validates `axes` and returns it as `None`, an int or a list of ints.
 
     Raises:
-        ValueError: If `axes` has another type.
+        ValueError: `axes` has another type.
     """
     if axes is None:
         return None
@@ -97,14 +97,14 @@ def check_sharing(sharing):
     """Validates `sharing` and returns it in a form that JSON can hold.
 
     Args:
-        sharing: A word of `SHARING`; a sequence of integers: the axes over which kernels differ;
+        sharing: a word of `SHARING`; a sequence of integers: the axes over which kernels differ;
             or a sequence of one such word or sequence per named axis.
 
     Returns:
         A string, a list of ints, or a list of strings and lists of ints.
 
     Raises:
-        ValueError: If `sharing` has another form.
+        ValueError: `sharing` has another form.
     """
     if isinstance(sharing, str) and sharing in SHARING:
         return sharing
@@ -124,16 +124,16 @@ def sharing_by_axis(sharing, axes, ndim):
     """Maps each named axis to the axes over which its kernels differ.
 
     Args:
-        sharing: The result of `check_sharing`.
-        axes: Tuple of ints, the named axes, non-negative.
-        ndim: Integer, the input's number of axes, including the batch.
+        sharing: the result of `check_sharing`.
+        axes: tuple of ints, the named axes, non-negative.
+        ndim: int, the input's number of axes, including the batch.
 
     Returns:
         A dict from each named axis to `"tied"` or to an increasing tuple of the other axes over
         which its kernels differ.
 
     Raises:
-        ValueError: If there is not one entry per axis, or an axis is invalid.
+        ValueError: there is not one entry per axis, or an axis is invalid.
     """
     one_for_all = isinstance(sharing, str) or is_axes(sharing)
     entries = [sharing] * len(axes) if one_for_all else sharing
@@ -177,8 +177,8 @@ def check_window(window, local):
     """Validates `window` and returns it as `None`, an int or a list of ints.
 
     Args:
-        window: Integer, sequence of integers or `None`.
-        local: Boolean, whether the wiring includes `"local"`.
+        window: int, sequence of integers or `None`.
+        local: bool, whether the wiring includes `"local"`.
     """
     _check_word("window", window, "local", local)
     windows = window if isinstance(window, (list, tuple)) else [window]
@@ -194,9 +194,9 @@ def check_random(density, seed, random):
     """Validates and returns `density` and `seed`.
 
     Args:
-        density: Float in 0 .. 1, or `None`.
-        seed: Integer in `0 .. 2**32 - 1`, or `None`.
-        random: Boolean, whether the wiring includes `"random"`.
+        density: float in 0 .. 1, or `None`.
+        seed: int in `0 .. 2**32 - 1`, or `None`.
+        random: bool, whether the wiring includes `"random"`.
     """
     _check_word("density", density, "random", random)
     _check_word("seed", seed, "random", random)
@@ -217,7 +217,7 @@ def check_units(units):
     """Validates `units` and returns it as `None`, an int, a list, or a dict with string keys.
 
     Raises:
-        ValueError: If a size is not a positive integer or a key is not an integer.
+        ValueError: a size is not a positive integer or a key is not an integer.
     """
     if units is None:
         return None
@@ -237,15 +237,15 @@ def units_by_axis(units, axes, ndim):
     """Maps each resized axis to its output size.
 
     Args:
-        units: The result of `check_units`.
-        axes: Tuple of ints, the named axes, non-negative.
-        ndim: Integer, the input's number of axes, including the batch.
+        units: the result of `check_units`.
+        axes: tuple of ints, the named axes, non-negative.
+        ndim: int, the input's number of axes, including the batch.
 
     Returns:
         A dict from axes in `axes` to sizes; axes that keep their size are missing.
 
     Raises:
-        ValueError: If `units` does not match the named axes.
+        ValueError: `units` does not match the named axes.
     """
     if units is None:
         return {}
@@ -276,12 +276,12 @@ def axis_before_channels(axis, shape, name):
     """Returns an axis as a non-negative number; refuses the last one, which holds the channels.
 
     Args:
-        axis: Integer, an axis of the input.
-        shape: Tuple, the input's shape.
-        name: String, the layer's name, for errors.
+        axis: int, an axis of the input.
+        shape: tuple, the input's shape.
+        name: str, the layer's name, for errors.
 
     Raises:
-        ValueError: If the axis is out of range or the last one.
+        ValueError: the axis is out of range or the last one.
     """
     number = normalize_axis(axis, len(shape), "axis")
     if number == len(shape) - 1:

@@ -14,13 +14,13 @@ class AxisDense(MultidimDense):
     `keras.layers.Dense`, which also supports quantization.
 
     Args:
-        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
+        axis: int, the axis to mix; the batch is axis 0, negative axes count from the end.
         units: Positive integer, the axis's output size.
-        use_bias: Boolean, whether to add a bias `[units]`.
+        use_bias: bool, whether to add a bias `[units]`.
         activation: Any value that `mdnn.activations.get` accepts.
-        kernel_initializer: Initializer for the kernel `[n_in, units]`; `None` for a normal
+        kernel_initializer: initializer for the kernel `[n_in, units]`; `None` for a normal
             distribution with variance `1 / n_in`.
-        bias_initializer: Initializer for the bias.
+        bias_initializer: initializer for the bias.
         kernel_regularizer: Regularizer for the kernel.
         bias_regularizer: Regularizer for the bias.
         kernel_constraint: Constraint for the kernel.
@@ -33,7 +33,7 @@ class AxisDense(MultidimDense):
         The input's, with `units` at `axis`.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
 
     Example:
 

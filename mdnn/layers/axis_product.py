@@ -23,11 +23,11 @@ def batch_goes_last(shape, plan):
     16 x 16 x 16 x 16 at batch 64; 1.3 ms became 2.4 ms on 128 x 128 at batch 8).
 
     Args:
-        shape: Tuple, the input's shape; a batch of unknown size is not moved.
+        shape: tuple, the input's shape; a batch of unknown size is not moved.
         plan: `Plan`.
 
     Returns:
-        Boolean.
+        bool.
     """
     if _divided_axis() is not None:
         return False
@@ -55,9 +55,9 @@ def axis_product(x, kernel, axis, over=()):
     position on the axes in `over`.
 
     Args:
-        x: Tensor of any rank.
-        kernel: Tensor `[sizes of the axes in over..., n_in, n_out]`, of x's dtype.
-        axis: Integer, the axis to mix.
+        x: tensor of any rank.
+        kernel: tensor `[sizes of the axes in over..., n_in, n_out]`, of x's dtype.
+        axis: int, the axis to mix.
         over: Increasing tuple of the other axes over which the kernel differs.
 
     Returns:
@@ -110,10 +110,10 @@ class DividedAxis:
     all-to-all exchanges, as in a distributed Fourier transform.
 
     Args:
-        axis: Integer, the divided axis.
-        shares: Integer, the number of shares.
-        batch: Integer, the number of shares of the first axis, the batch.
-        place: Function `(x, axis)` that returns `x` with that axis divided, inside a traced
+        axis: int, the divided axis.
+        shares: int, the number of shares.
+        batch: int, the number of shares of the first axis, the batch.
+        place: function `(x, axis)` that returns `x` with that axis divided, inside a traced
             function.
     """
 
@@ -126,12 +126,12 @@ class DividedAxis:
         An axis over which the kernel differs comes first: its devices need only their kernels.
 
         Args:
-            shape: Tuple, the array's shape.
-            axis: Integer, the divided axis.
-            over: Tuple of ints, see `axis_product`.
+            shape: tuple, the array's shape.
+            axis: int, the divided axis.
+            over: tuple of ints, see `axis_product`.
 
         Returns:
-            Integer; `None` if the shares divide no other axis.
+            int; `None` if the shares divide no other axis.
         """
         others = [*over, *(a for a in range(1, len(shape)) if a not in over)]
         fits = (a for a in others if a not in (0, axis) and not (shape[a] or 1) % self.shares)
@@ -182,8 +182,8 @@ def from_devices(x, positions):
     """Returns values of positions in the layout of `by_device` as `[batch, positions]`.
 
     Args:
-        x: Tensor `[devices, positions of a device]` inside `dividing`; else `[batch, positions]`.
-        positions: Integer, positions of a context.
+        x: tensor `[devices, positions of a device]` inside `dividing`; else `[batch, positions]`.
+        positions: int, positions of a context.
     """
     divided = _divided_axis()
     if divided is None:

@@ -23,14 +23,14 @@ class DecodingStep:
     step lists the value of each class in `values` instead.
 
     Args:
-        name: String, the name of the step, also used in weight names.
-        column: String, the name of a token's column.
-        divisor: Integer, the value of class 1.
-        classes: Integer, number of classes.
-        kinds: Names of the modalities that have this step; `None` for all.
-        given: Names of the steps whose classes this one is conditioned on.
-        joined: Integer, number of byte columns read as one number, most significant first.
-        most: Integer, maximum value; larger values, which other modalities may have in this
+        name: str, the name of the step, also used in weight names.
+        column: str, the name of a token's column.
+        divisor: int, the value of class 1.
+        classes: int, number of classes.
+        kinds: names of the modalities that have this step; `None` for all.
+        given: names of the steps whose classes this one is conditioned on.
+        joined: int, number of byte columns read as one number, most significant first.
+        most: int, maximum value; larger values, which other modalities may have in this
             column, are clipped.
         values: Values of the column, one per class; `None` to use the divisor.
     """
@@ -80,7 +80,7 @@ class DecodingStep:
         """Adds the value of a class to a token's columns, in place.
 
         Args:
-            row: Dict from column name to int32 tensor `[...]`; columns start as zeros.
+            row: dict from column name to int32 tensor `[...]`; columns start as zeros.
             answer: int32 `[...]`, the classes.
         """
         if self.values is not None:
@@ -107,7 +107,7 @@ def check_modalities(names):
     """Validates names of modalities and returns them as a list.
 
     Raises:
-        ValueError: If there is no name, or one is unknown, repeated or padding.
+        ValueError: there is no name, or one is unknown, repeated or padding.
     """
     names = [modality(name).name for name in names]
     if not names or len(set(names)) < len(names) or "padding" in names:
@@ -119,7 +119,7 @@ def check_table(table):
     """Validates and returns the name of a table form.
 
     Raises:
-        ValueError: If it is not in `TABLES`.
+        ValueError: it is not in `TABLES`.
     """
     if table not in TABLES:
         raise ValueError(f"table: expected 'bytes', 'full' or 'bits', received {table!r}")
@@ -135,19 +135,19 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6, s
     probabilities of its steps.
 
     Args:
-        modalities: Names of modalities; the modality step has one class for each, in this order.
+        modalities: names of modalities; the modality step has one class for each, in this order.
         table: `"bytes"`; `"full"`: one step per code point and one per sample, as in the paper;
             `"bits"`: one step of two classes per bit, the same for all modalities.
-        places: Boolean, whether coordinates are predicted.
-        base: Integer, base of the coordinates' digits.
-        digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
-        subwords: Integer, size of the vocabulary of subwords, one step of so many classes.
+        places: bool, whether coordinates are predicted.
+        base: int, base of the coordinates' digits.
+        digits: int, number of digits; coordinates are predicted modulo `base ** digits`.
+        subwords: int, size of the vocabulary of subwords, one step of so many classes.
 
     Returns:
         List of `DecodingStep`.
 
     Raises:
-        ValueError: If `table` is unknown.
+        ValueError: `table` is unknown.
     """
     check_table(table)
     if table == "bits":
@@ -169,7 +169,7 @@ def whole_size(name, table, subwords):
     Args:
         name: Name of the modality.
         table: See `decoding_steps`.
-        subwords: Integer, size of the vocabulary of subwords.
+        subwords: int, size of the vocabulary of subwords.
     """
     if modality(name).sized_by_vocabulary:
         return subwords
@@ -215,8 +215,8 @@ def bit_channels(places=False, items=False, base=32, digits=6):
     """Maps channels to bits of a token, highest bit first.
 
     Args:
-        places: Boolean, whether the bits of the three coordinates follow those of the bytes.
-        items: Boolean, whether the bits of the item number come last.
+        places: bool, whether the bits of the three coordinates follow those of the bytes.
+        items: bool, whether the bits of the item number come last.
         base, digits: Integers as in `decoding_steps`; they set the bits per coordinate.
 
     Returns:
@@ -233,7 +233,7 @@ def token_bits(tokens, channels):
     """Returns the bits of tokens `[..., 8]`, integers `[..., len(channels)]` of 0 and 1.
 
     Args:
-        tokens: Integer tensor.
+        tokens: int tensor.
         channels: See `bit_channels`.
     """
     return ops.stack([column(tokens, name) // 2**bit % 2 for name, bit in channels], axis=-1)
@@ -245,8 +245,8 @@ def bit_scores(step, hidden, channels):
     Bits are independent, so the softmax of the sums is the product of the bits' probabilities.
 
     Args:
-        step: A `DecodingStep` whose numbers are bits of one column.
-        hidden: Float tensor `[..., width]`, whose first channels are the scores of the bits.
+        step: a `DecodingStep` whose numbers are bits of one column.
+        hidden: float tensor `[..., width]`, whose first channels are the scores of the bits.
         channels: See `bit_channels`.
 
     Returns:

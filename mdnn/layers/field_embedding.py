@@ -16,18 +16,18 @@ class FieldEmbedding(RuledLayer):
     layer is equivariant to permutations of the symbols.
 
     Args:
-        width: Integer, channels of a field's vector.
-        fields: Integer, number of candidate symbols per position.
-        embeddings_initializer: Initializer of the three vectors.
+        width: int, channels of a field's vector.
+        fields: int, number of candidate symbols per position.
+        embeddings_initializer: initializer of the three vectors.
 
     Input shape:
-        Integer tensor `[batch, positions, 8]`, tokens of the modality `symbol`.
+        int tensor `[batch, positions, 8]`, tokens of the modality `symbol`.
 
     Output shape:
         `[batch, fields * positions, width]`, positions fastest, in the layer's compute dtype.
 
     Raises:
-        ValueError: If the last axis of the input does not have size 8.
+        ValueError: the last axis of the input does not have size 8.
     """
 
     def __init__(self, width, fields, embeddings_initializer=None, **kwargs):

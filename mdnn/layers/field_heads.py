@@ -15,7 +15,7 @@ class FieldHeads(RuledLayer):
     """Scores symbol `f + 1` by a dense layer on field `f`, shared by all fields.
 
     Args:
-        fields: Integer, as in `mdnn.layers.FieldEmbedding`.
+        fields: int, as in `mdnn.layers.FieldEmbedding`.
 
     Input shape:
         `[batch, fields * positions, width]`, and optionally `targets`, which are ignored: a symbol

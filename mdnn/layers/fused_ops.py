@@ -13,8 +13,8 @@ def sparse_cross_entropy(scores, answers):
     it takes 1.0 ms on one core, TensorFlow's 1.9 ms.
 
     Args:
-        scores: Tensor `[..., classes]`.
-        answers: Integer tensor `[...]`, each in `0 .. classes - 1`.
+        scores: tensor `[..., classes]`.
+        answers: int tensor `[...]`, each in `0 .. classes - 1`.
 
     Returns:
         Tensor `[...]` of the scores' dtype.

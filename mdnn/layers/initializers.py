@@ -21,7 +21,7 @@ class OrderedRows(keras.initializers.Initializer):
     `cos(pi f x)` and `sin(pi f x)` for `f` = 1, 2, 4, ..., with amplitude `1 / sqrt(f)`.
 
     Args:
-        stddev: Float, root mean square of the values; larger than in other tables, because
+        stddev: float, root mean square of the values; larger than in other tables, because
             neighbouring rows differ by a small fraction of it.
         seed: As in Keras' `RandomNormal`.
     """
@@ -54,7 +54,7 @@ class ZeroFirstRow(keras.initializers.Initializer):
     """Initializes a table as another initializer does, but for its first row, which is zero.
 
     Args:
-        rows: Initializer of the other rows, or its config.
+        rows: initializer of the other rows, or its config.
         seed: As in Keras' initializers; `None` for that of `rows`.
     """
 
@@ -100,7 +100,7 @@ def initializer_copy(initializer, index):
 
     Args:
         initializer: `keras.initializers.Initializer` or callable.
-        index: Integer from 0.
+        index: int from 0.
 
     Returns:
         A new initializer, with `index` added to an integer seed. Plain callables and initializers

@@ -10,10 +10,10 @@ class KernelLayer(RuledLayer):
     """Keeps the options of kernels, biases and activation, as `keras.layers.Dense` names them.
 
     Args:
-        use_bias: Boolean.
+        use_bias: bool.
         activation: Any value that `mdnn.activations.get` accepts.
-        kernel_initializer: Initializer, or `None` for the layer's own.
-        bias_initializer: Initializer.
+        kernel_initializer: initializer, or `None` for the layer's own.
+        bias_initializer: initializer.
         kernel_regularizer: Regularizer.
         bias_regularizer: Regularizer.
         kernel_constraint: Constraint.

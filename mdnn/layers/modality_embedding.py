@@ -30,39 +30,39 @@ class ModalityEmbedding(RuledLayer):
     of 1,114,112). Padding becomes zeros, as in the paper.
 
     Args:
-        width: Integer, channels of a position's vector.
-        modalities: Names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
+        width: int, channels of a position's vector.
+        modalities: names of the modalities that may appear (see `mdnn.tokens.MODALITIES`),
             including `"blank"` and `"end"` if mask and end tokens appear.
         table: `"bytes"`; `"full"` for the paper's tables, with one row per code point and one per
             16-bit sample; `"bits"` for no tables: the bits of the token as -1 or 1 (4 of the
             modality, 24 of the bytes, then coordinates and item, highest bit first; see
             `mdnn.layers.decoding_steps.bit_channels`), followed by zeros.
-        places: Boolean, whether to add a table of the digits of each coordinate.
-        items: Boolean, whether to add a table of the digits of the item number.
-        base: Integer, base of the digits of coordinates and item numbers.
-        digits: Integer, number of digits; `base ** digits` coordinates are distinct.
+        places: bool, whether to add a table of the digits of each coordinate.
+        items: bool, whether to add a table of the digits of the item number.
+        base: int, base of the digits of coordinates and item numbers.
+        digits: int, number of digits; `base ** digits` coordinates are distinct.
         start: `"random"`, or `"ordered"`: tables of pixels and sounds start as smooth functions of
             the byte (`mdnn.layers.initializers.OrderedRows`), so that similar bytes have similar
             vectors.
-        sizes: Dict from names of modalities to the channels of their tables, which a dense layer
+        sizes: dict from names of modalities to the channels of their tables, which a dense layer
             per modality (a kernel without bias) brings to `width`; tables of other modalities
             have `width` channels.
         letters: For the modality `"word"`: list with the code points of each word, padded with -1
             to one length. A word is embedded as the sum of its own row, the rows of its letters
             and the rows of the letters' positions in the word, as in the paper.
-        embeddings_initializer: Initializer of the other tables.
-        subwords: Integer, size of the vocabulary of the modality `"subword"`; 0 without it.
+        embeddings_initializer: initializer of the other tables.
+        subwords: int, size of the vocabulary of the modality `"subword"`; 0 without it.
 
     Input shape:
-        Integer tensor of tokens `[batch, positions, 8]` (features: `mdnn.tokens.TOKEN_FEATURES`).
+        int tensor of tokens `[batch, positions, 8]` (features: `mdnn.tokens.TOKEN_FEATURES`).
 
     Output shape:
         `[batch, positions, width]`, in the layer's compute dtype.
 
     Raises:
-        ValueError: If `modalities`, `table` or `start` is unknown; if only one of the modality
-            `"word"` and `letters` is present; if the last axis of the input does not have size 8;
-            with `"bits"`, for the modality `"word"` or fewer channels than bits.
+        ValueError: `modalities`, `table` or `start` is unknown; only one of the modality
+            `"word"` and `letters` is present; the last axis of the input does not have size 8;
+            with `"bits"`, the modality `"word"` or fewer channels than bits.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class ModalityEmbedding(RuledLayer):
         """Brings embeddings of a modality to the stream's width.
 
         Args:
-            name: String, the modality; `None` for tables that belong to none.
+            name: str, the modality; `None` for tables that belong to none.
             rows: `[..., size]`, sums of rows of its tables.
 
         Returns:

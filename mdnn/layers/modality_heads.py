@@ -31,18 +31,18 @@ class ModalityHeads(RuledLayer):
     in the same way.
 
     Args:
-        modalities: Names of the modalities to predict, including `"end"` if end tokens are
+        modalities: names of the modalities to predict, including `"end"` if end tokens are
             predicted.
         table: `"bytes"`; `"full"` for the paper's heads, with one class per code point and per
             16-bit sample; `"bits"` for no heads: the first channels are the scores of the token's
             bits, in the order of `ModalityEmbedding`.
-        places: Boolean, whether to predict coordinates.
-        base: Integer, base of the coordinates' digits.
-        digits: Integer, number of digits; coordinates are predicted modulo `base ** digits`.
-        subwords: Integer, size of the vocabulary of subwords.
-        tied: Boolean, whether the head of subwords is the embedding's table, given by `tie`.
-        kernel_initializer: Initializer of the heads.
-        gate_initializer: Initializer of the rows that condition a step on earlier steps.
+        places: bool, whether to predict coordinates.
+        base: int, base of the coordinates' digits.
+        digits: int, number of digits; coordinates are predicted modulo `base ** digits`.
+        subwords: int, size of the vocabulary of subwords.
+        tied: bool, whether the head of subwords is the embedding's table, given by `tie`.
+        kernel_initializer: initializer of the heads.
+        gate_initializer: initializer of the rows that condition a step on earlier steps.
 
     Input shape:
         `[batch, positions, width]`, and optionally `targets`: integer tokens
@@ -55,7 +55,7 @@ class ModalityHeads(RuledLayer):
         without `targets`, on the most likely classes of earlier steps.
 
     Raises:
-        ValueError: If `modalities` or `table` is unknown, `"blank"` (never a prediction) is
+        ValueError: `modalities` or `table` is unknown, `"blank"` (never a prediction) is
             included, there is no decoding step, or, with `"bits"`, the width is less than the
             number of bits.
     """
@@ -195,10 +195,10 @@ class ModalityHeads(RuledLayer):
         """Computes the negative log-likelihood of tokens of one modality.
 
         Args:
-            name: String, the modality.
-            hidden: Float tensor `[n, width]`.
+            name: str, the modality.
+            hidden: float tensor `[n, width]`.
             targets: int32 `[n, 8]`, tokens of this modality.
-            step_weights: Dict from groups of steps to loss weights (see
+            step_weights: dict from groups of steps to loss weights (see
                 `mdnn.models.loss.token_nll`); `None` for weight 1.
 
         Returns:
@@ -219,13 +219,13 @@ class ModalityHeads(RuledLayer):
         """Samples tokens step by step.
 
         Args:
-            hidden: Float tensor `[..., width]`.
-            choose: Function `(scores [..., classes], step number) -> integers [...]`. Steps of
+            hidden: float tensor `[..., width]`.
+            choose: function `(scores [..., classes], step number) -> integers [...]`. Steps of
                 different modalities share numbers, since only one modality's steps apply.
-            allowed: Boolean `[..., number of modalities]`, broadcast, in the order of
+            allowed: bool `[..., number of modalities]`, broadcast, in the order of
                 `modalities`: scores of the other modalities become -1e9. `None` for all; ignored
                 if there is only one modality.
-            kinds: Names of the modalities that may be predicted; the steps of others are not
+            kinds: names of the modalities that may be predicted; the steps of others are not
                 computed. `None` for all.
 
         Returns:

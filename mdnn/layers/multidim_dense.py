@@ -43,7 +43,7 @@ class MultidimDense(KernelLayer):
     are stored as full matrices: with `causal=False` the layer uses all of their entries.
 
     Args:
-        axes: Integer or sequence of integers, the axes to mix; the batch is axis 0, negative axes
+        axes: int or sequence of integers, the axes to mix; the batch is axis 0, negative axes
             count from the end. `None` for all but the batch. Causal wiring requires increasing
             axes.
         sharing: `"shared"` (one kernel per axis), `"separate"` (one kernel per axis and position
@@ -69,28 +69,28 @@ class MultidimDense(KernelLayer):
             the other terms at `causal=False`, and `"none"` always removes the last term's; passes
             along faster axes keep theirs. In sequential causal execution with `"none"`, positions
             that are first on the last axis receive no input.
-        use_bias: Boolean, whether to add a bias. It has the output's sizes on the named axes and
+        use_bias: bool, whether to add a bias. It has the output's sizes on the named axes and
             on the axes over which a kernel differs, and is shared along the other axes: with
             `"separate"`, one number per position.
         activation: Any value that `mdnn.activations.get` accepts; applied once, to the sum or to
             the last pass.
-        kernel_initializer: Initializer, called once per kernel with its stored shape; an integer
+        kernel_initializer: initializer, called once per kernel with its stored shape; an integer
             seed is increased by one for every further kernel. `None` for a normal distribution
             with variance `1 / fan_in`, where `fan_in` is the mean number of live inputs per
             output, divided by the number of added terms (in a term of several passes, at the last
             pass), so that outputs start about as large as inputs.
-        bias_initializer: Initializer for the bias.
+        bias_initializer: initializer for the bias.
         kernel_regularizer: Regularizer for every kernel.
         bias_regularizer: Regularizer for the bias.
         kernel_constraint: Constraint for every kernel.
         bias_constraint: Constraint for the bias.
-        window: Integer, or one per named axis, with local wiring.
-        density: Float in 0 .. 1, with random wiring.
-        seed: Integer in `0 .. 2**32 - 1`, with random wiring.
+        window: int, or one per named axis, with local wiring.
+        density: float in 0 .. 1, with random wiring.
+        seed: int in `0 .. 2**32 - 1`, with random wiring.
 
     Call arguments:
         x: Tensor `[batch, d1, ..., dn]`.
-        causal: Boolean or `None`. With causal wiring `False` uses the whole kernels; `None`
+        causal: bool or `None`. With causal wiring `False` uses the whole kernels; `None`
             follows the wiring.
 
     Input shape:
@@ -108,7 +108,7 @@ class MultidimDense(KernelLayer):
         `kernel_<name>_of_<name of the term's axis>`.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
 
     Example:
 
@@ -271,7 +271,7 @@ class MultidimDense(KernelLayer):
         adding terms is not counted.
 
         Args:
-            input_shape: Tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
+            input_shape: tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
 
         Returns:
             A Python int.

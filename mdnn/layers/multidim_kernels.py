@@ -27,8 +27,8 @@ class AxisPass:
     Attributes:
         step: `AxisStep`.
         kernel: Variable.
-        past: Boolean array, the live entries of the wiring; `None` for all.
-        whole: Boolean array, the live entries at `causal=False`; `None` for all.
+        past: bool array, the live entries of the wiring; `None` for all.
+        whole: bool array, the live entries at `causal=False`; `None` for all.
     """
 
     step: AxisStep
@@ -46,7 +46,7 @@ def make_passes(layer, plan):
     """Adds the kernels of a plan to a layer.
 
     Args:
-        layer: The `MultidimDense`.
+        layer: the `MultidimDense`.
         plan: Its `Plan`.
 
     Returns:
@@ -114,8 +114,8 @@ def combined(terms, plan, x, product):
     Args:
         terms: tuple of tuples of `AxisPass`, see `make_passes`.
         plan: its `Plan`.
-        x: The layer's input.
-        product: Function `(z, p)` that multiplies z by the kernel of an `AxisPass` along its axis.
+        x: the layer's input.
+        product: function `(z, p)` that multiplies z by the kernel of an `AxisPass` along its axis.
 
     Returns:
         The output, before bias and activation.

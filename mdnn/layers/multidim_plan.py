@@ -11,16 +11,16 @@ class AxisStep:
     """Describes one product along one axis.
 
     Attributes:
-        axis: Integer, the axis to mix.
-        over: Tuple of ints, the axes over which the kernel differs.
-        over_sizes: Tuple of ints, their sizes.
-        n_in: Integer, the axis's input size.
-        n_out: Integer, the axis's output size.
-        part: String, the triangle of the kernel that the wiring allows: `"all"`, `"lower"` or
+        axis: int, the axis to mix.
+        over: tuple of ints, the axes over which the kernel differs.
+        over_sizes: tuple of ints, their sizes.
+        n_in: int, the axis's input size.
+        n_out: int, the axis's output size.
+        part: str, the triangle of the kernel that the wiring allows: `"all"`, `"lower"` or
             `"strict"`.
-        diagonal: Boolean, whether the whole kernel keeps its diagonal.
-        window: Integer or `None`, the largest live distance.
-        kernel: String, the kernel's name; steps of the same name share a kernel.
+        diagonal: bool, whether the whole kernel keeps its diagonal.
+        window: int or `None`, the largest live distance.
+        kernel: str, the kernel's name; steps of the same name share a kernel.
     """
 
     axis: int
@@ -39,13 +39,13 @@ class Plan:
     """Describes the computation of a `MultidimDense` for inputs of one shape.
 
     Attributes:
-        execution: String, `"parallel"` or `"sequential"`.
-        terms: Tuple of tuples of `AxisStep`, one term per named axis; the last step of a term
+        execution: str, `"parallel"` or `"sequential"`.
+        terms: tuple of tuples of `AxisStep`, one term per named axis; the last step of a term
             mixes the term's axis.
-        order: Tuple of ints, the indices of the terms in the order of execution.
-        residual: Tuple of booleans, one per term: whether sequential execution adds the term to
+        order: tuple of ints, the indices of the terms in the order of execution.
+        residual: tuple of booleans, one per term: whether sequential execution adds the term to
             its input.
-        output_shape: Tuple, the shape of the output.
+        output_shape: tuple, the shape of the output.
         bias_axes: Increasing tuple of ints, the axes along which a bias differs.
         sized_axes: Increasing tuple of ints, the axes whose size the layer is built for.
     """
@@ -147,14 +147,14 @@ def make_plan(input_shape, layer):
     """Plans a layer's products for an input shape.
 
     Args:
-        input_shape: Sequence `(batch, d1, ..., dn)` of ints and `None`.
+        input_shape: sequence `(batch, d1, ..., dn)` of ints and `None`.
         layer: Object with the validated options of `MultidimDense` as attributes.
 
     Returns:
         A `Plan`.
 
     Raises:
-        ValueError: If the options do not match the shape.
+        ValueError: the options do not match the shape.
     """
     input_shape = tuple(input_shape)
     ndim = len(input_shape)

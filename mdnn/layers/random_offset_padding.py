@@ -17,20 +17,20 @@ class RandomOffsetPadding(keras.layers.Layer):
 
     Args:
         length: Positive integer, the context's number of positions.
-        seed: Integer or `None`, seed of the random offsets.
-        axis: Integer, the axis of the items; the batch is axis 0, negative axes count from the
+        seed: int or `None`, seed of the random offsets.
+        axis: int, the axis of the items; the batch is axis 0, negative axes count from the
             end.
         value: Number, the padding value.
-        offset: Integer or `None` for 0, the number of padding positions before the items at
+        offset: int or `None` for 0, the number of padding positions before the items at
             inference.
-        return_offset: Boolean, whether to return the offset of each example, too.
+        return_offset: bool, whether to return the offset of each example, too.
 
     Call arguments:
-        x: Tensor of any dtype, see the input shape.
-        offset: Integer, or integer tensor, a scalar or `[batch]`: the offset of the items, also in
+        x: tensor of any dtype, see the input shape.
+        offset: int, or integer tensor, a scalar or `[batch]`: the offset of the items, also in
             training; `None` for the random or fixed one. Values of a tensor are clipped to
             `0 .. length - items`.
-        training: Boolean, whether offsets are random.
+        training: bool, whether offsets are random.
 
     Input shape:
         `[batch, ...]` with at most `length` items along `axis`; their number must be known, and
@@ -41,7 +41,7 @@ class RandomOffsetPadding(keras.layers.Layer):
         of this and the int32 offsets `[batch]`.
 
     Raises:
-        ValueError: If an argument is invalid, there are more than `length` items, or an integer
+        ValueError: an argument is invalid, there are more than `length` items, or an integer
             offset leaves too few positions for them.
 
     Example:

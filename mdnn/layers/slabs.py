@@ -26,7 +26,7 @@ def in_slabs(function, tensors, slab, remat=False, weights=()):
             such tensors, each position on its own, for any n.
         tensors: list of tensors `[batch, positions, ...]` with a known number of positions.
         slab: int, largest number of positions of a slab; 0: all positions in one slab.
-        remat: boolean, whether gradients recompute the function; ignored for a single slab. The
+        remat: bool, whether gradients recompute the function; ignored for a single slab. The
             function must not draw random numbers.
         weights: Keras variables that the function uses, all of those that are trained.
 

@@ -10,8 +10,8 @@ def sum_of_rows(tables, rows):
     """Sums one row of each table.
 
     Args:
-        tables: List of k tables `[n_k, width]`.
-        rows: List of k integer tensors `[...]`, row indices. Larger indices select the last row:
+        tables: list of k tables `[n_k, width]`.
+        rows: list of k integer tensors `[...]`, row indices. Larger indices select the last row:
             values of other modalities in the same columns are masked by the caller.
 
     Returns:
@@ -32,10 +32,10 @@ def sum_of_letters(points, tables, places, dtype):
     """Sums the rows of the letters of words and of the letters' positions in the word.
 
     Args:
-        points: Integer tensor `[..., letters]`, code points; negative after a word's last letter.
-        tables: List of the tables of a code point's plane, row and cell, `[n_k, width]`.
+        points: int tensor `[..., letters]`, code points; negative after a word's last letter.
+        tables: list of the tables of a code point's plane, row and cell, `[n_k, width]`.
         places: Table `[letters, width]`, a row per position in the word.
-        dtype: The dtype of the sum.
+        dtype: the dtype of the sum.
 
     Returns:
         Tensor `[..., width]`.
@@ -54,12 +54,12 @@ def sum_by_modality(kind, groups, rows_of):
     multiply the time by the number of modalities.
 
     Args:
-        kind: Integer tensor `[...]`, the column `modality`.
-        groups: List of tuples `(tables, index, clip)`, at least one. `tables` is a dict from names
+        kind: int tensor `[...]`, the column `modality`.
+        groups: list of tuples `(tables, index, clip)`, at least one. `tables` is a dict from names
             of modalities to tables; modalities may share one. `index` is an integer tensor
             `[..., k]`, the k rows that a position adds; positions of other modalities add none.
-            `clip`: boolean, whether larger indices select the last row of the table.
-        rows_of: Function `(name, table)` that returns the rows of a table as a tensor `[n, width]`.
+            `clip`: bool, whether larger indices select the last row of the table.
+        rows_of: function `(name, table)` that returns the rows of a table as a tensor `[n, width]`.
 
     Returns:
         Tensor `[..., width]`.
@@ -115,13 +115,13 @@ def digit_rows(number, base, digits):
     """Returns the row indices of a number's digits in a table of `digits * base` rows.
 
     Args:
-        number: Integer tensor `[...]`, at least 0.
-        base: Integer, the number of values of a digit.
-        digits: Integer, number of digits, lowest first. Numbers from `base ** digits` on wrap
+        number: int tensor `[...]`, at least 0.
+        base: int, the number of values of a digit.
+        digits: int, number of digits, lowest first. Numbers from `base ** digits` on wrap
             around.
 
     Returns:
-        Integer tensor `[..., digits]`.
+        int tensor `[..., digits]`.
     """
     # Digits above 32 bits are 0; base**d would overflow.
     rows = [

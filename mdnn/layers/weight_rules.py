@@ -21,7 +21,7 @@ def applied(rule):
     """Applies a rule to weights created inside this context, after the rules of outer contexts.
 
     Args:
-        rule: Function `(path, shape, initializer)` that returns the initializer to use, or raises.
+        rule: function `(path, shape, initializer)` that returns the initializer to use, or raises.
             It is called before the weight is allocated.
     """
     token = _RULES.set((*_RULES.get(), rule))
@@ -44,7 +44,7 @@ def get_initializer(identifier, **arguments):
     to the calling program, whose other threads may use it meanwhile.
 
     Args:
-        identifier: String, the name of an initializer; or what `keras.initializers.get` accepts.
+        identifier: str, the name of an initializer; or what `keras.initializers.get` accepts.
         **arguments: Arguments of the initializer; only with a name.
 
     Returns:
@@ -72,7 +72,7 @@ def seeded(seed):
     depend on the other weights of the network.
 
     Args:
-        seed: Integer.
+        seed: int.
     """
 
     def rule(path, shape, initializer):
@@ -94,7 +94,7 @@ class NumpyDraw(keras.initializers.Initializer):
 
     Args:
         initializer: Keras initializer that `knows` accepts.
-        seed: Integer.
+        seed: int.
     """
 
     # Standard deviation of a normal distribution truncated at two standard deviations.
@@ -143,8 +143,8 @@ def derived_seed(seed, path):
     """Derives the seed of one weight or generator of a network.
 
     Args:
-        seed: Integer, the network's seed.
-        path: String, the path of the weight or generator.
+        seed: int, the network's seed.
+        path: str, the path of the weight or generator.
 
     Returns:
         An int from 0 to `2**31 - 1`.

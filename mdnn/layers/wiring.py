@@ -10,14 +10,14 @@ def parse_wiring(wiring):
     """Normalizes a wiring.
 
     Args:
-        wiring: String (`"full"`, a word of `WORDS`, or several joined with `"+"`), or iterable
+        wiring: str (`"full"`, a word of `WORDS`, or several joined with `"+"`), or iterable
             of such words.
 
     Returns:
         A string: `"full"`, or sorted words joined with `"+"`.
 
     Raises:
-        ValueError: If a word is unknown or repeated, or `"full"` is combined with others.
+        ValueError: a word is unknown or repeated, or `"full"` is combined with others.
     """
     expected = f'"full" or a combination of {", ".join(WORDS)} such as "causal+shift"'
     if isinstance(wiring, str):
@@ -45,15 +45,15 @@ def kernel_masks(
     selects a subset of a larger one. The entries of `part` and the others are counted separately.
 
     Args:
-        size: Integer, the axis's size `n`.
-        part: String, the entries that causal execution may use: `"all"`, `"lower"` (`j >= i`) or
+        size: int, the axis's size `n`.
+        part: str, the entries that causal execution may use: `"all"`, `"lower"` (`j >= i`) or
             `"strict"` (`j > i`).
-        diagonal: Boolean, whether the entries at distance 0 are live.
-        window: Integer or `None`, the largest live distance in both directions.
-        shift: Boolean, whether the kernel holds one entry per distance `1 - n .. n - 1`.
-        density: Float in 0 .. 1 or `None` for 1.
-        seed: Integer or sequence of integers in `0 .. 2**32 - 1`; only with `density`.
-        over: Tuple of sizes of the axes over which the kernel differs.
+        diagonal: bool, whether the entries at distance 0 are live.
+        window: int or `None`, the largest live distance in both directions.
+        shift: bool, whether the kernel holds one entry per distance `1 - n .. n - 1`.
+        density: float in 0 .. 1 or `None` for 1.
+        seed: int or sequence of integers in `0 .. 2**32 - 1`; only with `density`.
+        over: tuple of sizes of the axes over which the kernel differs.
 
     Returns:
         Two boolean arrays that broadcast to the kernel's shape, `[..., n, n]` or with `shift`
@@ -83,9 +83,9 @@ def fan_in(size, mask, shift=False):
     """Returns the mean number of live inputs per output, at least 1.
 
     Args:
-        size: Integer, the number of inputs.
-        mask: Boolean array from `kernel_masks`, or `None` if every entry is live.
-        shift: Boolean, whether the mask holds one entry per distance.
+        size: int, the number of inputs.
+        mask: bool array from `kernel_masks`, or `None` if every entry is live.
+        shift: bool, whether the mask holds one entry per distance.
 
     Returns:
         A float.
@@ -103,7 +103,7 @@ def toeplitz(values):
     """Expands one value per distance to matrices: `matrix[i, j] = values[j - i + n - 1]`.
 
     Args:
-        values: Tensor or array `[..., 2 * n - 1]`, by distance `1 - n .. n - 1`.
+        values: tensor or array `[..., 2 * n - 1]`, by distance `1 - n .. n - 1`.
 
     Returns:
         Tensor `[..., n, n]`, input index first.

@@ -77,7 +77,7 @@ class ActiveRows:
         Args:
             batch: dict of `tokens`, int32 `[batch, positions, 8]`, and the result of
                 `with_target_indices`.
-            training: boolean.
+            training: bool.
 
         Returns:
             `[n * row, width]`, in the order of `answering`; `row` is the number of positions of a
@@ -106,7 +106,7 @@ class ActiveRows:
 
         Args:
             x: the fold's input: the filled rows if `alone`, otherwise whole contexts.
-            alone: boolean, whether it is the only fold.
+            alone: bool, whether it is the only fold.
         """
         network = self.network
         rows = ops.maximum(batch["answering"], 0)
@@ -138,7 +138,7 @@ def rounded(index, name, sizes=None):
 
     Args:
         index: int32 `[n]`.
-        name: string, the key of the index in `sizes`.
+        name: str, the key of the index in `sizes`.
         sizes: dict from names to minimum lengths. It is updated with the returned length, so
             that lengths only grow and become constant.
 

@@ -17,13 +17,13 @@ class CachedMixing:
         grid: tuple of ints, sizes of the context axes; the last axis holds the columns.
         width: int, number of channels of the blocks' inputs.
         runs: int, number of times that the blocks run, one after another.
-        columns: boolean, whether the layers have the last axis of the grid (see
+        columns: bool, whether the layers have the last axis of the grid (see
             `mdnn.layers.mixing.Mixer.make_caches`).
 
     Attributes:
         uses: list of `DecodingCache`, in the order in which they run.
-        takes_prefix: boolean, whether all caches can be prefilled with a prefix.
-        reads_pieces: boolean, whether all caches read a context in pieces.
+        takes_prefix: bool, whether all caches can be prefilled with a prefix.
+        reads_pieces: bool, whether all caches read a context in pieces.
         dtype: dtype of computations and caches.
     """
 
@@ -169,7 +169,7 @@ class CachedMixers:
         caches: dict from the ids of layers to lists of their caches.
         use: function `(cache, number of the use, input)` that returns the output and the new values
             of the cache.
-        conditional: boolean, whether `either` computes only one of its functions.
+        conditional: bool, whether `either` computes only one of its functions.
 
     Attributes:
         made: list of the new values of the caches, one per use.

@@ -17,10 +17,10 @@ class CallOptions:
     through.
 
     Args:
-        causal: boolean. If true, no position sees later positions; otherwise every position
+        causal: bool. If true, no position sees later positions; otherwise every position
             sees the whole context. `None`: each layer follows its own wiring.
         steps: int from 1, number of refeed steps; with `adaptive` the largest number.
-        adaptive: boolean, whether each position takes its own number of steps, by the
+        adaptive: bool, whether each position takes its own number of steps, by the
             `refeed.step_schedule` of the config (`mdnn.models.thinking.stopping`).
         identity: dict from names of blocks to dicts of `offset` and `gain`, `[batch, channels]`,
             perhaps with `embedding`, a dict of `slots`, `[batch, slots, channels]`: the identity of

@@ -28,7 +28,7 @@ def compile_with_xla(model, xla=True):
 
     Args:
         model: a `keras.Model`.
-        xla: boolean, whether to use XLA on TensorFlow.
+        xla: bool, whether to use XLA on TensorFlow.
     """
     wanted = {"jax": True, "torch": False}.get(keras.backend.backend(), xla)
     model.jit_compile = wanted and model_supports_jit(model)

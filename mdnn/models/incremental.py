@@ -29,7 +29,7 @@ class IncrementalDecoder:
         num_rows: int, rows of one context.
         grid: tuple of ints, sizes of the context axes.
         width: int, number of channels.
-        takes_prefix: boolean, whether `prefill` accepts the beginning of a context.
+        takes_prefix: bool, whether `prefill` accepts the beginning of a context.
         piece: int, positions of a piece of a context for `read`; 0 where contexts are read at once.
         dtype: dtype of computations and caches.
     """

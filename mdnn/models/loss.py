@@ -21,7 +21,7 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
     """Computes the negative log-likelihood of tokens.
 
     Args:
-        targets: integer tokens `[..., 8]`, the correct tokens.
+        targets: int tokens `[..., 8]`, the correct tokens.
         scores: `[..., classes]`, as returned by `ModalityHeads` for the same targets.
         modalities: names of the heads' modalities, in their order.
         step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
@@ -112,7 +112,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         step_weights: dict from groups of steps to the weights of their steps (see `token_nll`).
 
     Call arguments:
-        y_true: integer tokens `[batch, positions, 8]`.
+        y_true: int tokens `[batch, positions, 8]`.
         y_pred: scores `[batch, positions, classes]` of `ModalityHeads`.
 
     Raises:
@@ -232,7 +232,7 @@ class TokenNLL(keras.layers.Layer):
         table, places, base, digits, subwords: see `ModalityHeads`.
 
     Call arguments:
-        targets: integer tokens `[batch, positions, 8]`.
+        targets: int tokens `[batch, positions, 8]`.
         scores: `[batch, positions, classes]`.
 
     Output shape:

@@ -36,7 +36,7 @@ class LossModel(keras.Model):
         The loss, a scalar.
 
     Attributes:
-        divisible: boolean, whether the loss of a batch is a weighted sum of the losses of its
+        divisible: bool, whether the loss of a batch is a weighted sum of the losses of its
             microbatches (see `shares`).
     """
 
@@ -119,7 +119,7 @@ class LossModel(keras.Model):
         """Returns the loss of targets of one modality, float32 `[n]`.
 
         Args:
-            name: string, the modality.
+            name: str, the modality.
             hidden: `[n, width]`, the input of the heads, or a tuple (see `hidden_of`).
             rows: int32 `[n, 8]`, the targets.
         """
@@ -252,9 +252,9 @@ def target_indices(targets, modalities, padded=False, sizes=None):
     """Returns the positions whose target has each modality.
 
     Args:
-        targets: integer tokens `[batch, positions, 8]`, an array.
+        targets: int tokens `[batch, positions, 8]`, an array.
         modalities: names of modalities.
-        padded: boolean, whether to round lengths up to few different values, so that functions
+        padded: bool, whether to round lengths up to few different values, so that functions
             compiled per shape (JAX) are rarely compiled again.
         sizes: dict from names to minimum lengths, for `padded`. It is updated with the returned
             lengths, so that they only grow and become constant.

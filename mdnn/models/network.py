@@ -30,7 +30,7 @@ class Network(keras.Model):
         words: the table of words (strings), for configs with `tokens.words` above 0.
         options: `CallOptions`, the default options of a call; `None` for those of the config.
         shared: another `Network` whose layers this one uses; `None` for new layers.
-        name: string.
+        name: str.
 
     Call arguments:
         inputs: dict of `tokens`, int32 `[batch, positions, 8]`, and `targets`, the target tokens,
@@ -58,8 +58,8 @@ class Network(keras.Model):
         row: int, positions of a row, the fastest axis.
         rows: int, rows of a context (times its candidates).
         causal, steps: values of `options`.
-        can_be_causal: boolean, whether the network supports `causal=True`.
-        row_wise: boolean, whether only folds mix positions of different rows.
+        can_be_causal: bool, whether the network supports `causal=True`.
+        row_wise: bool, whether only folds mix positions of different rows.
 
     Example:
 
@@ -142,7 +142,7 @@ class Network(keras.Model):
         """Returns a network with other default options that shares all layers with this one.
 
         Args:
-            causal: boolean, whether no position sees later positions; `None` leaves it unchanged.
+            causal: bool, whether no position sees later positions; `None` leaves it unchanged.
             steps: int, number of refeed steps; `None` leaves it unchanged.
 
         Returns:
@@ -162,7 +162,7 @@ class Network(keras.Model):
             causal, steps: options of this call; `None` for the network's own.
             states: initial state `[batch, *grid, width]` (a tuple of two with inner steps); `None`
                 for the network's own.
-            training: boolean.
+            training: bool.
         """
         options = self.options.changed(causal=causal, steps=steps)
         x, limits = self.embed(tokens), self.limits(tokens, options)
@@ -250,7 +250,7 @@ class Network(keras.Model):
                 steps without gradient, taken before the others.
             options: `CallOptions`, of which `steps` and `adaptive` are ignored; `None` for the
                 network's own.
-            training: boolean.
+            training: bool.
             mix: see `mdnn.models.blocks.residual_block.run_blocks`.
 
         Returns:

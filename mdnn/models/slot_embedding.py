@@ -14,12 +14,12 @@ class SlotEmbedding(ModalityEmbedding):
     """Embeds tokens, and slots at a context's start as learned vectors.
 
     Args:
-        width: Integer, channels of a position's vector.
-        slots: Integer from 1, number of slots.
+        width: int, channels of a position's vector.
+        slots: int from 1, number of slots.
         **kwargs: Arguments of `mdnn.layers.ModalityEmbedding`.
 
     Input shape:
-        Integer tensor of tokens `[batch, positions, 8]`, slots as
+        int tensor of tokens `[batch, positions, 8]`, slots as
         `mdnn.tokens.context_slots.slot_tokens` makes them.
 
     Output shape:
@@ -46,7 +46,7 @@ def with_slots(x, tokens, vectors):
 
     Args:
         x: `[batch, positions, width]`, the other embeddings.
-        tokens: Integer tensor `[batch, positions, 8]`.
+        tokens: int tensor `[batch, positions, 8]`.
         vectors: `[slots, width]`, or `[batch, slots, width]` for vectors of each context.
     """
     kind, number = (ops.cast(column(tokens, name), "int32") for name in ("modality", "byte_1"))

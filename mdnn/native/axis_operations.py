@@ -12,7 +12,7 @@ def load_calls(path):
     """Loads the library into TensorFlow; returns `AxisOperations`, or `None` if it does not load.
 
     Args:
-        path: string, the library's path.
+        path: str, the library's path.
     """
     try:
         operations = tf.load_op_library(path)

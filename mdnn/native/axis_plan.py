@@ -26,9 +26,9 @@ class KernelPass:
     """A product along one axis.
 
     Attributes:
-        axis: Integer, the axis to mix; 0 is the first axis behind the batch.
+        axis: int, the axis to mix; 0 is the first axis behind the batch.
         over: Increasing tuple of ints, the other axes over which the kernel differs.
-        kernel: Integer, the index of the kernel among the call's kernels; passes may share one.
+        kernel: int, the index of the kernel among the call's kernels; passes may share one.
     """
 
     axis: int
@@ -81,11 +81,11 @@ class Sweep:
     """One reading and writing of an array.
 
     Attributes:
-        axes: List of neighbouring axes, or one.
-        chunk: Integer, positions of a tile on the axes behind them.
-        width: Integer, examples of a tile.
-        slices: Integer, slices of the slower axes that a phase of sweeps runs one by one.
-        cost: Float, estimated time, relative to that of moving a byte.
+        axes: list of neighbouring axes, or one.
+        chunk: int, positions of a tile on the axes behind them.
+        width: int, examples of a tile.
+        slices: int, slices of the slower axes that a phase of sweeps runs one by one.
+        cost: float, estimated time, relative to that of moving a byte.
     """
 
     axes: list

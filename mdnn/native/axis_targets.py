@@ -16,7 +16,7 @@ def load_calls(path):
     """Registers the library's functions with JAX; returns `AxisTargets`, `None` if it cannot.
 
     Args:
-        path: string, the library's path.
+        path: str, the library's path.
     """
     library = open_library(path)
     if library is None or not hasattr(jax, "ffi"):

@@ -36,7 +36,7 @@ def native_graphs(allowed=True):
     loaded without mdnn. Therefore graphs are traced without them outside of this context.
 
     Args:
-        allowed: boolean; `False` for graphs without native operations inside the context.
+        allowed: bool; `False` for graphs without native operations inside the context.
 
     Example:
 

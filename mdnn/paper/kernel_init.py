@@ -8,7 +8,7 @@ class LineageUniform(keras.initializers.RandomUniform):
     """Draws uniformly from ±s with s = (sum of all kernel dimensions but the last)^-½.
 
     Args:
-        seed: Integer, `keras.random.SeedGenerator`, or `None` for a random one.
+        seed: int, `keras.random.SeedGenerator`, or `None` for a random one.
     """
 
     def __init__(self, seed=None):

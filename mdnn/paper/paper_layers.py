@@ -53,7 +53,7 @@ class LineageLayer(GridLayer):
     paper's layout.
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
         mode: `"separate"` or `"shared"` kernels: one word for all axes, a list of one, or a list
             of n words.
         execution: `"parallel"`: the sum of all passes, each on the same input, so that each
@@ -61,9 +61,9 @@ class LineageLayer(GridLayer):
             the previous pass; `"single"`: only the pass along `single_axis`.
         sequential_order: `"ascending"` (sequential execution starts with the first axis) or
             `"descending"`.
-        single_axis: Integer, the axis of single execution, as an index into `shape`.
-        axis_output: Integer, the output size of that axis; `None` keeps its size.
-        kernel_initializer: Initializer, called once per kernel with the shape in the paper's
+        single_axis: int, the axis of single execution, as an index into `shape`.
+        axis_output: int, the output size of that axis; `None` keeps its size.
+        kernel_initializer: initializer, called once per kernel with the shape in the paper's
             layout; an integer seed is increased by one for every further kernel.
         kernel_regularizer: Regularizer for every kernel, called with the paper's layout.
         kernel_constraint: Constraint for every kernel, called with the paper's layout.
@@ -71,7 +71,7 @@ class LineageLayer(GridLayer):
             to use the initializer.
         self_connection: `"each"`, or with parallel execution `"once"` (only the last axis's kernel
             keeps its diagonal), or `"none"` (no kernel keeps it).
-        use_bias: Boolean, whether every pass adds a bias, initially zero: one number per index
+        use_bias: bool, whether every pass adds a bias, initially zero: one number per index
             along its axis (`shared`) or per position (`separate`).
 
     Input shape:
@@ -81,7 +81,7 @@ class LineageLayer(GridLayer):
         The input's; with single execution, of size `axis_output` along `single_axis`.
 
     Raises:
-        ValueError: If an argument is invalid, or weights or input have another shape.
+        ValueError: an argument is invalid, or weights or input have another shape.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class LineageLayer(GridLayer):
                 variable of floats in the paper's layout, as returned by `load_weights`.
 
         Raises:
-            ValueError: If the axes, a shape or a dtype do not match; no kernel is changed then.
+            ValueError: the axes, a shape or a dtype do not match; no kernel is changed then.
         """
         shapes = {axis: [self._kernel_shape(axis)] for axis in self._axes}
         weights = check_weights(weights, shapes)

@@ -16,9 +16,9 @@ class LineageRollLayer(GridLayer):
     another parametrization.
 
     Args:
-        shape: Integers `[d1, …, dn]`, the grid without the batch.
-        identity: Boolean, whether to connect positions to themselves; the weight is initially 0.
-        use_bias: Boolean, whether to add a bias per position, initially 0.
+        shape: ints `[d1, …, dn]`, the grid without the batch.
+        identity: bool, whether to connect positions to themselves; the weight is initially 0.
+        use_bias: bool, whether to add a bias per position, initially 0.
 
     Input shape:
         `[batch, d1, …, dn]`.
@@ -30,7 +30,7 @@ class LineageRollLayer(GridLayer):
         `w_identity`, then `w_<axis>_<shift>` (axis negative), then `bias`, each `[d1, …, dn]`.
 
     Raises:
-        ValueError: If `shape` is invalid or the input has another shape.
+        ValueError: `shape` is invalid or the input has another shape.
     """
 
     def __init__(self, shape, identity=True, use_bias=False, **kwargs):

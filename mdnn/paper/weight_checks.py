@@ -56,13 +56,13 @@ def check_weights(weights, shapes, name="weights"):
     Args:
         weights: Dictionary from the negative axis number to the kernel.
         shapes: Dictionary from each required axis number to a list of allowed shapes.
-        name: String, the argument's name in error messages.
+        name: str, the argument's name in error messages.
 
     Returns:
         A dictionary from the negative axis number, in rising order, to a numpy array of floats.
 
     Raises:
-        MdnnError: If a key is missing or unexpected, or a kernel has another shape or dtype.
+        MdnnError: a key is missing or unexpected, or a kernel has another shape or dtype.
     """
     if not isinstance(weights, dict) or set(weights) != set(shapes):
         keys = sorted(weights, key=str) if isinstance(weights, dict) else repr(type(weights))

@@ -21,14 +21,14 @@ def load_weights(folder):
     """Reads the kernels of all axes from `axis_0.npy … axis_{n-1}.npy`.
 
     Args:
-        folder: Path of the folder with the files. Other files are ignored.
+        folder: path of the folder with the files. Other files are ignored.
 
     Returns:
         A dictionary from the negative axis number (-n … -1) to the stored kernel, a numpy array of
         floats of shape `[d, o]` or `[d1, …, dn, o]`.
 
     Raises:
-        MdnnError: If the folder or a file is missing, a file is not a plain array of floats, or
+        MdnnError: the folder or a file is missing, a file is not a plain array of floats, or
             the shapes of the kernels do not match.
 
     Example:
@@ -61,10 +61,10 @@ def save_weights(weights, folder):
         weights: Dictionary from the negative axis number (-n … -1, all of them) to the kernel, an
             array, tensor or Keras variable of floats of shape `[d, o]` or `[d1, …, dn, o]`.
             bfloat16, which `.npy` does not support, is stored as float32.
-        folder: Path of the folder to write to; created if missing.
+        folder: path of the folder to write to; created if missing.
 
     Raises:
-        MdnnError: If the keys are not -n … -1, a kernel does not contain floats, the shapes of the
+        MdnnError: the keys are not -n … -1, a kernel does not contain floats, the shapes of the
             kernels do not match, the folder has kernels of more axes, or writing fails.
     """
     folder = as_path(folder, "folder")
@@ -105,8 +105,8 @@ def double(weights, shape, axis=None):
     Args:
         weights: Dictionary from the negative axis number (-n … -1) to the kernel, of shape
             `[d, o]` or `[d1, …, dn, o]`.
-        shape: Integers `[d1, …, dn]`, the grid of these weights.
-        axis: Integer, the axis to double, as an index into `shape`. `None` for the first axis that
+        shape: ints `[d1, …, dn]`, the grid of these weights.
+        axis: int, the axis to double, as an index into `shape`. `None` for the first axis that
             is smaller than the next one.
 
     Returns:
@@ -114,7 +114,7 @@ def double(weights, shape, axis=None):
         a list.
 
     Raises:
-        MdnnError: If the weights do not match the shape, the axis is out of range, or `axis` is
+        MdnnError: the weights do not match the shape, the axis is out of range, or `axis` is
             `None` and no axis is smaller than the next one.
 
     Example:

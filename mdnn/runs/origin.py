@@ -22,7 +22,7 @@ def write_origin(folder, how, run, step=None, optimizer=False, changes=()):
             `mdnn.grow` and `mdnn.shrink`; `"merged"`: with an identity.
         run: the other run's path, or words for a network without one.
         step: int, step of the other run's newest checkpoint; `None` if it has none.
-        optimizer: boolean, whether the optimizer's state came along.
+        optimizer: bool, whether the optimizer's state came along.
         changes: list of `KEY=VALUE`, the config keys that growing or shrinking changed.
     """
     table = {"how": how, "run": str(run), "step": step, "optimizer": optimizer}

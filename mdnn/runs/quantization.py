@@ -39,11 +39,11 @@ class Stored:
             the first half of a group in the low four bits, the second half in the high four bits.
             The scales of codes are a separate array `<name>:scales`, float16 `[groups]`.
         shape: tuple of ints, the shape of the array.
-        turned: boolean, whether the last two axes are exchanged before grouping.
-        offsets: boolean, whether 4-bit codes from 0 to 15 are not centred: a weight is its code
+        turned: bool, whether the last two axes are exchanged before grouping.
+        offsets: bool, whether 4-bit codes from 0 to 15 are not centred: a weight is its code
             times the scale plus the offset of its group, an array `<name>:offsets` as the scales.
             Imported weights have them.
-        wide: boolean, whether scales and offsets are float32, as those of imported weights may be.
+        wide: bool, whether scales and offsets are float32, as those of imported weights may be.
     """
 
     dtype: str = option(choices=DTYPES)

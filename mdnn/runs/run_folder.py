@@ -79,7 +79,7 @@ class Run:
         """Returns a new network with the weights of the run folder.
 
         Args:
-            packed: boolean, whether large quantized weights stay codes; they cannot be trained.
+            packed: bool, whether large quantized weights stay codes; they cannot be trained.
             mapped: see `mdnn.runs.packed_network.packed_network`.
         """
         file = self.path / WEIGHTS

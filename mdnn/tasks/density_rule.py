@@ -152,7 +152,7 @@ class Widths:
 
         Args:
             tokens: int32 `[n, positions, 8]`.
-            counted: boolean `[n, positions]`, the positions to take the mean over.
+            counted: bool `[n, positions]`, the positions to take the mean over.
         """
         found = np.asarray(predicted(self._entropy, tokens), "float64")
         return (found * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
@@ -163,7 +163,7 @@ class Widths:
         Args:
             density: float.
             window: dict as `mdnn.datasets.batches.text_windows.windows` yields them.
-            chosen: boolean `[n]`, the windows to compute.
+            chosen: bool `[n]`, the windows to compute.
         """
         if density not in self._losses:
             network = at_density(self.run, density).model.with_options(causal=True)

@@ -33,11 +33,11 @@ class TextTokenizer:
     token per character.
 
     Args:
-        words: Tuple of distinct words of letters (`str.isalpha`), at most 65,536. Empty (the
+        words: tuple of distinct words of letters (`str.isalpha`), at most 65,536. Empty (the
             default): one token per character.
 
     Raises:
-        MdnnError: If a word is empty, repeated or has characters other than letters, or if there
+        MdnnError: a word is empty, repeated or has characters other than letters, or if there
             are too many words.
 
     Example:
@@ -87,7 +87,7 @@ class TextTokenizer:
         """Encodes a text as token ids.
 
         Args:
-            text: String; lone surrogates are allowed.
+            text: str; lone surrogates are allowed.
             begins: Ignored: characters are the same at the beginning of a text and inside.
 
         Returns:
@@ -131,13 +131,13 @@ class TextTokenizer:
         """Decodes token ids to text and skips padding (-1).
 
         Args:
-            ids: Integers of any shape, token ids in row-major order.
+            ids: ints of any shape, token ids in row-major order.
 
         Returns:
-            String.
+            str.
 
         Raises:
-            MdnnError: If a token id is out of range.
+            MdnnError: a token id is out of range.
         """
         ids = np.asarray(ids).reshape(-1)
         ids = ids[ids != -1].astype(np.int64)
@@ -159,16 +159,16 @@ class TextTokenizer:
         """Converts token ids to tokens.
 
         Args:
-            ids: Integers `[..., T]`, token ids; -1 gives a token of zeros (padding).
-            item: Integer, or integers that broadcast against `ids`: the column `item`.
-            first_place: Integer, or integers `[...]`: the coordinate of the first token.
+            ids: ints `[..., T]`, token ids; -1 gives a token of zeros (padding).
+            item: int, or integers that broadcast against `ids`: the column `item`.
+            first_place: int, or integers `[...]`: the coordinate of the first token.
                 Coordinates increase by one along the last axis.
 
         Returns:
             int32 `[..., T, 8]`, the columns named in `mdnn.tokens.features.TOKEN_FEATURES`.
 
         Raises:
-            MdnnError: If `ids` is a scalar or a token id is out of range.
+            MdnnError: `ids` is a scalar or a token id is out of range.
         """
         ids = np.asarray(ids)
         if ids.shape[-1:] == ():
@@ -198,13 +198,13 @@ class TextTokenizer:
         """Converts tokens to token ids; padding gives -1.
 
         Args:
-            tokens: Integers `[..., 8]`; only the modality and the bytes are read.
+            tokens: ints `[..., 8]`; only the modality and the bytes are read.
 
         Returns:
             int32 `[...]`.
 
         Raises:
-            MdnnError: If a token is neither text, word nor padding, or its id is out of range.
+            MdnnError: a token is neither text, word nor padding, or its id is out of range.
         """
         tokens = np.asarray(tokens)
         if tokens.shape[-1:] != (table.NUM_FEATURES,):
@@ -226,7 +226,7 @@ class TextTokenizer:
         """Returns the number of characters of each token: 1, a word's length, or 0 for padding.
 
         Args:
-            ids: Integers of any shape, token ids.
+            ids: ints of any shape, token ids.
 
         Returns:
             int32 of the same shape.
@@ -254,7 +254,7 @@ class TextTokenizer:
         """Returns the code points of each word, for embeddings that sum a word's letters.
 
         Args:
-            max_letters: Integer, columns of the result; longer words are truncated.
+            max_letters: int, columns of the result; longer words are truncated.
 
         Returns:
             int32 `[words, max_letters]`, -1 after a word's end.

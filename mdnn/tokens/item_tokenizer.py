@@ -26,12 +26,12 @@ class ItemTokenizer:
     films.
 
     Args:
-        words: Tuple of strings, the word table of `mdnn.tokens.characters.TextTokenizer`.
-        rate: Integer, samples per second of every sound.
+        words: tuple of strings, the word table of `mdnn.tokens.characters.TextTokenizer`.
+        rate: int, samples per second of every sound.
         spectrum: `mdnn.tokens.spectrum.Spectrum`, settings of sounds as grids; `None`: the default.
 
     Raises:
-        MdnnError: If the rate is not a positive integer, or the word table is invalid.
+        MdnnError: the rate is not a positive integer, or the word table is invalid.
 
     Example:
 
@@ -58,7 +58,7 @@ class ItemTokenizer:
             item: An `Item`, or a value that `mdnn.tokens.items.as_item` accepts.
 
         Returns:
-            Integer.
+            int.
         """
         item = as_item(item)
         return modality(item.kind).count(item, self)
@@ -68,13 +68,13 @@ class ItemTokenizer:
 
         Args:
             item: An `Item`, or a value that `mdnn.tokens.items.as_item` accepts.
-            number: Integer, the item's index in its context: the column `item`.
+            number: int, the item's index in its context: the column `item`.
 
         Returns:
             int32 `[tokens, 8]`; an empty text has no tokens.
 
         Raises:
-            MdnnError: If a sound's sample rate differs from the tokenizer's (convert it with
+            MdnnError: a sound's sample rate differs from the tokenizer's (convert it with
                 `mdnn.datasets.media.media_files.resample`), or `number` is out of range.
         """
         item = as_item(item)
@@ -87,13 +87,13 @@ class ItemTokenizer:
         the tokens. An empty array gives the empty text.
 
         Args:
-            rows: Integers `[n, 8]`, the tokens of one item.
+            rows: ints `[n, 8]`, the tokens of one item.
 
         Returns:
             An `Item`; a sound has the tokenizer's sample rate.
 
         Raises:
-            MdnnError: If the tokens belong to several items or kinds, include padding, mask or end
+            MdnnError: the tokens belong to several items or kinds, include padding, mask or end
                 tokens, miss or repeat a pixel, or have a byte or word out of range.
         """
         rows = _checked_rows(rows)
@@ -120,14 +120,14 @@ class ItemTokenizer:
         """Converts the tokens of a context to items, in order.
 
         Args:
-            rows: Integers `[positions, 8]`. An item ends where the column `item` changes. Padding
+            rows: ints `[positions, 8]`. An item ends where the column `item` changes. Padding
                 and end tokens are skipped; an empty text has no tokens and is not returned.
 
         Returns:
             List of `Item`s.
 
         Raises:
-            MdnnError: If a mask token is left, or tokens do not form an item (see `item`).
+            MdnnError: a mask token is left, or tokens do not form an item (see `item`).
         """
         rows = _checked_rows(rows)
         kind = rows[:, table.MODALITY]
@@ -147,18 +147,18 @@ class ItemTokenizer:
         """Builds the mask tokens of an item to predict.
 
         Args:
-            kind: String, the item's kind.
-            shape: Tuple, its sizes in tokens: `(h, w)` for image and grey, `(n, h, w)` for video
+            kind: str, the item's kind.
+            shape: tuple, its sizes in tokens: `(h, w)` for image and grey, `(n, h, w)` for video
                 and grey_video, `(samples,)` for audio, `(moments, bands)` for spectrum,
                 `(characters,)` for text.
-            number: Integer, the column `item`.
+            number: int, the column `item`.
 
         Returns:
             int32 `[n, 8]`: tokens of the modality `blank` with the index of `kind` in `byte_1` and
             the coordinates of the item's tokens.
 
         Raises:
-            MdnnError: If the kind is unknown or the sizes do not match it.
+            MdnnError: the kind is unknown or the sizes do not match it.
         """
         check_known(kind)
         form = modality(kind)
@@ -171,15 +171,15 @@ class ItemTokenizer:
         """Builds the mask token after `masks`, where the end token is predicted.
 
         Args:
-            kind: String, the kind of the preceding item.
-            shape: Tuple, that item's sizes, as for `masks`.
-            number: Integer, the column `item`.
+            kind: str, the kind of the preceding item.
+            shape: tuple, that item's sizes, as for `masks`.
+            number: int, the column `item`.
 
         Returns:
             int32 `[8]`: a mask token at the next coordinate: `(n,)`, `(h, 0)` or `(n, 0, 0)`.
 
         Raises:
-            MdnnError: If the kind is unknown or the sizes do not match it.
+            MdnnError: the kind is unknown or the sizes do not match it.
         """
         check_known(kind)
         form = modality(kind)

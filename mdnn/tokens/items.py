@@ -15,14 +15,14 @@ class Item:
     Args:
         kind: `"text"`, `"image"`, `"grey"`, `"video"`, `"grey_video"`, `"audio"` or a registered
             modality: the modality of its tokens (texts may have `word` tokens, too).
-        value: String, or array: image uint8 `[height, width, 3]` (red, green, blue), grey uint8
+        value: str, or array: image uint8 `[height, width, 3]` (red, green, blue), grey uint8
             `[height, width]`, video uint8 `[frames, height, width, 3]`, grey_video uint8
             `[frames, height, width]`, audio and spectrum int16 `[samples]`.
-        rate: Integer, samples per second of a sound; `None` for the network's sample rate.
-        name: String, the label in error messages, such as the file's path.
+        rate: int, samples per second of a sound; `None` for the network's sample rate.
+        name: str, the label in error messages, such as the file's path.
 
     Raises:
-        MdnnError: If the value does not match the kind, or an array is empty.
+        MdnnError: the value does not match the kind, or an array is empty.
     """
 
     kind: str
@@ -40,7 +40,7 @@ def check_known(kind, where=""):
     """Refuses a string that is no kind of item; the message begins with `where`.
 
     Raises:
-        MdnnError: If no registered modality forms such items.
+        MdnnError: no registered modality forms such items.
     """
     known = item_kinds()
     if kind not in known:
@@ -53,12 +53,12 @@ def check_kind(kind, kinds, name):
     """Refuses an item of a kind that is not accepted, such as one that a network does not have.
 
     Args:
-        kind: String, the item's kind.
-        kinds: Names of the accepted kinds; `None`: all.
-        name: String, the label in the error message.
+        kind: str, the item's kind.
+        kinds: names of the accepted kinds; `None`: all.
+        name: str, the label in the error message.
 
     Raises:
-        MdnnError: If `kinds` does not contain the kind.
+        MdnnError: `kinds` does not contain the kind.
     """
     if kinds is not None and kind not in kinds:
         raise MdnnError(
@@ -70,8 +70,8 @@ def accepted_kind(kind, kinds):
     """Returns the kind that an item of another kind is taken as, such as a sound as a grid.
 
     Args:
-        kind: String, a kind of item.
-        kinds: Names of the accepted kinds; `None`: all.
+        kind: str, a kind of item.
+        kinds: names of the accepted kinds; `None`: all.
 
     Returns:
         The kind itself if it is accepted or no accepted kind has the same files and values.
@@ -100,13 +100,13 @@ def as_item(value, name=""):
     Args:
         value: An `Item`; a string (text); or an array: uint8 `[h, w]` grey, uint8 `[h, w, 3]`
             image, uint8 `[n, h, w, 3]` video, int16 `[n]` audio at the network's sample rate.
-        name: String, the label in error messages.
+        name: str, the label in error messages.
 
     Returns:
         An `Item`; `value` itself if it is one.
 
     Raises:
-        MdnnError: If no kind has such a dtype and shape.
+        MdnnError: no kind has such a dtype and shape.
     """
     if isinstance(value, Item):
         return value
@@ -127,7 +127,7 @@ def pixel_item(pixels, name=""):
     Args:
         pixels: uint8 `[height, width, channels]` or `[frames, height, width, channels]`, one
             channel (grey) or three (RGB).
-        name: String, the label in error messages.
+        name: str, the label in error messages.
     """
     if pixels.shape[-1] == 1:
         kind, pixels = ("grey_video" if pixels.ndim == 4 else "grey"), pixels[..., 0]

@@ -20,7 +20,7 @@ def cosines(size):
     """Returns the orthonormal discrete cosine transform of type IV, which is its own inverse.
 
     Args:
-        size: Integer, number of samples of a block.
+        size: int, number of samples of a block.
 
     Returns:
         float64 `[size, size]`.
@@ -36,7 +36,7 @@ def window(size):
     """Returns the sine window at a boundary, cosine and sine of the rotation of each pair.
 
     Args:
-        size: Integer, number of samples of a block, even.
+        size: int, number of samples of a block, even.
 
     Returns:
         float64 `[2, size / 2]`: the window at the samples behind the boundary, nearest first, and
@@ -68,7 +68,7 @@ def lapped(samples, size):
 
     Args:
         samples: Floats `[samples]`, a multiple of `size`.
-        size: Integer, samples of a block, even; also the number of frequencies.
+        size: int, samples of a block, even; also the number of frequencies.
 
     Returns:
         float64 `[samples / size, size]`: of each block the coefficients from low to high

@@ -13,15 +13,15 @@ def pack(tokens, length, offset=0):
     """Packs one item into a context.
 
     Args:
-        tokens: Integers `[n, columns]`, the item's tokens.
-        length: Integer, positions of the context.
-        offset: Integer, positions of padding before the item.
+        tokens: ints `[n, columns]`, the item's tokens.
+        length: int, positions of the context.
+        offset: int, positions of padding before the item.
 
     Returns:
         int32 `[length, columns]`; positions before and after the item are zeros.
 
     Raises:
-        MdnnError: If the item does not fit.
+        MdnnError: the item does not fit.
 
     Example:
 
@@ -47,8 +47,8 @@ def aligned(position, multiple):
     """Rounds a position up to a multiple.
 
     Args:
-        position: Integer, or an array or tensor of integers.
-        multiple: Integer, `context.pad_to_multiple_of`.
+        position: int, or an array or tensor of integers.
+        multiple: int, `context.pad_to_multiple_of`.
     """
     return -(-position // multiple) * multiple
 
@@ -57,13 +57,13 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
     """Packs items and an end token into a context.
 
     Args:
-        rows: List of integers `[n, 8]`, the tokens of each item; an item may be empty.
-        length: Integer, positions of the context.
-        offset: Integer, positions of padding before the first item, a multiple of `align`.
-        align: Integer; every item starts at a multiple of `align`, with padding between items. The
+        rows: list of ints `[n, 8]`, the tokens of each item; an item may be empty.
+        length: int, positions of the context.
+        offset: int, positions of padding before the first item, a multiple of `align`.
+        align: int; every item starts at a multiple of `align`, with padding between items. The
             end token follows the last item without padding.
-        cut: Boolean; `True` drops tokens that do not fit instead of raising an error.
-        names: List of strings, the items' labels in error messages; `None` for their numbers.
+        cut: bool; `True` drops tokens that do not fit instead of raising an error.
+        names: list of strings, the items' labels in error messages; `None` for their numbers.
 
     Returns:
         `(context, spans)`: int32 `[length, 8]`, with item numbers from 0 in the column `item` and
@@ -71,7 +71,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         `(start, stop)`, the positions of each item without the end token.
 
     Raises:
-        MdnnError: If an item or the end token does not fit and `cut` is `False`.
+        MdnnError: an item or the end token does not fit and `cut` is `False`.
 
     Example:
 
@@ -129,8 +129,8 @@ def random_runs(bits, length, shortest):
 
     Args:
         bits: uint64 `[batch, 2]`, random bits, the only source of randomness.
-        length: Integer, positions of the context.
-        shortest: Integer, the minimum number of filled positions, 1 to `length`.
+        length: int, positions of the context.
+        shortest: int, the minimum number of filled positions, 1 to `length`.
 
     Returns:
         `(run, offset)`, int64 `[batch]` each: the number of filled positions, uniform from

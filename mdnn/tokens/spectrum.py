@@ -42,7 +42,7 @@ class Spectrum:
 
     @property
     def loudest(self):
-        """Float, the largest coefficient of samples from -1 to 1."""
+        """float, the largest coefficient of samples from -1 to 1."""
         return self.limit * np.sqrt(self.bands / 2)
 
     def encode(self, samples):
@@ -63,7 +63,7 @@ class Spectrum:
         """Converts the bytes of a grid to samples: the inverse of `encode` but for rounding.
 
         Args:
-            grid: Integers `[moments, bands]`, from 0 to 255.
+            grid: ints `[moments, bands]`, from 0 to 255.
 
         Returns:
             int16 `[moments * bands]`.

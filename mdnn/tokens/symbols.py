@@ -37,12 +37,12 @@ class PuzzleName:
     """Names a puzzle by its kind and sizes.
 
     Args:
-        kind: String, a key of `PUZZLE_SIZES`.
-        sizes: Tuple of integers: rows and columns of a sudoku or maze, the number of bits of
+        kind: str, a key of `PUZZLE_SIZES`.
+        sizes: tuple of ints: rows and columns of a sudoku or maze, the number of bits of
             prefix sums, the number of digits of an addition.
 
     Raises:
-        MdnnError: If the kind is unknown or a size is not allowed.
+        MdnnError: the kind is unknown or a size is not allowed.
 
     Example:
 
@@ -75,7 +75,7 @@ class PuzzleName:
 
     @property
     def shape(self):
-        """Sizes of the grid, a tuple of integers."""
+        """Sizes of the grid, a tuple of ints."""
         # Addition: three lines (two numbers and their sum); a sign and a carry before the digits.
         return (3, self.sizes[0] + 2) if self.kind == "addition" else self.sizes
 
@@ -92,7 +92,7 @@ class PuzzleName:
             A `PuzzleName`, or `None` if the string does not have the form of a puzzle name.
 
         Raises:
-            MdnnError: If the size is not allowed for the kind.
+            MdnnError: the size is not allowed for the kind.
         """
         match = _NAME.fullmatch(name)
         return match and cls(match[1], tuple(map(int, match[2].split("x"))))
@@ -102,7 +102,7 @@ def puzzle_source(source):
     """Parses a puzzle source into a puzzle name and a file path.
 
     Args:
-        source: String: a puzzle (`"maze-9x9"`), a puzzle and a file of such puzzles
+        source: str: a puzzle (`"maze-9x9"`), a puzzle and a file of such puzzles
             (`"maze-9x9:mazes.csv"`), or a file of sudokus (`"sudokus.csv"`).
 
     Returns:
@@ -110,7 +110,7 @@ def puzzle_source(source):
         source does not describe puzzles.
 
     Raises:
-        MdnnError: If a puzzle's size is missing or not allowed.
+        MdnnError: a puzzle's size is missing or not allowed.
     """
     task, colon, path = source.partition(":")
     if colon and path and _NAME.fullmatch(task):
@@ -126,8 +126,8 @@ def to_tokens(symbols, shape):
     """Converts puzzles to tokens.
 
     Args:
-        symbols: Integers `[..., positions]`, indices of symbols in the puzzle's alphabet.
-        shape: Tuple of integers, sizes of the grid.
+        symbols: ints `[..., positions]`, indices of symbols in the puzzle's alphabet.
+        shape: tuple of ints, sizes of the grid.
 
     Returns:
         int32 `[..., positions, 8]`; coordinates are (row, column), with row 0 in a grid of one
@@ -148,13 +148,13 @@ def to_symbols(tokens):
     """Converts tokens to puzzles: the inverse of `to_tokens`.
 
     Args:
-        tokens: Integers `[..., positions, 8]`.
+        tokens: ints `[..., positions, 8]`.
 
     Returns:
         uint8 `[..., positions]`, indices of symbols in the puzzle's alphabet.
 
     Raises:
-        MdnnError: If a token is not of the modality `symbol`.
+        MdnnError: a token is not of the modality `symbol`.
     """
     tokens = np.asarray(tokens)
     strange = tokens[..., table.MODALITY] != _SYMBOL.index

@@ -32,10 +32,10 @@ def learnt_tokenizer(text, words=0, subwords=0, subword_kind="bytes"):
     """Returns a new tokenizer whose vocabulary is learnt from a text.
 
     Args:
-        text: string.
+        text: str.
         words: int, words of the table of a tokenizer of characters.
         subwords: int, most subwords; 0 for a tokenizer of characters.
-        subword_kind: string, see `mdnn.tokens.subwords.subword_training.train_subwords`.
+        subword_kind: str, see `mdnn.tokens.subwords.subword_training.train_subwords`.
     """
     if subwords:
         return SubwordTokenizer(train_subwords(text, subwords, subword_kind), subwords)

@@ -20,10 +20,10 @@ def checked_shape(modality, shape):
             `(n,)` for a sound or a text; each at least 1, or 0 for a text.
 
     Returns:
-        A tuple of integers.
+        A tuple of ints.
 
     Raises:
-        MdnnError: If the number of sizes does not match the kind, or a size is out of range.
+        MdnnError: the number of sizes does not match the kind, or a size is out of range.
     """
     names, kind = modality.coordinates, modality.name
     sizes = tuple(shape) if np.ndim(shape) == 1 else (shape,)
@@ -43,14 +43,14 @@ def new_tokens(modality, shape, number=0):
 
     Args:
         modality: `mdnn.tokens.modalities.Modality` of every token.
-        shape: Tuple of integers, checked by `checked_shape`.
-        number: Integer, the column `item`.
+        shape: tuple of ints, checked by `checked_shape`.
+        number: int, the column `item`.
 
     Returns:
         int32 `[n, 8]`, `n` the product of `shape`.
 
     Raises:
-        MdnnError: If `number` is out of range.
+        MdnnError: `number` is out of range.
     """
     tokens = np.zeros((math.prod(shape), NUM_FEATURES), dtype=np.int32)
     tokens[:, MODALITY] = modality.index
@@ -64,7 +64,7 @@ def checked_number(number):
     """Returns an item number as an int.
 
     Raises:
-        MdnnError: If it is not an integer from 0 to 2,147,483,647.
+        MdnnError: it is not an integer from 0 to 2,147,483,647.
     """
     if not isinstance(number, int | np.integer) or not 0 <= number <= LARGEST:
         raise MdnnError(
@@ -79,12 +79,12 @@ def check_bytes(tokens, modality, called):
     Columns of bytes that the modality does not use are not checked.
 
     Args:
-        tokens: Integers `[n, 8]`.
+        tokens: ints `[n, 8]`.
         modality: Their `mdnn.tokens.modalities.Modality`.
-        called: String, the label in error messages.
+        called: str, the label in error messages.
 
     Raises:
-        MdnnError: If a byte is out of range; the message names the first one.
+        MdnnError: a byte is out of range; the message names the first one.
     """
     sizes = modality.bytes
     values = tokens[:, BYTES][:, : len(sizes)]
@@ -103,16 +103,16 @@ def arrangement(tokens, modality, called):
     Memory grows with the number of tokens only, so that huge coordinates allocate nothing.
 
     Args:
-        tokens: Integers `[n, 8]`, at least one token, in any order.
+        tokens: ints `[n, 8]`, at least one token, in any order.
         modality: Their `mdnn.tokens.modalities.Modality`.
-        called: String, the label in error messages.
+        called: str, the label in error messages.
 
     Returns:
         `(order, shape)`: int64 `[n]`, the indices of the tokens in row-major order, and a tuple,
         the sizes of the item.
 
     Raises:
-        MdnnError: If a coordinate is negative, repeated or missing; the message names it.
+        MdnnError: a coordinate is negative, repeated or missing; the message names it.
     """
     names = modality.coordinates
     coordinates = tokens[:, COORDINATES][:, : len(names)].astype(np.int64)

@@ -35,14 +35,14 @@ def word_table(text, size):
     code points, so the table is the same on every machine.
 
     Args:
-        text: String.
-        size: Integer, the maximum number of words, 0 to 65,536.
+        text: str.
+        size: int, the maximum number of words, 0 to 65,536.
 
     Returns:
         A tuple of at most `size` strings, the most frequent first.
 
     Raises:
-        MdnnError: If `size` is out of range.
+        MdnnError: `size` is out of range.
 
     Example:
 

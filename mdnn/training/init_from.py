@@ -19,7 +19,7 @@ class Start:
 
     Args:
         run: `Run`.
-        optimizer: boolean, whether to take the optimizer's state as well.
+        optimizer: bool, whether to take the optimizer's state as well.
     """
 
     run: Run
@@ -57,7 +57,7 @@ def make_start(config, init_from, optimizer=False):
         config: `mdnn.Config` of the new run.
         init_from: an argument of `mdnn.runs.run_folder.open_run`: a run folder, a `.keras` file, a
             `Network` or a `Run`; or `None`.
-        optimizer: boolean, see `Start`.
+        optimizer: bool, see `Start`.
 
     Returns:
         `Start`; `None` without `init_from`.
@@ -137,7 +137,7 @@ def check_shapes(theirs, ours, name):
 
     Args:
         theirs, ours: dicts from names to shapes, of the other run and of the new one.
-        name: string, the other run.
+        name: str, the other run.
 
     Raises:
         MdnnError: names the first weights that differ, with both shapes, and counts the others.

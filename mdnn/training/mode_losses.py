@@ -11,7 +11,7 @@ class ModeLosses:
     Args:
         shares: dict from the trained decoding modes to their shares of the steps.
         units_per_token: float, mean number of units (such as characters) per token.
-        staged: boolean, whether metrics.csv has a column for the stage of training.
+        staged: bool, whether metrics.csv has a column for the stage of training.
     """
 
     def __init__(self, shares, units_per_token, staged=False):

@@ -35,7 +35,7 @@ def resumed_config(config, path, source=None):
     Args:
         config: `mdnn.Config` with the new training budget.
         path: `pathlib.Path` of the run folder.
-        source: string, the data source to go on with; `None` for the stored one.
+        source: str, the data source to go on with; `None` for the stored one.
 
     Raises:
         MdnnError: not a run folder, a run folder of a newer version, or one with weights but no

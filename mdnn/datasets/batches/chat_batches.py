@@ -19,15 +19,15 @@ class ChatBatches(StepBatches):
     Args:
         examples: `mdnn.datasets.conversations.chat_examples.ChatExamples`.
         tokenizer: their `mdnn.tokens.characters.TextTokenizer`.
-        length: Integer, positions of a context.
-        batch: Integer, contexts per batch.
-        seed: Integer.
-        steps: Integer, batches per epoch; `None` for about as many tokens as the conversations
+        length: int, positions of a context.
+        batch: int, contexts per batch.
+        seed: int.
+        steps: int, batches per epoch; `None` for about as many tokens as the conversations
             have.
         **kwargs: Arguments of `StepBatches`.
 
     Raises:
-        MdnnError: If there are no examples.
+        MdnnError: there are no examples.
     """
 
     def __init__(self, examples, tokenizer, length, batch, seed, steps=None, **kwargs):
@@ -91,8 +91,8 @@ def evaluation_batches(examples, tokenizer, length, batch):
     Args:
         examples: `ChatExamples`.
         tokenizer: their `TextTokenizer`.
-        length: Integer, positions of a context.
-        batch: Integer, contexts per batch; the last one is filled with padding.
+        length: int, positions of a context.
+        batch: int, contexts per batch; the last one is filled with padding.
 
     Yields:
         Pairs of a batch as `chat_batch` returns it and the number of its characters that are

@@ -17,7 +17,7 @@ class ContextPlan:
     of the alternatives, the indices of the parts.
 
     Args:
-        lines: Sequence of `mdnn.datasets.items.example.Example`.
+        lines: sequence of `mdnn.datasets.items.example.Example`.
         order: `"given"`, `"any"` or `"pairs"`.
     """
 

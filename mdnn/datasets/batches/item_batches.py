@@ -26,28 +26,28 @@ class ItemBatches(StepBatches):
     needs a training loop that calls `objective(step)`.
 
     Args:
-        lines: Sequence of `mdnn.datasets.items.example.Example`.
+        lines: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`: positions, padding, alignment.
-        batch: Integer, contexts per batch.
-        seed: Integer.
+        batch: int, contexts per batch.
+        seed: int.
         objectives: `mdnn.config.training_tables.Objectives`, the training shares of the decoding
             modes.
         order: `"given"`, `"any"` or `"pairs"` (see `Example.draw`).
-        cut: Boolean, whether to truncate items that do not fit.
-        prompt_weight: Float, loss weight of prompt tokens in `autoregressive` training; with 0
+        cut: bool, whether to truncate items that do not fit.
+        prompt_weight: float, loss weight of prompt tokens in `autoregressive` training; with 0
             they are not targets.
-        steps: Integer, batches per epoch; `None` for about as many contexts as the examples'
+        steps: int, batches per epoch; `None` for about as many contexts as the examples'
             longest parts have alternatives.
-        first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` repeats the same batches in every epoch.
-        hide: Boolean, whether some answers are masked without modality and coordinates (for
+        first_step: int, the step of the first epoch's first batch.
+        repeat: bool; `True` repeats the same batches in every epoch.
+        hide: bool, whether some answers are masked without modality and coordinates (for
             networks that predict coordinates).
         augment: `mdnn.config.data_tables.Augment`, the random changes of items.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If there is no example, the largest draw of one does not fit the context (and
+        MdnnError: there is no example, the largest draw of one does not fit the context (and
             `cut` is `False`), an example does not support the order, a file cannot be read, or an
             argument is out of range.
 
@@ -104,7 +104,7 @@ class ItemBatches(StepBatches):
         """Returns the batch of a step.
 
         Args:
-            step: Integer from 0.
+            step: int from 0.
 
         Returns:
             A dictionary: `"tokens"`, int32 `[batch, positions, 8]`; `"targets"`, of the same
@@ -152,16 +152,16 @@ def item_windows(
     index of the context, so all calls yield the same batches.
 
     Args:
-        lines: Sequence of `mdnn.datasets.items.example.Example`.
+        lines: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        batch: Integer, contexts per batch. The last batch is filled with padding.
+        batch: int, contexts per batch. The last batch is filled with padding.
         objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
-        seed: Integer.
+        seed: int.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: Boolean, whether to truncate items that do not fit.
+        cut: bool, whether to truncate items that do not fit.
         hide: As in `ItemBatches`.
-        most: Integer, maximum number of contexts, spread evenly over the examples; `None` for all.
+        most: int, maximum number of contexts, spread evenly over the examples; `None` for all.
 
     Yields:
         Dictionaries: `"tokens"` and `"targets"` int32 `[batch, positions, 8]`, `"counted"`
@@ -220,17 +220,17 @@ def check_lengths(lines, tokenizer, context, order="given", cut=False):
     """Counts the tokens of all items and refuses examples that do not fit the context.
 
     Args:
-        lines: Sequence of `mdnn.datasets.items.example.Example`.
+        lines: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: Boolean; `True` accepts examples that do not fit, since they are truncated.
+        cut: bool; `True` accepts examples that do not fit, since they are truncated.
 
     Returns:
         A dictionary from kinds to the token count of the longest item.
 
     Raises:
-        MdnnError: If a draw does not fit (the message names the example and its largest item),
+        MdnnError: a draw does not fit (the message names the example and its largest item),
             there is no example, one does not support the order, or an item cannot be read.
     """
     key = ("fit", tokenizer, context, order, cut)

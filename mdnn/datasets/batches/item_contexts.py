@@ -29,8 +29,8 @@ def positions_needed(counts, align):
     """Returns the number of positions of items and their end token.
 
     Args:
-        counts: List of integers, the tokens of each item, in order.
-        align: Integer; every item starts at a multiple of `align`.
+        counts: list of ints, the tokens of each item, in order.
+        align: int; every item starts at a multiple of `align`.
     """
     return sum(aligned(count, align) for count in counts[:-1]) + counts[-1] + 1
 
@@ -39,7 +39,7 @@ def _changes(items, varied, options):
     """Returns the changes of each item: `(options, bits)`, or `None` for an item as it is.
 
     Args:
-        items: List of `mdnn.tokens.items.Item`; the last is the answer.
+        items: list of `mdnn.tokens.items.Item`; the last is the answer.
         varied: uint64 `[items, DRAWS]`, random bits; `None` for no change.
         options: `mdnn.config.data_tables.Augment`.
     """
@@ -63,10 +63,10 @@ class ItemContexts:
     Args:
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        cut: Boolean, whether to truncate items that do not fit.
-        prompt_weight: Float, loss weight of prompt tokens in `autoregressive` training; with 0
+        cut: bool, whether to truncate items that do not fit.
+        prompt_weight: float, loss weight of prompt tokens in `autoregressive` training; with 0
             they are not targets.
-        hide: Boolean, whether one in `HIDDEN` answers is masked with tokens without modality and
+        hide: bool, whether one in `HIDDEN` answers is masked with tokens without modality and
             coordinates, from its first position to the context's end.
         longest: Dictionary from kinds to the token count of the longest item.
         augment: `mdnn.config.data_tables.Augment`, the random changes of items in `fill`.
@@ -117,7 +117,7 @@ class ItemContexts:
         """Builds contexts, their targets and loss weights.
 
         Args:
-            drawn: List of `n` lists of `mdnn.tokens.items.Item`; the last of each is the answer.
+            drawn: list of `n` lists of `mdnn.tokens.items.Item`; the last of each is the answer.
             objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
             bits: uint64 `[n, WORDS]`, random bits.
             keys: uint64 `[n, positions]`, random bits; for `"masked_diffusion"` only.
@@ -131,7 +131,7 @@ class ItemContexts:
             target).
 
         Raises:
-            MdnnError: If an item does not fit and `cut` is `False`.
+            MdnnError: an item does not fit and `cut` is `False`.
         """
         padded = (padding or self.padding) == "random"
         right = np.zeros((len(drawn), self.positions, NUM_FEATURES), dtype=np.int32)

@@ -25,7 +25,7 @@ def objective_weights(objectives):
         objectives: `mdnn.config.training_tables.Objectives`, or an object with the same fields.
 
     Raises:
-        MdnnError: If a weight is negative or all are 0.
+        MdnnError: a weight is negative or all are 0.
     """
     weights = np.array([float(getattr(objectives, name)) for name in OBJECTIVES])
     if not np.isfinite(weights).all() or weights.min() < 0 or not weights.sum():
@@ -38,15 +38,15 @@ def objective_at(seed, step, objectives):
     """Returns the objective of a step, a pure function of the arguments.
 
     Args:
-        seed: Integer.
-        step: Integer from 0.
+        seed: int.
+        step: int from 0.
         objectives: `mdnn.config.training_tables.Objectives`, the training shares.
 
     Returns:
         `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
 
     Raises:
-        MdnnError: If a weight is negative or all are 0.
+        MdnnError: a weight is negative or all are 0.
     """
     bound = np.cumsum(objective_weights(objectives))
     # A float64 holds 53 bits exactly.
@@ -66,9 +66,9 @@ def masked_positions(objective, first, stop, positions, bits, keys=None):
 
     Args:
         objective: `"parallel"` or `"masked_diffusion"`.
-        first: Integers `[n]`, the first position of each answer.
-        stop: Integers `[n]`, the position after its last.
-        positions: Integer, positions of a context.
+        first: ints `[n]`, the first position of each answer.
+        stop: ints `[n]`, the position after its last.
+        positions: int, positions of a context.
         bits: uint64 `[n]`, random bits for the number of masked positions.
         keys: uint64 `[n, positions]`, random bits for their choice; `masked_diffusion` only.
 
@@ -94,7 +94,7 @@ def mask_tokens(rows, kinds):
 
     Args:
         rows: int32 `[..., 8]`, tokens.
-        kinds: Integers that broadcast against `[...]`: indices of the requested modalities, 0 if
+        kinds: ints that broadcast against `[...]`: indices of the requested modalities, 0 if
             the network predicts the modality.
 
     Returns:

@@ -15,16 +15,16 @@ class PuzzleBatches(StepBatches):
 
     Args:
         cases: `mdnn.datasets.puzzles.cases.DrawnCases` or `ReadCases`.
-        batch: Integer, puzzles per batch.
-        given_weight: Float, loss weight of given positions (1 for positions to predict). With 0,
+        batch: int, puzzles per batch.
+        given_weight: float, loss weight of given positions (1 for positions to predict). With 0,
             given positions have no target.
-        steps: Integer, batches per epoch.
-        first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` repeats the same batches in every epoch.
+        steps: int, batches per epoch.
+        first_step: int, the step of the first epoch's first batch.
+        repeat: bool; `True` repeats the same batches in every epoch.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If an argument is out of range.
+        MdnnError: an argument is out of range.
 
     Example:
 
@@ -52,7 +52,7 @@ class PuzzleBatches(StepBatches):
         """Returns the batch of a step.
 
         Args:
-            step: Integer from 0.
+            step: int from 0.
 
         Returns:
             A dictionary: `"tokens"`, int32 `[batch, positions, 8]`, the puzzles; `"targets"`, of
@@ -87,6 +87,6 @@ def exact(task, puzzles, solutions, answers):
         puzzles, solutions, answers: uint8 `[n, positions]`.
 
     Returns:
-        Boolean `[n]`.
+        bool `[n]`.
     """
     return ((answers == solutions) | ~task.unknown_mask(puzzles)).all(axis=1)

@@ -11,9 +11,9 @@ class StepBatches(keras.utils.PyDataset):
     `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
-        steps: Integer, batches per epoch.
-        first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` repeats the same batches in every epoch (for validation).
+        steps: int, batches per epoch.
+        first_step: int, the step of the first epoch's first batch.
+        repeat: bool; `True` repeats the same batches in every epoch (for validation).
         **kwargs: Arguments of `keras.utils.PyDataset`.
     """
 

@@ -32,30 +32,30 @@ class TextBatches(StepBatches):
     Pass `shuffle=False` to `fit` to keep the order. Workers, if any, must be threads.
 
     Args:
-        ids: Integers `[n]`, the text's token ids; at least `length + 1`.
-        tokenizer: The text's tokenizer (`mdnn.tokens.characters.TextTokenizer`).
-        length: Integer, positions of a window.
-        batch: Integer, windows per batch.
-        seed: Integer.
-        steps: Integer, batches per epoch; `None` for about as many tokens as the text has.
+        ids: ints `[n]`, the text's token ids; at least `length + 1`.
+        tokenizer: the text's tokenizer (`mdnn.tokens.characters.TextTokenizer`).
+        length: int, positions of a window.
+        batch: int, windows per batch.
+        seed: int.
+        steps: int, batches per epoch; `None` for about as many tokens as the text has.
         padding: `"none"` for full windows. `"random"`: each window holds a run of random length,
             `length // 2` to `length`, at a random offset; tokens and targets are zeros elsewhere.
             Targets of modality 0 are not counted.
-        first_step: Integer, the step of the first epoch's first batch.
-        repeat: Boolean; `True` repeats the same batches in every epoch (for validation).
+        first_step: int, the step of the first epoch's first batch.
+        repeat: bool; `True` repeats the same batches in every epoch (for validation).
         objectives: `mdnn.config.training_tables.Objectives`, the training shares of the decoding
             modes, one of which is drawn per step (see `objective`). `None` trains
             `autoregressive`, and batches have no weights. `parallel` masks the end of a window,
             of random length; `masked_diffusion` masks a random share of such an end.
             `autoregressive` batches are the same as with `None`.
-        mixed: Sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
+        mixed: sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
             share of the windows that is drawn from each. The shares are below 1 in sum.
-        slots: Integer, number of learned slots before each window, positions in addition to
+        slots: int, number of learned slots before each window, positions in addition to
             `length`.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Raises:
-        MdnnError: If the text is too short or an argument is out of range.
+        MdnnError: the text is too short or an argument is out of range.
 
     Example:
 
@@ -128,7 +128,7 @@ class TextBatches(StepBatches):
         """Returns the batch of a step.
 
         Args:
-            step: Integer from 0.
+            step: int from 0.
 
         Returns:
             A dictionary: `"tokens"`, int32 `[batch, slots + length, 8]`; `"targets"`, of the same
@@ -166,7 +166,7 @@ class TextBatches(StepBatches):
 
     @property
     def reads_parts(self):
-        """Boolean, whether `part_at` reads less than whole batches: no masks, padding, slots."""
+        """bool, whether `part_at` reads less than whole batches: no masks, padding, slots."""
         return self.padding == "none" and self.objectives is None and not self.slots
 
     @property
@@ -179,7 +179,7 @@ class TextBatches(StepBatches):
         """Returns a part of the batch of a step; reads no other characters of the text.
 
         Args:
-            step: Integer from 0.
+            step: int from 0.
             examples, positions: Slices, as an array `[batch, length]` takes them.
 
         Returns:

@@ -15,12 +15,12 @@ def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
     first window, have at least `length - stride` tokens of context.
 
     Args:
-        ids: Integers `[n]`, the text's token ids, at least two.
-        tokenizer: The text's tokenizer.
-        length: Integer, positions of a window.
-        stride: Integer from 1 to `length`, tokens between the starts of windows.
-        batch: Integer, windows per batch. The last batch is filled with windows of zeros.
-        slots: Integer, number of learned slots before each window, positions in addition to
+        ids: ints `[n]`, the text's token ids, at least two.
+        tokenizer: the text's tokenizer.
+        length: int, positions of a window.
+        stride: int from 1 to `length`, tokens between the starts of windows.
+        batch: int, windows per batch. The last batch is filled with windows of zeros.
+        slots: int, number of learned slots before each window, positions in addition to
             `length`.
 
     Yields:
@@ -29,7 +29,7 @@ def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
         counted.
 
     Raises:
-        MdnnError: If the text is too short or an argument is out of range.
+        MdnnError: the text is too short or an argument is out of range.
     """
     ids = np.asarray(ids)
     stride = length if stride is None else stride

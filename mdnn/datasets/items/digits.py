@@ -23,7 +23,7 @@ def digit_lines():
     """Returns the ten digits, each a `SourceExample`: its word, and its 8x8 pictures.
 
     Raises:
-        MdnnError: If scikit-learn is not installed.
+        MdnnError: scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_digits

@@ -22,7 +22,7 @@ class Room:
     """Counts the bytes of items that are kept after they were read.
 
     Args:
-        left: Integer, bytes that may be kept.
+        left: int, bytes that may be kept.
     """
 
     def __init__(self, left=1 << 29):
@@ -44,11 +44,11 @@ class FileItem:
     Args:
         kind: Name of a kind of item; a picture or a film may turn out grey.
         paths: Paths: one file, or a film's pictures in their order.
-        rate: Integer, samples per second a sound is resampled to; `None`: its own.
+        rate: int, samples per second a sound is resampled to; `None`: its own.
         kinds: Kinds of items that are taken; `None`: all.
-        convert: Boolean, whether conversions that lose something are made (see
+        convert: bool, whether conversions that lose something are made (see
             `mdnn.datasets.media.media_files.read_item`).
-        encoding: String, the encoding of a text.
+        encoding: str, the encoding of a text.
         room: `Room` of the source; `None`: the item is kept.
     """
 
@@ -65,7 +65,7 @@ class FileItem:
         """Returns the `Item`, the same object every time if it is kept.
 
         Raises:
-            MdnnError: If the file cannot be read or is of a kind that is not taken.
+            MdnnError: the file cannot be read or is of a kind that is not taken.
         """
         if self._item is None:
             form = modality(self.kind)
@@ -94,14 +94,14 @@ class Example:
     """Items that belong together, in their order.
 
     Args:
-        parts: Tuple of parts, each a tuple of alternatives of one kind: `Item`s, or `FileItem`s
+        parts: tuple of parts, each a tuple of alternatives of one kind: `Item`s, or `FileItem`s
             that are read when first needed. A context has one alternative of a part.
-        name: The example's label in error messages.
+        name: the example's label in error messages.
         order: Fixed order of this example, overriding the requested one; `None`: the requested
             one.
 
     Raises:
-        MdnnError: If there is no part, a part without alternatives, or an unknown order.
+        MdnnError: there is no part, a part without alternatives, or an unknown order.
 
     Example:
 
@@ -125,7 +125,7 @@ class Example:
 
     @property
     def draws(self):
-        """Integer, number of random numbers that `draw` takes."""
+        """int, number of random numbers that `draw` takes."""
         return 2 * len(self.parts)
 
     @functools.cached_property
@@ -149,7 +149,7 @@ class Example:
         """Refuses an order that the line cannot have.
 
         Raises:
-            MdnnError: If the order is unknown, or is `"pairs"` and all parts are of one kind.
+            MdnnError: the order is unknown, or is `"pairs"` and all parts are of one kind.
         """
         if order not in ORDERS:
             raise MdnnError(
@@ -176,7 +176,7 @@ class Example:
             the last.
 
         Raises:
-            MdnnError: If the line cannot have this order, the bits are too few, or a file that
+            MdnnError: the line cannot have this order, the bits are too few, or a file that
                 is read now is bad.
         """
         order = self.order_of(order)

@@ -9,10 +9,10 @@ class ExampleSequence(collections.abc.Sequence):
     """Examples, made from the lines of a source at each access or kept as the source keeps them.
 
     Args:
-        lines: Sequence of `SourceExample`; those of a list, or those that its method `keeps` names,
+        lines: sequence of `SourceExample`; those of a list, or those that its method `keeps` names,
             are kept as examples, too.
         numbers: Integers, the lines to use.
-        make: Function of the number of a line and the line; returns its `Example`.
+        make: function of the number of a line and the line; returns its `Example`.
     """
 
     def __init__(self, lines, numbers, make):
@@ -64,9 +64,9 @@ def remembered(examples, key, compute):
     """Returns `compute()`, for a sequence of this module computed once for each key.
 
     Args:
-        examples: Sequence of `Example`, which may be a list: nothing is remembered for it.
+        examples: sequence of `Example`, which may be a list: nothing is remembered for it.
         key: Hashable, what the result depends on besides the examples.
-        compute: Function without arguments.
+        compute: function without arguments.
     """
     memo = getattr(examples, "memo", None)
     if memo is None:

@@ -24,9 +24,9 @@ class DatasetSplits:
     """The training and validation examples of a source.
 
     Args:
-        source: String, the argument of `open_dataset`.
-        train: Sequence of the training `Example`s.
-        validation: Sequence of the validation `Example`s: other lines, or the same ones with
+        source: str, the argument of `open_dataset`.
+        train: sequence of the training `Example`s.
+        validation: sequence of the validation `Example`s: other lines, or the same ones with
             other alternatives (see `mdnn.datasets.items.train_validation_split.split_lines`).
     """
 
@@ -50,27 +50,27 @@ def open_dataset(
     """Opens a source of items and splits it.
 
     Args:
-        source: String or path:
+        source: str or path:
 
             - `"digits"`: scikit-learn's digits, ten lines: the word, and the 8x8 pictures.
             - a folder with a `manifest.jsonl`, or a `.jsonl` file: see
               `mdnn.datasets.items.manifest.read_manifest`.
             - `"tfds:NAME"`: a TFDS set, each example a line: see
               `mdnn.datasets.tfds.tfds_items.example_lines`.
-        validation: Float, the share that validates where the source does not say what does.
-        seed: Integer, chooses that share.
-        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
+        validation: float, the share that validates where the source does not say what does.
+        seed: int, chooses that share.
+        rate: int, samples per second that sounds are resampled to; `None`: their own.
         kinds: Kinds of items (`mdnn.tokens.items`) that are taken, such as a network's
             modalities; an item of another kind is an error. `None`: all.
-        convert: Boolean, whether files are converted where that loses something (see
+        convert: bool, whether files are converted where that loses something (see
             `mdnn.datasets.media.media_files.read_item`).
-        encoding: String, the encoding of text files.
+        encoding: str, the encoding of text files.
 
     Returns:
         A `DatasetSplits`. Files have been looked for, and are read when first needed.
 
     Raises:
-        MdnnError: If there is no such source, its manifest is wrong or names a file that is not
+        MdnnError: there is no such source, its manifest is wrong or names a file that is not
             there, or a side of the split has nothing.
 
     Example:

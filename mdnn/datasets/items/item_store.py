@@ -23,7 +23,7 @@ def item_writer(called):
     The file is in the folder for temporary files (`TMPDIR`).
 
     Args:
-        called: String, what errors call the items together.
+        called: str, what errors call the items together.
 
     Raises:
         MdnnError: There can be no temporary file.
@@ -47,7 +47,7 @@ class ItemWriter:
     """Writes the values of items into a file, one after another.
 
     Args:
-        called: String, what errors call the items together.
+        called: str, what errors call the items together.
         file: Binary file, open for reading and writing.
     """
 
@@ -93,7 +93,7 @@ class ItemWriter:
         """Returns the written items as `StoredItems`.
 
         Args:
-            name_of: Function of an item's number that returns its name.
+            name_of: function of an item's number that returns its name.
         """
         try:
             self.file.flush()
@@ -109,7 +109,7 @@ class StoredItems(collections.abc.Sequence):
     Args:
         writer: `ItemWriter`.
         data: uint8 memory map of its file; `None` if it is empty.
-        name_of: Function of an item's number that returns its name.
+        name_of: function of an item's number that returns its name.
     """
 
     def __init__(self, writer, data, name_of):
@@ -149,7 +149,7 @@ class StoredItem:
 
     Args:
         items: `StoredItems`.
-        number: Integer.
+        number: int.
     """
 
     items: StoredItems

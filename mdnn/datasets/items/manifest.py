@@ -46,17 +46,17 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
     count for nothing.
 
     Args:
-        path: Path of the manifest, UTF-8.
-        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
-        kinds: Tuple of the kinds of items that are taken; `None`: all.
-        convert: Boolean, as `mdnn.datasets.media.media_files.read_item` takes it.
-        encoding: String, the encoding of `.txt` files; the manifest itself is UTF-8.
+        path: path of the manifest, UTF-8.
+        rate: int, samples per second that sounds are resampled to; `None`: their own.
+        kinds: tuple of the kinds of items that are taken; `None`: all.
+        convert: bool, as `mdnn.datasets.media.media_files.read_item` takes it.
+        encoding: str, the encoding of `.txt` files; the manifest itself is UTF-8.
 
     Returns:
         Sequence of `SourceExample`, a `mdnn.datasets.items.manifest_lines.ManifestLines`.
 
     Raises:
-        MdnnError: If the manifest cannot be read or has no line, and for a line that is no such
+        MdnnError: the manifest cannot be read or has no line, and for a line that is no such
             object or names a file that is missing or outside the folder; it names file and line.
 
     Example:
@@ -89,8 +89,8 @@ class _ManifestReader:
     """Turns a manifest's JSON objects into lines.
 
     Args:
-        manifest: Path of the manifest.
-        folder: String, the manifest's folder, without links.
+        manifest: path of the manifest.
+        folder: str, the manifest's folder, without links.
         rate, kinds, convert, encoding: As `read_manifest` takes them.
     """
 

@@ -25,7 +25,7 @@ class ManifestLines(collections.abc.Sequence):
 
     Args:
         data: Bytes of the manifest.
-        parse: Function of a line, bytes without its end, and its number from 1; returns an object,
+        parse: function of a line, bytes without its end, and its number from 1; returns an object,
             or `None` for an empty line.
     """
 

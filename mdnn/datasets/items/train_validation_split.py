@@ -21,9 +21,9 @@ class SourcePart:
     """One part of a line as its source has it.
 
     Args:
-        entries: Tuple of the alternatives.
+        entries: tuple of the alternatives.
         split: `"train"` or `"validation"`, the side the part is on; `None`: both.
-        splits: Tuple of the same, one per alternative, where the source itself says it.
+        splits: tuple of the same, one per alternative, where the source itself says it.
     """
 
     entries: tuple[Item | FileItem, ...]
@@ -36,7 +36,7 @@ class SourceExample:
     """A line as its source has it: both sides together.
 
     Args:
-        parts: Tuple of `SourcePart`.
+        parts: tuple of `SourcePart`.
         name: Its label in error messages.
         split: `"train"` or `"validation"`, the side the line is on; `None`: see `split_lines`.
         order: As of `mdnn.datasets.items.example.Example`.
@@ -61,9 +61,9 @@ def split_lines(lines, validation, seed, name):
       would have fewer than two, it is left out.
 
     Args:
-        lines: Sequence of `SourceExample`.
-        validation: Float from 0 to 1: the share; 0: only what the source assigns validates.
-        seed: Integer.
+        lines: sequence of `SourceExample`.
+        validation: float from 0 to 1: the share; 0: only what the source assigns validates.
+        seed: int.
         name: Label of the source in error messages.
 
     Returns:
@@ -71,7 +71,7 @@ def split_lines(lines, validation, seed, name):
         of the source.
 
     Raises:
-        MdnnError: If either side would be empty (validation may be with a share of 0).
+        MdnnError: either side would be empty (validation may be with a share of 0).
     """
     if not 0 <= validation < 1:
         raise MdnnError(f"validation must be at least 0 and below 1; received {validation}")
@@ -93,7 +93,7 @@ class _Split:
     """Divides lines; see `split_lines`.
 
     Attributes:
-        there: boolean `[2, lines]`, whether a line is on a side.
+        there: bool `[2, lines]`, whether a line is on a side.
     """
 
     def __init__(self, lines, validation, seed):

@@ -28,9 +28,9 @@ def decode_picture(data, form, name, convert=False):
 
     Args:
         data: Bytes.
-        form: String, `"GIF"`, `"WEBP"` or `"BMP"`.
-        name: String, what errors and the item are called.
-        convert: Boolean, whether transparent pixels are laid over white.
+        form: str, `"GIF"`, `"WEBP"` or `"BMP"`.
+        name: str, what errors and the item are called.
+        convert: bool, whether transparent pixels are laid over white.
 
     Returns:
         An `Item`: of one frame image or grey, of several video or grey_video. It is grey where
@@ -91,10 +91,10 @@ def read_frames(data, form, name, convert, skip=0):
 
     Args:
         data: Bytes of a file.
-        form: String, its format's name in Pillow.
-        name: String, what errors call the file.
-        convert: Boolean, whether transparent pixels are laid over white.
-        skip: Integer, how many frames at the beginning are left out.
+        form: str, its format's name in Pillow.
+        name: str, what errors call the file.
+        convert: bool, whether transparent pixels are laid over white.
+        skip: int, how many frames at the beginning are left out.
 
     Returns:
         uint8 `[frames, height, width, 3]`.
@@ -132,7 +132,7 @@ def encode_gif(item, rate=None):
         rate: Without meaning for films.
 
     Raises:
-        MdnnError: A film of one frame, which a GIF holds as a picture; more than `MAX_COLOURS`
+        MdnnError: a film of one frame, which a GIF holds as a picture; more than `MAX_COLOURS`
             colours.
     """
     name, form = item.name or "a film", modality(item.kind)

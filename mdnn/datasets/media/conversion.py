@@ -15,13 +15,13 @@ def check_convert(convert, name, received, action):
     """Refuses a lossy conversion, unless it is requested.
 
     Args:
-        convert: Boolean, whether it is asked for.
-        name: String, what errors call the file.
-        received: String, what would be lost, such as "3 of 64 pixels are transparent".
-        action: String, what the conversion does, such as "lays it over white".
+        convert: bool, whether it is asked for.
+        name: str, what errors call the file.
+        received: str, what would be lost, such as "3 of 64 pixels are transparent".
+        action: str, what the conversion does, such as "lays it over white".
 
     Raises:
-        MdnnError: If `convert` is false. The message says how to ask for the conversion.
+        MdnnError: `convert` is false. The message says how to ask for the conversion.
     """
     if not convert:
         raise MdnnError(
@@ -35,17 +35,17 @@ def without_alpha(pixels, alpha, most, name, convert):
 
     Args:
         pixels: Unsigned integers `[..., height, width, channels]`.
-        alpha: Integers `[..., height, width]`, from 0 (transparent) to `most` (opaque); `None`:
+        alpha: ints `[..., height, width]`, from 0 (transparent) to `most` (opaque); `None`:
             all opaque.
-        most: Integer, the highest value of a pixel and of `alpha`.
-        name: String, what errors call the file.
-        convert: Boolean, whether transparent pixels are laid over white.
+        most: int, the highest value of a pixel and of `alpha`.
+        name: str, what errors call the file.
+        convert: bool, whether transparent pixels are laid over white.
 
     Returns:
         The pixels, of the same shape and dtype.
 
     Raises:
-        MdnnError: If a pixel is transparent and `convert` is false.
+        MdnnError: a pixel is transparent and `convert` is false.
     """
     if alpha is None or (alpha == most).all():
         return pixels
@@ -65,14 +65,14 @@ def to_8_bit(samples, name, convert):
 
     Args:
         samples: uint16 of any shape.
-        name: String, what errors call the file.
-        convert: Boolean, whether other samples are rounded.
+        name: str, what errors call the file.
+        convert: bool, whether other samples are rounded.
 
     Returns:
         uint8 of the same shape.
 
     Raises:
-        MdnnError: If samples do not fit 8 bit and `convert` is false.
+        MdnnError: samples do not fit 8 bit and `convert` is false.
     """
     high, low = samples >> 8, samples & 255
     if (high == low).all() or not low.any():
@@ -86,11 +86,11 @@ def to_grey(pixels, name, convert):
 
     Args:
         pixels: uint8 `[..., height, width, 3]`.
-        name: String, what errors call the file.
-        convert: Boolean, whether colours become grey.
+        name: str, what errors call the file.
+        convert: bool, whether colours become grey.
 
     Raises:
-        MdnnError: If a pixel has a colour and `convert` is false.
+        MdnnError: a pixel has a colour and `convert` is false.
     """
     if is_grey(pixels):
         return np.ascontiguousarray(pixels[..., 0])
@@ -108,15 +108,15 @@ def to_mono(samples, name, convert):
     """Returns one channel of samples `[frames, channels]`.
 
     Args:
-        samples: Integers or floats `[frames, channels]`.
-        name: String, what errors call the file.
-        convert: Boolean, whether channels that differ are swapped_in.
+        samples: ints or floats `[frames, channels]`.
+        name: str, what errors call the file.
+        convert: bool, whether channels that differ are averaged.
 
     Returns:
-        The samples `[frames]`, of the same dtype; float64 where channels are swapped_in.
+        The samples `[frames]`, of the same dtype; float64 where channels are averaged.
 
     Raises:
-        MdnnError: If channels differ and `convert` is false.
+        MdnnError: channels differ and `convert` is false.
     """
     channels = samples.shape[1]
     if channels == 1 or (samples == samples[:, :1]).all():
@@ -134,17 +134,17 @@ def to_16_bit(samples, full_scale, name, convert, exact=False):
     """Returns 16-bit samples.
 
     Args:
-        samples: Integers or floats `[samples]`.
+        samples: ints or floats `[samples]`.
         full_scale: Number, the amplitude that becomes 32,768.
-        name: String, what errors call the file.
-        convert: Boolean, whether samples are rounded, and those that are too loud clipped.
-        exact: Boolean, whether rounding is no loss, as of a format that loses something itself.
+        name: str, what errors call the file.
+        convert: bool, whether samples are rounded, and those that are too loud clipped.
+        exact: bool, whether rounding is no loss, as of a format that loses something itself.
 
     Returns:
         int16 `[samples]`.
 
     Raises:
-        MdnnError: If a sample is not finite, or is no 16-bit number and `convert` is false.
+        MdnnError: a sample is not finite, or is no 16-bit number and `convert` is false.
     """
     lost = False
     if np.issubdtype(samples.dtype, np.integer):

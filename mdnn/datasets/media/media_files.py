@@ -52,7 +52,7 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
     sound that differ, ...) is refused, or converted where `convert` is true.
 
     Args:
-        path: String or path:
+        path: str or path:
 
             - `.txt`: a text; a byte order mark is dropped, line ends are kept.
             - `.png`, `.gif`, `.webp`: a picture; if it is animated, a film.
@@ -61,9 +61,9 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
               `.au` and `.caf`, too, where the package soundfile is installed
               (`pip install 'mdnn[sound]'`).
             - a folder: a film (see `read_video`).
-        rate: Integer, samples per second that a sound is resampled to; `None`: its own.
-        convert: Boolean, whether conversions that lose something are made.
-        encoding: String, the encoding of a text as Python names it.
+        rate: int, samples per second that a sound is resampled to; `None`: its own.
+        convert: bool, whether conversions that lose something are made.
+        encoding: str, the encoding of a text as Python names it.
         kinds: Kinds of items that are taken, such as a network's modalities: a grey picture
             becomes RGB where only RGB is taken, and RGB becomes grey where only grey is;
             `None`: all.
@@ -72,7 +72,7 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
         An `Item` whose name is the path.
 
     Raises:
-        MdnnError: If the file cannot be read, is of another kind, truncated or too large.
+        MdnnError: the file cannot be read, is of another kind, truncated or too large.
     """
     path = as_path(path)
     options = ReadOptions(rate, convert, encoding, kinds)
@@ -114,14 +114,14 @@ def fit_colours(item, kinds, convert=False):
     Args:
         item: An `Item`.
         kinds: Kinds of items that are taken; `None`: all.
-        convert: Boolean, whether colours become grey.
+        convert: bool, whether colours become grey.
 
     Returns:
         The item, or another one of the kind that is taken; an item of which neither kind is
         taken as it is.
 
     Raises:
-        MdnnError: If only grey is taken, a pixel has a colour and `convert` is false.
+        MdnnError: only grey is taken, a pixel has a colour and `convert` is false.
     """
     form = modality(item.kind)
     if (
@@ -139,9 +139,9 @@ def read_picture(source, name=None, convert=False):
     """Reads a picture or film from a file, by the end of its name.
 
     Args:
-        source: A path; or the bytes of a file, with its name.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
+        source: a path; or the bytes of a file, with its name.
+        name: str, what errors and the item are called; the path, if `None`.
+        convert: bool, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind image, grey, video or grey_video.
@@ -166,10 +166,10 @@ def read_sound(source, rate=None, name=None, convert=False):
     """Reads a sound from a file, by the end of its name.
 
     Args:
-        source: A path; or the bytes of a file, with its name.
-        rate: Integer, samples per second that it is resampled to; `None`: its own.
-        name: String, what errors and the item are called; the path, if `None`.
-        convert: Boolean, whether conversions that lose something are made.
+        source: a path; or the bytes of a file, with its name.
+        rate: int, samples per second that it is resampled to; `None`: its own.
+        name: str, what errors and the item are called; the path, if `None`.
+        convert: bool, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind audio.
@@ -188,10 +188,10 @@ def read_video(paths, convert=False):
     """Reads a film from pictures, or from one animated picture.
 
     Args:
-        paths: List of paths of pictures in their order, all of one size, RGB or grey; or the
+        paths: list of paths of pictures in their order, all of one size, RGB or grey; or the
             path of a folder, whose pictures are taken in the order of their names, a number in a
             name (`2.png`, `10.png`) by its value; or an animated PNG, GIF or WebP.
-        convert: Boolean, whether conversions that lose something are made.
+        convert: bool, whether conversions that lose something are made.
 
     Returns:
         An `Item` of kind video or grey_video.

@@ -17,8 +17,8 @@ def item_bytes(item, rate=None, suffix=None):
 
     Args:
         item: An `Item`.
-        rate: Integer, samples per second of a sound that does not say.
-        suffix: String, end of the name of the file; the usual one if no file of the kind ends so.
+        rate: int, samples per second of a sound that does not say.
+        suffix: str, end of the name of the file; the usual one if no file of the kind ends so.
 
     Returns:
         `(bytes, suffix)`: UTF-8 and `.txt`, a PNG (animated for a film) and `.png`, of a film also
@@ -26,7 +26,7 @@ def item_bytes(item, rate=None, suffix=None):
         Reading them gives the item again, exactly.
 
     Raises:
-        MdnnError: A text that is no Unicode (lone surrogates), a sound whose rate is not known.
+        MdnnError: a text that is no Unicode (lone surrogates), a sound whose rate is not known.
     """
     form = modality(item.kind)
     suffix = suffix if suffix in form.write_suffixes else form.suffix
@@ -37,7 +37,7 @@ def encode_text(item, rate=None):
     """Returns the bytes of a text file, UTF-8; `rate` has no meaning for texts.
 
     Raises:
-        MdnnError: A text that is no Unicode (lone surrogates).
+        MdnnError: a text that is no Unicode (lone surrogates).
     """
     # readers drop one byte order mark: a text's own is written behind another one
     text = MARK + item.value if item.value.startswith(MARK) else item.value
@@ -56,10 +56,10 @@ def write_item(item, path, rate=None):
     Args:
         item: An `Item`, or what `mdnn.generate` returns: a string, or an array (see
             `mdnn.tokens.items.as_item`).
-        path: String or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
+        path: str or path: a `.txt` for a text, a `.png` for a picture, a `.wav` for a sound.
             A film goes to a `.png` or `.gif` (animated), or, if the name has no such end, to a
             new folder of pictures `000000.png`, `000001.png`, ...
-        rate: Integer, samples per second of a sound that does not say.
+        rate: int, samples per second of a sound that does not say.
 
     Raises:
         MdnnError: What is no item, another end of the name, a folder that is not empty, an item

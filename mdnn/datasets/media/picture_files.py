@@ -29,8 +29,8 @@ def decode_jpeg(data, name="a JPEG", convert=False):
 
     Args:
         data: Bytes.
-        name: String, what errors and the item are called.
-        convert: Boolean, whether a picture of four inks (CMYK) becomes RGB.
+        name: str, what errors and the item are called.
+        convert: bool, whether a picture of four inks (CMYK) becomes RGB.
 
     Returns:
         An `Item` of kind image or grey.
@@ -98,14 +98,14 @@ def decode(data, form, name):
 
     Args:
         data: Bytes.
-        form: String, `"PNG"` or `"JPEG"`.
-        name: String, what errors call the file.
+        form: str, `"PNG"` or `"JPEG"`.
+        name: str, what errors call the file.
 
     Returns:
         uint8 `[height, width]` or `[height, width, 3]`.
 
     Raises:
-        MdnnError: If the decoder cannot read it.
+        MdnnError: the decoder cannot read it.
     """
     try:
         with Image.open(io.BytesIO(data), formats=[form]) as picture:

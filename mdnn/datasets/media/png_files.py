@@ -39,8 +39,8 @@ def decode_png(data, name="a PNG", convert=False):
 
     Args:
         data: Bytes.
-        name: String, what errors and the item are called.
-        convert: Boolean, whether transparent pixels are laid over white and 16 bit rounded.
+        name: str, what errors and the item are called.
+        convert: bool, whether transparent pixels are laid over white and 16 bit rounded.
 
     Returns:
         An `Item` of kind image or grey; video or grey_video if it is animated.

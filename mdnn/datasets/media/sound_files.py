@@ -28,9 +28,9 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
 
     Args:
         data: Bytes.
-        rate: Integer, samples per second that are wanted; `None`: the file's own.
-        name: String, what errors and the item are called.
-        convert: Boolean, whether channels that differ are swapped_in, and samples that do not fit
+        rate: int, samples per second that are wanted; `None`: the file's own.
+        name: str, what errors and the item are called.
+        convert: bool, whether channels that differ are averaged, and samples that do not fit
             16 bit rounded and clipped.
 
     Returns:
@@ -67,9 +67,9 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
 
     Args:
         data: Bytes.
-        rate: Integer, samples per second that are wanted; `None`: the file's own.
-        name: String, what errors and the item are called.
-        convert: Boolean, as of `decode_wav`.
+        rate: int, samples per second that are wanted; `None`: the file's own.
+        name: str, what errors and the item are called.
+        convert: bool, as of `decode_wav`.
 
     Returns:
         An `Item` of kind audio.
@@ -187,7 +187,7 @@ def encode_wav(item, rate=None):
 
     Args:
         item: An `Item` of kind audio or spectrum.
-        rate: Integer, samples per second where the item does not say.
+        rate: int, samples per second where the item does not say.
 
     Raises:
         MdnnError: An item of another kind, a sound whose rate is not known.
@@ -212,15 +212,15 @@ def resample(samples, rate, new_rate, name="a sound"):
 
     Args:
         samples: int16 `[samples]`.
-        rate: Integer, samples per second of `samples`.
-        new_rate: Integer, samples per second of the result.
-        name: String, what errors call the sound.
+        rate: int, samples per second of `samples`.
+        new_rate: int, samples per second of the result.
+        name: str, what errors call the sound.
 
     Returns:
         int16 `[about samples * new_rate / rate]`; `samples` itself where the rates are equal.
 
     Raises:
-        MdnnError: A rate out of range, a result without samples or of more than `MAX_SAMPLES`.
+        MdnnError: a rate out of range, a result without samples or of more than `MAX_SAMPLES`.
     """
     for value in (rate, new_rate):
         _check_rate(value, name)

@@ -30,13 +30,13 @@ class WavHeader:
     """Format of the samples of a WAV file.
 
     Args:
-        format: Integer, `PCM`, `FLOAT`, `A_LAW` or `MU_LAW`.
-        channels: Integer, channels side by side.
-        rate: Integer, samples per second.
-        width: Integer, bytes of a sample.
-        big_endian: Boolean, whether the highest byte comes first (RIFX).
-        start: Integer, offset of the first sample in the file.
-        size: Integer, bytes of all samples, as the header says.
+        format: int, `PCM`, `FLOAT`, `A_LAW` or `MU_LAW`.
+        channels: int, channels side by side.
+        rate: int, samples per second.
+        width: int, bytes of a sample.
+        big_endian: bool, whether the highest byte comes first (RIFX).
+        start: int, offset of the first sample in the file.
+        size: int, bytes of all samples, as the header says.
     """
 
     format: int
@@ -56,7 +56,7 @@ def read_wav_header(data, name):
 
     Args:
         data: Bytes.
-        name: String, what errors call the file.
+        name: str, what errors call the file.
 
     Raises:
         MdnnError: Bytes that are no WAV, a header that is truncated or damaged, a format other

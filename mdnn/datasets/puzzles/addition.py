@@ -22,7 +22,7 @@ class Addition(Puzzle):
     `digits`; the first digit is not 0 except in the number 0.
 
     Args:
-        digits: Integer, the maximum number of digits.
+        digits: int, the maximum number of digits.
     """
 
     def __init__(self, digits):

@@ -20,8 +20,8 @@ def picture(task, boards, path, puzzle=None, solution=None):
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        boards: List of `(title, symbols)`, symbols uint8 `[positions]`, symbol indices.
-        path: Path of the PNG to write.
+        boards: list of `(title, symbols)`, symbols uint8 `[positions]`, symbol indices.
+        path: path of the PNG to write.
         puzzle, solution: As in `drawn`: predicted symbols are blue, or red if wrong.
     """
     rows, columns = grid_of(task)

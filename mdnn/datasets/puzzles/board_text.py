@@ -49,7 +49,7 @@ def side_by_side(boards):
     """Formats boards side by side, each below its title.
 
     Args:
-        boards: List of `(title, lines)`.
+        boards: list of `(title, lines)`.
 
     Returns:
         A multi-line string.

@@ -24,10 +24,10 @@ def held_out(task, puzzles, share):
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         puzzles: uint8 `[n, positions]`.
-        share: Float from 0 to 1, the share of held-out puzzles.
+        share: float from 0 to 1, the share of held-out puzzles.
 
     Returns:
-        Boolean `[n]`, `True` for held-out puzzles.
+        bool `[n]`, `True` for held-out puzzles.
     """
     is_held_out = np.empty(len(puzzles), dtype=bool)
     # Hash in pieces: hashes take many times the memory of the puzzles.
@@ -42,7 +42,7 @@ class Cases:
 
     Args:
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        seed: Integer.
+        seed: int.
     """
 
     def __init__(self, task, seed):
@@ -52,8 +52,8 @@ class Cases:
         """Returns the cases of a step; steps use consecutive cases.
 
         Args:
-            step: Integer from 0.
-            number: Integer, cases per step.
+            step: int from 0.
+            number: int, cases per step.
 
         Returns:
             Puzzles and solutions, uint8 `[number, positions]`.
@@ -85,8 +85,8 @@ class DrawnCases(Cases):
 
     Args:
         task, seed: As in `Cases`.
-        share: Float, the share of held-out puzzles.
-        held: Boolean, `True` to draw held-out puzzles, `False` to draw training puzzles.
+        share: float, the share of held-out puzzles.
+        held: bool, `True` to draw held-out puzzles, `False` to draw training puzzles.
     """
 
     def __init__(self, task, seed, share, held=False):
@@ -111,7 +111,7 @@ class DrawnCases(Cases):
         """Returns the cases of a chunk before images are applied.
 
         Raises:
-            MdnnError: If hardly any draw gives a puzzle of the split.
+            MdnnError: hardly any draw gives a puzzle of the split.
         """
         cases = self._chunks.get(number)
         if cases is None:

@@ -22,7 +22,7 @@ class Maze(Puzzle):
 
     Args:
         height, width: Integers from 3. With an even size the last row or column is all wall.
-        loops: Float, the share of the walls between cells that are opened after the tree is
+        loops: float, the share of the walls between cells that are opened after the tree is
             generated. Mazes with several shortest paths are then discarded.
     """
 

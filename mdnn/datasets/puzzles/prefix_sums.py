@@ -10,7 +10,7 @@ class PrefixSums(Puzzle):
     """Generates random bits with the parities of their prefixes (Schwarzschild and others, 2021).
 
     Args:
-        length: Integer, number of bits.
+        length: int, number of bits.
 
     Example:
 

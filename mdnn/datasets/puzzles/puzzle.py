@@ -16,18 +16,18 @@ class Puzzle:
     position's symbol in the alphabet, in row-major order.
 
     Args:
-        kind: String, such as `"maze"`.
-        sizes: Tuple of integers, such as `(9, 9)`, which determine the shape of the grid (see
+        kind: str, such as `"maze"`.
+        sizes: tuple of ints, such as `(9, 9)`, which determine the shape of the grid (see
             `mdnn.tokens.symbols.PuzzleName`).
-        alphabet: String, the symbols of puzzles and solutions; the first one marks positions to
+        alphabet: str, the symbols of puzzles and solutions; the first one marks positions to
             predict, if the puzzle has such a symbol.
 
     Attributes:
-        name: String, such as `"maze-9x9"`.
-        shape: Tuple of integers, the grid.
-        positions: Integer, number of positions.
-        reuse: Integer, number of symmetric images of a case to train on; 1 without symmetries.
-        image_words: Integer, number of random words per image.
+        name: str, such as `"maze-9x9"`.
+        shape: tuple of ints, the grid.
+        positions: int, number of positions.
+        reuse: int, number of symmetric images of a case to train on; 1 without symmetries.
+        image_words: int, number of random words per image.
     """
 
     reuse, image_words = 1, 0
@@ -41,9 +41,9 @@ class Puzzle:
         """Draws cases, a pure function of its arguments.
 
         Args:
-            seed: Integer.
-            number: Integer from 0, the index of the draw.
-            count: Integer, number of attempts.
+            seed: int.
+            number: int from 0, the index of the draw.
+            count: int, number of attempts.
 
         Returns:
             Puzzles and solutions, at most `count`.
@@ -54,7 +54,7 @@ class Puzzle:
         """Draws cases whose puzzles satisfy `wanted`; otherwise as `draw_some`.
 
         Args:
-            wanted: Function from puzzles to a boolean array `[n]`.
+            wanted: function from puzzles to a boolean array `[n]`.
         """
         puzzles, solutions = self.draw_some(seed, number, count)
         selected = wanted(puzzles)
@@ -121,7 +121,7 @@ class Puzzle:
         """Converts a string of symbols to their indices, uint8 `[positions]`.
 
         Raises:
-            MdnnError: If the number of symbols is not that of the positions, or a symbol is not in
+            MdnnError: the number of symbols is not that of the positions, or a symbol is not in
                 the alphabet.
         """
         if len(text) != self.positions:

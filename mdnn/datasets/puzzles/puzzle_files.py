@@ -25,16 +25,16 @@ def read_puzzles(path, name, make, encoding="utf-8"):
     without a solution are solved, if the task supports it.
 
     Args:
-        path: Path of the file.
+        path: path of the file.
         name: `PuzzleName` of the expected puzzles; `None` for sudokus of the first one's size.
-        make: Function from a `PuzzleName` to a `mdnn.datasets.puzzles.puzzle.Puzzle`.
-        encoding: String, the file's encoding (Python's name).
+        make: function from a `PuzzleName` to a `mdnn.datasets.puzzles.puzzle.Puzzle`.
+        encoding: str, the file's encoding (Python's name).
 
     Returns:
         `(task, puzzles, solutions)`: the task, and two arrays uint8 `[n, positions]`.
 
     Raises:
-        MdnnError: If the file cannot be read, a row is malformed or of another size, or a puzzle
+        MdnnError: the file cannot be read, a row is malformed or of another size, or a puzzle
             has no solution, a wrong one or several. The message names the line. At most `CHECKED`
             puzzles, spread over the file, are checked for a second solution.
     """

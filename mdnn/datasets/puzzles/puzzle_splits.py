@@ -22,7 +22,7 @@ class PuzzleCorpus:
     """Holds the training and validation cases of a source.
 
     Args:
-        source: String, the argument of `open_puzzles`.
+        source: str, the argument of `open_puzzles`.
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         train: `DrawnCases` or `ReadCases`, the training cases.
         held: `DrawnCases` or `ReadCases`, the held-out cases.
@@ -50,10 +50,10 @@ def make_task(name, givens=(), loops=0.0):
     Args:
         name: `PuzzleName`, or a string such as `"sudoku-6x6"`.
         givens: Minimum and maximum number of givens of a sudoku; empty for the size's default.
-        loops: Float, the share of a maze's walls that are opened.
+        loops: float, the share of a maze's walls that are opened.
 
     Raises:
-        MdnnError: If the name is unknown.
+        MdnnError: the name is unknown.
     """
     named = name if isinstance(name, PuzzleName) else PuzzleName.of(name)
     if named is None:
@@ -74,20 +74,20 @@ def open_puzzles(
     no seed draws a held-out puzzle for training.
 
     Args:
-        source: String or path, as in `mdnn.tokens.symbols.puzzle_source`.
-        validation: Float from 0 to 1, the share of held-out puzzles. With a file, 0 puts all
+        source: str or path, as in `mdnn.tokens.symbols.puzzle_source`.
+        validation: float from 0 to 1, the share of held-out puzzles. With a file, 0 puts all
             puzzles in both splits, to evaluate on the whole file.
-        seed: Integer, seed of the training cases.
+        seed: int, seed of the training cases.
         givens, loops: As in `make_task`; ignored for files.
         expected: `PuzzleName` of the network's puzzles, or `None`. Other kinds are refused; it is
             the default kind of a file.
-        encoding: String, the encoding of a file.
+        encoding: str, the encoding of a file.
 
     Returns:
         A `PuzzleCorpus`.
 
     Raises:
-        MdnnError: If the source is invalid, its puzzles are of another kind than expected, or a
+        MdnnError: the source is invalid, its puzzles are of another kind than expected, or a
             split is empty.
 
     Example:

@@ -15,9 +15,9 @@ def square_side(line, delimiter, sizes):
     """Returns the size of the sudoku whose square starts with a line, or `None`.
 
     Args:
-        line: string, the first line of a file.
-        delimiter: string, what separates cells; `None` for no character.
-        sizes: list of integers, the expected sizes. A title or a border gives the last of them.
+        line: str, the first line of a file.
+        delimiter: str, what separates cells; `None` for no character.
+        sizes: list of ints, the expected sizes. A title or a border gives the last of them.
     """
     if delimiter in (None, "|") and _TITLE.fullmatch(line.strip().lower()):
         return sizes[-1]
@@ -31,8 +31,8 @@ def square_row(line, delimiter=None):
     """Returns the symbols of a line of a square: without what separates boxes and cells.
 
     Args:
-        line: string.
-        delimiter: string, what separates cells, of which empty ones are blanks; `None` for none.
+        line: str.
+        delimiter: str, what separates cells, of which empty ones are blanks; `None` for none.
     """
     if delimiter not in (None, "|"):
         cells = [cell.strip() for cell in line.split(delimiter)]

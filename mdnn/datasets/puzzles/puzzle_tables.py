@@ -70,17 +70,17 @@ def table_rows(path, symbols=None, sudoku=True, encoding="utf-8"):
     sudokus (lines that start with "#" or "//").
 
     Args:
-        path: Path of the file.
-        symbols: Integer, symbols per puzzle; `None` for sudokus of any size.
-        sudoku: Boolean, whether the puzzles are sudokus.
-        encoding: String, the file's encoding (Python's name).
+        path: path of the file.
+        symbols: int, symbols per puzzle; `None` for sudokus of any size.
+        sudoku: bool, whether the puzzles are sudokus.
+        encoding: str, the file's encoding (Python's name).
 
     Yields:
         `(line, puzzle, solution)`: the line number from 1, and two strings; the solution is empty
         if the row has none.
 
     Raises:
-        MdnnError: If the file cannot be read, has another encoding or no puzzles. The message
+        MdnnError: the file cannot be read, has another encoding or no puzzles. The message
             names the line.
     """
     encoding = check_encoding(encoding)
@@ -113,7 +113,7 @@ class _Table:
     """Parses one file; its format is detected from the first rows.
 
     Args:
-        path: Path, for error messages.
+        path: path, for error messages.
         symbols, sudoku: As in `table_rows`.
         file: Text file.
     """

@@ -39,11 +39,11 @@ class Sudoku(Puzzle):
     puzzle is trained on.
 
     Args:
-        size: Integer: 4, 6 (boxes of 2 rows and 3 columns) or 9.
+        size: int: 4, 6 (boxes of 2 rows and 3 columns) or 9.
         givens: Minimum and maximum number of givens; empty for the size's default.
 
     Raises:
-        MdnnError: If the size or range is invalid.
+        MdnnError: the size or range is invalid.
     """
 
     reuse = 8

@@ -59,10 +59,10 @@ def propagate(masks, box):
 
     Args:
         masks: uint16 `[cells, n]`, candidates; changed in place.
-        box: Tuple, rows and columns of a box.
+        box: tuple, rows and columns of a box.
 
     Returns:
-        Boolean `[n]`, `True` for contradictions.
+        bool `[n]`, `True` for contradictions.
     """
     units, of_cell = units_of(*box)
     size, number = box[0] * box[1], masks.shape[1]
@@ -107,9 +107,9 @@ def count_solutions(masks, box, limit=2, guesses=None):
 
     Args:
         masks: uint16 `[cells, n]`, candidates.
-        box: Tuple, rows and columns of a box.
-        limit: Integer, maximum count.
-        guesses: Integer, maximum number of search states per puzzle; all puzzles together have at
+        box: tuple, rows and columns of a box.
+        limit: int, maximum count.
+        guesses: int, maximum number of search states per puzzle; all puzzles together have at
             most `20 * guesses + 1000 * n` states. `None` for no limit.
 
     Returns:
@@ -164,9 +164,9 @@ def fill(number, box, words):
     """Draws solved grids.
 
     Args:
-        number: Integer, number of grids.
-        box: Tuple, rows and columns of a box.
-        words: Function from a number n to n random uint64.
+        number: int, number of grids.
+        box: tuple, rows and columns of a box.
+        words: function from a number n to n random uint64.
 
     Returns:
         uint16 `[cells, number]`, masks of one bit each.
@@ -201,10 +201,10 @@ def dig(grids, least, orders, box):
         grids: uint16 `[cells, n]`, from `fill`.
         least: int `[n]`, minimum number of givens.
         orders: int `[cells, n]`, the order in which cells are tried.
-        box: Tuple, rows and columns of a box.
+        box: tuple, rows and columns of a box.
 
     Returns:
-        Boolean `[cells, n]`, `True` for givens. Their number exceeds `least` if no further digit
+        bool `[cells, n]`, `True` for givens. Their number exceeds `least` if no further digit
         can be removed.
     """
     full = np.uint16(2 ** (box[0] * box[1]) - 1)

@@ -21,12 +21,12 @@ class Passages:
 
     Args:
         recall: `mdnn.config.recall_rules.Recall`.
-        positions: Integer, positions of a context.
+        positions: int, positions of a context.
         ids: int32 `[n]`, code points of the text.
-        row: Integer, positions of a row.
+        row: int, positions of a row.
 
     Raises:
-        MdnnError: If the text has too few passages.
+        MdnnError: the text has too few passages.
     """
 
     def __init__(self, recall, positions, ids, row):
@@ -49,8 +49,8 @@ class Passages:
         """Returns a context: int32 `[positions + 1]`, code points.
 
         Args:
-            seed: Integer.
-            number: Integer, the number of the context.
+            seed: int.
+            number: int, the number of the context.
         """
         recall, row = self.recall, self.row
         words, asked = raw_stream(seed, number, RECALL), self.rows - recall.stored

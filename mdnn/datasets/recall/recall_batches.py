@@ -11,10 +11,10 @@ class RecallBatches(StepBatches):
     Args:
         examples: `mdnn.datasets.recall.recall_examples.RecallExamples`.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: Integer, contexts per batch.
-        seed: Integer.
-        steps: Integer, batches per epoch.
-        first_step: Integer, the step of the first epoch's first batch.
+        batch: int, contexts per batch.
+        seed: int.
+        steps: int, batches per epoch.
+        first_step: int, the step of the first epoch's first batch.
         **kwargs: Arguments of `keras.utils.PyDataset`.
 
     Example:

@@ -32,13 +32,13 @@ class RecallExamples:
 
     Args:
         recall: `mdnn.config.recall_rules.Recall`.
-        positions: Integer, positions of a context.
+        positions: int, positions of a context.
         ids: int32 `[n]`, code points of the text around needles, or of passages; `None` for the
             other kinds.
-        row: Integer, positions of a row, for passages.
+        row: int, positions of a row, for passages.
 
     Raises:
-        MdnnError: If the text is shorter than a context.
+        MdnnError: the text is shorter than a context.
     """
 
     def __init__(self, recall, positions, ids=None, row=0):
@@ -55,9 +55,9 @@ class RecallExamples:
         """Draws contexts.
 
         Args:
-            seed: Integer.
-            step: Integer from 0.
-            count: Integer, number of contexts.
+            seed: int.
+            step: int from 0.
+            count: int, number of contexts.
 
         Returns:
             int32 `[count, positions + 1]`, code points; and int32 `[count, answers, length]`, the

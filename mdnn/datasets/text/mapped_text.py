@@ -21,13 +21,13 @@ def mapped_text(path, encoding="utf-8"):
 
     Args:
         path: `pathlib.Path` of the file.
-        encoding: String, the file's encoding (Python's name).
+        encoding: str, the file's encoding (Python's name).
 
     Returns:
         `numpy.memmap`, int32 `[characters]`. A byte order mark is dropped.
 
     Raises:
-        MdnnError: If the file cannot be read, is empty, or is in another encoding.
+        MdnnError: the file cannot be read, is empty, or is in another encoding.
     """
     encoding, name = check_encoding(encoding), repr(str(path))
     try:

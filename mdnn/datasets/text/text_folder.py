@@ -57,15 +57,15 @@ def text_paths(folder, left_out, manifest):
     empty files and files that are not text; these are reported to `left_out`.
 
     Args:
-        folder: Path.
+        folder: path.
         left_out: `LeftOut`.
-        manifest: String, the name of the file that makes a folder a source of items.
+        manifest: str, the name of the file that makes a folder a source of items.
 
     Returns:
         List of paths.
 
     Raises:
-        MdnnError: If a folder or file cannot be read, a link leads out of the folder, there is a
+        MdnnError: a folder or file cannot be read, a link leads out of the folder, there is a
             manifest, or there are pictures or sounds.
     """
     paths = []
@@ -92,11 +92,11 @@ def _walk(folder, root, inside, above, paths, left_out):
     """Appends the paths of all files below a folder.
 
     Args:
-        folder: Path of the folder.
-        root: Path of the source, to which names of what is left out are relative.
-        inside: String, the source without links.
-        above: Tuple of (device, inode) of the folders on the way.
-        paths: List that is appended to.
+        folder: path of the folder.
+        root: path of the source, to which names of what is left out are relative.
+        inside: str, the source without links.
+        above: tuple of (device, inode) of the folders on the way.
+        paths: list that is appended to.
         left_out: `LeftOut`.
     """
     try:

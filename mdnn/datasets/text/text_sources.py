@@ -34,7 +34,7 @@ def read_text(source, encoding="utf-8"):
     """Returns the text of a source, character for character.
 
     Args:
-        source: String or path:
+        source: str or path:
 
             - `"python-docs"`: the reference texts that ship with Python (about 465,000
               characters), joined by an empty line.
@@ -44,13 +44,13 @@ def read_text(source, encoding="utf-8"):
               said in one line on standard error.
             - `"tfds:NAME"`: a TensorFlow Datasets text set, its splits train, validation and
               test one after another.
-        encoding: String, the encoding of text files as Python names it.
+        encoding: str, the encoding of text files as Python names it.
 
     Returns:
-        String, not empty.
+        str, not empty.
 
     Raises:
-        MdnnError: If there is no such source, it cannot be read, is in another encoding or has
+        MdnnError: there is no such source, it cannot be read, is in another encoding or has
             no text.
     """
     name = os.fspath(source)
@@ -143,17 +143,17 @@ def split(text, validation=0.1, at_least=1, name="the text"):
     """Returns a text's training and validation parts, cut as nanoGPT cuts.
 
     Args:
-        text: A string or an array of token ids, anything that can be sliced.
-        validation: Float above 0 and below 1: the share at the end that validates; the first
+        text: a string or an array of token ids, anything that can be sliced.
+        validation: float above 0 and below 1: the share at the end that validates; the first
             `int(n * (1 - validation))` train.
-        at_least: Integer, what either part needs at least.
+        at_least: int, what either part needs at least.
         name: What the error calls the text.
 
     Returns:
         `(train, validation)`.
 
     Raises:
-        MdnnError: If either part would be shorter than `at_least`.
+        MdnnError: either part would be shorter than `at_least`.
     """
     if not 0 < validation < 1:
         raise MdnnError(f"validation must lie between 0 and 1; received {validation}")

@@ -18,12 +18,12 @@ class TextSplits:
     """A source's text in two parts, as token ids.
 
     Args:
-        source: String, what `open_text` was asked for.
-        tokenizer: The `TextTokenizer` that made the token ids.
+        source: str, what `open_text` was asked for.
+        tokenizer: the `TextTokenizer` that made the token ids.
         train: int32 `[tokens]`, the part to train on.
         validation: int32 `[tokens]`, the part to validate on.
-        characters: Integer, characters of both parts together.
-        mixed: Tuple of pairs `(ids, share)`: the training parts of further texts and further
+        characters: int, characters of both parts together.
+        mixed: tuple of pairs `(ids, share)`: the training parts of further texts and further
             encodings of this one, int32, and the share of the training windows that is drawn from
             each.
     """
@@ -63,29 +63,29 @@ def open_text(
     so figures per character can be compared.
 
     Args:
-        source: String, as `mdnn.datasets.text.text_sources.read_text` takes it.
-        validation: Float, the share at the end that validates.
-        tokenizer: A `TextTokenizer`, such as a trained network's own; `None` makes one.
-        words: Integer, words of the new tokenizer's table; without effect if `tokenizer` is given.
-        at_least: Integer, tokens that either part needs at least.
-        encoding: String, the encoding of text files.
-        mix: Sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
+        source: str, as `mdnn.datasets.text.text_sources.read_text` takes it.
+        validation: float, the share at the end that validates.
+        tokenizer: a `TextTokenizer`, such as a trained network's own; `None` makes one.
+        words: int, words of the new tokenizer's table; without effect if `tokenizer` is given.
+        at_least: int, tokens that either part needs at least.
+        encoding: str, the encoding of text files.
+        mix: sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
             and the share of the training windows to draw from each.
-        subwords: Integer, most subwords of the new tokenizer's vocabulary, learnt from the training
+        subwords: int, most subwords of the new tokenizer's vocabulary, learnt from the training
             part; 0 for a tokenizer of characters.
-        memory_map: Boolean, whether to read a file piece by piece into a memory map, for files
+        memory_map: bool, whether to read a file piece by piece into a memory map, for files
             larger than memory; without words, subwords and further texts.
-        subword_kind: String, see `mdnn.tokens.subwords.subword_training.train_subwords`.
-        subword_dropout: Float, share of the merges that further encodings of the training part
+        subword_kind: str, see `mdnn.tokens.subwords.subword_training.train_subwords`.
+        subword_dropout: float, share of the merges that further encodings of the training part
             leave out (`mdnn.datasets.text.subword_dropout`); 0 for none of them. All encodings
             take equal shares of the windows.
-        seed: Integer, which merges those are.
+        seed: int, which merges those are.
 
     Returns:
         A `TextSplits`.
 
     Raises:
-        MdnnError: If the source cannot be read or a part is too short.
+        MdnnError: the source cannot be read or a part is too short.
 
     Example:
 

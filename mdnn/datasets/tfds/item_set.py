@@ -17,8 +17,8 @@ class TfdsExample:
     """One example of a set.
 
     Args:
-        items: Tuple of `Item`, its pictures, films, sounds and texts in the order of the set.
-        label: Integer or `None`.
+        items: tuple of `Item`, its pictures, films, sounds and texts in the order of the set.
+        label: int or `None`.
         side: `"train"`, `"validation"` or `None`: the side that the set itself says.
     """
 
@@ -31,9 +31,9 @@ class SetNames:
     """Names of the examples of a set and of their items, made on demand.
 
     Args:
-        called: String, the name of the set in errors.
-        splits: Names of the splits that are read, in their order.
-        keys: Names of the features that make items, in their order.
+        called: str, the name of the set in errors.
+        splits: names of the splits that are read, in their order.
+        keys: names of the features that make items, in their order.
     """
 
     def __init__(self, called, splits, keys):
@@ -55,9 +55,9 @@ class SetExamples(collections.abc.Sequence):
     """The examples of a set, made at each access from a memory map of their items.
 
     Args:
-        called: String, the name of the set in errors.
-        sides: Dict from the splits that are read to the side of each, or `None`.
-        keys: Names of the features that make items, in their order.
+        called: str, the name of the set in errors.
+        sides: dict from the splits that are read to the side of each, or `None`.
+        keys: names of the features that make items, in their order.
     """
 
     def __init__(self, called, sides, keys):
@@ -69,10 +69,10 @@ class SetExamples(collections.abc.Sequence):
 
         Args:
             writer: `mdnn.datasets.items.item_store.ItemWriter`.
-            split: String, one of the splits.
-            number: Integer, of the example in its split.
-            items: Dict from keys to `Item`s.
-            label: Integer; -1 for none.
+            split: str, one of the splits.
+            number: int, of the example in its split.
+            items: dict from keys to `Item`s.
+            label: int; -1 for none.
         """
         names = self.names
         for key, item in items.items():
@@ -116,8 +116,8 @@ class ItemSet:
     """The examples of a set.
 
     Args:
-        name: String, the set's.
-        labels: Tuple of the labels' names; `None` if the set has no labels.
+        name: str, the set's.
+        labels: tuple of the labels' names; `None` if the set has no labels.
         examples: `SetExamples`.
     """
 
@@ -130,14 +130,14 @@ class ItemSet:
 
         Args:
             kind: `"image"`, `"video"`, `"audio"` or `"text"`; grey pictures are `"image"`.
-            label: Integer, a label's number, or its name; `None`: all of them.
+            label: int, a label's number, or its name; `None`: all of them.
 
         Returns:
             `(items, sides)`: tuples, the items as `StoredItem`, the side of each that the set
             itself says, or `None`.
 
         Raises:
-            MdnnError: If the set has no such label or no such items.
+            MdnnError: the set has no such label or no such items.
         """
         if label is not None:
             label = self._number(label)
@@ -167,7 +167,7 @@ class SetLines(collections.abc.Sequence):
 
     Args:
         found: `ItemSet`.
-        take: Function of a line that returns the line to take; `None`: as it is.
+        take: function of a line that returns the line to take; `None`: as it is.
     """
 
     def __init__(self, found, take=None):

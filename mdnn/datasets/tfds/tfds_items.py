@@ -19,10 +19,10 @@ def example_lines(name, rate=None, data_dir=None, take=None):
     label or nothing else; then its pictures, films and sounds.
 
     Args:
-        name: String, as `tfds.load` takes it.
-        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
+        name: str, as `tfds.load` takes it.
+        rate: int, samples per second that sounds are resampled to; `None`: their own.
         data_dir: Folder of prepared sets; `None`: TFDS' own.
-        take: Function of a line that returns the line to take; `None`: as it is.
+        take: function of a line that returns the line to take; `None`: as it is.
 
     Returns:
         `SetLines`, with the sides as `read_items` has them.
@@ -48,15 +48,15 @@ def read_items(name, rate=None, data_dir=None):
     no such two splits does not say what validates, and gives all its splits.
 
     Args:
-        name: String, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
-        rate: Integer, samples per second that sounds are resampled to; `None`: their own.
+        name: str, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
+        rate: int, samples per second that sounds are resampled to; `None`: their own.
         data_dir: Folder of prepared sets; `None`: TFDS' own.
 
     Returns:
         An `ItemSet`.
 
     Raises:
-        MdnnError: If the set cannot be opened (as `mdnn.datasets.tfds.tfds_sets.open_set`), has
+        MdnnError: the set cannot be opened (as `mdnn.datasets.tfds.tfds_sets.open_set`), has
             nothing that makes an item, or its values cannot be written.
     """
     with open_set(name, data_dir, check=_features) as (tfds, builder):

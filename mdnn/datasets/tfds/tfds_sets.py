@@ -23,17 +23,17 @@ def open_set(name, data_dir=None, check=None):
     Within the context TFDS keeps its warnings to itself.
 
     Args:
-        name: String, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
+        name: str, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
         data_dir: Folder of prepared sets; `None` for TFDS' own, which the environment
             variable `TFDS_DATA_DIR` sets.
-        check: Function of the module `tensorflow_datasets`, the name and the set's features,
+        check: function of the module `tensorflow_datasets`, the name and the set's features,
             called before the set is downloaded; raises an error for features of no use.
 
     Yields:
         `(tensorflow_datasets, builder)`.
 
     Raises:
-        MdnnError: If TFDS is not installed, there is no such set, or it is not on disk and
+        MdnnError: TFDS is not installed, there is no such set, or it is not on disk and
             cannot be downloaded. The last takes no longer than about half a minute without a
             network.
     """

@@ -18,15 +18,15 @@ def read_tfds(name, data_dir=None):
     are put together again with nothing between. All other examples are joined by empty lines.
 
     Args:
-        name: String, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
+        name: str, as `tfds.load` takes it: `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
         data_dir: Folder of prepared sets; `None` for TFDS' own, which the environment
             variable `TFDS_DATA_DIR` sets.
 
     Returns:
-        String.
+        str.
 
     Raises:
-        MdnnError: If TFDS is not installed, there is no such set, it has no text, or it is
+        MdnnError: TFDS is not installed, there is no such set, it has no text, or it is
             not on disk and cannot be downloaded. The last takes no longer than about half a
             minute without a network.
     """

@@ -81,7 +81,7 @@ class AttentionCache(DecodingCache):
 
     Args:
         layer: `AxisAttention`.
-        axis: Integer, the context axis that the layer mixes, from 1.
+        axis: int, the context axis that the layer mixes, from 1.
         grid, width, columns: As in `DecodingCache`.
     """
 
@@ -114,7 +114,7 @@ class AttentionCache(DecodingCache):
         Args:
             q: Tensor `[batch, heads, h]`.
             k, v: Tensors `[batch, kv_heads, m, h]`.
-            seen: Boolean mask that broadcasts to `[batch, kv_heads, 1, m]`.
+            seen: bool mask that broadcasts to `[batch, kv_heads, 1, m]`.
 
         Returns:
             Tensor `[batch, width]`.

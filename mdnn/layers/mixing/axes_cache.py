@@ -174,8 +174,8 @@ class AxesCache(DenseCache):
         """Returns the sizes of the slow axes of the smallest grid that has the first `rows` rows.
 
         Args:
-            rows: Integer.
-            whole: Boolean, whether all axes but the slowest have their full size.
+            rows: int.
+            whole: bool, whether all axes but the slowest have their full size.
         """
         sizes, slab = [1] * len(self.slow), 1
         for axis in reversed(self.slow):
@@ -190,7 +190,7 @@ class AxesCache(DenseCache):
 
         Args:
             grid: Tensor `[batch, ..., n, G, width / G]`, whose axis number `axis + 1` is mixed.
-            sizes: Tuple of ints, the sizes of the result's slow axes; `None` for the whole axis.
+            sizes: tuple of ints, the sizes of the result's slow axes; `None` for the whole axis.
         """
         kernel = weights[f"{k}_{axis}"][:, : grid.shape[axis + 1]]
         if sizes is not None:

@@ -20,9 +20,9 @@ def rotate(x, base=10_000.0, position=None):
     only by a permutation of channels, which the preceding projections can learn.
 
     Args:
-        x: Float tensor `[..., n, h]`: positions, channels of a head; `h` even.
-        base: Float, sets the longest wavelength, `2π · base` positions.
-        position: Integer tensor that broadcasts to `[..., n]`; `None` for `0 .. n - 1`.
+        x: float tensor `[..., n, h]`: positions, channels of a head; `h` even.
+        base: float, sets the longest wavelength, `2π · base` positions.
+        position: int tensor that broadcasts to `[..., n]`; `None` for `0 .. n - 1`.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -51,28 +51,28 @@ class AxisAttention(RuledLayer):
     The projections are `keras.layers.Dense`, so Keras' quantization and LoRA apply to them.
 
     Args:
-        axis: Integer, the axis to mix, not the last; the batch is axis 0, negative axes count from
+        axis: int, the axis to mix, not the last; the batch is axis 0, negative axes count from
             the end.
         heads: Positive integer that divides the number of channels.
         kv_heads: Positive integer that divides `heads`: heads of k and v; `None` for `heads`.
         wiring: `"full"`, or `"causal"`: a position attends to itself and earlier positions.
-        rotary: Boolean, whether to apply rotary position embeddings to q and k (RoFormer, arXiv
+        rotary: bool, whether to apply rotary position embeddings to q and k (RoFormer, arXiv
             2104.09864). Without them, full attention is equivariant to permutations of the axis.
         rotary_base: Positive float, sets the longest wavelength of the rotary embeddings.
-        use_bias: Boolean, whether the four projections have biases.
-        dropout: Float in `[0, 1)`, the share of attention weights dropped in training.
-        seed: Integer or `None`, for the dropout.
-        kernel_initializer: Initializer of the four projections' kernels.
-        bias_initializer: Initializer of the biases.
+        use_bias: bool, whether the four projections have biases.
+        dropout: float in `[0, 1)`, the share of attention weights dropped in training.
+        seed: int or `None`, for the dropout.
+        kernel_initializer: initializer of the four projections' kernels.
+        bias_initializer: initializer of the biases.
         kernel_regularizer: Regularizer of the kernels.
         bias_regularizer: Regularizer of the biases.
         kernel_constraint: Constraint of the kernels.
         bias_constraint: Constraint of the biases.
 
     Call arguments:
-        x: Float tensor, see the input shape.
-        causal: Boolean, overrides the wiring in this call; `None` follows the wiring.
-        training: Boolean, whether to drop attention weights.
+        x: float tensor, see the input shape.
+        causal: bool, overrides the wiring in this call; `None` follows the wiring.
+        training: bool, whether to drop attention weights.
 
     Input shape:
         `[batch, d1, ..., dk, channels]`. Sizes other than the channels may be unknown.
@@ -81,7 +81,7 @@ class AxisAttention(RuledLayer):
         The input's.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class AxisAttention(RuledLayer):
         Scores of later positions count, too: they are computed, then masked.
 
         Args:
-            input_shape: Tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.
+            input_shape: tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.
 
         Returns:
             A Python int.

@@ -22,27 +22,27 @@ class AxisConv(AxisTaps):
     beyond the edges; otherwise `kernel[t, c, u]` connects all channels `c` to all units `u`.
 
     Args:
-        axis: Integer, the axis to mix, not the last; the batch is axis 0, negative axes count from
+        axis: int, the axis to mix, not the last; the batch is axis 0, negative axes count from
             the end.
         kernel_size: Positive integer, the number of input positions per output.
         wiring: `"full"`: the kernel is centred on its output, `past = (kernel_size - 1) // 2`
             (Keras' `padding="same"`); `"causal"`: it ends at its output, `past = kernel_size - 1`.
-        depthwise: Boolean, whether each channel has its own kernel and channels are not mixed.
+        depthwise: bool, whether each channel has its own kernel and channels are not mixed.
         units: Positive integer, the number of output channels, `None` for the input's; only with
             `depthwise=False`.
-        use_bias: Boolean, whether to add a bias, one number per output channel.
+        use_bias: bool, whether to add a bias, one number per output channel.
         activation: Activation function, any value that `mdnn.activations.get` accepts.
-        kernel_initializer: Initializer of the kernel; `None` for a normal distribution with
+        kernel_initializer: initializer of the kernel; `None` for a normal distribution with
             variance `1 / fan_in`, where `fan_in` is the number of input values per output.
-        bias_initializer: Initializer of the bias.
+        bias_initializer: initializer of the bias.
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
         kernel_constraint: Constraint of the kernel.
         bias_constraint: Constraint of the bias.
 
     Call arguments:
-        x: Float tensor, see the input shape.
-        causal: Boolean, or `None` to follow the wiring. `True` skips the taps on later positions.
+        x: float tensor, see the input shape.
+        causal: bool, or `None` to follow the wiring. `True` skips the taps on later positions.
             `False` uses the whole kernel; with causal wiring the kernel has no taps on later
             positions, so `False` has no effect.
 
@@ -57,7 +57,7 @@ class AxisConv(AxisTaps):
         `[units]`.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class AxisConv(AxisTaps):
         """Counts the multiply-adds for one example.
 
         Args:
-            input_shape: Tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.
+            input_shape: tuple, `(batch, d1, ..., channels)`; only the batch may be `None`.
 
         Returns:
             A Python int.

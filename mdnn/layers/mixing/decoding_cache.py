@@ -21,19 +21,19 @@ class DecodingCache:
     Row indices are int32 `[batch]`, or `[1]` if all contexts are at the same row.
 
     Args:
-        grid: Tuple of ints, the sizes of the context axes, the last one the number of columns.
-        width: Integer, channels.
-        columns: Boolean, whether the layer has the axis of the columns (see
+        grid: tuple of ints, the sizes of the context axes, the last one the number of columns.
+        width: int, channels.
+        columns: bool, whether the layer has the axis of the columns (see
             `Mixer.make_caches`).
 
     Attributes:
-        num_columns: Integer, n, positions of a row.
-        num_rows: Integer, R.
-        layer_grid: Tuple of ints, the context axes that the layer has.
-        takes_prefix: Boolean, whether `prefill` accepts the first rows only or, with a single row,
+        num_columns: int, n, positions of a row.
+        num_rows: int, R.
+        layer_grid: tuple of ints, the context axes that the layer has.
+        takes_prefix: bool, whether `prefill` accepts the first rows only or, with a single row,
             the first columns only.
-        reads_pieces: Boolean, whether `read` accepts pieces of a context, one after another.
-        keeps_history: Boolean, whether `prefill` also returns `current_row` for any position of the
+        reads_pieces: bool, whether `read` accepts pieces of a context, one after another.
+        keeps_history: bool, whether `prefill` also returns `current_row` for any position of the
             context, which then takes the place of the result of `restore_row`.
     """
 
@@ -91,13 +91,13 @@ class DecodingCache:
         """Mixes a context up to the row at which decoding goes on, or a piece of it.
 
         Args:
-            weights: Dict, see the class.
+            weights: dict, see the class.
             x: Tensor `[batch, rows, columns, width]`, the first rows of a context or, if
                 `reads_pieces`, the next ones: as many as several indices of the slowest axis have.
             row: int32 `[batch]` or `[1]`, a row of `x` counted from the context's beginning: the
                 `past_rows` that are returned are those at its start. `None` for a piece behind
                 which another one is read.
-            past_rows: Dict, the result for the piece before this one, or of `empty_reading`;
+            past_rows: dict, the result for the piece before this one, or of `empty_reading`;
                 `None` if `x` begins the context and is read at once.
             first: int32 `[1]`, the number of the first row of `x`; `None` for 0.
 

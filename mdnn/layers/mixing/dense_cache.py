@@ -12,9 +12,9 @@ class DenseCache(LinearMixCache):
 
     Args:
         layer: `MultidimDense`.
-        kernels: Integer, number of channel groups, an axis of the layer's input.
+        kernels: int, number of channel groups, an axis of the layer's input.
         grid, width, columns: As in `DecodingCache`.
-        stage: Integer, the stage; `None` for parallel execution.
+        stage: int, the stage; `None` for parallel execution.
     """
 
     def __init__(self, layer, kernels, grid, width, columns, stage):

@@ -37,21 +37,21 @@ class KeyedSum(RuledLayer):
     worth reading then outweigh all others.
 
     Args:
-        axes: List of integers, increasing: the axes to mix, one or all but the batch and the
+        axes: list of ints, increasing: the axes to mix, one or all but the batch and the
             channels. The batch is axis 0.
         heads: Positive integer that divides the number of channels.
         wiring: `"full"` or `"causal"`.
-        sharpness: Float, factor on the projections of keys and queries.
-        features: Integer, numbers of each head's key and query; 0: as many as its value has. The
+        sharpness: float, factor on the projections of keys and queries.
+        features: int, numbers of each head's key and query; 0: as many as its value has. The
             more, the more keys can be told apart.
         match: `"own"`: keys have a projection of their own; `"previous"`: see above.
-        write_gate: Boolean, see above.
-        kernel_initializer: Initializer of the kernels of all projections, by default scaled by
+        write_gate: bool, see above.
+        kernel_initializer: initializer of the kernels of all projections, by default scaled by
             their inputs alone: keys and queries start equally sharp with any number of features.
 
     Call arguments:
-        x: Float tensor, see the input shape.
-        causal: Boolean, overrides the wiring in this call; `None` follows the wiring.
+        x: float tensor, see the input shape.
+        causal: bool, overrides the wiring in this call; `None` follows the wiring.
 
     Input shape:
         `[batch, d1, ..., dk, channels]`, with known sizes.
@@ -60,7 +60,7 @@ class KeyedSum(RuledLayer):
         The input's.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class KeyedSum(RuledLayer):
 
     @property
     def value_size(self):
-        """Integer, numbers of each head that `project_values` returns."""
+        """int, numbers of each head that `project_values` returns."""
         return self.value.units // self.heads + self.write_gate
 
     def project_values(self, x):
@@ -161,7 +161,7 @@ class KeyedSum(RuledLayer):
         """Returns the value stored under each key of a row, float32 `[..., n, h + 1]`.
 
         Args:
-            values: Tensor `[..., n, value_size]`, the values of the row (`project_values`).
+            values: tensor `[..., n, value_size]`, the values of the row (`project_values`).
 
         Returns:
             The values and a channel of ones (`with_ones`), both multiplied by their gate; with
@@ -178,7 +178,7 @@ class KeyedSum(RuledLayer):
         """Returns values (`project_values`) and a channel of ones, both multiplied by their gate.
 
         Args:
-            values: Tensor `[..., value_size]`.
+            values: tensor `[..., value_size]`.
 
         Returns:
             float32 tensor `[..., h + 1]`.
@@ -209,7 +209,7 @@ class KeyedSum(RuledLayer):
 
         Args:
             x: Tensor `[batch, d1, ..., n, channels]`.
-            causal: Boolean.
+            causal: bool.
             before: float32 `[batch, heads, h, h + 1]`, sums of keys and values (`with_ones`) of
                 earlier positions, read by a causal call; `None` for none.
 

@@ -26,11 +26,11 @@ class LinearMixCache(DecodingCache):
 
     Args:
         grid, width, columns: As in `DecodingCache`.
-        groups: Integer, G.
-        blocks: List of integers, the J of each entry of `blocks`.
-        by_row: Boolean, whether `matrices` returns `row`.
-        shift: Boolean, whether `row` is by distance.
-        residual: Boolean, whether the sum is added to the input.
+        groups: int, G.
+        blocks: list of ints, the J of each entry of `blocks`.
+        by_row: bool, whether `matrices` returns `row`.
+        shift: bool, whether `row` is by distance.
+        residual: bool, whether the sum is added to the input.
     """
 
     reads_pieces = True
@@ -227,9 +227,9 @@ class LinearLayerCache(LinearMixCache):
 
     Args:
         layer: Keras layer, called with `causal=True`.
-        axis: Integer, the context axis that the layer mixes, from 1.
-        groups: Integer, number of channel groups, each with its own kernels.
-        separate: Boolean, whether every position has its own kernel.
+        axis: int, the context axis that the layer mixes, from 1.
+        groups: int, number of channel groups, each with its own kernels.
+        separate: bool, whether every position has its own kernel.
         grid, width, columns: As in `DecodingCache`.
     """
 
@@ -257,8 +257,8 @@ class LinearLayerCache(LinearMixCache):
         """Applies the layer to one-hot grids, one per position of `shape`.
 
         Args:
-            shape: Tuple of ints, sizes of the one-hot grid.
-            times: Tuple of ints, repetitions along each axis.
+            shape: tuple of ints, sizes of the one-hot grid.
+            times: tuple of ints, repetitions along each axis.
 
         Returns:
             Tensor `[positions, *grid, G]`.

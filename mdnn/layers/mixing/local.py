@@ -30,7 +30,7 @@ class AxisLocal(AxisTaps):
     computes only the `n · (2 · window + 1)` live weights.
 
     Args:
-        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
+        axis: int, the axis to mix; the batch is axis 0, negative axes count from the end.
         window: Non-negative integer, the largest distance to an input position.
         wiring: `"full"`, or `"causal"`: inputs are the position itself and the `window` positions
             before it.
@@ -39,20 +39,20 @@ class AxisLocal(AxisTaps):
             which kernels differ.
         groups: Positive integer, the number of groups of neighbouring channels (the last axis) with
             their own kernels; it divides the number of channels.
-        use_bias: Boolean, whether to add a bias: one number per position of the axis and position
+        use_bias: bool, whether to add a bias: one number per position of the axis and position
             on the axes over which kernels differ, channel groups included.
         activation: Activation function, any value that `mdnn.activations.get` accepts.
-        kernel_initializer: Initializer of the kernel; `None` for a normal distribution with
+        kernel_initializer: initializer of the kernel; `None` for a normal distribution with
             variance `1 / fan_in`, where `fan_in` is the mean number of inputs per output.
-        bias_initializer: Initializer of the bias.
+        bias_initializer: initializer of the bias.
         kernel_regularizer: Regularizer of the kernel.
         bias_regularizer: Regularizer of the bias.
         kernel_constraint: Constraint of the kernel.
         bias_constraint: Constraint of the bias.
 
     Call arguments:
-        x: Float tensor, see the input shape.
-        causal: Boolean, or `None` to follow the wiring. `True` uses only the taps on the position
+        x: float tensor, see the input shape.
+        causal: bool, or `None` to follow the wiring. `True` uses only the taps on the position
             itself and earlier positions, `False` all taps; the kernel always stores both.
 
     Input shape:
@@ -68,7 +68,7 @@ class AxisLocal(AxisTaps):
         stored, but not used.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class AxisLocal(AxisTaps):
         """Counts the multiply-adds for one example with the layer's wiring.
 
         Args:
-            input_shape: Tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
+            input_shape: tuple, `(batch, d1, ..., dn)`; only the batch may be `None`.
 
         Returns:
             A Python int.

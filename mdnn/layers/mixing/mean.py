@@ -17,11 +17,11 @@ class AxisMean(keras.layers.Layer):
     The layer is invariant to the order of positions, as required for the digits of a sudoku.
 
     Args:
-        axes: List of integers, the axes to average, not the last, which holds the channels; the
+        axes: list of ints, the axes to average, not the last, which holds the channels; the
             batch is axis 0, negative axes count from the end.
 
     Call arguments:
-        x: Float tensor, see the input shape.
+        x: float tensor, see the input shape.
         causal: `None` or `False`, since a mean depends on all positions.
 
     Input shape:
@@ -31,7 +31,7 @@ class AxisMean(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: If an axis is out of range or holds the channels, or `causal` is `True`.
+        ValueError: an axis is out of range or holds the channels, or `causal` is `True`.
     """
 
     def __init__(self, axes, **kwargs):

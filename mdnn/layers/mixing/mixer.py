@@ -29,7 +29,7 @@ def register_mixer(cls):
     """Decorates a subclass of `Mixer` to add it to `MIXERS`.
 
     Raises:
-        ValueError: If the class has no `kind`, or another mixer has the same one.
+        ValueError: the class has no `kind`, or another mixer has the same one.
     """
     kind = {field.name: field.default for field in dataclasses.fields(cls)}["kind"]
     other = MIXERS.get(kind)
@@ -44,14 +44,14 @@ def make_mixer(table):
     """Builds a mixer from its config table.
 
     Args:
-        table: Dict of the keys of a `[[backbone.layer.mixer]]` table (default `kind`: `"dense"`),
+        table: dict of the keys of a `[[backbone.layer.mixer]]` table (default `kind`: `"dense"`),
             or a `Mixer`, which is returned unchanged.
 
     Returns:
         A `Mixer`.
 
     Raises:
-        MdnnError: If `kind` or a key is unknown.
+        MdnnError: `kind` or a key is unknown.
     """
     if isinstance(table, Mixer):
         return table
@@ -77,13 +77,13 @@ class Mixer:
     empty tuple means all context axes. Configs may also use names (`mdnn.config.axis_names`).
 
     Attributes:
-        example: Dict of the keys that a small table needs, for tests.
-        several_axes: Boolean, whether a mixer takes any number of axes, not exactly one.
-        mixes_channels: Boolean, whether `axes = [-1]` is supported.
-        size_free: Boolean, whether the weights are independent of the grid's sizes.
-        positionwise: Boolean, whether every position has its own weights.
-        is_causal: Boolean, whether no position depends on later ones with this config.
-        can_be_causal: Boolean, whether the layer supports `causal=True`.
+        example: dict of the keys that a small table needs, for tests.
+        several_axes: bool, whether a mixer takes any number of axes, not exactly one.
+        mixes_channels: bool, whether `axes = [-1]` is supported.
+        size_free: bool, whether the weights are independent of the grid's sizes.
+        positionwise: bool, whether every position has its own weights.
+        is_causal: bool, whether no position depends on later ones with this config.
+        can_be_causal: bool, whether the layer supports `causal=True`.
     """
 
     kind: str = ""
@@ -107,8 +107,8 @@ class Mixer:
         """Returns the mixer of the first channels of a layer.
 
         Args:
-            width: Integer, channels of the layer.
-            narrow: Integer, the number of channels that remain.
+            width: int, channels of the layer.
+            narrow: int, the number of channels that remain.
 
         Returns:
             A `Mixer` for `narrow` channels; `None` if they would split a group of channels.
@@ -123,13 +123,13 @@ class Mixer:
         """Refuses keys that do not match the network's stream.
 
         Args:
-            where: String, the table's name for error messages.
-            rank: Integer, number of context axes.
-            width: Integer, channels of the stream.
-            channels: String, the config key that sets `width`, for error messages.
+            where: str, the table's name for error messages.
+            rank: int, number of context axes.
+            width: int, channels of the stream.
+            channels: str, the config key that sets `width`, for error messages.
 
         Raises:
-            MdnnError: If a value is invalid; the message names the first one.
+            MdnnError: a value is invalid; the message names the first one.
         """
         for axis in self.axes:
             if not -1 <= axis <= rank or axis == 0:
@@ -147,8 +147,8 @@ class Mixer:
         """Builds the layer.
 
         Args:
-            rank: Integer, number of context axes of the stream.
-            name: String, the layer's name.
+            rank: int, number of context axes of the stream.
+            name: str, the layer's name.
             dtype: Dtype or dtype policy of the layer.
 
         Returns:
@@ -164,7 +164,7 @@ class Mixer:
         """Applies the layer to a stream.
 
         Args:
-            layer: The built result of `make_layer`.
+            layer: the built result of `make_layer`.
             x: Tensor `[batch, t1, ..., tk, channels]`.
             options: `mdnn.models.call_options.CallOptions`, whose values the layer takes as call
                 arguments; `None` to follow the wiring.
@@ -182,10 +182,10 @@ class Mixer:
         """Builds the caches for decoding position by position.
 
         Args:
-            layer: The built result of `make_layer`.
-            grid: Tuple of ints, the sizes of the context axes, the last one the number of columns.
-            width: Integer, channels.
-            columns: Boolean; `False` if the layer lacks the last context axis, whose size is then
+            layer: the built result of `make_layer`.
+            grid: tuple of ints, the sizes of the context axes, the last one the number of columns.
+            width: int, channels.
+            columns: bool; `False` if the layer lacks the last context axis, whose size is then
                 1, as inside a fold, whose rows are single positions.
 
         Returns:
@@ -210,8 +210,8 @@ class Mixer:
         """Returns the number of entries of the largest matrix, including masked entries.
 
         Args:
-            sizes: Tuple of ints, the sizes of the context axes.
-            width: Integer, channels.
+            sizes: tuple of ints, the sizes of the context axes.
+            width: int, channels.
         """
         return 0
 

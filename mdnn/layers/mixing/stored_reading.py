@@ -19,13 +19,13 @@ class StoredReading(AxisAttention):
     grows with the number of entries times `stored`.
 
     Args:
-        axis: Integer, the axis to mix, not the last; the batch is axis 0.
+        axis: int, the axis to mix, not the last; the batch is axis 0.
         stored: Positive integer, number of first entries of the axis that are read.
         heads: Positive integer that divides the number of channels.
-        kernel_initializer: Initializer of the four projections' kernels.
+        kernel_initializer: initializer of the four projections' kernels.
 
     Call arguments:
-        x: Float tensor, see the input shape.
+        x: float tensor, see the input shape.
         causal: Ignored: what is stored comes first, so that the layer is causal always.
 
     Input shape:
@@ -35,7 +35,7 @@ class StoredReading(AxisAttention):
         The input's.
 
     Raises:
-        ValueError: If an argument is invalid or does not match the input.
+        ValueError: an argument is invalid or does not match the input.
     """
 
     def __init__(self, axis, stored=1, heads=1, kernel_initializer="glorot_uniform", **kwargs):

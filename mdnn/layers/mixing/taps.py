@@ -21,10 +21,10 @@ def sum_of_taps(x, weights, axis, before, after):
 
     Args:
         x: Tensor `[batch, d1, ..., dn]`.
-        weights: List of `before + 1 + after` tensors that broadcast to `x`.
-        axis: Integer in `1 .. n`.
-        before: Integer, number of taps before the position.
-        after: Integer, number of taps after the position.
+        weights: list of `before + 1 + after` tensors that broadcast to `x`.
+        axis: int in `1 .. n`.
+        before: int, number of taps before the position.
+        after: int, number of taps after the position.
 
     Returns:
         Tensor of the shape of `x`.
@@ -46,7 +46,7 @@ class AxisTaps(KernelLayer):
     """Base of `AxisConv` and `AxisLocal` with their common arguments.
 
     Args:
-        axis: Integer, the axis to mix; the batch is axis 0, negative axes count from the end.
+        axis: int, the axis to mix; the batch is axis 0, negative axes count from the end.
         wiring: `"full"` or `"causal"`.
         **kwargs: Options of kernel, bias and activation (see `KernelLayer`); without a
             `kernel_initializer` the kernel has a normal distribution with variance `1 / fan_in`.
@@ -95,7 +95,7 @@ def known_sizes(input_shape):
     """Returns the product of all sizes but the batch's.
 
     Raises:
-        ValueError: If a size is unknown.
+        ValueError: a size is unknown.
     """
     if None in input_shape[1:]:
         raise ValueError(

@@ -19,7 +19,7 @@ def make_blocks(specs, depth, width, layout, above=""):
         depth: int, number of repetitions.
         width: int, channels of the residual stream.
         layout: see `make_branch`.
-        above: string, the path of the enclosing fold, ending in `/`; empty outside folds.
+        above: str, the path of the enclosing fold, ending in `/`; empty outside folds.
     """
     # Scale the last kernel of every residual block by 1 / sqrt(number of blocks), as GPT-2 does:
     # the variance of the sum at initialization does not grow with depth.
@@ -58,7 +58,7 @@ def make_branch(spec, width, scale, path, layout):
         spec: `mdnn.config.network_tables.LayerTable`, or `FoldLayer` inside a fold or chunks.
         width: int, channels of the residual stream.
         scale: float, factor on the initial values of the block's last dense kernel.
-        path: string, the block's name, preceded by the path of the enclosing fold.
+        path: str, the block's name, preceded by the path of the enclosing fold.
         layout: dict of `causal` (boolean, the wiring of folds), `seed` (int, the network's),
             `axes` (names of the axes of the block's input), `epsilon` (float, of its norms), `slab`
             and `remat` (see `ResidualBlock`).

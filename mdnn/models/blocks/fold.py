@@ -28,7 +28,7 @@ class RowBottleneck(ResidualBlock):
     Args:
         width: int, channels of a folded row.
         branches: the blocks of F, run in order on `[batch, t1, ..., t(k-1), width]`.
-        causal: boolean, the wiring without call options.
+        causal: bool, the wiring without call options.
 
     Call arguments:
         x: see the input shape.

@@ -31,7 +31,7 @@ class MixingBlock(ResidualBlock):
         gate: name of the gate's activation, or `"none"`.
         activation: name of the activation after each run of a set, or `"none"`. With a gate the
             last run has none.
-        project: boolean, whether to apply dense layers before and after.
+        project: bool, whether to apply dense layers before and after.
         width: int, number of channels between the dense layers; 0: that of the input.
 
     Input shape:

@@ -59,7 +59,7 @@ class ResidualBlock(RuledLayer):
         norm: `"rms"`, `"layer"` or `"none"`.
         residual: `"pre"`: `h + f(norm(h))`; `"post"`: `norm(h + f(h))`; `"none"`: `f(norm(h))`.
         dropout: float, rate of dropout on f's output.
-        bias: boolean, whether dense layers have a bias.
+        bias: bool, whether dense layers have a bias.
         scale: float, factor on the initial values of f's last dense kernel.
         seed: int, seed of dropout.
         axis_names: names of the context axes of the input, used in the names of weights; `None`
@@ -67,12 +67,12 @@ class ResidualBlock(RuledLayer):
         epsilon: float, added to the norm's mean square.
         slab: int, largest number of positions for which functions of single positions are computed
             at once (see `mdnn.layers.slabs`); 0: all.
-        remat: boolean, whether gradients recompute f instead of storing its activations.
+        remat: bool, whether gradients recompute f instead of storing its activations.
 
     Call arguments:
         x: the input.
         options: `mdnn.models.call_options.CallOptions`; `None` for the layers' own wiring.
-        training: boolean.
+        training: bool.
         mix: function `(layer, mixer, input)` that returns the output and is called in place of
             `mixer.apply(layer, input, options)`, once for each of `mixing_uses`; `None` to apply
             the mixers.
@@ -151,7 +151,7 @@ class ResidualBlock(RuledLayer):
 
     @property
     def can_be_causal(self):
-        """Boolean, true if the block supports `causal=True`."""
+        """bool, true if the block supports `causal=True`."""
         return True
 
     def mixing_uses(self):

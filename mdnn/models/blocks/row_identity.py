@@ -14,7 +14,7 @@ def shifted(x, options, block):
     Args:
         x: `[batch, ..., channels]`.
         options: `mdnn.models.call_options.CallOptions` or `None`.
-        block: string, the block's name.
+        block: str, the block's name.
     """
     numbers = _numbers(options, block)
     return x if numbers is None else x + _beside(numbers["offset"], x)

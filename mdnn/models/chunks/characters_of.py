@@ -54,7 +54,7 @@ def is_letter(code):
         code: int32 `[...]`.
 
     Returns:
-        Boolean `[...]`.
+        bool `[...]`.
     """
     # One look-up: 40 comparisons of some thousand numbers take longer than mixing them.
     return ops.take(_letters(), ops.clip(code, 0, MAX_LISTED), axis=0)

@@ -99,7 +99,7 @@ class NgramBlock(ResidualBlock):
 
         Args:
             codes: int32 `[batch, reach - 1 + n]`.
-            training: boolean.
+            training: bool.
 
         Returns:
             Tensor `[batch, n, channels]`.

@@ -29,7 +29,7 @@ class Members(keras.layers.Layer):
     Call arguments:
         tokens: int32 `[batch, positions, 8]`.
         options: `mdnn.models.call_options.CallOptions`.
-        training: boolean.
+        training: bool.
 
     Returns:
         `[batch, positions, members * width]`, the inputs of the heads of all members.
@@ -63,7 +63,7 @@ class Members(keras.layers.Layer):
         Args:
             function: function of the template; it runs with the weights of one member.
             *mapped: nested structures of tensors `[members, ...]`; each call gets its member's.
-            training: boolean, whether dropout draws numbers.
+            training: bool, whether dropout draws numbers.
         """
         values = [ops.convert_to_tensor(variable) for variable in self.stacked]
         return self._each(function, self.template.weights, values, self._drawn(training), mapped)
@@ -106,7 +106,7 @@ class Members(keras.layers.Layer):
 
     @property
     def recomputes(self):
-        """Boolean, whether gradients recompute the blocks of all members here.
+        """bool, whether gradients recompute the blocks of all members here.
 
         TensorFlow vectorizes operation by operation, so that nothing is recomputed inside; other
         backends keep what the template's blocks do themselves with `backbone.remat`.

@@ -10,7 +10,7 @@ class CarriedStates(keras.layers.Layer):
     Args:
         batch: int, number of examples.
         network: `mdnn.models.network.Network` with refeeding.
-        verdict: boolean, whether to also hold a verdict on each example.
+        verdict: bool, whether to also hold a verdict on each example.
 
     Attributes:
         states: list of variables `[batch, *grid, width]`.

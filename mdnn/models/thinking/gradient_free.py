@@ -13,7 +13,7 @@ def run_without_gradient(refeed, x, states, count, run, noise=None):
         refeed: `mdnn.models.thinking.recurrence.Refeed`.
         x: `[batch, t1, ..., tk, channels]`.
         states: tuple of tensors of the shape of x, or of `None` for zeros.
-        count: int or integer scalar tensor, number of steps.
+        count: int or int scalar tensor, number of steps.
         run: function that computes F.
         noise: `mdnn.models.thinking.state_noise.StateNoise` or `None`.
 

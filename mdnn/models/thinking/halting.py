@@ -22,7 +22,7 @@ class HaltHead(RuledLayer):
     halts.
 
     Args:
-        each_position: boolean, whether each position has a score of its own.
+        each_position: bool, whether each position has a score of its own.
 
     Input shape:
         `[batch, positions, width]`.

@@ -31,7 +31,7 @@ class Refeed(RuledLayer):
         bptt_steps: int, K; 0 for `steps`.
         initial_state: `"zeros"`; `"learned"`, one vector per state, the same for all positions;
             or `"random"`, a normal random number per position and channel.
-        remat: boolean, whether gradients recompute the activations inside a step instead of
+        remat: bool, whether gradients recompute the activations inside a step instead of
             storing them. This needs memory for the activations of one step and the states between
             steps, and the time of one more run. Not supported with dropout, which would be drawn
             again.

@@ -113,7 +113,7 @@ class RecurrentInference:
         Args:
             tokens: int32 `[n, positions, 8]`.
             wanted: integers `[n]`, largest number of steps of each puzzle.
-            halts: boolean, whether the halting head may finish a puzzle earlier, after a multiple
+            halts: bool, whether the halting head may finish a puzzle earlier, after a multiple
                 of the config's `refeed.steps`.
             seed: int, seed of random initial states.
             progress: function called with the fraction done, 0 to 1.
@@ -155,7 +155,7 @@ def steps_by_length(length, asked):
 
     Args:
         length: `mdnn.config.training_tables.Length`.
-        asked: boolean `[n, positions]`, true for the positions to solve.
+        asked: bool `[n, positions]`, true for the positions to solve.
     """
     number = asked.sum(axis=1)
     steps = length.per_asked * number + length.per_given * (asked.shape[1] - number)

@@ -27,7 +27,7 @@ class StepLimits(keras.layers.Layer):
 
     Call arguments:
         tokens: int32 `[batch, positions, 8]`.
-        causal: boolean.
+        causal: bool.
 
     Returns:
         int32 `[1, *grid, 1]` if causal, otherwise `[batch, *(1 for each axis), 1]`.

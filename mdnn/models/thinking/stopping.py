@@ -21,7 +21,7 @@ def run_until_stopped(refeed, x, states, steps, limits=None, options=None, train
         steps: int, the largest number of steps.
         limits: int32 `[batch or 1, t1, ..., tk, 1]`, at least 1; `None` for `steps`.
         options: `mdnn.models.call_options.CallOptions` or `None`.
-        training: boolean.
+        training: bool.
         mix: object that replaces the mixers, with the methods of `WholePass`; `None` to apply the
             mixers.
 

@@ -82,7 +82,7 @@ class GraphCodec:
         """Converts one file to tokens.
 
         Args:
-            data: string, the bytes of the file.
+            data: str, the bytes of the file.
             number: int32, the prompt's index, for errors.
 
         Returns:

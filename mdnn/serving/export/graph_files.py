@@ -39,11 +39,11 @@ def png_rows(data, number, most, kinds, known):
     """Returns the pixels of a PNG.
 
     Args:
-        data: string, one file.
+        data: str, one file.
         number: int32, the prompt's, for errors.
         most: int, pixels at most.
         kinds: dict from `"grey"` and `"image"`, those that are taken, to the modality's index.
-        known: string, the kinds of item that are taken, for errors.
+        known: str, the kinds of item that are taken, for errors.
 
     Returns:
         int32 `[pixels, 7]`: modality, bytes, coordinates.
@@ -141,7 +141,7 @@ def wav_samples(data, number, most, rate):
     """Returns the samples of a WAV.
 
     Args:
-        data: string, one file.
+        data: str, one file.
         number: int32, the prompt's, for errors.
         most: int, samples at most.
         rate: int, samples per second that are expected.

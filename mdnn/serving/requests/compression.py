@@ -13,7 +13,7 @@ def decompress(data, encoding, limit):
 
     Args:
         data: bytes.
-        encoding: string, the header Content-Encoding; `""` and `identity`: not compressed.
+        encoding: str, the header Content-Encoding; `""` and `identity`: not compressed.
         limit: int, the largest size in bytes that is unpacked; no more memory is taken.
 
     Raises:

@@ -18,20 +18,20 @@ class ItemModality(Modality):
     a shape that is specified.
 
     Attributes:
-        dtype, value_axes: The dtype of the array and the names of its axes, slowest first.
-        size_names: Names of the sizes in an output specification, such as `("HEIGHT", "WIDTH")`.
+        dtype, value_axes: the dtype of the array and the names of its axes, slowest first.
+        size_names: names of the sizes in an output specification, such as `("HEIGHT", "WIDTH")`.
         example_shape: Sizes shown in error messages, such as `(8, 8)`.
-        key: The key of its files in a manifest and of its input in a SavedModel; modalities that
+        key: the key of its files in a manifest and of its input in a SavedModel; modalities that
             share their files share the key. By default the name.
-        inline_key: The key of a value written into the manifest itself; `None`: files only.
-        list_entries: Boolean, whether one manifest entry is a list: a film's pictures, or numbers.
+        inline_key: the key of a value written into the manifest itself; `None`: files only.
+        list_entries: bool, whether one manifest entry is a list: a film's pictures, or numbers.
         read_suffixes: Ends of the names of files that it reads.
         suffix, mime: End of the name and MIME type of the files that it writes.
-        other_encoders: Dict from ends of names of further files that it writes to their encoders,
+        other_encoders: dict from ends of names of further files that it writes to their encoders,
             as `encoder`.
-        printable: Boolean, whether its value is shown as text on a screen.
+        printable: bool, whether its value is shown as text on a screen.
         least_size: Smallest size in tokens, 0 or 1.
-        has_rate: Boolean, whether its items have the tokenizer's sample rate.
+        has_rate: bool, whether its items have the tokenizer's sample rate.
         reader: `"module:function"` of `(path, ReadOptions)` that returns an `Item`.
         encoder: `"module:function"` of `(item, rate)` that returns the bytes of a file.
         augmenter: `"module:function"`, see `augmented`; `None`: items stay as they are.
@@ -72,7 +72,7 @@ class ItemModality(Modality):
 
     @property
     def flat(self):
-        """Boolean, true for items with one coordinate, whose length the network may choose."""
+        """bool, true for items with one coordinate, whose length the network may choose."""
         return len(self.coordinates) == 1
 
     @property
@@ -99,10 +99,10 @@ class ItemModality(Modality):
 
         Args:
             value: Any object.
-            called: String, the label in error messages.
+            called: str, the label in error messages.
 
         Raises:
-            MdnnError: If the value has another type, dtype or shape, or is empty.
+            MdnnError: the value has another type, dtype or shape, or is empty.
         """
         shape = list(np.shape(value))
         if not self.fits(value):
@@ -123,11 +123,11 @@ class ItemModality(Modality):
         """Refuses the size of an answer that the network cannot have.
 
         Args:
-            shape: Tuple of integers, the sizes in tokens.
+            shape: tuple of ints, the sizes in tokens.
             tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
 
         Raises:
-            MdnnError: If the items of this modality have other sizes.
+            MdnnError: the items of this modality have other sizes.
         """
 
     # === Tokens ===
@@ -141,11 +141,11 @@ class ItemModality(Modality):
 
         Args:
             item: `mdnn.tokens.items.Item` of this kind.
-            number: Integer, the column `item`.
+            number: int, the column `item`.
             tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
 
         Raises:
-            MdnnError: If the item does not fit the tokenizer.
+            MdnnError: the item does not fit the tokenizer.
         """
         raise NotImplementedError
 
@@ -153,12 +153,12 @@ class ItemModality(Modality):
         """Converts tokens of one item to its value: the inverse of `tokens`.
 
         Args:
-            tokens: Integers `[n, 8]`, at least one, all of modalities of this kind.
-            called: String, the label in error messages.
+            tokens: ints `[n, 8]`, at least one, all of modalities of this kind.
+            called: str, the label in error messages.
             tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
 
         Raises:
-            MdnnError: If the tokens do not form an item.
+            MdnnError: the tokens do not form an item.
         """
         raise NotImplementedError
 
@@ -176,7 +176,7 @@ class ItemModality(Modality):
         """Returns the value of a manifest entry under `inline_key`.
 
         Raises:
-            MdnnError: If the entry is no such value; the message begins with `where`.
+            MdnnError: the entry is no such value; the message begins with `where`.
         """
         raise NotImplementedError
 
@@ -184,14 +184,14 @@ class ItemModality(Modality):
         """Reads an item from a file.
 
         Args:
-            path: A path; a tuple of paths where `list_entries` is true.
+            path: a path; a tuple of paths where `list_entries` is true.
             options: `ReadOptions`.
 
         Returns:
             `mdnn.tokens.items.Item`, possibly of another kind with the same `key`.
 
         Raises:
-            MdnnError: If the file cannot be read.
+            MdnnError: the file cannot be read.
         """
         if self.reader is None:
             raise MdnnError(f"{path}: items of the kind {self.name} are not read from files")
@@ -220,7 +220,7 @@ class ItemModality(Modality):
             item: `mdnn.tokens.items.Item` of this kind.
             options: `mdnn.config.data_tables.Augment`.
             bits: uint64 `[mdnn.datasets.items.augment.DRAWS]`, all the randomness that is used.
-            longest: Integer, the most tokens of the result; `None`: no limit.
+            longest: int, the most tokens of the result; `None`: no limit.
 
         Returns:
             An array, or `None` for the item as it is.

@@ -14,21 +14,21 @@ class Modality:
     """Describes one kind of token: its name, number, byte sizes and coordinates.
 
     Args:
-        name: String, as used in configs, commands and weight names.
-        index: Integer from 0 to 15, the value of the column `modality`; 0 is padding.
-        bytes: Tuple of at most three integers, the number of values of each byte, most significant
+        name: str, as used in configs, commands and weight names.
+        index: int from 0 to 15, the value of the column `modality`; 0 is padding.
+        bytes: tuple of at most three integers, the number of values of each byte, most significant
             first. `n` bytes fill the columns `byte_1` to `byte_n`; the other columns are 0.
-        coordinates: Tuple of the names of at most three coordinates, slowest first. They fill the
+        coordinates: tuple of the names of at most three coordinates, slowest first. They fill the
             columns `place_1` to `place_n`.
 
     Attributes:
-        kind: The kind of item that its tokens form, a string; `None` for a modality that is not
+        kind: the kind of item that its tokens form, a string; `None` for a modality that is not
             part of items.
         whole_values: Number of values of all bytes read as one number, the size of the paper's
             tables (`tokens.table = "full"`); `None`: bytes always have a table each.
-        sized_by_vocabulary: Boolean, whether all bytes are always read as one number, below the
+        sized_by_vocabulary: bool, whether all bytes are always read as one number, below the
             size of the network's vocabulary (`tokens.subwords`).
-        ordered_rms: Tuple, the root mean square of each byte's table with
+        ordered_rms: tuple, the root mean square of each byte's table with
             `tokens.table_init = "ordered"`; empty for bytes that are no magnitudes.
         leading_zeros: Number of first bytes that are 0 in most tokens. Row 0 of their tables starts
             at zero; otherwise most tokens would share most of their vector at first, and the

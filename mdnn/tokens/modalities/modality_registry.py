@@ -69,13 +69,13 @@ def modality(name):
     """Looks up a modality by name.
 
     Args:
-        name: String, one of the names in `MODALITIES`, or of an installed package's modality.
+        name: str, one of the names in `MODALITIES`, or of an installed package's modality.
 
     Returns:
         A `Modality`.
 
     Raises:
-        MdnnError: If no modality has this name.
+        MdnnError: no modality has this name.
 
     Example:
 
@@ -118,7 +118,7 @@ def kinds_of(names):
     """Returns the kinds of items that modalities form, a tuple of strings.
 
     Args:
-        names: Names of modalities, such as `("text", "word", "grey")`.
+        names: names of modalities, such as `("text", "word", "grey")`.
     """
     kinds = (modality(name).kind for name in names)
     return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))

@@ -17,7 +17,7 @@ class PixelModality(ItemModality):
 
     @property
     def is_grey(self):
-        """Boolean, true for one byte per pixel."""
+        """bool, true for one byte per pixel."""
         return len(self.bytes) == 1
 
     @property

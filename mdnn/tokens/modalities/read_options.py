@@ -8,10 +8,10 @@ class ReadOptions:
     """Options for reading an item from a file.
 
     Args:
-        rate: Integer, samples per second that a sound is resampled to; `None`: its own.
-        convert: Boolean, whether lossy conversions are allowed.
-        encoding: String, the encoding of a text as Python names it.
-        kinds: Names of the kinds of items that are accepted; `None`: all.
+        rate: int, samples per second that a sound is resampled to; `None`: its own.
+        convert: bool, whether lossy conversions are allowed.
+        encoding: str, the encoding of a text as Python names it.
+        kinds: names of the kinds of items that are accepted; `None`: all.
     """
 
     rate: int | None = None

@@ -46,7 +46,7 @@ class SoundModality(ItemModality):
         """Refuses a sound at another rate than the tokenizer's.
 
         Raises:
-            MdnnError: The message names the sound and both rates.
+            MdnnError: the message names the sound and both rates.
         """
         if item.rate not in (None, tokenizer.rate):
             raise MdnnError(

@@ -12,7 +12,7 @@ def checked_text(value, where):
     """Returns a string that is not empty and has Unicode characters only.
 
     Raises:
-        MdnnError: If the value is no such string; the message begins with `where`.
+        MdnnError: the value is no such string; the message begins with `where`.
     """
     if not isinstance(value, str) or not value:
         raise MdnnError(f"{where}: expected a text that is not empty, received {shown(value)}")

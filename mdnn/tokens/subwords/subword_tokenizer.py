@@ -53,7 +53,7 @@ class SubwordTokenizer:
         token_bytes: tuple of bytes, the content of each token.
         end_ids: frozenset of ints, tokens that end an answer.
         bos_token, eos_token: strings, maybe empty.
-        chat_template: string, a Jinja template; empty if there is none.
+        chat_template: str, a Jinja template; empty if there is none.
 
     Raises:
         MdnnError: a damaged or unknown tokenizer, or one with more than `size` tokens.
@@ -121,8 +121,8 @@ class SubwordTokenizer:
         """Encodes a text as token ids, after those that the tokenizer puts before each text.
 
         Args:
-            text: string of Unicode characters; unpaired surrogates become U+FFFD.
-            begins: boolean, whether a text begins here; otherwise nothing is put before it.
+            text: str of Unicode characters; unpaired surrogates become U+FFFD.
+            begins: bool, whether a text begins here; otherwise nothing is put before it.
 
         Returns:
             int32 `[tokens]`.

@@ -10,7 +10,7 @@ def train_subwords(text, size, kind="bytes"):
     """Learns the vocabulary of a tokenizer by byte pair encoding.
 
     Args:
-        text: string.
+        text: str.
         size: int, the most tokens, those of the 256 bytes among them.
         kind: `"bytes"`: merges bytes inside words, as GPT-2 does. `"sentencepiece"`: merges
             characters, a space before a word belongs to it; characters that the vocabulary lacks

@@ -41,7 +41,7 @@ class TokenizerFacts:
         token_bytes: tuple of bytes, the content of each token; empty for special tokens and for
             numbers without a token.
         special: dict from the contents of special tokens to their numbers.
-        byte_level: boolean, whether tokens are bytes (otherwise SentencePiece style).
+        byte_level: bool, whether tokens are bytes (otherwise SentencePiece style).
     """
 
     table: dict
@@ -54,7 +54,7 @@ def read_tokenizer(text, where="tokenizer.json"):
     """Checks the text of a tokenizer.json.
 
     Args:
-        text: string.
+        text: str.
         where: the file's name in errors.
 
     Returns:

@@ -79,7 +79,7 @@ def is_faulty(value, gradients, scale):
             ignored here: the loss-scaling optimizer handles them by reducing the scale.
 
     Returns:
-        Boolean scalar.
+        bool scalar.
     """
     finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
     if scale is not None:
