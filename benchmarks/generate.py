@@ -161,7 +161,7 @@ class _Streaming:
         return np.concatenate([np.stack(piece, axis=1) for piece in pieces])
 
     def hidden(self, count, temperature=0.8):
-        """What the heads are given behind one prompt, of a decoder with `return_hidden`."""
+        """What the heads are given after one prompt, of a decoder with `return_hidden`."""
         state = self.decoder.predict_on_batch(_start(self.run, 1))
         settings, hidden = _settings(1, temperature), []
         for done in range(0, count, self.decoder.chunk):

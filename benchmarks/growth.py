@@ -111,7 +111,7 @@ def config_of(arm, seed, options):
     begin, end = ARMS[arm]
     small = [*begin]
     if any("grid" in change for change in begin):
-        # As many positions a step before the growth as behind it.
+        # As many positions a step before the growth as after it.
         small.append(f"train.batch_size={options.small_batch or 64}")
         end = [*end, "train.batch_size=8"]
     more = ["train.num_evaluations=40", *options.set]

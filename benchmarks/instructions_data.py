@@ -15,7 +15,7 @@ from mdnn.datasets.media.media_files import item_bytes
 from mdnn.tokens import Item
 
 NEXT = "next"
-"""The instruction whose answer is no function of the pixels: a picture of the digit after it."""
+"""The instruction whose answer is not a function of the pixels: a picture of the digit after it."""
 
 
 def overprinted(levels):

@@ -2,7 +2,7 @@
 
 Takes a training step (loss and gradients, one context) and a forward pass of configs/long.toml on
 grids of more and more axes, and, in a process of its own, reads a prompt that fills the context but
-for the characters that it writes behind it; beside it the transformer of configs/transformer.toml
+for the characters that it writes after it; beside it the transformer of configs/transformer.toml
 at the same width and depth, and torch's fused attention where torch is installed, as far as they
 go; longer ones are extrapolated from the last two and marked. Prints tables and the exponent of
 the time, and draws time and memory, what is extrapolated dashed:

@@ -24,7 +24,7 @@ def did_you_mean(word, known, cutoff=0.5, shown_as=None):
     """Returns `" (did you mean 'x'?)"` for the known word nearest to `word`, or `""`.
 
     Args:
-        word: the value received; the result is `""` if it is no string.
+        word: the value received; the result is `""` if it is not a string.
         known: iterable of strings, the known words.
         cutoff: float from 0 to 1, the smallest similarity.
         shown_as: dict from known words to the suggestions for them; `None`: the words themselves.

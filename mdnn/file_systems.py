@@ -40,7 +40,7 @@ def as_path(path, name="path"):
         `pathlib.Path`.
 
     Raises:
-        MdnnError: the value is no path, is empty, or contains a null character.
+        MdnnError: the value is not a path, is empty, or contains a null character.
     """
     try:
         text = os.fspath(path)

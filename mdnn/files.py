@@ -117,7 +117,7 @@ def read_bytes(path, limit, name=None):
         name: str, the name of the file in errors; `None` for its path.
 
     Raises:
-        MdnnError: the file cannot be read, is no regular file, or is too large.
+        MdnnError: the file cannot be read, is not a regular file, or is too large.
     """
     name = str(path) if name is None else name
     try:

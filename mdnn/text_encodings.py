@@ -85,7 +85,7 @@ def undecodable(name, data, encoding, offset, size=None, key="data.encoding"):
     byte = f"byte 0x{data[offset]:02x}" if offset < len(data) else "a byte"
     likely = likely_encoding(data)
     if likely == "binary":
-        hint = "; it seems to be no text at all"
+        hint = "; it does not seem to be text at all"
     elif likely in (None, encoding):
         hint = ""
     else:

@@ -23,7 +23,7 @@ def main(names):
             timeout=900,
             kernel_name="python3",
             resources={"metadata": {"path": folder.parent}},
-            # When a cell ran is no result, and would change at every run.
+            # When a cell ran is not a result, and would change at every run.
             record_timing=False,
         )
         try:

@@ -517,7 +517,7 @@ def kinds(folder):
                     folder,
                     with_layer(module="subprocess", class_name="Popen", registered_name=None),
                 ),
-                "a class of Keras that is no layer": keras_file(
+                "a class of Keras that is not a layer": keras_file(
                     folder,
                     with_layer(
                         module="keras.utils",

@@ -90,8 +90,8 @@ def pytest_collection_finish(session):
 
     To compile a decoder takes longer than all that most tests decode without.
     """
-    # What was imported is no garbage, and to look for some after every 700 objects takes a tenth of
-    # the time: a small network is 100,000.
+    # What was imported is not garbage, and to look for some after every 700 objects takes a tenth
+    # of the time: a small network is 100,000.
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
     if session.config.option.markexpr == "not long" and "keras" in sys.modules:

@@ -25,7 +25,7 @@ class Case:
         dtype: Dtype of the input.
         classes: Integers are drawn from `0 .. classes - 1`.
         more: Dict from the name of a further argument of `call` to its `(shape, dtype)`.
-        call: Dict of arguments of `call` that are no tensors.
+        call: Dict of arguments of `call` that are not tensors.
         inputs: Callable from a number of examples to the list of input arrays (the first, then
             `more` in order), where random ones will not do.
         float_dtype: Dtype of float outputs, where it is not the layer's compute dtype.

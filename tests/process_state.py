@@ -56,7 +56,7 @@ def snapshot():
 
 
 def changes(before, after):
-    """Returns the names of the values that differ, sorted; additions are no changes."""
+    """Returns the names of the values that differ, sorted; additions are not changes."""
     return sorted(name for name in before if before[name] != after.get(name))
 
 

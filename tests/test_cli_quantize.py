@@ -132,9 +132,9 @@ def test_quantize_items_as_json(call, folder, items_run, monkeypatch):
 
 BAD = [
     (("RUN", "--to", "int6"), "to: unknown 'int6' (did you mean 'int"),
-    (("none", "--to", "int8"), "none is no run folder: there is nothing there"),
-    ((".", "--to", "int8"), ". is no run folder: it has no config.toml"),
-    (("damaged", "--to", "int8"), "is no readable safetensors file"),
+    (("none", "--to", "int8"), "none is not a run folder: there is nothing there"),
+    ((".", "--to", "int8"), ". is not a run folder: it has no config.toml"),
+    (("damaged", "--to", "int8"), "is not a readable safetensors file"),
     (("small", "--to", "int4"), "small has int8 weights already"),
     (("RUN", "--to", "int8", "--out", "small"), "small already exists"),
     (("RUN", "--to", "int8", "--out", "text"), "text already exists"),

@@ -57,7 +57,7 @@ WORDS = {
 
 
 def path_arguments():
-    """Every argument of every command that is no flag, number, choice or one of `WORDS`."""
+    """Every argument of every command that is not a flag, number, choice or one of `WORDS`."""
     (commands,) = (
         action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
     )

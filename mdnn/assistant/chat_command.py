@@ -74,7 +74,7 @@ def run_chat(options):
     path = as_path(options.run, "chat")
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
-        raise MdnnError(f"{options.run} is no run folder: there is {what} there")
+        raise MdnnError(f"{options.run} is not a run folder: there is {what} there")
     from mdnn.runtime import quiet_import
 
     quiet_import()

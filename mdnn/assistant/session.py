@@ -22,7 +22,7 @@ from mdnn.runs.cached_runs import cached_run
 from mdnn.tasks.registry import task_class
 
 MAX_ROUNDS = 8
-"""Largest number of answers with calls behind one message of the user."""
+"""Largest number of answers with calls after one message of the user."""
 
 MAX_ANSWER = 1000
 """Tokens of an answer, unless the options say a length."""

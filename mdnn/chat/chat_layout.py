@@ -38,7 +38,7 @@ class ChatFormat:
     def __post_init__(self):
         for name in ("end", "call_start"):
             if not getattr(self, name):
-                raise MdnnError(f"chat.{name}: expected a text that is not empty")
+                raise MdnnError(f"chat.{name}: expected a string that is not empty")
         if self.template:
             compile_template(self.template)
 

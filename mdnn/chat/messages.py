@@ -113,7 +113,7 @@ def _check_order(messages, where):
     for k, message in enumerate(messages):
         if message.role == "tool" and not open_calls:
             raise MdnnError(
-                f"{where}[{k}]: expected a message of role 'tool' behind an assistant's tool_calls"
+                f"{where}[{k}]: expected a message of role 'tool' after an assistant's tool_calls"
             )
         open_calls = bool(message.calls) or (message.role == "tool" and open_calls)
 
@@ -138,7 +138,7 @@ def _message(value, where):
     content = _content(value.get("content"), bool(calls), f"{where}.content")
     call_id = value.get("tool_call_id") or ""
     if not isinstance(call_id, str):
-        raise MdnnError(f"{where}.tool_call_id: expected a text, received {shown(call_id)}")
+        raise MdnnError(f"{where}.tool_call_id: expected a string, received {shown(call_id)}")
     return Message(role, content, calls, call_id)
 
 
@@ -161,9 +161,11 @@ def _content(value, optional, where):
 def check_str(value, where):
     """Returns a str of valid Unicode characters; raises `MdnnError` for anything else."""
     if not isinstance(value, str):
-        raise MdnnError(f"{where}: expected a text, received {shown(value)}")
+        raise MdnnError(f"{where}: expected a string, received {shown(value)}")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise MdnnError(f"{where}: expected a text of Unicode characters, received {shown(value)}")
+        raise MdnnError(
+            f"{where}: expected a string of Unicode characters, received {shown(value)}"
+        )
     return value
 
 
@@ -191,5 +193,5 @@ def _call(value, where):
         )
     call_id = value.get("id") or ""
     if not isinstance(call_id, str):
-        raise MdnnError(f"{where}.id: expected a text, received {shown(call_id)}")
+        raise MdnnError(f"{where}.id: expected a string, received {shown(call_id)}")
     return ToolCall(check_str(name, f"{where}.function.name"), arguments, call_id)

@@ -28,7 +28,7 @@ def print_chunks(run, file, as_json):
     print(shaded(facts["chunks"], facts["strength"], sys.stdout.isatty()))
     print(
         f"\n{facts['count']:,} chunks, {facts['vocabulary']:,} different ones, "
-        f"{facts['characters_per_chunk']:.2f} characters each in the mean\n"
+        f"{facts['characters_per_chunk']:.2f} characters each on average\n"
     )
     row = "{:<16} {:>10} {:>8}".format
     print(row("chunk", "times", "share"))

@@ -96,7 +96,7 @@ def quiet_config(path, changes, prepare=None):
         try:
             loaded.append(load_config(path, changes))
         except MdnnError as error:
-            # Raised behind the import, whose messages would be shown otherwise.
+            # Raised after the import, whose messages would be shown otherwise.
             loaded.append(error)
             return
         if prepare is not None:

@@ -15,7 +15,7 @@ class Chat:
 
     # A Jinja2 template; empty: the plain layout.
     template: str = ""
-    # What ends the assistant's turn, and what stands before and behind a call.
+    # What ends the assistant's turn, and what stands before and after a call.
     end: str = ChatFormat.end
     call_start: str = ChatFormat.call_start
     call_end: str = ChatFormat.call_end

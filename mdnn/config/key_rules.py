@@ -179,7 +179,7 @@ def check_ngrams(where, layer, config):
 
 
 def _check_characters(where, kind, verb, config):
-    """Refuses contexts that are no texts of characters, read from the beginning."""
+    """Refuses contexts that are not texts of characters, read from the beginning."""
     if not rules_of(config).has_chunks:
         raise MdnnError(
             f"{where}.kind: {kind!r} {verb} the text of context.layout = 'stream', received "

@@ -63,7 +63,7 @@ class LayerTable(LayerKeys):
     # fold, chunks: added to the mean square in the norms of the inner blocks; smaller after
     # `mdnn grow`.
     norm_epsilon: float = option(1e-5, least=1e-12, most=1.0)
-    # chunks: where chunks are cut. "space": where a word ends, before the gap behind it.
+    # chunks: where chunks are cut. "space": where a word ends, before the gap after it.
     # "surprise": where the entropy of the next character rises. "learned": where the vectors of
     # neighbouring characters differ.
     cut: str = option("space", choices=("space", "surprise", "learned"))

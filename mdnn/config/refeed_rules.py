@@ -88,7 +88,7 @@ def _check_gates(refeed, config):
     most = min(refeed.steps - 1, refeed.bptt_steps or refeed.steps)
     if refeed.gated_steps > most:
         raise MdnnError(
-            f"refeed.gated_steps: expected at most {most}, steps with gradient behind a first one, "
+            f"refeed.gated_steps: expected at most {most}, steps with gradient after a first one, "
             f"received {refeed.gated_steps}"
         )
     if (

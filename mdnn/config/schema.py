@@ -18,7 +18,7 @@ import typing
 from mdnn.errors import MdnnError, did_you_mean
 from mdnn.option_field import option as option
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 """Names of the types of values, for errors."""
 
 
@@ -122,7 +122,7 @@ def _scalar(kind, value, name, limits):
         raise MdnnError(f"{name}: expected a finite number, received {value}")
     # Bytes of the command line that are not UTF-8 arrive as unpaired surrogates.
     if kind is str and re.search("[\ud800-\udfff]", value):
-        raise MdnnError(f"{name}: expected a text of Unicode characters, received {value!r}")
+        raise MdnnError(f"{name}: expected a string of Unicode characters, received {value!r}")
     value = kind(value)
     if (choices := limits.get("choices")) and value not in choices:
         raise MdnnError(
@@ -203,7 +203,7 @@ def _dump(instance, where, lines):
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         name = f"{where}.{field.name}" if where else field.name
-        # An empty list of tables could not be added to: `[[...]]` after `name = []` is no TOML.
+        # An empty list of tables could not be added to: `[[...]]` after `name = []` is not a TOML.
         if value is None or (value == () and _is_list_of_tables(instance, field)):
             continue
         if dataclasses.is_dataclass(value):

@@ -20,8 +20,8 @@ class Tandem:
     # `exchange_full`; it grows in between.
     exchange_from: float = option(0.2, least=0.0, most=1.0)
     exchange_full: float = option(0.4, least=0.0, most=1.0)
-    # Every so many steps the weights are copied with which the predictions for the exchange are
-    # made; 0: members learn from each other's predictions as they are.
+    # Number of steps between copies of the weights that make the predictions for the exchange;
+    # 0: members learn from each other's predictions as they are.
     stale: int = option(0, least=0, most=1_000_000)
     # "shared": every member learns every example. "divided": each example is learnt by one member
     # alone, and the others hear of it through the exchange.

@@ -29,8 +29,8 @@ def with_tables(schema, tables):
         tables: dict from names of tables to their schemas, frozen dataclasses.
 
     Raises:
-        MdnnError: a table is no frozen dataclass, or has the name of one of `schema` without being
-            a subclass of it.
+        MdnnError: a table is not a frozen dataclass, or has the name of one of `schema` without
+            being a subclass of it.
     """
     known = {field.name: field for field in dataclasses.fields(schema)}
     for name, table in tables.items():

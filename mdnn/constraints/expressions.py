@@ -62,7 +62,7 @@ class TextUntil:
     """Any text up to the first of some marks, the mark, and what follows it.
 
     Args:
-        marks: tuple of pairs of a mark, str, and the expression behind it. No mark is the beginning
+        marks: tuple of pairs of a mark, str, and the expression after it. No mark is the beginning
             of another.
     """
 

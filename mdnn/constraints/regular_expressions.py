@@ -46,7 +46,7 @@ def parse_regex(pattern, where="regex", search=False):
     True
     """
     if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
-        raise MdnnError(f"{where}: expected a text of at most {MAX_PATTERN:,} characters")
+        raise MdnnError(f"{where}: expected a string of at most {MAX_PATTERN:,} characters")
     try:
         return _PatternReader(pattern, where).whole(search)
     except RecursionError:
@@ -201,7 +201,7 @@ class _PatternReader:
         return ((code, code),), False
 
     def set(self):
-        """Reads a set of characters behind its bracket."""
+        """Reads a set of characters after its bracket."""
         negated, ranges, first = self.accept("^"), [], True
         while first or self.peek() != "]":
             first = False

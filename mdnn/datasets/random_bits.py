@@ -38,9 +38,9 @@ def raw_bits(seed, step, number, stream):
 
 
 def raw_stream(seed, step, stream):
-    """Returns a function from a number to so many further random words.
+    """Returns a function of `n` that returns the next `n` random words.
 
-    What it gives, call after call, depends on nothing but the arguments; its first words are those
+    Its results, call after call, depend on nothing but the arguments; its first words are those
     of `raw_bits`.
     """
     # The step is the counter's second word: the first counts the draws within the step.

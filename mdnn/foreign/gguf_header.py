@@ -131,7 +131,7 @@ def read_header(path):
                 return _Reader(data, path).header()
         except ValueError as error:
             # Files without content cannot be mapped.
-            raise MdnnError(f"{path} is no GGUF file: {error}") from None
+            raise MdnnError(f"{path} is not a GGUF file: {error}") from None
 
 
 class _Reader:
@@ -147,7 +147,7 @@ class _Reader:
 
     def header(self):
         if self.bytes(4) != b"GGUF":
-            raise MdnnError(f"{self.where} is no GGUF file: it does not begin with 'GGUF'")
+            raise MdnnError(f"{self.where} is not a GGUF file: it does not begin with 'GGUF'")
         version = self.number("I")
         if version not in (2, 3):
             raise MdnnError(f"{self.where}: expected GGUF version 2 or 3, received {version}")

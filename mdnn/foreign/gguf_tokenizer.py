@@ -56,7 +56,7 @@ def gguf_tokenizer(metadata, where):
 
     model, tokens = read("ggml.model", str), read("ggml.tokens", list, ())
     if not all(isinstance(token, str) for token in tokens) or not 1 <= len(tokens) <= MAX_TOKENS:
-        raise MdnnError(f"{where}: expected a list of texts as tokenizer.ggml.tokens")
+        raise MdnnError(f"{where}: expected a list of strings as tokenizer.ggml.tokens")
     types = read("ggml.token_type", list, ()) or [1] * len(tokens)
     if len(types) != len(tokens):
         raise MdnnError(f"{where}: expected {len(tokens)} tokenizer.ggml.token_type")

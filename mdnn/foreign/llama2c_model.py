@@ -1,4 +1,4 @@
-"""Reads llama2.c's files: float32 weights behind seven integers, and its tokenizer."""
+"""Reads llama2.c's files: float32 weights after seven integers, and its tokenizer."""
 
 import json
 import math

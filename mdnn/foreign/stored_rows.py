@@ -50,7 +50,7 @@ class StoredRows:
 
     @np.errstate(all="ignore")
     def values(self):
-        """Returns the weights, float32 `[rows, columns]`; damaged ones may be no finite numbers."""
+        """Returns the weights, float32 `[rows, columns]`; damaged ones may not be finite."""
         if self.scales is None:
             return self.codes.astype("float32")
         codes = self.codes

@@ -62,8 +62,8 @@ class ItemPlanner:
         for number, other in enumerate(found, 1):
             if self.start(other) != self.start(context):
                 raise MdnnError(
-                    f"negative_prompt: expected prompts behind which an answer begins at position "
-                    f"{self.start(context)}, as behind the prompt; behind number {number} it "
+                    f"negative_prompt: expected prompts after which an answer begins at position "
+                    f"{self.start(context)}, as after the prompt; after number {number} it "
                     f"begins at {self.start(other)}"
                 )
         return found
@@ -110,7 +110,7 @@ class ItemPlanner:
             )
             raise MdnnError(
                 f"{name} takes {needed} positions: a context of {self.positions} positions has "
-                f"{left} left behind {before or 'its first position'}"
+                f"{left} left after {before or 'its first position'}"
             )
         return left
 

@@ -179,7 +179,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         Args:
             tokens: int32 `[n, max_tokens, 8]`.
             shown: bool `[n, max_tokens]`, which tokens are shown; the others are masked.
-            within: bool `[n, max_tokens]`; positions behind the end are padding.
+            within: bool `[n, max_tokens]`; positions after the end are padding.
             inputs: the inputs of the call.
         """
         tokens = ops.where(shown[..., None], tokens, inputs["masks"])

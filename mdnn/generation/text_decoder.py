@@ -15,7 +15,7 @@ from mdnn.generation.windows import (
 from mdnn.models.compiling import compile_with_xla
 
 SHORT_CONTEXT = 256
-"""Contexts of at most so many positions are always read whole."""
+"""Most positions of a context that is always read whole."""
 
 
 class TextDecoder(keras.Model):

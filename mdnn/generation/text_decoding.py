@@ -115,10 +115,10 @@ def check_text(prompt):
         MdnnError: another type, an empty str, or unpaired surrogates.
     """
     if not isinstance(prompt, str) or not prompt:
-        raise MdnnError(f"prompt: expected a text of at least one character, received {prompt!r}")
+        raise MdnnError(f"prompt: expected a string of at least one character, received {prompt!r}")
     # Python decodes invalid UTF-8 on the command line as unpaired surrogates.
     if re.search("[\ud800-\udfff]", prompt):
-        raise MdnnError(f"prompt: expected a text of Unicode characters, received {prompt!r}")
+        raise MdnnError(f"prompt: expected a string of Unicode characters, received {prompt!r}")
 
 
 def stream_text(model, tokenizer, prompt, length, settings=None, seed=0, xla=True):

@@ -62,7 +62,7 @@ def next_window(window, overlap):
     """Returns the beginning of the context after a full one: its slots and its last tokens.
 
     Args:
-        window: int32 `[positions + 1, batch, 4]`, a full context and the token behind it.
+        window: int32 `[positions + 1, batch, 4]`, a full context and the token after it.
         overlap: int, length of the beginning, the slots of the contexts included.
 
     Returns:

@@ -87,7 +87,7 @@ class Activated:
         return bool((new | ((pairs[:, 0] % 2 == 0) & (pairs[:, 1] == pairs[:, 0] + 1))).all())
 
     def proposal(self, old, new):
-        """Returns a map with activated channels first and linear ones behind, or `None`."""
+        """Returns a map with activated channels first and linear ones after, or `None`."""
         a, b = self._count(old), self._count(new)
         if a > b or old - a > new - b:
             return None

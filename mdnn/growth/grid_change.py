@@ -77,7 +77,7 @@ class GridChange:
         if self.new_names[-1] != self.old_names[-1]:
             raise MdnnError(
                 f"context.axes: growing keeps {self.old_names[-1]!r} the fastest axis, received "
-                f"{self.new_names[-1]!r} behind it: kernels of causal mixers would have no place "
+                f"{self.new_names[-1]!r} after it: kernels of causal mixers would have no place "
                 "for their diagonal"
             )
 

@@ -48,7 +48,7 @@ def channel_matrix(source, width, silent):
         source: the channel map (see `mdnn.growth.channel_maps`).
         width: int, old number of channels.
         silent: bool; `True`: new channels hold zeros, so that nothing old may reach them, and
-            what they reach is free; `False`: new channels are read by nobody behind the kernel, so
+            what they reach is free; `False`: new channels are read by nobody after the kernel, so
             that they may reach nothing old.
 
     Returns:

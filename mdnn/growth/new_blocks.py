@@ -91,7 +91,7 @@ def _summed(layer):
     if layer.execution == "parallel":
         return layer._terms
     if "causal" in layer.wiring.split("+"):
-        # z + M z for every axis but the last, which alone is no sum.
+        # z + M z for every axis but the last, which alone is not a sum.
         return [
             term for term, added in zip(layer._terms, layer.plan.residual, strict=True) if not added
         ]

@@ -20,7 +20,7 @@ class Slice:
         index: int64 array of the smaller shape, flat indices into `source`; `NEW` for values that
             the larger network does not have.
         runs: list with one entry per axis of `source`: a list of pairs `(start, stop)`, or `None`
-            for the whole axis; `None` in place of the list if the values are no block.
+            for the whole axis; `None` in place of the list if the values are not block.
     """
 
     source: Any

@@ -28,7 +28,7 @@ class Identity:
     """Learned numbers that change what the blocks of one network compute.
 
     Args:
-        kind: `"offset"`: per block an offset before its activation and a gain behind it; `"lora"`:
+        kind: `"offset"`: per block an offset before its activation and a gain after it; `"lora"`:
             per dense layer two narrow matrices whose product is added to its kernel.
         arrays: dict from names to float32 arrays: `BLOCK.offset` and `BLOCK.gain`, or
             `BLOCK.DENSE.a` and `BLOCK.DENSE.b`; perhaps `slots` `[slots, width]`, the vectors of
@@ -66,7 +66,7 @@ def read_identity(path):
         path: a file that `mdnn adapt` made; an `Identity` is returned as it is.
 
     Raises:
-        MdnnError: there is no file, or it is no identity.
+        MdnnError: there is no file, or it is not an identity.
     """
     if isinstance(path, Identity):
         return path
@@ -76,10 +76,10 @@ def read_identity(path):
     with opened(path) as file:
         about = file.metadata() or {}
     if about.get("format") != FORMAT or about.get("kind") not in KINDS:
-        raise MdnnError(f"{path} is no identity: expected a file that mdnn adapt made")
+        raise MdnnError(f"{path} is not an identity: expected a file that mdnn adapt made")
     arrays, about = read_arrays(path)
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
-        raise MdnnError(f"{path} is no identity: expected finite float32 numbers")
+        raise MdnnError(f"{path} is not an identity: expected finite float32 numbers")
     try:
         facts = json.loads(about["about"])
     except (KeyError, ValueError, RecursionError):

@@ -141,7 +141,7 @@ def decoding_steps(modalities, table="bytes", places=False, base=32, digits=6, s
         places: bool, whether coordinates are predicted.
         base: int, base of the coordinates' digits.
         digits: int, number of digits; coordinates are predicted modulo `base ** digits`.
-        subwords: int, size of the vocabulary of subwords, one step of so many classes.
+        subwords: int, size of the vocabulary of subwords, the classes of a single step.
 
     Returns:
         List of `DecodingStep`.

@@ -172,7 +172,7 @@ def native_terms(terms, plan, x, matrix):
 
 
 def _kernel_pass(p, kernel):
-    """Returns an `AxisPass` as a `KernelPass`, whose axis 0 is the one behind the batch."""
+    """Returns an `AxisPass` as a `KernelPass`, whose axis 0 is the one after the batch."""
     return KernelPass(p.step.axis - 1, tuple(a - 1 for a in p.step.over), kernel)
 
 

@@ -13,8 +13,8 @@ from mdnn.models.loss import TokenNLL, check_scores
 class NetworkNLL(keras.Model):
     """Computes the loss of every position of a network.
 
-    It calls the network and is no graph of its layers: a functional model would leave its nodes in
-    them, and what is made for each evaluation would stay with a network that is kept.
+    It calls the network and is not a graph of its layers: a functional model would leave its nodes
+    in them, and what is made for each evaluation would stay with a network that is kept.
 
     Args:
         network: as returned by `mdnn.build`.

@@ -9,7 +9,7 @@ TILE_BYTES = 832 * 1024
 """Largest size of the tiles that a sweep uses at once; see axis_sweeps.h."""
 
 UNIT, CHUNKS, WIDTHS = 16, (256, 128, 64, 32, 16), (64, 32, 16)
-"""Fewest examples of a tile; positions on the axes behind it; examples of a tile."""
+"""Fewest examples of a tile; positions on the axes after it; examples of a tile."""
 
 USUAL_BATCH = 64
 """Number of examples that sweeps are chosen for if it is unknown."""
@@ -26,7 +26,7 @@ class KernelPass:
     """A product along one axis.
 
     Attributes:
-        axis: int, the axis to mix; 0 is the first axis behind the batch.
+        axis: int, the axis to mix; 0 is the first axis after the batch.
         over: Increasing tuple of ints, the other axes over which the kernel differs.
         kernel: int, the index of the kernel among the call's kernels; passes may share one.
     """
@@ -52,7 +52,7 @@ def plan_numbers(sizes, passes, batch=None):
     group of them. Sweeps along all but the slowest axis run slice by slice of it.
 
     Args:
-        sizes: tuple of ints, the axes behind the batch.
+        sizes: tuple of ints, the axes after the batch.
         passes: tuple of `KernelPass`es.
         batch: int, number of examples; `None` if it is unknown.
 
@@ -82,7 +82,7 @@ class Sweep:
 
     Attributes:
         axes: list of neighbouring axes, or one.
-        chunk: int, positions of a tile on the axes behind them.
+        chunk: int, positions of a tile on the axes after them.
         width: int, examples of a tile.
         slices: int, slices of the slower axes that a phase of sweeps runs one by one.
         cost: float, estimated time, relative to that of moving a byte.

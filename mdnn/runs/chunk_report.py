@@ -156,7 +156,7 @@ def _bpe_agreement(text, starts, vocabulary):
     except ImportError:
         return None
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="?"))
-    # A gap belongs to the word behind it, as in the chunks.
+    # A gap belongs to the word after it, as in the chunks.
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
         tokenizers.Regex(r"[^\w']*[\w']+|[^\w']+"), "isolated"
     )

@@ -19,7 +19,7 @@ from mdnn.runs.packed_words import (
 from mdnn.runs.quantization import expanded
 
 FEW_ROWS = 4
-"""Up to so many rows are multiplied straight from the codes; for more the matrix is expanded."""
+"""Most rows that are multiplied straight from the codes; for more the matrix is expanded."""
 
 _BOUND = contextvars.ContextVar("mdnn_bound_codes", default=None)
 

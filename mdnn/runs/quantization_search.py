@@ -14,7 +14,7 @@ SMALLEST = 4096
 kernels by distance are used at every position."""
 
 LEAST_CODES = 1 << 18
-"""Matrices of at least so many weights, 1 MB of float32, stay codes in memory: what is smaller is
+"""Fewest weights, 1 MB of float32, of a matrix that stays quantized in memory: smaller ones are
 computed faster from floats."""
 
 # Candidate scales of a group, relative to the scale that gives its largest weight the lowest code.

@@ -30,7 +30,7 @@ def quantize(run, to="int8", out=None):
         `pathlib.Path` of the new folder.
 
     Raises:
-        MdnnError: `to` is unknown, `run` is no run folder, its weights are quantized already or
+        MdnnError: `to` is unknown, `run` is not a run folder, its weights are quantized already or
             do not fit its config, or `out` already exists.
     """
     run, out = check_quantize(run, to, out)

@@ -116,10 +116,10 @@ def read_words(path):
     """Returns the table of words of a run folder."""
     words = read_json(path / WORDS)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise MdnnError(f"{path / WORDS}: expected a list of texts")
+        raise MdnnError(f"{path / WORDS}: expected a list of strings")
     # JSON can contain unpaired surrogates.
     if "".join(words).encode("utf-8", "replace") != "".join(words).encode("utf-8", "surrogatepass"):
-        raise MdnnError(f"{path / WORDS}: expected texts of Unicode characters")
+        raise MdnnError(f"{path / WORDS}: expected strings of Unicode characters")
     return tuple(words)
 
 

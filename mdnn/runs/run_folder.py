@@ -214,11 +214,11 @@ def open_run(run):
         return Run(None, network.config, network.words).holding(network)
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
-        raise MdnnError(f"{path} is no run folder: there is {what} there")
+        raise MdnnError(f"{path} is not a run folder: there is {what} there")
     check_format(path)
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
-            raise MdnnError(f"{path} is no run folder: it has no {name}")
+            raise MdnnError(f"{path} is not a run folder: it has no {name}")
     config = read_config(path)
     return Run(path, config, read_vocabulary(path, config.tokens))
 
@@ -230,7 +230,7 @@ def run_of(network):
         network: `Network`, from `mdnn.build`, `mdnn.load` or `keras.models.load_model`.
 
     Raises:
-        MdnnError: the model is no `Network` and has no config.
+        MdnnError: the model is not a `Network` and has no config.
     """
     if not isinstance(network, (Network, TandemNetwork)):
         raise MdnnError(
@@ -242,7 +242,7 @@ def run_of(network):
         run = Run(None, network.config, network.words).holding(network)
         # The network keeps its run, not a table: a network that its caller forgets, as in
         # `mdnn.evaluate(mdnn.build(config), text)`, lives as long as the call needs it. Keras'
-        # attribute tracking is bypassed: the run is no layer.
+        # attribute tracking is bypassed: the run is not a layer.
         object.__setattr__(network, "opened_run", run)
     return run
 

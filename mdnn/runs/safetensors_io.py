@@ -121,7 +121,7 @@ def read_arrays(path, expected=None):
         Tuple of a dict from names to arrays and a dict of strings, the metadata.
 
     Raises:
-        MdnnError: the file does not exist, is no complete safetensors file, its check sum is
+        MdnnError: the file does not exist, is not a complete safetensors file, its check sum is
             missing or wrong, or its arrays differ from the expected ones.
     """
     with StoredArrays(path, expected) as arrays:
@@ -197,14 +197,14 @@ def opened(path):
     try:
         # Opening a device or a pipe could block forever.
         if os.path.exists(path) and not os.path.isfile(path):
-            raise MdnnError(f"{path} is no readable safetensors file: expected a file")
+            raise MdnnError(f"{path} is not a readable safetensors file: expected a file")
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
     except FileNotFoundError:
         raise MdnnError(f"no weights at {path}") from None
     # TypeError and KeyError come from dtypes that numpy lacks.
     except (OSError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
-        raise MdnnError(f"{path} is no readable safetensors file: {error}") from None
+        raise MdnnError(f"{path} is not a readable safetensors file: {error}") from None
 
 
 def spec_of(variables):

@@ -70,12 +70,12 @@ def load_keras(path):
     except MdnnError:
         raise
     except Exception as error:  # archives raise the errors of any compression
-        raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
+        raise MdnnError(f"{path} is not a readable .keras file: {_line(error)}") from None
     _check(parse_json(text, f"{path}: config.json"), path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises errors of any type on damaged files
-        raise MdnnError(f"{path} is no readable .keras file: {_line(error)}") from None
+        raise MdnnError(f"{path} is not a readable .keras file: {_line(error)}") from None
 
 
 def _check(value, path):

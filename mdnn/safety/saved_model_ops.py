@@ -91,11 +91,11 @@ def inspect_saved_model(path):
           `"its own weights"` deserve a review.
 
     Raises:
-        MdnnError: the folder is no SavedModel, or cannot be read.
+        MdnnError: the folder is not a SavedModel, or cannot be read.
     """
     files = _files(Path(path))
     if not files:
-        raise MdnnError(f"{path} is no SavedModel: it has no {FILE}")
+        raise MdnnError(f"{path} is not a SavedModel: it has no {FILE}")
     file = files[-1]
     # Imported late: TensorFlow takes seconds to import.
     from google.protobuf.message import DecodeError

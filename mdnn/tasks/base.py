@@ -112,7 +112,7 @@ class Task(Answering, Learning, Measuring, abc.ABC):
         if not source.strip():
             return source
         path = as_path(source, "source")
-        # The path of a pipe without its links is no path.
+        # The path of a pipe without its links is not a path.
         return str(path.resolve()) if path.is_file() or path.is_dir() else source
 
     @property

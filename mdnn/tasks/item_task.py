@@ -190,7 +190,7 @@ class ItemTask(Task):
                 means = (f"{one[key]:.4f}" for key in ("loss", "bits_per_token", "loss_per_item"))
                 lines.append(row(mode, kind, *means, f"{one['items']:,}", f"{one['tokens']:,}"))
         if "mean_steps" in metrics:
-            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
+            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position on average")
         return lines
 
     def measured_writer(self, run, data):

@@ -146,7 +146,7 @@ class PuzzleTask(Task):
     def format_metrics(self, metrics):
         # An integer mean implies that all puzzles took the same number of steps.
         count = metrics["mean_steps"]
-        mean = "" if count == int(count) else " in the mean"
+        mean = "" if count == int(count) else " on average"
         steps = f" after {count:.4g} steps{mean}" if count > 1 else ""
         return [
             f"{100 * metrics['exact']:.2f}% of {metrics['puzzles']:,} puzzles exact{steps}, "

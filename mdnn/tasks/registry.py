@@ -30,7 +30,7 @@ def register_task(name, task):
         task: a subclass of `mdnn.tasks.base.Task`.
 
     Raises:
-        MdnnError: an invalid name, the name of another task, or a config table that is no frozen
+        MdnnError: an invalid name, the name of another task, or a config table that is not a frozen
             dataclass (`TaskRules.tables`).
 
     Example:

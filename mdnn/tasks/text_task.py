@@ -179,9 +179,9 @@ class TextTask(Task):
         ]
         if "mean_density" in metrics:
             shares = ", ".join(f"{d}: {share:.0%}" for d, share in metrics["shares"].items())
-            lines.append(f"density {metrics['mean_density']:.3g} in the mean ({shares} of windows)")
+            lines.append(f"density {metrics['mean_density']:.3g} on average ({shares} of windows)")
         if "mean_steps" in metrics:
-            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position in the mean")
+            lines.append(f"{metrics['mean_steps']:.3g} refeed steps per position on average")
         if "autoregressive" not in modes:
             return lines
         lines.append(

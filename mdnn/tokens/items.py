@@ -37,7 +37,7 @@ class Item:
 
 
 def check_known(kind, where=""):
-    """Refuses a string that is no kind of item; the message begins with `where`.
+    """Refuses a string that is not a kind of item; the message begins with `where`.
 
     Raises:
         MdnnError: no registered modality forms such items.

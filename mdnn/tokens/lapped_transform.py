@@ -39,7 +39,7 @@ def window(size):
         size: int, number of samples of a block, even.
 
     Returns:
-        float64 `[2, size / 2]`: the window at the samples behind the boundary, nearest first, and
+        float64 `[2, size / 2]`: the window at the samples after the boundary, nearest first, and
         at their mirror images before it. The squares add up to 1.
     """
     angle = np.pi / (2 * size) * (size / 2 + np.arange(size // 2) + 0.5)
@@ -56,7 +56,7 @@ def _rotated(blocks, sign):
     half = size // 2
     cosine, sine = window(size)
     blocks = blocks.copy()
-    # Before each boundary, its nearest sample first; and behind it.
+    # Before each boundary, its nearest sample first; and after it.
     before, behind = blocks[:-1, : half - 1 : -1].copy(), blocks[1:, :half].copy()
     blocks[1:, :half] = cosine * behind + sign * sine * before
     blocks[:-1, : half - 1 : -1] = cosine * before - sign * sine * behind

@@ -37,7 +37,7 @@ class Spectrum:
     levels: int = option(127, least=1, most=127)
 
     def rows(self, samples):
-        """Returns the number of moments of a sound of so many samples."""
+        """Returns the number of moments of a sound of `samples` samples."""
         return self.moments or -(-samples // self.bands)
 
     @property
@@ -87,7 +87,7 @@ class Spectrum:
         """Refuses a table whose sizes do not go together.
 
         Raises:
-            MdnnError: An odd number of bands.
+            MdnnError: an odd number of bands.
         """
         if self.bands % 2:
             raise MdnnError(

@@ -146,7 +146,7 @@ class _Calculation:
             self.depth -= 1
 
     def _ends_number(self):
-        """Returns whether a percent sign is behind a number rather than between two."""
+        """Returns whether a percent sign is after a number rather than between two."""
         following = self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None
         return following is None or (following[2] or "") in (*"+-*/%),", "**", "//")
 
@@ -175,7 +175,7 @@ class _Calculation:
         if name not in _FUNCTIONS:
             raise ToolError(f"unknown function {name!r}; known: {', '.join(_FUNCTIONS)}")
         if not self.take("("):
-            raise ToolError(f"expected '(' behind {name}")
+            raise ToolError(f"expected '(' after {name}")
         values = [self.sum()]
         while self.take(","):
             values.append(self.sum())

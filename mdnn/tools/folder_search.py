@@ -61,7 +61,7 @@ def _database():
 class FolderIndex:
     """The files of a folder in memory, searched by SQLite's FTS5.
 
-    Hidden files and folders, large files and files that are no UTF-8 are left out. Links that lead
+    Hidden files and folders, large files and files that are not UTF-8 are left out. Links that lead
     out of the folder are not followed.
 
     Args:

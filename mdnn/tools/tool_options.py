@@ -63,8 +63,8 @@ def toolbox_of(options):
     """Returns the `Toolbox` of a command's options; `None` if they name no tool.
 
     Raises:
-        MdnnError: an unknown tool, no folder, a host that is no name, an MCP server that does not
-            answer, or an allowed tool that is not there.
+        MdnnError: an unknown tool, no folder, a host that is not a name, an MCP server that does
+            not answer, or an allowed tool that is not there.
     """
     tools = []
     for name in options.tool:

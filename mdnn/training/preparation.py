@@ -42,7 +42,7 @@ def resumed_config(config, path, source=None):
             checkpoint (such as a quantized run).
     """
     if not (path / CONFIG).is_file():
-        raise MdnnError(f"{path} is no run folder to resume: it has no {CONFIG}")
+        raise MdnnError(f"{path} is not a run folder to resume: it has no {CONFIG}")
     check_format(path)
     # A run that was killed before its first checkpoint starts over.
     if checkpoint.newest(path) is None and (path / WEIGHTS).exists():

@@ -70,7 +70,7 @@ def train(
 
     Raises:
         MdnnError: a Keras backend other than TensorFlow and JAX; `out` is not empty, is in use by
-            another process or was created by a newer mdnn; `init_from` is no run, or its weights
+            another process or was created by a newer mdnn; `init_from` is not a run, or its weights
             do not fit; the source is unreadable; the text is
             too short for the context or items do not fit it; the loss is not finite; a mesh on
             another backend than JAX, or processes that do not meet or differ in config, version or

@@ -102,10 +102,10 @@ def test_errors_do_not_end_it(talk, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("none",), "none is no run folder: there is nothing there"),
+        (("none",), "none is not a run folder: there is nothing there"),
         ((".", "--temperature", "-1"), "temperature: expected 0 to 100"),
         ((".", "--preset", "factal"), "did you mean 'factual'"),
-        ((".",), ". is no run folder: it has no config.toml"),
+        ((".",), ". is not a run folder: it has no config.toml"),
     ],
 )
 def test_bad_input(tmp_path, monkeypatch, capfd, words, said):

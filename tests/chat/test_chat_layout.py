@@ -164,5 +164,5 @@ def test_files(tmp_path):
         with pytest.raises(MdnnError, match=re.escape("chat.json")):
             read_chat_format(tmp_path)
     for marks in ({"end": ""}, {"call_start": ""}):
-        with pytest.raises(MdnnError, match="expected a text that is not empty"):
+        with pytest.raises(MdnnError, match="expected a string that is not empty"):
             ChatFormat(**marks)

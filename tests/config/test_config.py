@@ -160,7 +160,7 @@ def test_a_text_of_another_kind_is_refused_in_a_file(all_lists, where, field):
         for word in filter(None, where.split(".")):
             place = place[int(word)] if word.isdecimal() else place.setdefault(word, {})
         place[field.name] = value
-        with pytest.raises(MdnnError, match=f"^{re.escape(where)}{field.name}: expected a text"):
+        with pytest.raises(MdnnError, match=f"^{re.escape(where)}{field.name}: expected a string"):
             Config.from_dict(table)
 
 
@@ -249,7 +249,7 @@ def test_set(path, settings, found):
         ("train.steps.x=1", "train.steps.x: expected a table above 'x', received a value"),
         ("train.steps.x.y=1", "train.steps.x.y: expected a table above 'x', received a value"),
         ("train=3", "train: expected a table, received 3"),
-        ("data.source=\udcff.txt", "data.source: expected a text of Unicode characters"),
+        ("data.source=\udcff.txt", "data.source: expected a string of Unicode characters"),
     ],
 )
 def test_set_errors(path, setting, message):

@@ -72,7 +72,7 @@ def test_dump_of_texts(word):
         ({"zzz": 1}, "unknown key 'zzz'"),
         ({"sizes": [1, 10]}, "sizes.1: expected between 1 and 9, received 10"),
         ({"sizes": [1, 2.0]}, "sizes.1: expected a whole number, received 2.0"),
-        ({"names": ["a", 2]}, "names.1: expected a text, received 2"),
+        ({"names": ["a", 2]}, "names.1: expected a string, received 2"),
         ({"names": "ab"}, "names: expected a list, received 'ab'"),
         ({"count": 1}, "count: expected at least 2, received 1"),
         ({"count": True}, "count: expected a whole number, received True"),
@@ -88,7 +88,7 @@ def test_errors(table, message):
 
 
 def test_tables_can_be_added_to_what_is_written():
-    """No `name = []` stands in the way of a `[[name]]` behind it."""
+    """No `name = []` stands in the way of a `[[name]]` after it."""
     config = Config.from_dict({"backbone": {"layer": [{"kind": "linear"}]}, "train": {"steps": 1}})
     text = config.to_toml() + '[[data.mix]]\nsource = "a"\n[[train.stage]]\nat = 0.5\n'
     text += "limits.layers = 20_000\n"

@@ -259,7 +259,7 @@ def test_units_of_the_prompt_weigh_what_they_are_told():
     np.testing.assert_allclose(weights[prompt], 0.25 * scale, rtol=1e-5)
     np.testing.assert_allclose(weights[answer], scale, rtol=1e-5)
     assert weights[counted].mean() == pytest.approx(1, rel=1e-5)
-    # What weighs nothing is no target, so that the mean of the others' weights is 1.
+    # What weighs nothing is not a target, so that the mean of the others' weights is 1.
     batch = make(prompt_weight=0.0, batch=30).at(0)
     np.testing.assert_array_equal(batch["targets"][..., 0] != 0, answer)
     np.testing.assert_array_equal(batch["weights"], answer.astype("float32"))

@@ -188,11 +188,11 @@ def test_thousands_of_files_are_looked_for_soon(folder):
         ("folder.png", "'folder.png' is not a file"),
         ("pipe.png", "'pipe.png' is not a file"),
         ("a\0.png", "no file 'a\\x00.png' in the folder: "),
-        ("\ud800.png", "expected a text of Unicode characters, received '\\ud800.png'"),
+        ("\ud800.png", "expected a string of Unicode characters, received '\\ud800.png'"),
         ("a" * 300 + ".png", "no file 'aaa"),
         ("a.wav", "expected a file .png .jpg .jpeg .gif .webp .bmp, received 'a.wav'"),
-        ("", "expected a text that is not empty, received ''"),
-        (7, "expected a text that is not empty, received 7"),
+        ("", "expected a string that is not empty, received ''"),
+        (7, "expected a string that is not empty, received 7"),
     ],
 )
 def test_files_that_are_refused(folder, name, message):
@@ -240,7 +240,7 @@ def test_links_within_the_folder_are_taken(folder):
         ('{"items": {"text": "a"}}', "items: expected a list of parts, received {'text': 'a'}"),
         ('{"item": []}', "unknown key 'item' (did you mean 'items'?)"),
         ('{"xyz": []}', "unknown key 'xyz'; known: items, split, name, order"),
-        ('{"items": [{"text": "a"}], "name": 1}', "name: expected a text, received 1"),
+        ('{"items": [{"text": "a"}], "name": 1}', "name: expected a string, received 1"),
         (
             '{"items": [{"text": "a"}], "split": "test"}',
             "split: expected train or validation, received 'test'",
@@ -267,13 +267,19 @@ def test_links_within_the_folder_are_taken(folder):
         ),
         ('{"items": [{"picture": "a"}]}', "item 1: unknown key 'picture'"),
         ('{"items": [{"imag": "a"}]}', "item 1: unknown key 'imag' (did you mean 'image'?)"),
-        ('{"items": [{"text": ""}]}', "item 1: text: expected a text that is not empty"),
-        ('{"items": [{"text": 7}]}', "item 1: text: expected a text that is not empty, received 7"),
+        ('{"items": [{"text": ""}]}', "item 1: text: expected a string that is not empty"),
+        (
+            '{"items": [{"text": 7}]}',
+            "item 1: text: expected a string that is not empty, received 7",
+        ),
         ('{"items": [{"text": []}]}', "item 1: text: expected at least one, received []"),
-        ('{"items": [{"text": "\\ud800"}]}', "item 1: text: expected a text of Unicode characters"),
+        (
+            '{"items": [{"text": "\\ud800"}]}',
+            "item 1: text: expected a string of Unicode characters",
+        ),
         ('{"items": [{"text": ["a", "a"]}]}', "item 1: text: 'a' comes twice"),
         ('{"items": [{"image": ["a.png", "./a.png"]}]}', "item 1: image: './a.png' comes twice"),
-        ('{"items": [{"image": ["a.png", ["c.png"]]}]}', "item 1: image: expected a text"),
+        ('{"items": [{"image": ["a.png", ["c.png"]]}]}', "item 1: image: expected a string"),
         ('{"items": [{"video": []}]}', "item 1: video: expected at least one, received []"),
         ('{"items": [{"video": [[]]}]}', "item 1: video: expected a film's pictures, a list of"),
         ('{"items": [{"video": [["a.png"], 7]}]}', "item 1: video: expected a film's pictures"),
@@ -339,7 +345,7 @@ def test_files_that_are_damaged_name_themselves(folder, name, content):
 
 
 def test_folders_are_either_texts_or_items(folder):
-    assert "is no text: a folder of pictures and sounds needs a manifest" in error_line(
+    assert "is not text: a folder of pictures and sounds needs a manifest" in error_line(
         read_text, folder
     )
     write(folder, items({"text": "a"}))

@@ -151,7 +151,7 @@ def test_encodings(tmp_path):
         ):
             open_puzzles(path)
         assert len(open_puzzles(path, validation=0.0, encoding=encoding).held.puzzles) == 1
-    # bytes that are none, far behind the beginning
+    # bytes that are none, far after the beginning
     many = b"puzzle,solution\n" + f"{P},{S}\n".encode() * 1000 + b"\xff"
     (tmp_path / "a.csv").write_bytes(many)
     with pytest.raises(MdnnError, match="is not UTF-8 text: byte 0xff"):

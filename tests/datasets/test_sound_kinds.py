@@ -129,7 +129,7 @@ def test_chunks_around_the_samples():
     for before, after in ((odd, ()), ((), odd), (odd[:2], odd)):
         item = decode_wav(make_wav(raw, before=before, after=after))
         np.testing.assert_array_equal(item.value, SAMPLES)
-    # a chunk that is cut behind the samples, bytes behind the file, a wrong size of the file
+    # a chunk that is cut after the samples, bytes after the file, a wrong size of the file
     data = make_wav(raw, after=[chunk(b"LIST", bytes(40))])
     for other in (data[:-20], data + bytes(99), data[:4] + b"\xff" * 4 + data[8:]):
         np.testing.assert_array_equal(decode_wav(other).value, SAMPLES)

@@ -141,7 +141,7 @@ def test_utf_16_of_a_known_order_may_have_a_mark():
 def test_what_is_no_text_is_said():
     for data in (os.urandom(4000), b"\x7fELF" + bytes(500), b"PK\3\4\x14\0\0\0\x08\0" * 50):
         assert likely_encoding(data) == "binary"
-    with pytest.raises(MdnnError, match=r"it seems to be no text at all$"):
+    with pytest.raises(MdnnError, match=r"it does not seem to be text at all$"):
         decode_text(b"\x7fELF\xff" + bytes(500), "utf-8", "a")
     assert likely_encoding(b"plain") == "utf-8"
     # a character that is cut at the end of what is looked at

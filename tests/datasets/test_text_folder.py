@@ -130,5 +130,7 @@ def test_folders_without_a_text_say_what_they_have(tmp_path):
 @pytest.mark.parametrize("name", ["a.png", "b.wav", "c.GIF", "d.flac", "e.webp"])
 def test_pictures_and_sounds_want_a_manifest(tmp_path, name):
     write(tmp_path, {"a.txt": "a", name: b"\x89PNG"})
-    with pytest.raises(MdnnError, match=r"is no text: a folder of pictures and sounds needs a man"):
+    with pytest.raises(
+        MdnnError, match=r"is not text: a folder of pictures and sounds needs a man"
+    ):
         read_text(tmp_path)

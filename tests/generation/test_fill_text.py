@@ -28,7 +28,7 @@ def run(tmp_path_factory):
 
 
 def filled(run, prompt):
-    """The likeliest text in the blanks behind a prompt, by the whole network."""
+    """The likeliest text in the blanks after a prompt, by the whole network."""
     tokens = np.zeros((1, POSITIONS, 8), "int32")
     tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 4] = 8, 1, np.arange(POSITIONS)
     tokens[0, : len(prompt)] = run.tokenizer.tokens(run.tokenizer.ids(prompt))

@@ -167,10 +167,10 @@ def test_what_stands_for_no_text_is_replaced():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prompt": ""}, "prompt: expected a text of at least one character, received ''"),
-        ({"prompt": None}, "prompt: expected a text"),
-        ({"prompt": b"The"}, "prompt: expected a text"),
-        ({"prompt": "a\udcff"}, "prompt: expected a text of Unicode characters"),
+        ({"prompt": ""}, "prompt: expected a string of at least one character, received ''"),
+        ({"prompt": None}, "prompt: expected a string"),
+        ({"prompt": b"The"}, "prompt: expected a string"),
+        ({"prompt": "a\udcff"}, "prompt: expected a string of Unicode characters"),
         ({"length": -1}, "length: expected a whole number from 0 to 10,000,000, received -1"),
         ({"length": 10_000_001}, "length: expected"),
         ({"length": 1.5}, "length: expected"),
@@ -228,7 +228,7 @@ def test_numbers_of_numpy_are_numbers(run):
 
 
 def test_what_is_no_run(tmp_path):
-    with pytest.raises(mdnn.MdnnError, match="none is no run folder: there is nothing there"):
+    with pytest.raises(mdnn.MdnnError, match="none is not a run folder: there is nothing there"):
         mdnn.generate(tmp_path / "none", "The ")
 
 

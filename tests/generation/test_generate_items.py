@@ -322,7 +322,7 @@ def test_places_that_the_network_decides(run):
         ({"steps": 0}, "steps: expected a whole number from 1 to 1,000,000, received 0"),
         ({"seed": [1, 2]}, "seed: expected a 32-bit whole number, received [1, 2]"),
         ({"batch_size": 0}, "batch_size: expected a whole number from 1 to 65,536, received 0"),
-        ({"prompt": [""]}, "prompt: expected a text of at least one character"),
+        ({"prompt": [""]}, "prompt: expected a string of at least one character"),
         ({"prompt": [3]}, "item 1 of the prompt: expected a string, a picture"),
         (
             {"prompt": ["a", np.zeros((2, 2, 3), "uint8")]},
@@ -331,7 +331,7 @@ def test_places_that_the_network_decides(run):
         ({"prompt": ["one", "x" * 32]}, "item 2 of the prompt: text of 32 tokens from position 8"),
         (
             {"prompt": ["x" * 39]},
-            "text takes 1 positions: a context of 40 positions has 0 left behind",
+            "text takes 1 positions: a context of 40 positions has 0 left after",
         ),
         (
             {"prompt": ["x" * 39], "output": None},

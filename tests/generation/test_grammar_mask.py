@@ -135,7 +135,7 @@ def test_generate_takes_a_regex_or_a_schema(tiny_run, server_completions, capsys
     for options, said in (
         ({"regex": "(a"}, r"regex: expected '\)'"),
         ({"regex": "a{9}", "length": 9}, "length: expected at least 10"),
-        ({"regex": 3}, "regex: expected a text"),
+        ({"regex": 3}, "regex: expected a string"),
         ({"schema": "{"}, "schema: not JSON"),
         ({"schema": {"not": {}}}, "the keyword 'not' is not supported"),
         ({"schema": {1, 2}}, "schema: expected a JSON schema"),

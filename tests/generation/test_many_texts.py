@@ -40,7 +40,7 @@ def test_each_answer_is_that_of_its_prompt(tiny_run, monkeypatch):
 @pytest.mark.parametrize(
     ("prompt", "options", "message"),
     [
-        (["a", ""], {}, "prompt: expected a text of at least one character, received ''"),
+        (["a", ""], {}, "prompt: expected a string of at least one character, received ''"),
         (["a", "b"], {"seed": [1]}, "seed: expected one or 2, as many as prompts, received 1"),
         (["a", "b"], {"regex": "a*"}, "regex has no effect on several prompts of text"),
         (["a", "b"], {"top_k": 3}, "top_k, top_p: expected one prompt, received several"),

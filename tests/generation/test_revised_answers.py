@@ -24,7 +24,7 @@ def run(opened_items):
 
 
 class Picture:
-    """A picture behind a word, which the whole network sees, with some pixels masked."""
+    """A picture after a word, which the whole network sees, with some pixels masked."""
 
     def __init__(self, run, word):
         self.whole = run.model.with_options(causal=False)

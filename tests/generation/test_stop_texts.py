@@ -54,7 +54,7 @@ def test_the_option():
     assert GenerationOptions(stop="\n").stop_texts == ["\n"]
     assert GenerationOptions(stop=("a", "b")).stop_texts == ["a", "b"]
     for wrong in ("", [""], [3], 3, [None]):
-        with pytest.raises(MdnnError, match="stop: expected texts that are not empty"):
+        with pytest.raises(MdnnError, match="stop: expected strings that are not empty"):
             GenerationOptions(stop=wrong)
 
 

@@ -87,7 +87,7 @@ def stream(decoder, state, chosen, *counts):
 
 
 def seen_windows(prompt, units, positions, keep):
-    """The window that each unit is written behind, and how many units it holds."""
+    """The window that each unit is written after, and how many units it holds."""
     window = [tuple(unit) for unit in prompt]
     for unit in units:
         yield np.pad(np.int32(window), [[0, positions - len(window)], [0, 0]]), len(window)

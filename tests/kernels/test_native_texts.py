@@ -74,7 +74,7 @@ def test_characters(native, name):
 
 
 def test_learned_slots(native):
-    """Slots stay at the start of every context, and are no characters."""
+    """Slots stay at the start of every context, and are not characters."""
     network = text_network("grid", context={"grid": NETWORKS["grid"][0], "slots": 3})
     overlap = overlap_length(network.grid)
     window, filled = encode_prompts(TextTokenizer(()), PROMPTS[:2], network.positions, 3)

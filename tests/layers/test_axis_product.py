@@ -26,12 +26,12 @@ def normal(*shape, seed=1):
 @pytest.mark.parametrize(
     ("shape", "axis", "over"),
     [
-        # one kernel: the last axis, few values behind it, many, nothing before it
+        # one kernel: the last axis, few values after it, many, nothing before it
         ((2, 3, 4, 5), 3, ()),
         ((2, 3, 4, 5), 2, ()),
         ((2, 3, 4, LEAST_BEHIND), 2, ()),
         ((4, 3, 4, LEAST_BEHIND), 0, ()),
-        # a kernel per position on some axes: before it, behind it, around it, on all but one
+        # a kernel per position on some axes: before it, after it, around it, on all but one
         ((2, 3, 4, 5), 3, (1,)),
         ((2, 3, 4, 5), 1, (3,)),
         ((2, 3, 4, 5), 2, (1, 3)),

@@ -27,7 +27,7 @@ def test_value_and_gradients_are_those_of_keras(shape):
 
 def test_squares_of_half_precision_are_summed_in_float32():
     layer = RMSNorm(dtype="mixed_float16")
-    # 300 ** 2 is no number of float16.
+    # 300 ** 2 is not a number of float16.
     y = layer(np.full((1, 8), 300.0))
     assert keras.backend.standardize_dtype(y.dtype) == "float16"
     np.testing.assert_allclose(keras.ops.convert_to_numpy(y), 1, rtol=1e-3)

@@ -92,7 +92,7 @@ def test_the_loss_is_that_of_all_rows(branches, how, padded):
 @pytest.mark.parametrize(
     ("branches", "more"),
     [([MIX], {}), ([FOLD, WIDE], {}), ([FOLD, MIX], {"refeed": {"steps": 2}})],
-    ids=["no fold", "rows are mixed behind the fold", "refed"],
+    ids=["no fold", "rows are mixed after the fold", "refed"],
 )
 def test_where_all_rows_are_needed(branches, more):
     _, model = made(branches, **more)

@@ -1,4 +1,4 @@
-"""Contexts read in pieces, and the caches that go on behind them, equal whole passes."""
+"""Contexts read in pieces, and the caches that go on after them, equal whole passes."""
 
 import numpy as np
 import pytest

@@ -99,7 +99,7 @@ def test_plans_that_leave_their_arrays_are_refused(axes):
     floats = ctypes.POINTER(ctypes.c_float)
 
     def run(numbers):
-        # Memory behind the arrays, whose numbers must not change.
+        # Memory after the arrays, whose numbers must not change.
         room = np.full(x.size + 4096, 7.0, "float32")
         array = np.array(numbers, "int64")
         done = axes.mdnn_axis_products(

@@ -92,7 +92,7 @@ def test_what_is_refused(run):
     files = sorted(run.parent.rglob("*"))
     assert refused(run, "in4").startswith("to: unknown 'in4' (did you mean 'int4'?)")
     where = run.parent / "none"
-    assert refused(where) == f"{where} is no run folder: there is nothing there"
+    assert refused(where) == f"{where} is not a run folder: there is nothing there"
     assert refused(run, "int8", run) == f"out: {run} already exists; choose another folder"
     file = run / "config.toml"
     assert refused(run, "int8", file) == f"out: {file} already exists; choose another folder"
@@ -133,7 +133,7 @@ def test_weights_that_do_not_fit(run):
     (run / "config.toml").write_text(CONFIG.to_toml(), encoding="utf-8")
     assert "model.safetensors" in refused(run, "int8")
     (run / "model.safetensors").write_bytes(b"half")
-    assert "is no readable safetensors file" in refused(run, "int8")
+    assert "is not a readable safetensors file" in refused(run, "int8")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,4 +1,4 @@
-"""Run folders: what is written is what is read, and what is no run is refused."""
+"""Run folders: what is written is what is read, and what is not a run is refused."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def test_a_run_that_was_trained_on_is_opened_again(run, model):
     assert again is not opened
     assert_same_weights(again.model, other)
     (run / "model.safetensors").unlink()
-    assert refused(cached_run, run) == f"{run} is no run folder: it has no model.safetensors"
+    assert refused(cached_run, run) == f"{run} is not a run folder: it has no model.safetensors"
 
 
 def test_few_runs_stay_open(tmp_path, model):
@@ -121,13 +121,13 @@ def test_writing_again_replaces(run, model):
 
 def test_no_run(tmp_path, run):
     where = tmp_path / "none"
-    assert refused(open_run, where) == f"{where} is no run folder: there is nothing there"
+    assert refused(open_run, where) == f"{where} is not a run folder: there is nothing there"
     file = run / "config.toml"
-    assert refused(open_run, file) == f"{file} is no run folder: there is a file there"
+    assert refused(open_run, file) == f"{file} is not a run folder: there is a file there"
     where.mkdir()
-    assert refused(open_run, where) == f"{where} is no run folder: it has no config.toml"
+    assert refused(open_run, where) == f"{where} is not a run folder: it has no config.toml"
     (run / "model.safetensors").unlink()
-    assert refused(open_run, run) == f"{run} is no run folder: it has no model.safetensors"
+    assert refused(open_run, run) == f"{run} is not a run folder: it has no model.safetensors"
 
 
 def test_a_damaged_config(run):
@@ -140,8 +140,8 @@ def test_a_damaged_config(run):
     [
         (b'["the"', "not JSON: "),
         (b"\xff", "cannot be read: "),
-        (b'{"the": 1}', ": expected a list of texts"),
-        (b'["the", 1]', ": expected a list of texts"),
+        (b'{"the": 1}', ": expected a list of strings"),
+        (b'["the", 1]', ": expected a list of strings"),
         (None, "cannot be read: "),
     ],
 )
@@ -166,7 +166,7 @@ def test_truncated_weights(run, part):
     path = run / "model.safetensors"
     path.write_bytes(path.read_bytes()[:part])
     message = refused(mdnn.load, run)
-    assert message.startswith(f"{path} is no readable safetensors file: ")
+    assert message.startswith(f"{path} is not a readable safetensors file: ")
 
 
 def change(arrays, name, what):
@@ -218,7 +218,9 @@ def test_arrays_and_what_is_said_of_them(tmp_path):
 
 def test_no_arrays(tmp_path):
     assert refused(read_arrays, tmp_path / "none") == f"no weights at {tmp_path}/none"
-    assert refused(read_arrays, tmp_path).startswith(f"{tmp_path} is no readable safetensors file")
+    assert refused(read_arrays, tmp_path).startswith(
+        f"{tmp_path} is not a readable safetensors file"
+    )
 
 
 def test_a_write_that_fails_leaves_the_old_weights(run, model, monkeypatch):

@@ -1,4 +1,4 @@
-"""`.keras` files: whole networks come back, and what is no layer of ours is refused."""
+"""`.keras` files: whole networks come back, and what is not a layer of ours is refused."""
 
 import os
 

@@ -75,5 +75,5 @@ def test_ops_that_nobody_knows(tmp_path):
 
 def test_no_saved_model(tmp_path):
     assert not is_saved_model(tmp_path)
-    with pytest.raises(mdnn.MdnnError, match=r"is no SavedModel: it has no saved_model\.pb"):
+    with pytest.raises(mdnn.MdnnError, match=r"is not a SavedModel: it has no saved_model\.pb"):
         inspect_saved_model(tmp_path)

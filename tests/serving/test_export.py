@@ -330,7 +330,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch, tiny_run, th
 
 
 def test_what_cannot_be_exported(tmp_path, tiny_run):
-    with pytest.raises(mdnn.MdnnError, match="none is no run folder: there is nothing there"):
+    with pytest.raises(mdnn.MdnnError, match="none is not a run folder: there is nothing there"):
         mdnn.export(tmp_path / "none", tmp_path / "served")
     assert os.listdir(tmp_path) == []
     (tmp_path / "file").write_text("text")

@@ -283,8 +283,8 @@ def test_negative_prompts_of_several_kinds(server, run):
         (
             [[ONE, {"text": b"a longer word"}]],
             {"guidance_scale": 2.0},
-            "prompt 1: negative prompts: expected some behind which an answer begins at position "
-            "8, as behind the prompt; behind number 2 it begins at 16",
+            "prompt 1: negative prompts: expected some after which an answer begins at position "
+            "8, as after the prompt; after number 2 it begins at 16",
         ),
         ([[{"image": b"none"}]], {"guidance_scale": 2.0}, "prompt 2: image: expected a PNG file"),
     ],
@@ -303,7 +303,7 @@ def test_negative_prompts_that_are_not_as_many(server):
 
 
 def of_others(*values):
-    """A case of answers that are no pictures."""
+    """A case of answers that are not pictures."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 
@@ -355,7 +355,7 @@ def test_no_prompts_at_all(server):
             "grey",
             {"text": b"a" * 25},
             {},
-            "prompt 2: grey 4x4 does not fit: a context of 40 positions has 8 left behind the "
+            "prompt 2: grey 4x4 does not fit: a context of 40 positions has 8 left after the "
             "prompt",
         ),
         of_others("text", {"text": b"a" * 39}, {}, "prompt 2: text does not fit: .* has 0 left"),

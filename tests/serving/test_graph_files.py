@@ -219,7 +219,7 @@ def test_what_is_no_sound(data, message):
 def test_pictures_come_back():
     for kind, picture in (("grey", GREY), ("image", COLOURS)):
         rows = TOKENIZER.tokens(Item(kind, picture))[:, :4]
-        # A smaller one in the same batch, and units behind it.
+        # A smaller one in the same batch, and units after it.
         rows = np.stack([rows, rows])
         height, width, *_ = picture.shape
         channels = 1 if kind == "grey" else 3

@@ -15,7 +15,7 @@ from mdnn.serving.export.graph_text import GraphTokenizer
 
 WORDS = ("the", "The", "x", "é", "ab", "日本", "Å", "ꙮ")
 TRICKY = [
-    "é²x the",  # a numeral, which is no letter, between letters
+    "é²x the",  # a numeral, which is not a letter, between letters
     "the",
     "thethe the  the",
     "xThex",

@@ -204,7 +204,7 @@ def test_bad_sources(tmp_path):
     with pytest.raises(mdnn.MdnnError, match="one conversation to train and one to validate"):
         mdnn.train(path, tmp_path / "run", show=False)
     for setting, said in (
-        ("chat.end=", "chat.end: expected a text that is not empty"),
+        ("chat.end=", "chat.end: expected a string that is not empty"),
         ("chat.template={% for %}", "chat.template: "),
         ("data.validation=0.0", "data.validation: expected a share"),
         ("train.objectives.parallel=1.0", "train.objectives.parallel: expected 0.0 of conver"),

@@ -179,7 +179,7 @@ def test_figures():
 def test_what_is_no_run(tmp_path):
     (tmp_path / "file").write_text("")
     for name, what in (("none", "nothing"), ("file", "a file")):
-        with pytest.raises(mdnn.MdnnError, match=f"{name} is no run folder: there is {what}"):
+        with pytest.raises(mdnn.MdnnError, match=f"{name} is not a run folder: there is {what}"):
             mdnn.evaluate(tmp_path / name, "some text")
-    with pytest.raises(mdnn.MdnnError, match=r"is no run folder: it has no config\.toml"):
+    with pytest.raises(mdnn.MdnnError, match=r"is not a run folder: it has no config\.toml"):
         mdnn.evaluate(tmp_path, "some text")

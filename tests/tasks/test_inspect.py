@@ -72,7 +72,7 @@ def test_an_identity(opened_tiny, tmp_path, capsys):
         ("none", {}, "none"),
         (7, {}, "inspect: expected a path, received 7"),
         ("none.safetensors", {}, "no such file: none.safetensors"),
-        ("folder", {}, "folder is no run folder: it has no config.toml"),
+        ("folder", {}, "folder is not a run folder: it has no config.toml"),
         ("folder", {"changes": ["seed=2"]}, "changes: expected the path of a config"),
         ("none.safetensors", {"changes": ["seed=2"]}, "changes: expected the path of a config"),
         ("config.toml", {"changes": "seed=2"}, "changes: expected a list of KEY=VALUE"),

@@ -61,7 +61,7 @@ def test_lengths_that_are_no_multiple_are_filled_with_silence(count):
 
 
 def test_longer_sounds_are_cut():
-    # The last sample of the grid overlaps with nothing behind it.
+    # The last sample of the grid overlaps with nothing after it.
     np.testing.assert_array_equal(SMALL.encode(tone(50)), SMALL.encode(tone(50)[:32]))
 
 
@@ -126,7 +126,7 @@ def test_a_sound_becomes_the_kind_that_is_taken():
     assert accepted_item(item, None) is item
     found = accepted_item(Item("audio", tone(9), 2000, "a"), ("text", "spectrum"))
     assert (found.kind, found.rate, found.name) == ("spectrum", 2000, "a")
-    # Pictures of other values are no such thing.
+    # Pictures of other values are not such a thing.
     assert accepted_kind("grey", ("image", "text")) == "grey"
 
 

@@ -56,7 +56,7 @@ def test_what_has_stopped_makes_room(tmp_path):
     thinking.update()
     assert thinking.number.tolist() == [5, 4, 6, 7]
     assert thinking.age.tolist() == [0, 2, 0, 0]
-    # A state that is no number begins anew, with another puzzle.
+    # A state that is not a number begins anew, with another puzzle.
     told.verdict[FINITE] = [1, 0, 1, 1]
     thinking.batch(3)
     thinking.update()

@@ -74,7 +74,7 @@ def test_stages_and_a_stop_at_their_border(tmp_path, monkeypatch, capsys):
         stages = [int(row["stage"]) for row in csv.DictReader(file)]
     assert stages == [0] * 3 + [1] * 3
     assert (tmp_path / "whole" / "loss.png").read_bytes().startswith(b"\x89PNG")
-    # Stopped while the network grows; then before the first step behind it; then gone on with.
+    # Stopped while the network grows; then before the first step after it; then gone on with.
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
         patch.setattr(STATE, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -305,5 +305,5 @@ def test_the_command_line(tmp_path, tiny_run, capsys):
     assert main(["grow", str(tiny_run), "--out", str(tmp_path / "other")]) == 2
     assert "grow: expected a key to change (--set)" in capsys.readouterr().err
     assert main(["grow", "nothing", "--out", str(tmp_path / "other")]) == 2
-    assert "nothing is no run folder" in capsys.readouterr().err
+    assert "nothing is not a run folder" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -137,7 +137,7 @@ def test_weights_that_do_not_fit(tmp_path, config, tiny_run):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"init_from": "nothing"}, "nothing is no run folder"),
+        ({"init_from": "nothing"}, "nothing is not a run folder"),
         ({"init_from": 3}, "run: expected"),
         ({"init_optimizer": True}, "--init-optimizer takes the state of the run"),
         ({"source": "text.txt"}, "source: expected only with resume"),

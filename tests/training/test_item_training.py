@@ -137,7 +137,7 @@ def test_nats_against_one_context_at_a_time(items_run):
     assert turn == pytest.approx(
         {k: np.mean(v) for k, v in totals["autoregressive"].items()}, rel=1e-4
     )
-    # Pictures have no further blanks behind them.
+    # Pictures have no further blanks after them.
     once = found["parallel"]["kinds"]["grey"]["loss_per_item"]
     assert once == pytest.approx(np.mean(totals["parallel"]["grey"]), rel=1e-4)
 

@@ -204,7 +204,7 @@ def test_slot_tokens():
 @pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's")
 def test_exported(run, tmp_path):
-    """A SavedModel writes the same, and scores a request's tokens behind its slots."""
+    """A SavedModel writes the same, and scores a request's tokens after its slots."""
     import tensorflow as tf
 
     identity = with_slots(run, 3)

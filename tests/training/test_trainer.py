@@ -214,7 +214,7 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path, monkeypatch
     Pretence(monkeypatch, seconds=25.0, fail_at=11)
     with pytest.raises(RuntimeError, match="the power is gone"):
         mdnn.train(config, tmp_path / "run", show=False)
-    with pytest.raises(mdnn.MdnnError, match=r"run is no run folder: it has no model\.safetens"):
+    with pytest.raises(mdnn.MdnnError, match=r"run is not a run folder: it has no model\.safetens"):
         mdnn.load(tmp_path / "run")
     pretence = Pretence(monkeypatch, seconds=25.0)
     result = mdnn.train(config, tmp_path / "run", resume=True, show=False)
@@ -282,7 +282,7 @@ def test_what_cannot_be_trained_leaves_no_folder(tmp_path, settings, text, messa
 
 def test_resuming_what_is_no_run(tmp_path, tiny_run):
     config = tiny.load_config(tmp_path, *tiny.QUICK)
-    with pytest.raises(mdnn.MdnnError, match=r"none is no run folder to resume"):
+    with pytest.raises(mdnn.MdnnError, match=r"none is not a run folder to resume"):
         mdnn.train(config, tmp_path / "none", resume=True, show=False)
     assert not (tmp_path / "none").exists()
     (tmp_path / "half").mkdir()
@@ -324,7 +324,7 @@ def test_a_damaged_checkpoint(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     for damaged in (b"not this", b"", b"\xff" * 100):
         (tmp_path / CHECKPOINT).write_bytes(damaged)
-        with pytest.raises(mdnn.MdnnError, match="is no readable safetensors file"):
+        with pytest.raises(mdnn.MdnnError, match="is not a readable safetensors file"):
             checkpoint.restore(tmp_path, {"model": {v.path: v for v in model.weights}})
 
 

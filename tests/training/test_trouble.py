@@ -115,7 +115,9 @@ def test_no_checkpoint_that_can_be_read(tmp_path, monkeypatch):
     for file in (tmp_path / "run" / "checkpoints").iterdir():
         file.write_bytes(file.read_bytes()[:-1])
     before = held(tmp_path / "run")
-    with pytest.raises(mdnn.MdnnError, match=r"step-000000020.* is no readable safetensors file"):
+    with pytest.raises(
+        mdnn.MdnnError, match=r"step-000000020.* is not a readable safetensors file"
+    ):
         pretend(tmp_path, monkeypatch, *EVERY, resume=True)
     assert held(tmp_path / "run") == before
 

@@ -24,7 +24,7 @@ CHANGES = (
 )
 # What ends a paragraph of prose: an empty line, an indented line, the blanks inside a table.
 STOPS = ("\n\n", "\n ", " " * 6)
-# A heading alone is no answer that one wants to read.
+# A heading alone is not an answer that one wants to read.
 LEAST = 80
 # Exit statuses of a training that has a network: its end, Ctrl-C.
 TRAINED = (0, 130)

@@ -170,7 +170,7 @@ def item_windows(
         loss per token is sum(weights * losses) / sum(weights) over all batches.
 
     Raises:
-        MdnnError: As in `ItemBatches`.
+        MdnnError: as in `ItemBatches`.
     """
     if objective not in OBJECTIVES:
         raise MdnnError(f"expected an objective: {', '.join(OBJECTIVES)}; received {objective!r}")

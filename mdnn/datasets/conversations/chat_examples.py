@@ -15,7 +15,7 @@ class ChatExamples:
     """Conversations as token ids, one after another.
 
     A conversation that fits the context is one example. Of a longer one, each turn of the assistant
-    that does not fit any more is an example of its own, behind as much of the conversation as a
+    that does not fit any more is an example of its own, after as much of the conversation as a
     network would be told when it answers.
 
     Args:
@@ -116,7 +116,7 @@ class _Builder:
             self.add_last_turn(messages[: end + 1], tools)
 
     def add_last_turn(self, messages, tools):
-        """Adds an example of the last turn, behind what fits of the messages before."""
+        """Adds an example of the last turn, after what fits of the messages before."""
         text, spans = self.format.turns(messages, tools)
         size = len(self.tokenizer.ids(text[slice(*spans[-1])], begins=False))
         before = messages[:-1]

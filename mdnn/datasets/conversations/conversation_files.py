@@ -46,7 +46,7 @@ def read_conversations(source):
         List of `Conversation`.
 
     Raises:
-        MdnnError: no such file, or a line that is no conversation; names the line.
+        MdnnError: no such file, or a line that is not a conversation; names the line.
     """
     path = as_path(source, "data.source")
     if not path.is_file():

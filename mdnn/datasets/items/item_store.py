@@ -26,7 +26,7 @@ def item_writer(called):
         called: str, what errors call the items together.
 
     Raises:
-        MdnnError: There can be no temporary file.
+        MdnnError: a temporary file cannot be made.
 
     Example:
 
@@ -66,7 +66,7 @@ class ItemWriter:
         """Writes an `Item`.
 
         Raises:
-            MdnnError: It cannot be written, such as to a full disk.
+            MdnnError: it cannot be written, such as to a full disk.
         """
         text = isinstance(item.value, str)
         data = item.value.encode("utf-8") if text else np.ascontiguousarray(item.value).data

@@ -56,7 +56,7 @@ def read_manifest(path, rate=None, kinds=None, convert=False, encoding="utf-8"):
         Sequence of `SourceExample`, a `mdnn.datasets.items.manifest_lines.ManifestLines`.
 
     Raises:
-        MdnnError: the manifest cannot be read or has no line, and for a line that is no such
+        MdnnError: the manifest cannot be read or has no line, and for a line that is not such an
             object or names a file that is missing or outside the folder; it names file and line.
 
     Example:
@@ -128,7 +128,7 @@ class _ManifestReader:
             raise MdnnError(f"{where}: items: expected a list of parts, received {received}")
         name = table.get("name", "")
         if not isinstance(name, str):
-            raise MdnnError(f"{where}: name: expected a text, received {shown(name)}")
+            raise MdnnError(f"{where}: name: expected a string, received {shown(name)}")
         side = _split(table, f"{where}: split")
         order = table.get("order")
         if "order" in table and order not in ORDERS:

@@ -37,7 +37,7 @@ def decode_picture(data, form, name, convert=False):
         all colours are; a WebP file always gives RGB.
 
     Raises:
-        MdnnError: Bytes of another format, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
+        MdnnError: bytes of another format, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
             pixels, a truncated or damaged file; without `convert` transparent pixels.
     """
     if not data.startswith(_BEGINS[form]) or (form == "WEBP" and data[8:12] != b"WEBP"):
@@ -100,7 +100,7 @@ def read_frames(data, form, name, convert, skip=0):
         uint8 `[frames, height, width, 3]`.
 
     Raises:
-        MdnnError: See `decode_picture`.
+        MdnnError: see `decode_picture`.
     """
     try:
         with Image.open(io.BytesIO(data), formats=[form]) as picture:

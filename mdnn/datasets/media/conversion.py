@@ -138,7 +138,7 @@ def to_16_bit(samples, full_scale, name, convert, exact=False):
         full_scale: Number, the amplitude that becomes 32,768.
         name: str, what errors call the file.
         convert: bool, whether samples are rounded, and those that are too loud clipped.
-        exact: bool, whether rounding is no loss, as of a format that loses something itself.
+        exact: bool, whether rounding is not a loss, as of a format that loses something itself.
 
     Returns:
         int16 `[samples]`.

@@ -147,7 +147,7 @@ def read_picture(source, name=None, convert=False):
         An `Item` of kind image, grey, video or grey_video.
 
     Raises:
-        MdnnError: See `mdnn.datasets.media.png_files.decode_png`,
+        MdnnError: see `mdnn.datasets.media.png_files.decode_png`,
             `mdnn.datasets.media.picture_files.decode_jpeg` and
             `mdnn.datasets.media.animated.decode_picture`.
     """
@@ -175,7 +175,7 @@ def read_sound(source, rate=None, name=None, convert=False):
         An `Item` of kind audio.
 
     Raises:
-        MdnnError: See `mdnn.datasets.media.sound_files.decode_wav` and
+        MdnnError: see `mdnn.datasets.media.sound_files.decode_wav` and
             `mdnn.datasets.media.sound_files.decode_compressed`.
     """
     data, name = load_file(source, name, "a sound")
@@ -197,7 +197,7 @@ def read_video(paths, convert=False):
         An `Item` of kind video or grey_video.
 
     Raises:
-        MdnnError: No picture, a picture that cannot be read or is of another size or kind than
+        MdnnError: no picture, a picture that cannot be read or is of another size or kind than
             the first, more than `MAX_PIXELS` pixels together.
     """
     name = None

@@ -26,7 +26,7 @@ def item_bytes(item, rate=None, suffix=None):
         Reading them gives the item again, exactly.
 
     Raises:
-        MdnnError: a text that is no Unicode (lone surrogates), a sound whose rate is not known.
+        MdnnError: a text that is not Unicode (lone surrogates), a sound whose rate is not known.
     """
     form = modality(item.kind)
     suffix = suffix if suffix in form.write_suffixes else form.suffix
@@ -37,9 +37,9 @@ def encode_text(item, rate=None):
     """Returns the bytes of a text file, UTF-8; `rate` has no meaning for texts.
 
     Raises:
-        MdnnError: a text that is no Unicode (lone surrogates).
+        MdnnError: a text that is not Unicode (lone surrogates).
     """
-    # readers drop one byte order mark: a text's own is written behind another one
+    # readers drop one byte order mark: a text's own is written after another one
     text = MARK + item.value if item.value.startswith(MARK) else item.value
     try:
         return text.encode("utf-8")
@@ -62,8 +62,9 @@ def write_item(item, path, rate=None):
         rate: int, samples per second of a sound that does not say.
 
     Raises:
-        MdnnError: What is no item, another end of the name, a folder that is not empty, an item
-            that its file cannot hold (see `item_bytes`), a path that cannot be written.
+        MdnnError: something that is not an item, another end of the name, a folder that is not
+            empty, an item that its file cannot hold (see `item_bytes`), a path that cannot be
+            written.
     """
     path = as_path(path)
     item = as_item(item, str(path))

@@ -36,7 +36,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
         An `Item` of kind image or grey.
 
     Raises:
-        MdnnError: Bytes that are no JPEG, another depth than 8 bit, another number of colours
+        MdnnError: bytes that are not a JPEG, another depth than 8 bit, another number of colours
             than 1 or 3 (with `convert` 4), more than `MAX_PIXELS` pixels, a file that is
             truncated or damaged.
     """

@@ -46,9 +46,10 @@ def decode_png(data, name="a PNG", convert=False):
         An `Item` of kind image or grey; video or grey_video if it is animated.
 
     Raises:
-        MdnnError: Bytes that are no PNG, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
-            pixels, a file that is truncated or damaged; without `convert` a picture with
-            transparent pixels or 16-bit samples that do not fit 8 bit.
+        MdnnError: bytes that are not a PNG, more than
+            `mdnn.datasets.media.picture_files.MAX_PIXELS` pixels, a file that is truncated or
+            damaged; without `convert` a picture with transparent pixels or 16-bit samples that do
+            not fit 8 bit.
     """
     header = _png_header(data, name)
     chunks = _png_chunks(data, name)
@@ -88,7 +89,7 @@ def encode_png(item, rate=None):
         rate: Without meaning for pictures.
 
     Raises:
-        MdnnError: An item of another kind.
+        MdnnError: an item of another kind.
     """
     form = modality(item.kind)
     if form.suffix != ".png":

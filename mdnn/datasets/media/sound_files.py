@@ -37,7 +37,7 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
         An `Item` of kind audio.
 
     Raises:
-        MdnnError: Bytes that are no WAV, no sample, fewer samples than the header promises, a
+        MdnnError: bytes that are not a WAV, no sample, fewer samples than the header promises, a
             rate out of range; without `convert` channels that differ and samples that do not fit
             16 bit.
     """
@@ -190,7 +190,7 @@ def encode_wav(item, rate=None):
         rate: int, samples per second where the item does not say.
 
     Raises:
-        MdnnError: An item of another kind, a sound whose rate is not known.
+        MdnnError: an item of another kind, a sound whose rate is not known.
     """
     if modality(item.kind).key != "audio":
         raise MdnnError(f"{item.name or 'an item'}: a WAV holds no {item.kind}")

@@ -16,7 +16,7 @@ class Passages:
 
     A text is cut into passages of `row - 1` characters, each from the beginning of a word on. In a
     context the first `stored` rows are a symbol and a passage each; each further row is a question,
-    at most `words` words in a row of one of the passages, behind spaces, and the symbol of the
+    at most `words` words in a row of one of the passages, after spaces, and the symbol of the
     passage.
 
     Args:
@@ -35,7 +35,7 @@ class Passages:
         self.text = np.where(text == NEWLINE, SPACE, text)
         blank = self.text == SPACE
         begins = np.flatnonzero(blank[:-1] & ~blank[1:]) + 1
-        # A passage begins with the first word behind each border.
+        # A passage begins with the first word after each border.
         at = np.searchsorted(begins, np.arange(0, max(0, len(text) - 2 * row), row))
         starts = np.unique(begins[at[at < len(begins)]])
         self.starts = starts[starts + row <= len(text)]
@@ -87,7 +87,7 @@ def random_orders(words, count, size):
     """Returns random orders of `size` numbers, int `[count, size]`.
 
     Args:
-        words: function that returns so many random 64 bit words.
-        count, size: Integers.
+        words: function of `n` that returns `n` random 64-bit words.
+        count, size: ints.
     """
     return np.argsort(words(count * size).reshape(count, size), axis=1, kind="stable")

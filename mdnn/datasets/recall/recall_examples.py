@@ -18,8 +18,8 @@ class RecallExamples:
 
     Kinds of `recall.kind`:
 
-    - `"pairs"`: `pairs` distinct keys, each followed by its value, and behind them, each at a
-      random place between blanks, the keys again, in random order. The value behind such a key is
+    - `"pairs"`: `pairs` distinct keys, each followed by its value, and after them, each at a
+      random place between blanks, the keys again, in random order. The value after such a key is
       the answer (multi-query associative recall, MQAR, arXiv 2312.04927).
     - `"copying"`: symbols at random places between dots, then a bar. The symbols in their order are
       the answers (selective copying, arXiv 2312.00752).
@@ -27,7 +27,7 @@ class RecallExamples:
       place; it ends with the question `The number of NAME is ` and the answer. With several
       needles each name has its number, and `queries` of them are asked, one after another.
     - `"passages"`: a row of the grid each for `stored` pieces of a text, a symbol before each, and
-      in the other rows questions: some words of one of the pieces, behind spaces, and its symbol,
+      in the other rows questions: some words of one of the pieces, after spaces, and its symbol,
       which is the answer. The pieces are from different places, and their symbols differ.
 
     Args:
@@ -71,7 +71,7 @@ class RecallExamples:
         keys = random_orders(words, count, recall.keys)[:, :pairs]
         values = (words(count * pairs).reshape(count, pairs) % np.uint64(recall.values)).astype(int)
         order = random_orders(words, count, pairs)[:, :asked]
-        # A question takes a key and its answer: two of the characters behind the pairs.
+        # A question takes a key and its answer: two of the characters after the pairs.
         places = (self.positions + 1 - 2 * pairs) // 2
         slots = 2 * pairs + 2 * random_orders(words, count, places)[:, :asked]
         ids = np.full((count, self.positions + 1), ord(" "), dtype=np.int32)

@@ -50,14 +50,14 @@ def _decoded(path, encoding, name, store):
         while True:
             raw = file.read(PIECE)
             if not done and encoding == "utf-8":
-                # Refuses files that are no text. The piece may end inside a character.
+                # Refuses files that are not text. The piece may end inside a character.
                 whole_lines = raw[: raw.rfind(b"\n") + 1] if len(raw) == PIECE else raw
                 decode_text(whole_lines, encoding, name)
             try:
                 text = decoder.decode(raw, final=not raw)
             except UnicodeError as error:
                 raise MdnnError(
-                    f"{name} is not {spelled(encoding)} text, behind byte {done:,}: {error}"
+                    f"{name} is not {spelled(encoding)} text, after byte {done:,}: {error}"
                 ) from None
             text = text if characters else text.removeprefix(MARK)
             points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

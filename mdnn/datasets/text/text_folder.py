@@ -82,7 +82,7 @@ def text_paths(folder, left_out, manifest):
     for path in paths:
         if path.suffix.lower() in (*PICTURES, *SOUNDS):
             raise MdnnError(
-                f"{str(path)!r} is no text: a folder of pictures and sounds needs a {manifest} "
+                f"{str(path)!r} is not text: a folder of pictures and sounds needs a {manifest} "
                 "that says what belongs together (layout = 'items')"
             )
     return [path for path in paths if _is_text(path, folder, left_out)]

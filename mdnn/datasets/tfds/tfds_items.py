@@ -28,7 +28,7 @@ def example_lines(name, rate=None, data_dir=None, take=None):
         `SetLines`, with the sides as `read_items` has them.
 
     Raises:
-        MdnnError: As `read_items` does.
+        MdnnError: as `read_items` does.
     """
     return SetLines(read_items(name, rate, data_dir), take)
 

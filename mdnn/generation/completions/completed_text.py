@@ -55,7 +55,7 @@ def write_completions(run, prompts, length, options, settings, seeds, scored=Non
         Lists of str, the new characters of each text.
 
     Raises:
-        MdnnError: a bias of a number that is no token, or a grammar that cannot be met, see
+        MdnnError: a bias of a number that is not a token, or a grammar that cannot be met, see
             `mdnn.generation.completions.grammar_text.option_grammar`.
     """
     completions = _completions(run.model, settings.steps)
@@ -97,7 +97,7 @@ def offsets_of(options, tokenizer):
         tokenizer: the tokenizer of the network's texts.
 
     Raises:
-        MdnnError: a bias of a number that is no token.
+        MdnnError: a bias of a number that is not a token.
     """
     return {
         "presence_penalty": float(options.presence_penalty or 0),

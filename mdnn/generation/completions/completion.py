@@ -80,7 +80,7 @@ class ScoredText(str):
 
     Args:
         text: str.
-        tokens: iterable of `ScoredToken`; those that begin behind the end of the text are left out.
+        tokens: iterable of `ScoredToken`; those that begin after the end of the text are left out.
 
     Attributes:
         tokens: tuple of `ScoredToken`.
@@ -137,7 +137,7 @@ class CompletionState:
         Args:
             texts: list of str, the text of each token; those beyond the end are ignored.
             log_probabilities: list of float, one per token, or `None`.
-            ended: bool, whether the network has ended the text behind these tokens.
+            ended: bool, whether the network has ended the text after these tokens.
             alternatives: sequence of `ScoredToken.alternatives`, one per token, or empty.
         """
         if self.over:

@@ -51,7 +51,7 @@ def caches_by_piece(network, window, row, weights, read=None):
         window: int32 `[positions + 1, batch, 4]`.
         row: int32 `[1]`, the row at which decoding goes on.
         weights: result of `network.prepare_weights`.
-        read: `past_rows` behind the pieces before that of the row; `None` reads these, too.
+        read: `past_rows` after the pieces before that of the row; `None` reads these, too.
 
     Returns:
         dict of `past_rows`, `row_context` and `current_row`.

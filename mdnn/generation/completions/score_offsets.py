@@ -192,7 +192,7 @@ def offset_tables(heads, tokenizer, requests):
 
     Returns:
         dict of arrays for each modality: `offset_prefixes_*` int32 `[batch, size]`, the prefixes
-        that have offsets, -1 behind them; `offset_counts_*` float32 `[batch, size, classes]`,
+        that have offsets, -1 after them; `offset_counts_*` float32 `[batch, size, classes]`,
         zeros; `offset_biases_*`, the same shape.
     """
     tables = {}

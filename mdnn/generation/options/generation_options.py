@@ -53,9 +53,9 @@ class GenerationOptions:
         top_p: float, sample only from the likeliest classes with this total probability; 1: all.
         steps: int, number of refeed steps.
         num_denoising_steps: int, number of denoising steps of masked diffusion.
-        revise: int, with `"parallel"` and `"masked_diffusion"`: after that, so many of the least
-            certain tokens of each item are decided again, one after another, each given everything
-            else that was written.
+        revise: int, with `"parallel"` and `"masked_diffusion"`: after that, the number of the
+            least certain tokens of each item that are decided again, one after another, each given
+            everything else that was written.
         guidance_scale: float, 0 to 100, items only: multiplies the distance of the
             log-probabilities from those given the negative prompts
             (`mdnn.generation.sampling.guided`).
@@ -73,7 +73,7 @@ class GenerationOptions:
             what is added to their log-probability, -100 to 100, texts only.
         logprobs: int, 0 to 20, texts only: the text is a
             `mdnn.generation.completions.completion.ScoredText` with the log-probability of each
-            token, and so many of the likeliest tokens beside it.
+            token and of this number of the likeliest tokens beside it.
         num_starts: int, puzzles only: number of random initial states; the state with the smallest
             change in the last step gives the answer.
         adaptive: bool, puzzles only: whether the halting head may end the refeed steps early.

@@ -23,7 +23,7 @@ def check_options(options):
     check_word("engine", options.engine, ENGINE_NAMES)
     for text in options.stop_texts:
         if not isinstance(text, str) or not text:
-            raise MdnnError(f"stop: expected texts that are not empty, received {text!r}")
+            raise MdnnError(f"stop: expected strings that are not empty, received {text!r}")
     if options.regex is not None and options.schema is not None:
         raise MdnnError("expected regex or schema, received both")
     for name, (least, most) in _WHOLE_NUMBERS.items():
@@ -94,7 +94,7 @@ def check_revise(options, decoding, objectives):
 
 
 def check_word(name, value, known):
-    """Refuses a value that is no known word; accepts `None`."""
+    """Refuses a value that is not a known word; accepts `None`."""
     if value is not None and (not isinstance(value, str) or value not in known):
         raise MdnnError(
             f"{name}: unknown {value!r}{did_you_mean(value, known)}; known: {', '.join(known)}"
@@ -102,7 +102,7 @@ def check_word(name, value, known):
 
 
 def check_integer(name, value, least, most):
-    """Refuses a value that is no whole number between two; accepts `None`."""
+    """Refuses a value that is not a whole number between two; accepts `None`."""
     expected = f"a whole number from {least:,} to {most:,}"
     check_number(value, numbers.Integral, lambda v: least <= v <= most, name, expected)
 

@@ -67,7 +67,7 @@ def token_biases(table, tokenizer):
         tokenizer: the tokenizer of the network's texts.
 
     Raises:
-        MdnnError: see `checked_biases`; or a number that is no token of the network.
+        MdnnError: see `checked_biases`; or a number that is not a token of the network.
     """
     biases = checked_biases(table)
     for number in biases:

@@ -95,7 +95,7 @@ class DecodingCache:
             x: Tensor `[batch, rows, columns, width]`, the first rows of a context or, if
                 `reads_pieces`, the next ones: as many as several indices of the slowest axis have.
             row: int32 `[batch]` or `[1]`, a row of `x` counted from the context's beginning: the
-                `past_rows` that are returned are those at its start. `None` for a piece behind
+                `past_rows` that are returned are those at its start. `None` for a piece after
                 which another one is read.
             past_rows: dict, the result for the piece before this one, or of `empty_reading`;
                 `None` if `x` begins the context and is read at once.

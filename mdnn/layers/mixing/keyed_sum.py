@@ -13,7 +13,7 @@ EPSILON = 1e-6
 """Added to the sum of weights, which the features of a query may miss."""
 
 MATRIX_ROWS = 64
-"""Up to so many rows, sums over earlier rows are products with a triangular matrix."""
+"""Up to this number of rows, sums over earlier rows are products with a triangular matrix."""
 
 
 @keras.saving.register_keras_serializable(package="mdnn")

@@ -50,7 +50,7 @@ class KeysMixer(Mixer):
             )
 
     def narrowed(self, width, narrow):
-        # A slice of a head's features is no softmax over them.
+        # A slice of a head's features is not a softmax over them.
         return self if narrow == width else None
 
     def make_layer(self, rank, name, dtype=None):
@@ -224,7 +224,7 @@ class FollowersCache(SummedRowsCache):
         return ops.reshape(y, (*shape, self.width)), {"sums": sums, "keys": keys}
 
     def _follows(self, row):
-        """Returns 1 for a position behind another one of its row in the layer, otherwise 0."""
+        """Returns 1 for a position after another one of its row in the layer, otherwise 0."""
         return ops.cast(row % self.layer_grid[-1] > 0, "float32")
 
     def _key(self, past_rows, row):

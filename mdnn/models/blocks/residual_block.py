@@ -157,7 +157,7 @@ class ResidualBlock(RuledLayer):
     def mixing_uses(self):
         """Returns the uses of position-mixing layers, in the order in which they run.
 
-        This is no property, because Keras saves the contents of properties.
+        This is not a property, because Keras saves the contents of properties.
 
         Returns:
             List of pairs `(layer, mixer)`. The mixer has the methods `make_caches` and `apply` of

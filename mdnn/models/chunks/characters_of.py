@@ -37,7 +37,7 @@ def code_points(tokens):
 
     Args:
         tokens: int32 `[..., 8]`, or `[..., 4]` (modality and bytes). A word counts as a letter, any
-            other token that is no text as a space.
+            other token that is not text as a space.
     """
     kind, high, middle, low = (tokens[..., k] for k in range(4))
     code = high * 65536 + middle * 256 + low

@@ -37,7 +37,7 @@ class Members(keras.layers.Layer):
 
     def __init__(self, template, arrays, seed=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        # The template's own weights are no weights of this layer: Keras must not track them.
+        # The template's own weights are not weights of this layer: Keras must not track them.
         object.__setattr__(self, "template", template)
         self.count, self.stacked = len(arrays[0]), []
         for weight, values in zip(template.weights, arrays, strict=True):

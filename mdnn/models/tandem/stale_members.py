@@ -7,7 +7,7 @@ from keras import ops
 
 
 class StaleMembers(keras.layers.Layer):
-    """Holds copies of the weights of all members; they are no weights of the network.
+    """Holds copies of the weights of all members; they are not weights of the network.
 
     Args:
         members: `mdnn.models.tandem.members.Members`.

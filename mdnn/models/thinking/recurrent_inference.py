@@ -170,7 +170,7 @@ def check_step_counts(steps):
         steps: int, or an iterable of ints.
 
     Raises:
-        MdnnError: the list is empty, or a value is no integer from 1 to 1,000,000.
+        MdnnError: the list is empty, or a value is not an integer from 1 to 1,000,000.
     """
     listed = [steps] if isinstance(steps, int) else list(steps)
     for number in listed:
@@ -187,7 +187,7 @@ def check_num_starts(num_starts, config):
     """Refuses several starts that would all have the same initial state.
 
     Raises:
-        MdnnError: `num_starts` is no integer from 1 to 1000, or it is above 1 and the initial
+        MdnnError: `num_starts` is not an integer from 1 to 1000, or it is above 1 and the initial
             state is not random.
     """
     if (

@@ -97,7 +97,7 @@ static void plan_free(axis_plan *plan) {
     free(plan);
 }
 
-/* Returns NULL if the integers are no plan whose every access is inside its arrays. */
+/* Returns NULL if the integers are not a plan whose every access is inside its arrays. */
 static axis_plan *plan_new(const int64_t *numbers, int64_t count) {
     plan_reader r = {numbers, numbers + count, 0};
     axis_plan *plan = calloc(1, sizeof(axis_plan));

@@ -244,7 +244,7 @@ MDNN_API void mdnn_group_write(mdnn_group *g, int32_t count, const uint8_t *acti
     free(listed);
 }
 
-/* The scores of the steps of one target token, one behind the other. */
+/* The scores of the steps of one target token, one after the other. */
 static void score_target(mdnn_group *g, const float *hidden, const int32_t *target, float *scores) {
     const mdnn_plan *plan = g->plan;
     float *own = g->hidden, *logits = g->logits;

@@ -55,7 +55,7 @@ class ExportedNetwork:
         """Returns what `serving_default` does for tokens int32 `[batch, positions, 8]`."""
         if not self.slots:
             return self.predict(tokens)
-        # The context starts with learned slots, which are no tokens of a request.
+        # The context starts with learned slots, which are not tokens of a request.
         slots = tf.constant(slot_tokens(self.slots))
         slots = tf.broadcast_to(slots, [tf.shape(tokens)[0], self.slots, NUM_FEATURES])
         places = tf.cast(tokens[..., MODALITY, None] > 0, tf.int32) * self.slots

@@ -63,7 +63,7 @@ class GraphCodec:
         """Converts the files of prompts to tokens without item numbers.
 
         Args:
-            data: string `[batch]`; an empty one is no item.
+            data: string `[batch]`; an empty one is not an item.
 
         Returns:
             Ragged int32 `[batch, (tokens), 7]`.

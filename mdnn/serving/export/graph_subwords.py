@@ -70,7 +70,7 @@ class GraphSubwords(tf.Module):
             length: int32 `[batch]`: characters of each row; what is beyond is cut.
 
         Returns:
-            string `[batch]`, UTF-8; bytes that are no UTF-8 become U+FFFD.
+            string `[batch]`, UTF-8; bytes that are not UTF-8 become U+FFFD.
         """
         is_before = tf.cumsum(tf.cast(self.is_end(tokens), tf.int32), axis=1) == 0
         pieces = tf.where(is_before, tf.gather(self.bytes, self._ids(tokens)), "")

@@ -37,7 +37,7 @@ class GuidedContexts:
             scale: float32 `[batch]`, the guidance.
 
         Returns:
-            int32 `[batch (1 + negatives), positions, 8]`; the position behind the last item and the
+            int32 `[batch (1 + negatives), positions, 8]`; the position after the last item and the
             number of items, int32 `[batch (1 + negatives)]` each; and the number of negative
             prompts of each prompt, int32.
         """
@@ -84,9 +84,9 @@ class GuidedContexts:
         begins = tf.gather(start, other, batch_dims=1)
         same = require_of_prompts(
             begins == start[:, 0],
-            ": negative prompts: expected some behind which an answer begins at position ",
+            ": negative prompts: expected some after which an answer begins at position ",
             start[:, 0],
-            ", as behind the prompt; behind number ",
+            ", as after the prompt; after number ",
             other,
             " it begins at ",
             begins,

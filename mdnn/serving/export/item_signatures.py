@@ -223,7 +223,7 @@ class ExportedItems(ExportedNetwork):
                 tf.where(is_open, "", size + " "),
                 f"does not fit: a context of {self.positions} positions has ",
                 left,
-                " left behind the prompt",
+                " left after the prompt",
             )
         )
         with tf.control_dependencies(checks):

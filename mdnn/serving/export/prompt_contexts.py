@@ -15,7 +15,7 @@ def require_of_prompts(good, *message):
 
     Args:
         good: boolean `[batch]`.
-        message: as `mdnn.serving.export.graph_files.require` takes it, behind the prompt's number.
+        message: as `mdnn.serving.export.graph_files.require` takes it, after the prompt's number.
     """
     number = tf.range(tf.size(good)) + 1
     return require(good, "prompt ", number, *message)
@@ -47,7 +47,7 @@ class PromptContexts:
             prompt: dict from `inputs` to string `[batch]`.
 
         Returns:
-            int32 `[batch, positions, 8]`, the position behind the last item `[batch]` and the
+            int32 `[batch, positions, 8]`, the position after the last item `[batch]` and the
             number of items `[batch]`.
         """
         text = prompt["text"]

@@ -86,13 +86,13 @@ class Parameter:
 
 _NAMES = {
     bool: "true or false",
-    str: "a text",
+    str: "a string",
     dict: "an object",
     list: "a list",
     numbers.Real: "a number",
     numbers.Integral: "a whole number",
-    (str, list): "a text or a list of texts",
-    (str, dict): "a text or an object",
+    (str, list): "a string or a list of strings",
+    (str, dict): "a string or an object",
 }
 
 _SHARED = {
@@ -267,9 +267,11 @@ def completion_requests(
 
 def _check_prompt(prompt, limits):
     if not isinstance(prompt, str):
-        raise ApiError("prompt: expected a text or texts; token ids are not supported")
+        raise ApiError(
+            "prompt: expected a string or a list of strings; token ids are not supported"
+        )
     if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise ApiError("prompt: expected a text of Unicode characters", "prompt")
+        raise ApiError("prompt: expected a string of Unicode characters", "prompt")
     if not prompt:
         raise ApiError("prompt: expected at least one character", "prompt")
     if len(prompt) > limits.prompt:

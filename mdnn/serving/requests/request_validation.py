@@ -89,7 +89,7 @@ def _negatives(inputs):
 
 
 def _check_negatives(inputs, rows, negatives, limits):
-    """Refuses too many negative prompts, and those whose texts are no text or too long."""
+    """Refuses too many negative prompts, and those that are not text or too long."""
     if rows * (1 + negatives) > limits.rows:
         raise RefusalError(
             BAD,
@@ -124,7 +124,7 @@ def check_identities(inputs, known):
 
 
 def check_prompts(prompts, limits, least=1, name="prompt"):
-    """Refuses prompts, bytes, that are no text or too long."""
+    """Refuses prompts, bytes, that are not text or too long."""
     for number, prompt in enumerate(prompts, 1):
         where = f"{name} {number}" if len(prompts) > 1 else name
         try:

@@ -36,7 +36,7 @@ def listen(host, port):
                 f"port: {port} of {host} is in use by another program or server; choose another"
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
-            raise MdnnError(f"host: {host} is no address of this computer") from None
+            raise MdnnError(f"host: {host} is not an address of this computer") from None
         raise MdnnError(f"cannot listen at port {port} of {host}: {error.strerror}") from None
     return listening
 

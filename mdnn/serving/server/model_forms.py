@@ -97,7 +97,7 @@ class ModelForms:
                 BAD, f"unknown key {unknown[0][:80]!r}; known: {', '.join(self.settings)}"
             )
         if "prompt" not in body:
-            raise RefusalError(BAD, "prompt: expected a text, received none")
+            raise RefusalError(BAD, "prompt: expected a string, received none")
         inputs = {
             name: tensor(name, [value], self.written.inputs[name])
             for name, value in (self.settings | body).items()

@@ -160,7 +160,7 @@ def _listed(values, name):
     values = [values] if isinstance(values, str) else values
     listed = isinstance(values, (list, tuple, set, frozenset))
     if not listed or not all(isinstance(value, str) for value in values):
-        raise MdnnError(f"{name}: expected texts, received {values!r:.80}")
+        raise MdnnError(f"{name}: expected strings, received {values!r:.80}")
     return values
 
 
@@ -178,5 +178,5 @@ def _existing(network):
     path = as_path(network, "run")
     if not (path.is_dir() or (path.suffix == KERAS_FILE and path.is_file())):
         what = "a file" if path.exists() else "nothing"
-        raise MdnnError(f"{path} is no run folder or SavedModel: there is {what} there")
+        raise MdnnError(f"{path} is not a run folder or SavedModel: there is {what} there")
     return path

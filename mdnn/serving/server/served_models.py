@@ -185,7 +185,7 @@ def _open_saved(path):
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise MdnnError(f"{path} is no SavedModel that can be read: {_line(error)}") from None
+        raise MdnnError(f"{path} is not a SavedModel that can be read: {_line(error)}") from None
     functions = _functions(loaded.signatures)
     if not functions:
         raise MdnnError(f"{path} has no signatures to serve")

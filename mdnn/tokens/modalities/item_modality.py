@@ -176,7 +176,7 @@ class ItemModality(Modality):
         """Returns the value of a manifest entry under `inline_key`.
 
         Raises:
-            MdnnError: the entry is no such value; the message begins with `where`.
+            MdnnError: the entry is not such a value; the message begins with `where`.
         """
         raise NotImplementedError
 

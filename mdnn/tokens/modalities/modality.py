@@ -29,7 +29,7 @@ class Modality:
         sized_by_vocabulary: bool, whether all bytes are always read as one number, below the
             size of the network's vocabulary (`tokens.subwords`).
         ordered_rms: tuple, the root mean square of each byte's table with
-            `tokens.table_init = "ordered"`; empty for bytes that are no magnitudes.
+            `tokens.table_init = "ordered"`; empty for bytes that are not magnitudes.
         leading_zeros: Number of first bytes that are 0 in most tokens. Row 0 of their tables starts
             at zero; otherwise most tokens would share most of their vector at first, and the
             mixer `keys` could hardly tell them apart.

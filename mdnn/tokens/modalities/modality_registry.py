@@ -32,7 +32,7 @@ def register_modality(modality):
         The modality.
 
     Raises:
-        MdnnError: An invalid name, a number that is out of range, or a name or number that another
+        MdnnError: an invalid name, a number that is out of range, or a name or number that another
             modality has.
 
     Example:

@@ -9,4 +9,4 @@ class _SymbolModality(Modality):
 
 
 SYMBOL = _SymbolModality("symbol", 10, (32,), ("y", "x"))
-"""A symbol by its index in the puzzle's alphabet; puzzles are no items."""
+"""A symbol by its index in the puzzle's alphabet; puzzles are not items."""

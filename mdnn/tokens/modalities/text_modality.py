@@ -12,15 +12,15 @@ def checked_text(value, where):
     """Returns a string that is not empty and has Unicode characters only.
 
     Raises:
-        MdnnError: the value is no such string; the message begins with `where`.
+        MdnnError: the value is not such a string; the message begins with `where`.
     """
     if not isinstance(value, str) or not value:
-        raise MdnnError(f"{where}: expected a text that is not empty, received {shown(value)}")
+        raise MdnnError(f"{where}: expected a string that is not empty, received {shown(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise MdnnError(
-            f"{where}: expected a text of Unicode characters, received {shown(value)}"
+            f"{where}: expected a string of Unicode characters, received {shown(value)}"
         ) from None
     return value
 

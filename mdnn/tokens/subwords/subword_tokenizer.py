@@ -106,7 +106,7 @@ class SubwordTokenizer:
             plain = encoder.encode("a", add_special_tokens=False).ids
             whole = encoder.encode("a").ids
         except BaseException as error:
-            # A panic of the package's Rust code is no Exception.
+            # A panic of the package's Rust code is not an Exception.
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             raise MdnnError(
@@ -153,7 +153,7 @@ class SubwordTokenizer:
         return lambda ids: decode(self._bytes(ids))
 
     def text(self, ids):
-        """Decodes token ids of any shape to text and skips padding; bytes that are no UTF-8 become
+        """Decodes token ids of any shape to text and skips padding; bytes that are not UTF-8 become
         U+FFFD.
 
         Raises:
@@ -214,7 +214,7 @@ class SubwordTokenizer:
     def token_text(self, number):
         """Returns the text of a token by its id, and the bytes that it stands for.
 
-        Bytes that are no UTF-8 alone become U+FFFD; a special token has its name as a text.
+        Bytes that are not UTF-8 alone become U+FFFD; a special token has its name as a text.
         """
         data = self.token_bytes[number]
         return self._special_texts.get(number, data.decode("utf-8", "replace")), data

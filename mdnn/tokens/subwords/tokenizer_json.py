@@ -61,7 +61,8 @@ def read_tokenizer(text, where="tokenizer.json"):
         `TokenizerFacts`.
 
     Raises:
-        MdnnError: the text is no tokenizer.json, or of a kind that is not known; the kind is named.
+        MdnnError: the text is not a tokenizer.json, or of a kind that is not known; the kind is
+            named.
     """
     if len(text) > MAX_JSON_BYTES:
         raise MdnnError(f"{where}: expected at most {MAX_JSON_BYTES:,} characters")

@@ -95,7 +95,7 @@ class CountedCost:
         }
 
     def writing(self, mesh):
-        """Returns the cost of writing one character on one device, in the mean of a context.
+        """Returns the cost of writing one character on one device, averaged over a context.
 
         The caches of a context are what its layers mix: they are divided as the positions are. A
         character's sums along an axis cost what they cost in a forward pass; those along the

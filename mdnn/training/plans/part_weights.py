@@ -49,7 +49,7 @@ def weights_of_blocks(network, numbers):
 
 
 def weights_above(network):
-    """Returns the trainable weights behind the backbone: final norm, heads, halting head."""
+    """Returns the trainable weights after the backbone: final norm, heads, halting head."""
     layers = (network.final_norm, network.heads, network.halt)
     return [w for layer in layers if layer is not None for w in layer.trainable_weights]
 

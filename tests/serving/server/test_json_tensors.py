@@ -83,7 +83,7 @@ def test_answers():
     file = {"b64": "YQ=="}
     for name in ("image", "audio", "x_bytes"):
         assert answer(True, **{name: [b"a"]}) == {"predictions": [file]}
-    # One that is no text makes all of them bytes.
+    # One that is not text makes all of them bytes.
     assert answer(True, text=[b"a", b"\xff"]) == {"predictions": [file, {"b64": "/w=="}]}
 
 

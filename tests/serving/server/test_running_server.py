@@ -113,9 +113,9 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("run", "options", "message"),
     [
-        ("none", {}, "none is no run folder or SavedModel: there is nothing there"),
+        ("none", {}, "none is not a run folder or SavedModel: there is nothing there"),
         (7, {}, "run: expected a path, received 7"),
-        (".", {}, ". is no run folder: it has no config.toml"),
+        (".", {}, ". is not a run folder: it has no config.toml"),
         (".", {"port": "8501"}, "port: expected 0 (any that is free) to 65535, received '8501'"),
         (".", {"port": 70_000}, "port: expected 0"),
         (".", {"host": None}, "host: expected this computer's name or address, received None"),
@@ -132,8 +132,8 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
             {"allow_host": "a"},
             "no argument of serve (did you mean 'allow_hosts'?); arguments",
         ),
-        (".", {"allow_hosts": 5}, "allow-host: expected texts"),
-        (".", {"models": {"b": "none"}}, "none is no run folder or SavedModel"),
+        (".", {"allow_hosts": 5}, "allow-host: expected strings"),
+        (".", {"models": {"b": "none"}}, "none is not a run folder or SavedModel"),
         (".", {"identities": "a.safetensors"}, "identity: expected a dict from names to paths"),
         (".", {"identities": {"a": "none"}}, "identity: no such file: none"),
         (
@@ -143,7 +143,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
         ),
         (".", {"engine": "fast"}, "engine: expected one of"),
         (".", {"allow_hosts": "*"}, "allow-host: expected a name"),
-        (".", {"allow_origins": [3]}, "allow-origin: expected texts"),
+        (".", {"allow_origins": [3]}, "allow-origin: expected strings"),
         (".", {"api_key": "a b"}, "API key: expected visible ASCII characters without spaces"),
         (".", {"api_key": 5}, "API key: expected visible ASCII characters"),
         (".", {"max_bod": 1}, "max_bod: no argument of serve (did you mean 'max_body'?)"),

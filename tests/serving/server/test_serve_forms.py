@@ -183,7 +183,7 @@ def test_bad_requests(client, body, message):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "prompt: expected a text, received none"),
+        ({}, "prompt: expected a string, received none"),
         ({"prompt": ""}, "prompt: expected at least one character"),
         ({"prompt": "a", "lenght": 3}, "unknown key 'lenght'; known: prompt, length"),
         ({"prompt": ["a"]}, "prompt: expected shape"),

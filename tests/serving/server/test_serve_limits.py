@@ -74,7 +74,7 @@ def test_too_many_wait(slow):
     with serving(slow.network(), waiting=2, gather=0) as client, pool(4) as asking:
         first = asking(client.generate, [("a", 4, 0, 0)])
         until(lambda: slow.batches)
-        # Another length, so that they are no batch.
+        # Another length, so that they do not share a batch.
         others = [asking(client.generate, [("b", 900, 0, 0)]) for _ in range(2)]
         until(lambda: len(client.batcher.waiting) == 2)
         code, found = client.generate([("c", 4, 0, 0)])

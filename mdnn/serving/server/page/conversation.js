@@ -155,7 +155,7 @@ async function converse() {
     }
     if (at("talk-state").textContent === "writing") tell("");
   } catch (error) {
-    // A call without its result is no conversation to go on with.
+    // A call without its result is not a conversation to go on with.
     const last = messages.at(-1);
     if (last && messages.length > begun && last.message.tool_calls) cut(messages.length - 1);
     if (error.name === "AbortError") tell("stopped");
