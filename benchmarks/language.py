@@ -150,7 +150,7 @@ def print_table(rows):
 
 
 def draw(rows, path, title):
-    """Draws validation nats against seconds, a colour for each config, into a PNG."""
+    """Draws validation nats against seconds, a color for each config, into a PNG."""
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")

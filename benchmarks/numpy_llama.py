@@ -8,7 +8,7 @@ def norm(x, scale, epsilon):
 
 
 def rotated(x, positions, base):
-    """Rotates neighbouring channels of heads `[n, heads, h]`, as GGUF files need it."""
+    """Rotates neighboring channels of heads `[n, heads, h]`, as GGUF files need it."""
     size = x.shape[-1]
     angle = positions[:, None, None] * base ** (-np.arange(0, size, 2) / size)
     even, odd = x[..., 0::2], x[..., 1::2]

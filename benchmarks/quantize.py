@@ -3,7 +3,7 @@
 Trains a config (or takes a run), makes small ones of it, and prints of each: bytes of its weights
 and of its SavedModel, nats per character (whole validation part, consecutive windows), characters
 per second of both, each in turns with the float32 one's, and the memory that a process holds after
-it has written, beyond what importing TensorFlow takes. Beside them, Keras' own quantisation of the
+it has written, beyond what importing TensorFlow takes. Beside them, Keras' own quantization of the
 dense layers, the rest in float32; and one dense layer alone, in every way. Run it on a machine
 that does nothing else:
 
@@ -97,7 +97,7 @@ def of_runs(whole, names, scratch):
 
 
 def in_keras(run, mode):
-    """A run whose dense layers Keras quantises; the file is as it was."""
+    """A run whose dense layers Keras quantizes; the file is as it was."""
     import keras
 
     from mdnn.runs.run_folder import open_run
@@ -108,7 +108,7 @@ def in_keras(run, mode):
 
 
 def weights_bytes(run, keras_mode):
-    """Bytes of the weights file; of what Keras quantises, of its variables."""
+    """Bytes of the weights file; of what Keras quantizes, of its variables."""
     from mdnn.runs.run_files import WEIGHTS
     from mdnn.runs.safetensors_io import arrays_by_path
 
@@ -127,7 +127,7 @@ def memory(path, what):
 
     Args:
         path: a run folder or a SavedModel.
-        what: `"run"`, `"served"`, or Keras' word for how dense layers are quantised.
+        what: `"run"`, `"served"`, or Keras' word for how dense layers are quantized.
     """
     from mdnn import generate
     from mdnn.runs.run_folder import open_run

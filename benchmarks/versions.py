@@ -2,7 +2,7 @@
 
 For each case one process of each checkout builds its network and warms up; then the two work in
 turns for a second each, so that what disturbs one disturbs the other. Prints the medians, the
-median of the ratios of neighbouring turns and their quartiles:
+median of the ratios of neighboring turns and their quartiles:
 
     git worktree add ../before COMMIT
     python benchmarks/versions.py ../before

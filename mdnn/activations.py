@@ -67,7 +67,7 @@ def melu(x):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 def sort2(x):
-    """Sorts neighbouring pairs along the last axis: `(a, b)` becomes `(min, max)`.
+    """Sorts neighboring pairs along the last axis: `(a, b)` becomes `(min, max)`.
 
     Every output is one of the inputs, so this nonlinearity preserves the norm of gradients. It is
     GroupSort with groups of two (Anil et al., "Sorting out Lipschitz function approximation",

@@ -292,8 +292,8 @@ def kinds(folder):
                     body=body,
                 ),
                 "deep": safetensors(DEEP_JSON),
-                "check sum": safetensors(good | {"__metadata__": {"crc32": "0"}}, body=body),
-                "no check sum": arrays.replace(b'"crc32"', b'"crc33"'),
+                "checksum": safetensors(good | {"__metadata__": {"crc32": "0"}}, body=body),
+                "no checksum": arrays.replace(b'"crc32"', b'"crc33"'),
                 "metadata": safetensors(good | {"__metadata__": {"crc32": 5}}, body=body),
                 "a pickle": pickle.dumps(os.system),
             },
@@ -307,7 +307,7 @@ def kinds(folder):
             {
                 **cut,
                 "another network": arrays,
-                "no check sum": state.replace(b'"crc32"', b'"crc33"'),
+                "no checksum": state.replace(b'"crc32"', b'"crc33"'),
                 "cut": state[:-1],
             },
             exact=True,
@@ -376,13 +376,13 @@ def kinds(folder):
                 "a bomb": png((b"IDAT", zlib.compress(bytes(10**7))), width=9000, height=9000),
                 "flat": png((b"IDAT", b""), width=0),
                 "few pixels": png((b"IDAT", zlib.compress(b"\0"))),
-                "deep colours": png((b"IDAT", zlib.compress(b"\0\1\2\3\4")), depth=16),
+                "deep colors": png((b"IDAT", zlib.compress(b"\0\1\2\3\4")), depth=16),
                 "no palette": png((b"IDAT", zlib.compress(bytes(9))), colour=3),
                 "transparent": png((b"IDAT", zlib.compress(bytes(9))), colour=4),
-                "a bomb of 16 bit": png(
+                "a bomb of 16 bits": png(
                     (b"IDAT", zlib.compress(bytes(10**7))), width=9000, height=9000, depth=16
                 ),
-                "no check sum": png((b"IDAT", zlib.compress(bytes(3))))[:-1] + b"\0",
+                "no checksum": png((b"IDAT", zlib.compress(bytes(3))))[:-1] + b"\0",
             },
         ),
         Kind(

@@ -155,7 +155,7 @@ def test_one_bit_of_the_weights(tiny_run, tmp_path, capsys):
     data = bytearray((run / "model.safetensors").read_bytes())
     data[-5] ^= 4
     (run / "model.safetensors").write_bytes(data)
-    assert "is damaged: its check sum is wrong" in refused(capsys, "evaluate", run)
+    assert "is damaged: its checksum is wrong" in refused(capsys, "evaluate", run)
 
 
 def test_a_link_in_a_folder_of_texts(tmp_path):

@@ -68,7 +68,7 @@ def chat_format_of(run):
         return ChatFormat(chat.template, chat.end, chat.call_start, chat.call_end)
     if template := run.tokenizer.chat_template:
         # Of an imported network: its tokenizer ends a turn with a token of its own, and calls are
-        # written as most of these networks have learnt it.
+        # written as most of these networks have learned it.
         end = run.tokenizer.eos_token or "<|im_end|>"
         return ChatFormat(template, end, "<tool_call>", "</tool_call>")
     return ChatFormat()

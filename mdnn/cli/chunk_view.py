@@ -55,7 +55,7 @@ def shaded(chunks, strength, colours=True):
     Args:
         chunks: list of str.
         strength: list of floats; a chunk whose cut is wanted weakly (below 0.5) is fainter.
-        colours: bool, whether to write the colour codes of terminals.
+        colors: bool, whether to write the color codes of terminals.
     """
     shown, length = [], 0
     for number, (chunk, strong) in enumerate(zip(chunks, strength, strict=True)):

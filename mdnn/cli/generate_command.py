@@ -81,7 +81,7 @@ def add_generate(commands):
         "--convert",
         action="store_true",
         help="convert --item files even where that loses something: transparency, 16-bit pixels, "
-        "colours for a grey network, stereo, 24-bit samples",
+        "colors for a grey network, stereo, 24-bit samples",
     )
     groups = {name: command.add_argument_group(title) for name, title in _GROUPS.items()}
     for field in dataclasses.fields(GenerationOptions):

@@ -60,7 +60,7 @@ class Data:
     # each character), for files larger than memory; tokens are then characters.
     memory_map: bool = False
     # Whether to allow lossy conversion of pictures and sounds: transparent pixels over white,
-    # 16-bit pictures to 8 bits, CMYK to RGB, colour to grey if only grey is accepted, several
+    # 16-bit pictures to 8 bits, CMYK to RGB, color to grey if only grey is accepted, several
     # channels of sound to their average, samples to 16 bits.
     convert: bool = False
     # Items of one manifest line in a context: "given": all, in the given order; "any": all, in
@@ -100,7 +100,7 @@ class Tokens:
     subwords: int = option(0, least=0, most=1 << 20)
     subword_kind: str = option("bytes", choices=("bytes", "sentencepiece"))
     # Share of the merges that are left out of each of 8 further encodings of the training text,
-    # from which windows are drawn, too: a short text is then not learnt by heart as soon.
+    # from which windows are drawn, too: a short text is then not learned by heart as soon.
     subword_dropout: float = option(0.0, least=0.0, most=0.9)
     # Whether the table of subwords is also the kernel of their head.
     tied: bool = False

@@ -117,7 +117,7 @@ def _check_axis(config, names):
     if mesh.axis != names[0]:
         raise MdnnError(
             f"mesh.{mesh.axis}: expected shares of the slowest axis, {names[0]!r}, whose positions "
-            f"are neighbours in a context; received {mesh.axis_shares} of {mesh.axis!r}"
+            f"are neighbors in a context; received {mesh.axis_shares} of {mesh.axis!r}"
         )
     if config.tokens.candidates:
         raise MdnnError(f"mesh.{mesh.axis}: expected tokens.candidates = 0 with shares of an axis")

@@ -65,7 +65,7 @@ class LayerTable(LayerKeys):
     norm_epsilon: float = option(1e-5, least=1e-12, most=1.0)
     # chunks: where chunks are cut. "space": where a word ends, before the gap after it.
     # "surprise": where the entropy of the next character rises. "learned": where the vectors of
-    # neighbouring characters differ.
+    # neighboring characters differ.
     cut: str = option("space", choices=("space", "surprise", "learned"))
     # chunks: the lengths of a chunk in characters. A context has room for positions / shortest
     # chunks; a longer word is cut after `longest` characters.

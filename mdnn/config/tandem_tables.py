@@ -23,7 +23,7 @@ class Tandem:
     # Number of steps between copies of the weights that make the predictions for the exchange;
     # 0: members learn from each other's predictions as they are.
     stale: int = option(0, least=0, most=1_000_000)
-    # "shared": every member learns every example. "divided": each example is learnt by one member
+    # "shared": every member learns every example. "divided": each example is learned by one member
     # alone, and the others hear of it through the exchange.
     data: str = option("shared", choices=("shared", "divided"))
 

@@ -112,7 +112,7 @@ class GgufModel:
 def halves_of_pairs(rows, shape):
     """Returns the order of rows of q or k in which a head's rotated pairs lie in two halves.
 
-    GGUF and llama2.c rotate neighbouring channels, mdnn and Hugging Face channel `c` with
+    GGUF and llama2.c rotate neighboring channels, mdnn and Hugging Face channel `c` with
     `c + h/2`.
 
     Args:

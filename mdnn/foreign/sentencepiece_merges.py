@@ -9,7 +9,7 @@ MAX_PIECE = 128
 def sentencepiece_json(tokens, scores, space_before=True):
     """Returns the content of a tokenizer.json, a dict.
 
-    SentencePiece joins the two neighbours whose joined token has the highest score, until none can
+    SentencePiece joins the two neighbors whose joined token has the highest score, until none can
     be joined; that is byte pair encoding whose merges are ordered by the scores of their results.
 
     Args:

@@ -1,6 +1,6 @@
 """Matrices in rows of stored weights: float arrays, or codes with scales per group.
 
-A matrix `[outputs, inputs]` is stored row by row, in groups of neighbouring inputs. Rows can be
+A matrix `[outputs, inputs]` is stored row by row, in groups of neighboring inputs. Rows can be
 permuted and put one under another without being expanded.
 """
 

@@ -16,7 +16,7 @@ from mdnn.growth.origins import NEW
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """Channels are cut into groups of neighbours with a kernel each.
+    """Channels are cut into groups of neighbors with a kernel each.
 
     Args:
         old, new: int, number of groups before and after.

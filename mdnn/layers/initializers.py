@@ -8,7 +8,7 @@ from keras import ops
 
 from mdnn.layers.weight_rules import NumpyDraw, get_initializer, rules_apply
 
-# Rows per half period of the fastest wave: neighbouring rows stay similar but distinguishable.
+# Rows per half period of the fastest wave: neighboring rows stay similar but distinguishable.
 SHORTEST = 32
 
 
@@ -22,7 +22,7 @@ class OrderedRows(keras.initializers.Initializer):
 
     Args:
         stddev: float, root mean square of the values; larger than in other tables, because
-            neighbouring rows differ by a small fraction of it.
+            neighboring rows differ by a small fraction of it.
         seed: As in Keras' `RandomNormal`.
     """
 

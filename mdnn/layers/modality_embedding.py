@@ -25,7 +25,7 @@ from mdnn.tokens.modalities import MODALITIES, modality
 class ModalityEmbedding(RuledLayer):
     """Embeds each token as the sum of rows of small tables, one table per byte.
 
-    The paper embeds a pixel as the sum of three 256-row tables, one per colour. Here every
+    The paper embeds a pixel as the sum of three 256-row tables, one per color. Here every
     modality is embedded this way; a code point by its plane, row and cell (529 table rows instead
     of 1,114,112). Padding becomes zeros, as in the paper.
 

@@ -47,7 +47,7 @@ def plan_numbers(sizes, passes, batch=None):
     """Returns the plan of a sum of products along axes, see `source/axis_plan.h`.
 
     Sweeps are chosen by an estimate of the time that moving their bytes takes: a sweep over several
-    neighbouring axes reads and writes the array once, if a tile of all their positions fits the
+    neighboring axes reads and writes the array once, if a tile of all their positions fits the
     core's second cache. Examples of a tile are then fewer, and kernels are read again for each
     group of them. Sweeps along all but the slowest axis run slice by slice of it.
 
@@ -81,7 +81,7 @@ class Sweep:
     """One reading and writing of an array.
 
     Attributes:
-        axes: list of neighbouring axes, or one.
+        axes: list of neighboring axes, or one.
         chunk: int, positions of a tile on the axes after them.
         width: int, examples of a tile.
         slices: int, slices of the slower axes that a phase of sweeps runs one by one.
@@ -96,7 +96,7 @@ class Sweep:
 
 
 def _groupings(axes):
-    """Yields the ways to cut a list of axes into neighbouring groups."""
+    """Yields the ways to cut a list of axes into neighboring groups."""
     for cuts in itertools.product((False, True), repeat=len(axes) - 1):
         groups = [[axes[0]]]
         for axis, cut in zip(axes[1:], cuts, strict=True):
@@ -178,7 +178,7 @@ def _sweep_numbers(sizes, passes, sweep):
 
 
 def _kernel_strides(sizes, p):
-    """Returns each axis's stride between the kernels of neighbouring positions, in floats."""
+    """Returns each axis's stride between the kernels of neighboring positions, in floats."""
     strides = [0] * len(sizes)
     far = sizes[p.axis] ** 2
     for axis in reversed(p.over):
@@ -188,7 +188,7 @@ def _kernel_strides(sizes, p):
 
 
 def _merged(dims):
-    """Merges neighbouring axes that can be walked as one: `[size, distances...]` each."""
+    """Merges neighboring axes that can be walked as one: `[size, distances...]` each."""
     merged = []
     for dim in dims:
         if merged and all(a == dim[0] * b for a, b in zip(merged[-1][1:], dim[1:], strict=True)):

@@ -40,7 +40,7 @@ class MappedArrays:
         check = self.about.pop(CHECK, None)
         if check != check_sum(self.arrays, self.about):
             state = "missing" if check is None else "wrong"
-            raise MdnnError(f"{path} is damaged: its check sum is {state}")
+            raise MdnnError(f"{path} is damaged: its checksum is {state}")
         self.forget_pages()
 
     def _array(self, start, table):

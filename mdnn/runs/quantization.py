@@ -1,6 +1,6 @@
 """Quantization: stores float32 arrays in 16, 8 or 4 bits and expands them again.
 
-An array of two or more axes is cut into groups of neighbouring weights. The file holds an integer
+An array of two or more axes is cut into groups of neighboring weights. The file holds an integer
 code of 8 or 4 bits per weight and one float16 scale per group; a weight is its code times the
 scale of its group. Groups run along the last axis or the one before it (the outputs of one input,
 or the inputs of one output), whichever has the smaller squared error. Scales of 4-bit groups are

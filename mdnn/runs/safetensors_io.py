@@ -1,4 +1,4 @@
-"""Reads and writes arrays in safetensors files, with check sums and shape checks."""
+"""Reads and writes arrays in safetensors files, with checksums and shape checks."""
 
 import collections
 import contextlib
@@ -15,7 +15,7 @@ from mdnn.errors import MdnnError
 from mdnn.files import replacing
 
 CHECK = "crc32"
-"""Metadata key of the check sum over all other contents of the file."""
+"""Metadata key of the checksum over all other contents of the file."""
 
 
 def arrays_by_path(variables):
@@ -26,7 +26,7 @@ def arrays_by_path(variables):
 def write_arrays(path, arrays, about=None):
     """Writes arrays as one safetensors file, atomically.
 
-    Variables are copied one at a time, twice each: for the check sum, which stands before them in
+    Variables are copied one at a time, twice each: for the checksum, which stands before them in
     the file, and for their values. So a checkpoint takes the memory of its largest variable.
 
     Args:
@@ -121,7 +121,7 @@ def read_arrays(path, expected=None):
         Tuple of a dict from names to arrays and a dict of strings, the metadata.
 
     Raises:
-        MdnnError: the file does not exist, is not a complete safetensors file, its check sum is
+        MdnnError: the file does not exist, is not a complete safetensors file, its checksum is
             missing or wrong, or its arrays differ from the expected ones.
     """
     with StoredArrays(path, expected) as arrays:
@@ -161,7 +161,7 @@ class StoredArrays(collections.abc.Mapping):
             check = self.about.pop(CHECK, None)
             if check != check_sum(self, self.about):
                 state = "missing" if check is None else "wrong"
-                raise MdnnError(f"{path} is damaged: its check sum is {state}")
+                raise MdnnError(f"{path} is damaged: its checksum is {state}")
         except BaseException:
             self.close()
             raise

@@ -68,7 +68,7 @@ class TextTask(Task):
     @functools.cached_property
     def tokenizer(self):
         """The tokenizer (`mdnn.tokens.text_tokenizers`); opens the data if its vocabulary must be
-        learnt."""
+        learned."""
         if self._words is None and has_vocabulary(self.config.tokens):
             return self.splits.tokenizer
         return text_tokenizer(self.config.tokens, self._words or ())

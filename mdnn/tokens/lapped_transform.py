@@ -7,7 +7,7 @@ and an error of the coefficients is an error of the same energy in the samples.
 
 Here each boundary between two blocks is one rotation of the `n / 2` samples on either side, and a
 block is then transformed by a discrete cosine transform of type IV. The outer ends have no
-neighbour and are not rotated, so `m` blocks are exactly `m n` samples.
+neighbor and are not rotated, so `m` blocks are exactly `m n` samples.
 """
 
 import functools
@@ -49,7 +49,7 @@ def window(size):
 
 
 def _rotated(blocks, sign):
-    """Rotates the halves of neighbouring blocks against each other; `sign` -1 undoes it."""
+    """Rotates the halves of neighboring blocks against each other; `sign` -1 undoes it."""
     count, size = blocks.shape
     if count < 2:
         return blocks

@@ -7,7 +7,7 @@ from mdnn.tokens.word_table import word_table
 
 
 def has_vocabulary(tokens):
-    """Returns whether a network's tokenizer is learnt from its text.
+    """Returns whether a network's tokenizer is learned from its text.
 
     Args:
         tokens: the table `tokens` of its config.
@@ -29,7 +29,7 @@ def text_tokenizer(tokens, vocabulary=()):
 
 
 def learnt_tokenizer(text, words=0, subwords=0, subword_kind="bytes"):
-    """Returns a new tokenizer whose vocabulary is learnt from a text.
+    """Returns a new tokenizer whose vocabulary is learned from a text.
 
     Args:
         text: str.

@@ -7,7 +7,7 @@ import time
 
 from mdnn.training.progress import Display, clock
 
-# Seconds between redraws, pixels of the curve, and the colours of the loss curves in the docs.
+# Seconds between redraws, pixels of the curve, and the colors of the loss curves in the docs.
 PAUSE, WIDTH, HEIGHT = 1.0, 560, 180
 TRAIN, VALIDATION = "#9db8d9", "#1f4e8c"
 

@@ -313,7 +313,7 @@ def test_kinds_that_are_not_taken(folder):
     assert error_line(open_dataset, folder, 0, kinds=("text", "audio")) == f"{path}:1: {message}"
     # whether a picture is grey shows when it is read
     corpus = open_dataset(folder, 0, kinds=("text", "grey"))
-    message = f"{folder / 'c.png'}: expected grey, received colours; data.convert = true"
+    message = f"{folder / 'c.png'}: expected grey, received colors; data.convert = true"
     assert error_line(corpus.train[0].draw, [0] * 4).startswith(message)
 
 

@@ -93,7 +93,7 @@ def test_transparency(tmp_path):
 def test_cmyk(tmp_path):
     picture = Image.fromarray(COLOURED).convert("CMYK")
     path = save(tmp_path / "a.jpg", picture, quality=95)
-    with pytest.raises(MdnnError, match=r"8 bit and 4 colours \(CMYK\); data.convert = true"):
+    with pytest.raises(MdnnError, match=r"8 bits and 4 colors \(CMYK\); data.convert = true"):
         read_item(path)
     item = read_item(path, convert=True)
     with Image.open(path) as expected:
@@ -111,7 +111,7 @@ def test_the_colours_that_a_network_takes():
     np.testing.assert_array_equal(back.value, GREY)
     assert fit_colours(film, ("video",)).value.shape == (1, 5, 6, 3)
     coloured = Item("image", COLOURED, name="a.png")
-    with pytest.raises(MdnnError, match=r"a\.png: expected grey, received colours"):
+    with pytest.raises(MdnnError, match=r"a\.png: expected grey, received colors"):
         fit_colours(coloured, ("grey",))
     made = fit_colours(coloured, ("grey",), convert=True).value
     with io.BytesIO() as file:

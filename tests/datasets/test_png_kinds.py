@@ -1,4 +1,4 @@
-"""Every kind of picture in PngSuite, written here: its colour types, depths, filters and faults."""
+"""Every kind of picture in PngSuite, written here: its color types, depths, filters and faults."""
 
 import io
 import itertools
@@ -69,7 +69,7 @@ def make_png(samples, colour, depth, *chunks, interlaced=False, filters=(0, 1, 2
 
 
 def draw(colour, depth, shape=(7, 9), opaque=True, fits=True):
-    """Samples `[height, width, channels]`; of 16 bit such that fit 8 bit."""
+    """Samples `[height, width, channels]`; of 16 bits such that fit 8 bits."""
     random = np.random.default_rng([colour, depth])
     samples = random.integers(0, 2 ** min(depth, 8), (*shape, CHANNELS[colour]))
     if depth == 16:
@@ -105,7 +105,7 @@ def test_colour_types_and_depths(colour, depth, interlaced):
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("side", [*range(1, 10), 32, 33, 40])
 def test_odd_sizes(side, interlaced):
-    """s01 to s40: small and odd sizes of palettes of 1, 2 and 4 bit."""
+    """s01 to s40: small and odd sizes of palettes of 1, 2 and 4 bits."""
     for depth in (1, 2, 4, 8):
         number = 2**depth
         palette = np.random.default_rng(depth).integers(0, 256, (number, 3)).astype(np.uint8)
@@ -119,7 +119,7 @@ def test_odd_sizes(side, interlaced):
 
 
 def test_palettes():
-    """basn3p*, ch*: grey where the colours in use are grey, histograms and suggestions passed."""
+    """basn3p*, ch*: grey where the colors in use are grey, histograms and suggestions passed."""
     grey = np.repeat(np.arange(0, 256, 64, dtype=np.uint8)[:, None], 3, axis=1)
     samples = np.arange(4).reshape(2, 2, 1)
     others = chunk(b"hIST", bytes(8)), chunk(b"sPLT", b"six\0\x08" + bytes(6))
@@ -133,7 +133,7 @@ def test_palettes():
     item = decode_png(make_png(draw(2, 8), 2, 8, chunk(b"PLTE", grey.tobytes())))
     np.testing.assert_array_equal(item.value, draw(2, 8))
     for wrong in (b"", bytes(9)):
-        with pytest.raises(MdnnError, match="a damaged PNG: colour 3 of a palette of"):
+        with pytest.raises(MdnnError, match="a damaged PNG: color 3 of a palette of"):
             decode_png(make_png(samples, 3, 8, *([chunk(b"PLTE", wrong)] if wrong else [])))
 
 
@@ -159,7 +159,7 @@ def test_real_transparency(colour, depth):
     ("colour", "depth"), [(0, d) for d in (1, 2, 4, 8, 16)] + [(2, 8), (2, 16)]
 )
 def test_one_transparent_colour(colour, depth):
-    """tbb*, tbg*, tbr*, tbw*, tp0*: a tRNS chunk counts where a pixel has that colour."""
+    """tbb*, tbg*, tbr*, tbw*, tp0*: a tRNS chunk counts where a pixel has that color."""
     samples = draw(colour, depth)
     samples[samples == 0] = 2**depth - 1
     key = np.zeros(CHANNELS[colour], ">u2")
@@ -176,7 +176,7 @@ def test_one_transparent_colour(colour, depth):
 
 
 def test_transparent_colours_of_a_palette():
-    """tbbn3p08, tp1n3p08: only colours in use count."""
+    """tbbn3p08, tp1n3p08: only colors in use count."""
     palette = chunk(b"PLTE", bytes(range(12)))
     samples = np.array([[[0], [1]], [[1], [0]]])
     opaque = decode_png(make_png(samples, 3, 2, palette, chunk(b"tRNS", b"\xff\xff\0")))
@@ -189,15 +189,15 @@ def test_transparent_colours_of_a_palette():
 
 @pytest.mark.parametrize("colour", [0, 2, 4, 6])
 def test_16_bit(colour):
-    """*16: read where they fit 8 bit; otherwise refused by name, rounded where asked for."""
+    """*16: read where they fit 8 bits; otherwise refused by name, rounded where asked for."""
     samples = draw(colour, 16, fits=False)
     data = make_png(samples, colour, 16)
-    with pytest.raises(MdnnError, match="its 16 bit samples do not fit 8 bit"):
+    with pytest.raises(MdnnError, match="its 16-bit samples do not fit 8 bits"):
         decode_png(data)
     colours = samples[..., :-1] if colour in (4, 6) else samples
     rounded = decode_png(data, convert=True).value
     np.testing.assert_array_equal(rounded.reshape(colours.shape), np.rint(colours / 257))
-    # 8 bit in the higher byte
+    # 8 bits in the higher byte
     high = draw(colour, 16) & 0xFF00
     if colour in (4, 6):
         high[..., -1] = 65535
@@ -254,21 +254,21 @@ def header(**changed):
         (GOOD.replace(b"\r\n", b"\n", 1), "expected a PNG file, received"),
         (GOOD.replace(b"\r\n", b"\r", 1), "expected a PNG file, received"),
         (GOOD.replace(b"PNG", b"png", 1), "expected a PNG file, received"),
-        # xc1, xc9, xd0, xd3, xd9: colour types and depths that there are not
-        (header(colour=1), "colour type 1"),
-        (header(colour=9), "colour type 9"),
-        (header(depth=0), "0 bit"),
-        (header(depth=3), "3 bit"),
-        (header(depth=99), "99 bit"),
-        (header(colour=2, depth=4), "4 bit, colour type 2"),
-        (header(colour=3, depth=16), "16 bit, colour type 3"),
+        # xc1, xc9, xd0, xd3, xd9: color types and depths that there are not
+        (header(colour=1), "color type 1"),
+        (header(colour=9), "color type 9"),
+        (header(depth=0), "0 bits"),
+        (header(depth=3), "3 bits"),
+        (header(depth=99), "99 bits"),
+        (header(colour=2, depth=4), "4 bits, color type 2"),
+        (header(colour=3, depth=16), "16 bits, color type 3"),
         (header(method=1), "compression 1"),
         (header(filter=1), "filter 1"),
         (header(lace=2), "interlace 2"),
-        # xdt, xhd, xcs: no pixels, wrong check sums
+        # xdt, xhd, xcs: no pixels, wrong checksums
         (GOOD[:33] + chunk(b"IEND", b""), "a truncated PNG: 70 bytes"),
-        (GOOD[:29] + b"\0\0\0\0" + GOOD[33:], "check sum of 'IHDR'"),
-        (GOOD[:-16] + b"\0\0\0\0" + GOOD[-12:], "check sum of 'IDAT'"),
+        (GOOD[:29] + b"\0\0\0\0" + GOOD[33:], "checksum of 'IHDR'"),
+        (GOOD[:-16] + b"\0\0\0\0" + GOOD[-12:], "checksum of 'IDAT'"),
     ],
 )
 def test_corrupt_files(data, message):

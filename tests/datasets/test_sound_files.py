@@ -78,7 +78,7 @@ def test_damaged_wavs_give_one_error_or_a_sound():
     [
         (b"", "an empty file"),
         (b"\x89PNG\r\n\x1a\n....", "expected a WAV file, received 12 bytes beginning"),
-        (wav(width=4, raw=bytes([1, 0, 0, 0])), "its samples do not fit 16 bit; data.convert"),
+        (wav(width=4, raw=bytes([1, 0, 0, 0])), "its samples do not fit 16 bits; data.convert"),
         (wav()[:20] + b"\2\0" + wav()[22:], "A-law or mu-law samples, received Microsoft ADPCM"),
         (wav(raw=bytes([1, 0, 2, 0]), channels=2), r"one channel \(mono\) .* 2 that differ"),
         (wav(raw=b""), "a sound without samples"),

@@ -49,7 +49,7 @@ def integers(samples, width, order="<"):
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("bits", [9, 12, 16, 20, 24, 32, 36, 48, 53, 64])
 def test_whole_numbers_of_any_width(bits, order):
-    """What holds 16 bit in its highest bytes is read; anything else named, or rounded."""
+    """What holds 16 bits in its highest bytes is read; anything else named, or rounded."""
     width = (bits + 7) // 8
     shifted = SAMPLES << 8 * (width - 2)
     for kind, more in ((1, b""), (1, b"\0\0"), (0xFFFE, extensible(1, bits, order=order))):
@@ -60,7 +60,7 @@ def test_whole_numbers_of_any_width(bits, order):
     if width > 2:
         shifted[3] -= 1
         data = make_wav(integers(shifted, width, order), bits=bits, order=order)
-        with pytest.raises(MdnnError, match=r"^a: its samples do not fit 16 bit; data\.convert"):
+        with pytest.raises(MdnnError, match=r"^a: its samples do not fit 16 bits; data\.convert"):
             decode_wav(data, name="a")
         np.testing.assert_array_equal(decode_wav(data, convert=True).value, SAMPLES)
 
@@ -83,7 +83,7 @@ def test_floats(width, order):
     for strange, clipped in ((0.3, 9830), (1.5, 32767), (1.0, 32767), (-2.0, -32768)):
         raw = np.array([0.0, strange], f"{order}f{width}").tobytes()
         data = make_wav(raw, 3, bits=8 * width, order=order)
-        with pytest.raises(MdnnError, match="its samples do not fit 16 bit"):
+        with pytest.raises(MdnnError, match="its samples do not fit 16 bits"):
             decode_wav(data)
         assert decode_wav(data, convert=True).value.tolist() == [0, clipped]
     for strange in (np.nan, np.inf):
@@ -94,7 +94,7 @@ def test_floats(width, order):
 
 
 def test_a_law_and_mu_law():
-    """The values of ITU-T G.711: 14 and 13 bit, all of them 16-bit numbers."""
+    """The values of ITU-T G.711: 14 and 13 bits, all of them 16-bit numbers."""
     every = bytes(range(256))
     mu = decode_wav(make_wav(every, 7, bits=8)).value
     assert mu[[0, 1, 127, 128, 255]].tolist() == [-32124, -31100, 0, 32124, 0]
@@ -156,10 +156,10 @@ def test_rf64():
         (make_wav(bytes(8), 0xFFFE, more=extensible(2, 16)), "received Microsoft ADPCM"),
         (make_wav(bytes(8), 0xFFFE, more=extensible(1, 16, bytes(14))), "of the kind 0100000000"),
         (make_wav(bytes(8), 0xFFFE), "of the kind none"),
-        (make_wav(bytes(8), bits=0), "a damaged WAV: 0 bit samples of 1 channels"),
-        (make_wav(bytes(9), bits=72), "a damaged WAV: 72 bit"),
-        (make_wav(bytes(8), 3, bits=16), "a damaged WAV: 16 bit"),
-        (make_wav(bytes(8), channels=0), "a damaged WAV: 16 bit samples of 0 channels"),
+        (make_wav(bytes(8), bits=0), "a damaged WAV: 0-bit samples of 1 channels"),
+        (make_wav(bytes(9), bits=72), "a damaged WAV: 72-bit"),
+        (make_wav(bytes(8), 3, bits=16), "a damaged WAV: 16-bit"),
+        (make_wav(bytes(8), channels=0), "a damaged WAV: 16-bit samples of 0 channels"),
         (make_wav(bytes(8))[:32] + b"\4\0" + make_wav(bytes(8))[34:], "of 1 channels in 4 bytes"),
         (make_wav(bytes(7)), "promises 3 samples, received 3"),
         (b"RIFF\0\0\0\0WAVE", "its header ends at byte 12"),
@@ -210,7 +210,7 @@ def test_formats_that_lose_nothing(tmp_path, suffix, form, subtype):
 
 def test_24_bit_flac():
     data = encoded("FLAC", "PCM_24", TONE.astype(np.int32) << 16 | 512)
-    with pytest.raises(MdnnError, match="its samples do not fit 16 bit"):
+    with pytest.raises(MdnnError, match="its samples do not fit 16 bits"):
         decode_compressed(data)
     assert np.abs(decode_compressed(data, convert=True).value - TONE).max() <= 1
 

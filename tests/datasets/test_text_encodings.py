@@ -115,7 +115,7 @@ def test_seven_bit_texts_of_japan_are_not_taken_for_ascii(tmp_path):
     with pytest.raises(MdnnError, match=r"byte 0x1b .* seems to be iso2022_jp: data.encoding"):
         read_text(path)
     assert read_text(path, "iso2022_jp") == TEXTS["Japanese"]
-    # Colours and other sequences of terminals are text.
+    # Colors and other sequences of terminals are text.
     colours = "\x1b[31mred\x1b[0m \x1b(B \x1b$ 5\n"
     path.write_bytes(colours.encode())
     assert read_text(path) == colours

@@ -18,7 +18,7 @@ def test_what_is_set_alone_wins():
     assert settings("factual") == SamplingSettings(0.0, 0, 1.0, 16)
     assert settings("creative") == SamplingSettings(1.0, 0, 0.95, 16)
     assert settings("reasoning", trained=3) == SamplingSettings(0.0, 0, 1.0, 64, 6)
-    # A network that is not refed in training has not learnt it.
+    # A network that is not refed in training has not learned it.
     assert settings("reasoning", trained=1).steps is None
     assert settings(steps=2).steps == 2
     assert settings(steps=3, trained=3).steps is None

@@ -38,7 +38,7 @@ def test_arrays_are_those_of_the_file(folders, tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     (tmp_path / "damaged.safetensors").write_bytes(damaged)
-    with pytest.raises(mdnn.MdnnError, match="its check sum is wrong"):
+    with pytest.raises(mdnn.MdnnError, match="its checksum is wrong"):
         MappedArrays(tmp_path / "damaged.safetensors")
     (tmp_path / "short.safetensors").write_bytes(path.read_bytes()[:-1])
     with pytest.raises(mdnn.MdnnError, match="no readable safetensors file"):

@@ -59,7 +59,7 @@ def test_an_end_has_no_bytes():
 
 
 def test_the_papers_own_heads():
-    """One step for a code point and one for a sample; pixels have a step for each colour."""
+    """One step for a code point and one for a sample; pixels have a step for each color."""
     steps = decoding_steps(["text", "image", "audio"], table="full")
     assert [(step.name, step.classes, step.columns) for step in steps] == [
         ("modality", 3, ("modality",)),

@@ -331,7 +331,7 @@ def test_no_prompts_at_all(server):
             {},
             "prompt 2: image: 6 x 7 pixels, this network takes 40 at most",
         ),
-        ("grey", {"audio": PNG}, {}, "prompt 2: audio: expected a WAV file of 16 bit PCM"),
+        ("grey", {"audio": PNG}, {}, "prompt 2: audio: expected a WAV file of 16-bit PCM"),
         (
             "grey",
             {"audio": file(Item("audio", TWO, rate=8000))},

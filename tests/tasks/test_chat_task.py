@@ -170,7 +170,7 @@ def test_what_is_longer_than_the_context(tmp_path):
     assert evaluated.split("\x1e")[:5] == [f"answer {number}" for number in range(5)]
     assert (examples.longer, examples.dropped, examples.cut) == (2, 2 + 4 + 6, 1)
     assert examples.dropped_words("talk") == (
-        "talk: 2 of 2 conversations are longer than the context; their later turns are learnt "
+        "talk: 2 of 2 conversations are longer than the context; their later turns are learned "
         "without 12 earlier messages; of 1 turns the beginning was cut"
     )
 

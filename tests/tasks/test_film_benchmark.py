@@ -73,7 +73,7 @@ def test_a_film_as_a_gif(tmp_path, colours):
 def test_what_a_gif_does_not_hold(tmp_path):
     film = np.random.default_rng(5).integers(0, 256, (2, 20, 20, 3)).astype("uint8")
     for value, kind, message in (
-        (film, "video", "a GIF holds 256 colours, received 800; write a .png"),
+        (film, "video", "a GIF holds 256 colors, received 800; write a .png"),
         (film[:1, ..., 0], "grey_video", "a GIF holds films of two frames or more"),
     ):
         with pytest.raises(MdnnError, match=message):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def folder(tmp_path):
-    """The tiny network's items, one picture of which is half transparent and in colours."""
+    """The tiny network's items, one picture of which is half transparent and in colors."""
     tiny.write_items(tmp_path)
     picture = np.zeros((4, 4, 4), np.uint8)
     picture[..., 0], picture[..., 3] = 200, 128

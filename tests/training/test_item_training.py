@@ -235,7 +235,7 @@ def test_a_text_all_at_once(tmp_path):
         tmp_path, *tiny.QUICK, *settings, "train.sample=5", "train.num_evaluations=2"
     )
     result = mdnn.train(config, tmp_path / "run", show=False)
-    # A sample would be written in turn, which this network has not learnt.
+    # A sample would be written in turn, which this network has not learned.
     assert not (tmp_path / "run" / "samples").exists()
     assert list(result["modes"]) == ["parallel"]
     evaluated = mdnn.evaluate(tmp_path / "run")

@@ -24,13 +24,13 @@ def test_a_picture_from_metrics(tmp_path, checks):
     }
     loss_curve(metrics, tmp_path / "loss.png", "a title")
     picture = matplotlib.image.imread(tmp_path / "loss.png")
-    # 7 x 4 inches at 120 dots, not all of one colour.
+    # 7 x 4 inches at 120 dots, not all of one color.
     assert picture.shape[:2] == (480, 840)
     assert picture.std() > 0.02
 
 
 def test_stages_are_shown(tmp_path):
-    """A line and words where the network grows; nothing of that colour where it does not."""
+    """A line and words where the network grows; nothing of that color where it does not."""
     metrics = {"seconds": [1.0, 2.0, 3.0], "train_loss": [3.0, 2.5, 2.0], "stage": [0, 1, 2]}
     assert _stages(metrics) == [(1, 1.0), (2, 2.0)]
     wanted = [int(GROWTH[k : k + 2], 16) / 255 for k in (1, 3, 5)]

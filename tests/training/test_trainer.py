@@ -156,7 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch, c
     assert first["stopped"] is True
     assert first["steps"] == 10
     assert "stopped at step 10; --resume goes on" in capsys.readouterr().err
-    # What was learnt is kept, and is what the figures are of.
+    # What was learned is kept, and is what the figures are of.
     kept = mdnn.evaluate(tmp_path / "parts", sliding=False)
     assert kept["loss"] == pytest.approx(first["loss"], rel=1e-6)
 

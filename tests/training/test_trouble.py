@@ -286,7 +286,7 @@ def test_a_folder_of_a_newer_version(tmp_path, monkeypatch, capsys):
 
 
 class Wild(Pretence):
-    """Steps of which some cannot be learnt from; the learning rate says which step it is."""
+    """Steps of which some cannot be learned from; the learning rate says which step it is."""
 
     def __init__(self, monkeypatch, bad, fault=(3, 1e30), loss=float("nan")):
         super().__init__(monkeypatch, seconds=25.0)

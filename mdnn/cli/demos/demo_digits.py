@@ -31,7 +31,7 @@ def main(config=CONFIG, folder="runs"):
     print(
         "One network without attention learns words and pictures, from nothing, on this computer:\n"
         "the ten digits, 1,797 of them written by hand, 8x8 pixels. It answers either with the\n"
-        "other. Ctrl-C ends the training early and goes on with what was learnt."
+        "other. Ctrl-C ends the training early and goes on with what was learned."
     )
     if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status

@@ -13,7 +13,7 @@ from mdnn.generation.completions.stop_texts import until_stop
 from mdnn.serving.clients import saved_model_text as ask
 
 CONFIG = "text"
-# The manual is short: in 3 minutes it is read up to twenty times, and with less dropout learnt by
+# The manual is short: in 3 minutes it is read up to twenty times, and with less dropout learned by
 # heart (0.1: 1.224 nats on what was kept back, 0.2: 1.158).
 PROMPT = "If a class "
 CHANGES = (
@@ -40,7 +40,7 @@ def main():
     print(
         "A network without attention learns to write, from nothing, on this computer: characters\n"
         "only, from the reference manual that comes with Python. Ctrl-C ends the training early\n"
-        "and goes on with what was learnt."
+        "and goes on with what was learned."
     )
     changes = [word for change in CHANGES for word in ("--set", change)]
     if (status := command("train", CONFIG, "--out", str(run), *changes)) not in TRAINED:

@@ -22,7 +22,7 @@ def main(config=CONFIG, folder="runs"):
     print(
         "One network without attention learns to solve sudokus of 4x4, from nothing, on this\n"
         "computer. It is run on its own output again and again, and the answer settles. Ctrl-C\n"
-        "ends the training early and goes on with what was learnt."
+        "ends the training early and goes on with what was learned."
     )
     if (status := command("train", str(config), "--out", str(run))) not in TRAINED:
         return status

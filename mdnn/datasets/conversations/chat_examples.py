@@ -49,7 +49,7 @@ class ChatExamples:
         cut = f"; of {self.cut:,} turns the beginning was cut" if self.cut else ""
         return (
             f"{name}: {self.longer:,} of {len(self.conversations):,} conversations are longer than "
-            f"the context; their later turns are learnt without {self.dropped:,} earlier messages"
+            f"the context; their later turns are learned without {self.dropped:,} earlier messages"
             f"{cut}"
         )
 

@@ -130,7 +130,7 @@ class Example:
 
     @functools.cached_property
     def kinds(self):
-        """Tuple of strings, each part's kind; grey pictures and films count as the coloured."""
+        """Tuple of strings, each part's kind; grey pictures and films count as the colored."""
         return tuple(modality(part[0].kind).key for part in self.parts)
 
     @functools.cached_property

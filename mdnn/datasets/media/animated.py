@@ -15,7 +15,7 @@ FRAME_MILLISECONDS = 100
 """How long a frame of a written film is shown."""
 
 MAX_COLOURS = 256
-"""Colours that a GIF holds."""
+"""Colors that a GIF holds."""
 
 # An application's block that repeats a film for ever (Netscape).
 _REPEAT = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
@@ -34,7 +34,7 @@ def decode_picture(data, form, name, convert=False):
 
     Returns:
         An `Item`: of one frame image or grey, of several video or grey_video. It is grey where
-        all colours are; a WebP file always gives RGB.
+        all colors are; a WebP file always gives RGB.
 
     Raises:
         MdnnError: bytes of another format, more than `mdnn.datasets.media.picture_files.MAX_PIXELS`
@@ -82,7 +82,7 @@ def _is_whole_gif(data):
 
 
 def _table_bytes(flags):
-    """Returns the bytes of the colour table that a GIF's flags announce."""
+    """Returns the bytes of the color table that a GIF's flags announce."""
     return 3 << (flags & 7) + 1 if flags & 128 else 0
 
 
@@ -133,7 +133,7 @@ def encode_gif(item, rate=None):
 
     Raises:
         MdnnError: a film of one frame, which a GIF holds as a picture; more than `MAX_COLOURS`
-            colours.
+            colors.
     """
     name, form = item.name or "a film", modality(item.kind)
     if len(form.coordinates) != 3 or len(item.value) < 2:
@@ -153,7 +153,7 @@ def _palette_frames(pixels, name):
     colours, index = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) > MAX_COLOURS:
         raise MdnnError(
-            f"{name}: a GIF holds {MAX_COLOURS} colours, received {len(colours)}; write a .png"
+            f"{name}: a GIF holds {MAX_COLOURS} colors, received {len(colours)}; write a .png"
         )
     frames = []
     for frame in index.reshape(pixels.shape[:3]).astype(np.uint8):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mdnn.errors import MdnnError
 
-# Weights of red, green and blue in the grey of a colour (ITU-R BT.601).
+# Weights of red, green and blue in the grey of a color (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -60,7 +60,7 @@ def without_alpha(pixels, alpha, most, name, convert):
 def to_8_bit(samples, name, convert):
     """Returns 8-bit pixels for 16-bit ones.
 
-    Nothing is lost where both bytes of each sample are equal (8 bit written as 16 bit) or the
+    Nothing is lost where both bytes of each sample are equal (8 bits written as 16 bits) or the
     lower byte is always 0.
 
     Args:
@@ -72,12 +72,12 @@ def to_8_bit(samples, name, convert):
         uint8 of the same shape.
 
     Raises:
-        MdnnError: samples do not fit 8 bit and `convert` is false.
+        MdnnError: samples do not fit 8 bits and `convert` is false.
     """
     high, low = samples >> 8, samples & 255
     if (high == low).all() or not low.any():
         return high.astype(np.uint8)
-    check_convert(convert, name, "its 16 bit samples do not fit 8 bit", "rounds them to 8 bit")
+    check_convert(convert, name, "its 16-bit samples do not fit 8 bits", "rounds them to 8 bits")
     return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -87,14 +87,14 @@ def to_grey(pixels, name, convert):
     Args:
         pixels: uint8 `[..., height, width, 3]`.
         name: str, what errors call the file.
-        convert: bool, whether colours become grey.
+        convert: bool, whether colors become grey.
 
     Raises:
-        MdnnError: a pixel has a colour and `convert` is false.
+        MdnnError: a pixel has a color and `convert` is false.
     """
     if is_grey(pixels):
         return np.ascontiguousarray(pixels[..., 0])
-    check_convert(convert, name, "expected grey, received colours", "makes it grey")
+    check_convert(convert, name, "expected grey, received colors", "makes it grey")
     return np.rint(pixels @ _LUMA).astype(np.uint8)
 
 
@@ -160,6 +160,6 @@ def to_16_bit(samples, full_scale, name, convert, exact=False):
     clipped = np.clip(rounded, -32768, 32767)
     if not exact and (lost or not np.array_equal(clipped, values)):
         check_convert(
-            convert, name, "its samples do not fit 16 bit", "rounds and clips them to 16 bit"
+            convert, name, "its samples do not fit 16 bits", "rounds and clips them to 16 bits"
         )
     return clipped.astype(np.int16)

@@ -48,7 +48,7 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
     """Reads an item from a file, by the end of its name.
 
     What loses nothing is read as RGB, grey or 16-bit samples; what would lose something
-    (transparent pixels, 16 bit that do not fit 8, colours where only grey is taken, channels of a
+    (transparent pixels, 16 bits that do not fit 8, colors where only grey is taken, channels of a
     sound that differ, ...) is refused, or converted where `convert` is true.
 
     Args:
@@ -93,12 +93,12 @@ def read_text_item(path, options):
 
 
 def read_picture_item(path, options):
-    """Reads a picture in the colours that are accepted, or a film if it is animated."""
+    """Reads a picture in the colors that are accepted, or a film if it is animated."""
     return fit_colours(read_picture(path, convert=options.convert), options.kinds, options.convert)
 
 
 def read_film_item(paths, options):
-    """Reads a film in the colours that are accepted, from its pictures or from one file."""
+    """Reads a film in the colors that are accepted, from its pictures or from one file."""
     return fit_colours(read_video(paths, options.convert), options.kinds, options.convert)
 
 
@@ -114,14 +114,14 @@ def fit_colours(item, kinds, convert=False):
     Args:
         item: An `Item`.
         kinds: Kinds of items that are taken; `None`: all.
-        convert: bool, whether colours become grey.
+        convert: bool, whether colors become grey.
 
     Returns:
         The item, or another one of the kind that is taken; an item of which neither kind is
         taken as it is.
 
     Raises:
-        MdnnError: only grey is taken, a pixel has a colour and `convert` is false.
+        MdnnError: only grey is taken, a pixel has a color and `convert` is false.
     """
     form = modality(item.kind)
     if (

@@ -1,7 +1,7 @@
 """Decodes JPEG pictures, and checks files of every picture format.
 
 The header is checked before anything is decoded, and the decoder (Pillow) receives only the
-segments of the picture itself: no metadata, no colour profiles.
+segments of the picture itself: no metadata, no color profiles.
 """
 
 import io
@@ -36,7 +36,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
         An `Item` of kind image or grey.
 
     Raises:
-        MdnnError: bytes that are not a JPEG, another depth than 8 bit, another number of colours
+        MdnnError: bytes that are not a JPEG, another depth than 8 bits, another number of colors
             than 1 or 3 (with `convert` 4), more than `MAX_PIXELS` pixels, a file that is
             truncated or damaged.
     """
@@ -66,7 +66,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
         if code == 0xDA:
             break
         # applications' own segments and comments are left out, but for JFIF's and Adobe's,
-        # which say what the colours are
+        # which say what the colors are
         if not (0xE1 <= code <= 0xEF and code != 0xEE) and code != 0xFE:
             kept.append(segment)
         at += 2 + length
@@ -131,7 +131,7 @@ def signature(data):
 
 def _check_jpeg(depth, height, width, colours, name, convert):
     received = (
-        f"expected a JPEG of 8 bit and 1 or 3 colours, received {depth} bit and {colours} colours"
+        f"expected a JPEG of 8 bits and 1 or 3 colors, received {depth} bits and {colours} colors"
     )
     if depth == 8 and colours == 4:
         check_convert(convert, name, f"{received} (CMYK)", "turns them into RGB")

@@ -1,7 +1,7 @@
 """Decodes and encodes PNG files: pictures and films.
 
-Every colour type and depth is read. Pillow undoes the filters; palettes, transparency and 16 bit
-are taken apart here, because Pillow drops the lower byte of 16-bit colours and fills what a
+Every color type and depth is read. Pillow undoes the filters; palettes, transparency and 16 bits
+are taken apart here, because Pillow drops the lower byte of 16-bit colors and fills what a
 truncated file lacks with zeros.
 """
 
@@ -20,7 +20,7 @@ from mdnn.errors import MdnnError
 from mdnn.tokens.items import pixel_item
 from mdnn.tokens.modalities import modality
 
-# Depths of each colour type.
+# Depths of each color type.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 # Frame header of an animated PNG: number, width, height, x, y, delay (2), dispose, blend.
@@ -33,14 +33,14 @@ _USED = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
 def decode_png(data, name="a PNG", convert=False):
     """Returns the picture, or the film of an animated PNG, in the bytes of a file.
 
-    Grey of any depth gives grey, and so does a palette whose colours in use are grey; the others
-    give RGB. Transparency is dropped where all pixels are opaque, and 16 bit become 8 bit where
+    Grey of any depth gives grey, and so does a palette whose colors in use are grey; the others
+    give RGB. Transparency is dropped where all pixels are opaque, and 16 bits become 8 bits where
     that loses nothing.
 
     Args:
         data: Bytes.
         name: str, what errors and the item are called.
-        convert: bool, whether transparent pixels are laid over white and 16 bit rounded.
+        convert: bool, whether transparent pixels are laid over white and 16 bits rounded.
 
     Returns:
         An `Item` of kind image or grey; video or grey_video if it is animated.
@@ -49,7 +49,7 @@ def decode_png(data, name="a PNG", convert=False):
         MdnnError: bytes that are not a PNG, more than
             `mdnn.datasets.media.picture_files.MAX_PIXELS` pixels, a file that is truncated or
             damaged; without `convert` a picture with transparent pixels or 16-bit samples that do
-            not fit 8 bit.
+            not fit 8 bits.
     """
     header = _png_header(data, name)
     chunks = _png_chunks(data, name)
@@ -127,7 +127,7 @@ def _png_header(data, name):
     )
     if depth not in _DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
         raise MdnnError(
-            f"{name}: a damaged PNG: no such kind of PNG: {depth} bit, colour type {colour}, "
+            f"{name}: a damaged PNG: no such kind of PNG: {depth} bits, color type {colour}, "
             f"compression {compression}, filter {filters}, interlace {interlace}"
         )
     if not width or not height:
@@ -137,7 +137,7 @@ def _png_header(data, name):
 
 
 def _png_chunks(data, name):
-    """Returns a PNG's chunks up to its end, `(tag, body)` each, their check sums checked."""
+    """Returns a PNG's chunks up to its end, `(tag, body)` each, their checksums checked."""
     chunks, at = [], len(PNG)
     while not chunks or chunks[-1][0] != b"IEND":
         size, tag = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -146,7 +146,7 @@ def _png_chunks(data, name):
             raise MdnnError(f"{name}: a truncated PNG: it ends at byte {len(data)}")
         if zlib.crc32(body, zlib.crc32(tag)) != int.from_bytes(check, "big"):
             raise MdnnError(
-                f"{name}: a damaged PNG: the check sum of {tag.decode('latin-1')!r} "
+                f"{name}: a damaged PNG: the checksum of {tag.decode('latin-1')!r} "
                 f"at byte {at} is wrong"
             )
         chunks.append((tag, body))
@@ -160,9 +160,9 @@ def _chunk(tag, body):
 
 
 def _pixels(header, width, height, stream, name):
-    """Returns the samples of a stream of at most 8 bit, uint8 `[height, width, channels]`.
+    """Returns the samples of a stream of at most 8 bits, uint8 `[height, width, channels]`.
 
-    Of a palette they are the numbers of colours; grey of less than 8 bit is scaled to 255.
+    Of a palette they are the numbers of colors; grey of less than 8 bits is scaled to 255.
     """
     check_stream(header, width, height, stream, name)
     chunks = [(b"IHDR", header), (b"IDAT", stream), (b"IEND", b"")]
@@ -176,13 +176,13 @@ def _pixels(header, width, height, stream, name):
 
 
 def _from_palette(numbers, tables, name):
-    """Returns the colours `[height, width, 3]` of a palette's numbers, and their opacity."""
+    """Returns the colors `[height, width, 3]` of a palette's numbers, and their opacity."""
     palette = np.frombuffer(tables.get(b"PLTE", b"")[:768], dtype=np.uint8)
     palette = palette[: len(palette) // 3 * 3].reshape(-1, 3)
     numbers = numbers[..., 0]
     if not len(palette) or numbers.max() >= len(palette):
         raise MdnnError(
-            f"{name}: a damaged PNG: colour {numbers.max()} of a palette of {len(palette)}"
+            f"{name}: a damaged PNG: color {numbers.max()} of a palette of {len(palette)}"
         )
     opacity = np.full(len(palette), 255, dtype=np.uint8)
     some = np.frombuffer(tables.get(b"tRNS", b"")[: len(palette)], dtype=np.uint8)
@@ -193,7 +193,7 @@ def _from_palette(numbers, tables, name):
 def _from_key(samples, key, depth, colour, name):
     """Returns the samples without alpha, and the opacity `[height, width]` or `None`.
 
-    A tRNS chunk names the one grey value or colour that is transparent.
+    A tRNS chunk names the one grey value or color that is transparent.
     """
     if colour in (4, 6):
         return samples[..., :-1], samples[..., -1]
@@ -213,7 +213,7 @@ def _film(chunks, header, name, convert):
     depth, colour = header[8:10]
     _check_frames(chunks, header, name)
     if depth == 16:
-        check_convert(convert, name, "an animated PNG of 16 bit", "rounds it to 8 bit")
+        check_convert(convert, name, "an animated PNG of 16 bits", "rounds it to 8 bits")
     data = b"".join([PNG, *(_chunk(tag, body) for tag, body in chunks if tag in _USED)])
     default = next(tag for tag, _ in chunks if tag in (b"fcTL", b"IDAT")) == b"IDAT"
     pixels = read_frames(data, "PNG", name, convert, skip=int(default))

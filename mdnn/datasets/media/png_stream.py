@@ -7,7 +7,7 @@ import numpy as np
 from mdnn.errors import MdnnError
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Channels of a pixel by colour type."""
+"""Channels of a pixel by color type."""
 
 # Passes of an interlaced PNG: first column and row, steps.
 _INTERLACED = (

@@ -24,14 +24,14 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
     """Returns the sound in the bytes of a WAV file.
 
     PCM of any width, floats (full scale 1.0), A-law and mu-law are read, in RIFF, RIFX and RF64
-    files and as WAVE_FORMAT_EXTENSIBLE, where one channel of 16 bit holds all of it.
+    files and as WAVE_FORMAT_EXTENSIBLE, where one channel of 16 bits holds all of it.
 
     Args:
         data: Bytes.
         rate: int, samples per second that are wanted; `None`: the file's own.
         name: str, what errors and the item are called.
         convert: bool, whether channels that differ are averaged, and samples that do not fit
-            16 bit rounded and clipped.
+            16 bits rounded and clipped.
 
     Returns:
         An `Item` of kind audio.
@@ -39,7 +39,7 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
     Raises:
         MdnnError: bytes that are not a WAV, no sample, fewer samples than the header promises, a
             rate out of range; without `convert` channels that differ and samples that do not fit
-            16 bit.
+            16 bits.
     """
     header = read_wav_header(data, name)
     frame = header.channels * header.width
@@ -63,7 +63,7 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
     """Returns the sound in the bytes of a FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU or CAF file.
 
     The package soundfile decodes it. Formats that lose something themselves (Vorbis, Opus, MP3)
-    are rounded to 16 bit without a word, as every player does.
+    are rounded to 16 bits without a word, as every player does.
 
     Args:
         data: Bytes.
@@ -77,7 +77,7 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
     Raises:
         MdnnError: soundfile is not installed, bytes that it cannot read, no sample, more than
             `MAX_SAMPLES`, a rate out of range; without `convert` channels that differ and samples
-            that do not fit 16 bit.
+            that do not fit 16 bits.
     """
     try:
         import soundfile
@@ -151,7 +151,7 @@ def _wav_samples(raw, header):
     if header.format == FLOAT:
         return np.frombuffer(raw, dtype=f"{order}f{header.width}").astype(np.float64), 1.0
     if header.width == 1:
-        # 8 bit are unsigned
+        # 8 bits are unsigned
         return (np.frombuffer(raw, dtype=np.uint8).astype(np.int16) - 128) * 256, 2**15
     if header.width in (2, 4, 8):
         samples = np.frombuffer(raw, dtype=f"{order}i{header.width}")

@@ -60,7 +60,7 @@ def read_wav_header(data, name):
 
     Raises:
         MdnnError: bytes that are not a WAV, a header that is truncated or damaged, a format other
-            than whole numbers of 8 to 64 bit, floats of 32 or 64 bit, A-law and mu-law.
+            than whole numbers of 8 to 64 bits, floats of 32 or 64 bits, A-law and mu-law.
     """
     if data[:4] not in (b"RIFF", b"RIFX", b"RF64") or data[8:12] not in (b"WAVE", b""):
         if not data:
@@ -118,7 +118,7 @@ def _layout(body, order, name):
         )
     if width not in widths[kind] or not channels or block != channels * width:
         raise MdnnError(
-            f"{name}: a damaged WAV: {bits} bit samples of {channels} channels in {block} bytes"
+            f"{name}: a damaged WAV: {bits}-bit samples of {channels} channels in {block} bytes"
         )
     return kind, channels, rate, width
 

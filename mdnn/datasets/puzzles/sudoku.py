@@ -86,9 +86,9 @@ class Sudoku(Puzzle):
     def hashes(self, puzzles):
         """Returns a hash of each puzzle, uint64 `[n]`, invariant under all symmetries.
 
-        Computed by colour refinement: in each round a cell's colour is updated from the colours in
+        Computed by color refinement: in each round a cell's color is updated from the colors in
         its row, column, box and of its digit, independent of digit labels and row order; the hash
-        is the sum of the colours. Different puzzles with equal hashes are in the same split.
+        is the sum of the colors. Different puzzles with equal hashes are in the same split.
         """
         size, (height, width) = self.size, self.box
         digits = np.asarray(puzzles).reshape(-1, size, size)

@@ -71,7 +71,7 @@ def open_text(
         encoding: str, the encoding of text files.
         mix: sequence of pairs `(source, share)`: further texts to train on, cut as the first one,
             and the share of the training windows to draw from each.
-        subwords: int, most subwords of the new tokenizer's vocabulary, learnt from the training
+        subwords: int, most subwords of the new tokenizer's vocabulary, learned from the training
             part; 0 for a tokenizer of characters.
         memory_map: bool, whether to read a file piece by piece into a memory map, for files
             larger than memory; without words, subwords and further texts.

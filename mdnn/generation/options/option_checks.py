@@ -74,7 +74,7 @@ def _between(least, most, value):
 
 
 def check_revise(options, decoding, objectives):
-    """Refuses the option `revise` where it has no effect or the network has not learnt to.
+    """Refuses the option `revise` where it has no effect or the network has not learned to.
 
     Args:
         options: `mdnn.generation.options.GenerationOptions`.

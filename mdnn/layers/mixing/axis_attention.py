@@ -16,7 +16,7 @@ def rotate(x, base=10_000.0, position=None):
     """Applies rotary position embeddings: rotates channel pairs by position-dependent angles.
 
     Equation 34 of RoFormer (arXiv 2104.09864): channels `c` and `c + h/2` at position `m` are
-    rotated by `m · base**(-2c/h)`. The paper pairs neighbouring channels; pairing halves differs
+    rotated by `m · base**(-2c/h)`. The paper pairs neighboring channels; pairing halves differs
     only by a permutation of channels, which the preceding projections can learn.
 
     Args:

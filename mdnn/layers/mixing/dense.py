@@ -26,7 +26,7 @@ from mdnn.option_field import option
 @register_mixer
 @dataclasses.dataclass(frozen=True)
 class DenseMixer(Mixer):
-    """Configures `MultidimDense`, optionally with a kernel per group of neighbouring channels."""
+    """Configures `MultidimDense`, optionally with a kernel per group of neighboring channels."""
 
     kind: str = "dense"
     sharing: str = option("groups", choices=("groups", "shared", "separate", "tied"))

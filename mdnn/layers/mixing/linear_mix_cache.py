@@ -14,7 +14,7 @@ OF_ROWS = ("row", "diagonal")
 class LinearMixCache(DecodingCache):
     """Caches a weighted sum over earlier positions, for every mixer but attention.
 
-    The channels form G groups of neighbours, each with its own kernels. Subclasses return the
+    The channels form G groups of neighbors, each with its own kernels. Subclasses return the
     kernels in `matrices`:
 
     - `row` `[1 or R, G, n, n]` (out, in): weights within the current row; with `shift` by

@@ -37,7 +37,7 @@ class AxisLocal(AxisTaps):
         sharing: As in `MultidimDense`: `"shared"` (one kernel at every position of the other
             axes), `"separate"` (a kernel per position of the other axes), or a tuple of axes over
             which kernels differ.
-        groups: Positive integer, the number of groups of neighbouring channels (the last axis) with
+        groups: Positive integer, the number of groups of neighboring channels (the last axis) with
             their own kernels; it divides the number of channels.
         use_bias: bool, whether to add a bias: one number per position of the axis and position
             on the axes over which kernels differ, channel groups included.

@@ -40,7 +40,7 @@ class SpaceCut(RuledLayer):
 
 @keras.saving.register_keras_serializable(package="mdnn")
 class LearnedCut(RuledLayer):
-    """Proposes a cut where neighbouring characters differ: H-Net's rule (arXiv 2507.07955).
+    """Proposes a cut where neighboring characters differ: H-Net's rule (arXiv 2507.07955).
 
     `p_t = (1 - cos(Q x_t, K x_(t-1))) / 2`, with Q and K the identity at first.
     """

@@ -26,7 +26,7 @@ class DistillationLoss(LossModel):
     def __init__(self, model, loss, teacher, weight=0.7, **kwargs):
         super().__init__(model, loss, **kwargs)
         check_teacher(model, teacher)
-        # The teacher's weights are not learnt: Keras must not track them.
+        # The teacher's weights are not learned: Keras must not track them.
         object.__setattr__(self, "teacher", teacher)
         self.weight, self.rows = weight, None
 

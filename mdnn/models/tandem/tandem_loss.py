@@ -17,7 +17,7 @@ class TandemLoss(LossModel):
     Args:
         model: `mdnn.models.tandem.tandem_network.TandemNetwork`.
         loss: its `mdnn.TokenCrossEntropy`.
-        divided: bool, whether each example is learnt by one member alone (example i by member i
+        divided: bool, whether each example is learned by one member alone (example i by member i
             modulo their number); all learn from each other on it.
         stale: `mdnn.models.tandem.stale_members.StaleMembers` from which the members learn; `None`:
             they learn from each other as they are.

@@ -137,7 +137,7 @@ class TextCodec(GraphCodec):
 
 
 class PictureCodec(GraphCodec):
-    """PNG of 8 bit, RGB or grey."""
+    """8-bit PNG, RGB or grey."""
 
     size_inputs = ("height", "width")
     warmup_sizes = (1, 1)

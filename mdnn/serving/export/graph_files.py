@@ -62,9 +62,9 @@ def png_rows(data, number, most, kinds, known):
         (tf.strings.substr(data, 8, 8) == b"\0\0\0\x0dIHDR", "a PNG without a header (IHDR)"),
         (
             (depth == 8) & (is_grey | (colour == 2)),
-            "expected a PNG of 8 bit RGB or grey, received ",
+            "expected a PNG of 8-bit RGB or grey, received ",
             depth,
-            " bit ",
+            "-bit ",
             received,
         ),
         (
@@ -153,7 +153,7 @@ def wav_samples(data, number, most, rate):
     riff = tf.strings.substr(data, 0, 4) == b"RIFF"
     # Substrings must begin inside: of a shorter file the eighth byte is its end.
     wave = tf.strings.substr(data, tf.minimum(8, tf.strings.length(data)), 4) == b"WAVE"
-    data = _checked(riff & wave, data, name, "expected a WAV file of 16 bit PCM")
+    data = _checked(riff & wave, data, name, "expected a WAV file of 16-bit PCM")
     end = tf.minimum(_size(data), 8 + _number(_bytes(data, 4, 4), little=True))
 
     def step(at, found, form, start, promised):
@@ -186,11 +186,11 @@ def wav_samples(data, number, most, rate):
     for good, *message in (
         (
             (code == _PCM) & (bits == 16),
-            "expected a WAV file of 16 bit PCM, received format ",
+            "expected a WAV file of 16-bit PCM, received format ",
             code,
             " of ",
             bits,
-            " bit",
+            " bits",
         ),
         (channels == 1, "expected one channel (mono), received ", channels, ": mix them first"),
         (

@@ -31,5 +31,5 @@ def keep_variables(folder, name="held"):
             if node.WhichOneof("kind") in ("function", "bare_concrete_function"):
                 node.children.add(node_id=number, local_name=name)
     file.write_bytes(message.SerializeToString(deterministic=True))
-    # It holds a check sum of the unchanged file; SavedModels of older versions have no such file.
+    # It holds a checksum of the unchanged file; SavedModels of older versions have no such file.
     (Path(folder) / "fingerprint.pb").unlink(missing_ok=True)

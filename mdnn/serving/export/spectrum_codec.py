@@ -60,7 +60,7 @@ class SpectrumCodec(GraphCodec):
         return (self.spectrum.moments or 1) * self.spectrum.bands
 
     def _rotated(self, blocks, sign):
-        """Rotates the halves of neighbouring blocks; see `mdnn.tokens.lapped_transform`."""
+        """Rotates the halves of neighboring blocks; see `mdnn.tokens.lapped_transform`."""
         half = self.spectrum.bands // 2
         cosine, sine = window(self.spectrum.bands)
         left, right = blocks[:, :half], blocks[:, half:]

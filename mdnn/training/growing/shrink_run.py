@@ -26,7 +26,7 @@ def shrink(run, out, density=None, overrides=()):
     """Makes a run folder of a smaller network, whose weights are slices of a trained one's.
 
     At a trained density the smaller network gives the scores that the large one gives at that
-    density. Other changes give up what the network learnt there: train on, or grow again
+    density. Other changes give up what the network learned there: train on, or grow again
     (`mdnn.grow`). The state of the training shrinks, too: moments and averages of the weights that
     stay, steps and schedule. `mdnn.train` with `resume` goes on, with `init_from` and
     `init_optimizer` a new run does.

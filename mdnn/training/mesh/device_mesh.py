@@ -21,7 +21,7 @@ class DeviceMesh:
     Weights are on every device; with shares of members in tandem each device has those of its
     members, with the optimizer's state of them. Batches are divided by example and, with shares of
     an axis, by position: the slowest axis of a grid is the outermost of its positions, so that a
-    share of it is a run of neighbours.
+    share of it is a run of neighbors.
 
     Args:
         table: `mdnn.config.mesh_table.Mesh`.
@@ -49,7 +49,7 @@ class DeviceMesh:
         axis = MEMBERS if table.members > 1 else table.axis or "positions"
         shape = (table.batch, table.axis_shares * table.members)
         self._axis = axis
-        # The positions of a context lie on neighbouring devices.
+        # The positions of a context lie on neighboring devices.
         self.mesh = jax.sharding.Mesh(np.array(devices).reshape(shape), (BATCH, axis))
         self.whole = self._sharding()
         self.examples = self._sharding(BATCH)
