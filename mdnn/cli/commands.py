@@ -51,7 +51,13 @@ def _train(options):
 
 
 def finish_training(config, result, as_json):
-    """Prints the result of a training; returns the exit status."""
+    """Prints the result of a training; returns the exit status.
+
+    Args:
+        config: `mdnn.Config`.
+        result: dict as returned by `mdnn.train`.
+        as_json: bool, whether to print JSON.
+    """
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 1)
     _print_training(config, result, as_json)
     if result["stopped"]:

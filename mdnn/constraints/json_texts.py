@@ -74,7 +74,13 @@ def json_literal(value, where):
 
 
 def listed(start, item, end, least=0, most=None):
-    """Returns items between two characters, separated by commas."""
+    """Returns items between two characters, separated by commas.
+
+    Args:
+        start, end: str, the characters.
+        item: expression of an item.
+        least, most: int, numbers of items; `None` for no largest number.
+    """
     if is_nothing(item) or most == 0:
         return NOTHING if least else sequence(start, end)
     more = Repeat(sequence(COMMA, item), max(0, least - 1), None if most is None else most - 1)

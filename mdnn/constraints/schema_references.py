@@ -76,6 +76,12 @@ def merged_schemas(root, schema, others, where):
 def checked_count(schema, key, where, default):
     """Returns the number under a key of a schema, 0 to 10,000, or the default.
 
+    Args:
+        schema: dict, the schema.
+        key: str.
+        where: str, the schema's place, for errors.
+        default: the result without the key.
+
     Raises:
         MdnnError: another value.
     """
@@ -88,7 +94,16 @@ def checked_count(schema, key, where, default):
 
 
 def checked_list(value, where, empty=False):
-    """Returns a list of a schema; refuses other values, and an empty list without `empty`."""
+    """Returns a list of a schema; refuses other values, and an empty list without `empty`.
+
+    Args:
+        value: the value in the schema.
+        where: str, its place, for errors.
+        empty: bool, whether an empty list is accepted.
+
+    Raises:
+        MdnnError: another value.
+    """
     if not isinstance(value, list) or not (value or empty):
         raise MdnnError(f"{where}: expected a list, received {shown(value)}")
     return value

@@ -88,7 +88,13 @@ def _file(path):
 
 
 def write_source(folder, source, found):
-    """Writes a source's name and `Fingerprint`, if it has one, into a run folder."""
+    """Writes a source's name and `Fingerprint`, if it has one, into a run folder.
+
+    Args:
+        folder: the run folder.
+        source: the source's name or path.
+        found: `Fingerprint`; with `None` nothing is written.
+    """
     if found is None:
         return
     table = {"source": str(source)} | dataclasses.asdict(found)

@@ -42,6 +42,11 @@ def raw_stream(seed, step, stream):
 
     Its results, call after call, depend on nothing but the arguments; its first words are those
     of `raw_bits`.
+
+    Args:
+        seed: int.
+        step: int from 0.
+        stream: int, what the numbers are for: one of this module's constants.
     """
     # The step is the counter's second word: the first counts the draws within the step.
     counter = np.array([0, step, 0, 0], dtype=np.uint64)

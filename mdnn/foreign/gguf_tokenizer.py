@@ -93,7 +93,13 @@ def gguf_tokenizer(metadata, where):
 
 
 def added_token(number, token, special):
-    """Returns the entry of a token that is found in texts as a whole."""
+    """Returns the entry of a token that is found in texts as a whole.
+
+    Args:
+        number: int, its id.
+        token: str.
+        special: bool, whether it is a control token.
+    """
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"id": number, "content": token, **flags, "special": special}
 

@@ -106,6 +106,12 @@ _READERS = {"Q8_0": _q8_0, "Q4_0": _q4_0, "Q4_1": _q4_1, "Q4_K": _q4_k, "Q6_K": 
 def check_matrix(name, tensor, shape, where):
     """Refuses a tensor that is missing or has another shape.
 
+    Args:
+        name: str, the tensor's name.
+        tensor: the tensor, or `None`.
+        shape: tuple of ints, the expected shape.
+        where: the file, for errors.
+
     Raises:
         MdnnError: names the tensor.
     """

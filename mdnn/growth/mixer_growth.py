@@ -15,7 +15,15 @@ from mdnn.layers.multidim_dense import MultidimDense
 
 
 def grow_mean(old, new, around):
-    """Returns no origins: a mean has no weights. Refuses a longer axis, which changes the mean."""
+    """Returns no origins: a mean has no weights. Refuses a longer axis, which changes the mean.
+
+    Args:
+        old, new: the mixer's built layers.
+        around: `mdnn.growth.axis_kernels.Surroundings`.
+
+    Raises:
+        MdnnError: an axis of the mean has grown.
+    """
     axes = [around.grid.name(axis, False) for axis in new.axes]
     changed = [name for name in axes if name in around.grid.changed]
     if changed and around.exact:
@@ -52,6 +60,13 @@ def grow_mixer(old, new, around):
     """Returns the origins of the weights of a mixer's layer.
 
     A layer of an unregistered class stays as it is, if nothing around it changes.
+
+    Args:
+        old, new: the mixer's built layers.
+        around: `mdnn.growth.axis_kernels.Surroundings`.
+
+    Returns:
+        Dict from the ids of the new variables to `Origin`s.
 
     Raises:
         MdnnError: another kind of mixer than before, or the layer cannot grow this way.

@@ -53,8 +53,11 @@ class Origin:
         """Returns the new values.
 
         Args:
-            old: array, the values of `source`; `None` without one.
-            initial: array, the larger network's initial values.
+            old: array of the shape of `source`, its values; `None` without one.
+            initial: array of the new shape, the larger network's initial values.
+
+        Returns:
+            Array of the new shape and the dtype of `initial`.
         """
         fill = initial if self.fill is None else self.fill
         fill = np.broadcast_to(np.asarray(fill, initial.dtype), initial.shape)
@@ -68,6 +71,11 @@ class Origin:
 
         The gradient of a value that was multiplied by f is divided by f. Where an old value became
         `parts` new ones, each has its share of the gradient. New values begin with 0.
+
+        Args:
+            old: array of the shape of `source`, its m; `None` if there is none.
+            shape: tuple of ints, the new shape.
+            dtype: str, that of the result.
         """
         if self.source is None or self.fresh_state or old is None:
             return np.zeros(shape, dtype)
@@ -80,6 +88,12 @@ class Origin:
         For a value multiplied by f, it is divided by f squared. Of a gradient that is divided among
         `parts` weights, whose noise is independent, each has 1 / parts of the variance. New values
         begin with a share of the mean over the old kernel, see `new_share`.
+
+        Args:
+            old: array of the shape of `source`, its v; `None` if there is none.
+            shape: tuple of ints, the new shape.
+            share: float, see `new_share`.
+            dtype: str, that of the result.
         """
         if self.source is None or old is None:
             return np.zeros(shape, dtype)

@@ -38,7 +38,14 @@ class Stream:
         return len(self.channels) > self.width
 
     def around(self, where, channels, width, silent):
-        """Returns the `Surroundings` of a mixer on given channels of this stream's grid."""
+        """Returns the `Surroundings` of a mixer on given channels of this stream's grid.
+
+        Args:
+            where: str, the layer, for errors.
+            channels: the channel map of the mixer's input.
+            width: int, old number of its channels.
+            silent: bool, whether new channels hold zeros.
+        """
         return Surroundings(where, self.grid, channels, width, silent, self.modes, self.exact)
 
 
@@ -59,6 +66,12 @@ def stream_rules(pairs, widths):
 
 
 def mix_rules(old, new, widths):
+    """Returns the rules for the channels of a stream that a mixing block works on directly.
+
+    Args:
+        old, new: `MixingBlock`s.
+        widths: pair of ints, channels of the stream before and after.
+    """
     rules = []
     for mixers in zip(old.mixers, new.mixers, strict=False):
         groups = [_kernels(mixer, width) for mixer, width in zip(mixers, widths, strict=True)]
@@ -82,6 +95,17 @@ def grow_norm(old, new, stream, where):
 
     The mean square is taken over more channels, of which the new ones are zero: the gains grow by
     sqrt(D / D'), and epsilon is smaller by D / D' (`backbone.norm_epsilon`).
+
+    Args:
+        old, new: built norm layers, or `None` without a norm.
+        stream: `Stream`.
+        where: str, the norm's config key, for errors.
+
+    Returns:
+        Dict from the ids of the new variables to `Origin`s.
+
+    Raises:
+        MdnnError: a layer norm of a wider stream, or another epsilon than the width asks for.
     """
     if new is None:
         return {}
@@ -124,7 +148,16 @@ def grow_dense(old, new, rows, columns, silent_rows=False, silent_columns=False)
 
 
 def check_kept(old, new, name, where):
-    """Refuses a change of a key that growing must keep."""
+    """Refuses a change of a key that growing must keep.
+
+    Args:
+        old, new: objects with the key as an attribute, before and after growing.
+        name: str, the key.
+        where: str, the config key or layer, for errors.
+
+    Raises:
+        MdnnError: the values differ.
+    """
     if getattr(old, name) != getattr(new, name):
         raise MdnnError(
             f"{where}.{name}: expected {getattr(old, name)!r} as before growing, received "

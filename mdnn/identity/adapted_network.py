@@ -82,6 +82,11 @@ def specification(network, kind, rank=0, slots=0):
 def adapted_config(config, kind, slots=0):
     """Returns the config of a network with an identity: with biases where it has offsets.
 
+    Args:
+        config: `mdnn.Config` of the network.
+        kind: `"offset"` or `"lora"`, see `mdnn.identity.identity_file`.
+        slots: int, learned slots of the identity.
+
     Raises:
         MdnnError: slots that such a network cannot have.
     """

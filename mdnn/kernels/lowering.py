@@ -67,12 +67,25 @@ class Lowering:
         return len(self.caches) - 1
 
     def add(self, kind, dst, src=0, n=None, **fields):
-        """Adds an operation; see source/plan.h for its fields."""
+        """Adds an operation; see source/plan.h for its fields.
+
+        Args:
+            kind: int, an `OP_` constant of `mdnn.kernels.structures`.
+            dst, src: int, registers of the result and the input.
+            n: int, number of values; `None` for the size of `dst`.
+            **fields: other fields of `COperation`.
+        """
         n = self.sizes[dst] if n is None else n
         self.operations.append(c.COperation(kind=kind, dst=dst, src=src, n=n, **fields))
 
     def dense(self, layer, dst, src, dst_offset=0, src_offset=0):
-        """Adds the product of a Keras dense layer."""
+        """Adds the product of a Keras dense layer.
+
+        Args:
+            layer: built dense layer.
+            dst, src: int, registers of the result and the input.
+            dst_offset, src_offset: int, first value in each register.
+        """
         units = layer.units
         bias = layer.bias
         self.add(
@@ -109,7 +122,15 @@ class Lowering:
         return self._shared[key]
 
     def norm(self, layer, dst, src):
-        """Adds a norm; `None` copies."""
+        """Adds a norm; `None` copies.
+
+        Args:
+            layer: `RMSNorm`, `RuledLayerNormalization` or `None`.
+            dst, src: int, registers of the result and the input.
+
+        Raises:
+            NotLoweredError: another layer.
+        """
         if layer is None:
             self.add(c.OP_COPY, dst, src)
         elif isinstance(layer, RMSNorm):
@@ -126,14 +147,36 @@ class Lowering:
             raise NotLoweredError(f"{layer.name}: norm {type(layer).__name__}")
 
     def activate(self, function, where, dst, src, n, **fields):
-        """Adds an activation of `n` values; `None` for none."""
+        """Adds an activation of `n` values; `None` for none.
+
+        Args:
+            function: activation, or `None`.
+            where: str, the layer, for errors.
+            dst, src: int, registers of the result and the input.
+            n: int, number of values.
+            **fields: other fields of `COperation`.
+
+        Raises:
+            NotLoweredError: an activation that the library lacks.
+        """
         if function is not None:
             number, count = activation_number(function, where, n)
             fields = {"activation": number, "count": count, **fields}
             self.add(c.OP_ACTIVATE, dst, src, n=n, **fields)
 
     def gate(self, function, where, dst, u, v, n, **fields):
-        """Adds `dst = function(u) * v` of `n` values."""
+        """Adds `dst = function(u) * v` of `n` values.
+
+        Args:
+            function: activation.
+            where: str, the layer, for errors.
+            dst, u, v: int, registers.
+            n: int, number of values.
+            **fields: other fields of `COperation`.
+
+        Raises:
+            NotLoweredError: an activation that the library lacks.
+        """
         number, count = activation_number(function, where, n)
         fields = {"activation": number, "count": count, **fields}
         self.add(c.OP_GATE, dst, u, n=n, other=v, **fields)
@@ -168,7 +211,19 @@ def numbers(variable):
 
 
 def activation_number(function, where, n):
-    """Returns an activation's number and the count of values, out of `n`, that it changes."""
+    """Returns an activation's number and the count of values, out of `n`, that it changes.
+
+    Args:
+        function: activation.
+        where: str, the layer, for errors.
+        n: int, number of values.
+
+    Returns:
+        Tuple of two ints.
+
+    Raises:
+        NotLoweredError: an activation that the library lacks.
+    """
     count = n
     if isinstance(function, Partial):
         count, function = function.activated(n), function.activation

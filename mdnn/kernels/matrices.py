@@ -119,7 +119,7 @@ class Arrays:
         """Packs a weight `[inputs, outputs]` for products.
 
         Args:
-            weight: float32 or float16 array, or `Codes`.
+            weight: float32 or float16 array `[inputs, outputs]`, or `Codes` of this shape.
 
         Returns:
             `CMatrix`.
@@ -140,7 +140,7 @@ class Arrays:
         """Packs a table `[rows, width]` whose rows are looked up.
 
         Args:
-            weight: float array or `Codes`.
+            weight: float array `[rows, width]`, or `Codes` of this shape.
 
         Returns:
             `CMatrix` of `width` inputs and `rows` outputs.

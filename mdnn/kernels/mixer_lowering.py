@@ -169,7 +169,13 @@ def _attention(lowering, cache, dst, src, offset):
 
 
 def rotation_tables(layer, size, each):
-    """Returns cosines and sines `[size, each / 2]`, as `rotate` computes them."""
+    """Returns cosines and sines `[size, each / 2]`, as `rotate` computes them.
+
+    Args:
+        layer: layer of attention, whose `rotary_base` counts if it has one.
+        size: int, number of positions.
+        each: int, channels of a head.
+    """
     half = each // 2
     x = np.zeros((size, each), "float32")
     x[:, :half] = 1

@@ -58,12 +58,22 @@ class CachedMixing:
         return [cache.empty_row(batch, self.dtype) for cache in self.uses]
 
     def start_row(self, weights, past_rows, row):
-        """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts."""
+        """Returns `row_context` of a row number: int32 `[batch]`, or `[1]` for all contexts.
+
+        Args:
+            weights, past_rows: results of `prepare_weights` and `empty_rows` or `finish_row`.
+            row: int32 `[batch]` or `[1]`.
+        """
         each = zip(self.uses, weights, past_rows, strict=True)
         return [cache.start_row(own, before, row) for cache, own, before in each]
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with the current row of each context added, once it is complete."""
+        """Returns `past_rows` with the current row of each context added, once it is complete.
+
+        Args:
+            weights, past_rows, row: see `start_row`.
+            current_row: the state of the row after its last column.
+        """
         each = zip(self.uses, weights, past_rows, current_row, strict=True)
         return [cache.finish_row(own, before, row, x) for cache, own, before, x in each]
 

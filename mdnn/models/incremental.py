@@ -89,6 +89,10 @@ class IncrementalDecoder:
 
         The last entries are the row's random initial states, `[columns, batch, width]`, and its
         limits on the number of steps, `[columns, batch]`, if there are any.
+
+        Args:
+            weights, past_rows: results of `prepare_weights` and `empty_rows` or `finish_row`.
+            row: int32 `[batch]` or `[1]`.
         """
         own, states = self._split(weights)
         rows = [ops.take(state["state"], row, axis=0) for state in states]
@@ -98,7 +102,12 @@ class IncrementalDecoder:
         return [*self.caches.start_row(own, past_rows, row), *rows]
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with the current row of each context added, once it is complete."""
+        """Returns `past_rows` with the current row of each context added, once it is complete.
+
+        Args:
+            weights, past_rows, row: see `start_row`.
+            current_row: the state of the row after its last column.
+        """
         return self.caches.finish_row(self._split(weights)[0], past_rows, row, current_row)
 
     def _split(self, values):

@@ -62,6 +62,12 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
 def check_scores(scores, classes, modalities, options):
     """Refuses scores of heads with other decoding steps, whose classes would be mixed up.
 
+    Args:
+        scores: tensor `[..., classes]`.
+        classes: int, the expected number of scores per position.
+        modalities: names of the heads' modalities, for errors.
+        options: dict of the heads' other options, for errors.
+
     Raises:
         ValueError: another number of scores per position than `classes`.
     """

@@ -77,7 +77,7 @@ def calls_for(x):
     """Returns the functions that call the native library for a tensor.
 
     Args:
-        x: tensor of the current backend.
+        x: tensor `[batch, d1, ..., dn]` of the current backend, to multiply along its axes.
 
     Returns:
         Object with the method `products(x, kernels, passes, batch)`, see

@@ -55,12 +55,13 @@ class AxisOperations:
 
         Args:
             x: float32 tensor `[batch, d1, ..., dn]`; all sizes but the batch's are known.
-            kernels: list of float32 tensors, one per pass (`axis_plan.kernel_shape`).
+            kernels: list of float32 tensors, one per pass, of the shape that
+                `mdnn.native.axis_plan.kernel_shape` gives.
             passes: tuple of `mdnn.native.axis_plan.KernelPass`es.
             batch: int, number of examples that sweeps are chosen for; `None` if it is unknown.
 
         Returns:
-            Tensor of x's shape.
+            float32 tensor `[batch, d1, ..., dn]`.
         """
         # 0 is TensorFlow's word for all cores.
         set_threads(self.library, tf.config.threading.get_intra_op_parallelism_threads())

@@ -8,7 +8,13 @@ from mdnn.errors import MdnnError
 
 
 def known_word(name, word, words):
-    """Returns `word`, or raises `MdnnError` if it is not one of `words`."""
+    """Returns `word`, or raises `MdnnError` if it is not one of `words`.
+
+    Args:
+        name: str, the argument, for errors.
+        word: its value.
+        words: sequence of str, the allowed values.
+    """
     if not isinstance(word, str) or word not in words:
         raise MdnnError(f"Expected `{name}` to be one of {', '.join(words)}. Received: {word!r}")
     return word
@@ -40,7 +46,13 @@ def check_grid(shape):
 
 
 def check_axis(axis, n, name):
-    """Returns an axis (0 … n-1 or -n … -1) as a negative number, or raises `MdnnError`."""
+    """Returns an axis (0 … n-1 or -n … -1) as a negative number, or raises `MdnnError`.
+
+    Args:
+        axis: int.
+        n: int, number of axes.
+        name: str, the argument, for errors.
+    """
     try:
         number = index(axis)
     except TypeError:

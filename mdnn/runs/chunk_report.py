@@ -105,6 +105,11 @@ def wanted_cuts(run, block, text):
     """Returns the strength of a cut before each character, float32 `[n]` from 0 to 1.
 
     Each character is read with at least half a context before it.
+
+    Args:
+        run: `mdnn.runs.run_folder.Run`.
+        block: the network's `ChunkBlock`.
+        text: str of n characters.
     """
     network, tokenizer = run.model, TextTokenizer()
     positions = network.positions

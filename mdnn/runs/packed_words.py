@@ -72,9 +72,9 @@ def row_product(stored, tensors, x):
     """Returns the product of one row `[inputs]` with the matrix, float32 `[outputs]`.
 
     Args:
-        stored: `Stored`.
-        tensors: see `packed_words`.
-        x: tensor.
+        stored: `Stored` of the matrix `[inputs, outputs]`.
+        tensors: its arrays as tensors, see `packed_words`.
+        x: float tensor with `inputs` values, of any shape.
     """
     words, groups = tensors[0].shape[:2]
     x = ops.transpose(ops.cast(ops.reshape(x, (groups, -1)), "float32"))
@@ -86,7 +86,15 @@ def row_product(stored, tensors, x):
 
 
 def rows_product(stored, tensors, x):
-    """Returns the product of `x` `[..., inputs]` with the matrix, which is expanded for it."""
+    """Returns the product of `x` `[..., inputs]` with the matrix, which is expanded for it.
+
+    Args:
+        stored, tensors: see `row_product`.
+        x: float tensor `[..., inputs]`.
+
+    Returns:
+        Tensor `[..., outputs]` of x's dtype.
+    """
     values = _values(stored, [_in_loops(tensors[0], x), *tensors[1:]])
     group, groups = values.shape[:2]
     shape = ops.shape(x)[:-1]
@@ -97,7 +105,12 @@ def rows_product(stored, tensors, x):
 
 
 def expanded_columns(stored, tensors, index):
-    """Returns columns of the matrix, float32 `[..., inputs]`, for integers `[...]`."""
+    """Returns columns of the matrix, float32 `[..., inputs]`, for integers `[...]`.
+
+    Args:
+        stored, tensors: see `row_product`.
+        index: int tensor `[...]`, the numbers of the columns.
+    """
     flat = ops.reshape(index, (-1,))
     values = _values(stored, [ops.take(part, flat, axis=-1) for part in tensors])
     values = ops.transpose(values, (2, 1, 0))

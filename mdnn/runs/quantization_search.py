@@ -27,7 +27,17 @@ _ROWS = 1 << 15
 
 
 def storage_format(name, array, dtype):
-    """Returns the storage format of an array; `None` to leave it unchanged."""
+    """Returns the storage format of an array; `None` to leave it unchanged.
+
+    Args:
+        name: str, the path of the weight.
+        array: the weight.
+        dtype: `"int8"`, `"int4"` or `"float16"`, the wanted format.
+
+    Returns:
+        `dtype`, or `"float16"` for fewer than `SMALLEST` weights; `None` for biases, vectors, other
+        dtypes than float32 and values out of the range of float16 scales.
+    """
     last = name.rpartition("/")[2]
     if array.dtype != np.float32 or array.ndim < 2 or last == "bias" or last.endswith("_bias"):
         return None
@@ -50,7 +60,17 @@ def turns(name, array):
 
 
 def best_codes(array, dtype, tried=(False, True)):
-    """Returns codes, scales and `turned` with the smaller squared error among `tried`."""
+    """Returns codes, scales and `turned` with the smaller squared error among `tried`.
+
+    Args:
+        array: float32 array of two or more axes.
+        dtype: `"int8"` or `"int4"`.
+        tried: values of `turned` to try: whether the last two axes are exchanged before grouping.
+
+    Returns:
+        `(codes, scales, turned)`: int8 `[groups, group]` or, of 4 bits, uint8 `[groups, group /
+        2]`; float16 `[groups]`; bool.
+    """
     candidates = []
     for turned in tried:
         rows = _grouped(array.swapaxes(-1, -2) if turned else array, GROUP[dtype])

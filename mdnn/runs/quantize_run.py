@@ -47,7 +47,14 @@ def quantize(run, to="int8", out=None):
 
 
 def check_quantize(run, to, out=None):
-    """Checks the arguments of `quantize`; returns the `Run` and the path of the new folder."""
+    """Checks the arguments of `quantize`; returns the `Run` and the path of the new folder.
+
+    Args:
+        run, to, out: see `quantize`.
+
+    Raises:
+        MdnnError: see `quantize`.
+    """
     check_dtype(to)
     run = open_run(run)
     if run.dtype != "float32":

@@ -30,6 +30,13 @@ def write_run(path, config, words, model, stage=0):
 
     The weights file says to which stage of `config` it belongs, so that a process that is killed in
     between leaves no config of another network.
+
+    Args:
+        path: the run folder.
+        config: `mdnn.Config`.
+        words: the words or tokenizer files of the network, see `mdnn.build`.
+        model: the network.
+        stage: int, the number of `[[train.stage]]` tables in force.
     """
     write_about(path, config, words)
     about = {STAGE: str(stage)} if stage else None
@@ -62,7 +69,11 @@ def check_format(path):
 
 
 def write_about(path, config, words):
-    """Writes the format, config and words of a run."""
+    """Writes the format, config and words of a run.
+
+    Args:
+        path, config, words: see `write_run`.
+    """
     about = {"format": FORMAT, "mdnn": mdnn.__version__}
     write_text(Path(path) / CONFIG, config.to_toml())
     write_text(Path(path) / ABOUT, json.dumps(about) + "\n")

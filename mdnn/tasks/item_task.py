@@ -226,7 +226,11 @@ class ItemTask(Task):
         return [Item(kind, value) for kind, value in zip(kinds, values, strict=True)]
 
     def sample(self, run, step, title, say):
-        """Draws sample answers into a PNG file in `samples/` and reports its path."""
+        """Draws sample answers into a PNG file in `samples/` and reports its path.
+
+        Args:
+            run, step, title, say: see `mdnn.tasks.base.Task.sample`.
+        """
         file = run.path / "samples" / f"step-{step:07d}.png"
         file.parent.mkdir(exist_ok=True)
         sample_sheet(run, self.validation, self.mode_shares, file, title)

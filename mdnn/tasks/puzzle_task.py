@@ -171,7 +171,11 @@ class PuzzleTask(Task):
         return solve_puzzles(run, prompt, options, stream)
 
     def read_prompt(self, run, values, convert=False):
-        """Returns a list of puzzles; each line of a file is one."""
+        """Returns a list of puzzles; each line of a file is one.
+
+        Args:
+            run, values, convert: see `mdnn.tasks.base.Task.read_prompt`.
+        """
         puzzles = []
         for option, value in values:
             if option == "--prompt":
@@ -183,7 +187,11 @@ class PuzzleTask(Task):
         return puzzles
 
     def sample(self, run, step, title, say):
-        """Writes a puzzle and its answer as text into `samples/`, and shows them."""
+        """Writes a puzzle and its answer as text into `samples/`, and shows them.
+
+        Args:
+            run, step, title, say: see `mdnn.tasks.base.Task.sample`.
+        """
         kind, puzzles, solutions = self.validation
         evaluator = cached_evaluator(self, run.model)
         answers, _, _ = evaluator.answers((kind, puzzles[:1], solutions[:1]))

@@ -230,7 +230,13 @@ class TextEvaluator:
 
 
 def spread(ids, limit, pieces=16):
-    """Returns at most `limit` elements of an array, as `pieces` evenly spaced runs."""
+    """Returns at most `limit` elements of an array, as `pieces` evenly spaced runs.
+
+    Args:
+        ids: array `[n]`.
+        limit: int, most elements of the result.
+        pieces: int, number of runs.
+    """
     if len(ids) <= limit:
         return ids
     starts = np.linspace(0, len(ids) - limit // pieces, pieces).astype(int)

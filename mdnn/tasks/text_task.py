@@ -238,6 +238,9 @@ class TextTask(Task):
         """Writes a sample text into `samples/` and shows it.
 
         Does nothing unless autoregressive decoding is trained.
+
+        Args:
+            run, step, title, say: see `mdnn.tasks.base.Task.sample`.
         """
         train = self.config.train
         if "autoregressive" not in self.mode_shares:

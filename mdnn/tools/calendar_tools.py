@@ -47,7 +47,16 @@ class Calendar(LocalTool):
     harmless = True
 
     def run(self, date, days=0, months=0, until=""):
-        """Returns a date with its weekday, and the days up to another one."""
+        """Returns a date with its weekday, and the days up to another one.
+
+        Args:
+            date: str, `YYYY-MM-DD`.
+            days, months: int, added to the date.
+            until: str, another date; `""`: none.
+
+        Raises:
+            ToolError: not a date, or one beyond the years 1 to 9999.
+        """
         try:
             result = _added_months(_date(date), months) + datetime.timedelta(days=days)
             text = result.strftime("%Y-%m-%d %A")

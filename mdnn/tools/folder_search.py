@@ -203,7 +203,16 @@ class ReadFile(LocalTool):
         self.index = index
 
     def run(self, name, line=1, count=100):
-        """Returns lines of a file with their numbers."""
+        """Returns lines of a file with their numbers.
+
+        Args:
+            name: str, the file's path in the folder.
+            line: int, first line, from 1.
+            count: int, number of lines, at most 1000.
+
+        Raises:
+            ToolError: there is no such file.
+        """
         if name not in self.index.texts:
             raise ToolError(f"no file {name[:200]!r}; search_files shows names")
         lines = self.index.texts[name].split("\n")

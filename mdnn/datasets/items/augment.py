@@ -35,7 +35,12 @@ def _uniform(bits):
 
 
 def change_sound(item, augment, bits, longest):
-    """Returns other samples of a sound, int16 `[n]`; `None` where nothing changes."""
+    """Returns other samples of a sound, int16 `[n]`; `None` where nothing changes.
+
+    Args:
+        item: `mdnn.tokens.items.Item` of a sound.
+        augment, bits, longest: see `augment`.
+    """
     if not (augment.speed or augment.volume or augment.noise or augment.offset):
         return None
     samples = item.value
@@ -57,7 +62,12 @@ def change_sound(item, augment, bits, longest):
 
 
 def shift_pixels(item, augment, bits, longest):
-    """Returns the shifted pixels of a picture or film; `None` where nothing changes."""
+    """Returns the shifted pixels of a picture or film; `None` where nothing changes.
+
+    Args:
+        item: `mdnn.tokens.items.Item` of a picture or film.
+        augment, bits, longest: see `augment`; `longest` is not used.
+    """
     if not augment.shift:
         return None
     pixels, most = item.value, augment.shift

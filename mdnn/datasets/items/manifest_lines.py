@@ -64,7 +64,16 @@ class ManifestLines(collections.abc.Sequence):
 
 
 def decoded(line, path, number):
-    """Returns a line's text without blanks around it, and without a byte order mark."""
+    """Returns a line's text without blanks around it, and without a byte order mark.
+
+    Args:
+        line: bytes of the line.
+        path: the file, for errors.
+        number: int, the line's number from 1.
+
+    Raises:
+        MdnnError: the line is not UTF-8; names file, line and column.
+    """
     if number == 1:
         line = line.removeprefix(codecs.BOM_UTF8)
     try:

@@ -240,7 +240,16 @@ def _pictures(folder):
 
 
 def load_file(source, name, default):
-    """Returns `(data, name)` of bytes or a path, for a decoder."""
+    """Returns `(data, name)` of bytes or a path, for a decoder.
+
+    Args:
+        source: bytes, or the path of a file.
+        name: str, the file's name in errors; `None`: the path, or `default` of bytes.
+        default: str, the name of bytes.
+
+    Raises:
+        MdnnError: the file cannot be read, is not a regular file or is larger than `MAX_BYTES`.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         data, name, size = bytes(source), name or default, len(source)
     else:

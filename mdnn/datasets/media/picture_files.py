@@ -86,6 +86,11 @@ def decode_jpeg(data, name="a JPEG", convert=False):
 def check_pixels(pixels, what, name):
     """Refuses pictures with more than `MAX_PIXELS` pixels.
 
+    Args:
+        pixels: int, their number.
+        what: str, the size as errors show it.
+        name: str, the file, for errors.
+
     Raises:
         MdnnError: naming the file and both numbers.
     """

@@ -37,7 +37,17 @@ def _stream_size(header, width, height):
 
 
 def check_stream(header, width, height, stream, name):
-    """Refuses a stream with fewer bytes than the picture: the decoder takes zeros for the rest."""
+    """Refuses a stream with fewer bytes than the picture: the decoder takes zeros for the rest.
+
+    Args:
+        header: bytes of the IHDR chunk.
+        width, height: int, the picture's size in pixels.
+        stream: bytes, the compressed pixels.
+        name: str, the file, for errors.
+
+    Raises:
+        MdnnError: the stream is damaged or too short.
+    """
     missing = _stream_size(header, width, height)
     expander = zlib.decompressobj()
     try:
@@ -58,6 +68,12 @@ def byte_lanes(header, width, height, stream):
 
     A filter of PNG computes each byte of a pixel from the same byte of the pixels around it, so
     the bytes can be taken apart before the filters are undone.
+
+    Args:
+        header, width, height, stream: see `check_stream`; the depth is 16 bits.
+
+    Returns:
+        List of two compressed streams, bytes.
     """
     size = _stream_size(header, width, height)
     raw = np.frombuffer(zlib.decompressobj().decompress(stream, size), dtype=np.uint8)

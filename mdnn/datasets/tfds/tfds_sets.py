@@ -52,7 +52,13 @@ def open_set(name, data_dir=None, check=None):
 
 
 def examples(tfds, builder, split):
-    """Returns an iterator of a split's examples as numpy values, in the set's own order."""
+    """Returns an iterator of a split's examples as numpy values, in the set's own order.
+
+    Args:
+        tfds: the module `tensorflow_datasets`.
+        builder: the set's builder.
+        split: str, the name of the split.
+    """
     _leave_the_accelerator()
     return iter(tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)))
 

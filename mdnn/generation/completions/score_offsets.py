@@ -30,7 +30,7 @@ class ScoreOffsets:
     Args:
         heads: `mdnn.layers.modality_heads.ModalityHeads` without coordinates.
         hidden: float `[batch, width]`, inputs of the heads.
-        tables: dict of tensors as made by `offset_tables`.
+        tables: dict of tensors, whose names and shapes `offset_tables` says.
         presence, frequency: float32 `[batch]`.
     """
 
@@ -43,7 +43,12 @@ class ScoreOffsets:
             self.kinds[name] = _KindOffsets(heads, hidden, steps, own, penalties, several)
 
     def __call__(self, index, answers):
-        """Returns the offsets of the scores of a step; see `TokenPicker`."""
+        """Returns the offsets of the scores of a step, float32 `[batch, classes]`.
+
+        Args:
+            index: int, the step's index in `token_steps`.
+            answers: list of int32 `[batch]`, the classes of the steps before it.
+        """
         name, step = self.steps[index]
         if name is None:
             names = {modality(name).index: kind for name, kind in self.kinds.items()}

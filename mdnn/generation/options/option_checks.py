@@ -94,7 +94,16 @@ def check_revise(options, decoding, objectives):
 
 
 def check_word(name, value, known):
-    """Refuses a value that is not a known word; accepts `None`."""
+    """Refuses a value that is not a known word; accepts `None`.
+
+    Args:
+        name: str, the option, for errors.
+        value: its value.
+        known: sequence of str, the allowed words.
+
+    Raises:
+        MdnnError: an unknown word; suggests the nearest one.
+    """
     if value is not None and (not isinstance(value, str) or value not in known):
         raise MdnnError(
             f"{name}: unknown {value!r}{did_you_mean(value, known)}; known: {', '.join(known)}"
@@ -102,7 +111,16 @@ def check_word(name, value, known):
 
 
 def check_integer(name, value, least, most):
-    """Refuses a value that is not a whole number between two; accepts `None`."""
+    """Refuses a value that is not a whole number between two; accepts `None`.
+
+    Args:
+        name: str, the option, for errors.
+        value: its value.
+        least, most: int, the allowed range.
+
+    Raises:
+        MdnnError: another value.
+    """
     expected = f"a whole number from {least:,} to {most:,}"
     check_number(value, numbers.Integral, lambda v: least <= v <= most, name, expected)
 

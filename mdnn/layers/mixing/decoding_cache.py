@@ -59,7 +59,12 @@ class DecodingCache:
         return {}
 
     def start_row(self, weights, past_rows, row):
-        """Computes `row_context` for a row."""
+        """Computes `row_context` for a row.
+
+        Args:
+            weights, past_rows: see the class.
+            row: int32 `[batch]` or `[1]`, the row's number.
+        """
         return {}
 
     def step(self, weights, row_context, current_row, column, x):
@@ -76,7 +81,12 @@ class DecodingCache:
         raise NotImplementedError
 
     def finish_row(self, weights, past_rows, row, current_row):
-        """Returns `past_rows` with a completed row added."""
+        """Returns `past_rows` with a completed row added.
+
+        Args:
+            weights, past_rows, current_row: see the class.
+            row: int32 `[batch]` or `[1]`, the row's number.
+        """
         return past_rows
 
     def prefill(self, weights, x):
@@ -130,5 +140,10 @@ def set_index(array, index, value):
     """Returns `array` `[size, ...]` with `value` at `index` of the first axis.
 
     Uses `scatter_update`: on TensorFlow `slice_update` is an XLA operation that servers may lack.
+
+    Args:
+        array: tensor `[size, ...]`.
+        index: int32 scalar.
+        value: tensor `[...]`.
     """
     return ops.scatter_update(array, ops.reshape(index, (1, 1)), value[None])

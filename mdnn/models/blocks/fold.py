@@ -75,7 +75,12 @@ class RowBottleneck(ResidualBlock):
         return self.add(x, y, training)
 
     def fold(self, x, options=None, training=None, mix=None):
-        """Returns the term that the residual sum adds to `x`, of the shape of `x`."""
+        """Returns the term that the residual sum adds to `x`, of the shape of `x`.
+
+        Args:
+            x: tensor `[batch, *axes, channels]`.
+            options, training, mix: see `ResidualBlock`.
+        """
         return self.transform(self.normed(x), options, training, mix)
 
     def transform(self, x, options, training, mix=None):
@@ -88,7 +93,12 @@ class RowBottleneck(ResidualBlock):
         return ops.reshape(self.dense_out(v), ops.shape(x))
 
     def taken(self, u, options, training=None):
-        """Returns v, the combined rows `[-1, rows, width]`, from the result of `fold_rows`."""
+        """Returns v, the combined rows `[-1, rows, width]`, from the result of `fold_rows`.
+
+        Args:
+            u: tensor `[-1, *slower axes, width]`.
+            options, training: see `ResidualBlock`.
+        """
         if options is None or options.causal is None:
             options = (options or CallOptions()).changed(causal=self.causal)
         u = self.mix_rows(u, options, training)
@@ -101,7 +111,12 @@ class RowBottleneck(ResidualBlock):
         return self.dense_in(ops.reshape(x, (-1, *slower, values)))
 
     def mix_rows(self, u, options, training=None):
-        """Returns folded rows after the blocks of F, flattened to `[-1, rows, width]`."""
+        """Returns folded rows after the blocks of F, flattened to `[-1, rows, width]`.
+
+        Args:
+            u: tensor `[-1, *slower axes, width]`.
+            options, training: see `ResidualBlock`.
+        """
         rows = product(u.shape[1:-1])
         u = run_blocks(self.branches, u, options, training)
         return ops.reshape(u, (-1, rows, self.width))

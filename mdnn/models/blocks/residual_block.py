@@ -24,7 +24,14 @@ def serialized_blocks(blocks):
 
 
 def make_norm(kind, name, dtype=None, epsilon=1e-5):
-    """Returns the normalization layer for `"rms"` or `"layer"`; `None` for `"none"`."""
+    """Returns the normalization layer for `"rms"` or `"layer"`; `None` for `"none"`.
+
+    Args:
+        kind: `"rms"`, `"layer"` or `"none"`.
+        name: str, the layer's name.
+        dtype: dtype policy of the layer, or `None`.
+        epsilon: float, added to the mean square.
+    """
     if kind == "none":
         return None
     if kind == "rms":
@@ -38,12 +45,23 @@ def make_activation(word):
 
 
 def gated(word, function, u, v):
-    """Returns `function(u) * v`; `word` is the name of the function."""
+    """Returns `function(u) * v`; `word` is the name of the function.
+
+    Args:
+        word: str, the function's config word.
+        function: activation.
+        u, v: tensors of one shape.
+    """
     return silu_gate(u, v) if word == "silu" else function(u) * v
 
 
 def check_width(function, word, width):
     """Refuses an activation that changes a width: `glu`, or `sort2` of an odd width.
+
+    Args:
+        function: activation, or `None`.
+        word: str, its config word, for errors.
+        width: int, the number of channels.
 
     Raises:
         ValueError: the activation changes the width.
@@ -112,7 +130,15 @@ class ResidualBlock(RuledLayer):
         self.build_transform(tuple(input_shape))
 
     def make_dense(self, units, name, input_shape, scale=1.0, bias=None):
-        """Returns a built dense layer over the channels, its initial values scaled by `scale`."""
+        """Returns a built dense layer over the channels, its initial values scaled by `scale`.
+
+        Args:
+            units: int, output channels.
+            name: str, the layer's name.
+            input_shape: tuple, shape of its input.
+            scale: float, factor on the initial kernel.
+            bias: bool; `None` for that of the block.
+        """
         start = get_initializer(
             "variance_scaling", scale=scale**2, mode="fan_in", distribution="truncated_normal"
         )
@@ -140,7 +166,12 @@ class ResidualBlock(RuledLayer):
         return self.norm_layer(x) if pre else x
 
     def add(self, x, y, training=None):
-        """Returns the block's output from its input `x` and f's output `y`."""
+        """Returns the block's output from its input `x` and f's output `y`.
+
+        Args:
+            x, y: tensors of one shape.
+            training: bool, whether dropout is active.
+        """
         if self.dropout is not None:
             y = self.dropout(y, training=training)
         if self.residual != "none":

@@ -75,7 +75,13 @@ class ChunkLayout:
 
     @classmethod
     def of(cls, strength, shortest, longest, dtype):
-        """Returns the layout for strengths; lengths as of `chunk_starts`."""
+        """Returns the layout for strengths; lengths as of `chunk_starts`.
+
+        Args:
+            strength: float `[batch, positions]`, the strength of a cut before each position.
+            shortest, longest: int, see `chunk_starts`.
+            dtype: str, that of the layout's matrices.
+        """
         wanted, strength = strength >= 0.5, ops.cast(strength, "float32")
         starts = chunk_starts(wanted, shortest, longest)
         here = ops.arange(wanted.shape[1], dtype="int32")

@@ -112,7 +112,16 @@ class TandemNetwork(keras.Model):
         return type(self)(self.config, self.words, options, shared=self, name=self.name)
 
     def hidden(self, tokens, causal=None, steps=None, states=None, training=None):
-        """Returns the inputs of the heads of all members, `[batch, positions, members * width]`."""
+        """Returns the inputs of the heads of all members, `[batch, positions, members * width]`.
+
+        Args:
+            tokens: int32 `[batch, positions, 8]`.
+            causal, training: see `mdnn.models.network.Network.hidden`.
+            steps, states: `None`: members are not refed.
+
+        Raises:
+            MdnnError: several steps, or states.
+        """
         if steps not in (None, 1) or states is not None:
             raise MdnnError("networks in tandem are not refed: expected one step and no states")
         options = self.options.changed(causal=causal)

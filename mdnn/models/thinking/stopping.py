@@ -59,10 +59,19 @@ class WholePass:
         return mixer.apply(layer, x, self.options)
 
     def show(self, layer, mixer, x):
-        """Lets other positions see the input of a mixer whose output is unused."""
+        """Lets other positions see the input of a mixer whose output is unused.
+
+        Args:
+            layer, mixer, x: see `__call__`.
+        """
 
     def either(self, condition, run, keep):
-        """Returns the result of one of two functions without arguments, by a boolean scalar."""
+        """Returns the result of one of two functions without arguments, by a boolean scalar.
+
+        Args:
+            condition: bool scalar tensor.
+            run, keep: functions without arguments, for true and for false.
+        """
         return ops.cond(condition, run, keep)
 
 

@@ -17,7 +17,14 @@ GUIDED = ("guidance_scale", "negative_text", "negative_image", "negative_audio",
 
 
 def main(directory, kind, out, *words):
-    """Loads the SavedModel in `directory` and writes its answer to the file `out`."""
+    """Loads the SavedModel in `directory` and writes its answer to the file `out`.
+
+    Args:
+        directory: str, the SavedModel's folder.
+        kind: str, the kind of the answer.
+        out: str, the file to write.
+        *words: files of the prompt and `NAME=VALUE`, see above.
+    """
     # Fails if the SavedModel depends on the packages that made it.
     sys.modules["mdnn"] = sys.modules["keras"] = None
     import tensorflow as tf

@@ -7,7 +7,13 @@ import sys
 
 
 def main(directory, prompt, length="300", temperature="0.8", seed="0"):
-    """Loads the SavedModel in `directory` and prints its continuation of `prompt`."""
+    """Loads the SavedModel in `directory` and prints its continuation of `prompt`.
+
+    Args:
+        directory: str, the SavedModel's folder.
+        prompt: str.
+        length, temperature, seed: str, numbers as `generate` takes them.
+    """
     # Fails if the SavedModel depends on the packages that made it.
     sys.modules["mdnn"] = sys.modules["keras"] = None
     import tensorflow as tf

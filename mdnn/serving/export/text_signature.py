@@ -118,7 +118,15 @@ class ExportedTexts(ExportedNetwork):
         return window, filled + slots
 
     def continue_group(self, window, filled, length, temperature, seed):
-        """Returns the texts of one group."""
+        """Returns the texts of one group.
+
+        Args:
+            window: int32 `[batch, positions, 4]`, the beginnings of contexts.
+            filled: int32 `[batch]`, the number of tokens of each.
+            length: int32 `[batch]`, characters to write.
+            temperature: float32 `[batch]`.
+            seed: int32 `[batch]`.
+        """
         batch = tf.shape(filled)[0]
         # Tokens of its prompt that each text is given before its own turn comes.
         delays = filled - tf.reduce_min(filled)

@@ -124,7 +124,17 @@ def check_identities(inputs, known):
 
 
 def check_prompts(prompts, limits, least=1, name="prompt"):
-    """Refuses prompts, bytes, that are not text or too long."""
+    """Refuses prompts, bytes, that are not text or too long.
+
+    Args:
+        prompts: sequence of bytes.
+        limits: `mdnn.serving.requests.request_limits.RequestLimits`.
+        least: int, fewest characters of a prompt.
+        name: str, the input, for errors.
+
+    Raises:
+        RefusalError: names the first such prompt.
+    """
     for number, prompt in enumerate(prompts, 1):
         where = f"{name} {number}" if len(prompts) > 1 else name
         try:

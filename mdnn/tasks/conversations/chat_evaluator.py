@@ -75,7 +75,16 @@ class ChatEvaluator:
         return {"autoregressive": nll / max(1, characters)}
 
     def total(self, examples, progress=None, limit=None):
-        """Returns the nats of the counted characters, and their number."""
+        """Returns the nats of the counted characters, and their number.
+
+        Args:
+            examples: sequence of examples, see `metrics`.
+            progress: function called with the completed fraction, 0 to 1, or `None`.
+            limit: int, most examples; `None`: all.
+
+        Returns:
+            Tuple of a float and an int of at least 1.
+        """
         nll, characters, done = 0.0, 0, 0
         count = min(len(examples), limit or len(examples))
         batches = evaluation_batches(

@@ -118,4 +118,8 @@ class RecallTask(TextTask):
         ]
 
     def sample(self, run, step, title, say):
-        """Prints no sample; the metrics report the share of right answers."""
+        """Prints no sample; the metrics report the share of right answers.
+
+        Args:
+            run, step, title, say: see `mdnn.tasks.base.Task.sample`.
+        """

@@ -203,7 +203,13 @@ class ItemModality(Modality):
         return (self.suffix, *self.other_encoders)
 
     def encode_as(self, suffix, item, rate=None):
-        """Returns the bytes of an item's file whose name ends with one of `write_suffixes`."""
+        """Returns the bytes of an item's file whose name ends with one of `write_suffixes`.
+
+        Args:
+            suffix: str, the end of the file's name, such as `.png`.
+            item: `mdnn.tokens.items.Item` of this kind.
+            rate: int, samples per second of a sound that has none of its own.
+        """
         encoder = self.other_encoders.get(suffix)
         return self.encode(item, rate) if encoder is None else _resolved(encoder)(item, rate)
 

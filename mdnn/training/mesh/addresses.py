@@ -42,8 +42,13 @@ def processes_of_environment():
 def check_numbers(count, number, coordinator):
     """Refuses numbers of processes and an address that cannot be used.
 
+    Args:
+        count: int, number of processes.
+        number: int, that of this process, from 0.
+        coordinator: str, `HOST:PORT`, or `None`.
+
     Raises:
-        MdnnError: see above.
+        MdnnError: a number out of range, or an address of another form.
     """
     if not isinstance(count, int) or count < 1:
         raise MdnnError(f"--num-processes: expected a number of at least 1, received {count}")

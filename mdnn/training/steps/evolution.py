@@ -95,8 +95,8 @@ class EvolutionStrategy:
         """Returns a matrix rounded to the int8 grid; other values, and float32 ones, as they are.
 
         Args:
-            value: tensor.
-            shape: its shape.
+            value: float tensor `[...]`, a weight; only those of two or more axes are rounded.
+            shape: tuple of ints, its shape.
         """
         if not self.int8 or len(shape) < 2:
             return value
@@ -110,7 +110,7 @@ class EvolutionStrategy:
 
         Args:
             index: int, the number of the weight.
-            value: tensor, the weight after the optimizer's update.
+            value: float tensor `[...]`, the weight after the optimizer's update.
             step: int32 scalar, the number of the step.
         """
         if not self.int8 or len(value.shape) < 2:
