@@ -17,7 +17,7 @@ def add_adapt(commands):
     adapt = commands.add_parser("adapt", help="learn an identity: a few numbers for another text")
     adapt.add_argument("run", metavar="RUN", type=path_argument, help="a run folder")
     adapt.add_argument(
-        "--data", metavar="SOURCE", type=path_argument, help="the data to learn, as data.source"
+        "--data", metavar="SOURCE", type=path_argument, help="the data to learn, as in data.source"
     )
     adapt.add_argument(
         "--out",

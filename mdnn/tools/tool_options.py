@@ -15,7 +15,7 @@ SIMPLE = {"calculator": (Calculator,), "clock": (Clock,), "calendar": (Calendar,
 def add_tools(command):
     """Adds the options of tools to a command's parser."""
     group = command.add_argument_group(
-        "Tools that the network may call (none unless named; each call is shown and asked for)"
+        "Tools that the network may call (none unless named; each call is shown and needs approval)"
     )
     group.add_argument(
         "--tool",
