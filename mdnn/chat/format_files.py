@@ -36,7 +36,7 @@ def read_chat_format(path):
         path: the run folder; `None` for a network that exists only in memory.
 
     Raises:
-        MdnnError: a file is damaged, or the template is not a Jinja2.
+        MdnnError: a file is damaged, or the template is not Jinja2.
     """
     if path is None:
         return ChatFormat()

@@ -203,7 +203,7 @@ def _dump(instance, where, lines):
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         name = f"{where}.{field.name}" if where else field.name
-        # An empty list of tables could not be added to: `[[...]]` after `name = []` is not a TOML.
+        # An empty list of tables could not be added to: `[[...]]` after `name = []` is not TOML.
         if value is None or (value == () and _is_list_of_tables(instance, field)):
             continue
         if dataclasses.is_dataclass(value):

@@ -46,7 +46,7 @@ def decode_png(data, name="a PNG", convert=False):
         An `Item` of kind image or grey; video or grey_video if it is animated.
 
     Raises:
-        MdnnError: bytes that are not a PNG, more than
+        MdnnError: bytes that are not a PNG file, more than
             `mdnn.datasets.media.picture_files.MAX_PIXELS` pixels, a file that is truncated or
             damaged; without `convert` a picture with transparent pixels or 16-bit samples that do
             not fit 8 bits.
