@@ -86,7 +86,7 @@ def test_a_few_calls(made, name):
 
 
 COMPILED = ("evaluate new networks", "evaluate at other steps")
-"""Calls that compile each time: 3 to 4 MB stayed of each; malloc's own pieces settle in 40 calls."""
+"""Calls that compile each time: 3 to 4 MB stay of each at first; malloc settles in 40 calls."""
 
 
 @pytest.mark.long

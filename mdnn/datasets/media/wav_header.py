@@ -59,8 +59,8 @@ def read_wav_header(data, name):
         name: str, what errors call the file.
 
     Raises:
-        MdnnError: bytes that are not a WAV file, a header that is truncated or damaged, a format other
-            than whole numbers of 8 to 64 bits, floats of 32 or 64 bits, A-law and mu-law.
+        MdnnError: bytes that are not a WAV file, a header that is truncated or damaged, a format
+            other than whole numbers of 8 to 64 bits, floats of 32 or 64 bits, A-law and mu-law.
     """
     if data[:4] not in (b"RIFF", b"RIFX", b"RF64") or data[8:12] not in (b"WAVE", b""):
         if not data:
