@@ -38,8 +38,8 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
 
     Raises:
         MdnnError: bytes that are not a WAV file, no sample, fewer samples than the header
-            promises, a rate out of range; without `convert` channels that differ and samples that do not fit
-            16 bits.
+            promises, a rate out of range; without `convert` channels that differ and samples
+            that do not fit 16 bits.
     """
     header = read_wav_header(data, name)
     frame = header.channels * header.width
