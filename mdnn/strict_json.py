@@ -41,7 +41,7 @@ def parse_json(text, where):
         if len(table) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise MdnnError(f"{where}: the key {twice!r} comes twice in one object")
+            raise MdnnError(f"{where}: the key {twice!r} occurs twice in one object")
         return table
 
     def refuse(word):

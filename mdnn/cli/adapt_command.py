@@ -101,5 +101,5 @@ def _check_merge(options):
     given = [name for name in ("data", *LEARNING, "set") if getattr(options, name)]
     if given:
         raise MdnnError(
-            f"adapt: --merge learns nothing, expected no --{given[0].replace('_', '-')} beside it"
+            f"adapt: --merge learns nothing, expected no --{given[0].replace('_', '-')} with it"
         )

@@ -188,7 +188,7 @@ def run_evaluate(options):
     if options.plot is not None:
         check_curve_file(options.plot)
         if steps is not None:
-            raise MdnnError("--plot: expected no --steps beside it, received both")
+            raise MdnnError("--plot: expected no --steps with it, received both")
     run = chosen(open_run(options.run), options)
     if options.chat:
         run = for_chat(run)

@@ -175,7 +175,7 @@ def write_answer(options):
     task = task_for(run.config, run.words)
     kinds = task.answer_kinds(generation)
     if generation.logprobs is not None and options.out is not None:
-        raise MdnnError("--logprobs: expected no --out beside it, which holds the text alone")
+        raise MdnnError("--logprobs: expected no --out with it, a file that holds only the text")
     if kinds is not None:
         _check_out(kinds * options.samples, options.out)
     if options.out is None and task.streams_text:

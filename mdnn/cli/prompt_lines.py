@@ -30,7 +30,7 @@ def write_answer_lines(run, options, generation):
 
     for name, given in (("--prompt", options.items), ("--samples", options.samples > 1)):
         if given:
-            raise MdnnError(f"--prompts: expected no {name} beside it, received both")
+            raise MdnnError(f"--prompts: expected no {name} with it, received both")
     if not task_for(run.config, run.words).streams_text:
         raise MdnnError("--prompts: expected a network of text")
     text = read_small_text(as_path(options.prompts, "--prompts"), MAX_PROMPTS_BYTES)

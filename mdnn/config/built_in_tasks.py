@@ -37,8 +37,8 @@ _REFEED = (
 def _check_stream(config):
     if (shares := sum(mixed.share for mixed in config.data.mix)) >= 1:
         raise MdnnError(
-            f"data.mix: expected shares below 1 in sum, which leave some of data.source; received "
-            f"{shares:g}"
+            f"data.mix: expected shares that sum to less than 1, as data.source has the rest; "
+            f"received {shares:g}"
         )
     if config.tokens.subword_dropout and not config.tokens.subwords:
         raise MdnnError(
@@ -92,7 +92,7 @@ def check_memory_map(config):
     for table, key in (("tokens", "words"), ("tokens", "subwords"), ("data", "mix")):
         value = getattr(getattr(config, table), key)
         if value:
-            raise MdnnError(f"data.memory_map: expected no {table}.{key} beside it, received both")
+            raise MdnnError(f"data.memory_map: expected no {table}.{key} with it, received both")
 
 
 def _check_items(config):

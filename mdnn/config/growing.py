@@ -117,7 +117,7 @@ def check_larger(old, new):
             )
         if after[name] < size:
             raise MdnnError(
-                f"context.grid: growing makes no axis shorter, expected at least {size} for "
+                f"context.grid: growing cannot shorten an axis: expected at least {size} for "
                 f"{name!r}, received {list(new.context.grid)}"
             )
     for key, a, b in compared_keys(old, new):
@@ -186,12 +186,12 @@ def shrunk_config(config, changes):
     for name, size in after.items():
         if size > before.get(name, 1):
             raise MdnnError(
-                f"context.grid: shrinking makes no axis longer, expected at most "
+                f"context.grid: shrinking cannot lengthen an axis: expected at most "
                 f"{before.get(name, 1)} for {name!r}, received {size}"
             )
     for key, a, b in compared_keys(config, new):
         if b > a:
-            raise MdnnError(f"{key}: shrinking makes nothing larger than {a}, received {b}")
+            raise MdnnError(f"{key}: shrinking cannot enlarge: expected at most {a}, received {b}")
     if new.backbone.width != config.backbone.width:
         raise MdnnError(
             "backbone.width: shrinking keeps the stream's width, since norms take the mean over "

@@ -107,7 +107,7 @@ def check_mesh(config):
     if mesh.axis is not None:
         _check_axis(config, names)
     if mesh.axis is not None and mesh.members > 1:
-        raise MdnnError(f"mesh.{mesh.axis}: expected no shares of an axis beside mesh.members")
+        raise MdnnError(f"mesh.{mesh.axis}: expected no shares of an axis with mesh.members")
     if mesh.devices > 1:
         _check_support(config)
 

@@ -135,7 +135,7 @@ def compile_expression(expression, what="the grammar"):
     table, accepting = _determinize(graph, start, intervals, what)
     keep = _distances(table, accepting) < np.iinfo("int32").max
     if not keep[0]:
-        raise MdnnError(f"{what} cannot be met: no text fits it")
+        raise MdnnError(f"{what} cannot be met: no text matches it")
     numbers = np.where(keep, np.cumsum(keep) - 1, -1).astype("int32")
     table = np.where(table >= 0, numbers[table], -1)[keep]
     return Automaton(table.astype("int32"), accepting[keep], intervals.bounds, intervals.classes)

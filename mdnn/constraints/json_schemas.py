@@ -68,14 +68,14 @@ def schema_expression(schema, where="schema"):
 
     Raises:
         MdnnError: a keyword or a combination that is not supported, no schema, or one that no
-            value fulfils.
+            value satisfies.
     """
     try:
         expression = _SchemaReader(schema, where).value(schema, where, {})
     except RecursionError:
         raise MdnnError(f"{where}: it is nested too deeply") from None
     if is_nothing(expression):
-        raise MdnnError(f"{where} cannot be met: no value fulfils it")
+        raise MdnnError(f"{where} cannot be met: no value satisfies it")
     return expression
 
 
@@ -189,7 +189,7 @@ class _SchemaReader:
         name = schema["$ref"]
         rest = {k: v for k, v in schema.items() if k != "$ref" and k not in ANNOTATIONS}
         if rest:
-            raise MdnnError(f"{where}: keywords beside $ref are not supported")
+            raise MdnnError(f"{where}: keywords together with $ref are not supported")
         target = referred(self.root, name, where)
         depth = depths.get(name, 0)
         if depth > MAX_DEPTH:
@@ -263,7 +263,9 @@ class _SchemaReader:
             pattern = f"^{FORMATS[schema['format']]}$"
         if pattern is not None:
             if least or most is not None:
-                raise MdnnError(f"{where}: lengths beside a pattern or format are not supported")
+                raise MdnnError(
+                    f"{where}: lengths together with a pattern or format are not supported"
+                )
             inside = escaped(parse_regex(pattern, f"{where}.pattern", search=True))
             return sequence('"', inside, '"')
         if most is not None and most < least:

@@ -67,7 +67,7 @@ def merged_schemas(root, schema, others, where):
             elif key == "required" and key in schema:
                 schema[key] = list(dict.fromkeys([*schema[key], *value]))
             elif key in schema and key not in ANNOTATIONS and schema[key] != value:
-                raise MdnnError(f"{where}: {key!r} twice in schemas that hold together")
+                raise MdnnError(f"{where}: {key!r} with two values in schemas that apply together")
             else:
                 schema[key] = value
     return schema

@@ -156,7 +156,7 @@ class _Reader:
         for _ in range(keys):
             name = self.name()
             if name in metadata:
-                raise MdnnError(f"{self.where}: the key {shown(name)} comes twice")
+                raise MdnnError(f"{self.where}: the key {shown(name)} occurs twice")
             metadata[name] = self.value(self.number("I"))
         described = [self.tensor() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", 32)
@@ -172,7 +172,7 @@ class _Reader:
                     f"lie in the file of {self.size:,} bytes"
                 )
             if name in found:
-                raise MdnnError(f"{self.where}: the tensor {shown(name)} comes twice")
+                raise MdnnError(f"{self.where}: the tensor {shown(name)} occurs twice")
             found[name] = GgufTensor(kind, shape, start + offset, size)
         return GgufHeader(metadata, found)
 

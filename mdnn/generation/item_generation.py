@@ -41,7 +41,7 @@ def generate_items(run, prompt, options, stream=None):
     prompts = [_items(run, items) for items in prompts]
     negatives = [_items(run, items) for items in options.negative_prompts]
     if negatives and output is None:
-        raise MdnnError("guidance_scale: expected output=, the kind of the answer, beside it")
+        raise MdnnError("guidance_scale: expected output=, the kind of the answer, with it")
     seeds = _seeds(options.seed, len(prompts), several)
     specs = parse_output(output, run.config.tokens.modalities)
     settings = options.settings_for(trained_steps(run.config), stops_positions(run.config))

@@ -166,8 +166,8 @@ class ItemGenerator:
             if not request.decoded:
                 raise
             raise MdnnError(
-                f"the decoded coordinates form no {request.spec.kind} ({error}); specify its "
-                "size with output="
+                f"the decoded coordinates do not form an item of kind {request.spec.kind} "
+                f"({error}); specify its size with output="
             ) from None
         if request.spec.shape is None:
             return item

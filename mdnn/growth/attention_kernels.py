@@ -15,12 +15,15 @@ def grow_attention(old, new, around):
     """
     where, name = around.where, around.grid.name(new.axis, False)
     if old.wiring != new.wiring or old.rotary != new.rotary:
-        raise MdnnError(f"{where}: growing keeps wiring = {old.wiring!r} and rotary = {old.rotary}")
+        raise MdnnError(
+            f"{where}: growing keeps wiring = {old.wiring!r} and rotary = {old.rotary}, received "
+            f"{new.wiring!r} and {new.rotary}"
+        )
     shared = old.heads // old.kv_heads
     if old.rotary_base != new.rotary_base or shared != new.heads // new.kv_heads:
         raise MdnnError(
             f"{where}: growing keeps rotary_base = {old.rotary_base} and {shared} heads for each "
-            "head of keys"
+            f"head of keys, received {new.rotary_base} and {new.heads // new.kv_heads}"
         )
     whole = old.wiring == "full" or False in around.modes
     if whole and around.exact and name in around.grid.longer:

@@ -66,7 +66,7 @@ class GridChange:
                 )
             if new[name] < size:
                 raise MdnnError(
-                    f"context.grid: growing makes no axis shorter, expected at least {size} for "
+                    f"context.grid: growing cannot shorten an axis: expected at least {size} for "
                     f"{name!r}, received {new[name]}"
                 )
         if [name for name in self.new_names if name in self.old] != list(self.old_names):

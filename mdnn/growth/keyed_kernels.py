@@ -33,8 +33,8 @@ def grow_keyed(old, new, around):
         )
     if features != new.query.units // new.heads:
         raise MdnnError(
-            f"{where}.features: growing keeps {features} features (a softmax over more is "
-            f"another one), received {new.query.units // new.heads}"
+            f"{where}.features: growing keeps {features} features (a softmax over more is a "
+            f"different function), received {new.query.units // new.heads}"
         )
     heads = [*range(old.heads), *[NEW] * (new.heads - old.heads)]
     keys, values = (_numbers(heads, count) for count in (features, size))

@@ -15,7 +15,10 @@ def grow_conv(old, new, around):
     """
     name = around.grid.name(new.axis, False)
     if old.wiring != new.wiring or old.depthwise != new.depthwise:
-        raise MdnnError(f"{around.where}.wiring: growing keeps {old.wiring!r}")
+        raise MdnnError(
+            f"{around.where}: growing keeps wiring = {old.wiring!r} and depthwise = "
+            f"{old.depthwise}, received {new.wiring!r} and {new.depthwise}"
+        )
     if around.exact and old.wiring == "full" and name in around.grid.longer:
         raise MdnnError(
             f"{around.where}.wiring: a convolution that sees later positions would read the new "
@@ -50,7 +53,9 @@ def grow_local(old, new, around):
     Args and Raises: see `mdnn.growth.axis_kernels.grow_multidim`.
     """
     if old.wiring != new.wiring:
-        raise MdnnError(f"{around.where}.wiring: growing keeps {old.wiring!r}")
+        raise MdnnError(
+            f"{around.where}.wiring: growing keeps {old.wiring!r}, received {new.wiring!r}"
+        )
     if new.window < old.window:
         raise MdnnError(
             f"{around.where}.window: growing: expected at least {old.window}, received {new.window}"

@@ -202,8 +202,8 @@ def check_belongs(run, identity, name="the identity"):
     if identity.network != fingerprint_of(run):
         raise MdnnError(
             f"{name} belongs to another network ({identity.network[:8]}) than {where} "
-            f"({fingerprint_of(run)[:8]}); one that was trained on, quantized or narrowed since is "
-            "another one"
+            f"({fingerprint_of(run)[:8]}); a network that was trained further, quantized or "
+            "narrowed since counts as another one"
         )
     arrays = identity.arrays
     ranks = [array.shape[-1] for key, array in arrays.items() if key.endswith(".a") and array.ndim]

@@ -86,7 +86,7 @@ def cuts_of(run, text):
     """
     blocks = chunk_blocks(run.model)
     if not blocks:
-        raise MdnnError("this network has no layer of kind 'chunks': it cuts no text into chunks")
+        raise MdnnError("this network has no layer of kind 'chunks': it does not cut texts")
     if not isinstance(text, str) or not 2 <= len(text) <= MAX_CHARACTERS:
         received = f"{len(text):,}" if isinstance(text, str) else type(text).__name__
         raise MdnnError(f"text: expected 2 to {MAX_CHARACTERS:,} characters, received {received}")

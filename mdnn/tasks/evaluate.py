@@ -55,7 +55,7 @@ def evaluate(run, data=None, steps=None, progress=None, density=None, identity=N
         if name not in task.evaluation_options:
             known = ", ".join(task.evaluation_options) or "none"
             raise MdnnError(
-                f"{name}: no option of evaluate for a network of {run.config.context.layout}; "
+                f"{name}: not an option of evaluate for a network of {run.config.context.layout}; "
                 f"options: {known}"
             )
     if density == AUTO and identity is None:

@@ -86,8 +86,7 @@ class PuzzleTask(Task):
     def check_data(self, data):
         if not isinstance(data, tuple) or len(data) != 3:
             raise MdnnError(
-                "a network of puzzles is evaluated on (kind, puzzles, solutions), received "
-                f"{type(data).__name__}"
+                f"data: expected a tuple (kind, puzzles, solutions), received {type(data).__name__}"
             )
         return data
 

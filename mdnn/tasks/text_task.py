@@ -105,7 +105,7 @@ class TextTask(Task):
             return self.tokenizer.ids(data)
         if isinstance(data, np.ndarray):
             return data
-        raise MdnnError(f"a network of text is evaluated on a text, received {type(data).__name__}")
+        raise MdnnError(f"data: expected a string or token ids, received {type(data).__name__}")
 
     @staticmethod
     def absolute_source(source):

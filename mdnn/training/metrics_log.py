@@ -93,7 +93,7 @@ def _rows(path, columns=None):
         return []
     header = _header(path)
     if columns is not None and header and header != columns:
-        raise MdnnError(f"{path}: expected the columns {','.join(columns)}, found other ones")
+        raise MdnnError(f"{path}: expected the columns {','.join(columns)}, found others")
     with open(path, encoding="utf-8", newline="", errors="replace") as file:
         lines = file.readlines()[1:]
     # A last line without a line end was cut off by a killed process or a full disk.

@@ -269,7 +269,8 @@ MIXER = "backbone.layer.0.mixer.0"
         (["train={}"], "train: expected one of train.minutes and train.steps"),
         (
             ['data.mix=[{source="a", share=0.5}, {source="b", share=0.5}]'],
-            "data.mix: expected shares below 1 in sum, which leave some of data.source; received 1",
+            "data.mix: expected shares that sum to less than 1, as data.source has the rest; "
+            "received 1",
         ),
         (["data.mix=[{share=0.5}]"], "missing key 'data.mix.0.source'"),
         (["train={minutes=1, steps=1}"], "train: expected one of train.minutes and train.steps"),

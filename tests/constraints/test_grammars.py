@@ -216,7 +216,7 @@ def test_whole_numbers(least, most):
         ({"type": "string", "minLength": 5, "maxLength": 4}, "cannot be met"),
         ({"type": "string", "minLength": "5"}, "schema.minLength: expected 0 to 10,000"),
         ({"type": "string", "pattern": "(?=a)"}, "schema.pattern: lookaround"),
-        ({"type": "string", "pattern": "a", "maxLength": 3}, "lengths beside a pattern"),
+        ({"type": "string", "pattern": "a", "maxLength": 3}, "lengths together with a pattern"),
         ({"properties": {"a": False}, "required": ["a"]}, "cannot be met"),
         ({"properties": {"a": {"type": 3}}}, "schema.properties.a.type: expected a list"),
         ({"enum": []}, "schema.enum: expected a list"),

@@ -294,5 +294,5 @@ def test_frames_of_a_film_count_together(monkeypatch):
 
 
 def test_a_png_holds_no_sound():
-    with pytest.raises(MdnnError, match="a PNG holds no audio"):
+    with pytest.raises(MdnnError, match="a PNG cannot hold audio"):
         encode_png(Item("audio", np.ones(1, np.int16)))

@@ -146,7 +146,7 @@ def test_an_equal_rate_changes_nothing():
         (lambda: resample(SAMPLES, 8000, 8000.5), r"received 8000\.5"),
         (lambda: resample(SAMPLES[:1], 192_000, 8000), "1 samples at 192000 per second are none"),
         (lambda: encode_wav(Item("audio", SAMPLES)), "its samples per second are not known"),
-        (lambda: encode_wav(Item("text", "a")), "a WAV holds no text"),
+        (lambda: encode_wav(Item("text", "a")), "a WAV cannot hold text"),
     ],
 )
 def test_bad_requests(call, message):

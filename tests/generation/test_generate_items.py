@@ -296,7 +296,10 @@ def test_places_that_the_network_decides(run):
     side = dataclasses.replace(run, config=config).holding(mdnn.build(config))
     vars(side)["item_statistics"] = {"longest": {"grey": 16}, "shapes": {"grey": [(4, 4), (2, 8)]}}
     for how in ("autoregressive", "parallel"):
-        with pytest.raises(mdnn.MdnnError, match=r"coordinates form no grey \(.*specify its size"):
+        with pytest.raises(
+            mdnn.MdnnError,
+            match=r"coordinates do not form an item of kind grey \(.*specify its size",
+        ):
             mdnn.generate(side, ["one"], output="grey", decoding=how, temperature=5.0)
 
 

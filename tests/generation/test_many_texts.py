@@ -63,7 +63,7 @@ def test_a_file_of_prompts(tiny_run, tmp_path, capfd):
     assert main([*words, "--out", str(out)]) == 0
     assert [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] == shown
     assert main([*words, "--prompt", "a"]) == 2
-    assert "--prompts: expected no --prompt beside it" in capfd.readouterr().err
+    assert "--prompts: expected no --prompt with it" in capfd.readouterr().err
     path.write_text("\n", encoding="utf-8")
     assert main(words) == 2
     assert "no prompts in" in capfd.readouterr().err

@@ -140,7 +140,7 @@ def test_other_networks_and_engines_refuse_them(run, items_run):
     for name, value in (*PENALTIES.items(), ("logit_bias", BIASES)):
         with pytest.raises(MdnnError, match=f"{name} has no effect on item models"):
             mdnn.generate(items_run, ["one"], output="text", **{name: value})
-        with pytest.raises(MdnnError, match="'keras' or 'auto' beside"):
+        with pytest.raises(MdnnError, match="'keras' or 'auto' with"):
             mdnn.generate(run, "a", engine="native", **{name: value})
 
 

@@ -70,7 +70,7 @@ def test_the_command(run, server_completions, tiny_run, tmp_path, capfd):
     assert (first["token"], first["bytes"]) == (text[0], [ord(text[0])])
     assert first["top_logprobs"][0]["token"] == text[0]
     assert main([*words, "--prompt", "a", "--out", str(tmp_path / "a.txt")]) == 2
-    assert "--logprobs: expected no --out beside it" in capfd.readouterr().err
+    assert "--logprobs: expected no --out with it" in capfd.readouterr().err
 
 
 def test_what_is_refused(run, items_run):
@@ -81,5 +81,5 @@ def test_what_is_refused(run, items_run):
         mdnn.generate(items_run, ["one"], output="text", logprobs=0)
     with pytest.raises(MdnnError, match="logprobs has no effect on text models"):
         mdnn.ChatSession(run, logprobs=0)
-    with pytest.raises(MdnnError, match="'keras' or 'auto' beside logprobs"):
+    with pytest.raises(MdnnError, match="'keras' or 'auto' with logprobs"):
         mdnn.generate(run, "a", engine="native", logprobs=0)

@@ -203,7 +203,7 @@ REFUSED = [
         {},
         {},
         ["context.grid=[2, 2]"],
-        "growing makes no axis shorter, expected at least 3 for 'column'",
+        "growing cannot shorten an axis: expected at least 3 for 'column'",
     ),
     (
         {},

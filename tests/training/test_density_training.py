@@ -129,8 +129,8 @@ def test_shrinking_other_sizes(run, tmp_path, capsys):
     large = run.model.blocks[0].sets[0][0].kernels[0]
     np.testing.assert_array_equal(np.asarray(kernel), np.asarray(large)[:, 4:-4])
     for settings, message in [
-        (["context.grid=[16]"], "shrinking makes no axis longer, expected at most 8"),
-        (["backbone.depth=2"], "backbone.depth: shrinking makes nothing larger than 1"),
+        (["context.grid=[16]"], "shrinking cannot lengthen an axis: expected at most 8"),
+        (["backbone.depth=2"], "backbone.depth: shrinking cannot enlarge: expected at most 1"),
         (["backbone.width=16"], "backbone.width: shrinking keeps the stream's width"),
         (["backbone.dept=1"], "did you mean 'depth'"),
         (["backbone.layer.1.gate=tanh"], "but the smaller network cannot grow back: backbone."),

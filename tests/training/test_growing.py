@@ -97,7 +97,7 @@ def test_stages_and_a_stop_at_their_border(tmp_path, monkeypatch, capsys):
         (
             "[[train.stage]]\nat = 0.2\ncontext.grid = [8]\n[[train.stage]]\nat = 0.4\n"
             "context.grid = [4]\n",
-            "train.stage.1: context.grid: growing makes no axis shorter, expected at least 8",
+            "train.stage.1: context.grid: growing cannot shorten an axis: expected at least 8",
         ),
         (
             "[[train.stage]]\nat = 0.4\nbackbone.depth = 2\n[[train.stage]]\nat = 0.4\n"
@@ -293,7 +293,7 @@ def test_the_command_line(tmp_path, tiny_run, capsys):
     assert f"grown from {tiny_run.resolve()} at step 300" in capsys.readouterr().out
     for words, message in (
         ([], "already exists"),
-        (["--set", "context.grid=[4]"], "growing makes no axis shorter"),
+        (["--set", "context.grid=[4]"], "growing cannot shorten an axis"),
         (["--set", "context.gird=[9]"], "did you mean 'grid'?"),
         (["--set", "backbone.depth=0"], "expected at least 1"),
     ):

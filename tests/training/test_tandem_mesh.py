@@ -98,7 +98,7 @@ def test_four_devices_of_one_process(tmp_path):
         ((*TANDEM, "mesh.members=3"), "expected a divisor of tandem.members = 4, received 3"),
         (
             (*TANDEM, "mesh.members=2", "context.grid=[4, 4]", "mesh.row=2"),
-            "mesh.row: expected no shares of an axis beside mesh.members",
+            "mesh.row: expected no shares of an axis with mesh.members",
         ),
     ],
 )

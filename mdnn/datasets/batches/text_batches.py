@@ -49,7 +49,7 @@ class TextBatches(StepBatches):
             of random length; `masked_diffusion` masks a random share of such an end.
             `autoregressive` batches are the same as with `None`.
         mixed: sequence of pairs `(units, share)`: further texts of the same tokenizer, and the
-            share of the windows that is drawn from each. The shares are below 1 in sum.
+            share of the windows that is drawn from each. The shares sum to less than 1.
         slots: int, number of learned slots before each window, positions in addition to
             `length`.
         **kwargs: Arguments of `keras.utils.PyDataset`.
@@ -103,8 +103,9 @@ class TextBatches(StepBatches):
         shares = [share for _, share in mixed]
         if any(len(more) < length + 1 for more in texts[1:]) or not 0 <= sum(shares) < 1:
             raise MdnnError(
-                f"mixed: expected texts of at least {length + 1} tokens and shares below 1 in sum; "
-                f"received {[len(more) for more in texts[1:]]} tokens and shares {shares}"
+                f"mixed: expected texts of at least {length + 1} tokens and shares that sum to "
+                f"less than 1; received {[len(more) for more in texts[1:]]} tokens and shares "
+                f"{shares}"
             )
         # One after another; no window reaches from one text into the next.
         self.ids = np.concatenate(texts) if mixed else ids

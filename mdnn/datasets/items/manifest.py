@@ -190,7 +190,7 @@ class _ManifestReader:
                 paths = self.paths(one, form, where)
                 entry = FileItem(form.key, paths, *options)
             if paths in seen:
-                raise MdnnError(f"{where}: {shown(one)} comes twice")
+                raise MdnnError(f"{where}: {shown(one)} occurs twice")
             seen.add(paths)
             entries.append(entry)
         return SourcePart(tuple(entries), split)

@@ -43,7 +43,7 @@ def decode_picture(data, form, name, convert=False):
     if not data.startswith(_BEGINS[form]) or (form == "WEBP" and data[8:12] != b"WEBP"):
         raise MdnnError(f"{name}: expected a {form} file, received {signature(data)}")
     if form == "WEBP" and not features.check("webp"):
-        raise MdnnError(f"{name}: the installed Pillow reads no WebP files")
+        raise MdnnError(f"{name}: the installed Pillow cannot read WebP files")
     complete = {
         "GIF": data.rstrip(b"\0").endswith(b";") or _is_whole_gif(data),
         "WEBP": len(data) >= 8 + int.from_bytes(data[4:8], "little"),

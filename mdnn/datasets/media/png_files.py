@@ -93,7 +93,7 @@ def encode_png(item, rate=None):
     """
     form = modality(item.kind)
     if form.suffix != ".png":
-        raise MdnnError(f"{item.name or 'an item'}: a PNG holds no {item.kind}")
+        raise MdnnError(f"{item.name or 'an item'}: a PNG cannot hold {item.kind}")
     film = len(form.coordinates) == 3
     first, *others = map(Image.fromarray, item.value if film else item.value[None])
     options = {}

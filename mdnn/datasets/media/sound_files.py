@@ -193,7 +193,7 @@ def encode_wav(item, rate=None):
         MdnnError: an item of another kind, a sound whose rate is not known.
     """
     if modality(item.kind).key != "audio":
-        raise MdnnError(f"{item.name or 'an item'}: a WAV holds no {item.kind}")
+        raise MdnnError(f"{item.name or 'an item'}: a WAV cannot hold {item.kind}")
     if item.rate is None and rate is None:
         raise MdnnError(f"{item.name or 'a sound'}: its samples per second are not known")
     with io.BytesIO() as file:

@@ -116,8 +116,8 @@ def _walk(folder, root, inside, above, paths, left_out):
             # Folders from elsewhere may hold a link to what nobody meant to hand over.
             if entry.is_symlink() and not _within(os.path.realpath(path), inside):
                 raise MdnnError(
-                    f"{str(path)!r} is a link that leads out of the folder {str(root)!r}: put "
-                    "there what it leads to"
+                    f"{str(path)!r} is a link that leads out of the folder {str(root)!r}: copy "
+                    "its target there"
                 )
             status = os.stat(path)
         except OSError as error:

@@ -31,7 +31,7 @@ def check_completion(options, decoding):
         raise MdnnError(f"{names}: expected autoregressive decoding, received {decoding}")
     if names and options.engine.startswith("native"):
         raise MdnnError(
-            f"engine: expected 'keras' or 'auto' beside {names}, which Keras alone computes, "
+            f"engine: expected 'keras' or 'auto' with {names}, which only Keras computes, "
             f"received {options.engine!r}"
         )
     return bool(names)

@@ -34,8 +34,8 @@ def check_options(options):
         check_number(getattr(options, name), numbers.Real, fits, name, expected)
     if (options.guidance_scale == 1) != (not options.negative_prompts):
         raise MdnnError(
-            "expected guidance_scale, a number other than 1, and negative_prompt beside each "
-            "other, received one of them"
+            "expected guidance_scale, a number other than 1, and negative_prompt "
+            "together, received one of them"
         )
     if not isinstance(options.adaptive, bool):
         raise MdnnError(f"adaptive: expected True or False, received {options.adaptive!r}")

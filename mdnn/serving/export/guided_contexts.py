@@ -64,8 +64,8 @@ class GuidedContexts:
             ),
             require(
                 tf.equal(scale, 1) == (count == 0),
-                "expected guidance_scale, a number other than 1, and negative prompts beside each "
-                "other, received one of them",
+                "expected guidance_scale, a number other than 1, and negative prompts "
+                "together, received one of them",
             ),
         ]
         with tf.control_dependencies(checks):

@@ -74,5 +74,5 @@ def _scores(values):
     if values.get("logprobs", False):
         return count or 0
     if count:
-        raise ApiError("top_logprobs: expected beside logprobs = true alone", "top_logprobs")
+        raise ApiError("top_logprobs: expected only with logprobs = true", "top_logprobs")
     return None

@@ -81,7 +81,7 @@ def tool_rules(values):
     if choice_ in ("none", "auto"):
         return ([] if choice_ == "none" else tools), False, most
     if not tools:
-        raise ApiError("tool_choice: expected tools beside it", "tool_choice")
+        raise ApiError("tool_choice: expected tools in the request, received none", "tool_choice")
     if choice_ == "required":
         return tools, True, most
     function = choice_.get("function") if isinstance(choice_, dict) else None

@@ -200,7 +200,7 @@ def includes_usage(values):
     """Returns whether a stream ends with an event of the usage."""
     options = values.get("stream_options", {})
     if not values.get("stream") and "stream_options" in values:
-        raise ApiError("stream_options: expected beside stream = true alone", "stream_options")
+        raise ApiError("stream_options: expected only with stream = true", "stream_options")
     for key, value in options.items():
         if key not in ("include_usage", "include_obfuscation") or not isinstance(value, bool):
             raise ApiError(f"stream_options.{key[:40]}: not supported", "stream_options")

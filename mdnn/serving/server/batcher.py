@@ -93,7 +93,7 @@ class Batcher:
                 raise RefusalError(UNAVAILABLE, STOPPING)
             if len(self.waiting) >= self.limits.waiting:
                 raise RefusalError(
-                    UNAVAILABLE, f"{len(self.waiting)} requests are waiting, no more are taken"
+                    UNAVAILABLE, f"{len(self.waiting)} requests are waiting, no more are accepted"
                 )
             self.waiting.append(job)
             self.changed.notify()

@@ -114,7 +114,7 @@ class ModelForms:
         strongly each cut is wanted, from 0 to 1.
         """
         if self.network.chunks is None:
-            raise RefusalError(BAD, "this network cuts no text into chunks")
+            raise RefusalError(BAD, "this network does not cut texts into chunks")
         async with self.reader.in_time(self.reader.end()):
             body = parse_body(await self.reader.body(request))
             text = body.get("text")

@@ -210,7 +210,7 @@ def _limits_of(given):
         if name not in fields:
             known = [*list(inspect.signature(serve).parameters)[:-1], *fields]
             raise MdnnError(
-                f"{name}: no argument of serve{did_you_mean(name, known)}; arguments: "
+                f"{name}: not an argument of serve{did_you_mean(name, known)}; arguments: "
                 f"{', '.join(known)}"
             )
     return RequestLimits(**{fields[name]: value for name, value in given.items()})

@@ -232,7 +232,7 @@ def _called(function, positional, names):
         try:
             outputs = function(*given, **named)
         except tf.errors.ResourceExhaustedError:
-            raise RefusalError(UNAVAILABLE, "this takes more memory than there is") from None
+            raise RefusalError(UNAVAILABLE, "not enough memory for this request") from None
         except (tf.errors.OpError, ValueError) as error:
             raise RefusalError(BAD, _line(error)) from None
         return {name: tensor.numpy() for name, tensor in outputs.items()}

@@ -81,8 +81,8 @@ class ChatTask(TextTask):
         if isinstance(data, list):
             return self._laid_out(data)
         raise MdnnError(
-            "a network of conversations is evaluated on a list of Conversation or the result of "
-            f"open_source, received {type(data).__name__}"
+            "data: expected a list of Conversation or the result of open_source, received "
+            f"{type(data).__name__}"
         )
 
     def _laid_out(self, conversations):

@@ -71,8 +71,8 @@ class RecallTask(TextTask):
         if isinstance(data, str) and self.config.recall.kind in OF_TEXT:
             return self._validation(self.tokenizer.ids(data))
         raise MdnnError(
-            "a network of recall is evaluated on RecallBatches or, with needles and passages, on a "
-            f"text; received {type(data).__name__}"
+            "data: expected RecallBatches or, with needles and passages, a string; received "
+            f"{type(data).__name__}"
         )
 
     head_tokens = Task.head_tokens

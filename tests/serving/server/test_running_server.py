@@ -130,7 +130,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
         (
             ".",
             {"allow_host": "a"},
-            "no argument of serve (did you mean 'allow_hosts'?); arguments",
+            "not an argument of serve (did you mean 'allow_hosts'?); arguments",
         ),
         (".", {"allow_hosts": 5}, "allow-host: expected strings"),
         (".", {"models": {"b": "none"}}, "none is not a run folder or SavedModel"),
@@ -146,7 +146,7 @@ def test_options_are_those_of_the_command(opened_tiny, tmp_path, monkeypatch):
         (".", {"allow_origins": [3]}, "allow-origin: expected strings"),
         (".", {"api_key": "a b"}, "API key: expected visible ASCII characters without spaces"),
         (".", {"api_key": 5}, "API key: expected visible ASCII characters"),
-        (".", {"max_bod": 1}, "max_bod: no argument of serve (did you mean 'max_body'?)"),
+        (".", {"max_bod": 1}, "max_bod: not an argument of serve (did you mean 'max_body'?)"),
         (".", {"max_body": 0}, "max-body: expected 1 to"),
         (".", {"max_seconds": "5"}, "max-seconds: expected a number, received '5'"),
     ],

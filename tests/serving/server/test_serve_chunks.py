@@ -46,7 +46,7 @@ def test_networks_that_cut_nothing():
     with serving(AnswerFeedback().network()) as client:
         assert client.get("/about.json")[1]["chunks"] is None
         status, answer = client.post("chunks", {"text": "abc"})
-        assert (status, answer) == (400, {"error": "this network cuts no text into chunks"})
+        assert (status, answer) == (400, {"error": "this network does not cut texts into chunks"})
 
 
 def test_the_chunks_are_those_of_the_network(tmp_path):

@@ -78,7 +78,7 @@ def test_too_many_wait(slow):
         others = [asking(client.generate, [("b", 900, 0, 0)]) for _ in range(2)]
         until(lambda: len(client.batcher.waiting) == 2)
         code, found = client.generate([("c", 4, 0, 0)])
-        assert (code, found) == (503, {"error": "2 requests are waiting, no more are taken"})
+        assert (code, found) == (503, {"error": "2 requests are waiting, no more are accepted"})
         assert client.post("stream", {"prompt": "c"})[0] == 503
         slow.gate.set()
         assert first.result()[0] == 200
