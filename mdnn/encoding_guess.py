@@ -180,7 +180,7 @@ def _cyrillic(data):
 
 
 def _other_script(data):
-    """Returns the code page whose script most characters that are not ASCII have, or `None`."""
+    """Returns the code page to whose script most non-ASCII characters belong, or `None`."""
     for encoding, low, high in _SCRIPTS:
         others = [ord(c) for c in _fits(data, encoding) or "" if ord(c) > 127]
         if sum(low <= c <= high for c in others) > 0.9 * len(others):
@@ -189,7 +189,7 @@ def _other_script(data):
 
 
 def _latin(data):
-    """Returns the code page in which most characters that are not ASCII are usual, or `None`."""
+    """Returns the code page in which most non-ASCII characters are common ones, or `None`."""
     best, most = None, -1
     # A few characters are not enough to identify a language.
     enough = sum(byte > 127 for byte in data) > 4

@@ -232,7 +232,7 @@ def run_export(options):
 
 
 def run_quantize(options):
-    """Makes a run with small weights."""
+    """Makes a run with quantized weights."""
     quiet_import()
     from mdnn.cli.quantize_command import write_small
 

@@ -12,7 +12,7 @@ from mdnn.runtime import quiet_import
 
 
 def run_inspect(options):
-    """Prints what a network is made of."""
+    """Prints facts about a network."""
     from mdnn.config.load import check_keys
 
     path = as_path(options.what, "inspect")

@@ -211,7 +211,7 @@ def _behind(rules):
 
 
 def _layouts(predicate):
-    """Returns the names of the tasks whose rules fulfil a predicate, for an error."""
+    """Returns the names of the tasks whose rules satisfy a predicate, for an error."""
     return " or ".join(repr(name) for name, rules in RULES.items() if predicate(rules))
 
 

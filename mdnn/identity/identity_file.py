@@ -49,7 +49,7 @@ class Identity:
 
     @property
     def slots(self):
-        """How many learned slots it has."""
+        """int, number of learned slots."""
         array = self.arrays.get(SLOTS)
         return 0 if array is None or array.ndim != 2 else len(array)
 

@@ -18,7 +18,8 @@ MAX_DECODERS = 4
 
 
 def decoder_of_run(run, steps=None, overlap=1, rounded=False):
-    """Returns the `NativeDecoder` of a run, the same while number of steps and rounding are equal.
+    """Returns the `NativeDecoder` of a run, the same object for the same number of steps and
+    rounding.
 
     Args:
         run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read anew in

@@ -95,7 +95,7 @@ class Training(RunOutput):
         self.display.say(f"going on with {self.run.path} at step {done}")
 
     def round_weights(self):
-        """Rounds int8 weights that another run or a smaller network had: their grid is another."""
+        """Rounds int8 weights of another run or a smaller network, which have another grid."""
         if self.strategy is not None:
             self.strategy.start(self.model.trainable_variables)
 

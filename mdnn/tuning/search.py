@@ -110,7 +110,7 @@ class _Search:
         return anchored(load_config(self.path, [*self.overrides, *overrides_of(values)]))
 
     def run(self, end):
-        """Trains until all combinations are tried, the time is over or a signal comes.
+        """Trains until all combinations are tried, the time is up or a signal arrives.
 
         Args:
             end: float, time on the clock of `time.monotonic`.
@@ -176,7 +176,7 @@ class _Search:
 
 
 def _check_same(folder, described):
-    """Refuses to continue another search than the one in the folder."""
+    """Refuses to continue a search other than the one in the folder."""
     path = folder / SEARCH
     if not path.is_file():
         raise MdnnError(f"{folder} is not a search folder: it has no {SEARCH}")

@@ -79,7 +79,7 @@ What to try next (with .venv/bin on your PATH, or .venv/bin/mdnn instead of mdnn
 
 
 def paragraph(text, least=LEAST):
-    """Returns the beginning of an answer, up to the first of `STOPS` behind `least` characters."""
+    """Returns the beginning of an answer, up to the first of `STOPS` after `least` characters."""
     return (text[:least] + "".join(until_stop([text[least:]], STOPS))).rstrip()
 
 

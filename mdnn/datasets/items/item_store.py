@@ -23,7 +23,7 @@ def item_writer(called):
     The file is in the folder for temporary files (`TMPDIR`).
 
     Args:
-        called: str, what errors call the items together.
+        called: str, the label of all items in error messages.
 
     Raises:
         MdnnError: a temporary file cannot be made.
@@ -47,7 +47,7 @@ class ItemWriter:
     """Writes the values of items into a file, one after another.
 
     Args:
-        called: str, what errors call the items together.
+        called: str, the label of all items in error messages.
         file: Binary file, open for reading and writing.
     """
 

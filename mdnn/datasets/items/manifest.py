@@ -104,7 +104,7 @@ class _ManifestReader:
         self.kinds = kinds
         self.convert = convert
         self.encoding = encoding
-        # what errors call the items of the line that is being read
+        # the label in error messages of the items of the line that is being read
         self.called = ""
         # TFDS sets that were read, by name
         self.sets = {}

@@ -29,7 +29,7 @@ def decode_picture(data, form, name, convert=False):
     Args:
         data: Bytes.
         form: str, `"GIF"`, `"WEBP"` or `"BMP"`.
-        name: str, what errors and the item are called.
+        name: str, the item's name, which error messages show.
         convert: bool, whether transparent pixels are laid over white.
 
     Returns:
@@ -92,7 +92,7 @@ def read_frames(data, form, name, convert, skip=0):
     Args:
         data: Bytes of a file.
         form: str, its format's name in Pillow.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether transparent pixels are laid over white.
         skip: int, how many frames at the beginning are left out.
 

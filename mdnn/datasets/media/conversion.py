@@ -16,7 +16,7 @@ def check_convert(convert, name, received, action):
 
     Args:
         convert: bool, whether it is asked for.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         received: str, what would be lost, such as "3 of 64 pixels are transparent".
         action: str, what the conversion does, such as "lays it over white".
 
@@ -38,7 +38,7 @@ def without_alpha(pixels, alpha, most, name, convert):
         alpha: ints `[..., height, width]`, from 0 (transparent) to `most` (opaque); `None`:
             all opaque.
         most: int, the highest value of a pixel and of `alpha`.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether transparent pixels are laid over white.
 
     Returns:
@@ -65,7 +65,7 @@ def to_8_bit(samples, name, convert):
 
     Args:
         samples: uint16 of any shape.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether other samples are rounded.
 
     Returns:
@@ -86,7 +86,7 @@ def to_grey(pixels, name, convert):
 
     Args:
         pixels: uint8 `[..., height, width, 3]`.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether colors become grey.
 
     Raises:
@@ -109,7 +109,7 @@ def to_mono(samples, name, convert):
 
     Args:
         samples: ints or floats `[frames, channels]`.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether channels that differ are averaged.
 
     Returns:
@@ -136,7 +136,7 @@ def to_16_bit(samples, full_scale, name, convert, exact=False):
     Args:
         samples: ints or floats `[samples]`.
         full_scale: Number, the amplitude that becomes 32,768.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
         convert: bool, whether samples are rounded, and those that are too loud clipped.
         exact: bool, whether rounding is not a loss, as of a format that loses something itself.
 

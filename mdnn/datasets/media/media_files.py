@@ -45,7 +45,7 @@ _FORMATS = {
 
 
 def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
-    """Reads an item from a file, by the end of its name.
+    """Reads an item from a file, whose suffix says how.
 
     What loses nothing is read as RGB, grey or 16-bit samples; what would lose something
     (transparent pixels, 16 bits that do not fit 8, colors where only grey is taken, channels of a
@@ -109,7 +109,7 @@ def read_sound_item(path, options):
 
 
 def fit_colours(item, kinds, convert=False):
-    """Returns a picture or film as RGB or grey, whichever of the two is taken.
+    """Returns a picture or film as RGB or grey, whichever of the two is accepted.
 
     Args:
         item: An `Item`.
@@ -136,11 +136,11 @@ def fit_colours(item, kinds, convert=False):
 
 
 def read_picture(source, name=None, convert=False):
-    """Reads a picture or film from a file, by the end of its name.
+    """Reads a picture or film from a file, whose suffix says how.
 
     Args:
         source: a path; or the bytes of a file, with its name.
-        name: str, what errors and the item are called; the path, if `None`.
+        name: str, the item's name, which error messages show; `None`: the path.
         convert: bool, whether conversions that lose something are made.
 
     Returns:
@@ -163,12 +163,12 @@ def read_picture(source, name=None, convert=False):
 
 
 def read_sound(source, rate=None, name=None, convert=False):
-    """Reads a sound from a file, by the end of its name.
+    """Reads a sound from a file, whose suffix says how.
 
     Args:
         source: a path; or the bytes of a file, with its name.
         rate: int, samples per second that it is resampled to; `None`: its own.
-        name: str, what errors and the item are called; the path, if `None`.
+        name: str, the item's name, which error messages show; `None`: the path.
         convert: bool, whether conversions that lose something are made.
 
     Returns:

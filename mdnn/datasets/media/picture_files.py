@@ -29,7 +29,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
 
     Args:
         data: Bytes.
-        name: str, what errors and the item are called.
+        name: str, the item's name, which error messages show.
         convert: bool, whether a picture of four inks (CMYK) becomes RGB.
 
     Returns:
@@ -104,7 +104,7 @@ def decode(data, form, name):
     Args:
         data: Bytes.
         form: str, `"PNG"` or `"JPEG"`.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
 
     Returns:
         uint8 `[height, width]` or `[height, width, 3]`.

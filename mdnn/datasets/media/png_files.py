@@ -39,7 +39,7 @@ def decode_png(data, name="a PNG", convert=False):
 
     Args:
         data: Bytes.
-        name: str, what errors and the item are called.
+        name: str, the item's name, which error messages show.
         convert: bool, whether transparent pixels are laid over white and 16 bits rounded.
 
     Returns:

@@ -29,7 +29,7 @@ def decode_wav(data, rate=None, name="a WAV", convert=False):
     Args:
         data: Bytes.
         rate: int, samples per second that are wanted; `None`: the file's own.
-        name: str, what errors and the item are called.
+        name: str, the item's name, which error messages show.
         convert: bool, whether channels that differ are averaged, and samples that do not fit
             16 bits rounded and clipped.
 
@@ -68,7 +68,7 @@ def decode_compressed(data, rate=None, name="a sound", convert=False):
     Args:
         data: Bytes.
         rate: int, samples per second that are wanted; `None`: the file's own.
-        name: str, what errors and the item are called.
+        name: str, the item's name, which error messages show.
         convert: bool, as of `decode_wav`.
 
     Returns:
@@ -214,7 +214,7 @@ def resample(samples, rate, new_rate, name="a sound"):
         samples: int16 `[samples]`.
         rate: int, samples per second of `samples`.
         new_rate: int, samples per second of the result.
-        name: str, what errors call the sound.
+        name: str, the sound's label in error messages.
 
     Returns:
         int16 `[about samples * new_rate / rate]`; `samples` itself where the rates are equal.

@@ -56,7 +56,7 @@ def read_wav_header(data, name):
 
     Args:
         data: Bytes.
-        name: str, what errors call the file.
+        name: str, the file's label in error messages.
 
     Raises:
         MdnnError: bytes that are not a WAV file, a header that is truncated or damaged, a format

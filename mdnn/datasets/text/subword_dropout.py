@@ -11,7 +11,7 @@ ENCODINGS = 8
 
 
 def dropped_tokenizers(tokenizer, share, seed, count=ENCODINGS):
-    """Yields tokenizers that leave a share of the merges out, each one others.
+    """Yields tokenizers that each leave out another random share of the merges.
 
     A word is cut into the same pieces throughout one encoding, in which a merge is missing with
     the probability `share`; BPE dropout (arXiv 1910.13267) draws anew at every occurrence. Token

@@ -102,7 +102,7 @@ def _first_line(message):
 
 
 def _prepare(name, builder):
-    """Downloads and prepares a set, after a look whether there is a network."""
+    """Downloads and prepares a set, after checking that there is a network."""
     _leave_the_accelerator()
     root = builder.data_dir_root
     reason = _unreachable(next(iter(builder.url_infos or ()), None))

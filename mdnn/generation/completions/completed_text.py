@@ -17,7 +17,7 @@ COMPLETION_OPTIONS = (*GRAMMAR_OPTIONS, *OFFSET_OPTIONS, "logprobs")
 
 
 def check_completion(options, decoding):
-    """Returns whether options need a `CompletionRequest`, and refuses what does not go with them.
+    """Returns whether options need a `CompletionRequest`, and refuses options that exclude it.
 
     Args:
         options: `mdnn.generation.options.GenerationOptions`.
@@ -108,5 +108,5 @@ def offsets_of(options, tokenizer):
 
 @functools.lru_cache(maxsize=4)
 def _completions(model, steps):
-    """Returns cached completions; to compile a decoder takes longer than many texts."""
+    """Returns cached completions; compiling a decoder takes longer than writing many texts."""
     return TextCompletions(run_of(model), steps=steps)

@@ -183,7 +183,7 @@ class SummedRowsCache(KeyedCache):
 
 
 class FollowersCache(SummedRowsCache):
-    """Caches, inside a fold, what the key of each position's predecessor leads to.
+    """Caches, inside a fold, the products of each position's value with the key before it.
 
     A row of the cache is one position of the layer, whose own rows are those of its fastest axis:
     the first position of such a row follows none. `sums` `[batch, rows, heads, features, h + 1]`
@@ -224,7 +224,7 @@ class FollowersCache(SummedRowsCache):
         return ops.reshape(y, (*shape, self.width)), {"sums": sums, "keys": keys}
 
     def _follows(self, row):
-        """Returns 1 for a position after another one of its row in the layer, otherwise 0."""
+        """Returns 0 for the first position of a row of the layer, otherwise 1."""
         return ops.cast(row % self.layer_grid[-1] > 0, "float32")
 
     def _key(self, past_rows, row):

@@ -52,7 +52,7 @@ class ExportedNetwork:
         return {"serving_default": serving_default}
 
     def answers(self, tokens):
-        """Returns what `serving_default` does for tokens int32 `[batch, positions, 8]`."""
+        """Returns the outputs of `serving_default` for tokens int32 `[batch, positions, 8]`."""
         if not self.slots:
             return self.predict(tokens)
         # The context starts with learned slots, which are not tokens of a request.
@@ -64,7 +64,7 @@ class ExportedNetwork:
         return {name: answer[:, self.slots :] for name, answer in answers.items()}
 
     def predict(self, tokens):
-        """Returns what is answered of whole contexts, int32 `[batch, positions, 8]`, a dict.
+        """Returns the outputs for whole contexts, int32 `[batch, positions, 8]`, a dict.
 
         The network is called. A functional model of its layers would leave its nodes in them, with
         each export of a run that is kept open.

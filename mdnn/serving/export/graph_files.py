@@ -16,7 +16,7 @@ _PCM, _EXTENSIBLE = 1, 0xFFFE
 
 
 def require(good, *message):
-    """Returns an assertion that fails with one line about the first entry that is not good.
+    """Returns an assertion that fails with one line about the first invalid entry.
 
     Args:
         good: bool tensor, one value or `[batch]`.

@@ -11,7 +11,7 @@ PROMPT = ("text", "image", "audio")
 
 
 def require_of_prompts(good, *message):
-    """Returns an op that fails where a prompt is not good, and names the first such one.
+    """Returns an op that fails on an invalid prompt and names the first one.
 
     Args:
         good: boolean `[batch]`.

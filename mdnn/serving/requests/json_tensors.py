@@ -134,7 +134,7 @@ def tensor(name, value, spec):
     """Returns the array that nested lists hold.
 
     Args:
-        name: what errors call it.
+        name: str, its label in error messages.
         value: a JSON value.
         spec: its `Spec`.
 

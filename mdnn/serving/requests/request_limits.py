@@ -10,7 +10,7 @@ UNSUPPORTED = 415
 
 
 class RefusalError(Exception):
-    """Says why a request is refused.
+    """Raised for a request that is refused; says why.
 
     Args:
         status: int, the HTTP status.

@@ -41,7 +41,7 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses requests that a web page of somebody else's may have sent.
+    """Refuses requests that a foreign web page may have sent.
 
     A page whose name is made to lead to 127.0.0.1 (DNS rebinding) has its own name in the header
     Host; a page that posts to another address has its own in Origin. Origins that are named may
@@ -104,7 +104,7 @@ def _netloc(origin):
 
 
 def _normal_origin(origin):
-    """Returns an origin in small letters without the default port, or `None` if it is invalid."""
+    """Returns an origin in lower case without the default port, or `None` if it is invalid."""
     found = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", origin.lower())
     if found is None:
         return None
@@ -130,7 +130,7 @@ def checked_origin(origin):
 
 
 def checked_host(host):
-    """Returns a host's name in small letters.
+    """Returns a host's name in lower case.
 
     Args:
         host: a name such as `write.example.org`, or an address, without scheme and port.

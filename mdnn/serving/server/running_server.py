@@ -165,7 +165,7 @@ class Server:
         self.stop()
 
     def stop(self):
-        """Takes no more requests, answers those that are open, and ends; again: does nothing.
+        """Accepts no more requests, answers the open ones, and ends; a second call does nothing.
 
         Raises:
             Exception: what ended the server before.

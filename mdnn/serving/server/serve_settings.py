@@ -23,7 +23,7 @@ KEY_VARIABLE = "MDNN_API_KEY"
 
 @dataclasses.dataclass
 class ServeSettings:
-    """What a server is made of.
+    """Settings of a server.
 
     Args:
         networks: dict from names in addresses to run folders, SavedModels, `.keras` files, opened
@@ -156,7 +156,7 @@ def _named(table, name):
 
 
 def _listed(values, name):
-    """Returns a list of texts; one text alone is a list of it."""
+    """Returns a list of strings; wraps a single string in a list."""
     values = [values] if isinstance(values, str) else values
     listed = isinstance(values, (list, tuple, set, frozenset))
     if not listed or not all(isinstance(value, str) for value in values):

@@ -133,7 +133,7 @@ def fan_size(shape):
 
 
 def grid_unit(shape):
-    """Returns the distance of two neighboring int8 values of a matrix."""
+    """Returns the distance between two neighboring int8 values of a matrix."""
     return SCALE_RANGE * fan_size(shape) / 127
 
 
