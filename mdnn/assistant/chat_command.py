@@ -20,7 +20,7 @@ _HELP = """\
 /again            another answer to your last message
 /undo             takes your last message and its answer back
 /edit TEXT        your last message in other words
-/new              begins anew
+/new              starts over
 /system [TEXT]    shows or sets the system message ("/system -" removes it)
 /set NAME VALUE   {options}
 /messages         shows the conversation

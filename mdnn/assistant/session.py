@@ -91,7 +91,7 @@ class ChatSession:
         self.messages = [Message("system", check_str(text, "system"))] * bool(text) + rest
 
     def clear(self):
-        """Begins anew; the system message stays."""
+        """Starts over; the system message stays."""
         self.messages = [message for message in self.messages if message.role == "system"]
 
     def undo(self):

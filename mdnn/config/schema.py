@@ -22,7 +22,7 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 """Names of the types of values, for errors."""
 
 
-# Python reads the annotations anew at each call.
+# Python reads the annotations again at each call.
 _types = functools.cache(typing.get_type_hints)
 
 

@@ -182,7 +182,7 @@ def _within_masks(before, after, index, around):
         if (inner & (index >= 0) & was & ~now).any():
             raise MdnnError(
                 f"{around.where}.wiring: the new wiring leaves out weights that the old one used "
-                "(random wiring draws anew for another size; a window, a density or "
+                "(random wiring draws again for another size; a window, a density or "
                 "self_connection may not become smaller)"
             )
         if inner is not None:

@@ -49,7 +49,7 @@ def grow_optimizer(origins, old, new, old_weights, new_weights, averages):
 
 
 def restart_moments(optimizer, numbers):
-    """Begins the state of some weights anew: first moments of 0, second ones as in a grown network.
+    """Resets the state of some weights: first moments of 0, second ones as in a grown network.
 
     Args:
         optimizer: a built Keras optimizer.

@@ -39,7 +39,7 @@ class Origin:
             `None` for the larger network's initial values.
         factor: float, by which old values are multiplied.
         parts: int, number of new weights among which the gradient of an old one is divided.
-        fresh_state: bool, whether the optimizer's state begins anew although values are copied.
+        fresh_state: bool, whether the optimizer's state is reset although values are copied.
     """
 
     source: Any
@@ -108,11 +108,11 @@ class Origin:
         return flat[np.maximum(self.index, 0)]
 
     def with_fresh_state(self):
-        """Returns a copy whose optimizer state begins anew."""
+        """Returns a copy whose optimizer state is reset."""
         return dataclasses.replace(self, fresh_state=True)
 
     def silenced(self, shape):
-        """Returns an origin of zeros in place of the values; the state begins anew."""
+        """Returns an origin of zeros in place of the values; the state is reset."""
         index = np.full(shape, NEW, "int64")
         return dataclasses.replace(self, index=index, fill=0.0, fresh_state=True)
 

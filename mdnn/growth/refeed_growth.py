@@ -44,8 +44,8 @@ def grow_refeed(old, new, stream):
         )
     if before.initial_state == "random" and (stream.wider or stream.grid.changed):
         raise MdnnError(
-            "refeed.initial_state: random states are drawn anew for another grid or width; the old "
-            "scores would change"
+            "refeed.initial_state: random states are drawn again for another grid or width; the "
+            "old scores would change"
         )
     found = {}
     if new.refeed is None:

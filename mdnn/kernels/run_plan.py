@@ -22,7 +22,7 @@ def decoder_of_run(run, steps=None, overlap=1, rounded=False):
     rounding.
 
     Args:
-        run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read anew in
+        run: `mdnn.runs.run_folder.Run` of texts. The weights of a run in memory are read again in
             every call.
         steps, overlap, rounded: see `NativePlan`.
 

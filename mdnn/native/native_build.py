@@ -41,7 +41,7 @@ def sources_number(library="decoder"):
     """Returns a number that identifies the sources of a library, an int of 63 bits.
 
     A library holds the number that it was built with: another one is not loaded. The sources are
-    read once: a library is asked for anew for each matrix that is packed.
+    read once: a library is requested again for each matrix that is packed.
     """
     digest = hashlib.blake2b(digest_size=8)
     for path in sources_of(library):

@@ -14,7 +14,7 @@ _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I32": "<i4", "
 class MappedArrays:
     """The arrays of a safetensors file, which stay in the file until they are read.
 
-    Files are replaced when they are written anew, never changed, so that a map stays valid.
+    Files are replaced when they are rewritten, never changed, so that a map stays valid.
 
     Args:
         path: the file.

@@ -42,7 +42,7 @@ def bound_codes(values):
 class PackedVariable(keras.Variable):
     """A variable that stores only the codes of its value.
 
-    Its `value` is expanded anew for each use. Layers that know it multiply from the codes
+    Its `value` is expanded again for each use. Layers that know it multiply from the codes
     (`product`) or look up rows (`rows`), and make no float32 copy of the matrix.
 
     Attributes:
@@ -58,7 +58,7 @@ class PackedVariable(keras.Variable):
         Args:
             stored: `Stored`.
             arrays: list of arrays in the order of `Stored.names`.
-            packed: bool, whether the tensors are made at once; otherwise they are made anew for
+            packed: bool, whether the tensors are made at once; otherwise they are made again for
                 each use, for a network that is read and not run.
         """
         self.stored, self.inputs = stored, grouped_axis(stored, arrays[0])

@@ -19,7 +19,7 @@ MAX_SECONDS = 20.0
 """Seconds from the first request to the last byte, redirects included."""
 
 MAX_REDIRECTS = 5
-"""Redirects of one request; the address of each is checked anew."""
+"""Redirects of one request; the address of each is checked again."""
 
 KINDS = ("text/html", "application/xhtml+xml", "text/plain", "application/json", "text/markdown")
 """Media types that are read."""

@@ -262,7 +262,7 @@ def _flat(sections):
 def _seeds(model):
     """Returns the states of the layers' random generators, in order.
 
-    Their names are not stable: Keras numbers them anew in each process.
+    Their names are not stable: Keras renumbers them in each process.
     """
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]

@@ -123,7 +123,7 @@ def test_densities_that_are_refused(settings, message, tmp_path):
 def test_random_wiring_over_groups_is_refused(tmp_path):
     layers = GATED + 'groups = 4\nwiring = "causal+random"\ndensity = 0.5\n'
     config = config_of(tmp_path, layers)
-    with pytest.raises(mdnn.MdnnError, match="random wiring draws anew"):
+    with pytest.raises(mdnn.MdnnError, match="random wiring draws again"):
         narrowed(mdnn.build(config), 0.5)
     # One kernel for all channels stays as it is.
     config = config_of(tmp_path, layers.replace("groups = 4", "groups = 1"))

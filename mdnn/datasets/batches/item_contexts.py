@@ -103,7 +103,7 @@ class ItemContexts:
             other = augment(item, options, bits, self.longest.get(item.kind))
             if other is not item:
                 return self.tokenizer.tokens(other)
-        # Lines of large manifests are made anew at each use, with other objects of equal texts.
+        # Lines of large manifests are made again at each use, with other objects of equal texts.
         key = item.value if item.kind == "text" else item
         rows = self._rows.get(key)
         if rows is None:

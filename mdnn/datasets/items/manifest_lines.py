@@ -13,7 +13,7 @@ KEPT = 1 << 20
 """Bytes at the beginning of a manifest whose lines are kept as objects."""
 
 LONG = 1 << 12
-"""Bytes from which a line is kept as objects wherever it is: making it anew takes too long."""
+"""Bytes from which a line is kept as objects wherever it is: making it again takes too long."""
 
 
 class ManifestLines(collections.abc.Sequence):

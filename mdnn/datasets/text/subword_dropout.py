@@ -14,7 +14,7 @@ def dropped_tokenizers(tokenizer, share, seed, count=ENCODINGS):
     """Yields tokenizers that each leave out another random share of the merges.
 
     A word is cut into the same pieces throughout one encoding, in which a merge is missing with
-    the probability `share`; BPE dropout (arXiv 1910.13267) draws anew at every occurrence. Token
+    the probability `share`; BPE dropout (arXiv 1910.13267) draws again at every occurrence. Token
     ids mean the same in all of them.
 
     Args:

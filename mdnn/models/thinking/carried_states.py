@@ -35,7 +35,7 @@ class CarriedStates(keras.layers.Layer):
         """Returns the states to go on from.
 
         Args:
-            reset: boolean `[batch]`, true for examples that start anew.
+            reset: boolean `[batch]`, true for examples that start over.
             first: tuple of their first states; `None` stands for zeros.
             x: tensor of the shape and dtype of the states.
         """

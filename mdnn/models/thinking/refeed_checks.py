@@ -31,7 +31,7 @@ def check_refeed_arguments(refeed):
             f"received damping={refeed.damping}, noise={refeed.noise}"
         )
     if refeed.remat and any(branch.dropout is not None for branch in refeed.branches):
-        raise ValueError("remat: expected layers without dropout, which would be drawn anew")
+        raise ValueError("remat: expected layers without dropout, which would be drawn again")
 
 
 def check_steps(steps, bptt_steps):

@@ -26,7 +26,7 @@ class SteppedLoss(LossModel):
 
     Call arguments:
         batch: see `LossModel`. In addition, if states are carried, `reset`, boolean `[batch]`, true
-            for examples that start anew; if the number of steps varies between batches,
+            for examples that start over; if the number of steps varies between batches,
             `no_grad_steps`, int32 `[batch or 1]`, the number of steps without gradient before the
             last `refeed.bptt_steps`, equal for all examples.
 

@@ -18,7 +18,7 @@ def keep_variables(folder, name="held"):
     """Makes the module's attribute `name` an attribute of every function of a SavedModel, too.
 
     Args:
-        folder: path of a SavedModel that nobody loads yet; its `saved_model.pb` is written anew.
+        folder: path of a SavedModel that nobody loads yet; its `saved_model.pb` is rewritten.
         name: the attribute of the saved module that holds all variables and tables.
     """
     file = Path(folder) / FILE

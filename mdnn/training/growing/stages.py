@@ -30,7 +30,7 @@ def enter_stage(training):
     """
     training._settle()
     training.step.sync()
-    # A loss on longer contexts is another figure: the best one is sought anew.
+    # A loss on longer contexts is another figure: the best one is sought again.
     stage = training.progress.stage + 1
     config, words = training.stages[stage], training.run.words
     grown = copy.copy(training)

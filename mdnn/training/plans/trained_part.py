@@ -18,7 +18,7 @@ class TrainedPart:
     The trained weights stand in variables of their own (`PartWeights`), which the optimizer knows
     in place of the network's: it holds the state of one part. The repetitions of the backbone's
     layers are parted into groups; each group takes the place of the one before, and the optimizer's
-    state of these variables begins anew.
+    state of these variables is reset.
 
     - `"top"`: the upper `blocks` repetitions, the final norm and the heads. Gradients stop below.
     - `"random"`: `blocks` repetitions, drawn every `every` steps, and all weights that belong to no

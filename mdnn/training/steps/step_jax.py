@@ -69,7 +69,7 @@ class JaxStep(TrainingStep):
         return jax.jit(step)
 
     def __call__(self, batch, rate, name=None):
-        # Read anew after each `sync`: other code may assign the variables in between, and Keras'
+        # Read again after each `sync`: other code may assign the variables in between, and Keras'
         # `predict` donates the arrays that they hold.
         if not self.values:
             self.values = [*values_of(self.first), [v.value for v in self.optimizer.variables]]
