@@ -382,7 +382,9 @@ def test_windows_of_several_texts():
 
 def test_a_mixed_text_that_is_too_short():
     tokenizer = TextTokenizer()
-    with pytest.raises(MdnnError, match="texts of at least 9 tokens and shares below 1"):
+    with pytest.raises(
+        MdnnError, match="texts of at least 9 tokens and shares that sum to less than 1"
+    ):
         TextBatches(
             tokenizer.ids("a" * 40),
             tokenizer,

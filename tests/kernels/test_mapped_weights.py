@@ -41,7 +41,7 @@ def test_arrays_are_those_of_the_file(folders, tmp_path):
     with pytest.raises(mdnn.MdnnError, match="its checksum is wrong"):
         MappedArrays(tmp_path / "damaged.safetensors")
     (tmp_path / "short.safetensors").write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(mdnn.MdnnError, match="no readable safetensors file"):
+    with pytest.raises(mdnn.MdnnError, match="not a readable safetensors file"):
         MappedArrays(tmp_path / "short.safetensors")
 
 

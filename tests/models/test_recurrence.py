@@ -140,7 +140,7 @@ def test_remat_has_the_same_values_and_gradients(bptt_steps):
 
 def test_remat_with_dropout():
     branch = FeedForwardBlock(5, activation="tanh", dropout=0.5, name="dropped")
-    with pytest.raises(ValueError, match="without dropout: remat"):
+    with pytest.raises(ValueError, match="remat: expected layers without dropout"):
         Refeed([branch], 2, remat=True)
 
 

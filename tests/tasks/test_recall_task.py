@@ -161,7 +161,7 @@ def test_it_trains_evaluates_and_answers(tmp_path):
     assert len(mdnn.generate(tmp_path / "run", prompt, length=1)) == 1
     with pytest.raises(mdnn.MdnnError, match="draws its contexts; expected no source"):
         task.open_source("python-docs")
-    with pytest.raises(mdnn.MdnnError, match="evaluated on RecallBatches"):
+    with pytest.raises(mdnn.MdnnError, match="data: expected RecallBatches"):
         mdnn.evaluate(tmp_path / "run", "a text")
 
 

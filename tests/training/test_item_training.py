@@ -159,7 +159,7 @@ def test_other_lines(items_run):
 
 
 def test_lines_for_a_network_of_text(tiny_run):
-    with pytest.raises(mdnn.MdnnError, match="evaluated on a text, received list"):
+    with pytest.raises(mdnn.MdnnError, match="data: expected a string or token ids, received list"):
         mdnn.evaluate(tiny_run, [])
 
 

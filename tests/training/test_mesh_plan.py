@@ -112,7 +112,9 @@ def test_command(tmp_path, capsys):
     words[4] = "batch=2,row=3"
     assert main(words) == 2
     assert "mesh.row: expected a divisor" in capsys.readouterr().err
-    with pytest.raises(MdnnError, match=r"memory: expected 10\^9 bytes above 0, received -1"):
+    with pytest.raises(
+        MdnnError, match=r"memory: expected gigabytes \(10\^9 bytes\) above 0, received -1"
+    ):
         mdnn.plan(path, memory=-1)
 
 
