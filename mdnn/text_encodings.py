@@ -59,7 +59,7 @@ def decode_text(data, encoding, name):
     # UTF-16 of many scripts, and many binary files, are also valid UTF-8.
     if encoding == "utf-8" and control_share(data[:LOOKED_AT]) > 0.1:
         raise undecodable(name, data, encoding, _first_control(data))
-    # So are texts of seven bit in which an escape sequence changes the characters.
+    # So are seven-bit texts in which an escape sequence changes the characters.
     if encoding == "utf-8" and escaped_encoding(data[:LOOKED_AT]):
         raise undecodable(name, data, encoding, data.index(b"\x1b$"))
     return text.removeprefix(MARK)

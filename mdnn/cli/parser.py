@@ -58,7 +58,7 @@ def main(arguments=None):
             status = options.run_command(options) or 0
         standard_streams.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough.
+        # The reader of the output has closed the pipe.
         status = 0
     except (MdnnError, OSError) as error:
         standard_streams.say(f"mdnn: error: {_one_line(error)}")

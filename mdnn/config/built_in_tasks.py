@@ -53,7 +53,7 @@ def _check_stream(config):
 def _check_slots(config):
     """Refuses learned slots where a context has no room for them, or no start."""
     slots, grid = config.context.slots, config.context.grid
-    # What the next context starts with (`mdnn.generation.windows.overlap_length`) is text, too.
+    # The next context starts with text, too (`mdnn.generation.windows.overlap_length`).
     row, rows = grid[-1], config.context.positions // grid[-1]
     room = max(1, row // 2) if rows == 1 else rows // 2 * row
     if slots >= room:

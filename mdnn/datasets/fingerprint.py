@@ -16,10 +16,10 @@ from mdnn.strict_json import read_json
 SOURCE = "source.json"
 """Name of the file of a run folder that says what its source was."""
 
-# Of more bytes than WHOLE that many blocks of BLOCK bytes are hashed, at even distances.
+# Of contents of more than WHOLE bytes, BLOCKS evenly spaced blocks of BLOCK bytes are hashed.
 WHOLE, BLOCK, BLOCKS = 1 << 24, 1 << 18, 64
 
-# Of a file of an item with more bytes the beginning and the end are hashed.
+# Of larger files of items, only the beginning and the end are hashed.
 FILE_END = 1 << 15
 
 

@@ -73,7 +73,7 @@ def weight_slices(small, large, exact=True):
         origin = origins[weight.path]
         if origin.source is None:
             continue
-        # Of copies, the one of the same name.
+        # Among copies, the one of the same name counts.
         if origin.source.path in found and weight.path != origin.source.path:
             continue
         if origin.parts > 1:

@@ -49,7 +49,7 @@ def grow_embedding(old, new, stream):
             found[id(weight)] = _grown_kernel(known.pop(name), weight, stream)
             continue
         if name not in known:
-            # What old tokens would look up.
+            # Tables that old tokens would look up start at zero.
             used = name == "item" or name.startswith("letter_")
             used |= any(name.startswith(f"{kind}_place_") for kind in old.modalities)
             found[id(weight)] = created(weight, 0.0 if used else None)

@@ -74,7 +74,7 @@ class _StoredWeights:
 
     def __call__(self, variable):
         """Returns the weight of a variable for `Arrays.matrix`."""
-        # What was packed before needs its pages no more.
+        # Pages of weights that are already packed are no longer needed.
         self.file.forget_pages()
         name = variable.path
         if name not in self.stored:

@@ -207,7 +207,7 @@ class CachedMixers:
         start = len(self.made)
 
         def recorded(function):
-            # What a conditional computes leaves it only as its result.
+            # Values computed in a conditional can leave it only as its result.
             def branch():
                 result, made = function(), self.made[start:]
                 del self.made[start:]

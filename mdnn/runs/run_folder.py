@@ -46,7 +46,7 @@ class Run:
     path: Path | None
     config: Config
     words: tuple[str, ...] = ()
-    # What other rooms made of this run, by their names for it; a copy begins without.
+    # Objects that other modules cache for this run, by name; a copy starts without any.
     cache: dict = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
     @functools.cached_property

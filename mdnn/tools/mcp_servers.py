@@ -77,7 +77,7 @@ class McpServer:
                 self.client = client
                 self.ready.set_result((await client.list_tools()).tools)
                 await self.stop.wait()
-        # What a foreign program does may fail in any way.
+        # A foreign program may fail in any way.
         except BaseException as error:
             if not self.ready.done():
                 self.ready.set_exception(error)

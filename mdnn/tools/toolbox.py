@@ -47,7 +47,7 @@ class Toolbox:
                     f"{', '.join(self.tools) or 'none'}"
                 )
         self.allowed, self.seconds, self.most = frozenset(allowed), seconds, most
-        # Whether other people's texts stand in the conversation since the user last spoke.
+        # Whether texts from outside entered the conversation since the user's last message.
         self.tainted = False
 
     def specs(self):

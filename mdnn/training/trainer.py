@@ -242,7 +242,7 @@ class Training(RunOutput):
         with swapped_in(self.optimizer, self.model.trainable_variables):
             self._check_weights()
         if not self.checked:
-            # What tracing the evaluation needed.
+            # Frees the memory that tracing the evaluation needed.
             self.checked = True
             return_free_memory()
 

@@ -8,7 +8,7 @@ from mdnn.cli.demos.demo_text import TRAINED, command, failed, missing, new_run,
 
 CONFIG = "digits-small"
 SHEET = "answers.png"
-# Of pictures: a little more careful than the network's own probabilities.
+# For pictures: a little more conservative than the network's own probabilities.
 TEMPERATURE = 0.5
 MODES = {"autoregressive": "in turn", "parallel": "at once", "masked_diffusion": "unmasking"}
 SHOWN = 4

@@ -55,7 +55,7 @@ def subword_states(automaton, tokenizer, most):
     distance = _token_distances(after, accepting)
     if distance[0] < 0:
         raise MdnnError("no text of this grammar can be written with the network's subwords")
-    # What leads to no end is not begun.
+    # Tokens after which no end can be reached are not allowed.
     after[(after >= 0) & (distance[after] < 0)] = DEAD
     return after, np.maximum(distance, 0)
 

@@ -140,7 +140,7 @@ class AxesCache(DenseCache):
         grid = ops.reshape(grid, shape)
         y = self._product(grid, weights, last, last)
         for k in range(1, last):
-            # What is first on an axis has no slab of that axis before it.
+            # With a single index on an axis, no slab of that axis comes before it.
             if sizes[k] > 1:
                 z = self._mixed(grid, weights, k, sizes)
                 y = y + self._product(z, weights, k, k, sizes)

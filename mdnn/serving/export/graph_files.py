@@ -82,7 +82,7 @@ def png_rows(data, number, most, kinds, known):
         data = _checked(good, data, name, *message)
     data = _whole_png(data, name)
     pixels = tf.cast(tf.io.decode_png(data, channels=3), tf.int32)
-    # Of the picture, not of the header: nothing may be made by the header's word alone.
+    # The decoded picture's width: an untrusted header must not set sizes.
     width = tf.shape(pixels)[1]
     pixels = tf.reshape(pixels, [-1, 3])
     if len(kinds) > 1:

@@ -88,7 +88,7 @@ class ExportedTexts(ExportedNetwork):
         order = tf.argsort(filled, stable=True)
         size = tf.constant(GROUP_SIZES)[tf.searchsorted(GROUP_SIZES[:-1], [(batch + 1) // 2])[0]]
         groups = tf.maximum((batch + size - 1) // size, 1)
-        # Of no prompts at all there is a group of one, which holds a character.
+        # Without any prompts there is still one group, of a context that holds a character.
         last = tf.concat([[0], order], 0)[-1]
         rows = tf.concat([order, tf.fill([groups * size - batch], last)], 0)
         filled = tf.pad(filled, [[0, 1]], constant_values=1)
@@ -160,7 +160,7 @@ class ExportedTexts(ExportedNetwork):
             lengths = tf.where(is_new, self.tokenizer.lengths(decoded), 0)
             characters += tf.reduce_sum(lengths, 0)
             ended = tf.reduce_any(is_new & self.tokenizer.is_end(decoded), 0)
-            # What has ended needs no more characters.
+            # Ended texts need no more characters.
             characters = tf.where(ended, length, characters)
             return number + 1, characters, tokens.write(number, decoded), state
 

@@ -142,7 +142,7 @@ class TextAnswer(CompletionAnswer):
 def _table(one):
     """Returns the likeliest tokens beside one, by their texts, and the token itself, a dict."""
     table = {}
-    # Of tokens with the same text the likeliest comes first.
+    # Among tokens with the same text, the likeliest comes first.
     for text, score, _ in one.alternatives:
         table.setdefault(text, score)
     return table | {one.text: one.log_probability}
@@ -220,7 +220,7 @@ class ChatAnswer(CompletionAnswer):
         text, mark = "".join(self.texts[number]), self.format.call_start
         stop = text.find(mark)
         if stop < 0:
-            # What may be the beginning of the mark waits.
+            # Characters that may begin the mark are held back.
             stop = len(text)
             for size in range(min(len(mark) - 1, len(text)), 0, -1):
                 if mark.startswith(text[-size:]):

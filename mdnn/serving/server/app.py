@@ -23,7 +23,7 @@ ASKED = re.compile(r"models/([^/:]+)(?:/versions/(\d+))?:(\w+)")
 SHOWN = re.compile(r"models(?:/([^/:]+))?(?:/versions/(\d+))?(/metadata)?")
 
 VERBS = ("predict", "stream", "chunks")
-"""What is asked of a network behind its name: methods of `ModelForms`."""
+"""Verbs after the name of a network in an address; methods of `ModelForms`."""
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = {

@@ -27,7 +27,7 @@ def listen(host, port):
         word = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
         listening.setsockopt(socket.SOL_SOCKET, word, 1)
         listening.bind(address)
-        # Who comes before the network is read waits.
+        # Clients that connect before the network is loaded wait.
         listening.listen(128)
     except OSError as error:
         listening.close()

@@ -109,7 +109,7 @@ class ChatTask(TextTask):
         return ChatEvaluator(networks, self.config, self.tokenizer, self.chat_format)
 
     def final_metrics(self, evaluator, limit, progress=None, say=None):
-        # What takes long belongs to `mdnn evaluate`.
+        # Slow metrics are left to `mdnn evaluate`.
         return evaluator.metrics(self.validation, progress, calls=0)
 
     def evaluate(self, model, data=None, step_counts=None, progress=None, **options):

@@ -120,7 +120,7 @@ class AnswerScores(keras.Model):
             of_answer = ops.take_along_axis(piece, answer[..., None], axis=-1)[..., 0]
             total = total + ops.logsumexp(piece, axis=-1) - of_answer
             likelier = piece > of_answer[..., None]
-            # Of equal ones the first counts as the likeliest.
+            # Among equal scores, the first counts as the likeliest.
             equal = ops.equal(piece, of_answer[..., None])
             before = ops.arange(step.classes, dtype="int32") < answer[..., None]
             likelier = ops.logical_or(likelier, ops.logical_and(equal, before))

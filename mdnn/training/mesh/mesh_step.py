@@ -28,7 +28,7 @@ class MeshStep(JaxStep):
         self.begun = time.perf_counter()
         self.leads = jax.process_index() == 0
         self.signal = 0
-        # What the processes agreed on: seconds and signal, in flight and known.
+        # Seconds and signal that the processes agreed on: being exchanged, and known.
         self.agreed, self.known = collections.deque(), (0.0, 0)
         if devices.table.members > 1:
             for loss_model in loss_models.values():
