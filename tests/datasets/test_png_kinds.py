@@ -69,7 +69,7 @@ def make_png(samples, colour, depth, *chunks, interlaced=False, filters=(0, 1, 2
 
 
 def draw(colour, depth, shape=(7, 9), opaque=True, fits=True):
-    """Samples `[height, width, channels]`; of 16 bits such that fit 8 bits."""
+    """Samples `[height, width, channels]`; 16-bit ones fit 8 bits."""
     random = np.random.default_rng([colour, depth])
     samples = random.integers(0, 2 ** min(depth, 8), (*shape, CHANNELS[colour]))
     if depth == 16:

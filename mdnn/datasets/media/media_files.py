@@ -48,8 +48,8 @@ def read_item(path, rate=None, convert=False, encoding="utf-8", kinds=None):
     """Reads an item from a file, whose suffix says how.
 
     What loses nothing is read as RGB, grey or 16-bit samples; what would lose something
-    (transparent pixels, 16 bits that do not fit 8, colors where only grey is taken, channels of a
-    sound that differ, ...) is refused, or converted where `convert` is true.
+    (transparent pixels, 16-bit samples that do not fit 8 bits, colors where only grey is taken,
+    channels of a sound that differ, ...) is refused, or converted where `convert` is true.
 
     Args:
         path: str or path:

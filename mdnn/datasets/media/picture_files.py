@@ -36,7 +36,7 @@ def decode_jpeg(data, name="a JPEG", convert=False):
         An `Item` of kind image or grey.
 
     Raises:
-        MdnnError: bytes that are not a JPEG, another depth than 8 bits, another number of colors
+        MdnnError: bytes that are not a JPEG, a depth other than 8 bits, another number of colors
             than 1 or 3 (with `convert` 4), more than `MAX_PIXELS` pixels, a file that is
             truncated or damaged.
     """

@@ -40,7 +40,7 @@ def decode_png(data, name="a PNG", convert=False):
     Args:
         data: Bytes.
         name: str, the item's name, which error messages show.
-        convert: bool, whether transparent pixels are laid over white and 16 bits rounded.
+        convert: bool, whether transparent pixels are laid over white and 16-bit samples rounded.
 
     Returns:
         An `Item` of kind image or grey; video or grey_video if it is animated.

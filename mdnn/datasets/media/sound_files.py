@@ -151,7 +151,7 @@ def _wav_samples(raw, header):
     if header.format == FLOAT:
         return np.frombuffer(raw, dtype=f"{order}f{header.width}").astype(np.float64), 1.0
     if header.width == 1:
-        # 8 bits are unsigned
+        # 8-bit samples are unsigned
         return (np.frombuffer(raw, dtype=np.uint8).astype(np.int16) - 128) * 256, 2**15
     if header.width in (2, 4, 8):
         samples = np.frombuffer(raw, dtype=f"{order}i{header.width}")

@@ -72,7 +72,7 @@ class SurpriseCut(RuledLayer):
 
 
 def measure_surprise(network, tokens):
-    """Measures the entropies of all layers of chunks that cut by surprise; none is not an error.
+    """Measures the entropies of all layers of chunks that cut by surprise, if there are any.
 
     Training does this before its first step. A network that `fit` trains needs the call.
 

@@ -38,7 +38,7 @@ def export(run, directory, xla=True, density=None, identity=None):
       of the batch; TensorFlow Serving does that with `--xla_cpu_compilation_enabled=true`.
     - `answer_text`, `answer_image`, `answer_grey`, `answer_audio`, `answer_spectrum` (sounds as
       grids), of a network of items, for each kind that it has: the strings `text` (UTF-8),
-      `image` (a PNG of 8-bit RGB or grey) and `audio` (a WAV of 16 bits, mono, at the network's
+      `image` (a PNG of 8-bit RGB or grey) and `audio` (a 16-bit mono WAV at the network's
       rate), `[batch]` each, are the prompt, in this order, `""` where there is none; `seed` int32,
       `temperature` float32 and `decoding` string (`"autoregressive"`, `"parallel"` or
       `"masked_diffusion"`, those that were trained), one value or `[batch]`.
