@@ -41,7 +41,7 @@ _MODULE_OF = {
     "quantize": "mdnn.runs.quantize_run",
     "read_item": "mdnn.datasets.media.media_files",
     "configure_threads": "mdnn.training.microbatches",
-    "save": "mdnn.runs.run_folder",
+    "save": "mdnn.runs.saving",
     "search": "mdnn.tuning.search",
     "serve": "mdnn.serving.server.running_server",
     "shrink": "mdnn.training.growing.shrink_run",

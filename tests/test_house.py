@@ -117,6 +117,11 @@ def test_no_folder_holds_more_than_twenty_files():
     assert {str(folder): n for folder, n in counts.items() if n > 20} == {}
 
 
+def test_no_file_has_more_than_300_lines():
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {str(path): n for path, n in lines.items() if n > 300} == {}
+
+
 def public_names(kinds):
     """Names of the definitions at the top of files, each with its files."""
     names = collections.defaultdict(list)

@@ -1,4 +1,4 @@
-"""Opens, loads and saves trained networks: run folders and networks in memory."""
+"""Opens and loads trained networks: run folders and networks in memory."""
 
 import dataclasses
 import functools
@@ -9,23 +9,20 @@ import keras
 from mdnn.config.load import Config
 from mdnn.errors import MdnnError
 from mdnn.file_systems import as_path
-from mdnn.files import check_new_folder, making
 from mdnn.models.builder import build
 from mdnn.models.network import Network
 from mdnn.models.parameter_limit import TooLargeError
 from mdnn.models.tandem.tandem_network import TandemNetwork
-from mdnn.runs.item_statistics import ITEMS, read_item_statistics, write_item_statistics
+from mdnn.runs.item_statistics import ITEMS, read_item_statistics
 from mdnn.runs.packed_network import can_map, can_pack, packed_network
 from mdnn.runs.run_files import (
     CONFIG,
-    FILES,
     WEIGHTS,
     check_format,
     read_config,
     read_vocabulary,
     read_weights,
     weights_dtype,
-    write_run,
 )
 from mdnn.runs.safetensors_io import opened
 from mdnn.tokens.item_tokenizer import ItemTokenizer
@@ -245,49 +242,6 @@ def run_of(network):
         # attribute tracking is bypassed: the run is not a layer.
         object.__setattr__(network, "opened_run", run)
     return run
-
-
-def save(network, path, overwrite=False):
-    """Writes a network as a run folder.
-
-    Args:
-        network: `Network`, or a `Run`.
-        path: the folder to make.
-        overwrite: bool, whether a run folder is replaced. One with other files than this function
-            writes, such as those of a training or of yours, never is.
-
-    Returns:
-        `Path` of the run folder.
-
-    Raises:
-        MdnnError: the folder is not empty, or the model has no config.
-
-    Example:
-
-    >>> model = mdnn.build(mdnn.load_config("configs/text.toml"))
-    >>> mdnn.save(model, "runs/mine")
-    """
-    run, path = open_run(network), as_path(path, "path")
-    if overwrite and _is_saved(path):
-        with making(path, old=path) as part:
-            _write(run, part)
-        return path
-    check_new_folder(path)
-    path.mkdir(parents=True, exist_ok=True)
-    _write(run, path)
-    return path
-
-
-def _write(run, folder):
-    if run.path is None or (run.path / ITEMS).is_file():
-        write_item_statistics(folder, run.item_statistics)
-    write_run(folder, run.config, run.words, run.model)
-
-
-def _is_saved(path):
-    """Returns whether a folder holds a run, and nothing but what `save` writes."""
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    return {CONFIG, WEIGHTS} <= names <= {*FILES, ITEMS}
 
 
 def load(run):
