@@ -13,7 +13,7 @@ import mdnn
 from mdnn.runs.run_files import write_run
 from mdnn.serving.export.exported_network import ExportedNetwork
 from mdnn.serving.export.token_checks import validate_tokens
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_served_model
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
@@ -103,4 +103,4 @@ def test_a_network_of_puzzles_is_not_served(tmp_path):
         mdnn.export(folder, tmp_path / "served")
     assert not (tmp_path / "served").exists()
     with pytest.raises(mdnn.MdnnError, match="has no signatures to export or serve"):
-        open_network(folder)
+        open_served_model(folder)

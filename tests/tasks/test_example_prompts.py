@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from mdnn.cli.demos.demo_text import paragraph, shell_word
-from mdnn.serving.server.served_models import open_run_network
+from mdnn.serving.server.served_models import open_served_run
 from mdnn.tasks.registry import task_for
 
 LINE = "It was a bright cold day in April, and the clocks were striking thirteen"
@@ -27,7 +27,7 @@ def test_a_text_without_prose_has_none(tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone serves")
 def test_what_the_page_shows(tiny_run):
-    about = open_run_network(tiny_run).about
+    about = open_served_run(tiny_run).about
     assert about["source"] == "text.txt"
     assert about["parameters"] > 1000
     assert about["examples"] == ["The cat sat on the mat. The dog ate the rat. Ça"]

@@ -29,7 +29,7 @@ class ServeSettings:
         networks: dict from names in addresses to run folders, SavedModels, `.keras` files, opened
             runs or networks; the first is the one that the page shows at first.
         density, identities, member: of the first network, see
-            `mdnn.serving.server.served_models.open_network`.
+            `mdnn.serving.server.served_models.open_served_model`.
         engine: one of `mdnn.generation.options.ENGINE_NAMES`.
         host: str, the address to listen at.
         hosts: further names that the header Host of a request may have.
@@ -91,14 +91,14 @@ class ServeSettings:
             dict from names to `mdnn.serving.server.served_model.ServedModel`.
 
         Raises:
-            MdnnError: see `mdnn.serving.server.served_models.open_network`.
+            MdnnError: see `mdnn.serving.server.served_models.open_served_model`.
         """
         # imported late: TensorFlow takes seconds
-        from mdnn.serving.server.served_models import open_network
+        from mdnn.serving.server.served_models import open_served_model
 
         opened, own = {}, (self.member, self.density, self.identities)
         for name, network in self.networks.items():
-            opened[name] = open_network(network, self.engine, *(() if opened else own))
+            opened[name] = open_served_model(network, self.engine, *(() if opened else own))
         for name, network in self.networks.items():
             which = network if isinstance(network, Path) else f"the network {name!r}"
             tell(f"mdnn: {which} is read; getting ready")

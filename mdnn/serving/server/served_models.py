@@ -37,8 +37,8 @@ MAX_WRITERS = 4
 """Largest number of them that a run keeps; the oldest is dropped."""
 
 
-def open_network(path, engine="auto", member=None, density=None, identities=None):
-    """Returns the `Network` of a run folder or of a SavedModel.
+def open_served_model(path, engine="auto", member=None, density=None, identities=None):
+    """Returns the `ServedModel` of a run folder or of a SavedModel.
 
     Args:
         path: a run folder, a `.keras` file, an opened run or a network; or a SavedModel, or a
@@ -47,7 +47,7 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
         engine: what continues texts, see `mdnn.generation.engines.text_engine`; a SavedModel
             brings its own.
         member: int, of a run of networks in tandem the member to serve; `None` for all.
-        density, identities: of a run folder, see `open_run_network`.
+        density, identities: of a run folder, see `open_served_run`.
 
     Raises:
         MdnnError: neither; a run folder on a backend other than TensorFlow; a SavedModel with ops
@@ -56,7 +56,7 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
     named = isinstance(path, (str, os.PathLike))
     if not (named and is_exported(path)):
         run = cached_run(path).member(member)
-        return open_run_network(run, engine, density, identities)
+        return open_served_run(run, engine, density, identities)
     if member is not None:
         raise MdnnError("member: a SavedModel has no members: mdnn export RUN DIR --member N")
     if engine.startswith("native"):
@@ -68,8 +68,8 @@ def open_network(path, engine="auto", member=None, density=None, identities=None
     return _open_saved(path)
 
 
-def open_run_network(run, engine="auto", density=None, identities=None):
-    """Returns the `Network` of a run folder.
+def open_served_run(run, engine="auto", density=None, identities=None):
+    """Returns the `ServedModel` of a run folder.
 
     Args:
         run: what `mdnn.runs.run_folder.open_run` takes.
@@ -128,7 +128,7 @@ def _writers(whole, run, engine, density, identities):
     Args:
         whole: the `Run`.
         run: the `Run` at the density.
-        engine, density, identities: see `open_run_network`.
+        engine, density, identities: see `open_served_run`.
     """
     exported = exported_by_task(run)
     signatures, write = exported.signatures(), exported.text_stream(engine)
@@ -197,7 +197,7 @@ def _open_saved(path):
 
 
 def _functions(signatures):
-    """Returns TensorFlow's functions with their signatures, as `Network` takes them."""
+    """Returns TensorFlow's functions with their signatures, as `ServedModel` takes them."""
     found = {}
     for name, function in signatures.items():
         if hasattr(function, "get_concrete_function"):

@@ -23,7 +23,7 @@ import openai
 
 from mdnn.serving.openai.parameters import CHAT, COMPLETION
 from mdnn.serving.server.served_model import GENERATE, ServedModel
-from mdnn.serving.server.served_models import open_run_network
+from mdnn.serving.server.served_models import open_served_run
 from mdnn.tools.calculator import Calculator
 from mdnn.tools.toolbox import Toolbox
 
@@ -41,7 +41,7 @@ def closed_clients():
 
 @pytest.fixture(scope="module")
 def server(opened_tiny, completions_of_tiny):
-    network = open_run_network(opened_tiny)
+    network = open_served_run(opened_tiny)
     network.completions = completions_of_tiny
     with serving(network, gather=20, length=300, prompt=500, key=KEY) as client:
         yield client

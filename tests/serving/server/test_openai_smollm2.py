@@ -41,10 +41,10 @@ def test_two_turns_with_a_call(tmp_path):
         path = demo_llama.weights_file()
     except MdnnError as error:
         pytest.skip(str(error))
-    from mdnn.serving.server.served_models import open_network
+    from mdnn.serving.server.served_models import open_served_model
 
     mdnn.import_weights(path, tmp_path / "run", context=256)
-    network = open_network(tmp_path / "run")
+    network = open_served_model(tmp_path / "run")
     with serving(network, seconds=1800, prompt=2000, length=100) as server:
         address = f"http://127.0.0.1:{server.port}/v1"
         client = openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=1800)

@@ -50,10 +50,10 @@ def test_networks_that_cut_nothing():
 
 
 def test_the_chunks_are_those_of_the_network(tmp_path):
-    from mdnn.serving.server.served_models import open_network
+    from mdnn.serving.server.served_models import open_served_model
 
     path = mdnn.save(mdnn.build(load(tmp_path)), tmp_path / "run")
-    with serving(open_network(path)) as client:
+    with serving(open_served_model(path)) as client:
         text = "The cat sat on the mat. Extraordinarily so."
         status, answer = client.post("chunks", {"text": text})
         facts = mdnn.inspect_text(path, text)

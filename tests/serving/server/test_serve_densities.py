@@ -17,7 +17,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
 from mdnn.serving.server.density_streams import DensityCompletions
-from mdnn.serving.server.served_models import open_run_network
+from mdnn.serving.server.served_models import open_served_run
 
 PROMPTS = ["The cat", "Ça va"]
 SETTINGS = ("backbone.width=32", "backbone.layer.1.width=64", "train.density=[0.5, 1.0]")
@@ -47,7 +47,7 @@ class Recorded:
 
 
 def test_each_text_has_its_own_density(run):
-    network = open_run_network(run, density="auto")
+    network = open_served_run(run, density="auto")
     assert network.about["density"] == "auto"
     completions = network.completions
     assert isinstance(completions, DensityCompletions)
@@ -81,5 +81,5 @@ def test_prompts_are_read_in_batches_of_few_sizes(run, monkeypatch):
 
 
 def test_the_page_is_told_the_density(run):
-    assert open_run_network(run, density=0.5).about["density"] == 0.5
-    assert open_run_network(run, density=1.0).about["density"] is None
+    assert open_served_run(run, density=0.5).about["density"] == 0.5
+    assert open_served_run(run, density=1.0).about["density"] is None

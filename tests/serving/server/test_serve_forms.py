@@ -15,7 +15,7 @@ import mdnn
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-from mdnn.serving.server.served_models import open_network, open_run_network
+from mdnn.serving.server.served_models import open_served_model, open_served_run
 
 # To make a SavedModel takes longer than all that is asked of it.
 BOTH = pytest.mark.parametrize("kind", ["client", pytest.param("saved", marks=pytest.mark.long)])
@@ -33,7 +33,7 @@ def run(opened_tiny):
 @pytest.fixture(scope="module")
 def client(opened_tiny):
     with serving(
-        open_run_network(opened_tiny), gather=30, body=20_000, prompt=500, length=1000
+        open_served_run(opened_tiny), gather=30, body=20_000, prompt=500, length=1000
     ) as client:
         yield client
 
@@ -45,7 +45,7 @@ def exported(tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def saved(exported):
-    with serving(open_network(exported.parent)) as client:
+    with serving(open_served_model(exported.parent)) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ from mdnn.identity.identity_file import Identity, fingerprint_of
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-from mdnn.serving.server.served_models import open_run_network
+from mdnn.serving.server.served_models import open_served_run
 
 pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
@@ -63,7 +63,7 @@ def test_requests_with_identities(opened_tiny, tmp_path):
         mdnn.generate(run, "The cat", length=9, temperature=0, identity=identity)
         for identity in (None, file)
     ]
-    with serving(open_run_network(run, identities={"other": file}), gather=30) as client:
+    with serving(open_served_run(run, identities={"other": file}), gather=30) as client:
         rows = [
             {"prompt": "The cat", "length": 9, "temperature": 0.0, "seed": 0, "identity": name}
             for name in ("", "other", "")
@@ -90,4 +90,4 @@ def test_requests_with_identities(opened_tiny, tmp_path):
         assert "identity: expected other or none, received 'nobody'" in json.dumps(found)
         check_openai_forms(client, expected)
     with pytest.raises(mdnn.MdnnError, match="belongs to the whole network"):
-        open_run_network(run, density=0.5, identities={"other": file})
+        open_served_run(run, density=0.5, identities={"other": file})

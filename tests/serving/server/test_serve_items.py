@@ -21,7 +21,7 @@ if keras.backend.backend() != "tensorflow":
 # To trace every kind of answer takes longer than all other tests of this room.
 pytestmark = pytest.mark.long
 
-from mdnn.serving.server.served_models import open_network  # noqa: E402
+from mdnn.serving.server.served_models import open_served_model  # noqa: E402
 
 
 def b64(data):
@@ -33,7 +33,7 @@ def test_items(items_run):
     picture = tiny.picture("seven", 1)
     asked = {"text": "", "image": b64(item_bytes(Item("grey", picture))[0]), "audio": ""}
     settings = {"seed": 3, "temperature": 0.0, "decoding": "autoregressive"}
-    with serving(open_network(items_run)) as client:
+    with serving(open_served_model(items_run)) as client:
         about = client.get("/about.json")[1]
         kinds = {"answer_text", "answer_grey", "answer_audio"}
         guided = {name.replace("answer", "guided") for name in kinds}

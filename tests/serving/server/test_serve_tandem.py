@@ -14,7 +14,7 @@ from mdnn.cli import main
 if keras.backend.backend() != "tensorflow":
     pytest.skip("what is served is TensorFlow's", allow_module_level=True)
 
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_served_model
 
 pytestmark = pytest.mark.usefixtures("decoded_without_xla")
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def everyone(run):
     """A client of a server of all members."""
-    with serving(open_network(run.path), gather=30) as client:
+    with serving(open_served_model(run.path), gather=30) as client:
         yield client
 
 
@@ -35,8 +35,8 @@ def everyone(run):
 def one(run, tmp_path_factory):
     """A client of a server of member 1, and of a student."""
     student = saved_student(run, tmp_path_factory.mktemp("student"))
-    more = {"student": open_network(student.path)}
-    with serving(open_network(run.path, member=1), gather=30, more=more) as client:
+    more = {"student": open_served_model(student.path)}
+    with serving(open_served_model(run.path, member=1), gather=30, more=more) as client:
         yield client
 
 
@@ -107,7 +107,7 @@ def test_the_command_serves_one_member(run, monkeypatch, capsys):
         opened.append((str(path), *chosen))
         raise mdnn.MdnnError("opened")
 
-    monkeypatch.setattr("mdnn.serving.server.served_models.open_network", stop)
+    monkeypatch.setattr("mdnn.serving.server.served_models.open_served_model", stop)
     assert main(["serve", str(run.path), "--port", "0", "--member", "2"]) == 2
     assert opened == [(str(run.path), 2, None, {})]
     monkeypatch.undo()

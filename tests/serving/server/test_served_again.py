@@ -13,7 +13,7 @@ from tandem_networks import saved_tandem
 
 from mdnn.generation.text_decoder import TextDecoder
 from mdnn.serving.server import served_models
-from mdnn.serving.server.served_models import open_network
+from mdnn.serving.server.served_models import open_served_model
 
 
 @pytest.fixture
@@ -39,31 +39,31 @@ def test_the_next_server_traces_nothing(path, monkeypatch):
 
 
 def test_each_setting_has_its_own(path):
-    keras_own = open_network(path, "keras").completions
-    assert open_network(path, "keras").completions is keras_own
-    assert open_network(path).completions is not keras_own
+    keras_own = open_served_model(path, "keras").completions
+    assert open_served_model(path, "keras").completions is keras_own
+    assert open_served_model(path).completions is not keras_own
 
 
 def test_few_are_kept(path, monkeypatch):
     monkeypatch.setattr(served_models, "MAX_WRITERS", 1)
-    before = open_network(path, "keras").completions
-    open_network(path)
-    assert open_network(path, "keras").completions is not before
+    before = open_served_model(path, "keras").completions
+    open_served_model(path)
+    assert open_served_model(path, "keras").completions is not before
 
 
 def test_a_folder_that_changed_is_read_again(path):
-    before = open_network(path)
+    before = open_served_model(path)
     network = mdnn.load(path)
     for weight in network.weights:
         weight.assign(keras.ops.zeros_like(weight))
     mdnn.save(network, path, overwrite=True)
-    after = open_network(path)
+    after = open_served_model(path)
     assert after.completions is not before.completions
     assert not any(weight.numpy().any() for weight in after.completions.run.model.weights)
 
 
 def test_one_member_of_a_folder(tmp_path):
     path = saved_tandem(tmp_path).path
-    first = open_network(path, member=1).completions
-    assert open_network(path, member=1).completions is first
-    assert open_network(path, member=0).completions is not first
+    first = open_served_model(path, member=1).completions
+    assert open_served_model(path, member=1).completions is first
+    assert open_served_model(path, member=0).completions is not first
