@@ -122,7 +122,7 @@ def _check_feedback(config):
 
 
 def _has_dropout(config):
-    return any(b.dropout for branch in config.backbone.layer for b in (branch, *branch.block))
+    return any(b.dropout for layer in config.backbone.layer for b in (layer, *layer.block))
 
 
 def _check_rule(refeed, config):

@@ -40,9 +40,9 @@ def check(config):
     if not config.backbone.layer:
         raise MdnnError("backbone.layer: expected at least one layer, received none")
     check_names("backbone.layer", config.backbone.layer)
-    for number, branch in enumerate(config.backbone.layer):
-        check_names(f"backbone.layer.{number}.block", branch.block)
-        _check_branch(f"backbone.layer.{number}", branch, config)
+    for number, layer in enumerate(config.backbone.layer):
+        check_names(f"backbone.layer.{number}.block", layer.block)
+        _check_layer(f"backbone.layer.{number}", layer, config)
     _check_limits(config)
     check_mesh(config)
 
@@ -174,24 +174,24 @@ def _check_limits(config):
             f"received {_number(positions)}; raise the limit if this is intended"
         )
     one = sum(
-        branch.stack * branch.times + branch.depth * len(branch.block) for branch in backbone.layer
+        layer.stack * layer.times + layer.depth * len(layer.block) for layer in backbone.layer
     )
     if (
-        branches := trained_steps(config) * (1 + config.refeed.inner_steps) * backbone.depth * one
+        layers := trained_steps(config) * (1 + config.refeed.inner_steps) * backbone.depth * one
     ) > limits.layers:
         raise MdnnError(
             f"limits.layers: expected at most {limits.layers:,} layers in a pass "
-            "(refeed.steps and inner, backbone.depth, stack, times, a fold's depth), received "
-            f"{_number(branches)}; raise the limit if this is intended"
+            "(refeed.steps, refeed.inner_steps, backbone.depth, stack, times, a fold's depth), "
+            f"received {_number(layers)}; raise the limit if this is intended"
         )
-    for branch in backbone.layer:
+    for layer in backbone.layer:
         sizes = (*(config.tokens.candidates,) * (config.tokens.candidates > 0), *context.grid)
-        _check_matrices(branch.mixer, sizes, branch.width or backbone.width, limits)
+        _check_matrices(layer.mixer, sizes, layer.width or backbone.width, limits)
         rows = context.grid[:-1]
-        if branch.kind == "chunks":
-            rows = (-(-context.positions // branch.shortest),)
-        for inner in branch.block:
-            _check_matrices(inner.mixer, rows, inner.width or branch.width, limits)
+        if layer.kind == "chunks":
+            rows = (-(-context.positions // layer.shortest),)
+        for inner in layer.block:
+            _check_matrices(inner.mixer, rows, inner.width or layer.width, limits)
 
 
 def _check_matrices(mixers, sizes, width, limits):
@@ -220,52 +220,52 @@ def _check_loss(config):
         raise MdnnError("loss.step: expected a weight above 0 for modality or a byte")
 
 
-def _check_branch(where, branch, config):
+def _check_layer(where, layer, config):
     context, width = config.context, config.backbone.width
-    nested = branch.kind in NESTED
-    check_layer_keys(where, branch)
+    nested = layer.kind in NESTED
+    check_layer_keys(where, layer)
     axes = len(context.grid) + (config.tokens.candidates > 0)
-    _check_mixers(where, branch, axes, width, config)
-    if branch.kind == "mix" and branch.gate != "none" and not branch.project:
+    _check_mixers(where, layer, axes, width, config)
+    if layer.kind == "mix" and layer.gate != "none" and not layer.project:
         raise MdnnError(f"{where}: a gate needs project = true")
-    if branch.kind in OF_CHARACTERS:
-        OF_CHARACTERS[branch.kind](where, branch, config)
+    if layer.kind in OF_CHARACTERS:
+        OF_CHARACTERS[layer.kind](where, layer, config)
     if not nested:
         return
-    if branch.kind == "fold" and len(context.grid) < 2:
+    if layer.kind == "fold" and len(context.grid) < 2:
         raise MdnnError(
             f"{where}.kind: a fold needs a context.grid of at least two axes, one to fold and one "
             f"to mix, received {list(context.grid)}"
         )
     for name in ("width", "block"):
-        if not getattr(branch, name):
+        if not getattr(layer, name):
             need = "channels of a folded row" if name == "width" else "layers for its rows"
-            if branch.kind == "chunks":
+            if layer.kind == "chunks":
                 need = "channels of a chunk" if name == "width" else "layers for its chunks"
                 raise MdnnError(f"{where}.{name}: chunks need {need}, received none")
             raise MdnnError(f"{where}.{name}: a fold needs {need}, received none")
-    for number, inner in enumerate(branch.block):
+    for number, inner in enumerate(layer.block):
         here = f"{where}.block.{number}"
         check_layer_keys(here, inner)
-        axes = 1 if branch.kind == "chunks" else len(context.grid) - 1
-        _check_mixers(here, inner, axes, branch.width, config, branch.kind)
+        axes = 1 if layer.kind == "chunks" else len(context.grid) - 1
+        _check_mixers(here, inner, axes, layer.width, config, layer.kind)
 
 
-def _check_mixers(where, branch, axes, width, config, kind="fold"):
+def _check_mixers(where, layer, axes, width, config, kind="fold"):
     """Checks the mixers of a layer with `width` channels on a number of context axes."""
-    if (branch.kind == "mix") != bool(branch.mixer):
+    if (layer.kind == "mix") != bool(layer.mixer):
         raise MdnnError(
             f"{where}: kind = 'mix' and a list of mixers belong together, received "
-            f"kind = {branch.kind!r} and {len(branch.mixer)} mixers"
+            f"kind = {layer.kind!r} and {len(layer.mixer)} mixers"
         )
     channels = "the chunks' width" if kind == "chunks" else "the fold's width"
     if width == config.backbone.width:
         channels = "backbone.width"
-    if branch.kind == "mix" and branch.width:
-        if not getattr(branch, "project", True):
+    if layer.kind == "mix" and layer.width:
+        if not getattr(layer, "project", True):
             raise MdnnError(f"{where}.width: channels between two dense layers need project = true")
-        width, channels = branch.width, f"{where}.width"
-    for number, mixer in enumerate(branch.mixer):
+        width, channels = layer.width, f"{where}.width"
+    for number, mixer in enumerate(layer.mixer):
         here = f"{where}.mixer.{number}"
         if config.train.objectives.autoregressive and not mixer.is_causal:
             key = "wiring" if hasattr(mixer, "wiring") else "kind"
