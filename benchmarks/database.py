@@ -85,7 +85,7 @@ def figures(network, options, stored, noise):
     seconds = time.perf_counter() - started
     first, in_ten, questions = 0, 0, 0
     for step in range(data.steps):
-        ids, _ = data.examples.draw(data.seed, step, data.batch)
+        ids, _ = data.examples.draw(data.seed, step, data.batch_size)
         for context in ids:
             lines = ["".join(map(chr, line)) for line in context[:-1].reshape(-1, row)]
             ranks = bm25_ranks(lines[:stored], lines[stored:])

@@ -108,8 +108,8 @@ def network_worker(length, options, config, settings):
     from mdnn.models.loss_model import LossModel
 
     config = mdnn.load_config(CONFIGS / config, settings)
-    corpus = mdnn.open_text(options.text)
-    batches = mdnn.TextBatches(corpus.train, corpus.tokenizer, length, batch=1, seed=1)
+    splits = mdnn.open_text(options.text)
+    batches = mdnn.TextBatches(splits.train, splits.tokenizer, length, batch_size=1, seed=1)
     network = mdnn.build(config)
     loss_model = LossModel(network, loss_for(config))
     weights = [variable.value for variable in network.trainable_variables]
@@ -136,17 +136,17 @@ def network_worker(length, options, config, settings):
         row[f"{name}_seconds"] = seconds_of(lambda run=function: float(tf.nest.flatten(run())[0]))
         row[f"{name}_bytes"] = memory("VmHWM") - before
     if options.only == "read":
-        row |= read_and_written(network, corpus, length, options.write)
+        row |= read_and_written(network, splits, length, options.write)
     return row
 
 
-def read_and_written(network, corpus, length, count):
+def read_and_written(network, splits, length, count):
     """Reads a prompt that fills a context but for `count` characters, and writes these."""
     import mdnn
     from mdnn.generation import engines
 
     before = memory("VmRSS")
-    prompt = corpus.tokenizer.text(corpus.train[: length - count - 1])
+    prompt = splits.tokenizer.text(splits.train[: length - count - 1])
     row, took = {"read_positions": len(prompt)}, {}
     # XLA compiles for the first text, not once a thousand characters are written.
     engines.SHORT = 0
@@ -158,7 +158,7 @@ def read_and_written(network, corpus, length, count):
     row["read_seconds"] = took[1]
     row["written_per_second"] = count / max(1e-9, took[1 + count] - took[1])
     row["read_bytes"] = memory("VmHWM") - before
-    text = corpus.tokenizer.text(corpus.train[: length + 1])
+    text = splits.tokenizer.text(splits.train[: length + 1])
     # The first call traces.
     for _ in range(2):
         started = time.perf_counter()

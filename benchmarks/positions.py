@@ -69,8 +69,8 @@ def measured(length, options):
         trained = mdnn.train(config, Path(folder) / "run")
         text = None
         if options.evaluate:
-            corpus = mdnn.open_text(options.text)
-            text = corpus.tokenizer.text(corpus.validation[: options.evaluate])
+            splits = mdnn.open_text(options.text)
+            text = splits.tokenizer.text(splits.validation[: options.evaluate])
         result = mdnn.evaluate(Path(folder) / "run", text, sliding=False, by_position=True)
     names = ("loss", "characters", "by_position")
     return {"steps": trained["steps"], **{name: result[name] for name in names}}

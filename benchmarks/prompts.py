@@ -59,8 +59,8 @@ def answered(number, options):
     import mdnn
 
     config = mdnn.load_config(CONFIGS / f"{options.config}.toml")
-    corpus, network = mdnn.open_text(options.text), mdnn.build(config)
-    text = corpus.tokenizer.text(corpus.train)
+    splits, network = mdnn.open_text(options.text), mdnn.build(config)
+    text = splits.tokenizer.text(splits.train)
     size = config.context.positions // 4
     prompts = [text[k * size % (len(text) - size) :][:size] for k in range(number)]
     more = {"length": options.length, "batch_size": options.batch}

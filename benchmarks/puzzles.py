@@ -29,21 +29,21 @@ BATCH = 64
 def main():
     print_heading("task | drawn a second | used so often | batch of 64, ms | 1,000 tests, s")
     for name, options in TASKS:
-        corpus = open_puzzles(name, seed=1, **options)
+        splits = open_puzzles(name, seed=1, **options)
         began = time.perf_counter()
-        number = len(corpus.train.drawn(0)[0])
+        number = len(splits.train.drawn(0)[0])
         drawn = number / (time.perf_counter() - began)
-        steps = np.arange(number * corpus.task.reuse // BATCH)
+        steps = np.arange(number * splits.task.reuse // BATCH)
         began = time.perf_counter()
         for step in steps:
-            corpus.train.at(step, BATCH)
+            splits.train.at(step, BATCH)
         batch = (time.perf_counter() - began) / len(steps)
         began = time.perf_counter()
-        corpus.held.different(1000)
+        splits.validation.different(1000)
         tests = time.perf_counter() - began
         about = "".join(f", {key} {value}" for key, value in options.items())
         print(
-            f"| {name}{about} | {drawn:,.0f} | {corpus.task.reuse} | {1000 * batch:.2f} | "
+            f"| {name}{about} | {drawn:,.0f} | {splits.task.reuse} | {1000 * batch:.2f} | "
             f"{tests:.1f} |"
         )
 

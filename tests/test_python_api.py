@@ -22,7 +22,9 @@ def trained(tmp_path_factory, thorough):
     model = mdnn.build(config)
     jit = "auto" if thorough else JIT
     model.compile(keras.optimizers.AdamW(1e-2), loss=mdnn.TokenCrossEntropy(), jit_compile=jit)
-    batches = mdnn.TextBatches(splits.train, splits.tokenizer, length=8, batch=8, seed=1, steps=20)
+    batches = mdnn.TextBatches(
+        splits.train, splits.tokenizer, length=8, batch_size=8, seed=1, steps=20
+    )
     model.fit(batches, verbose=0)
     return model, folder
 

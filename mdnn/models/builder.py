@@ -12,7 +12,7 @@ from mdnn.tensorflow_graphs import forgetting_gradients
 
 
 @forgetting_gradients()
-def build(config, words=(), most=None):
+def build(config, words=(), max_parameters=None):
     """Builds the network of a config.
 
     The network embeds tokens, lays them out as a grid, runs the backbone's layers (repeatedly
@@ -22,8 +22,8 @@ def build(config, words=(), most=None):
         config: `mdnn.Config`, as returned by `mdnn.load_config`.
         words: the table of words (strings), for configs with `tokens.words` above 0. Training
             makes it from its text (`mdnn.tokens.word_table`).
-        most: int, largest number of weights, if it is below `limits.parameters`; `None` for
-            `limits.parameters`.
+        max_parameters: int, largest number of weights, if it is below `limits.parameters`; `None`
+            for `limits.parameters`.
 
     Returns:
         A `mdnn.Network`, a functional `keras.Model`. Weights are initialized from `config.seed`.
@@ -43,29 +43,29 @@ def build(config, words=(), most=None):
             raise MdnnError(
                 "tandem.members: expected the TensorFlow or JAX backend, Keras runs on torch"
             )
-        return _made(TandemNetwork, config, words, most)
-    return _made(Network, config, words, most)
+        return _made(TandemNetwork, config, words, max_parameters)
+    return _made(Network, config, words, max_parameters)
 
 
-def outline(config, words=(), most=None):
+def outline(config, words=(), max_parameters=None):
     """Returns the `NetworkOutline` of a config.
 
     Args:
         config: `mdnn.Config` without tandem members.
-        words, most: see `build`.
+        words, max_parameters: see `build`.
 
     Raises:
         MdnnError: see `build`.
     """
-    return _made(NetworkOutline, config, words, most)
+    return _made(NetworkOutline, config, words, max_parameters)
 
 
-def _made(kind, config, words, most):
+def _made(kind, config, words, max_parameters):
     """Returns an object of a class with the arguments `(config, words)`."""
     if len(words) == 0 and config.tokens.words:
         raise MdnnError("tokens.words: the table of words comes from training text; pass words=")
     try:
-        with float32_policy(), at_most(most or config.limits.parameters):
+        with float32_policy(), at_most(max_parameters or config.limits.parameters):
             return kind(config, words)
     except MdnnError:
         raise

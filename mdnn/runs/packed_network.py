@@ -63,7 +63,7 @@ def packed_network(config, words, path, most, mapped=None):
             variable.take_codes(own, [arrays[n] for n in own.names(variable.path)], mapped is None)
 
     with each_weight(placeholder, take_codes):
-        model = (build if mapped is None else outline)(config, words, most=most)
+        model = (build if mapped is None else outline)(config, words, max_parameters=most)
     expected = spec_of({variable.path: variable for variable in model.weights})
     found = {name: ("float32", own.shape) for name, own in stored.items()}
     used = {part for name, own in stored.items() for part in own.names(name)}

@@ -87,7 +87,7 @@ class Run:
         try:
             if packed:
                 return packed_network(self.config, self.words, file, most, mapped)
-            model = build(self.config, self.words, most=most)
+            model = build(self.config, self.words, max_parameters=most)
         except TooLargeError as error:
             if most >= self.config.limits.parameters:
                 raise

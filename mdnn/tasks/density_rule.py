@@ -220,7 +220,8 @@ def auto_metrics(run, ids, progress=None):
 
 def _windows(run, ids):
     context = run.config.context
-    return windows(ids, run.tokenizer, context.text_positions, batch=BATCH, slots=context.slots)
+    length, slots = context.text_positions, context.slots
+    return windows(ids, run.tokenizer, length, batch_size=BATCH, slots=slots)
 
 
 def chosen_densities(run, prompts):

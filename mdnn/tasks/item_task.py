@@ -130,7 +130,7 @@ class ItemTask(Task):
             config.seed,
             config.train.objectives,
             order=config.data.order,
-            cut=config.data.truncate,
+            truncate=config.data.truncate,
             prompt_weight=config.loss.prompt,
             hide=config.tokens.answer_coordinates,
             augment=config.data.augment,
@@ -148,9 +148,9 @@ class ItemTask(Task):
             lines,
             self.tokenizer,
             self.config.context,
-            batch=1,
+            batch_size=1,
             order=data.order,
-            cut=data.truncate,
+            truncate=data.truncate,
             most=most,
         )
 

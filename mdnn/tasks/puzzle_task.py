@@ -44,9 +44,9 @@ class PuzzleTask(Task):
     @functools.cached_property
     def splits(self):
         """The training and validation puzzles, a
-        `mdnn.datasets.puzzles.puzzle_splits.PuzzleCorpus`."""
+        `mdnn.datasets.puzzles.puzzle_splits.PuzzleSplits`."""
         data = self.config.data
-        corpus = open_puzzles(
+        splits = open_puzzles(
             data.source,
             data.validation,
             self.config.seed,
@@ -54,8 +54,8 @@ class PuzzleTask(Task):
             data.loops,
             encoding=data.encoding,
         )
-        check_puzzle_size(corpus.task, self.config)
-        return corpus
+        check_puzzle_size(splits.task, self.config)
+        return splits
 
     @functools.cached_property
     def batches(self):
@@ -64,7 +64,7 @@ class PuzzleTask(Task):
 
     @functools.cached_property
     def validation(self):
-        return self.splits.task, *self.splits.held.different(self.config.data.validation_size)
+        return self.splits.task, *self.splits.validation.different(self.config.data.validation_size)
 
     def open_source(self, source):
         """Opens puzzles of another source.
@@ -79,9 +79,11 @@ class PuzzleTask(Task):
         same = None not in (kind, expected) and kind.kind == expected.kind
         options = (data.givens, data.loops) if same else ((), 0.0)
         share = data.validation if path is None else 0.0
-        corpus = open_puzzles(source, share, 0, *options, expected, data.encoding)
-        check_puzzle_size(corpus.task, self.config)
-        return corpus.task, *corpus.held.different(data.validation_size if path is None else 10**9)
+        splits = open_puzzles(source, share, 0, *options, expected, data.encoding)
+        check_puzzle_size(splits.task, self.config)
+        return splits.task, *splits.validation.different(
+            data.validation_size if path is None else 10**9
+        )
 
     def check_data(self, data):
         if not isinstance(data, tuple) or len(data) != 3:

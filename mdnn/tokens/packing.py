@@ -53,7 +53,7 @@ def aligned(position, multiple):
     return -(-position // multiple) * multiple
 
 
-def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
+def pack_items(rows, length, offset=0, align=1, truncate=False, names=None):
     """Packs items and an end token into a context.
 
     Args:
@@ -62,7 +62,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         offset: int, positions of padding before the first item, a multiple of `align`.
         align: int; every item starts at a multiple of `align`, with padding between items. The
             end token follows the last item without padding.
-        cut: bool; `True` drops tokens that do not fit instead of raising an error.
+        truncate: bool; `True` drops tokens that do not fit instead of raising an error.
         names: list of strings, the items' labels in error messages; `None` for their numbers.
 
     Returns:
@@ -71,7 +71,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         `(start, stop)`, the positions of each item without the end token.
 
     Raises:
-        MdnnError: an item or the end token does not fit and `cut` is `False`.
+        MdnnError: an item or the end token does not fit and `truncate` is `False`.
 
     Example:
 
@@ -96,7 +96,7 @@ def pack_items(rows, length, offset=0, align=1, cut=False, names=None):
         start = aligned(stop, align)
         stop = start + len(item)
         last = number == len(rows) - 1
-        if stop + last > length and not cut:
+        if stop + last > length and not truncate:
             raise MdnnError(
                 f"{_called(names, number, rows)}: {len(item)} tokens from position {start} on"
                 f"{' and the end token' if last else ''} do not fit a context of "

@@ -21,7 +21,7 @@ uses several of them instead.
 """
 
 
-def configure_threads(batch=None):
+def configure_threads(batch_size=None):
     """Configures TensorFlow to run each op on few cores and independent ops in parallel.
 
     Training then computes the microbatches of a batch in parallel, which makes a step of a small
@@ -31,9 +31,9 @@ def configure_threads(batch=None):
     this function changes nothing and batches are not split.
 
     Args:
-        batch: int, number of examples per step. An operation uses more than one core if there are
-            more cores than microbatches (at most `MAX_MICROBATCHES`, and a divisor of `batch`).
-            `None`: one microbatch per core, up to that limit.
+        batch_size: int, number of examples per step. An operation uses more than one core if there
+            are more cores than microbatches (at most `MAX_MICROBATCHES`, and a divisor of
+            `batch_size`). `None`: one microbatch per core, up to that limit.
 
     Returns:
         bool, whether the setting was applied. False on a backend other than TensorFlow, with
@@ -49,7 +49,7 @@ def configure_threads(batch=None):
         return False
     import tensorflow as tf
 
-    threads = _threads(batch)
+    threads = _threads(batch_size)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(cores())
@@ -58,9 +58,9 @@ def configure_threads(batch=None):
     return True
 
 
-def _threads(batch):
+def _threads(batch_size):
     """Returns the number of cores per operation."""
-    return cores() // (_limit() if batch is None else _divisor(batch, _limit()))
+    return cores() // (_limit() if batch_size is None else _divisor(batch_size, _limit()))
 
 
 def _limit():
@@ -69,24 +69,24 @@ def _limit():
     return number if number <= MAX_MICROBATCHES else MAX_OF_MANY_CORES
 
 
-def num_microbatches(batch):
+def num_microbatches(batch_size):
     """Returns the number of microbatches into which a step splits a batch.
 
     Args:
-        batch: int, number of examples.
+        batch_size: int, number of examples.
 
     Returns:
-        int, a divisor of `batch`: at most the number of groups of cores that `configure_threads`
-        formed; 1 if it was not applied.
+        int, a divisor of `batch_size`: at most the number of groups of cores that
+        `configure_threads` formed; 1 if it was not applied.
     """
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
 
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return _divisor(batch, min(_limit(), cores() // threads)) if threads else 1
+    return _divisor(batch_size, min(_limit(), cores() // threads)) if threads else 1
 
 
-def _divisor(batch, most):
-    """Returns the largest divisor of `batch` that is at most `most`."""
-    return max(n for n in range(1, max(1, most) + 1) if batch % n == 0)
+def _divisor(batch_size, most):
+    """Returns the largest divisor of `batch_size` that is at most `most`."""
+    return max(n for n in range(1, max(1, most) + 1) if batch_size % n == 0)

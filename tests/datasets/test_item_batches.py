@@ -34,10 +34,10 @@ TURN, ONCE, UNMASK = (
 BLANK, END = 8, 9
 
 
-def make(objectives=TURN, lines=LINES, grid=(4, 8), order="any", context=None, **changed):
-    options = {"batch": 5, "seed": 1} | changed
+def make(objectives=TURN, examples=LINES, grid=(4, 8), order="any", context=None, **changed):
+    options = {"batch_size": 5, "seed": 1} | changed
     context = Context(grid=grid, layout="items", **(context or {}))
-    return ItemBatches(lines, TOKENIZER, context, objectives=objectives, order=order, **options)
+    return ItemBatches(examples, TOKENIZER, context, objectives=objectives, order=order, **options)
 
 
 def same(a, b):
@@ -113,7 +113,7 @@ def test_in_turn_every_next_row_that_is_not_padding_is_a_target(align, padding):
 
 def test_contexts_hold_the_lines_items_and_all_of_them_come():
     seen = set()
-    batches = make(batch=20, order="pairs")
+    batches = make(batch_size=20, order="pairs")
     for step in range(20):
         for rows in batches.at(step)["tokens"]:
             items = TOKENIZER.items(rows)
@@ -132,19 +132,24 @@ def test_contexts_hold_the_lines_items_and_all_of_them_come():
 
 
 def test_random_padding_lies_anywhere_before():
-    batches = make(context={"padding": "random", "pad_to_multiple_of": 4}, batch=300, order="pairs")
+    batches = make(
+        context={"padding": "random", "pad_to_multiple_of": 4}, batch_size=300, order="pairs"
+    )
     tokens = batches.at(0)["tokens"]
     first = (tokens[..., 0] != 0).argmax(axis=1)
     # the shortest items take 9 to 15 of 32 positions
     assert set(first) == {0, 4, 8, 12, 16, 20}
-    assert make(batch=50).at(0)["tokens"][:, 0, 0].all()
+    assert make(batch_size=50).at(0)["tokens"][:, 0, 0].all()
 
 
 @pytest.mark.parametrize("objectives", [ONCE, UNMASK])
 @pytest.mark.parametrize("padding", ["none", "random"])
 def test_blanks_ask_for_the_answer_and_are_the_only_targets(objectives, padding):
     context = {"padding": padding, "pad_to_multiple_of": 4}
-    turn, batches = make(context=context, batch=30), make(objectives, context=context, batch=30)
+    turn, batches = (
+        make(context=context, batch_size=30),
+        make(objectives, context=context, batch_size=30),
+    )
     for step in range(5):
         right, batch = turn.at(step)["tokens"], batches.at(step)
         tokens, targets, weights = batch["tokens"], batch["targets"], batch["weights"]
@@ -176,7 +181,7 @@ def test_blanks_ask_for_the_answer_and_are_the_only_targets(objectives, padding)
 
 
 def test_blanks_are_the_codecs_and_do_not_tell_a_length():
-    batches, turn = make(ONCE, batch=200), make(batch=200)
+    batches, turn = make(ONCE, batch_size=200), make(batch_size=200)
     right, tokens = turn.at(0)["tokens"], batches.at(0)["tokens"]
     behind = {}
     for rows, wanted, start, end in zip(tokens, right, *answers(right), strict=True):
@@ -208,14 +213,14 @@ def test_blanks_are_the_codecs_and_do_not_tell_a_length():
 
 def test_extra_blanks_never_leave_the_context():
     line = Example(((Item("text", "abc"), Item("text", "abcdef")),))
-    tokens = make(ONCE, [line], grid=(7,), order="given", batch=60).at(0)["tokens"]
+    tokens = make(ONCE, [line], grid=(7,), order="given", batch_size=60).at(0)["tokens"]
     blanks = (tokens[..., 0] == BLANK).sum(axis=1)
     assert set(blanks) == {4, 5, 6, 7}
 
 
 def test_nothing_follows_an_end_that_is_shown():
-    tokens = make(UNMASK, batch=200).at(0)["tokens"]
-    right = make(batch=200).at(0)["tokens"]
+    tokens = make(UNMASK, batch_size=200).at(0)["tokens"]
+    right = make(batch_size=200).at(0)["tokens"]
     shown = (tokens[..., 0] == END).any(axis=1)
     assert set(shown) == {True, False}
     for rows, end in zip(tokens[shown], answers(right)[1][shown], strict=True):
@@ -224,9 +229,9 @@ def test_nothing_follows_an_end_that_is_shown():
 
 @pytest.mark.parametrize("objectives", [ONCE, UNMASK])
 def test_hidden_blanks_tell_nothing(objectives):
-    batches, turn = make(objectives, hide=True, batch=400), make(batch=400)
+    batches, turn = make(objectives, hide=True, batch_size=400), make(batch_size=400)
     right, batch = turn.at(0)["tokens"], batches.at(0)
-    plain = make(objectives, batch=400).at(0)
+    plain = make(objectives, batch_size=400).at(0)
     np.testing.assert_array_equal(batch["targets"], plain["targets"])
     np.testing.assert_array_equal(batch["weights"], plain["weights"])
     tokens, hidden = batch["tokens"], 0
@@ -247,7 +252,7 @@ def test_hidden_blanks_tell_nothing(objectives):
 
 
 def test_units_of_the_prompt_weigh_what_they_are_told():
-    batch = make(prompt_weight=0.25, batch=30).at(0)
+    batch = make(prompt_weight=0.25, batch_size=30).at(0)
     first, end = answers(batch["tokens"])
     following = np.arange(32) + 1
     counted = batch["targets"][..., 0] != 0
@@ -260,7 +265,7 @@ def test_units_of_the_prompt_weigh_what_they_are_told():
     np.testing.assert_allclose(weights[answer], scale, rtol=1e-5)
     assert weights[counted].mean() == pytest.approx(1, rel=1e-5)
     # What weighs nothing is not a target, so that the mean of the others' weights is 1.
-    batch = make(prompt_weight=0.0, batch=30).at(0)
+    batch = make(prompt_weight=0.0, batch_size=30).at(0)
     np.testing.assert_array_equal(batch["targets"][..., 0] != 0, answer)
     np.testing.assert_array_equal(batch["weights"], answer.astype("float32"))
 
@@ -285,7 +290,7 @@ def test_units_of_the_prompt_weigh_what_they_are_told():
 def test_the_largest_draw_is_looked_for_at_the_beginning(grid, order, align, fits):
     changed = {"grid": grid, "order": order, "context": {"pad_to_multiple_of": align}}
     if fits:
-        batches = make(batch=50, **changed)
+        batches = make(batch_size=50, **changed)
         assert max(answers(batches.at(0)["tokens"])[1]) == grid[0] - 1
         return
     message = (
@@ -296,15 +301,15 @@ def test_the_largest_draw_is_looked_for_at_the_beginning(grid, order, align, fit
         make(**changed)
     with pytest.raises(MdnnError, match="line of a horse: its items and the end"):
         item_windows(LINES, TOKENIZER, Context(grid, pad_to_multiple_of=align), 2, order=order)
-    assert make(cut=True, **changed).at(0)["tokens"].shape == (5, grid[0], 8)
+    assert make(truncate=True, **changed).at(0)["tokens"].shape == (5, grid[0], 8)
 
 
 @pytest.mark.parametrize("objectives", [TURN, ONCE, UNMASK])
 def test_cut_items(objectives):
     line = Example(((Item("text", "abc"),), (Item("text", "defgh"),)))
     for positions in range(2, 10):
-        batches = make(objectives, [line], (positions,), "given", cut=True)
-        right = make(TURN, [line], (positions,), "given", cut=True).at(0)["tokens"]
+        batches = make(objectives, [line], (positions,), "given", truncate=True)
+        right = make(TURN, [line], (positions,), "given", truncate=True).at(0)["tokens"]
         assert right[0, :, 3].tolist() == [*b"abcdefgh", 0][:positions]
         batch = batches.at(0)
         counted = batch["targets"][..., 0] != 0
@@ -325,15 +330,15 @@ def test_the_longest_of_each_kind():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"lines": []}, "at least one example"),
-        ({"batch": 0}, "batch must be at least 1; received 0"),
+        ({"examples": []}, "at least one example"),
+        ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"prompt_weight": -1.0}, "prompt_weight must be at least 0; received -1"),
         ({"prompt_weight": float("nan")}, "prompt_weight must be at least 0; received nan"),
         ({"objectives": Objectives(autoregressive=0.0)}, "one above 0"),
         ({"order": "none"}, "expected an order"),
         (
-            {"lines": [Example(((Item("audio", np.ones(3, np.int16), 50, "a.wav"),),))]},
+            {"examples": [Example(((Item("audio", np.ones(3, np.int16), 50, "a.wav"),),))]},
             r"^a\.wav: expected 100 samples per second, received 50",
         ),
     ],
@@ -344,9 +349,9 @@ def test_bad_arguments(changed, message):
 
 
 def test_an_epoch_holds_about_every_alternative():
-    assert len(make(batch=1)) == 3 + 2
-    assert len(make(batch=2)) == 2
-    assert len(make(batch=7)) == 1
+    assert len(make(batch_size=1)) == 3 + 2
+    assert len(make(batch_size=2)) == 2
+    assert len(make(batch_size=7)) == 1
     assert len(make(steps=9)) == 9
 
 
@@ -448,17 +453,17 @@ def test_windows_of_a_part_come_from_all_over():
             {"objective": "all"},
             "expected an objective: autoregressive, parallel, masked_diffusion; received 'all'",
         ),
-        ({"batch": 0}, "batch must be at least 1; received 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
         ({"most": 0}, "most must be at least 1; received 0"),
-        ({"lines": []}, "at least one example"),
+        ({"examples": []}, "at least one example"),
     ],
 )
 def test_bad_windows_are_refused_at_once(changed, message):
     options = {
-        "lines": LINES,
+        "examples": LINES,
         "tokenizer": TOKENIZER,
         "context": Context((32,)),
-        "batch": 2,
+        "batch_size": 2,
     } | changed
     with pytest.raises(MdnnError, match=message):
         item_windows(**options)

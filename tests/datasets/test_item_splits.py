@@ -105,9 +105,9 @@ def test_bad_lines_orders_and_bits():
 def test_digits_are_all_there_once():
     datasets = pytest.importorskip("sklearn.datasets")
     data = datasets.load_digits()
-    corpus = open_dataset("digits", validation=0.2, seed=5)
+    splits = open_dataset("digits", validation=0.2, seed=5)
     pictures = []
-    for digit, (train, held) in enumerate(zip(corpus.train, corpus.validation, strict=True)):
+    for digit, (train, held) in enumerate(zip(splits.train, splits.validation, strict=True)):
         assert train.parts[0][0].value == held.parts[0][0].value == WORDS[digit]
         assert train.kinds == held.kinds == ("text", "image")
         count = int((data.target == digit).sum())

@@ -109,8 +109,8 @@ def test_films(folder):
 def test_a_line_may_have_an_order_of_its_own(folder):
     parts = items({"audio": "a.wav"}, {"text": ["w", "x"]})
     write(folder, {"order": "given", **parts}, {"order": "any", "split": "train", **parts}, parts)
-    corpus = open_dataset(folder, validation=0.5)
-    orders = [[line.order for line in side] for side in (corpus.train, corpus.validation)]
+    splits = open_dataset(folder, validation=0.5)
+    orders = [[line.order for line in side] for side in (splits.train, splits.validation)]
     assert orders == [["given", "any", None], ["given", None]]
 
 
@@ -126,17 +126,17 @@ def test_lines_are_opened_split_and_drawn(folder):
         "",
     )  # fmt: skip
     for source in (folder, folder / "manifest.jsonl", os.fspath(folder)):
-        corpus = open_dataset(source, validation=0.5, seed=1)
+        splits = open_dataset(source, validation=0.5, seed=1)
         names = [
             sorted(line.name.removeprefix(f"{folder / 'manifest.jsonl'}:") for line in side)
-            for side in (corpus.train, corpus.validation)
+            for side in (splits.train, splits.validation)
         ]
         assert sorted(names[0] + names[1]) == ["1 one", "3", "4", "4", "5"]
         assert "3" in names[1]
         assert [("4" in side, "1 one" in side or "5" in side) for side in names] == [
             (True,) * 2
         ] * 2
-    line = next(line for line in corpus.validation if line.name.endswith(":4"))
+    line = next(line for line in splits.validation if line.name.endswith(":4"))
     drawn, answer = line.draw([0] * line.draws)
     assert [item.value if item.kind == "text" else item.kind for item in drawn] == ["w", "image"]
     assert answer == 1
@@ -312,9 +312,9 @@ def test_kinds_that_are_not_taken(folder):
     message = "item 2: image: expected an item of the kinds text, audio, received image"
     assert error_line(open_dataset, folder, 0, kinds=("text", "audio")) == f"{path}:1: {message}"
     # whether a picture is grey shows when it is read
-    corpus = open_dataset(folder, 0, kinds=("text", "grey"))
+    splits = open_dataset(folder, 0, kinds=("text", "grey"))
     message = f"{folder / 'c.png'}: expected grey, received colors; data.convert = true"
-    assert error_line(corpus.train[0].draw, [0] * 4).startswith(message)
+    assert error_line(splits.train[0].draw, [0] * 4).startswith(message)
 
 
 def test_files_of_another_kind_than_their_part(folder):
@@ -355,7 +355,7 @@ def test_folders_are_either_texts_or_items(folder):
 
 
 def test_a_file_item_is_not_read_by_its_line_alone(folder):
-    corpus = open_dataset(write(folder, items({"image": "a.png"}, {"audio": "a.wav"})), 0)
-    assert corpus.train[0].kinds == ("image", "audio")
-    assert all(isinstance(part[0], FileItem) for part in corpus.train[0].parts)
-    assert all(isinstance(item, Item) for item in corpus.train[0].draw([0] * 4)[0])
+    splits = open_dataset(write(folder, items({"image": "a.png"}, {"audio": "a.wav"})), 0)
+    assert splits.train[0].kinds == ("image", "audio")
+    assert all(isinstance(part[0], FileItem) for part in splits.train[0].parts)
+    assert all(isinstance(item, Item) for item in splits.train[0].draw([0] * 4)[0])

@@ -43,7 +43,7 @@ def test_batches_and_windows_are_the_same(tmp_path):
     for name in ("tokens", "targets"):
         np.testing.assert_array_equal(*(task.batches.at(3)[name] for task in tasks))
         first, second = (
-            [window[name] for window in windows(task.validation, task.tokenizer, 16, batch=2)]
+            [window[name] for window in windows(task.validation, task.tokenizer, 16, batch_size=2)]
             for task in tasks
         )
         np.testing.assert_array_equal(first, second)

@@ -47,9 +47,9 @@ def load(folder, *settings):
 
 
 def test_slots_answer_their_own_symbols():
-    corpus = open_puzzles("sudoku-6x6", seed=1)
-    batches = PuzzleBatches(corpus.train, 16, given_weight=0.0)
-    puzzles, solutions = corpus.train.at(9, 16)
+    splits = open_puzzles("sudoku-6x6", seed=1)
+    batches = PuzzleBatches(splits.train, 16, given_weight=0.0)
+    puzzles, solutions = splits.train.at(9, 16)
     batch = batches.at(9)
     assert {name: rows.dtype for name, rows in batch.items()} == {
         "tokens": np.int32,
@@ -65,34 +65,34 @@ def test_slots_answer_their_own_symbols():
     np.testing.assert_array_equal(batch["tokens"][3, :, 4:6], places)
     assert batch["weights"][asked].mean() == pytest.approx(1)
     assert not batch["weights"][~asked].any()
-    whole = PuzzleBatches(corpus.train, 16, given_weight=0.5).at(9)
+    whole = PuzzleBatches(splits.train, 16, given_weight=0.5).at(9)
     np.testing.assert_array_equal(to_symbols(whole["targets"]), solutions)
     assert whole["weights"].mean() == pytest.approx(1)
     assert whole["weights"][asked][0] == pytest.approx(2 * whole["weights"][~asked][0])
-    with pytest.raises(MdnnError, match="batch must be at least 1; received 0"):
-        PuzzleBatches(corpus.train, 0)
+    with pytest.raises(MdnnError, match="batch_size must be at least 1; received 0"):
+        PuzzleBatches(splits.train, 0)
     with pytest.raises(MdnnError, match="given_weight must be at least 0; received -1"):
-        PuzzleBatches(corpus.train, 4, -1)
+        PuzzleBatches(splits.train, 4, -1)
 
 
 def test_an_answer_is_exact_where_all_that_is_asked_is_right():
-    corpus = open_puzzles("prefix-sums-10")
-    puzzles, solutions = corpus.held.different(10)
+    splits = open_puzzles("prefix-sums-10")
+    puzzles, solutions = splits.validation.different(10)
     with pytest.raises(MdnnError, match="tokens of the modality symbol; received modality 0"):
         to_symbols(np.zeros((1, 10, 8), dtype="int32"))
     wrong = solutions.copy()
     wrong[[1, 4], 0] ^= 1
-    right = exact(corpus.task, puzzles, solutions, wrong)
+    right = exact(splits.task, puzzles, solutions, wrong)
     assert np.flatnonzero(~right).tolist() == [1, 4]
 
 
 def test_a_network_learns_from_them(tmp_path):
     config = load(tmp_path)
-    corpus = open_puzzles("sudoku-4x4", seed=config.seed)
+    splits = open_puzzles("sudoku-4x4", seed=config.seed)
     model = mdnn.build(config)
     index = modality("symbol").index
     assert model.get_layer("embedding").modalities == ["symbol"]
-    batches = PuzzleBatches(corpus.train, 64, config.loss.prompt, steps=40)
+    batches = PuzzleBatches(splits.train, 64, config.loss.prompt, steps=40)
     assert (batches.at(0)["tokens"][..., 0] == index).all()
     model.compile(keras.optimizers.Adam(1e-2), loss=loss_for(config), jit_compile=JIT)
     fitted = model.fit(batches, epochs=2, shuffle=False, verbose=0)
@@ -115,17 +115,17 @@ def test_training_and_evaluation(tmp_path, capsys, monkeypatch):
     assert "puzzle" in (run / "samples" / "step-0000010.txt").read_text(encoding="utf-8")
     again = mdnn.evaluate(run)
     assert {key: trained[key] for key in again} == pytest.approx(again)
-    corpus = open_puzzles("sudoku-4x4", seed=0, givens=(8, 12))
+    splits = open_puzzles("sudoku-4x4", seed=0, givens=(8, 12))
     own = task_for(config)
-    cases = corpus.held.different(40)
+    cases = splits.validation.different(40)
     evaluator = own.evaluator(own.networks(mdnn.load(run)))
-    answers, nats, _ = evaluator.answers((corpus.task, *cases))
+    answers, nats, _ = evaluator.answers((splits.task, *cases))
     asked = cases[0] == 0
     assert (answers[~asked] == cases[0][~asked]).all()
     assert nats[asked].mean() == pytest.approx(again["loss"])
     assert (answers == cases[1])[asked].mean() == pytest.approx(again["right"])
     # A file, and one of another size.
-    task = corpus.task
+    task = splits.task
     path = tmp_path / "four.csv"
     path.write_text(
         "puzzle,solution\n"

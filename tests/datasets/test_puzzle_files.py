@@ -25,20 +25,22 @@ def some(name, number):
 def test_puzzle_and_solution(tmp_path):
     rows = some("sudoku-6x6", 50)
     path = write(tmp_path, "puzzle,solution\n" + "".join(f"{p},{s}\n" for p, s in rows))
-    corpus = open_puzzles(path, validation=0.3, seed=1)
-    assert corpus.task.name == "sudoku-6x6"
-    sides = [{corpus.task.text(p) for p in side.puzzles} for side in (corpus.train, corpus.held)]
+    splits = open_puzzles(path, validation=0.3, seed=1)
+    assert splits.task.name == "sudoku-6x6"
+    sides = [
+        {splits.task.text(p) for p in side.puzzles} for side in (splits.train, splits.validation)
+    ]
     assert len(sides[0]) > len(sides[1]) > 5
     assert not sides[0] & sides[1]
     assert sides[0] | sides[1] == {p for p, _ in rows}
-    puzzles, solutions = corpus.train.at(4, 30)
-    assert corpus.task.wrong(puzzles, solutions) == {}
-    for again, same in zip(corpus.train.at(4, 30), (puzzles, solutions), strict=True):
+    puzzles, solutions = splits.train.at(4, 30)
+    assert splits.task.wrong(puzzles, solutions) == {}
+    for again, same in zip(splits.train.at(4, 30), (puzzles, solutions), strict=True):
         np.testing.assert_array_equal(again, same)
     # All of it, to evaluate on.
-    whole = open_puzzles(path, validation=0.0).held.different(1000)
-    assert [corpus.task.text(p) for p in whole[0]] == [p for p, _ in rows]
-    assert len(open_puzzles(path, validation=0.0).held.different(7)[0]) == 7
+    whole = open_puzzles(path, validation=0.0).validation.different(1000)
+    assert [splits.task.text(p) for p in whole[0]] == [p for p, _ in rows]
+    assert len(open_puzzles(path, validation=0.0).validation.different(7)[0]) == 7
 
 
 def test_sudoku_extreme(tmp_path):
@@ -47,7 +49,7 @@ def test_sudoku_extreme(tmp_path):
         f"puzzles4_forum,{p.replace('.', '.0'[n % 2])},{s},{n}" for n, (p, s) in enumerate(rows)
     ]
     path = write(tmp_path, "source,question,answer,rating\r\n" + "\r\n".join(lines) + "\r\n")
-    found = open_puzzles(path, validation=0.0).held
+    found = open_puzzles(path, validation=0.0).validation
     assert [found.task.text(p) for p in found.puzzles] == [p for p, _ in rows]
     assert [found.task.text(s) for s in found.solutions] == [s for _, s in rows]
 
@@ -58,10 +60,10 @@ def test_puzzles_without_solutions_are_solved(tmp_path):
         text = "puzzle,solution\n" + "".join(
             f"{p},{s * (n % 2)}\n" for n, (p, s) in enumerate(rows)
         )
-        found = open_puzzles(f"{name}:{write(tmp_path, text)}", validation=0.0).held
+        found = open_puzzles(f"{name}:{write(tmp_path, text)}", validation=0.0).validation
         assert [found.task.text(s) for s in found.solutions] == [s for _, s in rows]
         only = write(tmp_path, "puzzle\n" + "".join(f"{p}\n" for p, _ in rows))
-        found = open_puzzles(f"{name}:{only}", validation=0.0).held
+        found = open_puzzles(f"{name}:{only}", validation=0.0).validation
         assert [found.task.text(s) for s in found.solutions] == [s for _, s in rows]
 
 

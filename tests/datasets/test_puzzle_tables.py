@@ -85,21 +85,23 @@ def write(folder, text, name="a.csv", encoding="utf-8"):
 
 @pytest.mark.parametrize("text", FORMS.values(), ids=FORMS.keys())
 def test_published_forms(tmp_path, text):
-    corpus = open_puzzles(write(tmp_path, text), validation=0.0)
-    assert corpus.task.name == "sudoku-9x9"
-    assert {corpus.task.text(p) for p in corpus.held.puzzles} == {DOTS}
-    assert {corpus.task.text(s) for s in corpus.held.solutions} == {S}
+    splits = open_puzzles(write(tmp_path, text), validation=0.0)
+    assert splits.task.name == "sudoku-9x9"
+    assert {splits.task.text(p) for p in splits.validation.puzzles} == {DOTS}
+    assert {splits.task.text(s) for s in splits.validation.solutions} == {S}
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.TSV", "a.sdm", "a.sdk", "a.ss", "a.jsonl", "a.csv"])
 def test_names_of_files(tmp_path, name):
-    assert len(open_puzzles(write(tmp_path, f"{P}\n", name), validation=0.0).held.puzzles) == 1
+    assert (
+        len(open_puzzles(write(tmp_path, f"{P}\n", name), validation=0.0).validation.puzzles) == 1
+    )
 
 
 def test_smaller_sudokus_as_squares(tmp_path):
     text = "1.3.\n.41.\n.1.3\n..2.\n"
-    corpus = open_puzzles(write(tmp_path, text), validation=0.0)
-    assert corpus.task.text(corpus.held.puzzles[0]) == "1.3..41..1.3..2."
+    splits = open_puzzles(write(tmp_path, text), validation=0.0)
+    assert splits.task.text(splits.validation.puzzles[0]) == "1.3..41..1.3..2."
 
 
 def test_other_puzzles_without_a_header(tmp_path):
@@ -111,7 +113,7 @@ def test_other_puzzles_without_a_header(tmp_path):
             "name,start,end\n" + "".join(f"x,{p},{s}\n" for p, s in rows),
             "".join(f"{p}\n" for p, _ in rows),
         ):
-            held = open_puzzles(f"{name}:{write(tmp_path, text)}", validation=0.0).held
+            held = open_puzzles(f"{name}:{write(tmp_path, text)}", validation=0.0).validation
             assert [task.text(p) for p in held.puzzles] == [p for p, _ in rows]
             assert [task.text(s) for s in held.solutions] == [s for _, s in rows]
 
@@ -150,7 +152,7 @@ def test_encodings(tmp_path):
             MdnnError, match=f"seems to be {encoding}: data.encoding = '{encoding}'"
         ):
             open_puzzles(path)
-        assert len(open_puzzles(path, validation=0.0, encoding=encoding).held.puzzles) == 1
+        assert len(open_puzzles(path, validation=0.0, encoding=encoding).validation.puzzles) == 1
     # bytes that are none, far after the beginning
     many = b"puzzle,solution\n" + f"{P},{S}\n".encode() * 1000 + b"\xff"
     (tmp_path / "a.csv").write_bytes(many)
@@ -174,8 +176,8 @@ def test_memory_is_a_small_multiple_of_the_file(tmp_path, validation, monkeypatc
     open_puzzles(write(tmp_path, "".join(rows), "b.csv"))
     tracemalloc.start()
     try:
-        corpus = open_puzzles(path, validation)
+        splits = open_puzzles(path, validation)
         assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
     finally:
         tracemalloc.stop()
-    assert len(corpus.held.puzzles) + (validation > 0) * len(corpus.train.puzzles) == 8_000
+    assert len(splits.validation.puzzles) + (validation > 0) * len(splits.train.puzzles) == 8_000

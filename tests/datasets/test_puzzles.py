@@ -66,22 +66,22 @@ def test_steps_do_not_depend_on_each_other(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_no_puzzle_is_on_both_sides_whatever_the_seed(name):
-    corpus = open_puzzles(name, validation=0.3, seed=1)
-    tests, solutions = corpus.held.different(60)
+    splits = open_puzzles(name, validation=0.3, seed=1)
+    tests, solutions = splits.validation.different(60)
     assert len(tests) == len({test.tobytes() for test in tests}) == 60
-    assert corpus.task.wrong(tests, solutions) == {}
+    assert splits.task.wrong(tests, solutions) == {}
     seen = set()
     for seed in (0, 1):
-        train = DrawnCases(corpus.task, seed, 0.3)
+        train = DrawnCases(splits.task, seed, 0.3)
         train.chunk = 64
         for step in range(16):
             seen |= {puzzle.tobytes() for puzzle in train.at(step, 64)[0]}
     assert len(seen) > 500
     assert not seen & {test.tobytes() for test in tests}
     trained = np.array([np.frombuffer(key, dtype=np.uint8) for key in seen])
-    assert not set(corpus.task.hashes(trained)) & set(corpus.task.hashes(tests))
+    assert not set(splits.task.hashes(trained)) & set(splits.task.hashes(tests))
     # The same tests for every network.
-    other = open_puzzles(name, validation=0.3, seed=2).held.different(60)[0]
+    other = open_puzzles(name, validation=0.3, seed=2).validation.different(60)[0]
     np.testing.assert_array_equal(other, tests)
 
 
@@ -103,9 +103,9 @@ def canonical(grid):
 
 
 def test_no_image_of_a_held_out_sudoku_is_trained_on():
-    corpus = open_puzzles("sudoku-4x4", validation=0.3, seed=1)
+    splits = open_puzzles("sudoku-4x4", validation=0.3, seed=1)
     sides = []
-    for puzzles in (corpus.train.at(3, 150)[0], corpus.held.different(60)[0]):
+    for puzzles in (splits.train.at(3, 150)[0], splits.validation.different(60)[0]):
         sides.append({canonical(puzzle.reshape(4, 4)) for puzzle in puzzles})
     assert min(map(len, sides)) > 20
     assert not sides[0] & sides[1]
@@ -265,7 +265,7 @@ def test_names_and_ranges_that_there_are_not():
         with pytest.raises(MdnnError, match=r"givens of a sudoku-4x4: .* received \["):
             make_task("sudoku-4x4", givens)
     with pytest.raises(MdnnError, match=r"prefix-sums-1: .* draws gave a puzzle held out"):
-        open_puzzles("prefix-sums-1", validation=1e-6).held.different(10)
+        open_puzzles("prefix-sums-1", validation=1e-6).validation.different(10)
     with pytest.raises(MdnnError, match=r"expected a maze-9x9, .* received sudoku-9x9"):
         open_puzzles("sudoku-9x9", expected=make_name("maze-9x9"))
     with pytest.raises(MdnnError, match=r"expected a source of puzzles: .* received 'digits'"):
@@ -279,7 +279,7 @@ def make_name(name):
 
 
 def test_of_a_small_task_there_are_as_many_tests_as_there_are():
-    tests = open_puzzles("prefix-sums-6", validation=0.25).held.different(1000)[0]
+    tests = open_puzzles("prefix-sums-6", validation=0.25).validation.different(1000)[0]
     assert 4 < len(tests) < 32
 
 

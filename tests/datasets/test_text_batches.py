@@ -17,7 +17,7 @@ UNITS = np.arange(1000, 1200, dtype=np.int32)
 
 
 def make(padding="none", **changed):
-    options = {"length": 8, "batch": 3, "seed": 1, "padding": padding} | changed
+    options = {"length": 8, "batch_size": 3, "seed": 1, "padding": padding} | changed
     return TextBatches(UNITS, TOKENIZER, **options)
 
 
@@ -73,7 +73,7 @@ def test_shapes_and_targets_one_further_on(padding):
 
 
 def test_random_padding_holds_one_run_of_each_length_anywhere():
-    batches = make("random", batch=400)
+    batches = make("random", batch_size=400)
     units = TOKENIZER.ids_from_tokens(batches.at(0)["tokens"])
     filled = units >= 0
     lengths = filled.sum(axis=1)
@@ -90,7 +90,7 @@ def test_random_padding_holds_one_run_of_each_length_anywhere():
 @pytest.mark.parametrize("padding", ["none", "random"])
 def test_every_start_is_drawn_and_none_runs_over_the_end(padding):
     units = UNITS[:11]
-    batches = TextBatches(units, TOKENIZER, length=8, batch=500, seed=0, padding=padding)
+    batches = TextBatches(units, TOKENIZER, length=8, batch_size=500, seed=0, padding=padding)
     batch = batches.at(0)
     starts = TOKENIZER.ids_from_tokens(batch["tokens"]) - 1000
     starts = starts.max(axis=1, where=starts >= 0, initial=0)
@@ -110,7 +110,7 @@ def test_every_start_is_drawn_and_none_runs_over_the_end(padding):
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_short_contexts_with_random_padding(length):
-    batch = make("random", length=length, batch=50).at(0)
+    batch = make("random", length=length, batch_size=50).at(0)
     assert (batch["tokens"][..., 0].sum(axis=1) >= 1).all()
     assert (batch["targets"][..., 0].sum(axis=1) >= 1).all()
 
@@ -136,7 +136,7 @@ def test_as_a_dataset_for_fit():
     assert same(again[0][0], again.at(0))
     # an epoch reads about as much as there is
     assert len(make(steps=None)) == 199 // 24
-    assert len(make(steps=None, batch=1000)) == 1
+    assert len(make(steps=None, batch_size=1000)) == 1
 
 
 def test_fit_goes_on_with_the_next_steps():
@@ -161,7 +161,7 @@ def test_fit_goes_on_with_the_next_steps():
             seen.append(step)
             return super().at(step)
 
-    batches = Watched(UNITS, TOKENIZER, length=8, batch=3, seed=1, steps=3)
+    batches = Watched(UNITS, TOKENIZER, length=8, batch_size=3, seed=1, steps=3)
     model = Recorder()
     model.compile(loss=lambda y, prediction: keras.ops.mean(prediction) * 0.0, run_eagerly=True)
     model.fit(batches, epochs=2, shuffle=False, verbose=0)
@@ -172,7 +172,7 @@ def test_fit_goes_on_with_the_next_steps():
 def test_a_batch_is_cheap():
     units = np.tile(UNITS, 100)
     for padding in ("none", "random"):
-        batches = TextBatches(units, TOKENIZER, length=64, batch=12, seed=0, padding=padding)
+        batches = TextBatches(units, TOKENIZER, length=64, batch_size=12, seed=0, padding=padding)
         times = []
         for step in range(50):
             start = time.perf_counter()
@@ -190,7 +190,7 @@ def test_a_batch_is_cheap():
             r"200 positions needs a text of at least 201 tokens; received shape \(200,\)",
         ),
         ({"length": 0}, "length must be at least 1; received 0"),
-        ({"batch": 0}, "batch must be at least 1; received 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"objectives": Objectives(autoregressive=0.0)}, "one above 0"),
         ({"objectives": only("parallel"), "length": 1}, "needs at least 2 positions; received 1"),
@@ -225,7 +225,7 @@ def test_in_turn_objectives_change_nothing_but_give_weights(padding):
 @pytest.mark.parametrize("padding", ["none", "random"])
 @pytest.mark.parametrize("objective", ["parallel", "masked_diffusion"])
 def test_windows_with_blanks(padding, objective):
-    options = {"batch": 400, "padding": padding}
+    options = {"batch_size": 400, "padding": padding}
     right = make(**options).at(3)["tokens"]
     batches = make(**options, objectives=only(objective))
     batch = batches.at(3)
@@ -307,7 +307,7 @@ WINDOWS = [
 def test_every_unit_but_the_first_is_counted_once(number, length, stride):
     units = UNITS[:number]
     counted, first = [], True
-    for batch in windows(units, TOKENIZER, length, stride, batch=4):
+    for batch in windows(units, TOKENIZER, length, stride, batch_size=4):
         tokens, targets, counts = batch["tokens"], batch["targets"], batch["counted"]
         assert tokens.shape == targets.shape == (4, length, 8)
         assert counts.shape == (4, length)
@@ -326,7 +326,7 @@ def test_every_unit_but_the_first_is_counted_once(number, length, stride):
 
 
 def test_windows_follow_nanogpts_convention():
-    (batch,) = windows(UNITS[:20], TOKENIZER, 8, batch=4)
+    (batch,) = windows(UNITS[:20], TOKENIZER, 8, batch_size=4)
     x, y = (
         TOKENIZER.ids_from_tokens(batch["tokens"]),
         TOKENIZER.ids_from_tokens(batch["targets"]),
@@ -342,7 +342,7 @@ def test_windows_follow_nanogpts_convention():
 
 
 def test_sliding_windows_have_a_past():
-    (batch,) = windows(UNITS[:20], TOKENIZER, 8, stride=3, batch=5)
+    (batch,) = windows(UNITS[:20], TOKENIZER, 8, stride=3, batch_size=5)
     y = TOKENIZER.ids_from_tokens(batch["targets"])
     assert batch["counted"][0].all()
     np.testing.assert_array_equal(y[1], UNITS[4:12])
@@ -355,7 +355,7 @@ def test_sliding_windows_have_a_past():
         ({"ids": UNITS[:1]}, "at least 2 tokens"),
         ({"stride": 9}, "from 1 to the window's 8 positions; received 9"),
         ({"stride": 0}, "received 0"),
-        ({"batch": 0}, "at least 1"),
+        ({"batch_size": 0}, "at least 1"),
         ({"length": 0}, "at least 1"),
     ],
 )
@@ -369,13 +369,13 @@ def test_windows_of_several_texts():
     tokenizer = TextTokenizer()
     texts = [tokenizer.ids(letter * 40) for letter in "abc"]
     mixed = [(texts[1], 0.25), (texts[2], 0.5)]
-    batches = TextBatches(texts[0], tokenizer, length=8, batch=400, seed=3, mixed=mixed)
+    batches = TextBatches(texts[0], tokenizer, length=8, batch_size=400, seed=3, mixed=mixed)
     letters = batches.at(5)["tokens"][..., 3]
     assert (letters == letters[:, :1]).all()
     assert (batches.at(5)["targets"][..., 3] == letters).all()
     shares = [float((letters[:, 0] == ord(letter)).mean()) for letter in "abc"]
     np.testing.assert_allclose(shares, [0.25, 0.25, 0.5], atol=0.07)
-    again = TextBatches(texts[0], tokenizer, length=8, batch=400, seed=3, mixed=mixed)
+    again = TextBatches(texts[0], tokenizer, length=8, batch_size=400, seed=3, mixed=mixed)
     np.testing.assert_array_equal(again.at(5)["tokens"], batches.at(5)["tokens"])
     assert (batches.at(6)["tokens"] != batches.at(5)["tokens"]).any()
 
@@ -389,7 +389,7 @@ def test_a_mixed_text_that_is_too_short():
             tokenizer.ids("a" * 40),
             tokenizer,
             length=8,
-            batch=2,
+            batch_size=2,
             seed=0,
             mixed=[(tokenizer.ids("b" * 8), 0.5)],
         )

@@ -22,12 +22,12 @@ def source(tmp_path):
 
 def test_characters(source):
     text = source.read_text()
-    corpus = open_text(source)
-    assert corpus.source == str(source)
-    assert corpus.characters == len(text)
-    assert corpus.tokenizer.words == ()
-    assert len(corpus.train) == int(len(text) * 0.9)
-    assert corpus.tokenizer.text(np.concatenate([corpus.train, corpus.validation])) == text
+    splits = open_text(source)
+    assert splits.source == str(source)
+    assert splits.characters == len(text)
+    assert splits.tokenizer.words == ()
+    assert len(splits.train) == int(len(text) * 0.9)
+    assert splits.tokenizer.text(np.concatenate([splits.train, splits.validation])) == text
 
 
 def test_words_come_from_the_training_part_and_leave_the_cut(source):
@@ -54,8 +54,8 @@ def test_too_short(source):
 
 
 def test_python_docs():
-    corpus = open_text("python-docs", validation=0.2)
-    assert len(corpus.train) + len(corpus.validation) == corpus.characters
+    splits = open_text("python-docs", validation=0.2)
+    assert len(splits.train) + len(splits.validation) == splits.characters
 
 
 def test_names_are_handed_on():
@@ -71,15 +71,15 @@ def test_names_are_handed_on():
 def test_subword_dropout_cuts_the_same_text_in_other_ways(source, kind):
     options = {"subwords": 290, "subword_kind": kind}
     plain = open_text(source, **options)
-    corpus = open_text(source, **options, subword_dropout=0.4, seed=3)
+    splits = open_text(source, **options, subword_dropout=0.4, seed=3)
     assert plain.mixed == ()
-    assert len(corpus.mixed) == ENCODINGS
-    np.testing.assert_array_equal(corpus.train, plain.train)
-    np.testing.assert_array_equal(corpus.validation, plain.validation)
-    encodings = {ids.tobytes() for ids, _ in corpus.mixed}
+    assert len(splits.mixed) == ENCODINGS
+    np.testing.assert_array_equal(splits.train, plain.train)
+    np.testing.assert_array_equal(splits.validation, plain.validation)
+    encodings = {ids.tobytes() for ids, _ in splits.mixed}
     assert len(encodings) > 2
     text = plain.tokenizer.text(plain.train)
-    for ids, share in corpus.mixed:
+    for ids, share in splits.mixed:
         assert plain.tokenizer.text(ids) == text
         assert len(ids) >= len(plain.train)
         assert share == pytest.approx(1 / (1 + ENCODINGS))
@@ -90,8 +90,8 @@ def test_subword_dropout_cuts_the_same_text_in_other_ways(source, kind):
 
 
 def test_subword_dropout_shares_what_further_texts_leave(source):
-    corpus = open_text(source, subwords=290, subword_dropout=0.2, mix=[(source, 0.1)])
-    shares = [share for _, share in corpus.mixed]
+    splits = open_text(source, subwords=290, subword_dropout=0.2, mix=[(source, 0.1)])
+    shares = [share for _, share in splits.mixed]
     assert shares[0] == 0.1
     assert 1 - sum(shares) == pytest.approx(shares[1]) == pytest.approx(0.9 / (1 + ENCODINGS))
 

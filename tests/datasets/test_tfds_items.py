@@ -138,10 +138,10 @@ def parts(lines):
 
 
 def test_pictures_become_lines_and_the_sets_own_splits_stay():
-    corpus = open_dataset("tfds:mdnn_mnist", validation=0.5)
-    assert parts(corpus.train) == sorted([[str(n % 10), "grey"] for n in range(30)])
-    assert parts(corpus.validation) == sorted([[str(n % 10), "grey"] for n in range(10)])
-    for line in corpus.train + corpus.validation:
+    splits = open_dataset("tfds:mdnn_mnist", validation=0.5)
+    assert parts(splits.train) == sorted([[str(n % 10), "grey"] for n in range(30)])
+    assert parts(splits.validation) == sorted([[str(n % 10), "grey"] for n in range(10)])
+    for line in splits.train + splits.validation:
         (words, picture), _ = line.draw([0] * 4)
         np.testing.assert_array_equal(picture.value, digit(picture.value[0, 0])["image"][..., 0])
         assert int(words.value) == picture.value[0, 0] % 10
@@ -149,10 +149,10 @@ def test_pictures_become_lines_and_the_sets_own_splits_stay():
 
 
 def test_sounds_become_lines_that_the_seed_splits():
-    corpus = open_dataset("tfds:mdnn_spoken", validation=0.25, seed=3)
-    assert (len(corpus.train), len(corpus.validation)) == (30, 10)
+    splits = open_dataset("tfds:mdnn_spoken", validation=0.25, seed=3)
+    assert (len(splits.train), len(splits.validation)) == (30, 10)
     numbers = set()
-    for line in corpus.train + corpus.validation:
+    for line in splits.train + splits.validation:
         (words, sound), _ = line.draw([0] * 4)
         numbers.add(number := int(sound.value[0]))
         np.testing.assert_array_equal(sound.value, spoken(number)["audio"])
@@ -167,14 +167,14 @@ def test_the_worked_manifest(tmp_path):
         assert text.count(f'"tfds:{name}"') == 10
         text = text.replace(f'"tfds:{name}"', f'"tfds:{prepared}"')
     (tmp_path / "manifest.jsonl").write_text(text)
-    corpus = open_dataset(tmp_path, validation=0.25, seed=1)
-    for side, pictures, sounds in ((corpus.train, 3, 3), (corpus.validation, 1, 1)):
+    splits = open_dataset(tmp_path, validation=0.25, seed=1)
+    for side, pictures, sounds in ((splits.train, 3, 3), (splits.validation, 1, 1)):
         for number, (line, word) in enumerate(zip(side, WORDS, strict=True)):
             assert line.kinds == ("text", "image", "audio")
             assert [len(part) for part in line.parts] == [1, pictures, sounds]
             assert line.parts[0][0].value == word
             # MNIST's own split: its test validates
-            assert all((p.value[0, 0] >= 30) == (side is not corpus.train) for p in line.parts[1])
+            assert all((p.value[0, 0] >= 30) == (side is not splits.train) for p in line.parts[1])
             assert {p.value[0, 0] % 10 for p in line.parts[1]} == {number}
             assert {s.value[0] % 10 for s in line.parts[2]} == {number}
 
@@ -201,16 +201,16 @@ def test_films_and_pictures_that_cannot_be_units_are_left_out():
 
 
 def test_texts_and_their_labels():
-    corpus = open_dataset("tfds:mdnn_review")
+    splits = open_dataset("tfds:mdnn_review")
     # an example without a text, one without a label, the splits that are left out
-    assert parts(corpus.train) == [["pos", "good"]]
-    assert parts(corpus.validation) == [["good"], ["pos", "fair"]]
+    assert parts(splits.train) == [["pos", "good"]]
+    assert parts(splits.validation) == [["good"], ["pos", "fair"]]
     assert len(read_items("mdnn_review").of("text", "pos")[0]) == 2
 
 
 def test_captions_come_before_pictures():
-    corpus = open_dataset("tfds:mdnn_caption", validation=0.5)
-    assert parts(corpus.train) == parts(corpus.validation) == [["a cap", "image"]]
+    splits = open_dataset("tfds:mdnn_caption", validation=0.5)
+    assert parts(splits.train) == parts(splits.validation) == [["a cap", "image"]]
 
 
 def test_sounds_are_resampled_from_their_own_rate():

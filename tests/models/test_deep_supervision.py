@@ -20,8 +20,8 @@ def made(folder, *settings):
     """The loss of a random network, and a batch for it."""
     config = load_sudoku(folder, *settings)
     model = randomize(mdnn.build(config))
-    corpus = open_puzzles("sudoku-4x4", seed=1)
-    batch = with_unknown_mask(PuzzleBatches(corpus.train, 8, config.loss.prompt).at(0), corpus.task)
+    splits = open_puzzles("sudoku-4x4", seed=1)
+    batch = with_unknown_mask(PuzzleBatches(splits.train, 8, config.loss.prompt).at(0), splits.task)
     batch["reset"] = np.ones(8, dtype=bool)
     return DeepSupervisionLoss(model, loss_for(config), config), batch, config
 

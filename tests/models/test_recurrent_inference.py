@@ -22,8 +22,8 @@ from mdnn.tokens.symbols import PuzzleName, to_tokens
 
 
 def cases(count=10):
-    corpus = open_puzzles("sudoku-4x4", seed=1)
-    return corpus.task, *corpus.held.different(count)
+    splits = open_puzzles("sudoku-4x4", seed=1)
+    return splits.task, *splits.validation.different(count)
 
 
 @pytest.mark.parametrize(

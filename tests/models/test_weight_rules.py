@@ -89,9 +89,9 @@ def test_a_limit_is_told_before_the_weight_is_made():
         return initializer
 
     total = build(config()).count_params()
-    assert build(config(), most=total).count_params() == total
+    assert build(config(), max_parameters=total).count_params() == total
     with applied(note), pytest.raises(MdnnError, match=f"at most {total - 1:,} weights, received"):
-        build(config(), most=total - 1)
+        build(config(), max_parameters=total - 1)
     # All but the last.
     assert len(made) == len(build(config()).weights)
     with at_most(10), pytest.raises(TooLargeError, match=r"received 0 and then 16 of a/kernel"):

@@ -124,7 +124,7 @@ def test_the_loss_counts_the_assistant_alone(tmp_path):
     examples = lay_out(talks, ChatFormat(), tokenizer, 108)
     assert len(examples) == 8
     assert not examples.dropped_words("it")
-    batches = ChatBatches(examples, tokenizer, 108, batch=4, seed=1)
+    batches = ChatBatches(examples, tokenizer, 108, batch_size=4, seed=1)
     batch = batches.at(5)
     for row in range(4):
         ids = tokenizer.ids_from_tokens(batch["targets"][row])

@@ -96,7 +96,7 @@ def test_figures_are_those_of_whole_scores(kind, tmp_path):
     for weight in network.trainable_variables:
         weight.assign(np.random.default_rng(2).normal(size=weight.shape) * 0.3)
     data = task.validation
-    assert (data.steps, data.batch) == (1, 3)
+    assert (data.steps, data.batch_size) == (1, 3)
     metrics = task.evaluate(network)
     batch, answers = data.with_answers(0)
     scores = keras.ops.convert_to_numpy(network(batch))

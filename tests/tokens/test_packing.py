@@ -116,7 +116,7 @@ def test_an_item_that_does_not_fit_is_named():
     ],
 )
 def test_cutting_where_it_is_allowed(length, spans, end):
-    context, received = pack_items(items("abc", "def"), length, align=4, cut=True)
+    context, received = pack_items(items("abc", "def"), length, align=4, truncate=True)
     assert received == spans
     assert (9 in context[:, 0]) == end
     whole, _ = pack_items(items("abc", "def"), 8, align=4)

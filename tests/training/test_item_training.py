@@ -147,8 +147,8 @@ def item_of(entry):
 
 
 def test_other_lines(items_run):
-    corpus = task_for(open_run(items_run).config).splits
-    result = mdnn.evaluate(items_run, corpus.train[:1])
+    splits = task_for(open_run(items_run).config).splits
+    result = mdnn.evaluate(items_run, splits.train[:1])
     # Three alternatives of the picture and the sound: each pair with one of them three times.
     assert result["items"] == 18
     assert (

@@ -20,7 +20,7 @@ class ChatBatches(StepBatches):
         examples: `mdnn.datasets.conversations.chat_examples.ChatExamples`.
         tokenizer: their `mdnn.tokens.characters.TextTokenizer`.
         length: int, positions of a context.
-        batch: int, contexts per batch.
+        batch_size: int, contexts per batch.
         seed: int.
         steps: int, batches per epoch; `None` for about as many tokens as the conversations
             have.
@@ -30,13 +30,13 @@ class ChatBatches(StepBatches):
         MdnnError: there are no examples.
     """
 
-    def __init__(self, examples, tokenizer, length, batch, seed, steps=None, **kwargs):
+    def __init__(self, examples, tokenizer, length, batch_size, seed, steps=None, **kwargs):
         if not len(examples):
             raise MdnnError("expected at least one conversation to train on")
-        steps = steps or max(1, len(examples.ids) // (length * batch))
+        steps = steps or max(1, len(examples.ids) // (length * batch_size))
         super().__init__(steps, **kwargs)
         self.examples, self.tokenizer = examples, tokenizer
-        self.length, self.batch, self.seed = int(length), int(batch), int(seed)
+        self.length, self.batch_size, self.seed = int(length), int(batch_size), int(seed)
 
     def objective(self, step):
         """Returns a step's objective, `"autoregressive"`."""
@@ -50,11 +50,11 @@ class ChatBatches(StepBatches):
             at positions before a token that is not counted.
         """
         examples, size = self.examples, self.length + 1
-        drawn = raw_bits(self.seed, step, (self.batch, MAX_PACKED), BATCH)
+        drawn = raw_bits(self.seed, step, (self.batch_size, MAX_PACKED), BATCH)
         drawn = (drawn % np.uint64(len(examples))).astype(np.int64)
-        ids = np.full((self.batch, size), -1, dtype=np.int32)
-        counted = np.zeros((self.batch, size), dtype=bool)
-        for row in range(self.batch):
+        ids = np.full((self.batch_size, size), -1, dtype=np.int32)
+        counted = np.zeros((self.batch_size, size), dtype=bool)
+        for row in range(self.batch_size):
             at = 0
             for example in drawn[row]:
                 start = examples.starts[example]
@@ -85,23 +85,23 @@ def chat_batch(tokenizer, ids, counted):
     }
 
 
-def evaluation_batches(examples, tokenizer, length, batch):
+def evaluation_batches(examples, tokenizer, length, batch_size):
     """Yields the examples of an evaluation, each in a context of its own.
 
     Args:
         examples: `ChatExamples`.
         tokenizer: their `TextTokenizer`.
         length: int, positions of a context.
-        batch: int, contexts per batch; the last one is filled with padding.
+        batch_size: int, contexts per batch; the last one is filled with padding.
 
     Yields:
         Pairs of a batch as `chat_batch` returns it and the number of its characters that are
         counted.
     """
-    for first in range(0, len(examples), batch):
-        ids = np.full((batch, length + 1), -1, dtype=np.int32)
+    for first in range(0, len(examples), batch_size):
+        ids = np.full((batch_size, length + 1), -1, dtype=np.int32)
         counted = np.zeros(ids.shape, dtype=bool)
-        for row, example in enumerate(range(first, min(first + batch, len(examples)))):
+        for row, example in enumerate(range(first, min(first + batch_size, len(examples)))):
             start, end = examples.starts[example], examples.starts[example + 1]
             ids[row, : end - start] = examples.ids[start:end]
             counted[row, : end - start] = examples.evaluated[start:end]

@@ -26,15 +26,15 @@ class ItemBatches(StepBatches):
     needs a training loop that calls `objective(step)`.
 
     Args:
-        lines: sequence of `mdnn.datasets.items.example.Example`.
+        examples: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`: positions, padding, alignment.
-        batch: int, contexts per batch.
+        batch_size: int, contexts per batch.
         seed: int.
         objectives: `mdnn.config.training_tables.Objectives`, the training shares of the decoding
             modes.
         order: `"given"`, `"any"` or `"pairs"` (see `Example.draw`).
-        cut: bool, whether to truncate items that do not fit.
+        truncate: bool, whether to truncate items that do not fit.
         prompt_weight: float, loss weight of prompt tokens in `autoregressive` training; with 0
             they are not targets.
         steps: int, batches per epoch; `None` for about as many contexts as the examples'
@@ -48,14 +48,14 @@ class ItemBatches(StepBatches):
 
     Raises:
         MdnnError: there is no example, the largest draw of one does not fit the context (and
-            `cut` is `False`), an example does not support the order, a file cannot be read, or an
-            argument is out of range.
+            `truncate` is `False`), an example does not support the order, a file cannot be read,
+            or an argument is out of range.
 
     Example:
 
-    >>> corpus = open_dataset("digits")
+    >>> splits = open_dataset("digits")
     >>> batches = ItemBatches(
-    ...     corpus.train, ItemTokenizer(), Context((8, 16)), 12, 0, Objectives(parallel=1.0), "any"
+    ...     splits.train, ItemTokenizer(), Context((8, 16)), 12, 0, Objectives(parallel=1.0), "any"
     ... )
     >>> batches.objective(7), batches.at(7)["tokens"].shape
     ('parallel', (12, 128, 8))
@@ -63,14 +63,14 @@ class ItemBatches(StepBatches):
 
     def __init__(
         self,
-        lines,
+        examples,
         tokenizer,
         context,
-        batch,
+        batch_size,
         seed,
         objectives,
         order="given",
-        cut=False,
+        truncate=False,
         prompt_weight=1.0,
         steps=None,
         first_step=0,
@@ -79,21 +79,23 @@ class ItemBatches(StepBatches):
         augment=None,
         **kwargs,
     ):
-        for name, value in (("batch", batch), ("steps", steps)):
+        for name, value in (("batch_size", batch_size), ("steps", steps)):
             if value is not None and value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
         if not prompt_weight >= 0:
             raise MdnnError(f"prompt_weight must be at least 0; received {prompt_weight}")
         objective_weights(objectives)
-        longest = check_lengths(lines, tokenizer, context, order, cut)
-        steps = steps or max(1, sum(map(_rounds, lines)) // batch)
-        parts = max(len(line.parts) for line in lines)
+        longest = check_lengths(examples, tokenizer, context, order, truncate)
+        steps = steps or max(1, sum(map(_rounds, examples)) // batch_size)
+        parts = max(len(example.parts) for example in examples)
         super().__init__(steps, first_step, repeat, **kwargs)
-        self.lines = lines
-        self.batch, self.seed, self.order = int(batch), int(seed), order
+        self.examples = examples
+        self.batch_size, self.seed, self.order = int(batch_size), int(seed), order
         self.objectives = objectives
         self.augment = augment
-        self.contexts = ItemContexts(tokenizer, context, cut, prompt_weight, hide, longest, augment)
+        self.contexts = ItemContexts(
+            tokenizer, context, truncate, prompt_weight, hide, longest, augment
+        )
         self._draws, self._most_parts = 2 * parts, parts
 
     def objective(self, step):
@@ -111,15 +113,15 @@ class ItemBatches(StepBatches):
             shape, at position s the token of position s + 1, zeros at positions without a target;
             and `"weights"`, float32 `[batch, positions]`, with mean 1 over the targets.
         """
-        objective, number = self.objective(step), self.batch
+        objective, number = self.objective(step), self.batch_size
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
         keys = None
         if objective == "masked_diffusion":
             keys = raw_bits(self.seed, step, (number, self.contexts.positions), MASKS)
-        chosen = (bits[:, 0] % np.uint64(len(self.lines))).tolist()
+        chosen = (bits[:, 0] % np.uint64(len(self.examples))).tolist()
         drawn = [
-            self.lines[line].draw(words, self.order)[0]
-            for line, words in zip(chosen, bits[:, 1 + WORDS :], strict=True)
+            self.examples[index].draw(words, self.order)[0]
+            for index, words in zip(chosen, bits[:, 1 + WORDS :], strict=True)
         ]
         varied = None
         if self.augment is not None and self.augment != Augment():
@@ -133,14 +135,14 @@ class ItemBatches(StepBatches):
 
 
 def item_windows(
-    lines,
+    examples,
     tokenizer,
     context,
-    batch,
+    batch_size,
     objective="autoregressive",
     seed=0,
     order="given",
-    cut=False,
+    truncate=False,
     hide=False,
     most=None,
 ):
@@ -152,14 +154,14 @@ def item_windows(
     index of the context, so all calls yield the same batches.
 
     Args:
-        lines: sequence of `mdnn.datasets.items.example.Example`.
+        examples: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        batch: int, contexts per batch. The last batch is filled with padding.
+        batch_size: int, contexts per batch. The last batch is filled with padding.
         objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
         seed: int.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: bool, whether to truncate items that do not fit.
+        truncate: bool, whether to truncate items that do not fit.
         hide: As in `ItemBatches`.
         most: int, maximum number of contexts, spread evenly over the examples; `None` for all.
 
@@ -174,29 +176,29 @@ def item_windows(
     """
     if objective not in OBJECTIVES:
         raise MdnnError(f"expected an objective: {', '.join(OBJECTIVES)}; received {objective!r}")
-    for name, value in (("batch", batch), ("most", most)):
+    for name, value in (("batch_size", batch_size), ("most", most)):
         if value is not None and value < 1:
             raise MdnnError(f"{name} must be at least 1; received {value}")
-    longest = check_lengths(lines, tokenizer, context, order, cut)
-    contexts = ItemContexts(tokenizer, context, cut, hide=hide, longest=longest)
-    plan = planned_contexts(lines, order)
+    longest = check_lengths(examples, tokenizer, context, order, truncate)
+    contexts = ItemContexts(tokenizer, context, truncate, hide=hide, longest=longest)
+    plan = planned_contexts(examples, order)
     numbers = range(len(plan))
     if most is not None and len(plan) > most:
         numbers = [number * len(plan) // most for number in range(most)]
-    return _item_windows(plan, numbers, contexts, batch, objective, seed, order)
+    return _item_windows(plan, numbers, contexts, batch_size, objective, seed, order)
 
 
-def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
+def _item_windows(plan, numbers, contexts, batch_size, objective, seed, order):
     """Yields the batches; a separate generator, so that `item_windows` validates when called."""
-    for start in range(0, len(numbers), batch):
+    for start in range(0, len(numbers), batch_size):
         drawn, bits = [], []
-        for number, index in enumerate(numbers[start : start + batch], start):
-            line, turn, pair = plan[index]
+        for number, index in enumerate(numbers[start : start + batch_size], start):
+            example, turn, pair = plan[index]
             words = raw_bits(seed, number, WORDS + contexts.positions + len(pair), VALIDATION)
             bits.append(words[: WORDS + contexts.positions])
-            if line.order_of(order) == "any":
+            if example.order_of(order) == "any":
                 pair = np.argsort(words[WORDS + contexts.positions :], kind="stable").tolist()
-            parts = [line.parts[part] for part in pair]
+            parts = [example.parts[part] for part in pair]
             drawn.append([load_item(part[turn % len(part)]) for part in parts])
         bits = np.array(bits)
         tokens, targets, weights = contexts.fill(
@@ -204,7 +206,7 @@ def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
         )
         counted = targets[..., 0] != 0
         weights = np.where(counted, weights, 0.0).astype(np.float32)
-        missing = batch - len(drawn)
+        missing = batch_size - len(drawn)
         yield {
             name: np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
             for name, rows in (
@@ -216,15 +218,15 @@ def _item_windows(plan, numbers, contexts, batch, objective, seed, order):
         }
 
 
-def check_lengths(lines, tokenizer, context, order="given", cut=False):
+def check_lengths(examples, tokenizer, context, order="given", truncate=False):
     """Counts the tokens of all items and refuses examples that do not fit the context.
 
     Args:
-        lines: sequence of `mdnn.datasets.items.example.Example`.
+        examples: sequence of `mdnn.datasets.items.example.Example`.
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
         order: `"given"`, `"any"` or `"pairs"`.
-        cut: bool; `True` accepts examples that do not fit, since they are truncated.
+        truncate: bool; `True` accepts examples that do not fit, since they are truncated.
 
     Returns:
         A dictionary from kinds to the token count of the longest item.
@@ -233,24 +235,24 @@ def check_lengths(lines, tokenizer, context, order="given", cut=False):
         MdnnError: a draw does not fit (the message names the example and its largest item),
             there is no example, one does not support the order, or an item cannot be read.
     """
-    key = ("fit", tokenizer, context, order, cut)
-    return remembered(lines, key, lambda: _longest_items(lines, tokenizer, context, order, cut))
+    arguments = (tokenizer, context, order, truncate)
+    return remembered(examples, ("fit", *arguments), lambda: _longest(examples, *arguments))
 
 
-def _longest_items(lines, tokenizer, context, order, cut):
+def _longest(examples, tokenizer, context, order, truncate):
     """Implements `check_lengths`; same arguments and result."""
-    if not lines:
+    if not examples:
         raise MdnnError("expected at least one example; received none")
     longest = {}
-    for line in lines:
-        example_order = line.order_of(order)
-        line.check(example_order)
-        largest = [_largest(part, tokenizer, longest) for part in line.parts]
-        if cut:
+    for example in examples:
+        example_order = example.order_of(order)
+        example.check(example_order)
+        largest = [_largest(part, tokenizer, longest) for part in example.parts]
+        if truncate:
             continue
         counts = [count for count, _ in largest]
         chosen = max(
-            _orders(line, example_order, counts, context.pad_to_multiple_of),
+            _orders(example, example_order, counts, context.pad_to_multiple_of),
             key=lambda parts: positions_needed(
                 [counts[part] for part in parts], context.pad_to_multiple_of
             ),
@@ -259,7 +261,7 @@ def _longest_items(lines, tokenizer, context, order, cut):
         if needed > context.positions:
             count, item = max((largest[part] for part in chosen), key=lambda pair: pair[0])
             raise MdnnError(
-                f"{line.name or 'an example'}: its items and the end token need up to {needed} "
+                f"{example.name or 'an example'}: its items and the end token need up to {needed} "
                 f"positions, a context has {context.positions}; the largest item, "
                 f"{item.name or item.kind}, has "
                 f"{count} tokens"
@@ -281,10 +283,10 @@ def _largest(part, tokenizer, longest):
     return most, largest
 
 
-def _orders(line, order, counts, align):
+def _orders(example, order, counts, align):
     """Returns orders of an example's parts that include the one with the most positions."""
     if order == "pairs":
-        return line.pairs
+        return example.pairs
     parts = list(range(len(counts)))
     if order == "given":
         return [parts]
@@ -292,6 +294,6 @@ def _orders(line, order, counts, align):
     return [[*parts[:last], *parts[last + 1 :], last] for last in parts]
 
 
-def _rounds(line):
+def _rounds(example):
     """Returns the number of contexts that include every alternative of an example."""
-    return max(map(len, line.parts))
+    return max(map(len, example.parts))

@@ -63,7 +63,7 @@ class ItemContexts:
     Args:
         tokenizer: `mdnn.tokens.item_tokenizer.ItemTokenizer`.
         context: `mdnn.config.data_tables.Context`.
-        cut: bool, whether to truncate items that do not fit.
+        truncate: bool, whether to truncate items that do not fit.
         prompt_weight: float, loss weight of prompt tokens in `autoregressive` training; with 0
             they are not targets.
         hide: bool, whether one in `HIDDEN` answers is masked with tokens without modality and
@@ -76,7 +76,7 @@ class ItemContexts:
         self,
         tokenizer,
         context,
-        cut=False,
+        truncate=False,
         prompt_weight=1.0,
         hide=False,
         longest=None,
@@ -85,7 +85,7 @@ class ItemContexts:
         self.tokenizer = tokenizer
         self.positions, self.align = context.positions, context.pad_to_multiple_of
         self.padding = context.padding
-        self.cut, self.hide = bool(cut), bool(hide)
+        self.truncate, self.hide = bool(truncate), bool(hide)
         self.prompt_weight = float(prompt_weight)
         self.longest = dict(longest or {})
         self.augment = augment
@@ -131,7 +131,7 @@ class ItemContexts:
             target).
 
         Raises:
-            MdnnError: an item does not fit and `cut` is `False`.
+            MdnnError: an item does not fit and `truncate` is `False`.
         """
         padded = (padding or self.padding) == "random"
         right = np.zeros((len(drawn), self.positions, NUM_FEATURES), dtype=np.int32)
@@ -147,7 +147,7 @@ class ItemContexts:
                 offset = int(bits[number, 0]) % (max(0, room) // self.align + 1) * self.align
             names = [item.name for item in items]
             right[number], spans = pack_items(
-                rows, self.positions, offset, self.align, self.cut, names
+                rows, self.positions, offset, self.align, self.truncate, names
             )
             # The end token is part of the answer, unless there is no position for it.
             first.append(spans[-1][0])

@@ -15,7 +15,7 @@ class PuzzleBatches(StepBatches):
 
     Args:
         cases: `mdnn.datasets.puzzles.cases.DrawnCases` or `ReadCases`.
-        batch: int, puzzles per batch.
+        batch_size: int, puzzles per batch.
         given_weight: float, loss weight of given positions (1 for positions to predict). With 0,
             given positions have no target.
         steps: int, batches per epoch.
@@ -28,21 +28,21 @@ class PuzzleBatches(StepBatches):
 
     Example:
 
-    >>> corpus = open_puzzles("sudoku-6x6", seed=1)
-    >>> PuzzleBatches(corpus.train, batch=64).at(1000)["tokens"].shape
+    >>> splits = open_puzzles("sudoku-6x6", seed=1)
+    >>> PuzzleBatches(splits.train, batch_size=64).at(1000)["tokens"].shape
     (64, 36, 8)
     """
 
     def __init__(
-        self, cases, batch, given_weight=1.0, steps=1000, first_step=0, repeat=False, **kwargs
+        self, cases, batch_size, given_weight=1.0, steps=1000, first_step=0, repeat=False, **kwargs
     ):
-        for name, value in (("batch", batch), ("steps", steps)):
+        for name, value in (("batch_size", batch_size), ("steps", steps)):
             if value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
         if not given_weight >= 0:
             raise MdnnError(f"given_weight must be at least 0; received {given_weight}")
         super().__init__(steps, first_step, repeat, **kwargs)
-        self.cases, self.batch, self.given_weight = cases, int(batch), float(given_weight)
+        self.cases, self.batch_size, self.given_weight = cases, int(batch_size), float(given_weight)
 
     def objective(self, step):
         """Returns `"parallel"`: all positions are predicted at once."""
@@ -59,7 +59,9 @@ class PuzzleBatches(StepBatches):
             the same shape, the solutions, zeros at positions without a target; and `"weights"`,
             float32 `[batch, positions]`, with mean 1 over the targets.
         """
-        return puzzle_batch(self.cases.task, *self.cases.at(step, self.batch), self.given_weight)
+        return puzzle_batch(
+            self.cases.task, *self.cases.at(step, self.batch_size), self.given_weight
+        )
 
 
 def puzzle_batch(task, puzzles, solutions, given_weight=1.0):

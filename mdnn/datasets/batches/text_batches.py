@@ -35,7 +35,7 @@ class TextBatches(StepBatches):
         ids: ints `[n]`, the text's token ids; at least `length + 1`.
         tokenizer: the text's tokenizer (`mdnn.tokens.characters.TextTokenizer`).
         length: int, positions of a window.
-        batch: int, windows per batch.
+        batch_size: int, windows per batch.
         seed: int.
         steps: int, batches per epoch; `None` for about as many tokens as the text has.
         padding: `"none"` for full windows. `"random"`: each window holds a run of random length,
@@ -59,7 +59,7 @@ class TextBatches(StepBatches):
 
     Example:
 
-    >>> batches = TextBatches(tokenizer.ids(text), tokenizer, length=64, batch=12, seed=0)
+    >>> batches = TextBatches(tokenizer.ids(text), tokenizer, length=64, batch_size=12, seed=0)
     >>> batches.at(1000)["tokens"].shape
     (12, 64, 8)
     """
@@ -69,7 +69,7 @@ class TextBatches(StepBatches):
         ids,
         tokenizer,
         length,
-        batch,
+        batch_size,
         seed,
         steps=None,
         padding="none",
@@ -81,7 +81,7 @@ class TextBatches(StepBatches):
         **kwargs,
     ):
         ids = np.asarray(ids)
-        sizes = {"length": length, "batch": batch, "steps": steps}
+        sizes = {"length": length, "batch_size": batch_size, "steps": steps}
         for name, value in sizes.items():
             if value is not None and value < 1:
                 raise MdnnError(f"{name} must be at least 1; received {value}")
@@ -97,7 +97,7 @@ class TextBatches(StepBatches):
             raise MdnnError(
                 f"a window with mask tokens needs at least {shortest} positions; received {length}"
             )
-        steps = steps or max(1, (len(ids) - 1) // (length * batch))
+        steps = steps or max(1, (len(ids) - 1) // (length * batch_size))
         super().__init__(steps, first_step, repeat, **kwargs)
         texts = [ids, *(np.asarray(more) for more, _ in mixed)]
         shares = [share for _, share in mixed]
@@ -113,7 +113,7 @@ class TextBatches(StepBatches):
         self._shares = np.array([1 - sum(shares), *shares])
         self.tokenizer = tokenizer
         self.length = int(length)
-        self.batch = int(batch)
+        self.batch_size = int(batch_size)
         self.seed = int(seed)
         self.padding = padding
         self.objectives = objectives
@@ -136,7 +136,7 @@ class TextBatches(StepBatches):
             shape, the tokens one position later, zeros at positions without a target; and, with
             `objectives`, `"weights"`, float32 `[batch, length]`, with mean 1 over the targets.
         """
-        number = self.batch
+        number = self.batch_size
         bits = raw_bits(self.seed, step, (number, 3), BATCH)
         position = np.arange(self.length + 1)
         if self.padding == "random":
@@ -173,7 +173,7 @@ class TextBatches(StepBatches):
     @property
     def shapes(self):
         """Shapes of a batch's arrays, a dict, without `weights`."""
-        shape = (self.batch, self.slots + self.length, NUM_FEATURES)
+        shape = (self.batch_size, self.slots + self.length, NUM_FEATURES)
         return {"tokens": shape, "targets": shape}
 
     def part_at(self, step, examples, positions):
@@ -187,7 +187,7 @@ class TextBatches(StepBatches):
             A dictionary: `at(step)["tokens"][examples, positions]` and the same of `"targets"`.
         """
         first, last, _ = positions.indices(self.length)
-        bits = raw_bits(self.seed, step, (self.batch, 3), BATCH)
+        bits = raw_bits(self.seed, step, (self.batch_size, 3), BATCH)
         size, begin = self._texts(step)
         choices = np.asarray(size - self.length).astype(np.uint64)
         start = begin + (bits[:, 0] % choices).astype(np.int64)
@@ -203,7 +203,7 @@ class TextBatches(StepBatches):
         """Draws the text of each window; returns their sizes and where they begin in `ids`."""
         if len(self._sizes) == 1:
             return self._sizes[0], 0
-        drawn = raw_bits(self.seed, step, self.batch, SOURCES) / 2.0**64
+        drawn = raw_bits(self.seed, step, self.batch_size, SOURCES) / 2.0**64
         text = np.searchsorted(np.cumsum(self._shares)[:-1], drawn, side="right")
         return self._sizes[text], (np.cumsum(self._sizes) - self._sizes)[text]
 

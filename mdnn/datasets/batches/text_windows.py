@@ -6,7 +6,7 @@ from mdnn.errors import MdnnError
 from mdnn.tokens.context_slots import behind_slots
 
 
-def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
+def windows(ids, tokenizer, length, stride=None, batch_size=64, slots=0):
     """Yields evaluation windows in which every token but the first is counted exactly once.
 
     With `stride == length` (the default) windows do not overlap and every position counts, the
@@ -19,7 +19,7 @@ def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
         tokenizer: the text's tokenizer.
         length: int, positions of a window.
         stride: int from 1 to `length`, tokens between the starts of windows.
-        batch: int, windows per batch. The last batch is filled with windows of zeros.
+        batch_size: int, windows per batch. The last batch is filled with windows of zeros.
         slots: int, number of learned slots before each window, positions in addition to
             `length`.
 
@@ -33,24 +33,26 @@ def windows(ids, tokenizer, length, stride=None, batch=64, slots=0):
     """
     ids = np.asarray(ids)
     stride = length if stride is None else stride
-    if length < 1 or batch < 1:
-        raise MdnnError(f"length and batch must be at least 1; received {length} and {batch}")
+    if length < 1 or batch_size < 1:
+        raise MdnnError(
+            f"length and batch_size must be at least 1; received {length} and {batch_size}"
+        )
     if not 1 <= stride <= length:
         raise MdnnError(
             f"stride must be from 1 to the window's {length} positions; received {stride}"
         )
     if ids.ndim != 1 or len(ids) < 2:
         raise MdnnError(f"evaluation needs a text of at least 2 tokens; received {ids.shape}")
-    return _windows(ids, tokenizer, length, stride, batch, slots)
+    return _windows(ids, tokenizer, length, stride, batch_size, slots)
 
 
-def _windows(ids, tokenizer, length, stride, batch, slots):
+def _windows(ids, tokenizer, length, stride, batch_size, slots):
     """Yields the windows; a separate generator, so that `windows` validates when called."""
     position = np.arange(length)
     beyond = max(0, len(ids) - 1 - length)
     number = 1 + -(-beyond // stride)
-    for first in range(0, number, batch):
-        window = np.arange(first, first + batch)[:, None]
+    for first in range(0, number, batch_size):
+        window = np.arange(first, first + batch_size)[:, None]
         index = window * stride + position
         # A position is filled if its token has a successor.
         filled = (window < number) & (index < len(ids) - 1)

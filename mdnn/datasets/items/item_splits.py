@@ -75,8 +75,8 @@ def open_dataset(
 
     Example:
 
-    >>> corpus = open_dataset("digits", validation=0.2, seed=1)
-    >>> items, answer = corpus.train[7].draw(bits, "any")
+    >>> splits = open_dataset("digits", validation=0.2, seed=1)
+    >>> items, answer = splits.train[7].draw(bits, "any")
     """
     name = os.fspath(source)
     kinds = None if kinds is None else tuple(kinds)

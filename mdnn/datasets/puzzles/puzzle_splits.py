@@ -18,27 +18,27 @@ TEST_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class PuzzleCorpus:
+class PuzzleSplits:
     """Holds the training and validation cases of a source.
 
     Args:
         source: str, the argument of `open_puzzles`.
         task: `mdnn.datasets.puzzles.puzzle.Puzzle`.
         train: `DrawnCases` or `ReadCases`, the training cases.
-        held: `DrawnCases` or `ReadCases`, the held-out cases.
+        validation: `DrawnCases` or `ReadCases`, the held-out cases.
     """
 
     source: str
     task: Puzzle
     train: DrawnCases | ReadCases
-    held: DrawnCases | ReadCases
+    validation: DrawnCases | ReadCases
 
     def contents(self):
         """Yields the arrays read from files, for `mdnn.datasets.fingerprint.fingerprint`.
 
         Generated puzzles depend only on the config and are not included.
         """
-        for side in (self.train, self.held):
+        for side in (self.train, self.validation):
             if isinstance(side, ReadCases):
                 yield side.puzzles
                 yield side.solutions
@@ -84,7 +84,7 @@ def open_puzzles(
         encoding: str, the encoding of a file.
 
     Returns:
-        A `PuzzleCorpus`.
+        A `PuzzleSplits`.
 
     Raises:
         MdnnError: the source is invalid, its puzzles are of another kind than expected, or a
@@ -92,9 +92,9 @@ def open_puzzles(
 
     Example:
 
-    >>> corpus = open_puzzles("sudoku-6x6", seed=1)
-    >>> puzzles, solutions = corpus.train.at(step=0, number=64)
-    >>> tests = corpus.held.different(1000)
+    >>> splits = open_puzzles("sudoku-6x6", seed=1)
+    >>> puzzles, solutions = splits.train.at(step=0, number=64)
+    >>> tests = splits.validation.different(1000)
     """
     source = os.fspath(source)
     name, path = puzzle_source(source)
@@ -110,17 +110,17 @@ def open_puzzles(
     if path is None:
         task = make_task(name, givens, loops)
         train = DrawnCases(task, seed, validation)
-        return PuzzleCorpus(source, task, train, DrawnCases(task, TEST_SEED, validation, held=True))
+        return PuzzleSplits(source, task, train, DrawnCases(task, TEST_SEED, validation, held=True))
     task, puzzles, solutions = read_puzzles(path, name or expected, make_task, encoding)
     if not validation:
-        return PuzzleCorpus(source, task, *[ReadCases(task, puzzles, solutions, seed)] * 2)
+        return PuzzleSplits(source, task, *[ReadCases(task, puzzles, solutions, seed)] * 2)
     is_held_out = held_out(task, puzzles, validation)
     if is_held_out.all() or not is_held_out.any():
         raise MdnnError(
             f"{path}: {len(puzzles)} puzzles split into {(~is_held_out).sum()} to train on and "
             f"{is_held_out.sum()} held out; each side needs at least one"
         )
-    return PuzzleCorpus(
+    return PuzzleSplits(
         source,
         task,
         *(

@@ -11,7 +11,7 @@ class RecallBatches(StepBatches):
     Args:
         examples: `mdnn.datasets.recall.recall_examples.RecallExamples`.
         tokenizer: `mdnn.tokens.characters.TextTokenizer`.
-        batch: int, contexts per batch.
+        batch_size: int, contexts per batch.
         seed: int.
         steps: int, batches per epoch.
         first_step: int, the step of the first epoch's first batch.
@@ -25,10 +25,10 @@ class RecallBatches(StepBatches):
     (32, 64, 8)
     """
 
-    def __init__(self, examples, tokenizer, batch, seed, steps=1000, first_step=0, **kwargs):
+    def __init__(self, examples, tokenizer, batch_size, seed, steps=1000, first_step=0, **kwargs):
         super().__init__(steps, first_step, **kwargs)
         self.examples, self.tokenizer = examples, tokenizer
-        self.batch, self.seed = int(batch), int(seed)
+        self.batch_size, self.seed = int(batch_size), int(seed)
 
     def objective(self, step):
         """Returns `"autoregressive"`: answers are predicted from earlier positions."""
@@ -46,7 +46,7 @@ class RecallBatches(StepBatches):
             The dict of `at`, and int32 `[batch, answers, length]`, the positions whose targets are
             the characters of each answer.
         """
-        ids, answers = self.examples.draw(self.seed, step, self.batch)
+        ids, answers = self.examples.draw(self.seed, step, self.batch_size)
         tokens = self.tokenizer.tokens(ids)
         asked = np.zeros(ids.shape, dtype=bool)
         asked[np.arange(len(ids))[:, None], answers.reshape(len(ids), -1)] = True

@@ -89,8 +89,8 @@ def open_text(
 
     Example:
 
-    >>> corpus = open_text("python-docs")
-    >>> batches = TextBatches(corpus.train, corpus.tokenizer, length=64, batch=12, seed=0)
+    >>> splits = open_text("python-docs")
+    >>> batches = TextBatches(splits.train, splits.tokenizer, length=64, batch_size=12, seed=0)
     """
     name = repr(str(source))
     if memory_map:

@@ -15,14 +15,14 @@ from mdnn.safety.saved_model_ops import inspect_saved_model
 from mdnn.tasks.facts.engine_facts import engine_facts, layer_facts
 
 
-def inspect(what, changes=(), member=None):
+def inspect(what, overrides=(), member=None):
     """Returns facts about a network, a SavedModel or an identity, as `mdnn inspect` prints them.
 
     Args:
         what: a run folder, a `.keras` file, a `Network` or a `Run`; a config, its path, or a
             shipped config's name; the folder of a SavedModel, which is not loaded;
             or an identity's file.
-        changes: list of `KEY=VALUE`, changes of a config that is given by its path or name.
+        overrides: list of `KEY=VALUE`, changes of a config that is given by its path or name.
         member: int, of networks in tandem the one to inspect; `None`: all.
 
     Returns:
@@ -44,23 +44,23 @@ def inspect(what, changes=(), member=None):
     >>> mdnn.inspect("runs/mine")["receptive_field"]
     >>> mdnn.inspect("pepys.safetensors")["numbers"]
     """
-    if not isinstance(changes, (list, tuple)) or not all(isinstance(c, str) for c in changes):
-        raise MdnnError(f"changes: expected a list of KEY=VALUE, received {changes!r:.80}")
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(c, str) for c in overrides):
+        raise MdnnError(f"overrides: expected a list of KEY=VALUE, received {overrides!r:.80}")
     if isinstance(what, Config):
-        _refuse(changes, member)
+        _refuse(overrides, member)
         return network_facts(what)
     if not isinstance(what, (Run, keras.Model)):
         path = as_path(what, "inspect")
         if path.suffix == SUFFIX:
-            _refuse(changes, member)
+            _refuse(overrides, member)
             return identity_facts(path)
         if is_exported(path):
-            _refuse(changes, member)
+            _refuse(overrides, member)
             return inspect_saved_model(path)
         if not path.is_dir() and path.suffix != KERAS_FILE:
             _refuse((), member)
-            return network_facts(load_config(what, changes))
-    _refuse(changes, None)
+            return network_facts(load_config(what, overrides))
+    _refuse(overrides, None)
     run = open_run(what).member(member)
     facts = network_facts(run.config, run.words, run.model)
     origin = None if run.path is None else read_origin(run.path)
@@ -68,8 +68,8 @@ def inspect(what, changes=(), member=None):
     return facts
 
 
-def _refuse(changes, member):
-    if changes:
-        raise MdnnError("changes: expected the path of a config, which they change")
+def _refuse(overrides, member):
+    if overrides:
+        raise MdnnError("overrides: expected the path of a config, which they change")
     if member is not None:
         raise MdnnError("member: expected a run of networks in tandem")

@@ -67,7 +67,7 @@ class RecallEvaluator:
 
     def quick(self, data):
         """Returns a dict from the mode to the loss on the first contexts."""
-        steps = max(1, min(data.steps, QUICK_CONTEXTS // data.batch))
+        steps = max(1, min(data.steps, QUICK_CONTEXTS // data.batch_size))
         nats = []
         for step in range(steps):
             nats.append(self._answers(*data.with_answers(step))[0])
