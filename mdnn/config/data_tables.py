@@ -47,6 +47,8 @@ class Data:
     - Layout "puzzle": a puzzle such as `sudoku-6x6`, `maze-9x9`, `prefix-sums-32` or
       `addition-20`; a puzzle with a file (`maze-9x9:FILE`); or a file of sudokus (`FILE.csv`). The
       validation split is a share of all puzzles, chosen only by their hashes.
+    - Layout "recall": with `recall.kind` "needle" or "passages" a text, as with "stream"; the other
+      kinds draw their contexts and have no source.
     """
 
     source: str = "python-docs"
@@ -134,9 +136,10 @@ class Context:
     axes: tuple[str, ...] = ()
     # "random": text windows of random length, or items, after random padding, as in the paper.
     padding: str = option("none", choices=("none", "random"))
-    # The task (see mdnn.tasks). "stream": windows of a text; "items": whole items in sequence,
-    # then an end token; "puzzle": the grid of a puzzle, each position predicting its own symbol;
-    # or the name of a registered task.
+    # The task (see mdnn.tasks). "stream": windows of a text; "chat": conversations; "items": whole
+    # items in sequence, then an end token; "puzzle": the grid of a puzzle, each position predicting
+    # its own symbol; "recall": contexts whose answers repeat their earlier entries; or the name of
+    # a registered task.
     layout: str = "stream"
     # Every item starts at a multiple of this many positions (layout "items"). With `fold` layers
     # use the row length: a fold without bias passes nothing through a row of padding, so that in

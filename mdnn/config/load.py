@@ -15,7 +15,7 @@ from mdnn.config.growing import stage_configs
 from mdnn.config.mesh_table import Mesh
 from mdnn.config.network_tables import Backbone
 from mdnn.config.overrides import set_key
-from mdnn.config.schema import dump, option, parse
+from mdnn.config.schema import dump, option, parse, with_new_names
 from mdnn.config.shipped import find_config
 from mdnn.config.tandem_tables import Distill, Tandem
 from mdnn.config.task_tables import refuse_other_tasks, schema_for
@@ -28,6 +28,9 @@ from mdnn.tokens.modalities import load_modalities
 MAX_BYTES, MAX_DOTS = 1 << 20, 100
 """Largest size of a config file in bytes, and largest number of dots in a line. The time and memory
 that tomllib needs grow with the square of the parts of a dotted key: 40 GB for 200 kB."""
+
+RUN = "run.json"
+"""File of a run folder, see `mdnn.runs.run_files`."""
 
 _ONE_TEXT = re.compile(r'[ \t]*[\w.-]{1,200}[ \t]*=[ \t]*"(?:[^"\\]|\\.)*"[ \t]*')
 
@@ -173,4 +176,7 @@ def _read(path):
             f"{path} was made by an older mdnn, whose config keys had other names: expected a "
             "config or a run folder of this version"
         )
+    # Run folders go on opening when a key is renamed.
+    if (path.parent / RUN).is_file():
+        table = with_new_names(table)
     return path, table

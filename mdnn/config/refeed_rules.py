@@ -152,9 +152,9 @@ def _check_rule(refeed, config):
             f"{refeed.progressive}"
         )
     length = refeed.steps_by_length
-    if (rule == "length") != bool(length.per_given or length.per_asked):
+    if (rule == "length") != bool(length.per_given or length.per_unknown):
         raise MdnnError(
-            "refeed.steps_by_length: expected per_given or per_asked above 0 if and only if "
+            "refeed.steps_by_length: expected per_given or per_unknown above 0 if and only if "
             f"step_schedule = 'length', received step_schedule = {rule!r}"
         )
     if length.most and length.most < length.least:

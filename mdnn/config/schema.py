@@ -22,6 +22,12 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 """Names of the types of values, for errors."""
 
 
+RENAMED = {
+    "loss.step.place": "coordinate",
+    "refeed.steps_by_length.per_asked": "per_unknown",
+}
+"""Keys with another name in earlier versions, and their names of today."""
+
 # Python reads the annotations again at each call.
 _types = functools.cache(typing.get_type_hints)
 
@@ -52,7 +58,8 @@ def parse(schema, table, where=""):
     for key, value in table.items():
         name = f"{where}.{key}" if where else key
         if key not in fields:
-            raise MdnnError(f"unknown key {name!r}{note}{did_you_mean(key, fields)}")
+            hint = did_you_mean(RENAMED.get(name, key), fields)
+            raise MdnnError(f"unknown key {name!r}{note}{hint}")
         values[key] = _value(kinds[key], value, name, fields[key].metadata)
     for key, field in fields.items():
         if (
@@ -62,6 +69,22 @@ def parse(schema, table, where=""):
         ):
             raise MdnnError(f"missing key {f'{where}.{key}' if where else key!r}")
     return schema(**values)
+
+
+def with_new_names(table):
+    """Returns the table of a network that an earlier version wrote, with the keys of today.
+
+    Args:
+        table: dict, as returned by `tomllib`; changed in place.
+    """
+    for name, new in RENAMED.items():
+        *path, old = name.split(".")
+        inner = table
+        for word in path:
+            inner = inner.get(word) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and old in inner and new not in inner:
+            inner[new] = inner.pop(old)
+    return table
 
 
 @functools.cache

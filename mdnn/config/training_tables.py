@@ -11,14 +11,14 @@ from mdnn.tokens.modalities import item_modalities
 class Length:
     """Number of refeed steps by length.
 
-    The number is `per_given` times the given positions plus `per_asked` times the positions to
+    The number is `per_given` times the given positions plus `per_unknown` times the positions to
     solve, rounded up and clipped to `least` and `most`. In autoregressive decoding of texts and
     items a position has read the positions up to itself and one is to be solved; in other decodings
     the masked positions are.
     """
 
     per_given: float = option(0.0, least=0.0)
-    per_asked: float = option(0.0, least=0.0)
+    per_unknown: float = option(0.0, least=0.0)
     least: int = option(1, least=1)
     # 0: no limit; for texts and items `refeed.steps`.
     most: int = option(0, least=0)
@@ -135,7 +135,7 @@ class StepWeights:
     byte_1: float = option(1.0, least=0.0)
     byte_2: float = option(1.0, least=0.0)
     byte_3: float = option(1.0, least=0.0)
-    place: float = option(1.0, least=0.0)
+    coordinate: float = option(1.0, least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -210,7 +210,7 @@ class MaskedDiffusionDecoder(TokenDecoder):
         The modality counts only if there are several kinds, coordinates only with `coordinates`.
         """
         heads = self.heads
-        weights = {"place": float(self.coordinates), "modality": float(len(self.kinds) > 1)}
+        weights = {"coordinate": float(self.coordinates), "modality": float(len(self.kinds) > 1)}
         if heads.table == "bits":
             options = {"places": heads.places, "base": heads.base, "digits": heads.digits}
             scores = heads(hidden, tokens)

@@ -92,7 +92,7 @@ def lower_heads(lowering, network):
     for name in heads.modalities:
         steps = [step for step in heads.steps if step.kinds == (name,)]
         # Predicted coordinates do not change the text.
-        steps = [step for step in steps if step.group != "place"]
+        steps = [step for step in steps if step.group != "coordinate"]
         one = c.CHead(modality=modality(name).index, steps=len(steps))
         for k, step in enumerate(steps):
             one.step[k] = _step(lowering, heads, step)

@@ -47,8 +47,8 @@ class DecodingStep:
 
     @property
     def group(self):
-        """Group for loss weights: `"modality"`, `"byte_1"` to `"byte_3"` or `"place"`."""
-        return "place" if self.column.startswith("place") else self.column
+        """Group for loss weights: `"modality"`, `"byte_1"` to `"byte_3"` or `"coordinate"`."""
+        return "coordinate" if self.column.startswith("place") else self.column
 
     @property
     def columns(self):

@@ -14,7 +14,7 @@ from mdnn.tokens.features import NUM_FEATURES
 from mdnn.tokens.modalities import modality
 
 # Groups of decoding steps that can be weighted.
-STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "place")
+STEP_GROUPS = ("modality", "byte_1", "byte_2", "byte_3", "coordinate")
 
 
 def token_nll(targets, scores, modalities, step_weights=None, **options):
@@ -25,8 +25,8 @@ def token_nll(targets, scores, modalities, step_weights=None, **options):
         scores: `[..., classes]`, as returned by `ModalityHeads` for the same targets.
         modalities: names of the heads' modalities, in their order.
         step_weights: dict from groups of steps (`"modality"`, `"byte_1"` to `"byte_3"`,
-            `"place"`) to the weights of their decoding steps; missing groups have weight 1. A step
-            of the table `"full"` has the weight of `byte_1`.
+            `"coordinate"`) to the weights of their decoding steps; missing groups have weight 1. A
+            step of the table `"full"` has the weight of `byte_1`.
         **options: the other arguments of `decoding_steps`: `table`, `places`, `base`, `digits`,
             `subwords`.
 

@@ -5,6 +5,7 @@ import tomllib
 import keras
 
 from mdnn.config.load import Config
+from mdnn.config.schema import with_new_names
 from mdnn.models.blocks.residual_block import run_blocks
 from mdnn.models.call_options import CallOptions, options_for
 from mdnn.models.chunks.characters_of import marks_of
@@ -293,5 +294,5 @@ class Network(keras.Model):
     def from_config(cls, config, custom_objects=None):
         adaptive = config.get("adaptive", False)
         options = CallOptions(config["causal"], config["steps"], adaptive)
-        table = Config.from_dict(tomllib.loads(config["config"]))
+        table = Config.from_dict(with_new_names(tomllib.loads(config["config"])))
         return cls(table, config["words"], options, name=config["name"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mdnn
 from mdnn.config.growing import stage_configs
-from mdnn.config.load import load_config
+from mdnn.config.load import RUN, load_config
 from mdnn.errors import MdnnError
 from mdnn.files import read_small_text, write_text
 from mdnn.runs.quantization import packed_dtype, unpack_weights
@@ -16,7 +16,7 @@ from mdnn.strict_json import MAX_JSON_BYTES, read_json
 CONFIG, WEIGHTS, WORDS = "config.toml", "model.safetensors", "words.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 """Files of the tokenizer of subwords, as the package `tokenizers` and Hugging Face name them."""
-ABOUT = "run.json"
+ABOUT = RUN
 STAGE = "stage"
 """Metadata key of a weights file: the number of `[[train.stage]]` tables in force."""
 FILES = (CONFIG, ABOUT, WEIGHTS, WORDS, TOKENIZER, TOKENIZER_CONFIG)

@@ -158,7 +158,7 @@ def test_units_of_others_have_no_step():
 
 
 @pytest.mark.parametrize(
-    ("place", "part"), [("modality", "modality"), ("byte_2", "byte_2"), ("place_3", "place")]
+    ("place", "part"), [("modality", "modality"), ("byte_2", "byte_2"), ("place_3", "coordinate")]
 )
 def test_parts(place, part):
     for table in ("bytes", "bits"):

@@ -117,7 +117,7 @@ def test_numbers_of_steps_by_length():
     tokens = ops.convert_to_tensor(text_tokens((2, 5)))
     assert to_numpy(steps_taken(network("length"), tokens)).tolist() == [[1, 2, 2, 3, 3]] * 2
     tokens = ops.convert_to_tensor(text_tokens((2, 6)))
-    table = {"per_given": 0.5, "per_asked": 1.0, "least": 2, "most": 4}
+    table = {"per_given": 0.5, "per_unknown": 1.0, "least": 2, "most": 4}
     config = make_config(FEED, grid=(6,), refeed=LENGTH | {"steps": 5, "steps_by_length": table})
     model = build(config)
     assert to_numpy(steps_taken(model, tokens)).tolist() == [[2, 2, 3, 3, 4, 4]] * 2
@@ -127,7 +127,7 @@ def test_steps_of_a_whole_context_by_what_it_asks_for():
     config = make_config(
         mix({"wiring": "full"}),
         grid=(6,),
-        refeed=LENGTH | {"steps": 5, "steps_by_length": {"per_given": 0.5, "per_asked": 1.0}},
+        refeed=LENGTH | {"steps": 5, "steps_by_length": {"per_given": 0.5, "per_unknown": 1.0}},
         train={"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}},
     )
     model = randomize(build(config))

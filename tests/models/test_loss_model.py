@@ -55,7 +55,7 @@ def made(table="bytes", heads="bytes", places=False, **loss):
     return config, model, batches
 
 
-WEIGHTS = {"modality": {"text": 5.0, "end": 0.5}, "step": {"byte_3": 0.25, "place": 2.0}}
+WEIGHTS = {"modality": {"text": 5.0, "end": 0.5}, "step": {"byte_3": 0.25, "coordinate": 2.0}}
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -57,7 +57,7 @@ def test_unit_nats(how):
     nats, counted = (to_numpy(x) for x in token_nll(targets, scores, KINDS, **how))
     np.testing.assert_allclose(nats[0], sum(parts.values()), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(counted[0], [1, 1, 0, 1, 1, 1])
-    assert ("place" in parts) == ("places" in how)
+    assert ("coordinate" in parts) == ("places" in how)
     layer = TokenNLL(KINDS, **how)
     np.testing.assert_array_equal(values(layer, targets, scores), nats)
     again = TokenNLL.from_config(layer.get_config())
@@ -76,7 +76,7 @@ def test_bits_cost_their_logarithms():
 def test_step_weights(how):
     targets, scores, steps = example(how)
     parts = by_part(how, scores, steps)
-    weights = {"modality": 0.5, "byte_2": 0.0, "place": 3.0}
+    weights = {"modality": 0.5, "byte_2": 0.0, "coordinate": 3.0}
     expected = sum(weights.get(name, 1) * nats for name, nats in parts.items())
     nats, counted = (to_numpy(x) for x in token_nll(targets, scores, KINDS, weights, **how))
     np.testing.assert_allclose(nats[0], expected, rtol=1e-5, atol=1e-5)
@@ -114,7 +114,7 @@ def test_an_end_weighs_what_the_unit_before_it_does():
 def test_weights_of_one_are_none():
     targets, scores, _ = example(HOW)
     ones = TokenCrossEntropy(
-        KINDS, **HOW, modality_weights=dict.fromkeys(KINDS, 1), step_weights={"place": 1}
+        KINDS, **HOW, modality_weights=dict.fromkeys(KINDS, 1), step_weights={"coordinate": 1}
     )
     plain = TokenCrossEntropy(KINDS, **HOW)
     assert values(ones, targets, scores) == values(plain, targets, scores)
@@ -197,7 +197,9 @@ def test_errors(kwargs, message):
 
 
 def test_config():
-    loss = TokenCrossEntropy(KINDS, "bits", True, 4, 2, {"grey": 0.5}, {"place": 2}, name="cost")
+    loss = TokenCrossEntropy(
+        KINDS, "bits", True, 4, 2, {"grey": 0.5}, {"coordinate": 2}, name="cost"
+    )
     revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert revived.get_config() == loss.get_config()
     targets, scores, _ = example({"table": "bits", **HOW})
@@ -209,11 +211,11 @@ def test_loss_of_a_config():
         mix({}),
         tokens={"modalities": ["text", "grey"], "answer_coordinates": True, "base": 4, "digits": 2},
         context={"grid": [4], "layout": "items"},
-        loss={"modality": {"grey": 0.5}, "step": {"place": 0.25}},
+        loss={"modality": {"grey": 0.5}, "step": {"coordinate": 0.25}},
     )
     loss = loss_for(config)
     expected = TokenCrossEntropy(
-        ("text", "grey", "end"), "bytes", True, 4, 2, {"grey": 0.5}, {"place": 0.25}
+        ("text", "grey", "end"), "bytes", True, 4, 2, {"grey": 0.5}, {"coordinate": 0.25}
     )
     rows = ROWS[None, [0, 1, 2, 4, 5]]
     heads = ModalityHeads(("text", "grey", "end"), places=True, base=4, digits=2)

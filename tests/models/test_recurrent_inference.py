@@ -142,9 +142,9 @@ def test_another_size_with_the_same_weights(tmp_path):
 
 def test_steps_by_length():
     asked = np.array([[True, False, False, False], [True, True, True, True]])
-    spec = Length(per_given=1.0, per_asked=2.5, least=3, most=8)
+    spec = Length(per_given=1.0, per_unknown=2.5, least=3, most=8)
     assert steps_by_length(spec, asked).tolist() == [6, 8]
-    assert steps_by_length(Length(per_asked=0.1, least=3), asked).tolist() == [3, 3]
+    assert steps_by_length(Length(per_unknown=0.1, least=3), asked).tolist() == [3, 3]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, True, [1, 0], [], ["2"]])

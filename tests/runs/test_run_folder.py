@@ -247,3 +247,17 @@ def test_a_run_folder_of_an_older_mdnn(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(mdnn.MdnnError, match=r"config\.toml was made by an older mdnn"):
         open_run(tmp_path)
+
+
+def test_keys_that_had_another_name(run, model):
+    """They are refused in a config, with today's name, but a run folder goes on opening."""
+    file = run / "config.toml"
+    text = file.read_text().replace("coordinate = 1.0", "place = 0.5")
+    assert "place = 0.5" in text
+    file.write_text(text)
+    found = open_run(run)
+    assert found.config.loss.step.coordinate == 0.5
+    assert_same_weights(found.model, model)
+    (run / "run.json").unlink()
+    message = "unknown key 'loss.step.place' (did you mean 'coordinate'?)"
+    assert refused(mdnn.load_config, file).endswith(message)

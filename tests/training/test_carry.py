@@ -86,7 +86,7 @@ def test_exploring_puzzles_have_to_go_on(tmp_path):
 def test_steps_by_length(tmp_path):
     settings = (
         "refeed.step_schedule=length",
-        "refeed.steps_by_length={ per_asked = 0.5, least = 2, most = 5 }",
+        "refeed.steps_by_length={ per_unknown = 0.5, least = 2, most = 5 }",
         "refeed.steps=1",
     )
     thinking, _ = carried(tmp_path, *settings, "data.givens=[6, 8]")
@@ -210,11 +210,11 @@ def test_refeeds_of_a_run(tmp_path, capsys):
         (("refeed.step_schedule=sampled",), "refeed.bptt_steps: step_schedule = 'sampled' draws"),
         (
             ("refeed.step_schedule=length",),
-            "refeed.steps_by_length: expected per_given or per_asked above 0 if and only if",
+            "refeed.steps_by_length: expected per_given or per_unknown above 0 if and only if",
         ),
         (
-            ("refeed.steps_by_length.per_asked=1.0",),
-            "refeed.steps_by_length: expected per_given or per_asked above 0",
+            ("refeed.steps_by_length.per_unknown=1.0",),
+            "refeed.steps_by_length: expected per_given or per_unknown above 0",
         ),
         (
             ("refeed.progressive=0.5",),

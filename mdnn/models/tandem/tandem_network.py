@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from mdnn.config.load import Config
+from mdnn.config.schema import with_new_names
 from mdnn.config.tandem_tables import Tandem
 from mdnn.errors import MdnnError
 from mdnn.models.call_options import CallOptions, options_for
@@ -163,7 +164,7 @@ class TandemNetwork(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         options = CallOptions(config["causal"], config["steps"])
-        table = Config.from_dict(tomllib.loads(config["config"]))
+        table = Config.from_dict(with_new_names(tomllib.loads(config["config"])))
         return cls(table, config["words"], options, name=config["name"])
 
 

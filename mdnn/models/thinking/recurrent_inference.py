@@ -150,15 +150,15 @@ class RecurrentInference:
                 progress(done / count)
 
 
-def steps_by_length(length, asked):
+def steps_by_length(length, unknown):
     """Returns the number of steps of each puzzle by its length, integers `[n]`.
 
     Args:
         length: `mdnn.config.training_tables.Length`.
-        asked: bool `[n, positions]`, true for the positions to solve.
+        unknown: bool `[n, positions]`, true for the positions to solve.
     """
-    number = asked.sum(axis=1)
-    steps = length.per_asked * number + length.per_given * (asked.shape[1] - number)
+    number = unknown.sum(axis=1)
+    steps = length.per_unknown * number + length.per_given * (unknown.shape[1] - number)
     most = length.most or math.inf
     return np.clip(np.ceil(steps), length.least, most).astype("int64")
 

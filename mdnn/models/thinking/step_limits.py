@@ -46,15 +46,15 @@ class StepLimits(keras.layers.Layer):
         if causal:
             return ops.convert_to_tensor(self.of_positions()[None, ..., None])
         kind = tokens[..., MODALITY]
-        asked = ops.sum(ops.cast(ops.equal(kind, modality("blank").index), "int32"), axis=1)
-        given = ops.sum(ops.cast(kind > 0, "int32"), axis=1) - asked
-        given, asked = (ops.cast(count, "float32") for count in (given, asked))
-        steps = ops.cast(self._steps(given, asked, ops), "int32")
+        unknown = ops.sum(ops.cast(ops.equal(kind, modality("blank").index), "int32"), axis=1)
+        given = ops.sum(ops.cast(kind > 0, "int32"), axis=1) - unknown
+        given, unknown = (ops.cast(count, "float32") for count in (given, unknown))
+        steps = ops.cast(self._steps(given, unknown, ops), "int32")
         return ops.reshape(steps, (-1, *(1 for _ in self.grid), 1))
 
-    def _steps(self, given, asked, math):
+    def _steps(self, given, unknown, math):
         """Returns numbers of steps, with the functions of `numpy` or `keras.ops`."""
-        steps = self.length.per_given * given + self.length.per_asked * asked
+        steps = self.length.per_given * given + self.length.per_unknown * unknown
         # A product that rounding made a little larger than a whole number counts as that number.
         steps = math.ceil(steps - ROUNDING)
         return math.clip(steps, self.length.least, self.length.most or self.steps)
