@@ -54,7 +54,7 @@ def grow_fold(grow_blocks, old, new, stream, where):
         found |= grow_dense(getattr(old, name), getattr(new, name), inner_map, inner_map)
     found |= grow_dense(old.dense_out, new.dense_out, inner_map, values, True, True)
     inner = Stream(rows, inner_map, old.width, stream.modes, stream.exact)
-    return found | grow_blocks(old.branches, new.branches, inner, f"{where}.block")
+    return found | grow_blocks(old.blocks, new.blocks, inner, f"{where}.block")
 
 
 def grow_chunks(grow_blocks, old, new, stream, where):
@@ -96,10 +96,10 @@ def grow_chunks(grow_blocks, old, new, stream, where):
     chunks = GridChange(axis, (old.chunks,), axis, (new.chunks,))
     within = Stream(chunks, inner, old.width, stream.modes, stream.exact)
     found |= grow_norm(old.norm_out, new.norm_out, within, f"{where}.norm")
-    return found | grow_blocks(old.branches, new.branches, within, f"{where}.block")
+    return found | grow_blocks(old.blocks, new.blocks, within, f"{where}.block")
 
 
 def _paired(old, new):
     """Returns the inner blocks that were there before, as pairs."""
-    known = {branch.name: branch for branch in old.branches}
-    return [(known[b.name], b) for b in new.branches if b.name in known]
+    known = {block.name: block for block in old.blocks}
+    return [(known[b.name], b) for b in new.blocks if b.name in known]

@@ -80,7 +80,7 @@ def _made(config, words):
     positions = max(1, fields) * context.positions
     embedding = make_embedding(config, words)
     embedding.build((None, context.positions, NUM_FEATURES))
-    blocks = make_branches(config)
+    blocks = backbone_blocks(config)
     for block in blocks:
         block.build((None, *grid, width))
     final_norm = make_norm(
@@ -155,7 +155,7 @@ def make_heads(config):
     return ModalityHeads(**decoding(config), tied=config.tokens.tied, name="heads")
 
 
-def make_refeed(config, branches):
+def make_refeed(config, blocks):
     """Returns the layer that refeeds the blocks of a config; `None` if it is not needed.
 
     Tasks with `always_recurrent` rules (puzzles) have this layer under every config.
@@ -165,7 +165,7 @@ def make_refeed(config, branches):
     refed = trained_steps(config) > 1 or stops_positions(config)
     if plain and not refed and not rules_of(config).always_recurrent:
         return None
-    return Refeed(branches, **words, seed=config.seed, name="refeed")
+    return Refeed(blocks, **words, seed=config.seed, name="refeed")
 
 
 def make_step_limits(config):
@@ -186,7 +186,7 @@ def is_causal(config):
     return config.train.objectives.autoregressive > 0
 
 
-def make_branches(config):
+def backbone_blocks(config):
     """Returns the residual blocks of the backbone, in the order in which they run."""
     backbone = config.backbone
     layout = {

@@ -142,7 +142,7 @@ def test_refeeding_is_built_where_the_config_says_so():
     assert "refeed" in layers("refeed.initial_state=learned")
     refeed = build(tiny("text", "refeed={steps=3, bptt_steps=2}")).get_layer("refeed")
     assert (refeed.steps, refeed.bptt_steps, refeed.initial_state) == (3, 2, "zeros")
-    assert [branch.name for branch in refeed.branches] == [
+    assert [branch.name for branch in refeed.blocks] == [
         "block_0_mix",
         "block_0_feedforward",
         "block_1_mix",

@@ -24,7 +24,7 @@ def loop(layer, x, steps, last=None, state=None):
         if last is not None and step == steps - last and step > 0:
             y = ops.stop_gradient(y)
         y = x if y is None else x + y
-        for branch in layer.branches:
+        for branch in layer.blocks:
             y = branch(y)
     return y
 
@@ -61,7 +61,7 @@ def test_values(steps, start):
 
 def test_one_step_is_the_branches_alone():
     layer = make_refeed(SHAPE, 1)
-    first, second = layer.branches
+    first, second = layer.blocks
     x = normal(2, *SHAPE)
     np.testing.assert_allclose(values(layer, x), values(lambda x: second(first(x)), x), rtol=1e-5)
 
@@ -177,9 +177,7 @@ def test_config():
         revived = Refeed.from_config(config)
         assert (revived.steps, revived.bptt_steps, revived.initial_state) == (4, 2, "learned")
         assert revived.name == "again"
-        assert [b.get_config() for b in revived.branches] == [
-            b.get_config() for b in layer.branches
-        ]
+        assert [b.get_config() for b in revived.blocks] == [b.get_config() for b in layer.blocks]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

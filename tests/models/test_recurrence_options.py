@@ -14,7 +14,7 @@ SHAPE = (3, 4)
 
 
 def run(layer, y):
-    for branch in layer.branches:
+    for branch in layer.blocks:
         y = branch(y)
     return y
 

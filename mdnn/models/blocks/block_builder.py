@@ -18,7 +18,7 @@ def make_blocks(specs, depth, width, layout, above=""):
         specs: the tables of the layers.
         depth: int, number of repetitions.
         width: int, channels of the residual stream.
-        layout: see `make_branch`.
+        layout: see `make_block`.
         above: str, the path of the enclosing fold, ending in `/`; empty outside folds.
     """
     # Scale the last kernel of every residual block by 1 / sqrt(number of blocks), as GPT-2 does:
@@ -29,7 +29,7 @@ def make_blocks(specs, depth, width, layout, above=""):
         for label, spec in zip(labels(specs), specs, strict=True):
             name = f"block_{block}_{label}"
             scale = 1 / math.sqrt(residuals) if spec.residual != "none" else 1.0
-            made.append(make_branch(spec, width, scale, above + name, layout))
+            made.append(make_block(spec, width, scale, above + name, layout))
     return made
 
 
@@ -51,7 +51,7 @@ def labels(specs):
     return found
 
 
-def make_branch(spec, width, scale, path, layout):
+def make_block(spec, width, scale, path, layout):
     """Returns one residual block from its table of the config.
 
     Args:

@@ -27,7 +27,7 @@ class RowBottleneck(ResidualBlock):
 
     Args:
         width: int, channels of a folded row.
-        branches: the blocks of F, run in order on `[batch, t1, ..., t(k-1), width]`.
+        blocks: the blocks of F, run in order on `[batch, t1, ..., t(k-1), width]`.
         causal: bool, the wiring without call options.
 
     Call arguments:
@@ -45,9 +45,9 @@ class RowBottleneck(ResidualBlock):
         ValueError: the input has only one context axis.
     """
 
-    def __init__(self, width, branches, causal=True, **kwargs):
+    def __init__(self, width, blocks, causal=True, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.branches, self.causal = width, list(branches), causal
+        self.width, self.blocks, self.causal = width, list(blocks), causal
 
     def _sizes(self, shape):
         """Returns the sizes of the slower axes and the number of values of a row."""
@@ -63,9 +63,9 @@ class RowBottleneck(ResidualBlock):
         slower, values = self._sizes(shape)
         rows = (None, *slower, self.width)
         self.dense_in = self.make_dense(self.width, "dense_in", (None, *slower, values))
-        for branch in self.branches:
-            if not branch.built:
-                branch.build(rows)
+        for block in self.blocks:
+            if not block.built:
+                block.build(rows)
         self.from_before = self.make_dense(self.width, "from_before", rows, bias=False)
         self.from_itself = self.make_dense(self.width, "from_itself", rows, bias=False)
         self.dense_out = self.make_dense(values, "dense_out", rows, self.scale)
@@ -118,12 +118,12 @@ class RowBottleneck(ResidualBlock):
             options, training: see `ResidualBlock`.
         """
         rows = product(u.shape[1:-1])
-        u = run_blocks(self.branches, u, options, training)
+        u = run_blocks(self.blocks, u, options, training)
         return ops.reshape(u, (-1, rows, self.width))
 
     @property
     def can_be_causal(self):
-        return all(branch.can_be_causal for branch in self.branches)
+        return all(block.can_be_causal for block in self.blocks)
 
     def mixing_uses(self):
         return [(self, self)]
@@ -137,7 +137,7 @@ class RowBottleneck(ResidualBlock):
         slower, values = self._sizes(input_shape)
         one_or_two = 1 if self.causal else 2
         rows = product(slower) * self.width * (2 * values + one_or_two * self.width)
-        inner = sum(b.operations((None, *slower, self.width)) for b in self.branches)
+        inner = sum(b.operations((None, *slower, self.width)) for b in self.blocks)
         return rows + inner
 
     def values(self, input_shape):
@@ -145,18 +145,18 @@ class RowBottleneck(ResidualBlock):
         slower, _ = self._sizes(input_shape)
         # Folding; shift and product with P; unless causal, product with Q and sum.
         folded = product(slower) * self.width * (3 if self.causal else 5)
-        inner = sum(b.values((None, *slower, self.width)) for b in self.branches)
+        inner = sum(b.values((None, *slower, self.width)) for b in self.blocks)
         return product(input_shape[1:]) * (ends(self) + 1) + folded + inner
 
     def get_config(self):
         return {
             **super().get_config(),
             "width": self.width,
-            "branches": serialized_blocks(self.branches),
+            "blocks": serialized_blocks(self.blocks),
             "causal": self.causal,
         }
 
     @classmethod
     def from_config(cls, config):
-        branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
-        return cls(**{**config, "branches": branches})
+        blocks = [keras.saving.deserialize_keras_object(b) for b in config["blocks"]]
+        return cls(**{**config, "blocks": blocks})

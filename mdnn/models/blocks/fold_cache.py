@@ -23,7 +23,7 @@ class FoldCache(DecodingCache):
     def __init__(self, fold, grid, width):
         super().__init__(grid, width)
         self.fold = fold
-        self.inner = CachedMixing(fold.branches, (*grid[:-1], 1), fold.width, columns=False)
+        self.inner = CachedMixing(fold.blocks, (*grid[:-1], 1), fold.width, columns=False)
 
     def prepare_weights(self):
         return self.inner.flat(self.inner.prepare_weights())
@@ -77,6 +77,6 @@ class FoldCache(DecodingCache):
         """Returns a function that runs the fold's blocks on folded rows."""
 
         def run(mix):
-            return run_blocks(self.fold.branches, ops.reshape(u, shape), CAUSAL, False, mix)
+            return run_blocks(self.fold.blocks, ops.reshape(u, shape), CAUSAL, False, mix)
 
         return run

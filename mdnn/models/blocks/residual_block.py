@@ -252,9 +252,9 @@ def run_blocks(blocks, x, options=None, training=None, mix=None, marks=None):
     return x
 
 
-def ends(branch):
+def ends(block):
     """Returns the number of values that a block's norm, dropout and sum write per input value."""
-    parts = (branch.norm_layer is not None, branch.dropout is not None, branch.residual != "none")
+    parts = (block.norm_layer is not None, block.dropout is not None, block.residual != "none")
     return sum(parts)
 
 

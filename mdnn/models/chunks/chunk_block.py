@@ -40,7 +40,7 @@ class ChunkBlock(ResidualBlock):
 
     Args:
         width: int, channels of a chunk.
-        branches: the blocks of F, run in order on `[batch, chunks, width]`.
+        blocks: the blocks of F, run in order on `[batch, chunks, width]`.
         cut: name of the way to cut, see `mdnn.models.chunks.cuts.CUTS`.
         shortest, longest: ints, the lengths of a chunk in letters.
         kernels: int, H.
@@ -68,7 +68,7 @@ class ChunkBlock(ResidualBlock):
     def __init__(
         self,
         width,
-        branches,
+        blocks,
         cut="space",
         shortest=4,
         longest=12,
@@ -78,7 +78,7 @@ class ChunkBlock(ResidualBlock):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.width, self.branches, self.cut = width, list(branches), cut
+        self.width, self.blocks, self.cut = width, list(blocks), cut
         self.shortest, self.longest, self.kernels = shortest, longest, kernels
         self.letters, self.ratio_loss = letters, ratio_loss
         if cut not in CUTS:
@@ -101,12 +101,12 @@ class ChunkBlock(ResidualBlock):
         self.cutter.build((None, positions, channels))
         chunks, joined = (None, self.chunks, self.width), self.kernels * channels
         self.dense_in = self.make_dense(self.width, "dense_in", (None, self.chunks, joined))
-        for branch in self.branches:
-            if not branch.built:
-                branch.build(chunks)
+        for block in self.blocks:
+            if not block.built:
+                block.build(chunks)
         # Chunks are normed, and hand over almost nothing at first: otherwise they drown what
         # letters hold for 150 steps.
-        epsilon = self.branches[0].epsilon if self.branches else self.epsilon
+        epsilon = self.blocks[0].epsilon if self.blocks else self.epsilon
         self.norm_out = make_norm(self.norm, "norm_out", self.dtype_policy, epsilon)
         if self.norm_out is not None:
             self.norm_out.build(chunks)
@@ -144,7 +144,7 @@ class ChunkBlock(ResidualBlock):
         shape = ops.shape(x)
         flat, layout = self.laid_out(x, marks)
         u = self.dense_in(self.pooled(flat, layout))
-        v = self.settled(run_blocks(self.branches, u, CAUSAL, training), layout)
+        v = self.settled(run_blocks(self.blocks, u, CAUSAL, training), layout)
         if training and self.cutter.learnt and self.ratio_loss:
             loss = ratio_loss(layout.strength, layout.cut, self.letters)
             add_auxiliary_loss(self, self.ratio_loss * loss)
@@ -210,7 +210,7 @@ class ChunkBlock(ResidualBlock):
 
     @property
     def can_be_causal(self):
-        return all(branch.can_be_causal for branch in self.branches)
+        return all(block.can_be_causal for block in self.blocks)
 
     def stays_in_rows(self, rank):
         """Returns whether rows are mixed separately and alike; see `MixingBlock.stays_in_rows`."""
@@ -228,21 +228,21 @@ class ChunkBlock(ResidualBlock):
         positions, joined = product(input_shape[1:-1]), self.kernels * input_shape[-1]
         moved = 2 * self.chunks * positions * joined + 2 * positions * joined
         dense = 2 * self.chunks * joined * self.width
-        inner = sum(b.operations((None, self.chunks, self.width)) for b in self.branches)
+        inner = sum(b.operations((None, self.chunks, self.width)) for b in self.blocks)
         return moved + dense + inner
 
     def values(self, input_shape):
         """Returns the number of values written for one example."""
         size, joined = product(input_shape[1:]), self.kernels * input_shape[-1]
         chunks = self.chunks * (2 * joined + self.width)
-        inner = sum(b.values((None, self.chunks, self.width)) for b in self.branches)
+        inner = sum(b.values((None, self.chunks, self.width)) for b in self.blocks)
         return size * (ends(self) + 1 + 2 * self.kernels) + chunks + inner
 
     def get_config(self):
         return {
             **super().get_config(),
             "width": self.width,
-            "branches": serialized_blocks(self.branches),
+            "blocks": serialized_blocks(self.blocks),
             "cut": self.cut,
             "shortest": self.shortest,
             "longest": self.longest,
@@ -253,5 +253,5 @@ class ChunkBlock(ResidualBlock):
 
     @classmethod
     def from_config(cls, config):
-        branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
-        return cls(**{**config, "branches": branches})
+        blocks = [keras.saving.deserialize_keras_object(b) for b in config["blocks"]]
+        return cls(**{**config, "blocks": blocks})

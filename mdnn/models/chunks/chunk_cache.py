@@ -33,7 +33,7 @@ class ChunkCache(DecodingCache):
     def __init__(self, block, grid, width):
         super().__init__(grid, width)
         self.block, self.positions = block, self.num_rows * self.num_columns
-        self.inner = CachedMixing(block.branches, (block.chunks, 1), block.width, columns=False)
+        self.inner = CachedMixing(block.blocks, (block.chunks, 1), block.width, columns=False)
 
     def prepare_weights(self):
         return self.inner.flat(self.inner.prepare_weights())
@@ -175,6 +175,6 @@ class ChunkCache(DecodingCache):
         """Returns a function that runs the block's inner blocks on chunks u."""
 
         def run(mix):
-            return run_blocks(self.block.branches, u, CAUSAL, False, mix)
+            return run_blocks(self.block.blocks, u, CAUSAL, False, mix)
 
         return run

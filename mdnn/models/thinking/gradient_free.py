@@ -21,7 +21,7 @@ def run_without_gradient(refeed, x, states, count, run, noise=None):
         Tuple of the states after all steps.
     """
     states = tuple(ops.zeros_like(x) if state is None else state for state in states)
-    dropout = any(branch.dropout is not None for branch in refeed.branches)
+    dropout = any(block.dropout is not None for block in refeed.blocks)
     if isinstance(count, int) and (count * refeed.runs(1) < UNROLLED or dropout):
         for _ in range(count):
             states = _step(refeed, x, states, run, noise)

@@ -19,10 +19,10 @@ def check_size_free(config, wanted):
     """
     own = puzzle_source(config.data.source)[0] or f"grid {list(config.context.grid)}"
     found = None
-    for number, branch in enumerate(config.backbone.layer):
-        if branch.kind == "fold":
+    for number, layer in enumerate(config.backbone.layer):
+        if layer.kind == "fold":
             found = f"backbone.layer.{number}.kind = 'fold'"
-        for k, mixer in enumerate(branch.mixer):
+        for k, mixer in enumerate(layer.mixer):
             if not mixer.size_free:
                 found = f"backbone.layer.{number}.mixer.{k}.kind = {mixer.kind!r}"
     if config.tokens.coordinates:

@@ -26,7 +26,7 @@ class Refeed(RuledLayer):
     compiled function grow with K and not with R.
 
     Args:
-        branches: the layers of one step F, run in order.
+        blocks: the layers of one step F, run in order.
         steps: int, R, the default number of steps.
         bptt_steps: int, K; 0 for `steps`.
         initial_state: `"zeros"`; `"learned"`, one vector per state, the same for all positions;
@@ -74,7 +74,7 @@ class Refeed(RuledLayer):
 
     def __init__(
         self,
-        branches,
+        blocks,
         steps,
         bptt_steps=0,
         initial_state="zeros",
@@ -88,7 +88,7 @@ class Refeed(RuledLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.branches = list(branches)
+        self.blocks = list(blocks)
         self.steps, self.bptt_steps, self.initial_state, self.remat = (
             steps,
             bptt_steps,
@@ -114,9 +114,9 @@ class Refeed(RuledLayer):
         return 2 if self.inner_steps else 1
 
     def build(self, input_shape):
-        for branch in self.branches:
-            if not branch.built:
-                branch.build(input_shape)
+        for block in self.blocks:
+            if not block.built:
+                block.build(input_shape)
         self.first = None
         if self.initial_state == "learned":
             names = ("start", "inner_start")[: self.states]
@@ -155,7 +155,7 @@ class Refeed(RuledLayer):
         """
 
         def run(y):
-            return run_blocks(self.branches, y, options, training, mix)
+            return run_blocks(self.blocks, y, options, training, mix)
 
         noise = self.noise_of(training)
         ungated = (
@@ -254,12 +254,12 @@ class Refeed(RuledLayer):
 
     def operations(self, input_shape):
         """Returns the number of multiply-adds for one example."""
-        step = sum(branch.operations(input_shape) for branch in self.branches)
+        step = sum(block.operations(input_shape) for block in self.blocks)
         return self.runs(self.steps) * step
 
     def values(self, input_shape):
         """Returns the number of values written for one example by the steps with gradient."""
-        step = sum(branch.values(input_shape) for branch in self.branches)
+        step = sum(block.values(input_shape) for block in self.blocks)
         return (self.bptt_steps or self.steps) * (1 + self.inner_steps) * step
 
     def get_config(self):
@@ -270,7 +270,7 @@ class Refeed(RuledLayer):
             )
         return {
             **super().get_config(),
-            "branches": serialized_blocks(self.branches),
+            "blocks": serialized_blocks(self.blocks),
             "steps": self.steps,
             "bptt_steps": self.bptt_steps,
             "initial_state": self.initial_state,
@@ -285,8 +285,8 @@ class Refeed(RuledLayer):
 
     @classmethod
     def from_config(cls, config):
-        branches = [keras.saving.deserialize_keras_object(b) for b in config["branches"]]
-        return cls(**{**config, "branches": branches})
+        blocks = [keras.saving.deserialize_keras_object(b) for b in config["blocks"]]
+        return cls(**{**config, "blocks": blocks})
 
 
 def _zeros(state, x):

@@ -30,7 +30,7 @@ def check_refeed_arguments(refeed):
             "damping, noise: expected damping of at least 0 and below 1 and noise of at least 0, "
             f"received damping={refeed.damping}, noise={refeed.noise}"
         )
-    if refeed.remat and any(branch.dropout is not None for branch in refeed.branches):
+    if refeed.remat and any(block.dropout is not None for block in refeed.blocks):
         raise ValueError("remat: expected layers without dropout, which would be drawn again")
 
 

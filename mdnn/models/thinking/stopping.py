@@ -83,7 +83,7 @@ class _StepsOfPositions:
         self.options, self.training = options, training
         self.noise = refeed.noise_of(training)
         self.halts = None if training else refeed.halts
-        uses = [use for block in refeed.branches for use in block.mixing_uses()]
+        uses = [use for block in refeed.blocks for use in block.mixing_uses()]
         self.uses = uses * refeed.runs(1)
 
     def still_active(self, active, state, number, limits):
@@ -106,7 +106,7 @@ class _StepsOfPositions:
             return self.mix(layer, mixer, x)
 
         def run(y):
-            return run_blocks(self.refeed.branches, y, self.options, self.training, mix)
+            return run_blocks(self.refeed.blocks, y, self.options, self.training, mix)
 
         new = self.refeed.step(self.x, states, run, self.noise)
         if active is not None:

@@ -55,7 +55,7 @@ def generators(network):
 
 def _inner(block):
     """Returns the blocks inside a fold as pairs of a name and a block."""
-    return [(f"{block.name}/{inner.name}", inner) for inner in getattr(block, "branches", ())]
+    return [(f"{block.name}/{inner.name}", inner) for inner in getattr(block, "blocks", ())]
 
 
 def check_stages(configs, words):
