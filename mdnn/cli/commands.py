@@ -33,7 +33,7 @@ def _train(options):
     else:
         if not options.process_id:
             check_new_folder(as_path(options.out, "--out"), resumable=True)
-    config = quiet_config(options.config, options.set, share_cores)
+    config = quiet_config(options.config, options.set, configure_training_threads)
     from mdnn.training.run_training import train
 
     result = train(
@@ -116,7 +116,7 @@ def quiet_config(path, changes, prepare=None):
     return config
 
 
-def share_cores(config):
+def configure_training_threads(config):
     """Prepares TensorFlow for steps that compute groups of examples side by side."""
     from mdnn.tasks.registry import task_class
     from mdnn.training.microbatches import configure_threads

@@ -11,7 +11,7 @@ from mdnn.tasks.registry import task_for
 ROUNDS = 3
 
 
-def figures(run, data=None, progress=None):
+def metrics_of(run, data=None, progress=None):
     """Returns the compared metrics of a run, except its speed.
 
     Args:

@@ -34,10 +34,10 @@ def run_distill(options):
     """Trains the student; returns the exit status."""
     check_new_folder(as_path(options.out, "--out"))
     quiet_import()
-    from mdnn.cli.commands import finish_training, share_cores
+    from mdnn.cli.commands import configure_training_threads, finish_training
     from mdnn.training.adapting.distill_run import student_config
     from mdnn.training.run_training import train
 
     config = student_config(options.run, options.members, options.weight, options.set)
-    share_cores(config)
+    configure_training_threads(config)
     return finish_training(config, train(config, options.out), options.json)

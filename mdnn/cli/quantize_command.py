@@ -2,7 +2,7 @@
 
 import json
 
-from mdnn.cli.comparison import comparison_table, figures, speeds
+from mdnn.cli.comparison import comparison_table, metrics_of, speeds
 from mdnn.cli.shared_options import chosen
 from mdnn.runs.quantize_run import check_quantize, quantize
 from mdnn.runs.run_folder import open_run
@@ -25,9 +25,9 @@ def write_small(options):
     run, out = check_quantize(chosen_run, options.to, options.out)
     task = task_for(run.config, run.words)
     data = task.validation if options.data is None else task.open_source(options.data)
-    rows = [figures(run, data, Ticker("evaluating as it is"))]
+    rows = [metrics_of(run, data, Ticker("evaluating as it is"))]
     small = open_run(quantize(run, options.to, out))
-    rows.append(figures(small, data, Ticker(f"evaluating {options.to}")))
+    rows.append(metrics_of(small, data, Ticker(f"evaluating {options.to}")))
     measured = speeds([run, small], data)
     for row, speed in zip(rows, measured, strict=True):
         row["speed"] = speed

@@ -6,7 +6,7 @@ from mdnn.config.schema import option, with_keys
 from mdnn.errors import MdnnError
 from mdnn.tokens.modalities import item_modalities
 
-LARGEST = 1 << 16
+MAX_EMBEDDING_SIZE = 1 << 16
 """Largest embedding size."""
 
 
@@ -18,16 +18,16 @@ class EmbeddingSizes:
     without a dense layer. The mask token, the end token and item numbers have such tables always.
     """
 
-    text: int = option(0, least=0, most=LARGEST)
-    word: int = option(0, least=0, most=LARGEST)
-    subword: int = option(0, least=0, most=LARGEST)
-    image: int = option(0, least=0, most=LARGEST)
-    grey: int = option(0, least=0, most=LARGEST)
-    video: int = option(0, least=0, most=LARGEST)
-    grey_video: int = option(0, least=0, most=LARGEST)
-    audio: int = option(0, least=0, most=LARGEST)
-    spectrum: int = option(0, least=0, most=LARGEST)
-    symbol: int = option(0, least=0, most=LARGEST)
+    text: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    word: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    subword: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    image: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    grey: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    video: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    grey_video: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    audio: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    spectrum: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
+    symbol: int = option(0, least=0, most=MAX_EMBEDDING_SIZE)
 
     @classmethod
     def registered(cls):

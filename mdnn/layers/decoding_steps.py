@@ -5,13 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from mdnn.tokens.features import TOKEN_FEATURES
+from mdnn.tokens.features import MAX_TOKEN_VALUE, TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 TABLES = ("bytes", "full", "bits")
-
-# Largest value of a token's integers (int32).
-LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -197,9 +194,9 @@ def _digit_steps(name, where, base, digits):
     # Names count from the lowest digit, so that weights fit a network with more digits.
     for digit in range(digits, 0, -1):
         divisor = base ** (digit - 1)
-        if divisor <= LARGEST:
+        if divisor <= MAX_TOKEN_VALUE:
             given = tuple(step.name for step in steps)
-            classes = min(base, LARGEST // divisor + 1)
+            classes = min(base, MAX_TOKEN_VALUE // divisor + 1)
             steps.append(
                 DecodingStep(f"{name}_{where}_{digit}", where, divisor, classes, (name,), given)
             )

@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from mdnn.layers.decoding_steps import (
-    LARGEST,
     bit_channels,
     bit_scores,
     check_modalities,
@@ -16,7 +15,7 @@ from mdnn.layers.decoding_steps import (
 from mdnn.layers.fused_ops import sparse_cross_entropy
 from mdnn.layers.initializers import initializer_copy
 from mdnn.layers.weight_rules import RuledLayer, get_initializer
-from mdnn.tokens.features import NUM_FEATURES, TOKEN_FEATURES
+from mdnn.tokens.features import MAX_TOKEN_VALUE, NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import modality
 
 
@@ -267,7 +266,7 @@ class ModalityHeads(RuledLayer):
         token["modality"] = index
         # With a base that is not a power of two the digits may overflow 32 bits.
         for key in ("place_1", "place_2", "place_3"):
-            token[key] = ops.where(token[key] < 0, LARGEST, token[key])
+            token[key] = ops.where(token[key] < 0, MAX_TOKEN_VALUE, token[key])
         return ops.stack([token[key] for key in TOKEN_FEATURES], axis=-1)
 
     def operations(self, input_shape):

@@ -43,9 +43,9 @@ class DerivedLoss(keras.Model):
         """See `mdnn.models.loss_model.LossModel.microbatches`."""
         return self.computing.microbatches(batch, count)
 
-    def shares(self, batches):
-        """See `mdnn.models.loss_model.LossModel.shares`."""
-        return self.computing.shares(batches)
+    def loss_weights(self, batches):
+        """See `mdnn.models.loss_model.LossModel.loss_weights`."""
+        return self.computing.loss_weights(batches)
 
     def call(self, batch, training=None):
         pairs = [(variable, source.value) for variable, source in self.states]

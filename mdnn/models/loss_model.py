@@ -37,7 +37,7 @@ class LossModel(keras.Model):
 
     Attributes:
         divisible: bool, whether the loss of a batch is a weighted sum of the losses of its
-            microbatches (see `shares`).
+            microbatches (see `loss_weights`).
     """
 
     divisible = True
@@ -82,7 +82,7 @@ class LossModel(keras.Model):
             for k in range(count)
         ]
 
-    def shares(self, batches):
+    def loss_weights(self, batches):
         """Returns the weight of each microbatch's loss in the loss of the whole batch.
 
         Args:

@@ -99,7 +99,7 @@ def _made(config, words):
         halt.build((None, positions, width))
     refeed = make_refeed(config, blocks)
     if refeed is not None and refeed.feedback != "state":
-        refeed.echo = AnswerFeedback(final_norm, heads, embedding)
+        refeed.answer_feedback = AnswerFeedback(final_norm, heads, embedding)
     if refeed is not None:
         if halt is not None and each_position:
             refeed.halts = HaltingPositions(final_norm, halt)

@@ -13,9 +13,9 @@ from mdnn.tokens.features import ITEM, MODALITY
 from mdnn.tokens.modalities import modality, modality_at
 
 # Maximum number of positions per call, which limits the batch size for large contexts.
-CALL_SLOTS = 32_768
+CALL_POSITIONS = 32_768
 # Positions read by a quick evaluation, and its minimum and maximum numbers of contexts.
-QUICK_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
+QUICK_POSITIONS, LEAST_CONTEXTS, MOST_CONTEXTS = 131_072, 64, 256
 
 _MASK, _END = modality("blank").index, modality("end").index
 _WANTED = MODALITY + 1
@@ -68,7 +68,7 @@ class ItemEvaluator:
         self.models = compile_models(networks, TargetNLL)
         self.counter = StepCounter.of(next(iter(networks.values())))
         self.config, self.tokenizer = config, tokenizer
-        self.batch = min(32, max(1, CALL_SLOTS // config.context.positions))
+        self.batch = min(32, max(1, CALL_POSITIONS // config.context.positions))
 
     def metrics(self, lines, progress=None, most=None):
         """Returns the metrics of item examples, as in `mdnn.evaluate`.
@@ -132,7 +132,7 @@ class ItemEvaluator:
         Returns:
             dict from modes to nats per token.
         """
-        most = QUICK_SLOTS // self.config.context.positions
+        most = QUICK_POSITIONS // self.config.context.positions
         most = min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most))
         losses = {}
         for name in self.models:

@@ -31,7 +31,7 @@ from mdnn.tokens.word_table import word_table
 
 # Positions of the contexts used to estimate head biases and tokens per step, and the minimum and
 # maximum numbers of these contexts.
-START_SLOTS, LEAST_CONTEXTS, MOST_CONTEXTS = 2**22, 16, 512
+START_POSITIONS, LEAST_CONTEXTS, MOST_CONTEXTS = 2**22, 16, 512
 # Maximum number of shapes per kind listed in a run folder.
 LISTED_SHAPES = 64
 # Number of prompts used to measure generation speed.
@@ -155,7 +155,7 @@ class ItemTask(Task):
         )
 
     def _sample_windows(self):
-        most = START_SLOTS // self.config.context.positions
+        most = START_POSITIONS // self.config.context.positions
         return self._windows(self.splits.train, min(MOST_CONTEXTS, max(LEAST_CONTEXTS, most)))
 
     def head_tokens(self):

@@ -5,10 +5,14 @@ import math
 import numpy as np
 
 from mdnn.errors import MdnnError
-from mdnn.tokens.features import BYTES, COORDINATES, ITEM, MODALITY, NUM_FEATURES
-
-LARGEST = 2**31 - 1
-"""Largest value of a token's integers (int32)."""
+from mdnn.tokens.features import (
+    BYTES,
+    COORDINATES,
+    ITEM,
+    MAX_TOKEN_VALUE,
+    MODALITY,
+    NUM_FEATURES,
+)
 
 
 def checked_shape(modality, shape):
@@ -29,9 +33,10 @@ def checked_shape(modality, shape):
     sizes = tuple(shape) if np.ndim(shape) == 1 else (shape,)
     least = modality.least_size
     for size in sizes:
-        if not isinstance(size, int | np.integer) or not least <= size <= LARGEST:
+        if not isinstance(size, int | np.integer) or not least <= size <= MAX_TOKEN_VALUE:
             raise MdnnError(
-                f"sizes of {kind}: expected integers from {least} to {LARGEST}; received {size!r}"
+                f"sizes of {kind}: expected integers from {least} to {MAX_TOKEN_VALUE}; "
+                f"received {size!r}"
             )
     if len(sizes) != len(names):
         raise MdnnError(f"sizes of {kind}: expected ({', '.join(names)}); received {sizes}")
@@ -66,9 +71,9 @@ def checked_number(number):
     Raises:
         MdnnError: it is not an integer from 0 to 2,147,483,647.
     """
-    if not isinstance(number, int | np.integer) or not 0 <= number <= LARGEST:
+    if not isinstance(number, int | np.integer) or not 0 <= number <= MAX_TOKEN_VALUE:
         raise MdnnError(
-            f"item number: expected an integer from 0 to {LARGEST}; received {number!r}"
+            f"item number: expected an integer from 0 to {MAX_TOKEN_VALUE}; received {number!r}"
         )
     return int(number)
 

@@ -11,7 +11,7 @@ import pytest
 import mdnn
 from mdnn.datasets.batches.context_plan import planned_contexts
 from mdnn.datasets.items import manifest_lines
-from mdnn.datasets.items.example import FileItem, Room
+from mdnn.datasets.items.example import ByteBudget, FileItem
 from mdnn.datasets.items.manifest import read_manifest
 from mdnn.datasets.media.media_files import write_item
 from mdnn.datasets.tfds import tfds_items
@@ -85,7 +85,7 @@ def test_items_of_files_are_kept_while_there_is_room(tmp_path):
     for k in range(3):
         paths.append(str(tmp_path / f"{k}.png"))
         write_item(Item("grey", np.full((8, 8), k, np.uint8)), paths[-1])
-    room = Room(150)
+    room = ByteBudget(150)
     entries = [FileItem("image", (path,), room=room) for path in paths]
     for _ in range(2):
         assert [int(entry.read().value[0, 0]) for entry in entries] == [0, 1, 2]

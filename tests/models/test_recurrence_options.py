@@ -152,14 +152,14 @@ def test_noise_in_a_loop_is_another_at_every_turn():
 @pytest.mark.parametrize("what", ["answer", "both"])
 def test_answers_are_fed_back(what):
     layer = make_refeed(SHAPE, 3, feedback=what)
-    layer.echo = lambda y: 2 * ops.tanh(y)
+    layer.answer_feedback = lambda y: 2 * ops.tanh(y)
     x = normal(2, *SHAPE)
 
     def expected(x):
         y = 0 * x
         for _ in range(3):
-            echo = 2 * ops.tanh(y)
-            y = run(layer, x + (echo if what == "answer" else y + echo))
+            answer = 2 * ops.tanh(y)
+            y = run(layer, x + (answer if what == "answer" else y + answer))
         return y
 
     np.testing.assert_allclose(values(layer, x), values(expected, x), rtol=1e-4, atol=1e-5)

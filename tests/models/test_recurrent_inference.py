@@ -49,7 +49,7 @@ def test_any_number_of_steps(tmp_path, settings):
         scores = np.concatenate([f["scores"] for _, n, f in found if n == steps])
         network = model.with_options(False, steps)
         if config.refeed.feedback != "state":
-            network.get_layer("refeed").echo = model.get_layer("refeed").echo
+            network.get_layer("refeed").answer_feedback = model.get_layer("refeed").answer_feedback
         expected = to_numpy(network({"tokens": tokens, "targets": None}))
         np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4)
     assert found[0][2]["change"] == pytest.approx(1, abs=1e-5) or settings

@@ -18,7 +18,7 @@ ORDERS = ("given", "any", "pairs")
 _KEEPING = threading.Lock()
 
 
-class Room:
+class ByteBudget:
     """Counts the bytes of items that are kept after they were read.
 
     Args:
@@ -49,7 +49,7 @@ class FileItem:
         convert: bool, whether conversions that lose something are made (see
             `mdnn.datasets.media.media_files.read_item`).
         encoding: str, the encoding of a text.
-        room: `Room` of the source; `None`: the item is kept.
+        room: `ByteBudget` of the source; `None`: the item is kept.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class FileItem:
     kinds: tuple[str, ...] | None = None
     convert: bool = False
     encoding: str = "utf-8"
-    room: Room | None = None
+    room: ByteBudget | None = None
     _item: Item | None = field(default=None, init=False, repr=False)
 
     def read(self):

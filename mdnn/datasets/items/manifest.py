@@ -4,7 +4,7 @@ import os
 import pathlib
 import stat
 
-from mdnn.datasets.items.example import ORDERS, FileItem, Room
+from mdnn.datasets.items.example import ORDERS, ByteBudget, FileItem
 from mdnn.datasets.items.manifest_lines import ManifestLines, decoded
 from mdnn.datasets.items.train_validation_split import SPLITS, SourceExample, SourcePart
 from mdnn.datasets.text.text_sources import TFDS
@@ -99,7 +99,7 @@ class _ManifestReader:
         self.folder = folder
         # whether all lines were read: their files are there
         self.checked = False
-        self.room = Room()
+        self.room = ByteBudget()
         self.rate = rate
         self.kinds = kinds
         self.convert = convert

@@ -6,7 +6,7 @@ from mdnn.datasets.random_bits import IMAGES, raw_bits
 from mdnn.errors import MdnnError
 
 # Maximum number of cases in a chunk, and the approximate number of positions of all its cases.
-CHUNK, CHUNK_SLOTS = 1024, 2**19
+CHUNK, CHUNK_POSITIONS = 1024, 2**19
 
 # Maximum number of draws per chunk.
 ROUNDS = 64
@@ -92,7 +92,7 @@ class DrawnCases(Cases):
     def __init__(self, task, seed, share, held=False):
         super().__init__(task, seed)
         self.share, self.held = share, held
-        self.chunk = max(16, min(CHUNK, CHUNK_SLOTS // task.positions))
+        self.chunk = max(16, min(CHUNK, CHUNK_POSITIONS // task.positions))
         # Cache of the last chunks by index: steps are usually requested in order.
         self._chunks = {}
 

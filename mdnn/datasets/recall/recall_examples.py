@@ -73,14 +73,14 @@ class RecallExamples:
         order = random_orders(words, count, pairs)[:, :asked]
         # A question takes a key and its answer: two of the characters after the pairs.
         places = (self.positions + 1 - 2 * pairs) // 2
-        slots = 2 * pairs + 2 * random_orders(words, count, places)[:, :asked]
+        positions = 2 * pairs + 2 * random_orders(words, count, places)[:, :asked]
         ids = np.full((count, self.positions + 1), ord(" "), dtype=np.int32)
         ids[:, 0 : 2 * pairs : 2] = FIRST_KEY + keys
         ids[:, 1 : 2 * pairs : 2] = FIRST_VALUE + values
         context = np.arange(count)[:, None]
-        ids[context, slots] = FIRST_KEY + keys[context, order]
-        ids[context, slots + 1] = FIRST_VALUE + values[context, order]
-        return ids, slots[..., None].astype(np.int32)
+        ids[context, positions] = FIRST_KEY + keys[context, order]
+        ids[context, positions + 1] = FIRST_VALUE + values[context, order]
+        return ids, positions[..., None].astype(np.int32)
 
     def _copying(self, seed, step, count):
         recall, symbols = self.recall, self.recall.symbols

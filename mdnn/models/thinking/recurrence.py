@@ -40,7 +40,7 @@ class Refeed(RuledLayer):
         noise: float, standard deviation of the noise added to a state after each update, in
             training.
         feedback: value fed back in place of `y`: `"state"`, y itself; `"answer"`, the result of
-            `echo`; `"both"`, their sum. Only `"state"` with inner steps.
+            `answer_feedback`; `"both"`, their sum. Only `"state"` with inner steps.
         seed: int, seed of random initial states and noise.
         gated_steps: int, number of last steps that have a learned gate g, initially 0: such a step
             goes from y to `y + g (y' - y)` (see `mdnn.growth`). Steps beyond `steps` have the gate
@@ -57,8 +57,8 @@ class Refeed(RuledLayer):
             of each position; `None` for `steps`.
 
     Attributes:
-        echo: function from a state to the embedded answer, for `feedback` other than `"state"`;
-            see `mdnn.models.thinking.answer_feedback`.
+        answer_feedback: function from a state to the embedded answer, for `feedback` other than
+            `"state"`; see `mdnn.models.thinking.answer_feedback`.
         halts: function from a state to booleans `[batch, t1, ..., tk, 1]`, true where the halting
             head stops a position; `None` without one.
 
@@ -102,7 +102,7 @@ class Refeed(RuledLayer):
             feedback,
         )
         self.gated_steps, self.gates = gated_steps, None
-        self.seed, self.echo, self.halts, self.first = seed, None, None, None
+        self.seed, self.answer_feedback, self.halts, self.first = seed, None, None, None
         check_refeed_arguments(self)
         self.generator = None
         if initial_state == "random" or noise:
@@ -206,10 +206,9 @@ class Refeed(RuledLayer):
         (y,) = states
         if self.feedback != "state":
             y = _zeros(y, x)
-            echo = self.echo(y)
-            return (
-                self._moved(y, run(x + (echo if self.feedback == "answer" else y + echo)), noise),
-            )
+            answer = self.answer_feedback(y)
+            fed_back = answer if self.feedback == "answer" else y + answer
+            return (self._moved(y, run(x + fed_back), noise),)
         if y is None and self.damping:
             y = _zeros(y, x)
         return (self._moved(y, run(x if y is None else x + y), noise),)

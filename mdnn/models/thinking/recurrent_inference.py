@@ -11,7 +11,7 @@ from mdnn.models.compiling import predicted, without_xla
 from mdnn.models.thinking.halting import CERTAIN
 
 # Largest number of positions in one call.
-CALL_SLOTS = 8192
+CALL_POSITIONS = 8192
 
 
 class RecurrentInference:
@@ -26,7 +26,7 @@ class RecurrentInference:
     def __init__(self, model, config, batch=None):
         self.network, self.refeed = model, config.refeed
         positions = max(1, config.tokens.candidates) * config.context.positions
-        self.batch = batch or max(1, min(256, CALL_SLOTS // positions))
+        self.batch = batch or max(1, min(256, CALL_POSITIONS // positions))
         self.answered_steps = _AnsweredSteps(model)
         without_xla(self.answered_steps)
 

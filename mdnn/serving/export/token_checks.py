@@ -5,9 +5,8 @@ import tensorflow as tf
 
 from mdnn.layers.decoding_steps import column
 from mdnn.serving.export.graph_files import require
-from mdnn.tokens.features import BYTES, MODALITY, NUM_FEATURES, TOKEN_FEATURES
+from mdnn.tokens.features import BYTES, MAX_TOKEN_VALUE, MODALITY, NUM_FEATURES, TOKEN_FEATURES
 from mdnn.tokens.modalities import MAX_MODALITIES, MODALITIES, modality, modality_at
-from mdnn.tokens.token_rows import LARGEST
 
 
 def validate_tokens(tokens, modalities, words=0, subwords=0):
@@ -89,7 +88,7 @@ def _most():
 
     What a modality leaves empty is a byte at most, as it is in any other.
     """
-    most = np.full((MAX_MODALITIES, NUM_FEATURES), LARGEST, "int32")
+    most = np.full((MAX_MODALITIES, NUM_FEATURES), MAX_TOKEN_VALUE, "int32")
     most[:, MODALITY] = MAX_MODALITIES - 1
     most[:, BYTES] = 255
     for each in MODALITIES.values():

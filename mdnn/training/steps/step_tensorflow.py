@@ -109,7 +109,7 @@ def gradients_of(loss_model, batches, scaled=lambda value: value):
         variable that the loss does not depend on.
     """
     with tf.GradientTape() as tape:
-        weights = zip(batches, loss_model.shares(batches), strict=True)
+        weights = zip(batches, loss_model.loss_weights(batches), strict=True)
         value = sum(loss_model(batch, training=True) * weight for batch, weight in weights)
         large = scaled(value)
     variables = [v.value for v in loss_model.trainable_variables]
