@@ -308,15 +308,15 @@ def test_ctrl_c_outside_of_training(call, tiny_run, monkeypatch):
 
 @pytest.fixture(scope="module")
 def environment():
-    """Where `python -m mdnn.cli` finds mdnn; nothing that would quieten TensorFlow."""
+    """Where `python -m mdnn` finds mdnn; nothing that would quieten TensorFlow."""
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return {k: v for k, v in os.environ.items() if not k.startswith("TF_")} | paths
 
 
 def program(environment, *words):
-    """Runs `python -m mdnn.cli`; returns its standard output. Nothing else is written."""
+    """Runs `python -m mdnn`; returns its standard output. Nothing else is written."""
     done = subprocess.run(
-        [sys.executable, "-m", "mdnn.cli", *words],
+        [sys.executable, "-m", "mdnn", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -342,7 +342,7 @@ def test_a_reader_that_has_enough(tiny_run, environment):
     """`mdnn generate … | head` ends quietly; in a terminal without Unicode, too."""
     words = ["generate", str(tiny_run), "--prompt", "Ça ", "--length", "9000"]
     with subprocess.Popen(
-        [sys.executable, "-m", "mdnn.cli", *words],
+        [sys.executable, "-m", "mdnn", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment | {"PYTHONIOENCODING": "ascii"},

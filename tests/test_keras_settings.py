@@ -107,7 +107,7 @@ def test_float_types_set_in_python(monkeypatch):
 def test_commands_say_it_in_one_line(tmp_path, command):
     (tmp_path / "x.toml").write_text("train.steps = 1\n[[backbone.layer]]\nkind = 'linear'\n")
     command = [str(tmp_path / word) if word[0] == "x" else word for word in command]
-    status, lines = run("-m", "mdnn.cli", *command, KERAS_BACKEND="theano")
+    status, lines = run("-m", "mdnn", *command, KERAS_BACKEND="theano")
     assert status == 2
     assert len(lines) == 1
     assert lines[0].startswith("mdnn: error: KERAS_BACKEND: mdnn runs with Keras on tensorflow")
@@ -131,7 +131,7 @@ def test_python_says_it_last(program):
 def test_what_needs_no_keras_works_with_any_setting():
     program = "import sys, mdnn; mdnn.load_config, mdnn.Item; sys.exit('keras' in sys.modules)"
     assert run("-c", program, KERAS_BACKEND="theano") == (0, [])
-    assert run("-m", "mdnn.cli", "--help", KERAS_BACKEND="theano") == (0, [])
+    assert run("-m", "mdnn", "--help", KERAS_BACKEND="theano") == (0, [])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="what PyTorch does not do")
@@ -144,7 +144,7 @@ def test_training_on_torch_is_refused(tmp_path):
     (tmp_path / "x.toml").write_text(
         f"data.source = '{tmp_path}'\ntrain.steps = 1\n[[backbone.layer]]\nkind = 'linear'\n"
     )
-    command = ["-m", "mdnn.cli", "train", str(tmp_path / "x.toml"), "--out", str(tmp_path / "run")]
+    command = ["-m", "mdnn", "train", str(tmp_path / "x.toml"), "--out", str(tmp_path / "run")]
     status, lines = run(*command)
     assert status == 2
     assert len(lines) == 1

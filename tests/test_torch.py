@@ -90,7 +90,7 @@ def test_a_training_grows_and_shrinks_back(tmp_path, tiny_run):
 def test_what_pytorch_does_not_do(tmp_path, tiny_run):
     with pytest.raises(MdnnError, match="export needs the TensorFlow backend, Keras runs on torch"):
         mdnn.export(tiny_run, tmp_path / "served")
-    command = [sys.executable, "-m", "mdnn.cli", "serve", str(tiny_run)]
+    command = [sys.executable, "-m", "mdnn", "serve", str(tiny_run)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 2
     assert "serve needs the TensorFlow backend, Keras runs on torch" in done.stderr

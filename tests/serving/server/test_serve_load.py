@@ -38,7 +38,7 @@ PROMPTS = ("The cat", "Ça va, naïve ", "m", "😀 日本", "The dog ate the ra
 @contextlib.contextmanager
 def process(path):
     """A `Client` of `mdnn serve` in another process, and that process."""
-    words = ["-m", "mdnn.cli", "serve", str(path), "--port", "0", "--name", NAME]
+    words = ["-m", "mdnn", "serve", str(path), "--port", "0", "--name", NAME]
     server = subprocess.Popen(
         [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
