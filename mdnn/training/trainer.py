@@ -10,17 +10,18 @@ from mdnn.models.loss import loss_for
 from mdnn.training import checkpoint
 from mdnn.training.ema import swapped_in, take_averages
 from mdnn.training.growing.stages import enter_stage, say_stage, stage_is_due
+from mdnn.training.learning_rate import rate_at
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
-from mdnn.training.nonfinite import LossMonitor
-from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.optimizers import make_optimizer
 from mdnn.training.plans.trained_part import TrainedPart
 from mdnn.training.plans.trained_widths import TrainedWidths
 from mdnn.training.progress import clock
 from mdnn.training.run_output import RunOutput
 from mdnn.training.signals import Stopping, TerminationSignal, signal_number
 from mdnn.training.steps.evolution import strategy_of
+from mdnn.training.steps.nonfinite import LossMonitor
 from mdnn.training.steps.step import make_step
 
 # Target number of rows in metrics.csv for a budget in steps, and maximum steps per row.

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mdnn.config.training_tables import Optimizer
-from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.learning_rate import rate_at
+from mdnn.training.optimizers import make_optimizer
 
 NAMES = ("adamw", "adam", "lion", "muon", "sgd")
 

@@ -25,10 +25,11 @@ from mdnn.runs.run_folder import open_run
 from mdnn.tasks.conversations.for_chat import for_chat
 from mdnn.tasks.registry import task_for
 from mdnn.tensorflow_graphs import forgetting_gradients
+from mdnn.training.learning_rate import rate_at
 from mdnn.training.microbatches import num_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.notebook_display import make_display
-from mdnn.training.optimizers import make_optimizer, rate_at
+from mdnn.training.optimizers import make_optimizer
 from mdnn.training.preparation import anchored
 from mdnn.training.signals import Stopping, signal_name
 from mdnn.training.steps.step import make_step
