@@ -169,6 +169,8 @@ def run_demo(options):
         from mdnn.cli.demos.demo_digits import main
     elif options.name == "thinking":
         from mdnn.cli.demos.demo_thinking import main
+    elif options.name == "llama":
+        from mdnn.cli.demos.demo_llama import main
     else:
         from mdnn.cli.demos.demo_text import main
     return main()

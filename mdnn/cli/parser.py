@@ -253,8 +253,8 @@ def parser():
         metavar="NAME",
         nargs="?",
         default="text",
-        choices=("text", "digits", "thinking"),
-        help="text (default), digits (words and pictures) or thinking (sudokus)",
+        choices=("text", "digits", "thinking", "llama"),
+        help="text (default), digits (words and pictures), thinking (sudokus) or llama (SmolLM2)",
     )
     demo.set_defaults(run_command=run_demo)
     return top

@@ -3,6 +3,7 @@
 import foreign_files
 import pytest
 
+from mdnn.cli import main
 from mdnn.cli.demos import demo_llama
 
 
@@ -20,7 +21,7 @@ def test_table():
 
 def test_without_the_package(monkeypatch, capsys):
     monkeypatch.setattr(demo_llama, "PACKAGE", "no_such_package")
-    assert demo_llama.main() == 2
+    assert main(["demo", "llama"]) == 2
     assert "make demo-llama installs it" in capsys.readouterr().err
 
 

@@ -1,1 +1,1 @@
-"""The demonstrations behind `make demo`, `make demo-digits` and `make demo-thinking`."""
+"""The demonstrations behind `make demo` and `make demo-digits`, `-thinking` and `-llama`."""
