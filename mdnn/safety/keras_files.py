@@ -29,6 +29,10 @@ CLASSES = {
     ("keras.src.backend.common.keras_tensor", "KerasTensor"),
 }
 
+EARLIER = r"\nplace = "
+"""A key of the config, as JSON, of networks whose folds and refeeding had `branches`, not `blocks`.
+Files name weights by such attributes."""
+
 REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Wrapper"}
 """Layers whose config contains or names a program."""
 
@@ -75,6 +79,11 @@ def load_keras(path):
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises errors of any type on damaged files
+        if EARLIER in text:
+            raise MdnnError(
+                f"{path} was saved by an older mdnn, whose layers had other names: open it with "
+                "that version and save it as a run folder (mdnn.save)"
+            ) from None
         raise MdnnError(f"{path} is not a readable .keras file: {_line(error)}") from None
 
 

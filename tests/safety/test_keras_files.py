@@ -1,7 +1,10 @@
 """`.keras` files: whole networks come back, and what is not a layer of ours is refused."""
 
+import io
 import os
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -71,3 +74,26 @@ def test_keras_own_layers_are_taken(tmp_path):
     np.testing.assert_allclose(
         to_numpy(mdnn.load(tmp_path / "own.keras")(x)), to_numpy(model(x)), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_network_of_an_older_mdnn(tmp_path, steps):
+    """It opens unless its weights have names of layers that are called otherwise now."""
+    path = tmp_path / "network.keras"
+    mdnn.build(tiny.load_config(tmp_path, f"refeed.steps={steps}")).save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["config.json"] = parts["config.json"].replace(b"ncoordinate = 1.0", b"nplace = 0.5")
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        if steps > 1:
+            file["layers/refeed"].move("blocks", "branches")
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    if steps == 1:
+        assert mdnn.load(path).config.loss.step.coordinate == 0.5
+        return
+    with pytest.raises(mdnn.MdnnError, match=r"network\.keras was saved by an older mdnn"):
+        mdnn.load(path)
