@@ -13,7 +13,8 @@ in turns first, and each step of the trainings counts as that long.
 
 The arm `blocks` is text-subwords.toml without its layer of chunks: what chunks bring. The arm
 `ngrams` has tables of the last 2 to 5 characters in front. The arm `bpe` needs a vocabulary of
-subword tokens (`tokens.subwords`); without it, it is left out.
+subword tokens (`tokens.subwords`); without it, it is left out. The arm `decay` is text-grid.toml
+with weight decay in place of dropout, as in text-subwords.toml.
 """
 
 import dataclasses
@@ -46,6 +47,10 @@ ARMS = {
     "blocks": ("text-subwords", []),
     "ngrams": ("text-subwords", []),
     "bpe": ("text-bpe", []),
+    "decay": (
+        "text-grid",
+        [f"backbone.layer.{k}.dropout=0" for k in (0, 1)] + ["train.optimizer.weight_decay=0.5"],
+    ),
 }
 """The config of each arm and what is changed in it."""
 
@@ -60,6 +65,7 @@ COLOURS = {
     "blocks": "#6b7280",
     "ngrams": "#a3a847",
     "bpe": "#7a5195",
+    "decay": "#5b9bd5",
 }
 
 
