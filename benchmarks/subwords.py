@@ -13,8 +13,8 @@ in turns first, and each step of the trainings counts as that long.
 
 The arm `blocks` is text-subwords.toml without its layer of chunks: what chunks bring. The arm
 `ngrams` has tables of the last 2 to 5 characters in front. The arm `bpe` needs a vocabulary of
-subword tokens (`tokens.subwords`); without it, it is left out. The arm `decay` is text-grid.toml
-with weight decay in place of dropout, as in text-subwords.toml.
+subword tokens (`tokens.subwords`); without it, it is left out. The arm `dropout` is text-grid.toml
+with dropout 0.05 and weight decay 0.1 in place of weight decay 0.5.
 """
 
 import dataclasses
@@ -47,9 +47,9 @@ ARMS = {
     "blocks": ("text-subwords", []),
     "ngrams": ("text-subwords", []),
     "bpe": ("text-bpe", []),
-    "decay": (
+    "dropout": (
         "text-grid",
-        [f"backbone.layer.{k}.dropout=0" for k in (0, 1)] + ["train.optimizer.weight_decay=0.5"],
+        [f"backbone.layer.{k}.dropout=0.05" for k in (0, 1)] + ["train.optimizer.weight_decay=0.1"],
     ),
 }
 """The config of each arm and what is changed in it."""
@@ -65,7 +65,7 @@ COLOURS = {
     "blocks": "#6b7280",
     "ngrams": "#a3a847",
     "bpe": "#7a5195",
-    "decay": "#5b9bd5",
+    "dropout": "#5b9bd5",
 }
 
 
