@@ -351,3 +351,11 @@ def test_a_reader_that_has_enough(tiny_run, environment):
         program.stdout.close()
         assert program.stderr.read() == b""
         assert program.wait() == 0
+
+
+@pytest.mark.parametrize("module", ["mdnn", "mdnn.cli"])
+def test_both_modules_start_the_command_line(module):
+    """Scripts of others call either."""
+    words = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "mdnn")
