@@ -169,7 +169,10 @@ def test_bad_input(adapted, tiny_run, words_run, tmp_path, capsys):
     for words, message in [
         (["generate", words_run, *one, "--identity", file], "belongs to another network"),
         (["generate", tiny_run, *one, "--identity", tmp_path / "no.safetensors"], "not a readable"),
-        (["generate", tiny_run, *one, "--identity", tiny_run / "model.safetensors"], "is not an identity"),
+        (
+            ["generate", tiny_run, *one, "--identity", tiny_run / "model.safetensors"],
+            "not an identity",
+        ),
         (["generate", tiny_run, *one, "--identity", file, "--density", "0.5"], "whole network"),
         (["adapt", tiny_run, "--data", text, "--out", file], "already exists"),
         (["adapt", tiny_run, "--data", text, "--out", tmp_path / "a.bin"], "NAME.safetensors"),
