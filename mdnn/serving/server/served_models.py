@@ -28,6 +28,7 @@ from mdnn.serving.server.served_model import GENERATE, WITH_IDENTITY, ServedMode
 from mdnn.serving.server.signatures import Signature, Spec
 from mdnn.serving.server.text_streams import SavedTexts
 from mdnn.tasks.density_rule import AUTO
+from mdnn.tasks.density_rule import FILE as RULE
 from mdnn.tasks.registry import task_for
 
 WRITERS = "served_writers"
@@ -102,7 +103,10 @@ def _kept_writers(whole, run, engine, density, identities):
     if identities and run.path is None:
         # The network may have been trained since: reading its identities checks that.
         return _writers(whole, run, engine, density, identities)
-    files = tuple(_file_key(name, file) for name, file in (identities or {}).items())
+    read = dict(identities or {})
+    if density == AUTO and run.path is not None:
+        read[RULE] = run.path / RULE
+    files = tuple(_file_key(name, file) for name, file in read.items())
     key = engine, density, native_library() is None, files
     kept = whole.cache.setdefault(WRITERS, {})
     if key not in kept:

@@ -83,3 +83,14 @@ def test_prompts_are_read_in_batches_of_few_sizes(run, monkeypatch):
 def test_the_page_is_told_the_density(run):
     assert open_served_run(run, density=0.5).about["density"] == 0.5
     assert open_served_run(run, density=1.0).about["density"] is None
+
+
+def test_a_new_rule_is_read(run):
+    before = open_served_run(run, density="auto").completions
+    assert open_served_run(run, density="auto").completions is before
+    rule = run.path / "density.json"
+    # As `write` does: a new file in the place of the old one.
+    text, other = rule.read_bytes(), rule.with_name("new.json")
+    other.write_bytes(text)
+    other.replace(rule)
+    assert open_served_run(run, density="auto").completions is not before
