@@ -17,17 +17,18 @@ _OPTIONS = ("length", "preset", "temperature", "top_k", "top_p", "steps", "seed"
 _OPTIONS += ("presence_penalty", "frequency_penalty")
 
 _HELP = """\
-/again            another answer to your last message
-/undo             takes your last message and its answer back
-/edit TEXT        your last message in other words
-/new              starts over
-/system [TEXT]    shows or sets the system message ("/system -" removes it)
-/set NAME VALUE   {options}
-/messages         shows the conversation
-/tools            the tools that the network may call
-/save FILE        keeps the conversation in a file; further messages as well
-/load FILE        goes on with a conversation of a file
-/quit             ends, as Ctrl-D does
+/again            answer your last message anew
+/undo             take back your last message and its answer
+/edit TEXT        replace your last message, answer it anew
+/new              start a new conversation
+/system [TEXT]    show or set the system message ("/system -" removes it)
+/set NAME VALUE   change {options}
+/messages         show the conversation
+/tools            show the tools that the network may call
+/save FILE        keep the conversation in a file, with all further messages
+/load FILE        continue the conversation in a file
+/help             show this list
+/quit             leave, as Ctrl-D does
 A message may have several lines: end each but the last with a backslash. Ctrl-C stops an answer."""
 
 

@@ -68,19 +68,19 @@ def make_start(config, init_from, optimizer=False):
     """
     if init_from is None:
         if optimizer:
-            raise MdnnError("--init-optimizer takes the state of the run that --init-from names")
+            raise MdnnError("init_optimizer takes the state of the run that init_from names")
         return None
     start = Start(open_run(init_from), bool(optimizer))
     if not optimizer:
         return start
     if start.step is None:
         raise MdnnError(
-            f"{start.name} has no checkpoint: --init-optimizer takes the optimizer's state from one"
+            f"{start.name} has no checkpoint: init_optimizer takes the optimizer's state from one"
         )
     theirs, ours = (one.train.optimizer.name for one in (start.run.config, config))
     if theirs != ours:
         raise MdnnError(
-            f"--init-optimizer: expected train.optimizer.name = {theirs!r} as in {start.name}, "
+            f"init_optimizer: expected train.optimizer.name = {theirs!r} as in {start.name}, "
             f"received {ours!r}"
         )
     return start

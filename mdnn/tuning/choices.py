@@ -43,7 +43,7 @@ def parse_choice(text):
             start = place + 1
     values.append(rest[start:].strip())
     if quote is not None or depth:
-        raise MdnnError(f"--try {key}: expected closed brackets and quotes, received {rest!r}")
+        raise MdnnError(f"{key}: expected closed brackets and quotes, received {rest!r}")
     return key, _checked(key, values)
 
 
@@ -69,11 +69,11 @@ def value_texts(choices):
 def _checked(key, values):
     if not 2 <= len(values) <= MAX_VALUES or "" in values:
         raise MdnnError(
-            f"--try {key}: expected 2 to {MAX_VALUES} values separated by commas, "
+            f"{key}: expected 2 to {MAX_VALUES} values separated by commas, "
             f"received {','.join(values)!r}"
         )
     if len(set(values)) < len(values):
-        raise MdnnError(f"--try {key}: expected no duplicate values, received {','.join(values)!r}")
+        raise MdnnError(f"{key}: expected no duplicate values, received {','.join(values)!r}")
     return values
 
 
@@ -101,7 +101,7 @@ def check_choices(path, overrides, choices):
             try:
                 check_keys(path, [*overrides, f"{key}={value}"])
             except MdnnError as error:
-                raise MdnnError(f"--try {key}={value}: {error}") from None
+                raise MdnnError(f"{key}={value}: {error}") from None
     for key, values in choices.items():
         others = {other: tried for other, tried in choices.items() if other != key}
         for value in values:
@@ -114,7 +114,7 @@ def check_choices(path, overrides, choices):
                 except MdnnError as error:
                     refusal = refusal or error
             else:
-                raise MdnnError(f"--try {key}={value}: {refusal}")
+                raise MdnnError(f"{key}={value}: {refusal}")
 
 
 def num_combinations(choices):

@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit(tmp_path, config, tiny_run):
     [
         ({"init_from": "nothing"}, "nothing is not a run folder"),
         ({"init_from": 3}, "run: expected"),
-        ({"init_optimizer": True}, "--init-optimizer takes the state of the run"),
+        ({"init_optimizer": True}, "init_optimizer takes the state of the run"),
         ({"source": "text.txt"}, "source: expected only with resume"),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_is_no_start(tmp_path, config, how, message):
 
 def test_a_saved_network_has_no_optimizer(tmp_path, config, tiny_run):
     mdnn.save(mdnn.load(tiny_run), tmp_path / "saved")
-    with pytest.raises(mdnn.MdnnError, match="has no checkpoint: --init-optimizer takes"):
+    with pytest.raises(mdnn.MdnnError, match="has no checkpoint: init_optimizer takes"):
         mdnn.train(
             config, tmp_path / "run", show=False, init_from=tmp_path / "saved", init_optimizer=True
         )
@@ -160,9 +160,7 @@ def test_a_saved_network_has_no_optimizer(tmp_path, config, tiny_run):
 def test_the_state_of_another_optimizer(tmp_path, tiny_run):
     (tmp_path / "other").mkdir()
     config = tiny.load_config(tmp_path / "other", *SHORT, "train.optimizer.name=lion")
-    wanted = (
-        r"^--init-optimizer: expected train.optimizer.name = 'adamw' as in /.*, received 'lion'$"
-    )
+    wanted = r"^init_optimizer: expected train.optimizer.name = 'adamw' as in /.*, received 'lion'$"
     with pytest.raises(mdnn.MdnnError, match=wanted):
         mdnn.train(config, tmp_path / "run", show=False, init_from=tiny_run, init_optimizer=True)
     assert not (tmp_path / "run").exists()

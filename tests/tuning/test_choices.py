@@ -52,7 +52,7 @@ def test_values_are_checked_beside_the_others(tmp_path):
     choices = {"backbone.width": ["16", "32"], "context.grid": ["[8]", "[2,4]"]}
     check_choices(path, [], choices)
     assert num_combinations(choices) == 4
-    with pytest.raises(mdnn.MdnnError, match=r"--try backbone\.dept=1: .*did you mean 'depth'"):
+    with pytest.raises(mdnn.MdnnError, match=r"^backbone\.dept=1: .*did you mean 'depth'"):
         check_choices(path, [], choices | {"backbone.dept": ["1", "2"]})
-    with pytest.raises(mdnn.MdnnError, match=r"--try backbone\.depth=x: .*backbone.depth"):
+    with pytest.raises(mdnn.MdnnError, match=r"^backbone\.depth=x: .*backbone.depth"):
         check_choices(path, [], choices | {"backbone.depth": ["1", "x"]})
