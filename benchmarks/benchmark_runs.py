@@ -126,6 +126,33 @@ def step_seconds_in_turns(folder, configs):
     return seconds
 
 
+def mean_step_seconds(config, path, seconds=60.0, warm_up=20):
+    """Returns the mean seconds of a training step of a config that has several objectives.
+
+    Args:
+        config: `mdnn.Config`.
+        path: a file that keeps them, so that all runs count alike.
+        seconds: how long steps are timed.
+        warm_up: number of steps before, in which each objective is compiled.
+    """
+    if not path.is_file():
+        from steps import Steps
+
+        steps = Steps(config)
+        for _ in range(warm_up):
+            steps.take()
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() < begun + seconds:
+            steps.take()
+            count += 1
+        mean = (time.perf_counter() - begun) / count
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"mean": mean}) + "\n", encoding="utf-8")
+    mean = json.loads(path.read_text(encoding="utf-8"))["mean"]
+    print(f"{1e3 * mean:.1f} ms a step", file=sys.stderr)
+    return mean
+
+
 def trained_once(folder, train, add=None):
     """Returns the result of a training, which runs unless the folder has it.
 

@@ -10,6 +10,9 @@ that it never heard. Run it on a machine that does nothing else:
     python benchmarks/digits.py --recordings spoken_digits.npz --speaker theo
     python benchmarks/digits.py --run RUN      the table of a run that is there
 
+With --step-clock other work on the machine does not change a run: steps are timed for a minute,
+in which the machine should do nothing else, and each step of the trainings counts as their mean.
+
 A run that was interrupted goes on when the same command is given again: training from its last
 checkpoint, the table from the first direction that has no answers yet.
 """
@@ -18,7 +21,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    count_step_seconds,
+    mean_step_seconds,
+    timed,
+    write_figures,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -31,7 +41,7 @@ WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    parser = benchmark_parser(__doc__, "minutes", "set", "json", "step-clock")
     config = CONFIGS / "digits.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
@@ -82,7 +92,8 @@ def _one(options, sounds, speaker):
     if run is None:
         run = folder / name
         minutes = options.minutes if speaker is None else options.speaker_minutes
-        trained_run(options.config, data.write, run, minutes, options.set)
+        before = _clock(options) if options.step_clock else None
+        trained_run(options.config, data.write, run, minutes, options.set, before)
     answered, figures = Answered(run / "answers"), {}
     if training := training_figures(run):
         figures["training"] = training
@@ -137,6 +148,16 @@ def _one(options, sounds, speaker):
         write_sounds(samples, folder / "sounds", RATE)
         print(f"\nContact sheets: {sheet}, {spectrograms}; sounds: {folder / 'sounds'}; run: {run}")
     return figures
+
+
+def _clock(options):
+    """A function of a config that makes its training count steps, not time."""
+
+    def before(config):
+        mean = mean_step_seconds(config, Path(options.out) / "step-seconds.json")
+        count_step_seconds(lambda _: mean)
+
+    return before
 
 
 def _coded(network, sounds):

@@ -46,7 +46,7 @@ class Answered:
         return answers, seconds
 
 
-def trained_run(config, write_data, run, minutes, changes=()):
+def trained_run(config, write_data, run, minutes, changes=(), before=None):
     """Trains a run, or goes on with one that was interrupted.
 
     Args:
@@ -55,6 +55,7 @@ def trained_run(config, write_data, run, minutes, changes=()):
         run: path of the run folder; the data lie beside it, in a folder of its name and `-data`.
         minutes: of training; `None`: those of the config.
         changes: strings `KEY=VALUE`, changes of the config.
+        before: function of the config that is called before the training.
 
     Raises:
         MdnnError: the training was stopped before its end, or `mdnn.train` refuses it.
@@ -70,7 +71,10 @@ def trained_run(config, write_data, run, minutes, changes=()):
     changes = [f"data.source={json.dumps(str(source))}", *changes]
     if minutes:
         changes.append(f"train.minutes={minutes}")
-    figures = train(load_config(config, changes), run, resume=(run / "config.toml").is_file())
+    config = load_config(config, changes)
+    if before:
+        before(config)
+    figures = train(config, run, resume=(run / "config.toml").is_file())
     if figures["stopped"]:
         raise MdnnError(f"{run}: the training was stopped; the same command goes on with it")
     kept = {key: figures[key] for key in ("parameters", "steps", "seconds", "modes")}
