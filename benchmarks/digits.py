@@ -36,6 +36,7 @@ from mdnn.runtime import quiet_import
 KINDS = ("word", "picture", "sound")
 WAYS = ("autoregressive", "parallel", "masked_diffusion")
 PAIRS = tuple((a, b) for a in KINDS for b in KINDS if a != b)
+PARTS = {"word": "text", "picture": "image", "sound": "audio"}
 WANTS = {"word": "text", "picture": "grey 8x8", "sound": "audio"}
 
 
@@ -49,6 +50,9 @@ def main():
     parser.add_argument("--run", help="a run that is there: train nothing")
     parser.add_argument("--answers", type=int, default=200, help="for each direction, at most")
     parser.add_argument("--sounds", type=int, default=100, help="sounds written per direction")
+    parser.add_argument(
+        "--kinds", nargs="+", default=KINDS, choices=KINDS, help="what the network takes and gives"
+    )
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--picture-temperature", type=float, default=0.5)
     parser.add_argument("--sound-temperature", type=float, default=1.0)
@@ -93,7 +97,15 @@ def _one(options, sounds, speaker):
         run = folder / name
         minutes = options.minutes if speaker is None else options.speaker_minutes
         before = _clock(options) if options.step_clock else None
-        trained_run(options.config, data.write, run, minutes, options.set, before)
+        kinds = [PARTS[kind] for kind in options.kinds]
+        trained_run(
+            options.config,
+            lambda path: data.write(path, kinds),
+            run,
+            minutes,
+            options.set,
+            before,
+        )
     answered, figures = Answered(run / "answers"), {}
     if training := training_figures(run):
         figures["training"] = training
@@ -114,6 +126,8 @@ def _one(options, sounds, speaker):
     samples = {}
     for how in options.ways:
         for prompt, answer in PAIRS:
+            if not {prompt, answer} <= set(options.kinds):
+                continue
             if speaker is not None and prompt != "sound":
                 continue
             asked, digits = _asked(tests, prompt, answer, options)
@@ -140,7 +154,7 @@ def _one(options, sounds, speaker):
                 flush=True,
             )
     _print(figures, options, speaker)
-    if speaker is None:
+    if speaker is None and set(options.kinds) == set(KINDS):
         sheet = Path(options.sheet or folder / "digits.png")
         contact_sheet(samples, RATE, sheet)
         spectrograms = Path(options.sound_sheet or folder / "sounds.png")

@@ -101,8 +101,8 @@ class Digits:
             known = ", ".join(sorted(set(sounds[2])))
             raise MdnnError(f"no recordings of a speaker {speaker!r}; there are {known}")
 
-    def write(self, folder):
-        """Writes PNG, WAV and manifest.jsonl into a folder, and returns the folder.
+    def write(self, folder, kinds=("text", "image", "audio")):
+        """Writes PNG, WAV and manifest.jsonl of some kinds into a folder, and returns the folder.
 
         Each digit has a line of all kinds for validation, and for training lines of two kinds, as
         many of each direction as `LINES` says.
@@ -111,10 +111,12 @@ class Digits:
         lines = []
         for digit, word in enumerate(WORDS):
             parts = {"train": [], "validation": []}
-            kinds = [("image", "png", self.pictures, self.picture_digits, self.picture_test)]
+            files = [("image", "png", self.pictures, self.picture_digits, self.picture_test)]
             if self.sounds:
-                kinds.append(("audio", "wav", self.sounds, self.sound_digits, self.sound_test))
-            for kind, suffix, values, digits, test in kinds:
+                files.append(("audio", "wav", self.sounds, self.sound_digits, self.sound_test))
+            for kind, suffix, values, digits, test in files:
+                if kind not in kinds:
+                    continue
                 for side, own in (("train", ~test), ("validation", test)):
                     names = []
                     for number in np.flatnonzero(own & (digits == digit)):
@@ -128,10 +130,10 @@ class Digits:
                         names.append(name)
                     if names:
                         parts[side].append({kind: names})
-            text = {"text": word}
-            validation = {"name": word, "items": [text, *parts["validation"]]}
+            text = [{"text": word}] if "text" in kinds else []
+            validation = {"name": word, "items": [*text, *parts["validation"]]}
             lines.append({**validation, "split": "validation"})
-            own = {key: values for part in [text, *parts["train"]] for key, values in part.items()}
+            own = {key: values for part in [*text, *parts["train"]] for key, values in part.items()}
             for pair, count in LINES.items():
                 if not set(pair) <= set(own):
                     continue

@@ -215,6 +215,7 @@ ITEM_RULES = TaskRules(
         "data.augment.offset",
         "data.augment.shift",
         "data.augment.answers",
+        "data.augment.mask",
         "tokens.answer_coordinates",
         "context.pad_to_multiple_of",
         "loss.prompt",

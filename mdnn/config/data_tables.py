@@ -24,6 +24,9 @@ class Augment:
     # Kinds of items, such as "spectrum", that change as answers, too, though in neither volume
     # nor noise.
     answers: tuple[str, ...] = ()
+    # Autoregressive training: up to this share of an answer's tokens are read as mask tokens, in
+    # half of the contexts, so that the prompt tells more than the tokens before.
+    mask: float = option(0.0, least=0.0, most=1.0)
 
 
 @dataclasses.dataclass(frozen=True)

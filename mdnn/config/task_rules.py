@@ -29,6 +29,7 @@ TASK_KEYS = (
     "data.augment.offset",
     "data.augment.shift",
     "data.augment.answers",
+    "data.augment.mask",
     "data.givens",
     "data.loops",
     "data.validation_size",

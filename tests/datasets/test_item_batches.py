@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from mdnn.config.data_tables import Context
+from mdnn.config.data_tables import Augment, Context
 from mdnn.config.training_tables import Objectives
 from mdnn.datasets.batches.item_batches import ItemBatches, check_lengths, item_windows
 from mdnn.datasets.batches.item_contexts import SPARE
@@ -249,6 +249,32 @@ def test_hidden_blanks_tell_nothing(objectives):
         else:
             assert not rows[end + 1 :].any()
     assert hidden / 400 == pytest.approx(1 / 8, abs=0.05)
+
+
+def test_answers_are_read_as_mask_tokens():
+    plain = make(batch_size=400).at(0)
+    batch = make(batch_size=400, augment=Augment(mask=0.8)).at(0)
+    np.testing.assert_array_equal(batch["targets"], plain["targets"])
+    np.testing.assert_array_equal(batch["weights"], plain["weights"])
+    right, tokens = plain["tokens"], batch["tokens"]
+    first, end = answers(right)
+    position = np.arange(right.shape[1])
+    inside = (position >= first[:, None]) & (position < end[:, None])
+    masked = tokens[..., 0] == BLANK
+    assert not (masked & ~inside).any()
+    np.testing.assert_array_equal(tokens[~masked], right[~masked])
+    # The kind and the coordinates are told, what the token says is not.
+    np.testing.assert_array_equal(tokens[masked][:, 1], right[masked][:, 0])
+    assert not tokens[masked][:, 2:4].any()
+    np.testing.assert_array_equal(tokens[masked][:, 4:], right[masked][:, 4:])
+    # No token in half of the contexts, four in ten in the mean of the others.
+    shares = masked.sum(axis=1) / inside.sum(axis=1)
+    assert (shares == 0).mean() == pytest.approx(0.5, abs=0.15)
+    assert masked.sum() / inside.sum() == pytest.approx(0.2, abs=0.04)
+    # Other objectives and validation have none of it.
+    for objectives in (ONCE, UNMASK):
+        other = make(objectives, augment=Augment(mask=0.8), batch_size=20).at(3)
+        assert same(other, make(objectives, batch_size=20).at(3))
 
 
 def test_units_of_the_prompt_weigh_what_they_are_told():

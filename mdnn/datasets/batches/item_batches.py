@@ -116,7 +116,7 @@ class ItemBatches(StepBatches):
         objective, number = self.objective(step), self.batch_size
         bits = raw_bits(self.seed, step, (number, 1 + WORDS + self._draws), BATCH)
         keys = None
-        if objective == "masked_diffusion":
+        if self.contexts.needs_keys(objective):
             keys = raw_bits(self.seed, step, (number, self.contexts.positions), MASKS)
         chosen = (bits[:, 0] % np.uint64(len(self.examples))).tolist()
         drawn = [

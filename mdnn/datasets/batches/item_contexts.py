@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mdnn.datasets.batches.objectives import mask_tokens, masked_positions
+from mdnn.datasets.batches.objectives import mask_tokens, masked_inputs, masked_positions
 from mdnn.datasets.items.augment import augment
 from mdnn.tokens.features import COORDINATES, ITEM, MODALITY, NUM_FEATURES
 from mdnn.tokens.modalities import modality
@@ -113,6 +113,11 @@ class ItemContexts:
                 self._rows[key] = rows
         return rows
 
+    def needs_keys(self, objective):
+        """Returns whether `fill` draws single positions in training with an objective."""
+        masks = self.augment is not None and self.augment.mask > 0
+        return objective == "masked_diffusion" or (objective == "autoregressive" and masks)
+
     def fill(self, drawn, objective, bits, keys=None, padding=None, varied=None):
         """Builds contexts, their targets and loss weights.
 
@@ -120,7 +125,7 @@ class ItemContexts:
             drawn: list of `n` lists of `mdnn.tokens.items.Item`; the last of each is the answer.
             objective: `"autoregressive"`, `"parallel"` or `"masked_diffusion"`.
             bits: uint64 `[n, WORDS]`, random bits.
-            keys: uint64 `[n, positions]`, random bits; for `"masked_diffusion"` only.
+            keys: uint64 `[n, positions]`, random bits where `needs_keys(objective)`.
             padding: `"none"` or `"random"`; `None` for the context's setting.
             varied: uint64 `[n, items, DRAWS]`, random bits of the augmentation; `None`
                 for no augmentation.
@@ -161,7 +166,14 @@ class ItemContexts:
             if not self.prompt_weight:
                 # Without targets, no loss is computed for the prompt.
                 targets[prompt] = 0
-            return right, targets, weights
+            if not self.needs_keys(objective):
+                return right, targets, weights
+            # The end token is predicted only.
+            most, stop = self.augment.mask, np.array(stop) - 1
+            masked = masked_inputs(first, stop, self.positions, bits[:, 1], keys, most)
+            kinds = np.array([modality(items[-1].kind).index for items in drawn])
+            tokens = np.where(masked[..., None], mask_tokens(right, kinds[:, None]), right)
+            return tokens, targets, weights
         masked, weight = masked_positions(objective, first, stop, self.positions, bits[:, 1], keys)
         masks, filler = self._masks(drawn, right, first, stop, masked, bits)
         tokens = np.where((masked | filler)[..., None], masks, right)

@@ -89,6 +89,36 @@ def masked_positions(objective, first, stop, positions, bits, keys=None):
     return answer & (keys <= limit[:, None]), number / count
 
 
+def masked_inputs(first, stop, positions, bits, keys, most):
+    """Chooses the tokens of answers that autoregressive training reads as mask tokens.
+
+    Half of the contexts keep all their tokens; in the others each token of the answer is masked
+    with a probability that is uniform from 0 to `most`. All remain targets. What the tokens before
+    do not tell has to come from the prompt (word dropout: Bowman et al. 2016, "Generating Sentences
+    from a Continuous Space").
+
+    Args:
+        first: ints `[n]`, the first position of each answer.
+        stop: ints `[n]`, the position after its last.
+        positions: int, positions of a context.
+        bits: uint64 `[n]`, random bits for the probabilities.
+        keys: uint64 `[n, positions]`, random bits for the choice.
+        most: float from 0 to 1.
+
+    Returns:
+        bool `[n, positions]`.
+    """
+    position = np.arange(positions)
+    answer = (position >= np.asarray(first)[:, None]) & (position < np.asarray(stop)[:, None])
+    share = most * np.maximum(0.0, 2 * _uniform(bits) - 1)
+    return answer & (_uniform(keys) < share[:, None])
+
+
+def _uniform(bits):
+    """Floats from 0 to 1 of random bits: a float64 holds 53 of them exactly."""
+    return (bits >> np.uint64(11)) / 2**53
+
+
 def mask_tokens(rows, kinds):
     """Builds mask tokens with the coordinates and item numbers of given tokens.
 
