@@ -68,6 +68,10 @@ def main():
     parser.add_argument("--sheet", help="a PNG for the contact sheet (default: in --out)")
     parser.add_argument("--sound-sheet", help="a PNG for the spectrograms (default: in --out)")
     options = parser.parse_args()
+    # In one order, each once: run folders are named by them.
+    options.kinds = [kind for kind in KINDS if kind in options.kinds]
+    if len(options.kinds) < 2:
+        parser.error(f"--kinds: expected two or three of {', '.join(KINDS)}")
     # As `mdnn train` does.
     quiet_import(lambda: mdnn.configure_threads())
     from digits_data import recordings
@@ -91,6 +95,8 @@ def _one(options, sounds, speaker):
 
     data = Digits(sounds, speaker=speaker)
     name = "digits" if speaker is None else f"digits-without-{speaker}"
+    if len(options.kinds) < len(KINDS):
+        name = "-".join([name, *options.kinds])
     folder = Path(options.out)
     run = Path(options.run) if options.run and speaker is None else None
     if run is None:
@@ -154,7 +160,7 @@ def _one(options, sounds, speaker):
                 flush=True,
             )
     _print(figures, options, speaker)
-    if speaker is None and set(options.kinds) == set(KINDS):
+    if speaker is None and len(options.kinds) == len(KINDS):
         sheet = Path(options.sheet or folder / "digits.png")
         contact_sheet(samples, RATE, sheet)
         spectrograms = Path(options.sound_sheet or folder / "sounds.png")

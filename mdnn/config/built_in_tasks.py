@@ -102,6 +102,10 @@ def _check_items(config):
         raise MdnnError(
             f"data.augment.answers: expected kinds of {', '.join(kinds)}, received {others[0]!r}"
         )
+    if config.data.augment.mask and not config.train.objectives.autoregressive:
+        raise MdnnError(
+            "data.augment.mask: expected train.objectives.autoregressive above 0, received 0"
+        )
     # Digits must encode every coordinate, and coordinates are below the number of positions.
     if (tokens.coordinates or tokens.answer_coordinates) and tokens.base**tokens.digits < positions:
         raise MdnnError(

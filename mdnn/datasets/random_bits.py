@@ -37,6 +37,18 @@ def raw_bits(seed, step, number, stream):
     return raw_stream(seed, step, stream)(int(np.prod(number))).reshape(number)
 
 
+def unit_floats(bits):
+    """Converts random words to numbers from 0 to 1, 1 excluded.
+
+    Args:
+        bits: uint64 of any shape.
+
+    Returns:
+        float64 of the same shape: 53 bits, which a float64 holds exactly.
+    """
+    return (bits >> np.uint64(11)).astype("float64") / 2**53
+
+
 def raw_stream(seed, step, stream):
     """Returns a function of `n` that returns the next `n` random words.
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from mdnn.datasets.batches.puzzle_batches import puzzle_batch
-from mdnn.datasets.random_bits import EXPLORE, raw_bits
+from mdnn.datasets.random_bits import EXPLORE, raw_bits, unit_floats
 from mdnn.models.thinking.deep_supervision import CORRECT, FINITE, HALT_LOGIT
 from mdnn.models.thinking.recurrent_inference import steps_by_length
 from mdnn.tasks.feed import BatchFeed, sampled_no_grad_steps
@@ -110,7 +110,7 @@ class CarriedPuzzles(BatchFeed):
         """
         refeed, size = self.config.refeed, self.config.train.batch_size
         words = raw_bits(self.config.seed, step, (2, size), EXPLORE)
-        explores = (words[0] >> np.uint64(11)) * 2.0**-53 < refeed.halt_exploration_prob
+        explores = unit_floats(words[0]) < refeed.halt_exploration_prob
         drawn = 2 + (words[1] % np.uint64(max(1, refeed.supervision_steps - 1))).astype("int64")
         return np.where(explores, drawn, 1)
 

@@ -307,6 +307,15 @@ MIXER = "backbone.layer.0.mixer.0"
         (["data.truncate=true"], "data.truncate: expected False in a stream, received True"),
         (["data.augment.speed=0.1"], "data.augment.speed: expected 0.0 in a stream, received 0.1"),
         (["data.augment.shift=1"], "data.augment.shift: expected 0 in a stream, received 1"),
+        (["data.augment.mask=0.5"], "data.augment.mask: expected 0.0 in a stream, received 0.5"),
+        (
+            [
+                "context.layout=items",
+                "data.augment.mask=0.5",
+                "train.objectives={autoregressive=0.0, parallel=1.0}",
+            ],
+            "data.augment.mask: expected train.objectives.autoregressive above 0, received 0",
+        ),
         (
             ["tokens.answer_coordinates=true"],
             "tokens.answer_coordinates: expected False in a stream",

@@ -8,7 +8,7 @@ context with mask tokens: in the whole answer (`parallel`) or in a random share 
 
 import numpy as np
 
-from mdnn.datasets.random_bits import OBJECTIVE, raw_bits
+from mdnn.datasets.random_bits import OBJECTIVE, raw_bits, unit_floats
 from mdnn.errors import MdnnError
 from mdnn.tokens.features import MODALITY
 from mdnn.tokens.modalities import modality
@@ -49,8 +49,7 @@ def objective_at(seed, step, objectives):
         MdnnError: a weight is negative or all are 0.
     """
     bound = np.cumsum(objective_weights(objectives))
-    # A float64 holds 53 bits exactly.
-    draw = (int(raw_bits(seed, step, 1, OBJECTIVE)[0]) >> 11) / 2**53
+    draw = float(unit_floats(raw_bits(seed, step, 1, OBJECTIVE))[0])
     # Scaling by the last bound avoids a gap from rounding in the sum.
     return OBJECTIVES[int(np.searchsorted(bound, draw * bound[-1], side="right"))]
 
@@ -110,13 +109,8 @@ def masked_inputs(first, stop, positions, bits, keys, most):
     """
     position = np.arange(positions)
     answer = (position >= np.asarray(first)[:, None]) & (position < np.asarray(stop)[:, None])
-    share = most * np.maximum(0.0, 2 * _uniform(bits) - 1)
-    return answer & (_uniform(keys) < share[:, None])
-
-
-def _uniform(bits):
-    """Floats from 0 to 1 of random bits: a float64 holds 53 of them exactly."""
-    return (bits >> np.uint64(11)) / 2**53
+    share = most * np.maximum(0.0, 2 * unit_floats(bits) - 1)
+    return answer & (unit_floats(keys) < share[:, None])
 
 
 def mask_tokens(rows, kinds):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdnn.datasets.random_bits import unit_floats
 from mdnn.tokens.items import Item
 from mdnn.tokens.modalities import modality
 
@@ -29,11 +30,6 @@ def augment(item, augment, bits, longest=None):
     return item if value is None else Item(item.kind, value, item.rate, item.name)
 
 
-def _uniform(bits):
-    """Numbers in [0, 1) from random bits."""
-    return (bits >> np.uint64(11)).astype("float64") / 2**53
-
-
 def change_sound(item, augment, bits, longest):
     """Returns other samples of a sound, int16 `[n]`; `None` where nothing changes.
 
@@ -44,7 +40,7 @@ def change_sound(item, augment, bits, longest):
     if not (augment.speed or augment.volume or augment.noise or augment.offset):
         return None
     samples = item.value
-    faster, quieter, louder, _, _, later = _uniform(bits)
+    faster, quieter, louder, _, _, later = unit_floats(bits)
     count = max(1, round(len(samples) * np.exp(augment.speed * (2 * faster - 1))))
     count = min(count, longest or count)
     found = np.interp(
@@ -57,7 +53,7 @@ def change_sound(item, augment, bits, longest):
         # As often nearly none as nearly the most: loudness is heard on a logarithmic scale.
         height = np.exp(np.log1p(augment.noise) * louder) - 1
         raw = np.random.Philox(key=bits[3:5]).random_raw(len(found))
-        found += height * (2 * _uniform(raw) - 1)
+        found += height * (2 * unit_floats(raw) - 1)
     return np.clip(np.round(found), -32768, 32767).astype("int16")
 
 

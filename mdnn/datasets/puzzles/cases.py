@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnn.datasets.random_bits import IMAGES, raw_bits
+from mdnn.datasets.random_bits import IMAGES, raw_bits, unit_floats
 from mdnn.errors import MdnnError
 
 # Maximum number of cases in a chunk, and the approximate number of positions of all its cases.
@@ -33,7 +33,7 @@ def held_out(task, puzzles, share):
     # Hash in pieces: hashes take many times the memory of the puzzles.
     for start in range(0, len(puzzles), CHUNK):
         hashes = task.hashes(puzzles[start : start + CHUNK])
-        is_held_out[start : start + CHUNK] = (hashes >> np.uint64(11)) * 2.0**-53 < share
+        is_held_out[start : start + CHUNK] = unit_floats(hashes) < share
     return is_held_out
 
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from mdnn.datasets.puzzles.puzzle import Puzzle
-from mdnn.datasets.random_bits import CASES, raw_stream
+from mdnn.datasets.random_bits import CASES, raw_stream, unit_floats
 
 FREE, WALL, START, GOAL, WAY = range(5)
 """Indices of a maze's symbols in its alphabet; `WAY` marks the path."""
@@ -88,7 +88,7 @@ class Maze(Puzzle):
         row, column = np.indices(self.shape)
         inside = (row < 2 * self.cells[0] - 1) & (column < 2 * self.cells[1] - 1)
         between = inside & ((row + column) % 2 == 1)
-        drawn = (words(mazes.size) >> np.uint64(11)).reshape(mazes.shape) * 2.0**-53
+        drawn = unit_floats(words(mazes.size)).reshape(mazes.shape)
         mazes[(drawn < self.loops) & between & (mazes == WALL)] = FREE
 
     def solve(self, puzzles):
