@@ -135,15 +135,31 @@ def mean_step_seconds(config, path, seconds=60.0, warm_up=20):
         seconds: how long steps are timed.
         warm_up: number of steps before, in which each objective is compiled.
     """
-    if not path.is_file():
+
+    def taker():
         from steps import Steps
 
-        steps = Steps(config)
+        return Steps(config).take
+
+    return mean_seconds(taker, path, seconds, warm_up)
+
+
+def mean_seconds(taker, path, seconds=60.0, warm_up=20):
+    """Returns the mean seconds of a step, measured once.
+
+    Args:
+        taker: function without arguments that returns a function that takes a step.
+        path: a file that keeps them, so that all runs count alike.
+        seconds: how long steps are timed.
+        warm_up: number of steps before.
+    """
+    if not path.is_file():
+        take = taker()
         for _ in range(warm_up):
-            steps.take()
+            take()
         begun, count = time.perf_counter(), 0
         while time.perf_counter() < begun + seconds:
-            steps.take()
+            take()
             count += 1
         mean = (time.perf_counter() - begun) / count
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +167,20 @@ def mean_step_seconds(config, path, seconds=60.0, warm_up=20):
     mean = json.loads(path.read_text(encoding="utf-8"))["mean"]
     print(f"{1e3 * mean:.1f} ms a step", file=sys.stderr)
     return mean
+
+
+def clocked_by_steps(path):
+    """Returns a function that makes trainings of the config that it is given count by steps.
+
+    Args:
+        path: a file that keeps the mean seconds of a step.
+    """
+
+    def before(config):
+        mean = mean_step_seconds(config, path)
+        count_step_seconds(lambda _: mean)
+
+    return before
 
 
 def trained_once(folder, train, add=None):

@@ -24,8 +24,7 @@ import numpy as np
 from benchmark_runs import (
     CONFIGS,
     benchmark_parser,
-    count_step_seconds,
-    mean_step_seconds,
+    clocked_by_steps,
     timed,
     write_figures,
 )
@@ -102,7 +101,7 @@ def _one(options, sounds, speaker):
     if run is None:
         run = folder / name
         minutes = options.minutes if speaker is None else options.speaker_minutes
-        before = _clock(options) if options.step_clock else None
+        clock = clocked_by_steps(folder / "step-seconds.json") if options.step_clock else None
         kinds = [PARTS[kind] for kind in options.kinds]
         trained_run(
             options.config,
@@ -110,7 +109,7 @@ def _one(options, sounds, speaker):
             run,
             minutes,
             options.set,
-            before,
+            clock,
         )
     answered, figures = Answered(run / "answers"), {}
     if training := training_figures(run):
@@ -168,16 +167,6 @@ def _one(options, sounds, speaker):
         write_sounds(samples, folder / "sounds", RATE)
         print(f"\nContact sheets: {sheet}, {spectrograms}; sounds: {folder / 'sounds'}; run: {run}")
     return figures
-
-
-def _clock(options):
-    """A function of a config that makes its training count steps, not time."""
-
-    def before(config):
-        mean = mean_step_seconds(config, Path(options.out) / "step-seconds.json")
-        count_step_seconds(lambda _: mean)
-
-    return before
 
 
 def _coded(network, sounds):

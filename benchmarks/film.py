@@ -4,7 +4,8 @@ Writes a folder of films with a manifest, trains `configs/film.toml` on it and a
 weights for as long, and prints for each way to write: the digit that a judge reads in the written
 frames, the squared error of the six frames that follow two beside that of the last frame shown
 again and of the ConvLSTM, and how many films are named right. Run it on a machine that does nothing
-else; given again, the same command goes on where it was:
+else; given again, the same command goes on where it was. With --step-clock other work does not
+change the runs: steps are timed for a minute each, and each step counts as their mean:
 
     python benchmarks/film.py
     python benchmarks/film.py --minutes 5 --films 50
@@ -14,7 +15,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    clocked_by_steps,
+    mean_seconds,
+    timed,
+    write_figures,
+)
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -24,7 +32,7 @@ WAYS = ("autoregressive", "parallel", "masked_diffusion")
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    parser = benchmark_parser(__doc__, "minutes", "set", "json", "step-clock")
     config = CONFIGS / "film.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--out", default="runs/film", help="folder of data, runs and pictures")
@@ -52,7 +60,8 @@ def _measure(options):
 
     data, folder = Films(), Path(options.out)
     run = folder / "film"
-    trained_run(options.config, data.write, run, options.minutes, options.set)
+    clock = clocked_by_steps(folder / "step-seconds.json") if options.step_clock else None
+    trained_run(options.config, data.write, run, options.minutes, options.set, clock)
     training, network = training_figures(run), open_run(run)
     films, digits = (values[: options.films] for values in data.test)
     judge, answered = film_judge(*data.train), Answered(run / "answers")
@@ -100,7 +109,10 @@ def _measure(options):
     if not options.no_convlstm:
         minutes = training["seconds"] / 60
         count = training["parameters"]
-        frames, figures["convlstm"] = _convlstm(data.train[0], films, count, minutes, answered)
+        kept = folder / "convlstm-step-seconds.json" if options.step_clock else None
+        frames, figures["convlstm"] = _convlstm(
+            data.train[0], films, count, minutes, answered, kept
+        )
         figures["convlstm"]["next frames"] = _share(judge, frames, digits)
         figures["convlstm"]["error"] = _error(np.stack(frames), following)
         written["convlstm"] = (None, frames)
@@ -133,16 +145,18 @@ def _error(frames, right):
     return float(np.mean((frames / 255 - right / 255) ** 2))
 
 
-def _convlstm(train, films, count, minutes, answered):
+def _convlstm(train, films, count, minutes, answered, kept):
     """Returns the frames that a ConvLSTM writes, and its figures."""
-    from film_convlstm import continued, of_weights, trained
+    from film_convlstm import continued, of_weights, step_taker, trained
 
     model, about = of_weights(count), {"minutes": round(minutes, 2), "films": len(films)}
     about["parameters"] = model.count_params()
     steps = []
 
     def compute():
-        steps.append(trained(model, train, minutes))
+        # Another one is timed, so that none begins with weights of these steps.
+        each = mean_seconds(lambda: step_taker(of_weights(count), train), kept) if kept else 0.0
+        steps.append(trained(model, train, minutes, each))
         return [*continued(model, films), np.array(steps)]
 
     frames, seconds = answered.once("convlstm", about, compute)

@@ -8,6 +8,10 @@ from film_data import FRAMES, SEEN, SIDE
 
 LIMITS = (4, 256)
 """The least and the most filters of a layer."""
+BATCH = 16
+"""Films per step."""
+RATE = 2e-3
+"""The learning rate that training begins with."""
 
 
 def convlstm(filters):
@@ -49,46 +53,59 @@ def shown(films):
 class _TimeLimit(keras.callbacks.Callback):
     """Lowers the learning rate on a cosine over the time that there is, and then stops."""
 
-    def __init__(self, seconds, rate):
+    def __init__(self, seconds, rate, step_seconds):
         super().__init__()
         self.seconds, self.rate, self.steps = seconds, rate, 0
+        self.step_seconds = step_seconds
 
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
-        share = min(1.0, (time.perf_counter() - self.begun) / self.seconds)
+        gone = self.steps * self.step_seconds or time.perf_counter() - self.begun
+        share = min(1.0, gone / self.seconds)
         self.model.optimizer.learning_rate = self.rate * (0.55 + 0.45 * np.cos(np.pi * share))
         self.model.stop_training = share >= 1.0
 
 
-def trained(model, films, minutes, batch=16, rate=2e-3):
+def trained(model, films, minutes, step_seconds=0.0):
     """Trains a ConvLSTM on the squared error of the frames that are not shown.
 
     Args:
         model: as `convlstm` returns it.
         films: uint8 `[n, 8, 16, 16]`.
         minutes: of training, compiling it included.
-        batch: films per step.
-        rate: the learning rate that it begins with.
+        step_seconds: what each step counts, a float; 0.0: the time that it takes.
 
     Returns:
         Integer, the steps that it took.
     """
+    limit = _TimeLimit(60 * minutes, RATE, step_seconds)
+    _prepare(model)
+    right = films.astype("float32") / 255
+    steps = {"batch_size": BATCH, "epochs": 100_000, "verbose": 0}
+    model.fit(shown(films), right, callbacks=[limit], **steps)
+    return limit.steps
+
+
+def step_taker(model, films):
+    """Returns a function that takes a training step."""
+    _prepare(model)
+    inputs, right = shown(films[:BATCH]), films[:BATCH].astype("float32") / 255
+    return lambda: model.train_on_batch(inputs, right)
+
+
+def _prepare(model):
+    """Compiles a model for `fit`."""
     weights = np.zeros((1, FRAMES, 1, 1), "float32")
     weights[:, SEEN:] = FRAMES / (FRAMES - SEEN)
 
     def error(right, predicted):
         return keras.ops.mean(keras.ops.square(right - predicted) * weights)
 
-    limit = _TimeLimit(60 * minutes, rate)
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), error)
+    model.compile(keras.optimizers.Adam(RATE, global_clipnorm=1.0), error)
     keras.utils.set_random_seed(1)
-    right = films.astype("float32") / 255
-    steps = {"batch_size": batch, "epochs": 100_000, "verbose": 0}
-    model.fit(shown(films), right, callbacks=[limit], **steps)
-    return limit.steps
 
 
 def continued(model, films):
