@@ -5,7 +5,8 @@ Writes a folder of pictures, changed pictures and recordings with a manifest, tr
 changed exactly, every pixel equal, as a word or a spoken number says, and beside them all six
 directions between words, pictures and sounds. Pictures of "the next digit", and other pictures and
 sounds that are drawn, are judged by plain classifiers trained on the real training items. Run it on
-a machine that does nothing else; given again, the same command goes on where it was:
+a machine that does nothing else, or, once steps were timed for a minute on such a machine, beside
+other work with --step-clock; given again, the same command goes on where it was:
 
     python benchmarks/instructions.py --recordings spoken_digits.npz --sizes-minutes 20
     python benchmarks/instructions.py --minutes 2 --written-only
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
+from benchmark_runs import CONFIGS, benchmark_parser, clocked_by_steps, timed, write_figures
 
 import mdnn
 from mdnn.runtime import quiet_import
@@ -26,7 +27,7 @@ SIZES = ("text=32", "grey=24", "spectrum=16")
 
 def main():
     """Prints the tables; returns the exit status."""
-    parser = benchmark_parser(__doc__, "minutes", "set", "json")
+    parser = benchmark_parser(__doc__, "minutes", "set", "json", "step-clock")
     config = CONFIGS / "instructions.toml"
     parser.add_argument("config", nargs="?", default=config, help="a config file")
     parser.add_argument("--recordings", help="an .npz file of recordings (default: TFDS)")
@@ -95,7 +96,9 @@ def _one(options, data, judges, name, minutes, changes):
     from mdnn.runs.run_folder import open_run
 
     run = Path(options.out) / name
-    trained_run(options.config, data.write, run, minutes, changes)
+    kept = run.with_name(f"{name}-step-seconds.json")
+    clock = clocked_by_steps(kept) if options.step_clock else None
+    trained_run(options.config, data.write, run, minutes, changes, clock)
     network, answered = open_run(run), Answered(run / "answers")
     asked = instruction_questions(data, options.answers)
     figures = {"training": training_figures(run), "judges": _judged(data, judges)}
