@@ -303,7 +303,7 @@ def test_the_command_line(tmp_path, tiny_run, capsys):
         assert message in refused
         assert "--resume" not in refused
     assert main(["grow", str(tiny_run), "--out", str(tmp_path / "other")]) == 2
-    assert "grow: expected a key to change (--set)" in capsys.readouterr().err
+    assert "grow: expected a key to change, received none" in capsys.readouterr().err
     assert main(["grow", "nothing", "--out", str(tmp_path / "other")]) == 2
     assert "nothing is not a run folder" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -122,14 +122,14 @@ def backend(monkeypatch):
     [
         (["--process-id", "0"], "--num-processes: expected the number of all processes with"),
         (["--num-processes", "0"], "--num-processes: expected a number of at least 1, received 0"),
-        (["--num-processes", "2", "--process-id", "1"], "--coordinator: expected ADDRESS:PORT"),
+        (["--num-processes", "2", "--process-id", "1"], "coordinator: expected ADDRESS:PORT"),
         (
             ["--num-processes", "2", "--process-id", "2", "--coordinator", "a:1"],
-            "--process-id: expected a number from 0 to 1, received 2",
+            "process_id: expected a number from 0 to 1, received 2",
         ),
         (
             ["--num-processes", "2", "--process-id", "0", "--coordinator", "localhost"],
-            "--coordinator: expected ADDRESS:PORT such as 192.168.0.10:12321, received 'localhost'",
+            "coordinator: expected ADDRESS:PORT such as 192.168.0.10:12321, received 'localhost'",
         ),
         (["--num-processes", "2", "--set", "mesh.batch=0"], "mesh.batch: expected a number of"),
     ],
@@ -156,7 +156,7 @@ def test_a_port_in_use_is_told(tmp_path, capsys, backend):
         path = str(tiny.write_config(tmp_path))
         assert main(["train", path, "--out", str(tmp_path / "run"), *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--coordinator: port {port} of this machine cannot be used" in line
+    assert f"coordinator: port {port} of this machine cannot be used" in line
 
 
 def test_an_address_nobody_answers_is_told():

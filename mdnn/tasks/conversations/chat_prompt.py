@@ -31,7 +31,7 @@ def chat_prompt(run, messages):
     tokenizer = open_run(run).tokenizer
     if not tokenizer.chat_template:
         raise MdnnError(
-            "--chat: this network has no chat template, it continues texts: expected a run of "
+            "this network has no chat template, it continues texts: expected a run of "
             "mdnn import whose tokenizer has one"
         )
     if isinstance(messages, str):

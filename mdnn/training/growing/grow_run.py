@@ -55,7 +55,7 @@ def grow(run, out, overrides=()):
     check_new_folder(path)
     run = open_run(run)
     if not overrides:
-        raise MdnnError("grow: expected a key to change (--set)")
+        raise MdnnError("grow: expected a key to change, received none")
     state = state_of(run)
     if state is not None:
         run = dataclasses.replace(run, config=state.config).holding(state.model)

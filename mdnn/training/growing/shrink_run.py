@@ -50,7 +50,7 @@ def shrink(run, out, density=None, overrides=()):
     path = as_path(out, "out")
     check_new_folder(path)
     if density is None and not overrides:
-        raise MdnnError("shrink: expected a density or a key to change (--density, --set)")
+        raise MdnnError("shrink: expected a density or a key to change, received neither")
     large = open_run(run)
     if large.config.tandem.members:
         raise MdnnError("shrink: expected one network, received networks in tandem")

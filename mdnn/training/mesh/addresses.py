@@ -51,9 +51,9 @@ def check_numbers(count, number, coordinator):
         MdnnError: a number out of range, or an address of another form.
     """
     if not isinstance(count, int) or count < 1:
-        raise MdnnError(f"--num-processes: expected a number of at least 1, received {count}")
+        raise MdnnError(f"num_processes: expected a number of at least 1, received {count}")
     if not isinstance(number, int) or not 0 <= number < count:
-        raise MdnnError(f"--process-id: expected a number from 0 to {count - 1}, received {number}")
+        raise MdnnError(f"process_id: expected a number from 0 to {count - 1}, received {number}")
     if coordinator is not None:
         split_address(coordinator)
 
@@ -67,7 +67,7 @@ def split_address(address):
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise MdnnError(
-            f"--coordinator: expected ADDRESS:PORT such as 192.168.0.10:12321, received {address!r}"
+            f"coordinator: expected ADDRESS:PORT such as 192.168.0.10:12321, received {address!r}"
         )
     return host.strip("[]"), int(port)
 
@@ -85,7 +85,7 @@ def check_port(address):
             listener.bind(("", port))
         except OSError as error:
             raise MdnnError(
-                f"--coordinator: port {port} of this machine cannot be used ({error.strerror}): "
+                f"coordinator: port {port} of this machine cannot be used ({error.strerror}): "
                 "expected a free one, the same for all processes"
             ) from None
 
@@ -107,6 +107,6 @@ def find_coordinator(address, seconds):
         else:
             return
     raise MdnnError(
-        f"--coordinator: nobody answered at {address} for {seconds} s ({reason}): expected process "
+        f"coordinator: nobody answered at {address} for {seconds} s ({reason}): expected process "
         "0 there, started at about the same time, and a port that its firewall lets through"
     )

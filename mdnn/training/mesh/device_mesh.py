@@ -43,7 +43,7 @@ class DeviceMesh:
             raise MdnnError(
                 f"mesh: {table} takes {table.devices} devices, this run has {len(devices)} "
                 f"({devices[0].platform}, processes: {jax.process_count()}): expected other shares "
-                "or another --num-processes"
+                "or another number of processes"
             )
         self.table = table
         axis = MEMBERS if table.members > 1 else table.axis or "positions"

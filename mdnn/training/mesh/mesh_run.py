@@ -41,7 +41,7 @@ def train_on_mesh(config, path, options, show, numbers, run_training):
             raise
         raise LostProcessError(
             f"process {group.number} of {group.count} has lost contact with another one: "
-            "--resume goes on from the last checkpoint"
+            "resume continues from the last checkpoint"
         ) from error
     group.leave()
     return result
