@@ -135,10 +135,11 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
     }
     positions = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
     chance = [np.asarray(decoder._noise(inputs, positions, turn)) for turn in range(5)]
-    # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6.
-    for turn, left in enumerate((0.75, 0.5, 0.25)):
-        np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], [0.58 * left, 1.15 * left], 0.05)
-        spread = np.pi / 6**0.5 * left
+    # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6; times 4.5, and a share.
+    for turn, scale in enumerate((0.75 * 4.5, 0.5 * 4.5, 0.25 * 4.5)):
+        means = [0.5772 * scale, 2 * 0.5772 * scale]
+        np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], means, 0.05)
+        spread = np.pi / 6**0.5 * scale
         np.testing.assert_allclose(chance[turn].std(axis=1)[:2], [spread, 2 * spread], 0.05)
         assert not chance[turn][2].any()
     assert not np.any(chance[3:])
