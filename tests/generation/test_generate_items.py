@@ -135,7 +135,7 @@ def test_which_units_are_kept_is_up_to_chance_less_from_pass_to_pass(run):
     }
     positions = np.tile(np.arange(20_000, dtype="int32"), (3, 1))
     chance = [np.asarray(decoder._noise(inputs, positions, turn)) for turn in range(5)]
-    # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6; times 4.5, and a share.
+    # Gumbel's distribution has the mean 0.5772 and the variance pi ** 2 / 6; its scale is 4.5.
     for turn, scale in enumerate((0.75 * 4.5, 0.5 * 4.5, 0.25 * 4.5)):
         means = [0.5772 * scale, 2 * 0.5772 * scale]
         np.testing.assert_allclose(chance[turn].mean(axis=1)[:2], means, 0.05)
