@@ -24,7 +24,7 @@ WITH_WORDS = (
 CLASSES = 17 + 256 + 256
 MOST_PARAMETERS = {
     "digits": 3_000_000,
-    "instructions": 3_200_000,
+    "instructions": 4_000_000,
     "digits-samples": 2_000_000,
     "text-10min": 2_000_000,
 }
