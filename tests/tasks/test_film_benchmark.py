@@ -21,7 +21,7 @@ def film_data(monkeypatch):
     import film_data
 
     yield film_data
-    for name in ("digits_data", "film_data", "judges"):
+    for name in ("digits_data", "film_convlstm", "film_data", "judges"):
         sys.modules.pop(name, None)
 
 
@@ -53,6 +53,23 @@ def test_films_are_written_with_their_lines(film_data, tmp_path):
     np.testing.assert_array_equal(np.concatenate([i.value for i in items]), data.train[0][0])
     judge = film_data.film_judge(*data.train)
     assert judge(data.train[0][3]) == data.train[1][3]
+
+
+def test_a_conv_lstm_trains_for_as_many_steps_as_the_time_holds(film_data):
+    from film_convlstm import continued, convlstm, of_weights, trained
+
+    data = film_data.Films(count=32, tests=4)
+    model = convlstm(4)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    assert trained(model, data.train[0], minutes=1.0, step_seconds=25.0) == 3
+    assert all(
+        np.any(weight.numpy() != old)
+        for weight, old in zip(model.trainable_weights, before, strict=True)
+    )
+    found = continued(model, data.test[0])
+    assert (found.shape, found.dtype) == ((4, 6, 16, 16), np.uint8)
+    for count in (3_000, 20_000):
+        assert abs(of_weights(count).count_params() - count) < 0.2 * count
 
 
 @pytest.mark.parametrize("colours", [False, True])
