@@ -140,8 +140,8 @@ def prepare_run(config, path, resume=False, source=None, init_from=None, init_op
     if resume:
         if init_from is not None or init_optimizer:
             raise MdnnError(
-                "expected init_from, which starts a new run, or resume, which continues one: "
-                "received both"
+                "expected only one of init_from, which starts a new run, and resume, which "
+                "continues one; received both"
             )
         config = resumed_config(config, path, source)
     else:

@@ -179,7 +179,10 @@ def test_the_command_line(tmp_path, config, tiny_run, capsys):
     assert json.loads(capsys.readouterr().out)["origin"]["step"] == 300
     # Started from, gone on with: not both.
     assert main([*command[:6], "--resume"]) == 2
-    assert "expected only one of them" in capsys.readouterr().err
+    assert (
+        "expected only one of init_from, which starts a new run, and resume"
+        in capsys.readouterr().err
+    )
     assert main(["train", str(path), "--out", out, "--init-from", "no-run", *short]) == 2
 
 

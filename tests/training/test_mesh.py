@@ -121,8 +121,8 @@ def backend(monkeypatch):
     ("words", "message"),
     [
         (["--process-id", "0"], "--num-processes: expected the number of all processes with"),
-        (["--num-processes", "0"], "--num-processes: expected a number of at least 1, received 0"),
-        (["--num-processes", "2", "--process-id", "1"], "coordinator: expected ADDRESS:PORT"),
+        (["--num-processes", "0"], "num_processes: expected a number of at least 1, received 0"),
+        (["--num-processes", "2", "--process-id", "1"], "--coordinator: expected ADDRESS:PORT"),
         (
             ["--num-processes", "2", "--process-id", "2", "--coordinator", "a:1"],
             "process_id: expected a number from 0 to 1, received 2",
