@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mdnn.layers.mixing.keyed_sum import EPSILON, MATRIX_ROWS, KeyedSum, sums_before
+from mdnn.layers.mixing.keyed_sum import EPSILON, KeyedSum
 
 
 def softmax(x):
@@ -92,20 +92,6 @@ def test_a_closed_gate_writes_nothing():
     layer.build(x.shape)
     layer.write.bias.assign([-100.0, -100.0])
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), 0.0)
-
-
-@pytest.mark.parametrize("rows", [3, MATRIX_ROWS + 1])
-def test_sums_before(rows):
-    sums = np.random.default_rng(3).normal(size=(2, rows, 2, 3)).astype("float32")
-    found = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(sums)))
-    np.testing.assert_allclose(found, np.cumsum(sums, axis=1) - sums, atol=1e-4)
-
-
-def test_little_before_much_is_kept():
-    sums = np.full((1, MATRIX_ROWS + 1, 1, 1), 1e6, "float32")
-    sums[0, 0] = 1e-3
-    found = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(sums)))
-    assert found[0, 1, 0, 0] == np.float32(1e-3)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,11 @@ from keras import ops
 
 from mdnn.layers.arguments import normalize_axis
 from mdnn.layers.initializers import initializer_copy
+from mdnn.layers.mixing.row_sums import sums_before
 from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
 
 EPSILON = 1e-6
 """Added to the sum of weights, which the features of a query may miss."""
-
-MATRIX_ROWS = 64
-"""Up to this number of rows, sums over earlier rows are products with a triangular matrix."""
 
 
 @keras.saving.register_keras_serializable(package="mdnn")
@@ -279,17 +277,3 @@ def averaged(sums):
     """Returns means `[..., h]` of weighted sums of `with_ones`."""
     values, weights = ops.split(sums, [sums.shape[-1] - 1], axis=-1)
     return values / (weights + EPSILON)
-
-
-def sums_before(sums):
-    """Returns the sums of all earlier rows, for `[batch, rows, ...]` the same shape."""
-    rows, rest = sums.shape[1], sums.shape[2:]
-    if rows > MATRIX_ROWS:
-        # Not the sum up to a row without the row itself: a difference of large sums would lose
-        # what little an early row holds.
-        return ops.cumsum(ops.concatenate([ops.zeros_like(sums[:, :1]), sums[:, :-1]], 1), axis=1)
-    # TensorFlow's cumulative sum takes several times as long on CPUs.
-    row = ops.arange(rows)
-    earlier = ops.cast(row[:, None] > row[None, :], sums.dtype)
-    flat = ops.matmul(earlier, ops.reshape(sums, (-1, rows, math.prod(rest))))
-    return ops.reshape(flat, (-1, rows, *rest))

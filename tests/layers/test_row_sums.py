@@ -1,0 +1,26 @@
+"""Sums over earlier rows: equal to NumPy's for any number of rows, and for large early rows."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from mdnn.layers.mixing.row_sums import BLOCK_ROWS, MATRIX_ROWS, sums_before
+
+
+@pytest.mark.parametrize(
+    "rows", [1, 2, MATRIX_ROWS, MATRIX_ROWS + 1, 5 * BLOCK_ROWS, MATRIX_ROWS * BLOCK_ROWS + 3]
+)
+def test_they_are_those_of_numpy(rows):
+    values = np.random.default_rng(rows).normal(size=(2, rows, 3, 2)).astype("float32")
+    sums = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(values)))
+    expected = np.cumsum(values.astype("float64"), axis=1) - values
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [MATRIX_ROWS, MATRIX_ROWS + BLOCK_ROWS])
+def test_small_early_rows_keep_their_digits(rows):
+    values = np.full((1, rows, 1), 1e8, dtype="float32")
+    values[0, :2] = 1e-3
+    sums = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(values)))
+    # As the difference of the sum up to each row and the row these would be zeros.
+    np.testing.assert_allclose(sums[0, :3, 0], [0, 1e-3, 2e-3], rtol=1e-6)
