@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from mdnn.chat.chat_layout import fit_messages
+from mdnn.chat.chat_layout import fit_for_answer
 from mdnn.chat.format_files import chat_format_of
 from mdnn.chat.messages import Message, check_str
 from mdnn.config.refeed_rules import stops_positions, trained_steps
@@ -160,11 +160,8 @@ class ChatSession:
     def _write(self, stream):
         """Returns the assistant's next message, and whether it was interrupted."""
         completions = self._completions()
-        room = completions.positions - completions.positions // 4
         grammar = self._grammar(completions)
-        prompt, self.dropped = fit_messages(
-            self.format, self.messages, self.tools, lambda text: completions.count(text) <= room
-        )
+        prompt, self.dropped = fit_for_answer(self.format, self.messages, self.tools, completions)
         pieces, interrupted = [], False
         try:
             for (piece,) in completions.complete([self._request(prompt, grammar)]):

@@ -10,9 +10,12 @@ import pytest
 import mdnn
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.chat.format_files import read_chat_format
+from mdnn.chat.messages import parse_messages
+from mdnn.chat.tool_specs import parse_tools
 from mdnn.datasets.batches.chat_batches import ChatBatches, evaluation_batches
 from mdnn.datasets.conversations.chat_examples import lay_out
-from mdnn.datasets.conversations.conversation_files import read_conversations
+from mdnn.datasets.conversations.conversation_files import Conversation, read_conversations
+from mdnn.runs.run_folder import open_run
 from mdnn.tasks import task_for
 from mdnn.tasks.conversations import chat_task
 from mdnn.tasks.conversations.chat_evaluator import call_prompts
@@ -86,6 +89,7 @@ def test_it_learns_to_answer_and_to_call(run):
     assert metrics["loss"] < 0.1
     assert metrics["bits_per_character"] == pytest.approx(metrics["loss"] / math.log(2))
     assert (metrics["calls"], metrics["calls_well_formed"]) == (2, 1.0)
+    assert metrics["calls_written"] == 1.0
     assert metrics["calls_right"] == 1.0
     assert "calls" not in mdnn.evaluate(run, calls=0)
     call = '\x1d{"name": "see", "arguments": {"what": "dog"}}'
@@ -100,6 +104,50 @@ def test_it_learns_to_answer_and_to_call(run):
     assert session.say("a dog").content == call
     with pytest.raises(mdnn.MdnnError, match=r"prompt\[0\]\.role: expected one of"):
         mdnn.generate(run, [{"role": "cat", "content": ""}])
+
+
+def test_calls_of_long_conversations_are_asked_without_the_oldest_turns(run):
+    tools = [{"type": "function", "function": {"name": "see"}}]
+    earlier = [message for k in range(3) for message in conversation(k)["messages"]]
+    talk = Conversation(
+        tuple(parse_messages([*earlier, *conversation(1)["messages"][:2]])),
+        tuple(parse_tools(tools)),
+    )
+    task, network = task_for(mdnn.load_config(run / "config.toml")), open_run(run)
+    evaluator = task.evaluator(task.networks(network.model))
+    asked = []
+
+    class Completions:
+        positions = 108
+
+        def count(self, text):
+            return len(text)
+
+        def complete(self, requests):
+            asked.extend(request.prompt for request in requests)
+            return iter(())
+
+    evaluator.completions = Completions()
+    evaluator.answers(call_prompts([talk], 100)[-1:])
+    # A quarter of the context is left for the call; the tools stay.
+    assert asked == ["tools: see()\x1euser: a dog\x1eassistant: "]
+
+
+def test_a_text_is_no_malformed_call(run, monkeypatch):
+    task, network = task_for(mdnn.load_config(run / "config.toml")), open_run(run)
+    evaluator = task.evaluator(task.networks(network.model))
+    good = '\x1d{"name": "see", "arguments": {"what": "cat"}}'
+    wrong = '\x1d{"name": "see", "arguments": {"what": "owl"}}'
+    texts = [good, wrong, '\x1d{"name": "see"', "CAT!"]
+    monkeypatch.setattr(evaluator, "answers", lambda prompts, grammar: texts)
+    talks = [Conversation(tuple(parse_messages(conversation(0)["messages"])), ())] * 4
+    metrics = evaluator.calls(call_prompts(talks, 4))
+    assert metrics["calls_written"] == 0.75
+    assert metrics["calls_well_formed"] == pytest.approx(2 / 3)
+    assert metrics["calls_right"] == 0.25
+    texts[:] = ["CAT!"] * 4
+    metrics = evaluator.calls(call_prompts(talks, 4))
+    assert (metrics["calls_written"], metrics["calls_well_formed"]) == (0.0, 0.0)
 
 
 def test_a_sample_names_the_tools_of_its_conversation(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mdnn.chat.chat_layout import ChatFormat, fit_messages
+from mdnn.chat.chat_layout import ChatFormat, fit_for_answer
 from mdnn.chat.messages import parse_messages
 from mdnn.serving.openai.grammars import chat_grammar, check_length, response_schema, tool_rules
 from mdnn.serving.openai.logit_bias import biases_of_request
@@ -51,15 +51,7 @@ def read_chat(values, network, limits):
         most = min(DEFAULT_ANSWER, limits.length)
     check_length(grammar, most)
     chat_format, completions = network.chat_format, network.completions
-
-    def fits(text):
-        if len(text) > limits.prompt:
-            return False
-        # A quarter of the context is left for the answer.
-        room = completions.positions
-        return room is None or completions.count(text) <= room - room // 4
-
-    prompt, dropped = fit_messages(chat_format, messages, tools, fits)
+    prompt, dropped = fit_for_answer(chat_format, messages, tools, completions, limits.prompt)
     stop = (chat_format.end, *stop_texts(values))
     biases = biases_of_request(values, completions)
     requests = completion_requests(

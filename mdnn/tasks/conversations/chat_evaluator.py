@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdnn.chat.chat_layout import fit_for_answer
 from mdnn.constraints.automaton import compile_expression
 from mdnn.constraints.call_expressions import answer_expression
 from mdnn.datasets.batches.chat_batches import evaluation_batches
@@ -57,8 +58,10 @@ class ChatEvaluator:
         Returns:
             Dict with `loss` (nats per character of the assistant's turns), `bits_per_character`
             and `characters`. Where the conversations have calls: `calls`, the number of those that
-            were compared, and of these the shares `calls_well_formed`, a name and an object of
-            arguments in JSON, and `calls_right`, with the right name and all arguments.
+            were compared; of these the shares `calls_written`, in which the network begins a call
+            at all and does not answer with a text, and `calls_right`, with the right name and all
+            arguments; and `calls_well_formed`, the share of the written ones that are a name and
+            an object of arguments in JSON (0 where none is written).
         """
         tell = progress or (lambda fraction: None)
         share = 0.5 if calls else 1.0
@@ -112,12 +115,13 @@ class ChatEvaluator:
             vocabulary = tuple(self.tokenizer.vocabulary)
             run = Run(None, self.config, vocabulary).holding(self.network)
             self.completions = TextCompletions(run)
-        right = well_formed = done = 0
+        right = begun = well_formed = done = 0
         for some, tables in self._batches(prompts, grammar):
             for (_, _, message), text in zip(some, self.answers(some, tables), strict=True):
                 answer = self.format.read_answer(text)
                 marks = text.count(self.format.call_start)
-                well_formed += bool(answer.calls) and len(answer.calls) == marks
+                begun += marks > 0
+                well_formed += marks > 0 and len(answer.calls) == marks
                 written = [(call.name, call.arguments) for call in answer.calls]
                 right += written == [(call.name, call.arguments) for call in message.calls]
             done += len(some)
@@ -126,7 +130,8 @@ class ChatEvaluator:
         count = len(prompts)
         return {
             "calls": count,
-            "calls_well_formed": well_formed / count,
+            "calls_written": begun / count,
+            "calls_well_formed": well_formed / max(1, begun),
             "calls_right": right / count,
         }
 
@@ -156,7 +161,7 @@ class ChatEvaluator:
         """
         requests = [
             CompletionRequest(
-                self.format.lay_out(messages, tools),
+                fit_for_answer(self.format, messages, tools, self.completions)[0],
                 CALL_TOKENS,
                 temperature=0.0,
                 stop=(self.format.end,),

@@ -131,8 +131,10 @@ class ChatTask(TextTask):
         ]
         if "calls" in metrics:
             lines.append(
-                f"{metrics['calls']:,} calls, written greedily: {metrics['calls_well_formed']:.1%} "
-                f"well-formed, {metrics['calls_right']:.1%} with the right name and all arguments"
+                f"{metrics['calls']:,} calls are due; written greedily: "
+                f"{metrics['calls_written']:.1%} ({metrics['calls_well_formed']:.1%} of these "
+                "well-formed), "
+                f"{metrics['calls_right']:.1%} with the right name and all arguments"
             )
         return lines
 
