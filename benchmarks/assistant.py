@@ -9,6 +9,9 @@ nothing else:
 
     python benchmarks/assistant.py --train sgd-train.jsonl --dev sgd-dev.jsonl
     python benchmarks/assistant.py --minutes 4 --calls 40   # arithmetic alone
+    python benchmarks/assistant.py --imported runs/smollm2 --train ... --dev ...
+
+With --step-clock other work does not change a training, and a stopped one in --out goes on.
 """
 
 import sys
@@ -17,8 +20,16 @@ import time
 from pathlib import Path
 
 from assistant_data import arithmetic, conversations, read_dialogues, schemas, write
-from benchmark_runs import CONFIGS, benchmark_parser, timed, write_figures
+from benchmark_runs import (
+    CONFIGS,
+    benchmark_parser,
+    clocked_by_steps,
+    timed,
+    trained_once,
+    write_figures,
+)
 
+import mdnn
 from mdnn.runtime import quiet_import
 
 SPEED_TOKENS = 2000
@@ -26,19 +37,26 @@ SPEED_TOKENS = 2000
 
 def main():
     """Prints the table; returns the exit status."""
-    parser = benchmark_parser(__doc__, "minutes", "set", "json")
-    parser.add_argument("configs", nargs="*", default=[CONFIGS / "assistant.toml"])
+    parser = benchmark_parser(__doc__, "minutes", "set", "json", "step-clock")
+    parser.add_argument(
+        "configs", nargs="*", help="(default: assistant.toml, or none with --imported)"
+    )
     parser.add_argument("--train", help="a file of dialogues (default: arithmetic alone)")
     parser.add_argument("--dev", help="a file of held-out dialogues")
     parser.add_argument("--calls", type=int, default=100, help="compared per row (default 100)")
-    parser.add_argument("--arithmetic", type=int, default=6000, help="conversations (6,000)")
+    parser.add_argument("--arithmetic", type=int, default=20000, help="conversations (20,000)")
+    parser.add_argument("--imported", help="a run folder of mdnn import, for a row of its own")
     parser.add_argument("--out", help="a folder for the runs (default: none stays)")
     options = parser.parse_args()
-    quiet_import()
+    # As `mdnn train` does.
+    quiet_import(lambda: mdnn.configure_threads())
+    configs = options.configs or ([] if options.imported else [CONFIGS / "assistant.toml"])
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.out or scratch)
-        rows = [row for config in options.configs for row in measured(config, folder, options)]
+        rows = [row for config in configs for row in measured(config, folder, options)]
+        if options.imported:
+            rows += imported(Path(options.imported), folder, options)
     write_figures(options.json, rows)
     return 0
 
@@ -73,23 +91,66 @@ def write_data(folder, options):
 
 
 def measured(config, folder, options):
-    """Trains a config and yields a dict of figures for each held-out file."""
-    import mdnn
+    """Trains a config and yields a dict of figures for each held-out file, and of its speed."""
     from mdnn.runs.run_folder import open_run
-    from mdnn.tasks import task_for
 
     name = Path(config).stem
     source, held_out = write_data(folder / f"{name}-data", options)
     settings = [f"data.source={source}", *options.set]
     if options.minutes:
         settings.append(f"train.minutes={options.minutes}")
-    result = mdnn.train(mdnn.load_config(config, settings), folder / name)
+    settings = mdnn.load_config(config, settings)
+    if options.step_clock:
+        clocked_by_steps(folder / f"{name}-step-seconds.json")(settings)
+    result = trained_once(
+        folder / name, lambda resume: mdnn.train(settings, folder / name, resume=resume)
+    )
     print(
         f"{name}: {result['parameters']:,} parameters, {result['steps']:,} steps in "
         f"{result['seconds'] / 60:.1f} minutes, {result['loss']:.4f} nats per character",
         flush=True,
     )
     run = open_run(folder / name)
+    yield from compared(name, run, held_out, options)
+    yield {"config": name, "kind": "speed"} | speeds(run)
+
+
+def imported(path, folder, options):
+    """Yields figures of an imported network, which is told the tools; calls without a grammar.
+
+    A decoder with a grammar is compiled for each set of tools, which takes minutes for a network
+    of 134 million weights, and so does the loss of contexts of 2,048 subwords.
+    """
+    from assistant_imported import with_tools
+
+    from mdnn.datasets.conversations.conversation_files import read_conversations
+    from mdnn.tasks import task_for
+    from mdnn.tasks.conversations.chat_evaluator import call_prompts
+
+    _, held_out = write_data(folder / f"{path.name}-data", options)
+    run = with_tools(path)
+    task = task_for(run.config, run.words)
+    evaluator = task.evaluator(task.networks(run.model))
+    print(f"{path.name}, the tools in its prompt:", flush=True)
+    for kind, file in held_out.items():
+        prompts = call_prompts(read_conversations(file), options.calls)
+        begun = time.perf_counter()
+        metrics = evaluator.calls(prompts)
+        say(kind, "free", metrics, begun)
+        yield {"config": path.name, "kind": kind} | {f"free_{k}": v for k, v in metrics.items()}
+
+
+def compared(name, run, held_out, options):
+    """Yields a dict of figures for each held-out file.
+
+    Args:
+        name: str, of the row.
+        run: an opened run of conversations.
+        held_out: dict from names to paths, as `write_data` returns it.
+        options: the command's.
+    """
+    from mdnn.tasks import task_for
+
     task = task_for(run.config, run.words)
     for kind, path in held_out.items():
         data, row = task.open_source(str(path)), {"config": name, "kind": kind}
@@ -98,15 +159,20 @@ def measured(config, folder, options):
             metrics = mdnn.evaluate(run, data, calls=options.calls, grammar=grammar)
             word = "grammar" if grammar else "free"
             row |= {f"{word}_{key}": value for key, value in metrics.items()}
-            print(
-                f"  {kind}, {word}: {metrics['loss']:.4f} nats; of {metrics.get('calls', 0)} calls "
-                f"{metrics.get('calls_well_formed', 0):.1%} well-formed, "
-                f"{metrics.get('calls_right', 0):.1%} right "
-                f"({time.perf_counter() - begun:.0f} s)",
-                flush=True,
-            )
+            say(kind, word, metrics, begun)
         yield row
-    yield {"config": name, "kind": "speed"} | speeds(run)
+
+
+def say(kind, word, metrics, begun):
+    """Prints the figures of a held-out file."""
+    loss = f"{metrics['loss']:.4f} nats; " if "loss" in metrics else ""
+    print(
+        f"  {kind}, {word}: {loss}of {metrics.get('calls', 0)} calls "
+        f"{metrics.get('calls_written', 0):.1%} written, of these "
+        f"{metrics.get('calls_well_formed', 0):.1%} well-formed; "
+        f"{metrics.get('calls_right', 0):.1%} right ({time.perf_counter() - begun:.0f} s)",
+        flush=True,
+    )
 
 
 def speeds(run):

@@ -8,29 +8,9 @@ import collections
 import json
 import random
 
+from assistant_templates import HELD_OUT, PERSONS, PLACES, THINGS, TRAINING
+
 from mdnn.tools.calculator import Calculator, calculate, shown_number
-
-HELD_OUT = 4
-"""Templates of arithmetic, the last ones, that are never trained on."""
-
-TEMPLATES = (
-    "What is {a} plus {b}?|{a} + {b}",
-    "How much is {a} minus {b}?|{a} - {b}",
-    "{a} times {b}?|{a} * {b}",
-    "Please divide {a} by {b}.|{a} / {b}",
-    "Add {a} and {b}.|{a} + {b}",
-    "I have {a} apples and buy {b} more. How many are there?|{a} + {b}",
-    "There are {a} rows of {b} chairs. How many chairs?|{a} * {b}",
-    "A book costs {a} and I pay with {b}. What do I get back?|{b} - {a}",
-    "Take {b} away from {a}.|{a} - {b}",
-    "What is {a} percent of {b}?|{a} / 100 * {b}",
-    "Multiply {a} by {b} and add {c}.|{a} * {b} + {c}",
-    "The sum of {a}, {b} and {c}?|{a} + {b} + {c}",
-    "Share {a} among {b} friends.|{a} / {b}",
-    "How much more is {a} than {b}?|{a} - {b}",
-    "We drove {a} miles and then {b} miles. How far?|{a} + {b}",
-    "Each of {a} boxes weighs {b} kilos. How heavy are they?|{a} * {b}",
-)
 
 ANSWERS = ("It is {x}.", "That makes {x}.", "{x}.")
 
@@ -47,12 +27,15 @@ def arithmetic(seed, count, held_out=False):
         List of dicts of `messages` and `tools`.
     """
     draw = random.Random(seed)
-    templates = TEMPLATES[-HELD_OUT:] if held_out else TEMPLATES[:-HELD_OUT]
+    templates = HELD_OUT if held_out else TRAINING
     tools = [Calculator().spec().as_json()]
     conversations = []
     for _ in range(count):
         question, expression = draw.choice(templates).split("|")
         numbers = {name: draw.randrange(2, 10 ** draw.randrange(1, 4) + 2) for name in "abc"}
+        words = {"things": draw.choice(THINGS), "place": draw.choice(PLACES)}
+        words["person"], words["other"] = draw.sample(PERSONS, 2)
+        question = question.format(**numbers, **words)
         expression = expression.format(**numbers)
         result = shown_number(calculate(expression))
         answer = draw.choice(ANSWERS).format(x=result.partition(" (")[0])
@@ -60,7 +43,7 @@ def arithmetic(seed, count, held_out=False):
             {
                 "tools": tools,
                 "messages": [
-                    {"role": "user", "content": question.format(**numbers)},
+                    {"role": "user", "content": question[0].upper() + question[1:]},
                     _call("calculator", {"expression": expression}),
                     {"role": "tool", "content": result},
                     {"role": "assistant", "content": answer},
