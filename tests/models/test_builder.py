@@ -23,6 +23,7 @@ WITH_WORDS = (
 )
 CLASSES = 17 + 256 + 256
 MOST_PARAMETERS = {
+    "assistant": 960_000,
     "digits": 3_000_000,
     "instructions": 4_000_000,
     "digits-samples": 2_000_000,
