@@ -99,11 +99,11 @@ def measured(config, folder, options):
     settings = [f"data.source={source}", *options.set]
     if options.minutes:
         settings.append(f"train.minutes={options.minutes}")
-    settings = mdnn.load_config(config, settings)
+    config = mdnn.load_config(config, settings)
     if options.step_clock:
-        clocked_by_steps(folder / f"{name}-step-seconds.json")(settings)
+        clocked_by_steps(folder / f"{name}-step-seconds.json")(config)
     result = trained_once(
-        folder / name, lambda resume: mdnn.train(settings, folder / name, resume=resume)
+        folder / name, lambda resume: mdnn.train(config, folder / name, resume=resume)
     )
     print(
         f"{name}: {result['parameters']:,} parameters, {result['steps']:,} steps in "

@@ -161,7 +161,9 @@ class ChatSession:
         """Returns the assistant's next message, and whether it was interrupted."""
         completions = self._completions()
         grammar = self._grammar(completions)
-        prompt, self.dropped = fit_for_answer(self.format, self.messages, self.tools, completions)
+        prompt, self.dropped = fit_for_answer(
+            self.format, self.messages, self.tools, completions.positions, completions.count
+        )
         pieces, interrupted = [], False
         try:
             for (piece,) in completions.complete([self._request(prompt, grammar)]):

@@ -169,23 +169,22 @@ def fit_messages(chat_format, messages, tools, fits):
     return text, dropped
 
 
-def fit_for_answer(chat_format, messages, tools, completions, most=None):
+def fit_for_answer(chat_format, messages, tools, positions, count, most=None):
     """Drops the oldest turns of a conversation until a quarter of the context is left to answer.
 
     Args:
         chat_format, messages, tools: see `fit_messages`.
-        completions: `mdnn.generation.completions.text_completions.TextCompletions`, or what has
-            its `positions` (`None`: any length fits) and `count`.
+        positions: int, positions of the context; `None`: any length fits.
+        count: function of a text that returns its number of tokens.
         most: int, maximum number of characters of the text; `None`: any.
 
     Returns:
         The text, and the number of dropped messages.
     """
-    positions = completions.positions
 
     def fits(text):
         if most is not None and len(text) > most:
             return False
-        return positions is None or completions.count(text) <= positions - positions // 4
+        return positions is None or count(text) <= positions - positions // 4
 
     return fit_messages(chat_format, messages, tools, fits)

@@ -8,7 +8,8 @@ from mdnn.layers.mixing.row_sums import BLOCK_ROWS, MATRIX_ROWS, sums_before
 
 
 @pytest.mark.parametrize(
-    "rows", [1, 2, MATRIX_ROWS, MATRIX_ROWS + 1, 5 * BLOCK_ROWS, MATRIX_ROWS * BLOCK_ROWS + 3]
+    "rows",
+    [1, 2, MATRIX_ROWS, MATRIX_ROWS + 1, 144, 5 * BLOCK_ROWS, MATRIX_ROWS * BLOCK_ROWS + 3],
 )
 def test_they_are_those_of_numpy(rows):
     values = np.random.default_rng(rows).normal(size=(2, rows, 3, 2)).astype("float32")

@@ -133,6 +133,18 @@ def test_calls_of_long_conversations_are_asked_without_the_oldest_turns(run):
     assert asked == ["tools: see()\x1euser: a dog\x1eassistant: "]
 
 
+def test_generate_leaves_out_the_oldest_turns(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        chat_task, "generate_text", lambda run, text, *more: asked.append(text) or "an answer"
+    )
+    system = {"role": "system", "content": "S"}
+    earlier = [message for k in range(3) for message in conversation(k)["messages"]]
+    talk = [system, *earlier, {"role": "user", "content": "a dog"}]
+    assert mdnn.generate(run, talk) == "an answer"
+    assert asked == ["system: S\x1euser: a dog\x1eassistant: "]
+
+
 def test_a_text_is_no_malformed_call(run, monkeypatch):
     task, network = task_for(mdnn.load_config(run / "config.toml")), open_run(run)
     evaluator = task.evaluator(task.networks(network.model))

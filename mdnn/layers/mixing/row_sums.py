@@ -8,7 +8,7 @@ MATRIX_ROWS = 64
 """Up to this number of rows, sums over earlier rows are products with a triangular matrix."""
 
 BLOCK_ROWS = 32
-"""Rows of a block in which more rows are summed: in the block, then over the blocks before it."""
+"""Rows of a block at most, in which more rows are summed: in it, then over the blocks before it."""
 
 
 def sums_before(sums):
@@ -23,15 +23,22 @@ def _flat_sums_before(sums):
     rows, n = sums.shape[1:]
     if rows <= MATRIX_ROWS:
         return ops.matmul(_earlier(rows, sums.dtype), sums)
-    # In blocks, since TensorFlow's cumulative sum takes up to eight times as long on CPUs. Not the
+    # In blocks, since TensorFlow's cumulative sum takes several times as long on CPUs. Not the
     # sum up to a row without the row itself: a difference of large sums would lose what little an
     # early row holds.
-    missing = -rows % BLOCK_ROWS
+    size = _block_rows(rows)
+    missing = -rows % size
     blocks = ops.pad(sums, [[0, 0], [0, missing], [0, 0]]) if missing else sums
-    blocks = ops.reshape(blocks, (-1, (rows + missing) // BLOCK_ROWS, BLOCK_ROWS, n))
-    inside = ops.matmul(_earlier(BLOCK_ROWS, sums.dtype), blocks)
+    blocks = ops.reshape(blocks, (-1, (rows + missing) // size, size, n))
+    inside = ops.matmul(_earlier(size, sums.dtype), blocks)
     before = _flat_sums_before(ops.sum(blocks, axis=2))
     return ops.reshape(inside + before[:, :, None], (-1, rows + missing, n))[:, :rows]
+
+
+def _block_rows(rows):
+    """Returns the rows of a block: a divisor where there is one, since padding copies all rows."""
+    sizes = range(BLOCK_ROWS, BLOCK_ROWS // 2, -1)
+    return next((size for size in sizes if rows % size == 0), BLOCK_ROWS)
 
 
 def _earlier(rows, dtype):

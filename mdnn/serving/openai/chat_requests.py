@@ -51,7 +51,9 @@ def read_chat(values, network, limits):
         most = min(DEFAULT_ANSWER, limits.length)
     check_length(grammar, most)
     chat_format, completions = network.chat_format, network.completions
-    prompt, dropped = fit_for_answer(chat_format, messages, tools, completions, limits.prompt)
+    prompt, dropped = fit_for_answer(
+        chat_format, messages, tools, completions.positions, completions.count, limits.prompt
+    )
     stop = (chat_format.end, *stop_texts(values))
     biases = biases_of_request(values, completions)
     requests = completion_requests(

@@ -159,9 +159,10 @@ class ChatEvaluator:
             prompts: list of `(messages, tools, message)`.
             grammar: `mdnn.generation.completions.grammar_mask.GrammarTables`, or `None`.
         """
+        size = self.completions.positions, self.completions.count
         requests = [
             CompletionRequest(
-                fit_for_answer(self.format, messages, tools, self.completions)[0],
+                fit_for_answer(self.format, messages, tools, *size)[0],
                 CALL_TOKENS,
                 temperature=0.0,
                 stop=(self.format.end,),

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 
-from mdnn.chat.chat_layout import ChatFormat
+from mdnn.chat.chat_layout import ChatFormat, fit_for_answer
 from mdnn.chat.format_files import write_chat_format
 from mdnn.chat.messages import Message, parse_messages
 from mdnn.config.built_in_tasks import CHAT_RULES
@@ -150,7 +150,8 @@ class ChatTask(TextTask):
 
         Args:
             run: `mdnn.runs.run_folder.Run`.
-            prompt: str, a user's message; or a list of messages as in OpenAI's API.
+            prompt: str, a user's message; or a list of messages as in OpenAI's API. The oldest
+                turns of a conversation that is too long for the context are left out.
             options: `GenerationOptions`; the answer ends at the end of the assistant's turn.
             stream: function called with each piece of the answer, or `None`.
             progress: see `mdnn.tasks.answering.Answering.generate`.
@@ -163,7 +164,13 @@ class ChatTask(TextTask):
         return self._answer(run, parse_messages(prompt, "prompt"), (), options, stream, progress)
 
     def _answer(self, run, messages, tools, options, stream=None, progress=None):
-        text = self.chat_format.lay_out(messages, tools)
+        text, _ = fit_for_answer(
+            self.chat_format,
+            messages,
+            tools,
+            self.config.context.text_positions,
+            lambda prompt: len(self.tokenizer.ids(prompt)),
+        )
         stop = [self.chat_format.end, *options.stop_texts]
         return generate_text(run, text, dataclasses.replace(options, stop=stop), stream, progress)
 
