@@ -74,7 +74,7 @@ def measured_apart():
 
 
 class Steps:
-    """The training steps of a config.
+    """The training steps of a config: its loss and its batches as `mdnn train` has them.
 
     Args:
         config: `mdnn.Config`.
@@ -97,8 +97,21 @@ class Steps:
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
-        how = {"precision": precision, "microbatches": num_microbatches(config.train.batch_size)}
-        self.step = make_step(networks, loss, optimizer, self.data.batches, **how)
+        divisible = self.data.divisible and config.refeed.supervision_steps == 1
+        self.step = make_step(
+            networks,
+            loss,
+            optimizer,
+            self.data.batches,
+            precision=precision,
+            loss_model=self.data.loss_model,
+            xla=spec.xla,
+            microbatches=num_microbatches(spec.batch_size) if divisible else 1,
+        )
+        self.feed = self.data.feed()
+        self.feed.follow(self.step)
+        # Learning from each other grows from nothing: at its end.
+        self.feed.spent = 1.0
         self.number = 0
         self.characters = self.data.units_per_step
         positions = config.train.batch_size * config.context.positions
@@ -109,9 +122,9 @@ class Steps:
 
     def take(self):
         """Takes the next step and waits until it is done."""
-        batches = self.data.batches
-        way = batches.objective(self.number)
-        loss = float(self.step(batches.at(self.number), self.rate, way))
+        way = self.feed.objective(self.number)
+        loss = float(self.step(self.feed.batch(self.number), self.rate, way))
+        self.feed.update()
         self.number += 1
         return loss
 
