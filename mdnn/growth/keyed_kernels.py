@@ -16,7 +16,7 @@ def grow_keyed(old, new, around):
     Args and Raises: see `mdnn.growth.axis_kernels.grow_multidim`.
     """
     where = around.where
-    for name in ("wiring", "match", "sharpness", "write_gate"):
+    for name in ("wiring", "match", "sharpness", "write_gate", "forget_gate"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             raise MdnnError(
@@ -41,14 +41,16 @@ def grow_keyed(old, new, around):
     outputs = {"query": keys, "value": values}
     if old.match != "previous":
         outputs["key"] = keys
-    if not old.write_gate:
-        return grow_projections(old, new, around, outputs, values)
-    outputs["write"] = np.array(heads)
+    outputs |= {gate: np.array(heads) for gate in old.gates}
     found = grow_projections(old, new, around, outputs, values)
-    before, after = old.write.bias, new.write.bias
-    initial = np.asarray(after)
-    found[id(after)] = placed(before, after, [outputs["write"]], lambda news: initial)
+    for gate in old.gates:
+        before, after = getattr(old, gate).bias, getattr(new, gate).bias
+        found[id(after)] = placed(before, after, [outputs[gate]], _kept(np.asarray(after)))
     return found
+
+
+def _kept(values):
+    return lambda news: values
 
 
 def _numbers(heads, count):

@@ -37,6 +37,7 @@ SINGLE = {
         "features": 3,
         "match": "previous",
         "write_gate": True,
+        "forget_gate": True,
     },
 }
 BIG = ["context.grid=[2, 4, 3]", "backbone.depth=3", "backbone.width=8", "backbone.layer.1.width=9"]
@@ -106,7 +107,8 @@ def test_every_mixer_of_one_axis(name):
 
 @pytest.mark.parametrize("match", ["own", "previous"])
 def test_keys_of_all_axes(match):
-    mixer = {"kind": "keys", "heads": 2, "features": 3, "match": match, "write_gate": True}
+    mixer = {"kind": "keys", "heads": 2, "features": 3, "match": match}
+    mixer |= {"write_gate": True, "forget_gate": True}
     old = text_network(mix({"wiring": "causal"}, mixer), FEEDFORWARD, grid=(2, 3))
     assert difference(old, grown(old, ["context.grid=[5, 3]"])) < 1e-5
     heads = "backbone.layer.0.mixer.1.heads=4"

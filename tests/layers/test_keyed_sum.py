@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mdnn.layers.mixing.keyed_sum import EPSILON, KeyedSum
+from mdnn.layers.mixing.gated_values import EPSILON, FORGET_BIAS
+from mdnn.layers.mixing.keyed_sum import KeyedSum
 
 
 def softmax(x):
@@ -29,6 +30,10 @@ def by_formula(layer, x, causal):
     if layer.write_gate:
         logits = flat @ np.asarray(layer.write.kernel) + np.asarray(layer.write.bias)
         gates = 1 / (1 + np.exp(-logits))
+    kept = np.ones((rows * n, heads))
+    if layer.forget_gate and causal:
+        logits = flat @ np.asarray(layer.forget.kernel) + np.asarray(layer.forget.bias)
+        kept = 1 / (1 + np.exp(-logits - FORGET_BIAS))
     if layer.match == "previous":
         k = np.concatenate([np.zeros_like(q[:1]), q[:-1]])
         k[::n] = 0.0
@@ -40,19 +45,23 @@ def by_formula(layer, x, causal):
             weights = np.array([q[t, head] @ k[s, head] * gates[s, head] for s in range(rows * n)])
             if causal:
                 weights[t + 1 :] = 0.0
+                weights *= [kept[s + 1 : t + 1, head].prod() for s in range(rows * n)]
             y[t, head] = weights @ v[:, head] / (weights.sum() + EPSILON)
     return (y.reshape(rows * n, width) @ kernels["result"]).reshape(x.shape)
 
 
 @pytest.mark.parametrize("match", ["own", "previous"])
+@pytest.mark.parametrize("forget", [False, True])
 @pytest.mark.parametrize(("wiring", "gate"), [("causal", False), ("causal", True), ("full", True)])
-def test_it_is_the_formula(match, wiring, gate):
-    words = {"wiring": wiring, "match": match, "write_gate": gate}
+def test_it_is_the_formula(match, wiring, gate, forget):
+    words = {"wiring": wiring, "match": match, "write_gate": gate, "forget_gate": forget}
     layer = KeyedSum([1, 2], heads=2, sharpness=2.0, features=5, **words)
     x = np.random.default_rng(1).normal(size=(1, 3, 4, 6)).astype("float32")
     layer.build(x.shape)
     if gate:
         layer.write.bias.assign([-2.0, 1.0])
+    if forget:
+        layer.forget.bias.assign([-6.0, -4.0])
     found = ops.convert_to_numpy(layer(x))[0]
     np.testing.assert_allclose(found, by_formula(layer, x[0], wiring == "causal"), atol=1e-5)
 
@@ -92,6 +101,23 @@ def test_a_closed_gate_writes_nothing():
     layer.build(x.shape)
     layer.write.bias.assign([-100.0, -100.0])
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), 0.0)
+
+
+def test_a_position_that_keeps_nothing_begins_anew():
+    """What follows it is what stands there without all that was before, in any row."""
+    layer = KeyedSum([1, 2], heads=2, forget_gate=True)
+    x = np.random.default_rng(6).normal(size=(1, 80, 3, 8)).astype("float32")
+    layer.build(x.shape)
+    # The first channel closes the gate.
+    layer.forget.kernel.assign(np.array([[-1e4, -1e4]] + [[0.0, 0.0]] * 7))
+    x[..., 0], x[0, 70, 1, 0] = 0.0, 1.0
+    whole = ops.convert_to_numpy(layer(x)).reshape(240, 8)
+    apart = KeyedSum([1], heads=2, forget_gate=True)
+    apart.build((1, 29, 8))
+    for old, new in zip(layer.weights, apart.weights, strict=True):
+        new.assign(old)
+    found = ops.convert_to_numpy(apart(x.reshape(1, 240, 8)[:, 211:]))[0]
+    np.testing.assert_allclose(found, whole[211:], atol=1e-4)
 
 
 @pytest.mark.parametrize(

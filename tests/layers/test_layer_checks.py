@@ -72,6 +72,9 @@ CASES = {
     "keys": Case(partial(KeyedSum, [1], 2), (3, 4)),
     "keys, whole": Case(partial(KeyedSum, [1, 2], wiring="full", sharpness=2.0), (2, 3, 4)),
     "keys, previous": Case(partial(KeyedSum, [1, 2], 2, features=3, match="previous"), (2, 3, 4)),
+    "keys, forgetting": Case(
+        partial(KeyedSum, [1, 2], 2, write_gate=True, forget_gate=True), (2, 3, 4)
+    ),
     "keys, gated": Case(partial(KeyedSum, [1, 2], 2, match="previous", write_gate=True), (2, 3, 4)),
     "stored": Case(partial(StoredReading, 1, 2, 2), (3, 4)),
     "conv": Case(partial(AxisConv, 1, 3), (4, 3)),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mdnn.layers.mixing.forgetting import LEAST, kept_sums_before
 from mdnn.layers.mixing.row_sums import BLOCK_ROWS, MATRIX_ROWS, sums_before
 
 
@@ -25,3 +26,20 @@ def test_small_early_rows_keep_their_digits(rows):
     sums = ops.convert_to_numpy(sums_before(ops.convert_to_tensor(values)))
     # As the difference of the sum up to each row and the row these would be zeros.
     np.testing.assert_allclose(sums[0, :3, 0], [0, 1e-3, 2e-3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("rows", [1, MATRIX_ROWS, 7 * BLOCK_ROWS, MATRIX_ROWS * BLOCK_ROWS + 3])
+def test_what_rows_keep_of_earlier_ones(rows, begun):
+    rng = np.random.default_rng(rows)
+    values = rng.normal(size=(2, rows, 3, 1, 2)).astype("float32")
+    kept = np.log(rng.uniform(0.5, 1.0, size=(2, rows, 3))).astype("float32")
+    kept[:, rows // 2] = LEAST
+    before = rng.normal(size=(2, 3, 1, 2)).astype("float32") if begun else None
+    found = ops.convert_to_numpy(kept_sums_before(values, kept, before))
+    expected, sums = np.zeros(values.shape), np.zeros(values[:, 0].shape)
+    sums += before if begun else 0.0
+    for row in range(rows):
+        expected[:, row] = sums
+        sums = sums * np.exp(kept[:, row])[..., None, None] + values[:, row]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

@@ -30,7 +30,13 @@ from mdnn.runs.run_folder import open_run
 GRIDS = [(5,), (2, 3), (2, 2, 2)]
 NEVER_CAUSAL = {"mean"}
 PREVIOUS = {"kind": "keys", "heads": 2, "features": 3, "match": "previous"}
-VARIANTS = (PREVIOUS, PREVIOUS | {"write_gate": True})
+FORGETTING = {"kind": "keys", "heads": 2, "features": 3, "forget_gate": True}
+VARIANTS = (
+    PREVIOUS,
+    PREVIOUS | {"write_gate": True},
+    FORGETTING,
+    FORGETTING | {"match": "previous", "write_gate": True},
+)
 PUZZLE = {"steps": 1, "objectives": {"autoregressive": 0, "parallel": 1}}
 
 
@@ -112,8 +118,9 @@ def test_streamed_equals_whole_inside_a_fold(kind):
     streamed_equals_whole(randomize(build(config)), 12)
 
 
-def test_previous_keys_inside_a_fold():
-    fold = {"kind": "fold", "width": 4, "block": [mix(VARIANTS[1])]}
+@pytest.mark.parametrize("table", VARIANTS[1:], ids=range(3))
+def test_keys_inside_a_fold(table):
+    fold = {"kind": "fold", "width": 4, "block": [mix(table)]}
     config = make_config(fold, mix({"axes": [3]}), grid=(2, 3, 2), width=4)
     streamed_equals_whole(randomize(build(config)), 12)
 

@@ -26,6 +26,13 @@ NETWORKS = {
         (4, 2, 3),
         [GROUPS, {"kind": "keys", "features": 3, "match": "previous", "write_gate": True}],
     ),
+    "forgetting keys": (
+        (4, 2, 3),
+        [
+            {"kind": "keys", "features": 3, "forget_gate": True},
+            {"kind": "keys", "match": "previous", "write_gate": True, "forget_gate": True},
+        ],
+    ),
     "axes alone": ((4, 2, 3), [{"axes": [1]}, {"kind": "conv", "axes": [2], "window": 1}]),
     "each position": ((8, 3), [{"axes": [1], "sharing": "separate"}]),
 }

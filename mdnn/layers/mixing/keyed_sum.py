@@ -7,15 +7,14 @@ from keras import ops
 
 from mdnn.layers.arguments import normalize_axis
 from mdnn.layers.initializers import initializer_copy
+from mdnn.layers.mixing.forgetting import kept_sums_before
+from mdnn.layers.mixing.gated_values import GATES, GatedValues, averaged
 from mdnn.layers.mixing.row_sums import sums_before
 from mdnn.layers.weight_rules import RuledDense, RuledLayer, get_initializer
 
-EPSILON = 1e-6
-"""Added to the sum of weights, which the features of a query may miss."""
-
 
 @keras.saving.register_keras_serializable(package="mdnn")
-class KeyedSum(RuledLayer):
+class KeyedSum(GatedValues, RuledLayer):
     """Averages the values of positions whose keys match a position's query.
 
     Per head, `y_t = sum_s (q_t . k_s) v_s / sum_s (q_t . k_s)`, where keys and queries are the
@@ -34,6 +33,12 @@ class KeyedSum(RuledLayer):
     multiplied by the sigmoid of a projection of its own. In a long context, the few positions
     worth reading then outweigh all others.
 
+    With `forget_gate` each position also decides how much of what was before it stays: `q_t . k_s`
+    is multiplied by the gates f of the positions after s up to t, sigmoids of a projection of their
+    own, so that the newest of equal keys counts most, and one position can begin anew (gated linear
+    attention, arXiv 2312.06635, with one gate per head). Passes that are not causal have no order,
+    and leave these gates out.
+
     Args:
         axes: list of ints, increasing: the axes to mix, one or all but the batch and the
             channels. The batch is axis 0.
@@ -43,7 +48,7 @@ class KeyedSum(RuledLayer):
         features: int, numbers of each head's key and query; 0: as many as its value has. The
             more, the more keys can be told apart.
         match: `"own"`: keys have a projection of their own; `"previous"`: see above.
-        write_gate: bool, see above.
+        write_gate, forget_gate: bool, see above.
         kernel_initializer: initializer of the kernels of all projections, by default scaled by
             their inputs alone: keys and queries start equally sharp with any number of features.
 
@@ -70,6 +75,7 @@ class KeyedSum(RuledLayer):
         features=0,
         match="own",
         write_gate=False,
+        forget_gate=False,
         kernel_initializer="lecun_uniform",
         **kwargs,
     ):
@@ -87,7 +93,7 @@ class KeyedSum(RuledLayer):
         self.axes, self.heads, self.wiring = [int(axis) for axis in axes], heads, wiring
         self.kv_heads, self.rotary = heads, False
         self.sharpness, self.num_features, self.match = float(sharpness), features, match
-        self.write_gate = bool(write_gate)
+        self.write_gate, self.forget_gate = bool(write_gate), bool(forget_gate)
         self.kernel_initializer = get_initializer(kernel_initializer)
 
     def _checked_axes(self, shape):
@@ -111,13 +117,12 @@ class KeyedSum(RuledLayer):
         sizes = {"query": keyed, "key": keyed, "value": width, "result": width}
         if self.match == "previous":
             del sizes["key"]
-        if self.write_gate:
-            sizes["write"] = self.heads
+        sizes |= dict.fromkeys(self.gates, self.heads)
         for index, (name, units) in enumerate(sizes.items()):
             dense = RuledDense(
                 units,
                 # That most positions count little is a matter of a bias.
-                use_bias=name == "write",
+                use_bias=name in GATES,
                 kernel_initializer=initializer_copy(self.kernel_initializer, index),
                 dtype=self.dtype_policy,
                 name=name,
@@ -135,57 +140,6 @@ class KeyedSum(RuledLayer):
     def key_projection(self):
         """The layer that projects to keys, `RuledDense`; with `match="previous"`, to queries."""
         return self.query if self.match == "previous" else self.key
-
-    @property
-    def value_size(self):
-        """int, numbers of each head that `project_values` returns."""
-        return self.value.units // self.heads + self.write_gate
-
-    def project_values(self, x):
-        """Projects `[..., channels]` to values, with the logits of their gates if there are any.
-
-        Returns:
-            Tensor `[..., heads, value_size]`; the logit is the last number.
-        """
-        sizes = [-1 if size is None else size for size in x.shape[:-1]]
-        h = self.value.units // self.heads
-        values = ops.reshape(self.value(x), (*sizes, self.heads, h))
-        if not self.write_gate:
-            return values
-        logits = ops.reshape(self.write(x), (*sizes, self.heads, 1))
-        return ops.concatenate([values, logits], axis=-1)
-
-    def read_values(self, values):
-        """Returns the value stored under each key of a row, float32 `[..., n, h + 1]`.
-
-        Args:
-            values: tensor `[..., n, value_size]`, the values of the row (`project_values`).
-
-        Returns:
-            The values and a channel of ones (`with_ones`), both multiplied by their gate; with
-            `match="previous"` those of the next positions, and zeros for the last one: shifting
-            the values has the same result as shifting the keys, and is cheaper.
-        """
-        values = self.gated_values(values)
-        if self.match != "previous":
-            return values
-        _, later = ops.split(values, [1], axis=-2)
-        return ops.concatenate([later, ops.zeros_like(values[..., :1, :])], axis=-2)
-
-    def gated_values(self, values):
-        """Returns values (`project_values`) and a channel of ones, both multiplied by their gate.
-
-        Args:
-            values: tensor `[..., value_size]`.
-
-        Returns:
-            float32 tensor `[..., h + 1]`.
-        """
-        values = ops.cast(values, "float32")
-        if not self.write_gate:
-            return with_ones(values)
-        values, logits = ops.split(values, [values.shape[-1] - 1], axis=-1)
-        return with_ones(values) * ops.sigmoid(logits)
 
     def reads(self, position, other):
         """Returns whether a causal sum at `position` includes the key of position `other`."""
@@ -223,22 +177,38 @@ class KeyedSum(RuledLayer):
 
         q = self.features(split(self.query))
         k = q if self.match == "previous" else self.features(split(self.key))
-        v = ops.reshape(self.project_values(x), (-1, rows, n, self.heads, self.value_size))
-        v = self.read_values(ops.transpose(v, (0, 1, 3, 2, 4)))
-        sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
-        if causal:
-            pairs = ops.matmul(q, ops.swapaxes(k, -1, -2))
-            position = ops.arange(n)
-            pairs = ops.where(self.reads(position[:, None], position[None, :]), pairs, 0.0)
-            y = ops.matmul(pairs, v)
-            if rows > 1:
-                y = y + ops.matmul(q, sums_before(sums))
-            if before is not None:
-                y = y + ops.matmul(q, before[:, None])
+        values = ops.reshape(self.project_values(x), (-1, rows, n, self.heads, self.value_size))
+        values = ops.transpose(values, (0, 1, 3, 2, 4))
+        v = self.read_values(values)
+        if not causal:
+            sums = ops.sum(ops.matmul(ops.swapaxes(k, -1, -2), v), axis=1, keepdims=True)
+            y = ops.matmul(q, sums)
         else:
-            y = ops.matmul(q, ops.sum(sums, axis=1, keepdims=True))
+            y = self._causal_sums(q, k, v, self.forgetting(values), before)
         y = ops.transpose(averaged(y), (0, 1, 3, 2, 4))
         return ops.cast(ops.reshape(y, (-1, *sizes, n, width)), self.compute_dtype)
+
+    def _causal_sums(self, q, k, v, forgetting, before):
+        """Returns sums over earlier positions of `[batch, rows, heads, n, ...]`."""
+        rows, position = q.shape[1], ops.arange(q.shape[-2])
+        reads = self.reads(position[:, None], position[None, :])
+        pairs = ops.matmul(q, ops.swapaxes(k, -1, -2))
+        if forgetting is None:
+            pairs = ops.where(reads, pairs, 0.0)
+        else:
+            pairs = pairs * forgetting.between(reads)
+        y = ops.matmul(pairs, v)
+        if rows == 1 and before is None:
+            return y
+        if forgetting is None:
+            earlier = sums_before(ops.matmul(ops.swapaxes(k, -1, -2), v))
+            earlier = earlier if before is None else earlier + before[:, None]
+        else:
+            k = k * forgetting.at_end[..., None]
+            q = q * forgetting.from_before[..., None]
+            sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
+            earlier = kept_sums_before(sums, forgetting.total, before)
+        return y + ops.matmul(q, earlier)
 
     def compute_output_shape(self, input_shape):
         self._checked_axes(input_shape)
@@ -250,7 +220,7 @@ class KeyedSum(RuledLayer):
         size = math.prod(input_shape[1:])
         features = self.num_features or width // self.heads
         projections = 2 * width + (1 if self.match == "previous" else 2) * features * self.heads
-        projections += self.heads * self.write_gate
+        projections += self.heads * len(self.gates)
         pairs = input_shape[axes[-1]] * (width + features * self.heads) // width
         return size * (projections + pairs + 2 * features)
 
@@ -264,16 +234,6 @@ class KeyedSum(RuledLayer):
             "features": self.num_features,
             "match": self.match,
             "write_gate": self.write_gate,
+            "forget_gate": self.forget_gate,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def with_ones(values):
-    """Returns values `[..., h]` with a further channel of ones, whose sum is that of weights."""
-    return ops.concatenate([values, ops.ones_like(values[..., :1])], axis=-1)
-
-
-def averaged(sums):
-    """Returns means `[..., h]` of weighted sums of `with_ones`."""
-    values, weights = ops.split(sums, [sums.shape[-1] - 1], axis=-1)
-    return values / (weights + EPSILON)

@@ -26,7 +26,7 @@ def _flat_sums_before(sums):
     # In blocks, since TensorFlow's cumulative sum takes several times as long on CPUs. Not the
     # sum up to a row without the row itself: a difference of large sums would lose what little an
     # early row holds.
-    size = _block_rows(rows)
+    size = block_rows(rows)
     missing = -rows % size
     blocks = ops.pad(sums, [[0, 0], [0, missing], [0, 0]]) if missing else sums
     blocks = ops.reshape(blocks, (-1, (rows + missing) // size, size, n))
@@ -35,7 +35,7 @@ def _flat_sums_before(sums):
     return ops.reshape(inside + before[:, :, None], (-1, rows + missing, n))[:, :rows]
 
 
-def _block_rows(rows):
+def block_rows(rows):
     """Returns the rows of a block: a divisor where there is one, since padding copies all rows."""
     sizes = range(BLOCK_ROWS, BLOCK_ROWS // 2, -1)
     return next((size for size in sizes if rows % size == 0), BLOCK_ROWS)

@@ -1,0 +1,133 @@
+"""Sums in which each position keeps a part of what was before it."""
+
+import math
+
+from keras import ops
+
+from mdnn.layers.mixing.row_sums import MATRIX_ROWS, block_rows
+
+NOTHING = -1e9
+"""The logarithm that stands for a part of zero."""
+
+
+LEAST = -30.0
+"""Least logarithm of the part that a position or a row keeps: sums of more lose digits."""
+
+
+class Forgetting:
+    """What is left, inside a row, of the value of a position at those after it.
+
+    Args:
+        logs: float32 `[..., n]`, the logarithm of the part of all earlier values that each position
+            of a row keeps, at most 0; less than `LEAST` counts as that.
+        follow: bool, whether position j stores the value of the position after it.
+
+    Attributes:
+        total: float32 `[...]`, the logarithm of the part that a row keeps of what was before it.
+    """
+
+    def __init__(self, logs, follow=False):
+        self._logs = ops.maximum(logs, LEAST)
+        self._through = ops.cumsum(self._logs, axis=-1)
+        self._stored, self.total = self._through, ops.maximum(self._through[..., -1], LEAST)
+        if follow:
+            later = self._through[..., 1:], self._through[..., -1:]
+            self._stored = ops.concatenate(later, axis=-1)
+
+    @property
+    def from_before(self):
+        """float32 `[..., n]`, the part of the values of earlier rows that is left."""
+        return ops.exp(self._through)
+
+    @property
+    def at_end(self):
+        """float32 `[..., n]`, the part of each stored value that is left at the row's end."""
+        return ops.exp(self._through[..., -1:] - self._stored)
+
+    def between(self, reads):
+        """Returns the part of what j stores that is left at t, `[..., t, j]`; 0 if unread.
+
+        Args:
+            reads: bool, broadcasts to `[..., t, j]`, whether t reads what j stores.
+        """
+        logs = self._through[..., :, None] - self._stored[..., None, :]
+        return ops.exp(ops.where(reads, logs, NOTHING))
+
+    def at(self, seen, reads):
+        """Returns what is left at the last position that is seen.
+
+        Args:
+            seen, reads: bool, broadcast to `[..., 1, n]`: the positions up to that one, and those
+                whose stored values it reads.
+
+        Returns:
+            Pair of float32 tensors: `[..., 1, n]`, the part of each stored value, and
+            `[..., 1, 1]`, of the values of earlier rows.
+        """
+        now = ops.sum(ops.where(seen, self._logs[..., None, :], 0.0), axis=-1, keepdims=True)
+        left = ops.where(reads, now - self._stored[..., None, :], NOTHING)
+        return ops.exp(left), ops.exp(now)
+
+
+def left_of_rows(kept):
+    """Returns the part of each row's sums that later rows leave, `[batch, rows, ...]`.
+
+    Args:
+        kept: float32 of that shape, `Forgetting.total` of the rows.
+    """
+    through = ops.cumsum(kept, axis=1)
+    return ops.exp(through[:, -1:] - through)
+
+
+def kept_sums_before(sums, kept, before=None):
+    """Returns the sums of all earlier rows, of which the rows between keep a part.
+
+    Args:
+        sums: float32 `[batch, rows, heads, features, values]`.
+        kept: float32 `[batch, rows, heads]`, `Forgetting.total` of the rows.
+        before: float32 `[batch, heads, features, values]`, the sums before the first row; `None`
+            for none.
+
+    Returns:
+        Tensor of the shape of `sums`: in row r the sum over s < r of `sums` of row s times the
+        parts that the rows s + 1 to r - 1 keep.
+    """
+    rows, heads, *rest = sums.shape[1:]
+    flat = ops.transpose(ops.reshape(sums, (-1, rows, heads, math.prod(rest))), (0, 2, 1, 3))
+    kept = ops.transpose(kept, (0, 2, 1))
+    if before is not None:
+        before = ops.reshape(before, (-1, heads, math.prod(rest)))
+    flat = ops.transpose(_flat_sums(flat, kept, before), (0, 2, 1, 3))
+    return ops.reshape(flat, (-1, rows, heads, *rest))
+
+
+def _flat_sums(sums, kept, before=None):
+    """Returns the sums of earlier rows: `[..., rows, n]`, `[..., rows]` and `[..., n]`."""
+    through = ops.cumsum(kept, axis=-1)
+    rows = sums.shape[-2]
+    if rows <= MATRIX_ROWS:
+        row = ops.arange(rows)
+        logs = (through - kept)[..., :, None] - through[..., None, :]
+        y = ops.matmul(ops.exp(ops.where(row[:, None] > row[None, :], logs, NOTHING)), sums)
+    else:
+        y = _sums_in_blocks(sums, kept)
+    if before is None:
+        return y
+    return y + ops.exp(through - kept)[..., None] * before[..., None, :]
+
+
+def _sums_in_blocks(sums, kept):
+    heads, rows, n = sums.shape[1:]
+    size = block_rows(rows)
+    missing = -rows % size
+    if missing:
+        sums = ops.pad(sums, [[0, 0], [0, 0], [0, missing], [0, 0]])
+        kept = ops.pad(kept, [[0, 0], [0, 0], [0, missing]])
+    shape = -1, heads, (rows + missing) // size, size
+    sums, kept = ops.reshape(sums, (*shape, n)), ops.reshape(kept, shape)
+    through = ops.cumsum(kept, axis=-1)
+    left = ops.exp(through[..., -1:] - through)[..., None]
+    total = ops.maximum(through[..., -1], LEAST)
+    before = _flat_sums(ops.sum(sums * left, axis=3), total)
+    y = _flat_sums(sums, kept, before)
+    return ops.reshape(y, (-1, heads, rows + missing, n))[:, :, :rows]
