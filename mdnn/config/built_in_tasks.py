@@ -5,6 +5,7 @@ import dataclasses
 from mdnn.chat.chat_layout import ChatFormat
 from mdnn.config.task_rules import TaskRules, register_rules
 from mdnn.errors import MdnnError, did_you_mean
+from mdnn.option_field import option
 from mdnn.tokens.modalities import kinds_of
 from mdnn.tokens.symbols import KNOWN, puzzle_source
 
@@ -19,6 +20,8 @@ class Chat:
     end: str = ChatFormat.end
     call_start: str = ChatFormat.call_start
     call_end: str = ChatFormat.call_end
+    # Weight of the tokens of calls in the loss of a training; of all others 1.
+    call_weight: float = option(1.0, least=0.01, most=100.0)
 
 
 def _check_chat(config):

@@ -197,6 +197,15 @@ def test_the_loss_counts_the_assistant_alone(tmp_path):
         assert text[: at + 1].endswith("assistant: ")
     np.testing.assert_array_equal(batch["tokens"], batches.at(5)["tokens"])
     assert not np.array_equal(batch["tokens"], batches.at(6)["tokens"])
+    assert "weights" not in batch
+    weighted = ChatBatches(examples, tokenizer, 108, batch_size=4, seed=1, call_weight=3.0).at(5)
+    np.testing.assert_array_equal(weighted["targets"], batch["targets"])
+    for row in range(4):
+        heavy = tokenizer.ids_from_tokens(weighted["targets"][row])[weighted["weights"][row] == 3]
+        calls = tokenizer.text(heavy).split("\x1e")
+        assert len(calls) > 1
+        assert all(call.startswith("\x1d{") for call in calls if call)
+    assert set(np.unique(weighted["weights"])) == {1.0, 3.0}
     counted = sum(count for _, count in evaluation_batches(examples, tokenizer, 108, 3))
     text, spans = ChatFormat().turns(list(talks[0].messages))
     assert counted == 8 * sum(end - start for start, end in spans)

@@ -24,19 +24,31 @@ class ChatBatches(StepBatches):
         seed: int.
         steps: int, batches per epoch; `None` for about as many tokens as the conversations
             have.
+        call_weight: float, weight of the targets of calls in the loss; of others 1.
         **kwargs: Arguments of `StepBatches`.
 
     Raises:
         MdnnError: there are no examples.
     """
 
-    def __init__(self, examples, tokenizer, length, batch_size, seed, steps=None, **kwargs):
+    def __init__(
+        self,
+        examples,
+        tokenizer,
+        length,
+        batch_size,
+        seed,
+        steps=None,
+        call_weight=1.0,
+        **kwargs,
+    ):
         if not len(examples):
             raise MdnnError("expected at least one conversation to train on")
         steps = steps or max(1, len(examples.ids) // (length * batch_size))
         super().__init__(steps, **kwargs)
         self.examples, self.tokenizer = examples, tokenizer
         self.length, self.batch_size, self.seed = int(length), int(batch_size), int(seed)
+        self.call_weight = float(call_weight)
 
     def objective(self, step):
         """Returns a step's objective, `"autoregressive"`."""
@@ -47,13 +59,14 @@ class ChatBatches(StepBatches):
 
         Returns:
             A dictionary: `"tokens"` and `"targets"`, int32 `[batch, length, 8]`; targets are zeros
-            at positions before a token that is not counted.
+            at positions before a token that is not counted. With a `call_weight` other than 1 also
+            `"weights"`, float32 `[batch, length]`.
         """
         examples, size = self.examples, self.length + 1
         drawn = raw_bits(self.seed, step, (self.batch_size, MAX_PACKED), BATCH)
         drawn = (drawn % np.uint64(len(examples))).astype(np.int64)
         ids = np.full((self.batch_size, size), -1, dtype=np.int32)
-        counted = np.zeros((self.batch_size, size), dtype=bool)
+        counted, calls = (np.zeros((self.batch_size, size), dtype=bool) for _ in range(2))
         for row in range(self.batch_size):
             at = 0
             for example in drawn[row]:
@@ -61,10 +74,14 @@ class ChatBatches(StepBatches):
                 end = min(examples.starts[example + 1], start + size - at)
                 ids[row, at : at + end - start] = examples.ids[start:end]
                 counted[row, at : at + end - start] = examples.trained[start:end]
+                calls[row, at : at + end - start] = examples.calls[start:end]
                 at += int(end - start)
                 if at >= size:
                     break
-        return chat_batch(self.tokenizer, ids, counted)
+        batch = chat_batch(self.tokenizer, ids, counted)
+        if self.call_weight == 1.0:
+            return batch
+        return batch | {"weights": np.where(calls[:, 1:], self.call_weight, 1.0).astype("float32")}
 
 
 def chat_batch(tokenizer, ids, counted):

@@ -24,6 +24,7 @@ class ChatExamples:
         trained: bool `[tokens]`, the tokens that the loss of a training counts: the assistant's
             turns with their end marks.
         evaluated: bool `[tokens]`, those that an evaluation counts: each turn once.
+        calls: bool `[tokens]`, those of the assistant's turns from the beginning of a call on.
         starts: int64 `[examples + 1]`, where each example begins, and the number of tokens.
         longer: int, conversations that do not fit.
         dropped: int, messages that were left out of the examples of longer conversations.
@@ -34,6 +35,7 @@ class ChatExamples:
     ids: np.ndarray
     trained: np.ndarray
     evaluated: np.ndarray
+    calls: np.ndarray
     starts: np.ndarray
     longer: int = 0
     dropped: int = 0
@@ -91,27 +93,27 @@ class _Builder:
 
     def __init__(self, chat_format, tokenizer, most):
         self.format, self.tokenizer, self.most = chat_format, tokenizer, most
-        self.ids, self.trained, self.evaluated = [], [], []
+        self.ids, self.trained, self.evaluated, self.calls = [], [], [], []
         self.longer = self.dropped = self.cut = 0
 
     def add_conversation(self, messages, tools):
         """Adds the examples of a conversation."""
         text, spans = self.format.turns(messages, tools)
-        ids, counted = self.encode(text, spans)
+        ids, counted, calls = self.encode(text, spans)
         if len(ids) <= self.most:
-            self.add(ids, counted, counted)
+            self.add(ids, counted, counted, calls)
             return
         self.longer += 1
         answers = [k for k, message in enumerate(messages) if message.role == "assistant"]
         fitting = 0
         while fitting < len(answers):
             text, spans = self.format.turns(messages[: answers[fitting] + 1], tools)
-            more, more_counted = self.encode(text, spans)
-            if len(more) > self.most:
+            more = self.encode(text, spans)
+            if len(more[0]) > self.most:
                 break
-            ids, counted, fitting = more, more_counted, fitting + 1
+            (ids, counted, calls), fitting = more, fitting + 1
         if fitting:
-            self.add(ids, counted, counted)
+            self.add(ids, counted, counted, calls)
         for end in answers[fitting:]:
             self.add_last_turn(messages[: end + 1], tools)
 
@@ -128,31 +130,41 @@ class _Builder:
         )
         first = next((k for k, m in enumerate(before) if m.role != "system"), len(before))
         shown = [*before[:first], *before[first + missing :], messages[-1]]
-        ids, counted = self.encode(*self.format.turns(shown, tools))
+        ids, counted, calls = self.encode(*self.format.turns(shown, tools))
         last = counted & (np.arange(len(ids)) >= len(ids) - size)
         self.dropped += missing
         self.cut += len(ids) > self.most
-        self.add(ids[-self.most :], counted[-self.most :], last[-self.most :])
+        self.add(*(values[-self.most :] for values in (ids, counted, last, calls)))
 
     def encode(self, text, spans):
-        """Returns the token ids of a text and which of them lie in spans of its characters.
+        """Returns the token ids of a text, which of them lie in spans of its characters, and which
+        of those belong to calls.
 
         The pieces are encoded one by one, as a prompt and its answer are. What follows the last
         span is left out.
         """
-        ids, counted, at = [], [], 0
+        ids, counted, calls, at = [], [], [], 0
         for start, end in spans:
             for begin, stop, answer in ((at, start, False), (start, end, True)):
                 ids.append(self.tokenizer.ids(text[begin:stop], begins=not begin))
                 counted.append(np.full(len(ids[-1]), answer))
+                calls.append(self.in_calls(ids[-1], text[begin:stop]) & answer)
             at = end
-        return np.concatenate(ids), np.concatenate(counted)
+        return np.concatenate(ids), np.concatenate(counted), np.concatenate(calls)
 
-    def add(self, ids, trained, evaluated):
+    def in_calls(self, ids, text):
+        """Returns which tokens of a text end after the beginning of its first call."""
+        first = text.find(self.format.call_start)
+        if first < 0:
+            return np.zeros(len(ids), dtype=bool)
+        return np.cumsum(self.tokenizer.lengths(ids)) > first
+
+    def add(self, ids, trained, evaluated, calls):
         """Adds an example."""
         self.ids.append(ids)
         self.trained.append(trained)
         self.evaluated.append(evaluated)
+        self.calls.append(calls)
 
     def examples(self, conversations):
         """Returns the `ChatExamples`."""
@@ -162,6 +174,7 @@ class _Builder:
             np.concatenate(self.ids).astype("int32"),
             np.concatenate(self.trained),
             np.concatenate(self.evaluated),
+            np.concatenate(self.calls),
             np.concatenate([[0], np.cumsum(sizes)]).astype("int64"),
             self.longer,
             self.dropped,

@@ -70,6 +70,7 @@ class ChatTask(TextTask):
             config.context.positions,
             config.train.batch_size,
             config.seed,
+            call_weight=config.chat.call_weight,
         )
 
     def open_source(self, source):
