@@ -72,7 +72,7 @@ def parse_mesh(text):
     for word in text.split(","):
         key, equals, value = (piece.strip() for piece in word.partition("="))
         if not key or not equals or not value.isdecimal() or key in table:
-            raise MdnnError(f"--mesh: expected shares as batch=8,row=128; received {text!r}")
+            raise MdnnError(f"mesh: expected shares as batch=8,row=128; received {text!r}")
         table[key] = int(value)
     return Mesh.from_table(table, "mesh")
 
