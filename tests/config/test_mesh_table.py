@@ -53,5 +53,5 @@ def test_what_does_not_fit_is_refused(tmp_path, settings, message):
 def test_words_of_a_mesh():
     assert parse_mesh("batch=8, row=128") == Mesh((("batch", 8), ("row", 128)))
     for words in ("batch", "batch=", "=2", "batch=-1", "batch=2,batch=3", "", "batch=2,"):
-        with pytest.raises(MdnnError, match="^mesh: expected shares as batch=8,row=128; received"):
+        with pytest.raises(MdnnError, match=r"^mesh: expected shares as batch=8,row=128; received"):
             parse_mesh(words)
