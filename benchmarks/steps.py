@@ -110,7 +110,7 @@ class Steps:
         )
         self.feed = self.data.feed()
         self.feed.follow(self.step)
-        # Learning from each other grows from nothing: at its end.
+        # The exchange of members grows during a training: time it at its full weight.
         self.feed.spent = 1.0
         self.number = 0
         self.characters = self.data.units_per_step

@@ -20,7 +20,7 @@ class Chat:
     end: str = ChatFormat.end
     call_start: str = ChatFormat.call_start
     call_end: str = ChatFormat.call_end
-    # Weight of the tokens of calls in the loss of a training; of all others 1.
+    # Weight in the training loss of the tokens from a turn's first call to its end; others have 1.
     call_weight: float = option(1.0, least=0.01, most=100.0)
 
 

@@ -45,11 +45,12 @@ def grow_keyed(old, new, around):
     found = grow_projections(old, new, around, outputs, values)
     for gate in old.gates:
         before, after = getattr(old, gate).bias, getattr(new, gate).bias
-        found[id(after)] = placed(before, after, [outputs[gate]], _kept(np.asarray(after)))
+        found[id(after)] = placed(before, after, [outputs[gate]], _constant(np.asarray(after)))
     return found
 
 
-def _kept(values):
+def _constant(values):
+    """Returns a function that returns `values`."""
     return lambda news: values
 
 

@@ -14,7 +14,7 @@ from mdnn.layers.mixing.attention import AttentionCache
 from mdnn.layers.mixing.axes_cache import AxesCache
 from mdnn.layers.mixing.axis_attention import rotate
 from mdnn.layers.mixing.dense import PositionwiseDense
-from mdnn.layers.mixing.keys import KeyedCache
+from mdnn.layers.mixing.keyed_caches import KeyedCache
 from mdnn.layers.mixing.linear_mix_cache import LinearMixCache
 from mdnn.layers.mixing.stored import StoredCache
 from mdnn.layers.multidim_dense import MultidimDense

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mdnn.layers.mixing.forgetting import LEAST, kept_sums_before
+from mdnn.layers.mixing.forgetting import LEAST, kept_sums_before, left_of_rows
 from mdnn.layers.mixing.row_sums import BLOCK_ROWS, MATRIX_ROWS, sums_before
 
 
@@ -43,3 +43,12 @@ def test_what_rows_keep_of_earlier_ones(rows, begun):
         expected[:, row] = sums
         sums = sums * np.exp(kept[:, row])[..., None, None] + values[:, row]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_late_rows_keep_their_digits_after_many():
+    rng = np.random.default_rng(3)
+    kept = np.log(rng.uniform(0.2, 1.0, size=(1, 4096, 2))).astype("float32")
+    kept[:, ::8] = LEAST
+    found = ops.convert_to_numpy(left_of_rows(ops.convert_to_tensor(kept)))[0, -30:]
+    from_end = np.cumsum(kept[0, ::-1].astype("float64"), axis=0)[::-1] - kept[0]
+    np.testing.assert_allclose(found, np.exp(from_end[-30:]), rtol=1e-4, atol=1e-30)

@@ -252,3 +252,9 @@ def test_an_unknown_kind(tmp_path):
         load_config(path)
     with pytest.raises(MdnnError, match=r"kind: expected one of .*; received 'dens'"):
         make_mixer({"kind": "dens"})
+
+
+def test_keys_that_read_everything_forget_nothing():
+    table = {"kind": "keys", "wiring": "full", "forget_gate": True}
+    with pytest.raises(MdnnError, match='forget_gate: expected false with wiring = "full"'):
+        make_config(mix(table), grid=(2, 3), width=4, train=PUZZLE)

@@ -218,6 +218,23 @@ def test_the_loss_counts_the_assistant_alone(tmp_path):
     ]
 
 
+def test_calls_begin_with_their_mark(tmp_path):
+    """Also where the mark is one special token, which stands for no characters of a text."""
+
+    class Marked(TextTokenizer):
+        def ids(self, text, begins=True):
+            pieces = [super(Marked, self).ids(piece) for piece in text.split("<call>")]
+            marked = [[999], *pieces[1:]] if len(pieces) > 1 else []
+            return np.concatenate([pieces[0], *marked]).astype("int32")
+
+    talks = read_conversations(write(tmp_path, map(conversation, range(2))))
+    examples = lay_out(talks, ChatFormat(call_start="<call>"), Marked(), 200)
+    np.testing.assert_array_equal(examples.calls & ~examples.trained, False)
+    first = np.diff(examples.calls.astype(int), prepend=0) == 1
+    assert first.sum() == 2
+    np.testing.assert_array_equal(examples.ids[first], 999)
+
+
 def test_what_is_longer_than_the_context(tmp_path):
     messages = [{"role": "system", "content": "S"}]
     for number in range(5):

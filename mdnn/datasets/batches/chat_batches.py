@@ -24,7 +24,8 @@ class ChatBatches(StepBatches):
         seed: int.
         steps: int, batches per epoch; `None` for about as many tokens as the conversations
             have.
-        call_weight: float, weight of the targets of calls in the loss; of others 1.
+        call_weight: float, weight in the loss of the targets from a turn's first call to its end;
+            others have 1. The loss is divided by the number of targets, not by their weights.
         **kwargs: Arguments of `StepBatches`.
 
     Raises:

@@ -24,7 +24,7 @@ class ChatExamples:
         trained: bool `[tokens]`, the tokens that the loss of a training counts: the assistant's
             turns with their end marks.
         evaluated: bool `[tokens]`, those that an evaluation counts: each turn once.
-        calls: bool `[tokens]`, those of the assistant's turns from the beginning of a call on.
+        calls: bool `[tokens]`, those from the first call of an assistant's turn to its end.
         starts: int64 `[examples + 1]`, where each example begins, and the number of tokens.
         longer: int, conversations that do not fit.
         dropped: int, messages that were left out of the examples of longer conversations.
@@ -148,16 +148,21 @@ class _Builder:
             for begin, stop, answer in ((at, start, False), (start, end, True)):
                 ids.append(self.tokenizer.ids(text[begin:stop], begins=not begin))
                 counted.append(np.full(len(ids[-1]), answer))
-                calls.append(self.in_calls(ids[-1], text[begin:stop]) & answer)
+                calls.append(self.in_calls(ids[-1], text[begin:stop], not begin) & answer)
             at = end
         return np.concatenate(ids), np.concatenate(counted), np.concatenate(calls)
 
-    def in_calls(self, ids, text):
-        """Returns which tokens of a text end after the beginning of its first call."""
+    def in_calls(self, ids, text, begins):
+        """Returns which tokens of a text belong to its first call or to what follows it.
+
+        Args:
+            ids: int32 `[tokens]`, those of `text`.
+            text: str.
+            begins: bool, whether the conversation begins with it.
+        """
         first = text.find(self.format.call_start)
-        if first < 0:
-            return np.zeros(len(ids), dtype=bool)
-        return np.cumsum(self.tokenizer.lengths(ids)) > first
+        before = len(ids) if first < 0 else len(self.tokenizer.ids(text[:first], begins=begins))
+        return np.arange(len(ids)) >= before
 
     def add(self, ids, trained, evaluated, calls):
         """Adds an example."""

@@ -7,11 +7,11 @@ from keras import ops
 from mdnn.layers.mixing.row_sums import MATRIX_ROWS, block_rows
 
 NOTHING = -1e9
-"""The logarithm that stands for a part of zero."""
+"""Stands for the logarithm of 0."""
 
 
 LEAST = -30.0
-"""Least logarithm of the part that a position or a row keeps: sums of more lose digits."""
+"""Lower bound of the logarithms: sums of larger magnitudes lose digits in float32."""
 
 
 class Forgetting:
@@ -20,19 +20,20 @@ class Forgetting:
     Args:
         logs: float32 `[..., n]`, the logarithm of the part of all earlier values that each position
             of a row keeps, at most 0; less than `LEAST` counts as that.
-        follow: bool, whether position j stores the value of the position after it.
+        follow: bool, whether key j is stored with the value of position j + 1
+            (`match="previous"`).
 
     Attributes:
-        total: float32 `[...]`, the logarithm of the part that a row keeps of what was before it.
+        log_total: float32 `[...]`, the logarithm of the part that a row keeps of all before it.
     """
 
     def __init__(self, logs, follow=False):
         self._logs = ops.maximum(logs, LEAST)
         self._through = ops.cumsum(self._logs, axis=-1)
-        self._stored, self.total = self._through, ops.maximum(self._through[..., -1], LEAST)
+        self._stored, self._follow = self._through, follow
+        self.log_total = ops.maximum(self._through[..., -1], LEAST)
         if follow:
-            later = self._through[..., 1:], self._through[..., -1:]
-            self._stored = ops.concatenate(later, axis=-1)
+            self._stored = _later(self._through, self._through[..., -1:])
 
     @property
     def from_before(self):
@@ -42,7 +43,8 @@ class Forgetting:
     @property
     def at_end(self):
         """float32 `[..., n]`, the part of each stored value that is left at the row's end."""
-        return ops.exp(self._through[..., -1:] - self._stored)
+        after = log_after(self._logs)
+        return ops.exp(_later(after, after[..., -1:]) if self._follow else after)
 
     def between(self, reads):
         """Returns the part of what j stores that is left at t, `[..., t, j]`; 0 if unread.
@@ -69,14 +71,30 @@ class Forgetting:
         return ops.exp(left), ops.exp(now)
 
 
+def log_after(logs, axis=-1):
+    """Returns the sums of logarithms after each position, of the shape of `logs`.
+
+    Added up from the end, where they are small, not as differences of long sums.
+    """
+    from_end = ops.flip(ops.cumsum(ops.flip(logs, axis=axis), axis=axis), axis=axis)
+    return from_end - logs
+
+
+def _later(values, last):
+    """Returns values `[..., n]` moved one position forward, and `last` `[..., 1]` at the end."""
+    return ops.concatenate([values[..., 1:], last], axis=-1)
+
+
 def left_of_rows(kept):
-    """Returns the part of each row's sums that later rows leave, `[batch, rows, ...]`.
+    """Returns the factor that remains of each row's sums after all later rows.
 
     Args:
-        kept: float32 of that shape, `Forgetting.total` of the rows.
+        kept: float32 `[batch, rows, ...]`, `Forgetting.log_total` of the rows.
+
+    Returns:
+        float32 tensor of that shape.
     """
-    through = ops.cumsum(kept, axis=1)
-    return ops.exp(through[:, -1:] - through)
+    return ops.exp(log_after(kept, axis=1))
 
 
 def kept_sums_before(sums, kept, before=None):
@@ -84,7 +102,7 @@ def kept_sums_before(sums, kept, before=None):
 
     Args:
         sums: float32 `[batch, rows, heads, features, values]`.
-        kept: float32 `[batch, rows, heads]`, `Forgetting.total` of the rows.
+        kept: float32 `[batch, rows, heads]`, `Forgetting.log_total` of the rows.
         before: float32 `[batch, heads, features, values]`, the sums before the first row; `None`
             for none.
 
@@ -126,7 +144,7 @@ def _sums_in_blocks(sums, kept):
     shape = -1, heads, (rows + missing) // size, size
     sums, kept = ops.reshape(sums, (*shape, n)), ops.reshape(kept, shape)
     through = ops.cumsum(kept, axis=-1)
-    left = ops.exp(through[..., -1:] - through)[..., None]
+    left = ops.exp(log_after(kept))[..., None]
     total = ops.maximum(through[..., -1], LEAST)
     before = _flat_sums(ops.sum(sums * left, axis=3), total)
     y = _flat_sums(sums, kept, before)

@@ -11,7 +11,7 @@ FORGET_BIAS = 6.0
 """Added to the logits of forget gates: at first a position counts half after 280 further ones."""
 
 EPSILON = 1e-6
-"""Added to the sum of weights, which the features of a query may miss."""
+"""Added to the sum of weights, which can be zero."""
 
 
 class GatedValues:
@@ -48,9 +48,9 @@ class GatedValues:
             values: tensor `[..., n, value_size]`, the values of the row (`project_values`).
 
         Returns:
-            The values and a channel of ones (`with_ones`), both multiplied by their gate; with
-            `match="previous"` those of the next positions, and zeros for the last one: shifting
-            the values has the same result as shifting the keys, and is cheaper.
+            The values and a channel of ones (`with_ones`), both multiplied by the write gate, if
+            there is one; with `match="previous"` those of the next positions, and zeros for the
+            last one: shifting the values has the same result as shifting the keys, and is cheaper.
         """
         values = self.gated_values(values)
         if self.match != "previous":
@@ -59,7 +59,9 @@ class GatedValues:
         return ops.concatenate([later, ops.zeros_like(values[..., :1, :])], axis=-2)
 
     def gated_values(self, values):
-        """Returns values (`project_values`) and a channel of ones, both multiplied by their gate.
+        """Returns values (`project_values`) and a channel of ones, multiplied by the write gate.
+
+        Without a write gate they are not multiplied.
 
         Args:
             values: tensor `[..., value_size]`.
@@ -74,7 +76,10 @@ class GatedValues:
         return values * ops.sigmoid(logits[..., :1]) if self.write_gate else values
 
     def forgetting(self, values):
-        """Returns `Forgetting` of rows of values, `[..., n, value_size]`; `None` without gates."""
+        """Returns `Forgetting` of rows of values `[..., n, value_size]`.
+
+        `None` without a forget gate.
+        """
         if not self.forget_gate:
             return None
         logits = ops.cast(values[..., -1], "float32")

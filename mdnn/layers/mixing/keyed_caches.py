@@ -146,7 +146,9 @@ class SummedRowsCache(KeyedCache):
         if forgetting is not None:
             k = k * forgetting.at_end[..., None]
         sums = ops.matmul(ops.swapaxes(k, -1, -2), self.layer.read_values(v))
-        return {"sums": sums} if forgetting is None else {"sums": sums, "kept": forgetting.total}
+        return (
+            {"sums": sums} if forgetting is None else {"sums": sums, "kept": forgetting.log_total}
+        )
 
 
 class FollowersCache(SummedRowsCache):
@@ -197,7 +199,7 @@ class FollowersCache(SummedRowsCache):
 
     def _kept(self, v):
         """Returns the logarithms of the forget gates `[..., heads]` of values."""
-        return self.layer.forgetting(v[..., None, :]).total
+        return self.layer.forgetting(v[..., None, :]).log_total
 
     def _follows(self, row):
         """Returns 0 for the first position of a row of the layer, otherwise 1."""

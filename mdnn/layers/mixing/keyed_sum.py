@@ -121,7 +121,7 @@ class KeyedSum(GatedValues, RuledLayer):
         for index, (name, units) in enumerate(sizes.items()):
             dense = RuledDense(
                 units,
-                # That most positions count little is a matter of a bias.
+                # It sets how much a position writes or keeps by default.
                 use_bias=name in GATES,
                 kernel_initializer=initializer_copy(self.kernel_initializer, index),
                 dtype=self.dtype_policy,
@@ -162,8 +162,8 @@ class KeyedSum(GatedValues, RuledLayer):
         Args:
             x: Tensor `[batch, d1, ..., n, channels]`.
             causal: bool.
-            before: float32 `[batch, heads, h, h + 1]`, sums of keys and values (`with_ones`) of
-                earlier positions, read by a causal call; `None` for none.
+            before: float32 `[batch, heads, features, h + 1]`, sums of keys and values (`with_ones`)
+                of earlier positions, read by a causal call; `None` for none.
 
         Returns:
             Tensor of x's shape.
@@ -207,7 +207,7 @@ class KeyedSum(GatedValues, RuledLayer):
             k = k * forgetting.at_end[..., None]
             q = q * forgetting.from_before[..., None]
             sums = ops.matmul(ops.swapaxes(k, -1, -2), v)
-            earlier = kept_sums_before(sums, forgetting.total, before)
+            earlier = kept_sums_before(sums, forgetting.log_total, before)
         return y + ops.matmul(q, earlier)
 
     def compute_output_shape(self, input_shape):

@@ -49,6 +49,11 @@ class KeysMixer(Mixer):
     def check(self, where, rank, width, channels):
         super().check(where, rank, width, channels)
         check_heads(self, where, width, channels)
+        if self.forget_gate and self.wiring == "full":
+            raise MdnnError(
+                f'{where}.forget_gate: expected false with wiring = "full": positions that read '
+                "all others have no order in which to forget"
+            )
         if 1 < len(self.axes) < rank:
             raise MdnnError(
                 f"{where}.axes: keys mixes one axis or all {rank}, received {list(self.axes)}"

@@ -107,7 +107,8 @@ class MeshStep(JaxStep):
             name: spec((*shape, NUM_FEATURES), "int32", sharding=devices.positions)
             for name in ("tokens", "targets")
         }
-        if config.train.objectives.whole:
+        weighted = config.context.layout == "chat" and config.chat.call_weight != 1.0
+        if config.train.objectives.whole or weighted:
             batch["weights"] = spec(shape, "float32", sharding=devices.positions)
         if config.tandem.exchange:
             batch["exchange"] = spec(shape[:1], "float32", sharding=devices.examples)
