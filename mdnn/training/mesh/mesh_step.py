@@ -107,8 +107,7 @@ class MeshStep(JaxStep):
             name: spec((*shape, NUM_FEATURES), "int32", sharding=devices.positions)
             for name in ("tokens", "targets")
         }
-        weighted = config.context.layout == "chat" and config.chat.call_weight != 1.0
-        if config.train.objectives.whole or weighted:
+        if config.train.objectives.whole:
             batch["weights"] = spec(shape, "float32", sharding=devices.positions)
         if config.tandem.exchange:
             batch["exchange"] = spec(shape[:1], "float32", sharding=devices.examples)
