@@ -85,7 +85,7 @@ class Steps:
         from mdnn.models.loss import loss_for
         from mdnn.runs.inspection import network_facts
         from mdnn.tasks import task_for
-        from mdnn.training.microbatches import num_microbatches
+        from mdnn.training.microbatches import task_microbatches
         from mdnn.training.mixed_precision import resolved
         from mdnn.training.optimizers import make_optimizer
         from mdnn.training.steps.step import make_step
@@ -97,7 +97,6 @@ class Steps:
         precision = resolved(spec.precision)
         variables = model.trainable_variables
         optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
-        divisible = self.data.divisible and config.refeed.supervision_steps == 1
         self.step = make_step(
             networks,
             loss,
@@ -106,7 +105,7 @@ class Steps:
             precision=precision,
             loss_model=self.data.loss_model,
             xla=spec.xla,
-            microbatches=num_microbatches(spec.batch_size) if divisible else 1,
+            microbatches=task_microbatches(self.data),
         )
         self.feed = self.data.feed()
         self.feed.follow(self.step)

@@ -87,6 +87,17 @@ def num_microbatches(batch_size):
     return _divisor(batch_size, min(_limit(), cores() // threads)) if threads else 1
 
 
+def task_microbatches(task):
+    """Returns `num_microbatches` of a task's training steps, 1 where they cannot be split.
+
+    Args:
+        task: `mdnn.tasks.base.Task`.
+    """
+    config = task.config
+    divisible = task.divisible and config.refeed.supervision_steps == 1
+    return num_microbatches(config.train.batch_size) if divisible else 1
+
+
 def _divisor(batch_size, most):
     """Returns the largest divisor of `batch_size` that is at most `most`."""
     return max(n for n in range(1, max(1, most) + 1) if batch_size % n == 0)

@@ -11,7 +11,7 @@ from mdnn.training import checkpoint
 from mdnn.training.ema import swapped_in, take_averages
 from mdnn.training.growing.stages import enter_stage, say_stage, stage_is_due
 from mdnn.training.learning_rate import rate_at
-from mdnn.training.microbatches import num_microbatches
+from mdnn.training.microbatches import task_microbatches
 from mdnn.training.mixed_precision import resolved
 from mdnn.training.mode_losses import ModeLosses
 from mdnn.training.optimizers import make_optimizer
@@ -64,9 +64,7 @@ class Training(RunOutput):
         self.optimizer = make_optimizer(spec.optimizer, variables, spec.ema_decay, precision)
         networks, loss = task.networks(self.model), loss_for(run.config)
         self.strategy = strategy_of(run.config)
-        divisible = task.divisible and run.config.refeed.supervision_steps == 1
-        divisible = divisible and self.strategy is None
-        self.microbatches = num_microbatches(spec.batch_size) if divisible else 1
+        self.microbatches = task_microbatches(task) if self.strategy is None else 1
         self.step = make_step(
             self.plan.step_networks(networks),
             loss,

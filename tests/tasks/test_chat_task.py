@@ -218,6 +218,13 @@ def test_the_loss_counts_the_assistant_alone(tmp_path):
     ]
 
 
+def test_the_config_weighs_calls(run):
+    for weight, expected in ((1.0, None), (3.0, {1.0, 3.0})):
+        config = mdnn.load_config(run / "config.toml", [f"chat.call_weight={weight}"])
+        batch = task_for(config).batches.at(0)
+        assert (set(np.unique(batch["weights"])) if "weights" in batch else None) == expected
+
+
 def test_calls_begin_with_their_mark(tmp_path):
     """Also where the mark is one special token, which stands for no characters of a text."""
 
